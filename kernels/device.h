@@ -1,0 +1,183 @@
+/* A device: the table of operations that training is made of, as coarse as the fused kernels we
+ * want. Two rooms implement it: reference/ (plain loops, to be read and tested against) and cpu/
+ * (oneDNN for matrix products, our own vector code for the rest). Chosen by name in one place
+ * (mu_device_open); nothing else asks which.
+ *
+ * Contract of every operation:
+ *  - The bits of its output are a function of its inputs, its shapes, the precision and the
+ * instruction set; never of the number of threads, of alignment beyond 64 bytes, or of the
+ * machine's load.
+ *  - It blocks until done, on the caller's thread and the device's own threads, and calls the poll
+ * hook on the caller's thread at least every few milliseconds. The hook must not call the device.
+ *  - Buffers come from mu_device_alloc (64-byte aligned) or are segment memory (64-byte aligned
+ * tensors).
+ *  - Sizes are in elements unless a name ends in _bytes. All tensors are row-major and contiguous.
+ *  - "act" is the type of what matrix products read: float when precision is fp32, bf16 (uint16_t,
+ * round to nearest even) when it is bf16. Products accumulate in fp32. `f32` buffers are float
+ * always. Letters: N tokens of a micro-batch (N = B*T), B sequences, T context, C width, H heads, V
+ * vocabulary. */
+#ifndef MUSTER_KERNELS_DEVICE_H
+#define MUSTER_KERNELS_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "orchestrator/base/status.h"
+#include "orchestrator/config/settings.h"
+
+struct mu_device;
+
+struct mu_device_options {
+    enum mu_device_kind kind;
+    enum mu_precision precision;
+    enum mu_isa isa;             /* not AUTO: what the ranks agreed on, see mu_device_best_isa */
+    int threads;                 /* of this rank */
+    void (*poll)(void *context); /* NULL: none */
+    void *poll_context;
+};
+
+enum mu_epilogue { MU_EPILOGUE_NONE, MU_EPILOGUE_GELU };
+
+/* y = x W^T + b, the linear layer. x is (N, in), w is (out, in), b is (out) or NULL, y is (N, out).
+ */
+struct mu_linear {
+    int64_t rows, in, out; /* rows: N */
+};
+
+/* Causal self-attention over packed projections qkv (B, T, 3, H, D), D = C / H. */
+struct mu_attention {
+    int64_t batch, context, heads, head_size;
+};
+
+/* Gradient blocks of `rows` rows of `cols` elements; blocks as in orchestrator/core/layout.h. See
+ * worker/exact_sum.h for the arithmetic. prediction[i] is the i-th block's predicted exponent in
+ * eighths of a bit. */
+struct mu_quantise {
+    const float *gradient; /* rows x cols */
+    int32_t *sum;          /* rows x cols, at the same place in the rank's sum */
+    int64_t rows, cols;
+    const int16_t *prediction; /* a block each */
+    int log2_addends;          /* ceil(log2(shards * addends)) : fixes quantum */
+    int32_t limit;  /* largest magnitude one addend may have: (2^31 - 1) / (shards * addends) */
+    bool overwrite; /* sum = instead of sum += */
+    uint8_t
+        *largest; /* in/out, a byte each block: max of itself and the biased exponent of max|g| */
+    uint8_t *misfit; /* out, a byte each block: 1 when the block does not fit and was not added
+                        (overwrite: zeros written) */
+};
+
+/* One span of AdamW from half k to half k+1 (they may be the same memory). Decoupled weight decay
+ * (Loshchilov & Hutter 2019): w' = w - lr * (m' / (1 - b1^t) / (sqrt(v' / (1 - b2^t)) + eps) +
+ * decay * w). */
+struct mu_adamw {
+    int64_t count;
+    const float *weight, *m, *v, *gradient;
+    float *weight_out, *m_out, *v_out;
+    uint16_t *weight_bf16; /* copy for matrix products, or NULL */
+    float gradient_scale;  /* clipping */
+    float lr, beta1, beta2, eps, decay;
+    float bias1, bias2; /* 1 - beta^t, t = step + 1 */
+};
+
+struct mu_device_ops {
+    const char *name;
+    void (*close)(struct mu_device *);
+
+    /* out (N, C) f32 = table[token] + position[n % T]. table (V, C) and position (T, C) are f32. */
+    void (*embed)(struct mu_device *, float *out, const float *table, const float *position,
+                  const int32_t *token, int64_t n, int64_t t, int64_t c);
+    /* Rows of the table's gradient: rows (R, C) f32 += dout of every token, in order of n;
+     * row_of[n] < R names the row of token n. dposition (T, C) f32 (+)= sum over sequences, in
+     * order. */
+    void (*embed_backward)(struct mu_device *, float *rows, float *dposition, const float *dout,
+                           const int32_t *row_of, int64_t n, int64_t t, int64_t c,
+                           bool overwrite_position);
+
+    /* LayerNorm, eps 1e-5: out (N, C) act; mean, rstd (N) f32. When branch is not NULL the input is
+     * x + branch, and that sum is also written to x_out (may be x): the residual stream. branch is
+     * f32. */
+    void (*layernorm)(struct mu_device *, void *out, float *mean, float *rstd, float *x_out,
+                      const float *x, const float *branch, const float *weight, const float *bias,
+                      int64_t n, int64_t c);
+    /* dx (N, C) f32 += ; dweight, dbias (C) f32 (+)=. dout is f32; x is what was normalised. */
+    void (*layernorm_backward)(struct mu_device *, float *dx, float *dweight, float *dbias,
+                               const float *dout, const float *x, const float *weight,
+                               const float *mean, const float *rstd, int64_t n, int64_t c,
+                               bool overwrite);
+
+    /* y = epilogue(x W^T + b). y is act when y_is_act, else f32. With GELU (tanh form) `before` (N,
+     * out) act receives the value before it. w is act. */
+    void (*linear)(struct mu_device *, struct mu_linear, void *y, bool y_is_act, void *before,
+                   const void *x, const void *w, const float *b, enum mu_epilogue);
+    /* dx (N, in) f32 or act = dy W. dy is act. */
+    void (*linear_backward_input)(struct mu_device *, struct mu_linear, void *dx, bool dx_is_act,
+                                  const void *dy, const void *w);
+    /* dw (out, in) f32 (+)= dy^T x; db (out) f32 (+)= column sums of dy, or NULL. */
+    void (*linear_backward_weight)(struct mu_device *, struct mu_linear, float *dw, float *db,
+                                   const void *dy, const void *x, bool overwrite);
+    /* d (n) act: in place, d *= gelu'(before). */
+    void (*gelu_backward)(struct mu_device *, void *d, const void *before, int64_t n);
+    /* out (n) act from x (n) f32: gradients of the residual stream on their way into products. A
+     * copy in fp32. */
+    void (*to_act)(struct mu_device *, void *out, const float *x, int64_t n);
+
+    /* out (B, T, C) act; lse (B, H, T) f32: log of the softmax denominator, for the backward pass.
+     * Scale 1/sqrt(D). */
+    void (*attention)(struct mu_device *, struct mu_attention, void *out, float *lse,
+                      const void *qkv);
+    /* dqkv (B, T, 3C) act. Probabilities are computed again from qkv and lse. */
+    void (*attention_backward)(struct mu_device *, struct mu_attention, void *dqkv,
+                               const void *dout, const void *out, const void *qkv,
+                               const float *lse);
+
+    /* Fused head: logits = x table^T, softmax, cross entropy in nats. losses (N) f32 each token's.
+     * When dx is not NULL also the backward pass: dx (N, C) f32 and dtable (V, C) f32 (+)=, of
+     * scale * sum of losses. Logits never stand whole in memory: fixed blocks of rows. x is act,
+     * table act; 0 <= target < V. */
+    void (*classifier)(struct mu_device *, float *losses, float *dx, float *dtable, const void *x,
+                       const void *table, const int32_t *target, float scale, int64_t n, int64_t c,
+                       int64_t v, bool overwrite);
+
+    void (*adamw)(struct mu_device *, const struct mu_adamw *);
+    void (*quantise_add)(struct mu_device *, const struct mu_quantise *);
+    /* to (n) += from (n) in fp32, or = when overwrite: batch.reduce = "fast". */
+    void (*add)(struct mu_device *, float *to, const float *from, int64_t n, bool overwrite);
+    /* a (n) += b (n), int32, wrapping. */
+    void (*add_int32)(struct mu_device *, int32_t *a, const int32_t *b, int64_t n);
+};
+
+struct mu_device {
+    const struct mu_device_ops *ops;
+    struct mu_device_options options;
+};
+
+/* MU_CONFIG with advice when the kind, precision or instruction set cannot be had here. */
+enum mu_status mu_device_open(const struct mu_device_options *options,
+                              struct mu_device **out) MU_CHECKED;
+void mu_device_close(struct mu_device *device); /* NULL is allowed */
+
+/* What this CPU can do, best first choice of `auto`: MU_ISA_AMX > AVX512_BF16 > AVX512 > AVX2 >
+ * GENERIC. Ranks take the minimum. */
+enum mu_isa mu_device_best_isa(void);
+/* Caps what oneDNN may use; must run before the first device is opened, once per process. */
+void mu_device_set_isa(enum mu_isa isa);
+const char *mu_isa_name(enum mu_isa isa);
+
+/* 64-byte aligned, zeroed. NULL when there is no memory. */
+void *mu_device_alloc(struct mu_device *device, size_t bytes);
+void mu_device_free(struct mu_device *device, void *memory);
+
+static inline size_t mu_device_act_bytes(const struct mu_device *d)
+{
+    return d->options.precision == MU_PRECISION_BF16 ? 2 : 4;
+}
+
+/* Version text of what computes ("oneDNN 2.6.3"), for --version and the fingerprint. */
+const char *mu_device_library_version(void);
+
+/* Square matrix products of n x n in fp32 or bf16 on `threads` threads for about `seconds`: the
+ * best rate seen, in FLOP/s. The yardstick of "% of measured peak". */
+double mu_device_measure_peak(struct mu_device *device, double seconds);
+
+#endif

@@ -1,0 +1,70 @@
+#include "orchestrator/base/detmath.h"
+
+#include <math.h> /* frexp, ldexp, floor, NAN: exact everywhere */
+
+static const double ln2_high = 0x1.62e42fee00000p-1, ln2_low = 0x1.a39ef35793c76p-33;
+
+double mu_det_exp(double x)
+{
+    double k, r, sum = 1.0, term = 1.0;
+
+    if (isnan(x))
+        return x;
+    if (x > 709.78)
+        return INFINITY;
+    if (x < -745.2)
+        return 0.0;
+    k = floor(x / 0x1.62e42fefa39efp-1 + 0.5);
+    r = (x - k * ln2_high) - k * ln2_low; /* |r| <= ln2 / 2 */
+    for (int i = 1; i <= 16; i++) {
+        term = term * r / i;
+        sum += term;
+    }
+    return ldexp(sum, (int)k);
+}
+
+double mu_det_log(double x)
+{
+    int e;
+    double m, s, z, sum = 0.0;
+
+    if (isnan(x) || x < 0)
+        return NAN;
+    if (x == 0)
+        return -INFINITY;
+    if (isinf(x))
+        return x;
+    m = frexp(x, &e); /* [0.5, 1) */
+    if (m < 0x1.6a09e667f3bcdp-1) {
+        m *= 2;
+        e--;
+    }
+    s = (m - 1) / (m + 1); /* |s| <= 0.1716; log m = 2 atanh s */
+    z = s * s;
+    for (int i = 12; i >= 1; i--)
+        sum = (sum + 1.0 / (2 * i + 1)) * z;
+    return e * ln2_high + (2 * s * sum + e * ln2_low + 2 * s);
+}
+
+double mu_det_pow(double x, double y)
+{
+    return mu_det_exp(y * mu_det_log(x));
+}
+
+double mu_det_cos_pi(double x)
+{
+    double r = x - 2 * floor(x / 2 + 0.5), sign = 1, t, z, sum = 1, term = 1; /* r in [-1, 1] */
+
+    r = fabs(r);
+    if (r > 0.5) {
+        r = 1 - r;
+        sign = -1;
+    }
+    t = r * 0x1.921fb54442d18p+1;
+    z = t * t;
+    for (int i = 1; i <= 14; i++) {
+        term = -term * z / ((2 * i - 1) * (2 * i));
+        sum += term;
+    }
+    return sign * sum;
+}

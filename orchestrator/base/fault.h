@@ -1,0 +1,50 @@
+/* Faults on demand, by name, so that every failure path is tested by making it fail. Off unless the
+ * environment says
+ *
+ *   MUSTER_FAULT=rank:2,at:backward,step:30,do:kill[,count:N][;more]
+ *
+ * rank: number or *; at: a point of the table; step: number or *; do: kill (SIGKILL), stop
+ * (SIGSTOP), segv, exit
+ * (_exit(3)), fail (the point reports failure), sleep-MS. count: how many passages are let through
+ * first. */
+#ifndef MUSTER_BASE_FAULT_H
+#define MUSTER_BASE_FAULT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "orchestrator/base/status.h"
+
+/* X(identifier, name in MUSTER_FAULT, where it is) */
+#define MU_FAULT_TABLE(X)                                                                  \
+    X(START, "start", "before MPI_Init")                                                   \
+    X(STARTED, "started", "after MPI_Init, before the ranks have met")                     \
+    X(FORWARD, "forward", "in a shard's forward pass")                                     \
+    X(BACKWARD, "backward", "in a shard's backward pass")                                  \
+    X(ADDING, "adding", "while a shard's gradient is added to the rank's sum")             \
+    X(ADDED, "added", "a shard is whole in the sum")                                       \
+    X(REDUCE, "reduce", "in the exchange of a chunk")                                      \
+    X(REDUCED, "reduced", "a chunk's total is written")                                    \
+    X(UPDATE, "update", "while half k+1 is written")                                       \
+    X(FLIP, "flip", "before the step is committed")                                        \
+    X(EVALUATE, "evaluate", "in an evaluation")                                            \
+    X(SAVE, "save", "while a part of a checkpoint is written")                             \
+    X(SAVE_DISK, "save-disk", "a write of a checkpoint fails as on a full disk (do:fail)") \
+    X(PUBLISH, "publish", "before a checkpoint is published")                              \
+    X(LOAD, "load", "while a checkpoint is loaded")
+
+enum mu_fault_point {
+#define MU_FAULT_ENUM(id, name, where) MU_FAULT_##id,
+    MU_FAULT_TABLE(MU_FAULT_ENUM)
+#undef MU_FAULT_ENUM
+        MU_FAULT_COUNT
+};
+
+/* Reads MUSTER_FAULT; a mistake in it is a MU_USAGE error with what was expected. */
+enum mu_status mu_fault_init(void) MU_CHECKED;
+void mu_fault_set_rank(int rank);
+/* Passes a named point. Does what was asked for; true when the point is to fail. Free when no fault
+ * is set. */
+bool mu_fault(enum mu_fault_point point, int64_t step);
+
+#endif

@@ -1,0 +1,39 @@
+/* Files that survive a crash: written beside, fsynced, renamed, the folder fsynced. Errors are
+ * reported with path and reason; nothing here exits. */
+#ifndef MUSTER_BASE_FILE_H
+#define MUSTER_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "orchestrator/base/status.h"
+
+enum { MU_PATH_MAX = 4096 };
+
+/* printf into a path; MU_FAILED when it is too long. */
+enum mu_status mu_path_format(char out[MU_PATH_MAX], const char *format, ...) MU_CHECKED
+    __attribute__((format(printf, 2, 3)));
+
+bool mu_file_exists(const char *path);
+enum mu_status mu_file_make_folders(const char *path) MU_CHECKED; /* as `mkdir -p` */
+/* Whole file into malloc'ed memory with a zero byte after it; the caller frees. MU_NOT_FOUND is not
+ * reported. */
+enum mu_status mu_file_read(const char *path, size_t max_size, char **data,
+                            size_t *size) MU_CHECKED;
+/* A reader sees the old content or the new one, never a part, also after a power cut. */
+enum mu_status mu_file_write_durably(const char *path, const void *data, size_t size) MU_CHECKED;
+/* The same without fsync: for files rewritten every second (status, metrics for scrapers). */
+enum mu_status mu_file_write_atomically(const char *path, const void *data, size_t size) MU_CHECKED;
+enum mu_status mu_file_sync(const char *path) MU_CHECKED; /* fsync of a file */
+enum mu_status mu_file_sync_folder(const char *path)
+    MU_CHECKED; /* fsync of a folder: its names are safe */
+/* rename + fsync of the folder of `to`. */
+enum mu_status mu_file_rename_durably(const char *from, const char *to) MU_CHECKED;
+/* Removes a folder and all in it; a missing one is no error. Follows no symbolic link. */
+enum mu_status mu_file_remove_tree(const char *path) MU_CHECKED;
+/* All bytes or an error; interrupted and short writes are continued. */
+enum mu_status mu_file_write_all(int fd, const void *data, size_t size,
+                                 const char *path) MU_CHECKED;
+
+#endif

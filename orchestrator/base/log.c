@@ -1,0 +1,91 @@
+#include "orchestrator/base/log.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+    pthread_mutex_t lock;
+    int level, rank; /* level -1: not asked for yet */
+    void (*guard)(void *context, int begin);
+    void *guard_context;
+    const char *where;
+} sink = {.lock = PTHREAD_MUTEX_INITIALIZER, .level = -1, .rank = -1};
+
+static const char *const level_names[] = {"error", "warning", "info", "debug"};
+
+int mu_log_level_from_name(const char *name)
+{
+    for (int i = 0; i < 4; i++)
+        if (strcmp(name, level_names[i]) == 0)
+            return i;
+    return -1;
+}
+
+static int current_level(void)
+{
+    if (sink.level < 0) {
+        const char *name = getenv("MUSTER_LOG");
+        int level = name ? mu_log_level_from_name(name) : -1;
+        sink.level = level < 0 ? MU_LOG_INFO : level;
+    }
+    return sink.level;
+}
+
+void mu_log(enum mu_log_level level, const char *format, ...)
+{
+    char line[4096];
+    int n = 0;
+    va_list args;
+
+    if ((int)level > current_level())
+        return;
+    n += sink.rank >= 0 ? snprintf(line, sizeof line, "muster[%d]: ", sink.rank)
+                        : snprintf(line, sizeof line, "muster: ");
+    if (level == MU_LOG_ERROR || level == MU_LOG_WARN)
+        n += snprintf(line + n, sizeof line - (size_t)n, "%s: ", level_names[level]);
+    if (level == MU_LOG_ERROR && sink.where)
+        n += snprintf(line + n, sizeof line - (size_t)n, "[%s] ", sink.where);
+    va_start(args, format);
+    n += vsnprintf(line + n, sizeof line - (size_t)n, format, args);
+    va_end(args);
+    if (n > (int)sizeof line - 2)
+        n = (int)sizeof line - 2;
+    line[n++] = '\n';
+    pthread_mutex_lock(&sink.lock);
+    if (sink.guard)
+        sink.guard(sink.guard_context, 1);
+    if (write(STDERR_FILENO, line, (size_t)n) < 0) {
+        /* nobody listens: nothing better to do than to go on */
+    }
+    if (sink.guard)
+        sink.guard(sink.guard_context, 0);
+    pthread_mutex_unlock(&sink.lock);
+}
+
+void mu_log_set_level(enum mu_log_level level)
+{
+    sink.level = (int)level;
+}
+
+void mu_log_set_rank(int rank)
+{
+    sink.rank = rank;
+}
+
+void mu_log_set_guard(void (*guard)(void *context, int begin), void *context)
+{
+    pthread_mutex_lock(&sink.lock);
+    sink.guard = guard;
+    sink.guard_context = context;
+    pthread_mutex_unlock(&sink.lock);
+}
+
+void mu_log_set_where(const char *where)
+{
+    sink.where = where;
+}

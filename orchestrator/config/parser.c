@@ -1,0 +1,1 @@
+const int mu_config_placeholder = 0;

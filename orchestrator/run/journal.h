@@ -1,0 +1,42 @@
+/* The journal: what must be durable before it is acted upon, one file per generation and epoch
+ * under journal/, made with O_EXCL (that is the token against two masters). Records carry a length
+ * and a checksum; a bad tail is dropped. */
+#ifndef MUSTER_RUN_JOURNAL_H
+#define MUSTER_RUN_JOURNAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "orchestrator/base/status.h"
+
+/* X(name, number, meaning of the text); numbers are forever */
+#define MU_JOURNAL_TABLE(X)                                                                 \
+    X(GENERATION, 1, "a generation began: ranks, hosts, step it goes on from, fingerprint") \
+    X(CHECKPOINT, 2, "a checkpoint was published: step, state hash")                        \
+    X(EVENT, 3, "something that a person may ask about later")                              \
+    X(END, 4, "the generation ended: outcome, step")
+
+enum mu_journal_type {
+#define MU_JOURNAL_ENUM(name, number, meaning) MU_JOURNAL_##name = number,
+    MU_JOURNAL_TABLE(MU_JOURNAL_ENUM)
+#undef MU_JOURNAL_ENUM
+};
+
+struct mu_journal;
+
+/* Opens the next file: number = highest found + 1. MU_FAILED when another master made it first. */
+enum mu_status mu_journal_open(const char *folder, struct mu_journal **out,
+                               uint32_t *generation) MU_CHECKED;
+void mu_journal_close(struct mu_journal *j); /* NULL is allowed */
+/* Durable when it returns (fdatasync). `json`: one JSON object. */
+enum mu_status mu_journal_append(struct mu_journal *j, enum mu_journal_type type,
+                                 const char *json) MU_CHECKED;
+
+/* Calls `take` for each whole record of each file, oldest first; a bad tail ends its file (reported
+ * at debug level). */
+typedef void mu_journal_take(void *context, uint32_t generation, enum mu_journal_type type,
+                             const char *json, size_t size);
+enum mu_status mu_journal_replay(const char *folder, mu_journal_take *take,
+                                 void *context) MU_CHECKED;
+
+#endif

@@ -1,0 +1,73 @@
+/* The run directory: what a run leaves for people and programs. Written by one rank only (the
+ * master); see README for the list of files. Opening an existing one continues it: records at or
+ * beyond the step the run goes on from are dropped, so that nothing is counted twice. */
+#ifndef MUSTER_RUN_RUN_DIR_H
+#define MUSTER_RUN_RUN_DIR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "orchestrator/base/file.h"
+#include "orchestrator/base/hash.h"
+#include "orchestrator/base/status.h"
+
+struct mu_run_dir;
+
+/* One line of metrics.jsonl and metrics.csv: what was measured at optimizer step `step` (1 = after
+ * the first). NaN: no value. */
+struct mu_metrics {
+    int64_t step;
+    double loss; /* nats per token, training batch */
+    double gradient_norm, lr;
+    double step_ms; /* wall time of a step, mean since the last record */
+    double tokens_per_s;
+    double peak_share; /* achieved FLOP/s over measured matmul peak of all threads */
+    uint64_t tokens;   /* seen in all */
+    double valid_loss, valid_bits_per_byte; /* NaN when not evaluated at this step */
+    bool has_hash;
+    struct mu_hash hash;
+    uint32_t escapes, redone; /* escaped blocks of the step; 1 when it was computed twice */
+    bool skipped;             /* on_nonfinite = skip */
+};
+
+/* status.json */
+enum mu_run_state { MU_RUN_STARTING, MU_RUN_RUNNING, MU_RUN_SAVING, MU_RUN_ENDED };
+enum mu_run_outcome { MU_OUTCOME_NONE, MU_OUTCOME_COMPLETE, MU_OUTCOME_REQUEUE, MU_OUTCOME_FAILED };
+struct mu_run_status {
+    enum mu_run_state state;
+    enum mu_run_outcome outcome;
+    int64_t step, steps;
+    double loss, valid_loss;
+    bool has_hash;
+    struct mu_hash hash; /* of the newest hashed step, given in hash_step */
+    int64_t hash_step;
+    int ranks, hosts;
+    char message[256]; /* one plain sentence */
+};
+
+/* Opens or makes `path` (run.dir/run.name) and truncates records beyond `resume_step` (steps
+ * committed in the checkpoint gone on from; 0: a fresh run). config_text: the resolved
+ * configuration, written to config.cfg. */
+enum mu_status mu_run_dir_open(const char *path, const char *config_text, int64_t resume_step,
+                               struct mu_run_dir **out) MU_CHECKED;
+void mu_run_dir_close(struct mu_run_dir *dir); /* NULL is allowed */
+/* Errors (disk full) are warned of once and training goes on: metrics are not worth a run. */
+void mu_run_dir_put_metrics(struct mu_run_dir *dir, const struct mu_metrics *m);
+void mu_run_dir_put_status(struct mu_run_dir *dir, const struct mu_run_status *s);
+/* loss.svg, with gnuplot in the background when it is installed; `wait`: until it is drawn, with a
+ * deadline. */
+void mu_run_dir_plot(struct mu_run_dir *dir, bool wait);
+bool mu_run_dir_stop_requested(const struct mu_run_dir *dir); /* control/stop exists */
+void mu_run_dir_clear_requests(struct mu_run_dir *dir);
+
+/* First and last recorded losses, for the summary; NaN when there are none. */
+struct mu_run_losses {
+    double first_train, last_train, first_valid, last_valid;
+};
+struct mu_run_losses mu_run_dir_losses(const struct mu_run_dir *dir);
+
+/* Reads config.cfg of an existing run directory; MU_NOT_FOUND when there is none (not reported).
+ * The caller frees. */
+enum mu_status mu_run_dir_read_config(const char *path, char **text) MU_CHECKED;
+
+#endif

@@ -1,0 +1,74 @@
+/* Checkpoints: `step-00001200/` with one part file per writer and `checkpoint.h5`, which presents
+ * every tensor whole (HDF5 virtual datasets with relative names). Layout and invariants:
+ * checkpoint_h5.c.
+ *
+ * Order of events: every writer writes its part beside its final name, fsyncs, renames; when all
+ * parts are there, one rank writes checkpoint.h5 in the same way. A folder without checkpoint.h5 is
+ * not a checkpoint. A part that is missing would read as zeros through the virtual datasets, so
+ * that loading checks parts and checksums first. */
+#ifndef MUSTER_WORKER_CHECKPOINT_H
+#define MUSTER_WORKER_CHECKPOINT_H
+
+#include <stdint.h>
+
+#include "orchestrator/base/file.h"
+#include "orchestrator/base/hash.h"
+#include "orchestrator/base/status.h"
+#include "orchestrator/core/layout.h"
+
+/* A view of one half of the state (memory of the segment, or of a test). */
+struct mu_state_view {
+    const struct mu_layout *layout;
+    float *weight, *m, *v; /* layout->elements each */
+    int16_t *prediction;   /* layout->blocks */
+};
+
+/* What is known of a checkpoint besides its tensors. */
+struct mu_checkpoint_info {
+    int64_t step; /* steps that were committed */
+    uint32_t parts;
+    uint64_t layout_identity;
+    struct mu_hash state_hash;
+    char fingerprint[1024]; /* numerics: who computed it */
+    char *config;           /* text of the resolved configuration; malloc'ed */
+    char *journal; /* JSON of what the run wants to keep beside the tensors (tokens seen, best loss,
+                      ...); malloc'ed */
+};
+void mu_checkpoint_info_deinit(struct mu_checkpoint_info *info);
+
+/* Writes this writer's part: of every tensor rows [rows * part / parts, rows * (part + 1) / parts),
+ * and the same share of the predictions. `folder` exists. The view stands still meanwhile. */
+enum mu_status mu_checkpoint_write_part(const char *folder, const struct mu_state_view *state,
+                                        int64_t step, uint32_t part, uint32_t parts) MU_CHECKED;
+/* After all parts are there: checkpoint.h5, durably. Checks that every part exists and is of this
+ * step. */
+enum mu_status mu_checkpoint_publish(const char *folder, const struct mu_layout *layout,
+                                     const struct mu_checkpoint_info *info) MU_CHECKED;
+
+/* Reads info; checks that all parts are there and belong together (not their contents).
+ * MU_NOT_FOUND (not reported) when there is no checkpoint.h5; MU_CORRUPT with the file's name. */
+enum mu_status mu_checkpoint_read_info(const char *folder,
+                                       struct mu_checkpoint_info *info) MU_CHECKED;
+/* Loads rows [rows * share / shares, ...) of every tensor into the view and checks every checksum
+ * on the way. */
+enum mu_status mu_checkpoint_load(const char *folder, const struct mu_state_view *state,
+                                  uint32_t share, uint32_t shares) MU_CHECKED;
+
+/* Folder names and choice. */
+enum mu_status mu_checkpoint_folder(char out[MU_PATH_MAX], const char *checkpoints,
+                                    int64_t step) MU_CHECKED;
+/* Steps of the folders under `checkpoints` that hold a checkpoint.h5, ascending; malloc'ed, the
+ * caller frees. */
+enum mu_status mu_checkpoint_list(const char *checkpoints, int64_t **steps,
+                                  uint32_t *count) MU_CHECKED;
+/* Newest one whose parts are all there; damaged ones are named in a warning and passed over.
+ * MU_NOT_FOUND when none. */
+enum mu_status mu_checkpoint_find_newest(const char *checkpoints,
+                                         struct mu_checkpoint_info *info) MU_CHECKED;
+/* Removes what retention does not keep (the last `keep`, multiples of keep_every if > 0, never the
+ * newest good one) and the leavings of saves that did not finish (not those of `saving`, a step
+ * being written now; -1: none). */
+enum mu_status mu_checkpoint_retain(const char *checkpoints, uint32_t keep, int64_t keep_every,
+                                    int64_t saving) MU_CHECKED;
+
+#endif

@@ -1,0 +1,1 @@
+const int mu_worker_placeholder = 0;
