@@ -2,9 +2,10 @@
  *
  * A block is up to MU_BLOCK consecutive elements of one row (core/layout.h). Its predicted exponent
  * p (worker/prediction.h) is part of the state; the block's capacity is 2^c, c = ceil(p / 8) +
- * MU_HEADROOM_BITS, and its quantum q = 2^(c + L - 31), L = ceil(log2(S * addends)), S shards.
- * Every addend of every shard rounds its block to integers rint(g / q) and adds them: with
- * |rint(g/q)| <= limit = (2^31 - 1) / (S * addends) no sum can overflow int32, in any order.
+ * 2 bits of headroom (kernels/quantum.h), and its quantum q = 2^(c + L - 31), L = ceil(log2(S *
+ * addends)), S shards. Every addend of every shard rounds its block to integers rint(g / q) and
+ * adds them: with |rint(g/q)| <= limit = (2^31 - 1) / (S * addends) no sum can overflow int32, in
+ * any order.
  *
  * An addend's block that has a larger element *escapes*: it goes, whole, to an int64 slot of the
  * same quantum instead. Dense + slots is the exact sum whoever escaped. More escaped blocks (over

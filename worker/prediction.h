@@ -18,25 +18,19 @@
 
 #include <stdint.h>
 
+#include "kernels/quantum.h"
 #include "orchestrator/core/layout.h"
 
 enum {
-    MU_HEADROOM_BITS = 2,
     MU_PREDICTION_NONE = -1200, /* eighths: 2^-150, below every float */
     MU_PREDICTION_FLOOR = 160,  /* eighths below the tensor's largest: 2^-20 */
     MU_LARGEST_NONFINITE = 255, /* of `largest`: an element is Inf or NaN */
 };
 
-/* L = ceil(log2(n)) of n = S * addends >= 1. */
+/* L = ceil(log2(n)) of n = S * addends >= 1; with p it gives the quantum (kernels/quantum.h). */
 static inline int mu_log2_addends(uint32_t n)
 {
     return n > 1 ? 32 - __builtin_clz(n - 1) : 0;
-}
-
-/* k of a block's quantum q = 2^k. */
-static inline int mu_quantum_exponent(int16_t prediction, int log2_addends)
-{
-    return ((prediction + 7) >> 3) + MU_HEADROOM_BITS + log2_addends - 31;
 }
 
 /* Largest p' of each tensor from everybody's agreed maxima. */
