@@ -41,13 +41,12 @@ static enum mu_status foreign(const uint8_t *bytes, size_t size, const char *pat
                        "%s is not a token file: it looks like %s; for a compressed text: %s %s | "
                        "muster tokenize - --out PREFIX",
                        path, looks.what, looks.decompressor, path);
-    for (size_t i = 0; i < 8; i++)
-        snprintf(first + 3 * i, sizeof first - 3 * i, i < size ? "%02x " : "",
-                 i < size ? bytes[i] : 0u);
+    for (size_t i = 0; i < 8 && i < size; i++)
+        snprintf(first + 3 * i, sizeof first - 3 * i, " %02x", bytes[i]);
     return MU_FAIL(MU_CORRUPT,
-                   "%s is not a token file: it begins with %s%s%s%s; expected a file from `muster "
+                   "%s is not a token file: it begins with%s%s%s%s; expected a file from `muster "
                    "tokenize`, or llm.c's .bin (magic 20240520)",
-                   path, first, looks.what ? "(looks like " : "", looks.what ? looks.what : "",
+                   path, first, looks.what ? " (looks like " : "", looks.what ? looks.what : "",
                    looks.what ? ")" : "");
 }
 
