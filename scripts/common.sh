@@ -71,7 +71,8 @@ apt_install() {
         return 0
     fi
     note "installing with apt: ${missing[*]}"
-    retry as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update </dev/null
+    retry as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update </dev/null ||
+        die "apt-get update failed (see above): is there a network?"
     retry as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 \
         install -y --no-install-recommends "${missing[@]}" </dev/null >"$(apt_log)" 2>&1 || {
         tail -n 20 "$(apt_log)" >&2
