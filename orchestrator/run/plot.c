@@ -252,7 +252,8 @@ static void wait_at_most(struct mu_plot *plot, unsigned ms)
 void mu_plot_draw(struct mu_plot *plot)
 {
     wait_at_most(plot, WAIT_MS); /* one that was begun earlier lacks the newest records */
-    begin_or_say(plot, WAIT_MS);
+    if (plot->pid == 0)
+        begin_or_say(plot, WAIT_MS);
     wait_at_most(plot, WAIT_MS);
 }
 
