@@ -100,11 +100,9 @@ static enum mu_status take_lock(struct mu_run_dir *dir)
     return MU_OK;
 }
 
-enum mu_status mu_run_dir_open(const char *path, const char *config_text, int64_t resume_step,
-                               struct mu_run_dir **out)
+enum mu_status mu_run_dir_lock(const char *path, struct mu_run_dir **out)
 {
     enum mu_status st;
-    char config[MU_PATH_MAX];
     struct mu_run_dir *dir = calloc(1, sizeof *dir);
 
     *out = NULL;
@@ -113,17 +111,41 @@ enum mu_status mu_run_dir_open(const char *path, const char *config_text, int64_
     dir->lock = dir->metrics.jsonl.fd = dir->metrics.csv.fd = -1;
     MU_TRY(mu_plot_init(&dir->plot, path), st, failed);
     MU_TRY(mu_path_format(dir->path, "%s", path), st, failed);
-    MU_TRY(mu_path_format(config, "%s/config.cfg", path), st, failed);
     MU_TRY(mu_file_make_folders(path), st, failed);
     MU_TRY(take_lock(dir), st, failed);
     MU_TRY(make_folders(path), st, failed);
-    MU_TRY(mu_file_write_durably(config, config_text, strlen(config_text)), st, failed);
-    MU_TRY(mu_status_file_open(&dir->status, path), st, failed);
-    MU_TRY(mu_metrics_open(&dir->metrics, path, resume_step), st, failed);
     *out = dir;
     return MU_OK;
 failed:
     mu_run_dir_close(dir);
+    return st;
+}
+
+enum mu_status mu_run_dir_begin(struct mu_run_dir *dir, const char *config_text,
+                                int64_t resume_step)
+{
+    enum mu_status st;
+    char config[MU_PATH_MAX];
+
+    MU_TRY(mu_path_format(config, "%s/config.cfg", dir->path), st, failed);
+    MU_TRY(mu_file_write_durably(config, config_text, strlen(config_text)), st, failed);
+    MU_TRY(mu_status_file_open(&dir->status, dir->path), st, failed);
+    MU_TRY(mu_metrics_open(&dir->metrics, dir->path, resume_step), st, failed);
+failed:
+    return st;
+}
+
+enum mu_status mu_run_dir_open(const char *path, const char *config_text, int64_t resume_step,
+                               struct mu_run_dir **out)
+{
+    enum mu_status st = mu_run_dir_lock(path, out);
+
+    if (st == MU_OK)
+        st = mu_run_dir_begin(*out, config_text, resume_step);
+    if (st != MU_OK) {
+        mu_run_dir_close(*out);
+        *out = NULL;
+    }
     return st;
 }
 
