@@ -17,7 +17,7 @@
 struct mu_board {
     struct mu_board_entry *entry; /* MU_BOARD_RANKS */
     int rank;
-    char name[64];                /* for shm_open */
+    char name[64]; /* for shm_open */
 };
 
 static const size_t board_bytes = MU_BOARD_RANKS * sizeof(struct mu_board_entry);
@@ -39,7 +39,9 @@ uint64_t mu_board_process_start(uint32_t pid)
     after = strrchr(text, ')'); /* the name before it may hold anything */
     if (!after || after[1] != ' ' || after[2] == 'Z' || after[2] == 'X')
         return 0;
-    if (sscanf(after + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &start) != 1)
+    if (sscanf(after + 2,
+               "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &start) != 1)
         return 0;
     return start;
 }
@@ -79,7 +81,8 @@ static struct mu_board_entry *map_board(int fd)
     return map == MAP_FAILED ? NULL : map;
 }
 
-/* Boards of jobs of which nobody lives any more: all were killed. A board that is too short is being made just now. */
+/* Boards of jobs of which nobody lives any more: all were killed. A board that is too short is
+ * being made just now. */
 static void remove_stale_boards(const char *own_name)
 {
     char prefix[32];
@@ -94,13 +97,15 @@ static void remove_stale_boards(const char *own_name)
         int fd;
 
         if (strncmp(file->d_name, prefix, strlen(prefix)) != 0 || length < 6 ||
-            strcmp(file->d_name + length - 6, ".board") != 0 || strcmp(file->d_name, own_name + 1) == 0)
+            strcmp(file->d_name + length - 6, ".board") != 0 ||
+            strcmp(file->d_name, own_name + 1) == 0)
             continue;
         fd = open_checked(file->d_name, 0);
         if (fd >= 0 && fstat(fd, &s) == 0 && (size_t)s.st_size == board_bytes)
             entry = map_board(fd);
         if (entry && !anybody_alive(entry)) {
-            mu_log(MU_LOG_DEBUG, "removed /dev/shm/%s, left by a job whose ranks are dead", file->d_name);
+            mu_log(MU_LOG_DEBUG, "removed /dev/shm/%s, left by a job whose ranks are dead",
+                   file->d_name);
             shm_unlink(file->d_name);
         }
         if (entry)
@@ -140,20 +145,23 @@ enum mu_status mu_board_open(struct mu_board **out)
         return MU_FAIL(MU_NO_MEMORY, "no memory for the board");
     identify(b);
     if (b->rank < 0 || b->rank >= MU_BOARD_RANKS) {
-        enum mu_status st = MU_FAIL(MU_FAILED, "rank %d: at most %d ranks can be run", b->rank, MU_BOARD_RANKS);
+        enum mu_status st =
+            MU_FAIL(MU_FAILED, "rank %d: at most %d ranks can be run", b->rank, MU_BOARD_RANKS);
 
         free(b);
         return st;
     }
     remove_stale_boards(b->name);
     fd = open_checked(b->name, O_CREAT);
-    if (fd >= 0 && posix_fallocate(fd, 0, (off_t)board_bytes) == 0) /* whoever comes first; a full /dev/shm is seen here */
+    if (fd >= 0 && posix_fallocate(fd, 0, (off_t)board_bytes) ==
+                       0) /* whoever comes first; a full /dev/shm is seen here */
         b->entry = map_board(fd);
     if (fd >= 0)
         close(fd);
     if (!b->entry) {
-        enum mu_status st = MU_FAIL(MU_FAILED, "cannot make /dev/shm%s: %s. Is /dev/shm full, or owned by another user?", b->name,
-                                    strerror(errno));
+        enum mu_status st = MU_FAIL(
+            MU_FAILED, "cannot make /dev/shm%s: %s. Is /dev/shm full, or owned by another user?",
+            b->name, strerror(errno));
 
         free(b);
         return st;

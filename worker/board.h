@@ -1,8 +1,10 @@
-/* The board of a host: a page in /dev/shm on which every rank of a job writes who it is and how it gets on, before
- * MPI_Init. Others read there where a rank died, and whether it still moves (its own count of polls), without MPI.
+/* The board of a host: a page in /dev/shm on which every rank of a job writes who it is and how it
+ * gets on, before MPI_Init. Others read there where a rank died, and whether it still moves (its
+ * own count of polls), without MPI.
  *
- * /dev/shm/muster-UID-JOB.board, 0600. Made by whoever comes first. A rank that ends orderly takes its own entry away; the
- * last one removes the file. Boards whose ranks are all dead are removed by the next start. */
+ * /dev/shm/muster-UID-JOB.board, 0600. Made by whoever comes first. A rank that ends orderly takes
+ * its own entry away; the last one removes the file. Boards whose ranks are all dead are removed by
+ * the next start. */
 #ifndef MUSTER_WORKER_BOARD_H
 #define MUSTER_WORKER_BOARD_H
 
@@ -15,10 +17,11 @@
 enum { MU_BOARD_RANKS = 4096 };
 
 struct mu_board_entry {
-    _Atomic uint32_t pid;        /* 0: nobody */
+    _Atomic uint32_t pid; /* 0: nobody */
     uint32_t padding;
-    _Atomic uint64_t start_time; /* of the process, in clock ticks since boot: pids are used again */
-    struct mu_fault_mark mark;   /* the last named point it passed */
+    _Atomic uint64_t
+        start_time;            /* of the process, in clock ticks since boot: pids are used again */
+    struct mu_fault_mark mark; /* the last named point it passed */
     _Atomic uint64_t polls;
 };
 

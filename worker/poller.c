@@ -4,7 +4,8 @@
 
 #include "orchestrator/base/clock.h"
 
-/* MPI is asked this often at most: deaths are known within 5 ms anyway, and asking costs some microseconds. */
+/* MPI is asked this often at most: deaths are known within 5 ms anyway, and asking costs some
+ * microseconds. */
 static const uint64_t comm_interval_ns = 100000;
 
 void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *board)

@@ -1,6 +1,6 @@
-/* mu_poll: called between operations, at most some milliseconds apart. It counts on the board that this rank moves,
- * makes MPI progress and finds out about deaths. A failure is kept: operations run to their end, and the step that called
- * them sees it at its next check. */
+/* mu_poll: called between operations, at most some milliseconds apart. It counts on the board that
+ * this rank moves, makes MPI progress and finds out about deaths. A failure is kept: operations run
+ * to their end, and the step that called them sees it at its next check. */
 #ifndef MUSTER_WORKER_POLLER_H
 #define MUSTER_WORKER_POLLER_H
 
@@ -12,7 +12,7 @@
 struct mu_poller {
     struct mu_comm *comm;
     struct mu_board *board;
-    enum mu_status status;   /* the first failure seen */
+    enum mu_status status; /* the first failure seen */
     uint64_t last_ns, longest_gap_ns, last_comm_ns;
 };
 

@@ -6,7 +6,9 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
+#include "orchestrator/core/shards.h"
 #include "worker/comm/ring.h"
+#include "worker/prediction.h"
 #include "worker/worker.h"
 
 enum {
@@ -16,7 +18,8 @@ enum {
     EXCHANGE_DEADLINE_MS = 600000, /* another host may still be computing its shards */
 };
 
-/* Round A's message; one unit, handed round whole. All hosts have one byte order (checked at the start). */
+/* Round A's message; one unit, handed round whole. All hosts have one byte order (checked at the
+ * start). */
 struct round_a {
     struct mu_step_scalars scalars;
     uint32_t flags, padding;
@@ -124,9 +127,18 @@ void mu_reduction_deinit(struct mu_reduction *r)
     memset(r, 0, sizeof *r);
 }
 
+/* Ranks beyond the number of shards have none: their sums hold nothing that is defined. */
+static bool has_shards(const struct mu_worker *w, uint32_t local_index)
+{
+    struct mu_range r = mu_shards_of_worker(
+        w->workload->facts.shards, mu_roll_local(w->roll, w->host, local_index), w->roll->size);
+
+    return r.from < r.to;
+}
+
 /* Over the owners of the chunk on all hosts, polling. */
-static enum mu_status exchange(struct mu_worker *w, uint32_t chunk, int tag, void *data, size_t units, size_t unit_bytes,
-                               mu_ring_merge *merge, void *context)
+static enum mu_status exchange(struct mu_worker *w, uint32_t chunk, int tag, void *data,
+                               size_t units, size_t unit_bytes, mu_ring_merge *merge, void *context)
 {
     struct mu_deadline deadline = mu_deadline_in_ms(EXCHANGE_DEADLINE_MS);
     struct mu_backoff pause = {0};
@@ -138,16 +150,17 @@ static enum mu_status exchange(struct mu_worker *w, uint32_t chunk, int tag, voi
         return MU_OK;
     for (uint32_t h = 0; h < w->roll->hosts; h++)
         w->reduction.member[h] = mu_roll_owner(w->roll, h, chunk);
-    mu_ring_start(&ring, w->comm, w->reduction.member, w->roll->hosts, w->host, tag, data, units, unit_bytes,
-                  w->reduction.ring_scratch, merge, context);
+    mu_ring_start(&ring, w->comm, w->reduction.member, w->roll->hosts, w->host, tag, data, units,
+                  unit_bytes, w->reduction.ring_scratch, merge, context);
     while (!done) {
         MU_TRY(mu_ring_poll(&ring, &done), st, failed);
         if (done)
             break;
         MU_TRY(mu_poll(w->poller), st, failed);
         if (mu_deadline_passed(deadline))
-            return MU_FAIL(MU_TIMEOUT, "the exchange of chunk %u with other hosts did not end within %d s", chunk,
-                           EXCHANGE_DEADLINE_MS / 1000);
+            return MU_FAIL(MU_TIMEOUT,
+                           "the exchange of chunk %u with other hosts did not end within %d s",
+                           chunk, EXCHANGE_DEADLINE_MS / 1000);
         mu_backoff_pause(&pause);
     }
 failed:
@@ -155,7 +168,8 @@ failed:
 }
 
 /* Round A: on return the message and the segment's words hold what everybody agrees on. */
-static enum mu_status agree_on_maxima(struct mu_worker *w, uint32_t chunk, struct mu_chunk_maxima *m)
+static enum mu_status agree_on_maxima(struct mu_worker *w, uint32_t chunk,
+                                      struct mu_chunk_maxima *m)
 {
     const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
     uint8_t *message = w->reduction.round_a;
@@ -168,12 +182,15 @@ static enum mu_status agree_on_maxima(struct mu_worker *w, uint32_t chunk, struc
     m->largest = largest_of(message, c);
     mu_chunk_maxima_clear(m, c);
     for (uint32_t i = 0; i < w->local_count; i++) {
-        mu_chunk_maxima_merge(m, c, &s->sum[i]);
+        if (has_shards(w, i))
+            mu_chunk_maxima_merge(m, c, &s->sum[i]);
         if (chunk == 0)
             merge_scalars(&head->scalars, &s->rank[i].scalars);
     }
     head->flags = m->flags;
-    MU_TRY(exchange(w, chunk, TAG_MAXIMA, message, 1, round_a_bytes(c), merge_round_a, (void *)(uintptr_t)c), st, failed);
+    MU_TRY(exchange(w, chunk, TAG_MAXIMA, message, 1, round_a_bytes(c), merge_round_a,
+                    (void *)(uintptr_t)c),
+           st, failed);
     m->flags = head->flags;
     memcpy(s->largest + c->first_block, m->largest, (size_t)c->block_count);
     s->chunk[chunk].flags = m->flags;
@@ -184,8 +201,8 @@ failed:
     return st;
 }
 
-static enum mu_status sum_exactly(struct mu_worker *w, uint32_t chunk, const struct mu_chunk_maxima *m,
-                                  const int16_t *prediction)
+static enum mu_status sum_exactly(struct mu_worker *w, uint32_t chunk,
+                                  const struct mu_chunk_maxima *m, const int16_t *prediction)
 {
     const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
     struct mu_chunk_words *words = &w->segment->chunk[chunk];
@@ -194,22 +211,28 @@ static enum mu_status sum_exactly(struct mu_worker *w, uint32_t chunk, const str
     enum mu_status st = MU_OK;
 
     memset(&words->norm, 0, sizeof words->norm);
-    if (mu_exact_sum_must_redo(words->escapes, w->exact.capacity, m->flags) || (m->flags & MU_SUM_NONFINITE))
+    if (mu_exact_sum_must_redo(words->escapes, w->exact.capacity, m->flags) ||
+        (m->flags & MU_SUM_NONFINITE))
         return MU_OK; /* the step is redone or given up, whatever the other chunks say */
     memset(r->dense, 0, c->count * sizeof *r->dense);
     memset(r->wide, 0, wide_count * sizeof *r->wide);
     for (uint32_t i = 0; i < w->local_count; i++) {
+        if (!has_shards(w, i))
+            continue;
         mu_chunk_add(&w->exact, r->dense, r->wide, m, c, &w->segment->sum[i]);
         MU_TRY(mu_poll(w->poller), st, failed);
     }
-    MU_TRY(exchange(w, chunk, TAG_DENSE, r->dense, c->count, 4, merge_int32, w->device), st, failed);
+    MU_TRY(exchange(w, chunk, TAG_DENSE, r->dense, c->count, 4, merge_int32, w->device), st,
+           failed);
     MU_TRY(exchange(w, chunk, TAG_WIDE, r->wide, wide_count, 8, merge_int64, NULL), st, failed);
-    mu_chunk_to_float(&w->exact, w->segment->total + c->offset, &words->norm, r->dense, r->wide, m, c, prediction);
+    mu_chunk_to_float(&w->exact, w->segment->total + c->offset, &words->norm, r->dense, r->wide, m,
+                      c, prediction);
 failed:
     return st;
 }
 
-/* batch.reduce = "fast": the ranks' sums are floats; order is by rank and host, and bits depend on it. */
+/* batch.reduce = "fast": the ranks' sums are floats; order is by rank and host, and bits depend on
+ * it. */
 static enum mu_status sum_fast(struct mu_worker *w, uint32_t chunk)
 {
     const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
@@ -218,10 +241,12 @@ static enum mu_status sum_fast(struct mu_worker *w, uint32_t chunk)
     enum mu_status st = MU_OK;
     double squares = 0;
 
+    memset(total, 0, c->count * sizeof *total);
     for (uint32_t i = 0; i < w->local_count; i++) {
         const float *sum = (const float *)(const void *)(w->segment->sum[i].dense + c->offset);
 
-        w->device->ops->add(w->device, total, sum, (int64_t)c->count, i == 0);
+        if (has_shards(w, i))
+            w->device->ops->add(w->device, total, sum, (int64_t)c->count, false);
         MU_TRY(mu_poll(w->poller), st, failed);
     }
     MU_TRY(exchange(w, chunk, TAG_DENSE, total, c->count, 4, merge_float, w->device), st, failed);
@@ -233,7 +258,8 @@ failed:
     return st;
 }
 
-enum mu_status mu_reduce_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn, const int16_t *prediction)
+enum mu_status mu_reduce_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn,
+                               const int16_t *prediction)
 {
     struct mu_chunk_maxima m;
     enum mu_status st;

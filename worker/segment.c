@@ -32,7 +32,8 @@ static void *take(struct carve *c, uint64_t bytes)
 }
 
 /* The one description of what lies where: used to size and to attach. */
-static void place(struct mu_segment *s, struct carve *c, const struct mu_layout *l, uint32_t ranks, bool bf16)
+static void place(struct mu_segment *s, struct carve *c, const struct mu_layout *l, uint32_t ranks,
+                  bool bf16)
 {
     uint64_t n = l->elements, blocks = l->blocks;
 
@@ -77,14 +78,17 @@ uint64_t mu_segment_bytes(const struct mu_layout *layout, uint32_t ranks, bool b
 static enum mu_status no_room(const struct mu_segment *s, uint64_t bytes, int error)
 {
     return MU_FAIL(MU_FAILED,
-                   "/dev/shm has no room for the %.2f GiB of this host's state (%s: %s). Free some (ls /dev/shm), enlarge it "
+                   "/dev/shm has no room for the %.2f GiB of this host's state (%s: %s). Free some "
+                   "(ls /dev/shm), enlarge it "
                    "(mount -o remount,size=SIZE /dev/shm), or run fewer ranks on a host",
                    (double)bytes / 0x1p30, s->name, strerror(error));
 }
 
-/* The leader's part: an old segment of this run is removed (its generation is dead: the run directory's lock says so),
- * a new one is made whole before it gets its size, and its pages are taken now, since a full tmpfs kills by SIGBUS. */
-static enum mu_status create(struct mu_segment *s, const struct mu_segment_options *o, uint64_t bytes, void **map)
+/* The leader's part: an old segment of this run is removed (its generation is dead: the run
+ * directory's lock says so), a new one is made whole before it gets its size, and its pages are
+ * taken now, since a full tmpfs kills by SIGBUS. */
+static enum mu_status create(struct mu_segment *s, const struct mu_segment_options *o,
+                             uint64_t bytes, void **map)
 {
     int fd, error;
 
@@ -103,12 +107,16 @@ static enum mu_status create(struct mu_segment *s, const struct mu_segment_optio
     shm_unlink(s->name);
     if (o->ranks > 1)
         return no_room(s, bytes, error);
-    mu_log(MU_LOG_INFO, "/dev/shm has no room for the %.2f GiB of state: taking private memory, as this is the only rank here",
+    mu_log(MU_LOG_INFO,
+           "/dev/shm has no room for the %.2f GiB of state: taking private memory, as this is the "
+           "only rank here",
            (double)bytes / 0x1p30);
     *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     s->is_private = true;
     s->name[0] = 0;
-    return *map == MAP_FAILED ? MU_FAIL(MU_NO_MEMORY, "no memory for the %" PRIu64 " bytes of state", bytes) : MU_OK;
+    return *map == MAP_FAILED
+               ? MU_FAIL(MU_NO_MEMORY, "no memory for the %" PRIu64 " bytes of state", bytes)
+               : MU_OK;
 }
 
 /* Maps the file if it has its full size and is ours; false: not there yet. */
@@ -126,7 +134,8 @@ static bool try_attach(const struct mu_segment *s, uint64_t bytes, void **map)
     return *map != MAP_FAILED;
 }
 
-static enum mu_status attach(const struct mu_segment *s, const struct mu_segment_options *o, uint64_t bytes, void **map)
+static enum mu_status attach(const struct mu_segment *s, const struct mu_segment_options *o,
+                             uint64_t bytes, void **map)
 {
     struct mu_deadline deadline = mu_deadline_in_ms(o->deadline_ms);
     struct mu_backoff pause = {0};
@@ -144,7 +153,8 @@ static enum mu_status attach(const struct mu_segment *s, const struct mu_segment
         if (st != MU_OK)
             return st;
         if (mu_deadline_passed(deadline))
-            return MU_FAIL(MU_TIMEOUT, "the segment /dev/shm%s was not there after %" PRIu64 " ms", s->name, o->deadline_ms);
+            return MU_FAIL(MU_TIMEOUT, "the segment /dev/shm%s was not there after %" PRIu64 " ms",
+                           s->name, o->deadline_ms);
         mu_backoff_pause(&pause);
     }
 }
@@ -158,7 +168,8 @@ enum mu_status mu_segment_open(struct mu_segment *s, const struct mu_segment_opt
 
     memset(s, 0, sizeof *s);
     s->ranks = o->ranks;
-    snprintf(s->name, sizeof s->name, "/muster-%u-%016" PRIx64 "-h%u", (unsigned)geteuid(), o->run_key, o->host);
+    snprintf(s->name, sizeof s->name, "/muster-%u-%016" PRIx64 "-h%u", (unsigned)geteuid(),
+             o->run_key, o->host);
     s->sum = calloc(o->ranks, sizeof *s->sum);
     if (!s->sum)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a segment's views");

@@ -31,7 +31,7 @@
     X(SAVE, "save", "while a part of a checkpoint is written")                             \
     X(SAVE_DISK, "save-disk", "a write of a checkpoint fails as on a full disk (do:fail)") \
     X(PUBLISH, "publish", "before a checkpoint is published")                              \
-    X(LOAD, "load", "while a checkpoint is loaded")                                                \
+    X(LOAD, "load", "while a checkpoint is loaded")                                        \
     X(LEAVE, "leave", "after the last step")
 
 enum mu_fault_point {

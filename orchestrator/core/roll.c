@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum mu_status mu_roll_init(struct mu_roll *r, uint32_t epoch, const uint64_t *host_key, uint32_t size)
+enum mu_status mu_roll_init(struct mu_roll *r, uint32_t epoch, const uint64_t *host_key,
+                            uint32_t size)
 {
     memset(r, 0, sizeof *r);
     r->epoch = epoch;

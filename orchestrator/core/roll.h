@@ -1,6 +1,6 @@
-/* The roll: which ranks are alive, which host each lives on, and what follows from that alone: who owns which chunk on
- * each host, who speaks for a host, how the hosts stand in a ring. Pure; every rank computes the same from the same
- * list. Each change of the roll starts a new epoch. */
+/* The roll: which ranks are alive, which host each lives on, and what follows from that alone: who
+ * owns which chunk on each host, who speaks for a host, how the hosts stand in a ring. Pure; every
+ * rank computes the same from the same list. Each change of the roll starts a new epoch. */
 #ifndef MUSTER_CORE_ROLL_H
 #define MUSTER_CORE_ROLL_H
 
@@ -14,7 +14,7 @@ struct mu_roll_host {
 
 struct mu_roll {
     uint32_t epoch;
-    uint32_t size;             /* live ranks: places 0 .. size - 1 of the communicator */
+    uint32_t size; /* live ranks: places 0 .. size - 1 of the communicator */
     uint32_t hosts;
     uint32_t *host_of;         /* place -> host, hosts numbered by their lowest place */
     uint32_t *local;           /* places, sorted by (host, place) */
@@ -22,7 +22,8 @@ struct mu_roll {
 };
 
 /* host_key[i] names the host of place i; equal keys are one host. */
-enum mu_status mu_roll_init(struct mu_roll *roll, uint32_t epoch, const uint64_t *host_key, uint32_t size) MU_CHECKED;
+enum mu_status mu_roll_init(struct mu_roll *roll, uint32_t epoch, const uint64_t *host_key,
+                            uint32_t size) MU_CHECKED;
 void mu_roll_deinit(struct mu_roll *roll);
 
 /* Place `index` on host h, 0 <= index < count. */

@@ -1,7 +1,7 @@
 #include "worker/comm/comm.h"
 
-#include <mpi.h>
 #include <limits.h>
+#include <mpi.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +70,8 @@ void mu_comm_revoke(struct mu_comm *c)
         mu_ulfm_revoke(c->comm);
 }
 
-/* Ranks that die by SIGKILL leave Open MPI's shared-memory files behind; they are mapped by their peers. */
+/* Ranks that die by SIGKILL leave Open MPI's shared-memory files behind; they are mapped by their
+ * peers. */
 static void remove_mpi_files(void)
 {
     char line[1024];
@@ -143,7 +144,8 @@ enum mu_status mu_comm_poll(struct mu_comm *c)
 
     if (c->size == 1)
         return MU_OK;
-    st = from_mpi(MPI_Iprobe(c->rank, 0, c->comm, &flag, MPI_STATUS_IGNORE)); /* progress; nothing is ever sent to oneself */
+    st = from_mpi(MPI_Iprobe(c->rank, 0, c->comm, &flag,
+                             MPI_STATUS_IGNORE)); /* progress; nothing is ever sent to oneself */
     if (st != MU_OK || !c->fault_tolerant)
         return st;
     if (mu_ulfm_is_revoked(c->comm))
@@ -172,7 +174,8 @@ int mu_comm_dead(struct mu_comm *c, int *ranks, int capacity)
 
 _Static_assert(sizeof(MPI_Request) <= sizeof(void *), "a request is kept in a pointer");
 
-enum mu_status mu_comm_send(struct mu_comm *c, const void *data, size_t bytes, int to, int tag, struct mu_request *r)
+enum mu_status mu_comm_send(struct mu_comm *c, const void *data, size_t bytes, int to, int tag,
+                            struct mu_request *r)
 {
     MPI_Request request;
     enum mu_status st;
@@ -183,7 +186,8 @@ enum mu_status mu_comm_send(struct mu_comm *c, const void *data, size_t bytes, i
     return st;
 }
 
-enum mu_status mu_comm_receive(struct mu_comm *c, void *data, size_t bytes, int from, int tag, struct mu_request *r)
+enum mu_status mu_comm_receive(struct mu_comm *c, void *data, size_t bytes, int from, int tag,
+                               struct mu_request *r)
 {
     MPI_Request request;
     enum mu_status st;

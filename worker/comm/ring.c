@@ -17,9 +17,9 @@ size_t mu_ring_scratch_bytes(size_t units, size_t unit_bytes, uint32_t members)
     return (units / members + 1) * unit_bytes;
 }
 
-void mu_ring_start(struct mu_ring *r, struct mu_comm *comm, const uint32_t *member, uint32_t members,
-                   uint32_t position, int tag, void *data, size_t units, size_t unit_bytes, void *scratch,
-                   mu_ring_merge *merge, void *context)
+void mu_ring_start(struct mu_ring *r, struct mu_comm *comm, const uint32_t *member,
+                   uint32_t members, uint32_t position, int tag, void *data, size_t units,
+                   size_t unit_bytes, void *scratch, mu_ring_merge *merge, void *context)
 {
     *r = (struct mu_ring){
         .comm = comm,
@@ -37,8 +37,9 @@ void mu_ring_start(struct mu_ring *r, struct mu_comm *comm, const uint32_t *memb
     };
 }
 
-/* In hop k of the first n-1, member i sends piece i-k and adds the piece i-k-1 that it receives; after them it holds
- * piece i+1 whole. In the n-1 that follow it sends piece i+1-k and stores piece i-k. */
+/* In hop k of the first n-1, member i sends piece i-k and adds the piece i-k-1 that it receives;
+ * after them it holds piece i+1 whole. In the n-1 that follow it sends piece i+1-k and stores piece
+ * i-k. */
 static uint32_t piece_at(const struct mu_ring *r, int offset)
 {
     int n = (int)r->members;
@@ -59,9 +60,12 @@ enum mu_status mu_ring_poll(struct mu_ring *r, bool *done)
         uint8_t *target = reducing ? r->scratch : r->data + piece_start(r, in);
 
         if (!r->posted) {
-            MU_TRY(mu_comm_receive(r->comm, target, piece_bytes(r, in), r->previous, r->tag, &r->receive), st, failed);
-            MU_TRY(mu_comm_send(r->comm, r->data + piece_start(r, out), piece_bytes(r, out), r->next, r->tag, &r->send), st,
-                   failed);
+            MU_TRY(mu_comm_receive(r->comm, target, piece_bytes(r, in), r->previous, r->tag,
+                                   &r->receive),
+                   st, failed);
+            MU_TRY(mu_comm_send(r->comm, r->data + piece_start(r, out), piece_bytes(r, out),
+                                r->next, r->tag, &r->send),
+                   st, failed);
             r->posted = true;
         }
         MU_TRY(mu_comm_test(r->comm, &r->receive, &got, NULL), st, failed);

@@ -1,5 +1,5 @@
-/* What ULFM (MPI 5's fault tolerance, MPIX_ in Open MPI) offers, and what stands in where MPI lacks it. The one place that
- * asks at compile time. */
+/* What ULFM (MPI 5's fault tolerance, MPIX_ in Open MPI) offers, and what stands in where MPI lacks
+ * it. The one place that asks at compile time. */
 #ifndef MUSTER_WORKER_COMM_ULFM_MPI_H
 #define MUSTER_WORKER_COMM_ULFM_MPI_H
 
