@@ -62,6 +62,7 @@ expect 64 "exists: give another --out, or --force" "$MUSTER" tokenize text --out
 expect 0 "" "$MUSTER" tokenize text --out again --force
 expect 64 "--out PREFIX is missing" "$MUSTER" tokenize text
 expect 64 "" "$MUSTER" tokenize --out x
+expect 64 "a name too: a/text" "$MUSTER" tokenize text --out a/
 expect 64 "" "$MUSTER" tokenize text --out x --valid-fraction 0.6
 expect 64 "" "$MUSTER" tokenize text --out x --valid-fraction nan
 expect 64 "" "$MUSTER" tokenize text --out x --chunk 0
