@@ -178,13 +178,13 @@ static void check_gradient(enum mu_device_kind kind, enum mu_precision precision
 static void test_gradient_reference(void **state)
 {
     (void)state;
-    check_gradient(MU_DEVICE_REFERENCE, MU_PRECISION_FP32, 2e-5);
+    check_gradient(MU_DEVICE_REFERENCE, MU_PRECISION_FP32, 2e-6);
 }
 
 static void test_gradient_cpu(void **state)
 {
     (void)state;
-    check_gradient(MU_DEVICE_CPU, MU_PRECISION_FP32, 2e-5);
+    check_gradient(MU_DEVICE_CPU, MU_PRECISION_FP32, 2e-6);
 }
 
 static void test_gradient_cpu_bf16(void **state)
