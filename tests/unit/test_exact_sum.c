@@ -243,7 +243,8 @@ static void non_finite_gradients(void **state)
         assert_int_equal(total.flags, MU_SUM_NONFINITE | MU_SUM_BEYOND);
         assert_false(redo(&t.fleet, &total));
         assert_int_equal(total.largest[1], MU_LARGEST_NONFINITE);
-        assert_true(isfinite(total.gradient[MU_BLOCK + 200]));
+        assert_int_equal(total.escapes, 0);
+        assert_true(total.gradient[MU_BLOCK + 200] == 0);
         mu_predict_tensor_maxima(&t.fleet.layout, t.fleet.prediction, total.largest, &top);
         mu_predict_chunk(&t.fleet.layout, t.fleet.layout.chunks, t.fleet.prediction, total.largest,
                          &top, learned);
@@ -310,7 +311,7 @@ static void totals_round_once(void **state)
 
     (void)state;
     fleet_open(&f, &s, 1, 1, MU_DEVICE_REFERENCE);
-    for (int p = MU_PREDICTION_NONE; p <= 1024; p += 24) {
+    for (int p = MU_PREDICTION_NONE; p <= 1024; p += 8) {
         int k = oracle_exponent((int16_t)p, 1, 1);
 
         f.prediction[0] = (int16_t)p;

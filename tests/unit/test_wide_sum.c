@@ -50,6 +50,7 @@ static void ties_go_to_even(void **state)
     assert_same(SUM(1.0, 0x1p-53), 1.0);
     assert_same(SUM(1.0 + 0x1p-52, 0x1p-53), 1.0 + 0x1p-51);
     assert_same(SUM(1.0, 0x1p-53, 0x1p-1074), 1.0 + 0x1p-52);
+    assert_same(SUM(1.0, 0x1p-53, 0x1p-61), 1.0 + 0x1p-52);
     assert_same(SUM(1.0, 0x1p-53, -0x1p-1074), 1.0);
     assert_same(SUM(-1.0, -0x1p-53, -0x1p-1074), -1.0 - 0x1p-52);
     /* below a power of two doubles are twice as close: 2 - 2^-52 is one, 2 - 2^-53 is a tie */
