@@ -8,13 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { LEVEL_NOT_ASKED_FOR = MU_LOG_SILENT - 1 };
+
 static struct {
     pthread_mutex_t lock;
-    int level, rank; /* level -1: not asked for yet */
+    int level, rank;
     void (*guard)(void *context, int begin);
     void *guard_context;
     const char *where;
-} sink = {.lock = PTHREAD_MUTEX_INITIALIZER, .level = -1, .rank = -1};
+} sink = {.lock = PTHREAD_MUTEX_INITIALIZER, .level = LEVEL_NOT_ASKED_FOR, .rank = -1};
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
@@ -28,7 +30,7 @@ int mu_log_level_from_name(const char *name)
 
 static int current_level(void)
 {
-    if (sink.level < 0) {
+    if (sink.level == LEVEL_NOT_ASKED_FOR) {
         const char *name = getenv("MUSTER_LOG");
         int level = name ? mu_log_level_from_name(name) : -1;
         sink.level = level < 0 ? MU_LOG_INFO : level;

@@ -4,7 +4,9 @@
 #ifndef MUSTER_BASE_LOG_H
 #define MUSTER_BASE_LOG_H
 
-enum mu_log_level { MU_LOG_ERROR, MU_LOG_WARN, MU_LOG_INFO, MU_LOG_DEBUG };
+/* MU_LOG_SILENT is only for mu_log_set_level: tests and fuzz targets whose point is to be refused.
+ */
+enum mu_log_level { MU_LOG_SILENT = -1, MU_LOG_ERROR, MU_LOG_WARN, MU_LOG_INFO, MU_LOG_DEBUG };
 
 /* `muster: TEXT`, or `muster[3]: TEXT` once a rank is set; `error: ` and `warning: ` stand before
  * TEXT. */

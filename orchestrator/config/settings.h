@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "orchestrator/core/schedule.h"
+
 enum { MU_TEXT_MAX = 2048 };
 #define MU_AUTO (-1)
 
@@ -31,12 +33,6 @@ enum mu_nonfinite { MU_NONFINITE_STOP, MU_NONFINITE_SKIP };
 enum mu_model { MU_MODEL_GPT2, MU_MODEL_SYNTHETIC };
 enum mu_reduce { MU_REDUCE_EXACT, MU_REDUCE_FAST };
 enum mu_optimizer { MU_OPTIMIZER_ADAMW };
-enum mu_schedule_kind {
-    MU_SCHEDULE_WSD,
-    MU_SCHEDULE_COSINE,
-    MU_SCHEDULE_CONSTANT,
-    MU_SCHEDULE_LINEAR
-};
 enum mu_device_kind { MU_DEVICE_CPU, MU_DEVICE_REFERENCE };
 enum mu_precision { MU_PRECISION_FP32, MU_PRECISION_BF16 };
 enum mu_isa {

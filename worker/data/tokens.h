@@ -1,8 +1,9 @@
-/* A file of tokens, memory-mapped read-only. Two formats:
- *   Muster's  (see tokens.c for the layout): 1, 2 or 4 bytes a token, vocabulary, bytes of source
- * text, checksum; llm.c's   256 int32 of header (magic 20240520, version 1, count), then uint16
- * tokens of GPT-2's vocabulary (50257). A truncated or foreign file is refused with what was found
- * and what was expected. */
+/* A file of tokens, memory-mapped read-only. Formats:
+ *   Muster's  (token_format.h): 1, 2 or 4 bytes a token, vocabulary, bytes of source text,
+ * checksums; llm.c's   256 int32 of header (magic, version, count), then tokens: uint16 of GPT-2's
+ * vocabulary (magic 20240520, version 1), or uint32 of Llama 3's (magic 20240801, version 7). A
+ * truncated or foreign file is refused with what was found and what was expected. A file must not
+ * be shortened while it is mapped: reading beyond its end would be a SIGBUS. */
 #ifndef MUSTER_WORKER_DATA_TOKENS_H
 #define MUSTER_WORKER_DATA_TOKENS_H
 
@@ -20,15 +21,26 @@ struct mu_tokens {
     uint32_t token_bytes; /* 1, 2 or 4 */
     uint32_t vocab;
     uint64_t source_bytes;   /* of text; 0: unknown */
-    struct mu_hash identity; /* of header and, in Muster's files, content: what was trained on */
-    char format[32];         /* "muster bytes", "llm.c" */
+    struct mu_hash identity; /* of the header and, in Muster's files, through it of the content */
+    char format[32];         /* "muster bytes", "llm.c gpt-2" */
 };
 
+/* MU_NOT_FOUND when there is no such file, MU_CORRUPT when it is not a whole token file, both
+ * reported. Tokens themselves are not looked at: see mu_tokens_verify. */
 enum mu_status mu_tokens_open(struct mu_tokens *t, const char *path) MU_CHECKED;
 void mu_tokens_close(struct mu_tokens *t); /* zeroed ones are allowed */
-/* out[i] = token from + i, i < n. Range checked (our bug otherwise). */
+/* The same from memory that the caller keeps; not to be closed. `path` is for messages. */
+enum mu_status mu_tokens_view(struct mu_tokens *t, const void *bytes, size_t size,
+                              const char *path) MU_CHECKED;
+/* MU_CONFIG when the file cannot feed a model of this vocabulary (its own may be smaller: models
+ * pad theirs), or holds fewer than `least` tokens. */
+enum mu_status mu_tokens_require(const struct mu_tokens *t, const char *path, uint32_t vocab,
+                                 uint64_t least) MU_CHECKED;
+/* out[i] = token from + i, i < n. Range checked (our bug otherwise). Tokens of a damaged file may
+ * be vocab or more: users of a file that was never verified check what they index with. */
 void mu_tokens_copy(const struct mu_tokens *t, uint64_t from, uint64_t n, int32_t *out);
-/* Reads every token and checks checksum and range: MU_CORRUPT with the place. */
+/* Reads every token and checks content hash (Muster's files) and range: MU_CORRUPT with the place.
+ */
 enum mu_status mu_tokens_verify(const struct mu_tokens *t, const char *path) MU_CHECKED;
 
 #endif
