@@ -145,6 +145,9 @@ struct mu_device_ops {
     void (*add)(struct mu_device *, float *to, const float *from, int64_t n, bool overwrite);
     /* a (n) += b (n), int32, wrapping. */
     void (*add_int32)(struct mu_device *, int32_t *a, const int32_t *b, int64_t n);
+
+    /* See mu_device_measure_peak. */
+    double (*measure_peak)(struct mu_device *, double seconds);
 };
 
 struct mu_device {
@@ -176,8 +179,8 @@ static inline size_t mu_device_act_bytes(const struct mu_device *d)
 /* Version text of what computes ("oneDNN 2.6.3"), for --version and the fingerprint. */
 const char *mu_device_library_version(void);
 
-/* Square matrix products of n x n in fp32 or bf16 on `threads` threads for about `seconds`: the
- * best rate seen, in FLOP/s. The yardstick of "% of measured peak". */
+/* Square matrix products in the device's precision, one on each of its threads, again and again for
+ * about `seconds`: the best rate seen, in FLOP/s. The yardstick of "% of measured peak". */
 double mu_device_measure_peak(struct mu_device *device, double seconds);
 
 #endif

@@ -68,8 +68,9 @@ struct mu_workload_ops {
      * shards is the gradient. */
     enum mu_status (*shard_gradient)(struct mu_workload *, const struct mu_weights *, int64_t step,
                                      uint32_t shard, struct mu_shard_result *out) MU_CHECKED;
-    enum mu_status (*evaluate)(struct mu_workload *, const struct mu_weights *, uint64_t piece,
-                               struct mu_piece_result *out) MU_CHECKED;
+    /* step: how many steps the weights have behind them. */
+    enum mu_status (*evaluate)(struct mu_workload *, const struct mu_weights *, int64_t step,
+                               uint64_t piece, struct mu_piece_result *out) MU_CHECKED;
 };
 
 struct mu_workload {
@@ -77,6 +78,10 @@ struct mu_workload {
     struct mu_layout layout;
     struct mu_workload_facts facts;
 };
+
+/* Settles what of vocabulary, shards and micro-batch is still MU_AUTO: the data's header says the
+ * first, core/shards.h the others. MU_CONFIG as mu_workload_open. */
+enum mu_status mu_workload_resolve(struct mu_settings *settings) MU_CHECKED;
 
 /* Opens what settings->model_kind names: reads the headers of the data, resolves nothing (settings
  * are resolved), lays out the tensors, takes buffers from the device. device may be NULL: then only

@@ -166,6 +166,9 @@ enum mu_status mu_cli_tokenize(int argc, char **argv)
         return st;
     if (!out || !*out)
         return mu_options_refuse(&command, "--out PREFIX is missing: where to write");
+    if (out[strlen(out) - 1] == '/')
+        return mu_options_refuse(
+            &command, "--out %s is a folder; give the beginning of a name too: %stext", out, out);
     if (strcmp(vocab, "bytes") != 0)
         return mu_options_refuse(&command, "unknown vocabulary '%s'; expected bytes", vocab);
     for (int i = 0; i < words.count; i++)

@@ -1,11 +1,13 @@
 /* The values of a resolved configuration: one field a row of schema.def, plain data. Filled by the
- * parser; read by everybody above. After mu_settings_resolve() nothing is MU_AUTO any more, paths
- * are absolute, and every value has been validated. */
+ * parser (config.h), which leaves every value validated and every path absolute; read by everybody
+ * above. After mu_settings_resolve() nothing is MU_AUTO any more. */
 #ifndef MUSTER_CONFIG_SETTINGS_H
 #define MUSTER_CONFIG_SETTINGS_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "orchestrator/core/schedule.h"
 
 enum { MU_TEXT_MAX = 2048 };
 #define MU_AUTO (-1)
@@ -19,10 +21,10 @@ enum { MU_TEXT_MAX = 2048 };
     X(WSD, "wsd") X(COSINE, "cosine") X(CONSTANT, "constant") X(LINEAR, "linear")
 #define MU_CHOICE_DEVICE(X)    X(CPU, "cpu") X(REFERENCE, "reference")
 #define MU_CHOICE_PRECISION(X) X(FP32, "fp32") X(BF16, "bf16")
-#define MU_CHOICE_ISA(X)                                                                    \
-    X(AUTO, "auto")                                                                         \
-    X(GENERIC, "generic") X(AVX2, "avx2") X(AVX512, "avx512") X(AVX512_BF16, "avx512_bf16") \
-        X(AMX, "amx")
+#define MU_CHOICE_ISA(X)  \
+    X(AUTO, "auto")       \
+    X(GENERIC, "generic") \
+    X(AVX2, "avx2") X(AVX512, "avx512") X(AVX512_BF16, "avx512_bf16") X(AMX, "amx")
 
 #define MU_CHOICE_LISTS(X) \
     X(NONFINITE) X(MODEL) X(REDUCE) X(OPTIMIZER) X(SCHEDULE) X(DEVICE) X(PRECISION) X(ISA)
@@ -31,12 +33,6 @@ enum mu_nonfinite { MU_NONFINITE_STOP, MU_NONFINITE_SKIP };
 enum mu_model { MU_MODEL_GPT2, MU_MODEL_SYNTHETIC };
 enum mu_reduce { MU_REDUCE_EXACT, MU_REDUCE_FAST };
 enum mu_optimizer { MU_OPTIMIZER_ADAMW };
-enum mu_schedule_kind {
-    MU_SCHEDULE_WSD,
-    MU_SCHEDULE_COSINE,
-    MU_SCHEDULE_CONSTANT,
-    MU_SCHEDULE_LINEAR
-};
 enum mu_device_kind { MU_DEVICE_CPU, MU_DEVICE_REFERENCE };
 enum mu_precision { MU_PRECISION_FP32, MU_PRECISION_BF16 };
 enum mu_isa {
@@ -49,6 +45,7 @@ enum mu_isa {
 };
 
 struct mu_settings {
+    /* CHOICE(list) expands to MU_FIELD_CHOICE(list)(field) */
 #define MU_FIELD_INT(field)                                                 int64_t field;
 #define MU_FIELD_AUTO_INT(field)                                            int64_t field;
 #define MU_FIELD_REAL(field)                                                double field;
@@ -58,9 +55,16 @@ struct mu_settings {
 #define MU_FIELD_CHOICE(list)                                               MU_FIELD_CHOICE_OF
 #define MU_FIELD_CHOICE_OF(field)                                           int field;
 #define MU_KEY(type, field, key, otherwise, least, most, unit, class, help) MU_FIELD_##type(field)
-/* CHOICE(LIST) expands to MU_FIELD_CHOICE(LIST)(field) */
 #include "orchestrator/config/schema.def"
 #undef MU_KEY
+#undef MU_FIELD_INT
+#undef MU_FIELD_AUTO_INT
+#undef MU_FIELD_REAL
+#undef MU_FIELD_PAIR
+#undef MU_FIELD_TEXT
+#undef MU_FIELD_PATH
+#undef MU_FIELD_CHOICE
+#undef MU_FIELD_CHOICE_OF
 };
 
 #endif

@@ -1,0 +1,16 @@
+/* What the CPU at hand can do. isa_x86.c or isa_other.c, chosen by CMake. */
+#ifndef MUSTER_KERNELS_CPU_ISA_H
+#define MUSTER_KERNELS_CPU_ISA_H
+
+#include <stddef.h>
+
+#include "orchestrator/config/settings.h"
+
+enum mu_isa mu_cpu_isa(void);
+
+/* Copies past the caches (streaming stores): for memory that is not read again soon. to is 64-byte
+ * aligned; from is not overlapped. Others see the data after mu_cpu_stream_fence. */
+void mu_cpu_stream(void *to, const void *from, size_t bytes);
+void mu_cpu_stream_fence(void);
+
+#endif

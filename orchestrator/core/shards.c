@@ -1,0 +1,35 @@
+#include "orchestrator/core/shards.h"
+
+#include "orchestrator/base/status.h"
+
+static uint64_t boundary(uint64_t total, uint64_t i, uint64_t w)
+{
+    return (uint64_t)((unsigned __int128)total * i / w);
+}
+
+struct mu_range mu_shards_of_worker(uint64_t total, uint64_t i, uint64_t w)
+{
+    MU_ASSERT(i < w);
+    return (struct mu_range){boundary(total, i, w), boundary(total, i + 1, w)};
+}
+
+uint64_t mu_shards_auto(uint64_t sequences, uint64_t context)
+{
+    uint64_t shards = 1;
+
+    while (shards < MU_SHARDS_AUTO_MAX && sequences % (2 * shards) == 0 &&
+           sequences / (2 * shards) * context >= MU_SHARDS_AUTO_TOKENS)
+        shards *= 2;
+    return shards;
+}
+
+uint64_t mu_shards_auto_micro(uint64_t sequences_of_shard, uint64_t context)
+{
+    uint64_t micro = MU_MICRO_AUTO_TOKENS / context;
+
+    if (micro > sequences_of_shard)
+        micro = sequences_of_shard;
+    while (micro > 1 && sequences_of_shard % micro != 0)
+        micro--;
+    return micro > 1 ? micro : 1;
+}

@@ -1,0 +1,130 @@
+/* Inside the gpt workload: what its files share. Nothing outside worker/workload/ includes this.
+ *
+ *   gpt.c         opening: checks, data, buffers; the entries of the table
+ *   gpt_layout.c  tensors: names, shapes, decay, initial values
+ *   gpt_pass.c    one micro-batch, forward and backward
+ *
+ * The block is GPT-2's (Radford et al. 2019): x + attention(LN(x)), then x + mlp(LN(x)), tanh-GELU,
+ * learned positions, a final LayerNorm, and a head that is the token embedding. No dropout.
+ *
+ * The residual stream is fp32 and kept at every LayerNorm; a branch's output stays a separate fp32
+ * buffer until the next LayerNorm adds it on its way (one pass over memory instead of two). */
+#ifndef MUSTER_WORKER_WORKLOAD_GPT_H
+#define MUSTER_WORKER_WORKLOAD_GPT_H
+
+#include "orchestrator/core/counting.h"
+#include "worker/data/sampler.h"
+#include "worker/data/tokens.h"
+#include "worker/workload.h"
+
+/* Tensors of a block, in the order of the layout. X(identifier, name) */
+#define MU_GPT_BLOCK_TENSORS(X)        \
+    X(LN1_WEIGHT, "ln_1.weight")       \
+    X(LN1_BIAS, "ln_1.bias")           \
+    X(QKV_WEIGHT, "attn.qkv.weight")   \
+    X(QKV_BIAS, "attn.qkv.bias")       \
+    X(PROJ_WEIGHT, "attn.proj.weight") \
+    X(PROJ_BIAS, "attn.proj.bias")     \
+    X(LN2_WEIGHT, "ln_2.weight")       \
+    X(LN2_BIAS, "ln_2.bias")           \
+    X(UP_WEIGHT, "mlp.up.weight")      \
+    X(UP_BIAS, "mlp.up.bias")          \
+    X(DOWN_WEIGHT, "mlp.down.weight")  \
+    X(DOWN_BIAS, "mlp.down.bias")
+
+enum mu_gpt_block_tensor {
+#define MU_GPT_ENUM(id, name) MU_GPT_##id,
+    MU_GPT_BLOCK_TENSORS(MU_GPT_ENUM)
+#undef MU_GPT_ENUM
+        MU_GPT_BLOCK_COUNT
+};
+
+enum { MU_GPT_WTE, MU_GPT_WPE, MU_GPT_FIRST_BLOCK };
+
+struct mu_gpt_dims {
+    int64_t layers, heads, width, context, vocab;
+};
+
+static inline uint32_t mu_gpt_tensor(int64_t layer, enum mu_gpt_block_tensor which)
+{
+    return (uint32_t)(MU_GPT_FIRST_BLOCK + layer * MU_GPT_BLOCK_COUNT + (int64_t)which);
+}
+static inline uint32_t mu_gpt_lnf_weight(const struct mu_gpt_dims *d)
+{
+    return mu_gpt_tensor(d->layers, 0);
+}
+static inline uint32_t mu_gpt_lnf_bias(const struct mu_gpt_dims *d)
+{
+    return mu_gpt_tensor(d->layers, 0) + 1;
+}
+
+/* Kept from a block's forward pass for its backward pass. N tokens, C width, T context, H heads. */
+struct mu_gpt_block {
+    float *x1, *mean1, *rstd1; /* (N, C), (N), (N): the stream that ln_1 normalised */
+    void *ln1, *qkv, *att;     /* act (N, C), (N, 3C), (N, C) */
+    float *lse;                /* (B, H, T) */
+    float *x2, *mean2, *rstd2; /* the same of ln_2 */
+    void *ln2, *before, *gelu; /* act (N, C), (N, 4C), (N, 4C) */
+};
+
+/* One micro-batch's worth, allocated once at opening. */
+struct mu_gpt_buffers {
+    struct mu_gpt_block *block;   /* layers */
+    float *branch;                /* (N, C) what the last branch adds to the stream */
+    float *xf, *meanf, *rstdf;    /* the stream that ln_f normalised */
+    void *lnf;                    /* act (N, C) */
+    float *losses;                /* (N) nats */
+    float *dx;                    /* (N, C) gradient of the stream */
+    float *dnorm;                 /* (N, C) gradient of a LayerNorm's output */
+    void *dbranch, *datt, *dwide; /* act (N, C), (N, C), (N, 4C) */
+    float *dense;                 /* layout's elements: a shard's gradient */
+    float *row_value;             /* (R, C), R = most distinct tokens of a shard */
+};
+
+/* Tokens of a shard, or of a piece of an evaluation: (sequences, T) each. */
+struct mu_gpt_tokens {
+    int32_t *input, *target;
+    int32_t *row_of;    /* entry of `row` that names the input token */
+    uint32_t *row;      /* distinct input tokens, ascending */
+    int32_t *row_of_id; /* V: scratch */
+};
+
+struct mu_gpt {
+    struct mu_workload base;
+    struct mu_device *device;
+    struct mu_gpt_dims dims;
+    uint64_t seed;
+    uint64_t batch, shard_sequences, micro; /* sequences */
+    uint64_t eval_sequences;
+    struct mu_tokens train, valid;
+    struct mu_sampler sampler;
+    struct mu_gpt_buffers buffers;
+    struct mu_gpt_tokens tokens;
+    void **owned; /* device memory, for closing */
+    uint32_t owned_count;
+    bool starved; /* some allocation failed */
+};
+
+enum mu_status mu_gpt_open(const struct mu_settings *settings, struct mu_device *device,
+                           struct mu_workload **out) MU_CHECKED;
+/* model.vocab = "auto". */
+enum mu_status mu_gpt_resolve(struct mu_settings *settings) MU_CHECKED;
+
+/* ---- gpt_layout.c */
+enum mu_status mu_gpt_layout(const struct mu_gpt_dims *dims, struct mu_layout *out) MU_CHECKED;
+void mu_gpt_init_tensor(const struct mu_workload *w, uint32_t tensor, uint64_t from, uint64_t to,
+                        float *out);
+
+/* ---- gpt_pass.c: `sequences` sequences, at most g->micro. input, target, row_of: their tokens. */
+/* From tokens to the normalised stream that the head reads. */
+void mu_gpt_forward(struct mu_gpt *g, const struct mu_weights *w, const int32_t *input,
+                    int64_t sequences);
+/* Loss in nats, summed over the tokens in order; with `backward` the head's gradients too, of
+ * scale * that sum. `first`: gradients are written, not added to. */
+double mu_gpt_head(struct mu_gpt *g, const struct mu_weights *w, const int32_t *target,
+                   int64_t sequences, bool backward, float scale, bool first);
+/* After mu_gpt_forward and mu_gpt_head of the same micro-batch. */
+void mu_gpt_backward(struct mu_gpt *g, const struct mu_weights *w, const int32_t *row_of,
+                     int64_t sequences, bool first);
+
+#endif
