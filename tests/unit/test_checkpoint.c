@@ -107,8 +107,11 @@ static void info_comes_back(void **unused)
     assert_string_equal(info.fingerprint, "a CPU");
     assert_string_equal(info.config, "run: { steps = 7; };\n");
     assert_string_equal(info.journal, "{\"tokens\":42}");
+    assert_non_null(strstr(info.written, mu_checkpoint_library_version()));
     mu_checkpoint_info_deinit(&info);
-    assert_int_equal(mu_checkpoint_read_tensors(f.folder, &specs, &count), MU_OK);
+    assert_int_equal(mu_checkpoint_read_index(f.folder, &info, &specs, &count), MU_OK);
+    assert_int_equal(info.step, 100);
+    mu_checkpoint_info_deinit(&info);
     assert_int_equal(count, 3);
     assert_string_equal(specs[1].name, "short");
     assert_int_equal(specs[1].rows, 2);
