@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "kernels/cpu/isa.h"
 #include "kernels/device_kinds.h"
 
 /* From here on an allocation begins on a huge page and asks for them: fewer page faults and TLB
@@ -30,6 +31,11 @@ void mu_device_close(struct mu_device *device)
 {
     if (device)
         device->ops->close(device);
+}
+
+enum mu_isa mu_device_best_isa(void)
+{
+    return mu_cpu_isa();
 }
 
 const char *mu_isa_name(enum mu_isa isa)

@@ -1,6 +1,7 @@
 #include "orchestrator/base/fault.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@ static struct fault {
     unsigned sleep_ms;
 } faults[MAX_FAULTS];
 static int fault_count, own_rank;
+static struct mu_fault_mark *own_mark;
 
 static bool parse_action(const char *text, struct fault *f)
 {
@@ -105,6 +107,16 @@ void mu_fault_set_rank(int rank)
     own_rank = rank;
 }
 
+void mu_fault_set_mark(struct mu_fault_mark *mark)
+{
+    own_mark = mark;
+}
+
+const char *mu_fault_point_name(enum mu_fault_point point)
+{
+    return (unsigned)point < MU_FAULT_COUNT ? point_names[point] : "?";
+}
+
 static bool act(const struct fault *f)
 {
     mu_log(MU_LOG_DEBUG, "fault at %s", point_names[f->point]);
@@ -133,6 +145,10 @@ bool mu_fault(enum mu_fault_point point, int64_t step)
 {
     bool fail = false;
 
+    if (own_mark) {
+        atomic_store_explicit(&own_mark->step, step, memory_order_relaxed);
+        atomic_store_explicit(&own_mark->point, (uint32_t)point, memory_order_relaxed);
+    }
     for (int i = 0; i < fault_count; i++) {
         struct fault *f = &faults[i];
 

@@ -31,7 +31,8 @@
     X(SAVE, "save", "while a part of a checkpoint is written")                             \
     X(SAVE_DISK, "save-disk", "a write of a checkpoint fails as on a full disk (do:fail)") \
     X(PUBLISH, "publish", "before a checkpoint is published")                              \
-    X(LOAD, "load", "while a checkpoint is loaded")
+    X(LOAD, "load", "while a checkpoint is loaded")                                        \
+    X(LEAVE, "leave", "after the last step")
 
 enum mu_fault_point {
 #define MU_FAULT_ENUM(id, name, where) MU_FAULT_##id,
@@ -43,6 +44,13 @@ enum mu_fault_point {
 /* Reads MUSTER_FAULT; a mistake in it is a MU_USAGE error with what was expected. */
 enum mu_status mu_fault_init(void) MU_CHECKED;
 void mu_fault_set_rank(int rank);
+/* Where the last passed point and its step are noted (a slot of the board); NULL: nowhere. */
+struct mu_fault_mark {
+    _Atomic uint32_t point; /* enum mu_fault_point */
+    _Atomic int64_t step;
+};
+void mu_fault_set_mark(struct mu_fault_mark *mark);
+const char *mu_fault_point_name(enum mu_fault_point point);
 /* Passes a named point. Does what was asked for; true when the point is to fail. Free when no fault
  * is set. */
 bool mu_fault(enum mu_fault_point point, int64_t step);

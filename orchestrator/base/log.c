@@ -44,7 +44,7 @@ void mu_log(enum mu_log_level level, const char *format, ...)
     int n = 0;
     va_list args;
 
-    if ((int)level > current_level())
+    if (!mu_log_shows(level))
         return;
     n += sink.rank >= 0 ? snprintf(line, sizeof line, "muster[%d]: ", sink.rank)
                         : snprintf(line, sizeof line, "muster: ");
@@ -72,6 +72,11 @@ void mu_log(enum mu_log_level level, const char *format, ...)
 void mu_log_set_level(enum mu_log_level level)
 {
     sink.level = (int)level;
+}
+
+bool mu_log_shows(enum mu_log_level level)
+{
+    return (int)level <= current_level();
 }
 
 void mu_log_set_rank(int rank)

@@ -21,10 +21,10 @@ enum { MU_TEXT_MAX = 2048 };
     X(WSD, "wsd") X(COSINE, "cosine") X(CONSTANT, "constant") X(LINEAR, "linear")
 #define MU_CHOICE_DEVICE(X)    X(CPU, "cpu") X(REFERENCE, "reference")
 #define MU_CHOICE_PRECISION(X) X(FP32, "fp32") X(BF16, "bf16")
-#define MU_CHOICE_ISA(X)                                                                    \
-    X(AUTO, "auto")                                                                         \
-    X(GENERIC, "generic") X(AVX2, "avx2") X(AVX512, "avx512") X(AVX512_BF16, "avx512_bf16") \
-        X(AMX, "amx")
+#define MU_CHOICE_ISA(X)  \
+    X(AUTO, "auto")       \
+    X(GENERIC, "generic") \
+    X(AVX2, "avx2") X(AVX512, "avx512") X(AVX512_BF16, "avx512_bf16") X(AMX, "amx")
 
 #define MU_CHOICE_LISTS(X) \
     X(NONFINITE) X(MODEL) X(REDUCE) X(OPTIMIZER) X(SCHEDULE) X(DEVICE) X(PRECISION) X(ISA)

@@ -45,9 +45,14 @@ struct mu_run_status {
     char message[256]; /* one plain sentence */
 };
 
-/* Opens or makes `path` (run.dir/run.name) and truncates records beyond `resume_step` (steps
- * committed in the checkpoint gone on from; 0: a fresh run). config_text: the resolved
- * configuration, written to config.cfg. */
+/* Makes `path` (run.dir/run.name) with its folders, unless it is there, and takes its lock: nobody
+ * else on this machine trains this run from now on. Nothing that stands there is touched. */
+enum mu_status mu_run_dir_lock(const char *path, struct mu_run_dir **out) MU_CHECKED;
+/* Begins to write: truncates records beyond `resume_step` (steps committed in the checkpoint gone
+ * on from; 0: a fresh run). config_text: the resolved configuration, written to config.cfg. */
+enum mu_status mu_run_dir_begin(struct mu_run_dir *dir, const char *config_text,
+                                int64_t resume_step) MU_CHECKED;
+/* Both. */
 enum mu_status mu_run_dir_open(const char *path, const char *config_text, int64_t resume_step,
                                struct mu_run_dir **out) MU_CHECKED;
 void mu_run_dir_close(struct mu_run_dir *dir); /* NULL is allowed */

@@ -1,6 +1,5 @@
 /* Checkpoints: `step-00001200/` with one part file per writer and `checkpoint.h5`, which presents
- * every tensor whole (HDF5 virtual datasets with relative names). Layout and invariants:
- * checkpoint_h5.c.
+ * every tensor whole (HDF5 virtual datasets with relative names). Layout and invariants: format.h.
  *
  * Order of events: every writer writes its part beside its final name, fsyncs, renames; when all
  * parts are there, one rank writes checkpoint.h5 in the same way. A folder without checkpoint.h5 is
@@ -27,7 +26,7 @@ struct mu_state_view {
 struct mu_checkpoint_info {
     int64_t step; /* steps that were committed */
     uint32_t parts;
-    uint64_t layout_identity;
+    uint64_t layout_identity; /* read; when published it is the layout's */
     struct mu_hash state_hash;
     char fingerprint[1024]; /* numerics: who computed it */
     char *config;           /* text of the resolved configuration; malloc'ed */
@@ -37,7 +36,9 @@ struct mu_checkpoint_info {
 void mu_checkpoint_info_deinit(struct mu_checkpoint_info *info);
 
 /* Writes this writer's part: of every tensor rows [rows * part / parts, rows * (part + 1) / parts),
- * and the same share of the predictions. `folder` exists. The view stands still meanwhile. */
+ * and the same share of the predictions. `folder` exists. The view stands still meanwhile. A folder
+ * that is a checkpoint already ceases to be one: do not save a step again that was published.
+ * MU_FAILED (disk full, ...) leaves earlier checkpoints as they are. */
 enum mu_status mu_checkpoint_write_part(const char *folder, const struct mu_state_view *state,
                                         int64_t step, uint32_t part, uint32_t parts) MU_CHECKED;
 /* After all parts are there: checkpoint.h5, durably. Checks that every part exists and is of this
@@ -50,9 +51,16 @@ enum mu_status mu_checkpoint_publish(const char *folder, const struct mu_layout 
 enum mu_status mu_checkpoint_read_info(const char *folder,
                                        struct mu_checkpoint_info *info) MU_CHECKED;
 /* Loads rows [rows * share / shares, ...) of every tensor into the view and checks every checksum
- * on the way. */
+ * on the way; an array that is NULL in the view is left out. MU_CONFIG, naming the first tensor
+ * that differs, when the view's layout is of another model; MU_CORRUPT with file and tensor. After
+ * an error the view may hold some of the rows. */
 enum mu_status mu_checkpoint_load(const char *folder, const struct mu_state_view *state,
                                   uint32_t share, uint32_t shares) MU_CHECKED;
+
+/* Names and shapes of the tensors, in order, as they were saved; malloc'ed, the caller frees. */
+enum mu_status mu_checkpoint_read_tensors(const char *folder, struct mu_tensor_spec **specs,
+                                          uint32_t *count) MU_CHECKED;
+const char *mu_checkpoint_library_version(void); /* "HDF5 1.10.8" */
 
 /* Folder names and choice. */
 enum mu_status mu_checkpoint_folder(char out[MU_PATH_MAX], const char *checkpoints,
@@ -62,7 +70,7 @@ enum mu_status mu_checkpoint_folder(char out[MU_PATH_MAX], const char *checkpoin
 enum mu_status mu_checkpoint_list(const char *checkpoints, int64_t **steps,
                                   uint32_t *count) MU_CHECKED;
 /* Newest one whose parts are all there; damaged ones are named in a warning and passed over.
- * MU_NOT_FOUND when none. */
+ * MU_NOT_FOUND (not reported) when none. */
 enum mu_status mu_checkpoint_find_newest(const char *checkpoints,
                                          struct mu_checkpoint_info *info) MU_CHECKED;
 /* Removes what retention does not keep (the last `keep`, multiples of keep_every if > 0, never the

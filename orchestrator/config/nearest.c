@@ -1,0 +1,85 @@
+#include "orchestrator/config/nearest.h"
+
+#include <ctype.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { LONGEST = 127 };
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static int letter(char c)
+{
+    return tolower((unsigned char)c);
+}
+
+/* Optimal string alignment by rows; a swap looks back two rows. */
+size_t mu_edit_distance(const char *a, const char *b)
+{
+    size_t rows[3][LONGEST + 1];
+    size_t n = strnlen(a, LONGEST), m = strnlen(b, LONGEST);
+
+    for (size_t j = 0; j <= m; j++)
+        rows[0][j] = j;
+    for (size_t i = 1; i <= n; i++) {
+        size_t *now = rows[i % 3], *before = rows[(i + 2) % 3], *earlier = rows[(i + 1) % 3];
+
+        now[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            size_t same = letter(a[i - 1]) == letter(b[j - 1]) ? 0 : 1;
+
+            now[j] = least(least(before[j], now[j - 1]) + 1, before[j - 1] + same);
+            if (i > 1 && j > 1 && letter(a[i - 1]) == letter(b[j - 2]) &&
+                letter(a[i - 2]) == letter(b[j - 1]))
+                now[j] = least(now[j], earlier[j - 2] + 1);
+        }
+    }
+    return rows[n % 3][m];
+}
+
+struct mu_nearest mu_nearest_to(const char *word)
+{
+    return (struct mu_nearest){.word = word, .best = NULL, .distance = SIZE_MAX};
+}
+
+static void offer(struct mu_nearest *n, const char *candidate, size_t distance)
+{
+    if (distance < n->distance) {
+        n->distance = distance;
+        n->best = candidate;
+    }
+}
+
+void mu_nearest_offer(struct mu_nearest *n, const char *candidate)
+{
+    offer(n, candidate, mu_edit_distance(n->word, candidate));
+}
+
+static const char *last_component(const char *key)
+{
+    const char *dot = strrchr(key, '.');
+
+    return dot ? dot + 1 : key;
+}
+
+void mu_nearest_offer_key(struct mu_nearest *n, const char *key)
+{
+    const char *last = last_component(n->word);
+    size_t whole = mu_edit_distance(n->word, key);
+    size_t tail = mu_edit_distance(last, last_component(key));
+
+    /* a tail counts only when most of it is right; a wrong group counts as one more mistake */
+    if (*last && tail * 3 <= strlen(last))
+        whole = least(whole, tail + 1);
+    offer(n, key, whole);
+}
+
+const char *mu_nearest_answer(const struct mu_nearest *n)
+{
+    size_t allowed = 1 + strlen(n->word) / 4;
+
+    return n->best && n->distance <= allowed ? n->best : NULL;
+}

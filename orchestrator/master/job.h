@@ -1,0 +1,86 @@
+/* A training job as one rank lives it, from MPI_Init to the last goodbye. Every rank runs the same
+ * code; the lowest one is also the master: it reads the configuration, owns the run directory, and
+ * speaks to people.
+ *
+ *   job_start.c   meet, prepare, load: ends with every rank at the same committed state
+ *   job_run.c     steps, and what is due between them
+ *   job_save.c    checkpoints
+ *   job_fail.c    what a rank says and leaves behind when the job cannot go on */
+#ifndef MUSTER_MASTER_JOB_H
+#define MUSTER_MASTER_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "orchestrator/base/file.h"
+#include "orchestrator/config/settings.h"
+#include "orchestrator/core/duty.h"
+#include "orchestrator/core/lifecycle.h"
+#include "orchestrator/core/roll.h"
+#include "orchestrator/run/journal.h"
+#include "orchestrator/run/progress.h"
+#include "orchestrator/run/run_dir.h"
+#include "worker/comm/control.h"
+#include "worker/worker.h"
+
+enum { MU_FINGERPRINT_MAX = 1024 };
+
+struct mu_job {
+    struct mu_life life;
+    struct mu_board *board;
+    struct mu_comm *comm;
+    struct mu_poller poller;
+    struct mu_control control;
+    struct mu_roll roll;
+    struct mu_settings settings;
+    char *config_text; /* resolved; malloc'ed */
+    enum mu_isa isa;
+    uint64_t generation, run_key;
+    struct mu_hash program, probe;
+    struct mu_device *device;
+    struct mu_workload *workload;
+    struct mu_segment segment;
+    struct mu_worker worker;
+    struct mu_duty_plan plan;
+    char run_path[MU_PATH_MAX], checkpoints[MU_PATH_MAX];
+    char fingerprint[MU_FINGERPRINT_MAX];
+    int64_t resumed_step; /* of the checkpoint gone on from; 0: fresh */
+    bool is_master;
+
+    /* The master's own. */
+    struct mu_run_dir *run;
+    struct mu_journal *journal;
+    struct mu_progress *progress;
+    struct mu_run_status status;
+    double peak_flops;            /* of all ranks' threads; 0: not known */
+    uint64_t record_ns, start_ns; /* when the last record was made; when the first step began */
+    int64_t record_step;
+    uint64_t tokens;    /* seen in all */
+    int64_t saved_step; /* of the newest checkpoint; -1: none */
+};
+
+/* What the command line asked for; only the master's is looked at. */
+struct mu_job_request {
+    const char *config_path;
+    char *const *overrides;
+    int override_count;
+};
+
+/* The whole job. MU_OK: complete; MU_REQUEUE: stopped on request; MU_CONFIG and others as reported.
+ * Does not return when the job has failed in a way that the other ranks cannot be told of in any
+ * other way than by leaving. */
+enum mu_status mu_job_run(const struct mu_job_request *request) MU_CHECKED;
+
+/* The parts, in order. */
+enum mu_status mu_job_meet(struct mu_job *job, const struct mu_job_request *request) MU_CHECKED;
+enum mu_status mu_job_prepare(struct mu_job *job) MU_CHECKED;
+enum mu_status mu_job_load(struct mu_job *job) MU_CHECKED;
+enum mu_status mu_job_train(struct mu_job *job) MU_CHECKED;
+/* Writes and publishes a checkpoint of the committed state, whose hash is given. A failure is an
+ * alarm, the same on all ranks, and leaves the older ones as they are. */
+enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash) MU_CHECKED;
+/* After MU_PEER_LOST, MU_REVOKED or a local failure: one rank tells what happened; cleans up. The
+ * caller then leaves. */
+void mu_job_report_failure(struct mu_job *job, enum mu_status st);
+
+#endif

@@ -1,0 +1,42 @@
+/* metrics.jsonl and metrics.csv: the same records twice, for programs and for spreadsheets. Private
+ * to the run directory (run_dir.h is what others include). */
+#ifndef MUSTER_RUN_METRICS_H
+#define MUSTER_RUN_METRICS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "orchestrator/base/status.h"
+#include "orchestrator/run/run_dir.h"
+
+enum { MU_METRICS_LINE_MAX = 1024 }; /* bytes of a record in either form, with its newline */
+
+struct mu_metrics_log {
+    struct mu_metrics_file {
+        int fd;        /* O_APPEND; -1: closed */
+        uint64_t size; /* of whole records: what a write that failed halfway is cut back to */
+    } jsonl, csv;
+    uint64_t lost; /* records that could not be written */
+};
+
+/* Opens both files in `folder` and keeps the whole records of steps <= resume_step only. */
+enum mu_status mu_metrics_open(struct mu_metrics_log *log, const char *folder,
+                               int64_t resume_step) MU_CHECKED;
+void mu_metrics_close(struct mu_metrics_log *log);
+/* Both files get the record, or neither. A failure is warned of the first time. */
+void mu_metrics_put(struct mu_metrics_log *log, const struct mu_metrics *m);
+
+struct mu_run_losses mu_metrics_losses(const char *folder);
+
+/* One record as a line of JSON or CSV, newline included; gives back its length. */
+size_t mu_metrics_print_json(const struct mu_metrics *m, char line[MU_METRICS_LINE_MAX]);
+size_t mu_metrics_print_csv(const struct mu_metrics *m, char line[MU_METRICS_LINE_MAX]);
+size_t mu_metrics_print_csv_header(char line[MU_METRICS_LINE_MAX]);
+/* False when the line is not a record. Keys that it lacks become NaN, 0 or false. */
+bool mu_metrics_parse_json(const char *line, size_t size, struct mu_metrics *m);
+
+/* Digits after which %.*g gives the same number back: "0.001", never "0.0010000000000000000208". */
+int mu_metrics_digits(double value);
+
+#endif

@@ -1,0 +1,35 @@
+/* loss.svg, drawn by gnuplot in a process of its own. Private to the run directory. */
+#ifndef MUSTER_RUN_PLOT_H
+#define MUSTER_RUN_PLOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "orchestrator/base/clock.h"
+#include "orchestrator/base/file.h"
+#include "orchestrator/base/status.h"
+
+struct mu_plot {
+    char folder[MU_PATH_MAX]; /* holds metrics.csv; loss.svg goes there */
+    char title[256];
+    pid_t pid;  /* of the gnuplot that draws; 0: none */
+    int errors; /* what it says on stderr; -1: none */
+    struct mu_deadline deadline, next;
+    bool given_up; /* there is no gnuplot, and that has been said */
+    bool told;     /* a failure has been said */
+};
+
+enum mu_status mu_plot_init(struct mu_plot *plot, const char *folder) MU_CHECKED;
+void mu_plot_deinit(struct mu_plot *plot); /* ends a drawing that is not done within a second */
+
+/* Begins to draw unless one is being drawn or one was begun within the last seconds; never blocks.
+ */
+void mu_plot_start(struct mu_plot *plot);
+/* Draws what there is now and returns when it is drawn, or after ten seconds. */
+void mu_plot_draw(struct mu_plot *plot);
+/* Takes note of a gnuplot that ended, or ends one past its deadline. Cheap: call it now and then.
+ */
+void mu_plot_poll(struct mu_plot *plot);
+
+#endif

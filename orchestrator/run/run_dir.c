@@ -1,0 +1,224 @@
+/* The run directory as a whole: made, locked, opened, closed. What is in its files is written by
+ * metrics.c, status_file.c, plot.c and journal.c.
+ *
+ *   config.cfg      every value of the configuration, written durably at each opening
+ *   metrics.jsonl   metrics.csv   status.json   loss.svg
+ *   journal/        one file a generation (journal.h)
+ *   checkpoints/    written by checkpoint/
+ *   control/        requests: a file named "stop" asks for a checkpoint and an end
+ *   .lock           flock'ed while a process writes here; holds its pid and host
+ *
+ * Nothing is changed before the lock is held. The lock goes with its process, however that ends; on
+ * a file system without locks the opening goes on and says so. */
+#include "orchestrator/run/run_dir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "orchestrator/base/clock.h"
+#include "orchestrator/base/log.h"
+#include "orchestrator/run/metrics.h"
+#include "orchestrator/run/plot.h"
+#include "orchestrator/run/status_file.h"
+
+enum {
+    LOCK_WAIT_MS = 1000, /* a killed master's lock may outlive the news of its death a little */
+    CONFIG_MAX = 1 << 20,
+};
+
+struct mu_run_dir {
+    char path[MU_PATH_MAX];
+    int lock; /* -1: not held */
+    struct mu_metrics_log metrics;
+    struct mu_status_file status;
+    struct mu_plot plot;
+};
+
+static const char *const folders[] = {"journal", "control", "checkpoints"};
+
+static enum mu_status make_folders(const char *path)
+{
+    enum mu_status st = MU_OK;
+
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        char folder[MU_PATH_MAX];
+
+        MU_TRY(mu_path_format(folder, "%s/%s", path, folders[i]), st, done);
+        MU_TRY(mu_file_make_folders(folder), st, done);
+    }
+done:
+    return st;
+}
+
+static enum mu_status report_holder(const struct mu_run_dir *dir)
+{
+    char holder[400];
+    ssize_t n = pread(dir->lock, holder, sizeof holder - 1, 0);
+
+    holder[n > 0 ? n : 0] = 0;
+    holder[strcspn(holder, "\n")] = 0;
+    return MU_FAIL(MU_FAILED,
+                   "another process is training this run: %s holds the lock of %s. Wait until it "
+                   "ends, or give this run another name (run.name)",
+                   holder[0] ? holder : "one that has not written its pid yet", dir->path);
+}
+
+static enum mu_status take_lock(struct mu_run_dir *dir)
+{
+    struct mu_deadline deadline = mu_deadline_in_ms(LOCK_WAIT_MS);
+    char path[MU_PATH_MAX], host[256] = "", holder[400];
+    enum mu_status st = mu_path_format(path, "%s/.lock", dir->path);
+    int n;
+
+    if (st != MU_OK)
+        return st;
+    dir->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (dir->lock < 0)
+        return MU_FAIL(MU_FAILED, "cannot open %s: %s", path, strerror(errno));
+    while (flock(dir->lock, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR) {
+            mu_log(MU_LOG_WARN,
+                   "cannot lock %s: %s; nothing keeps a second process from training this run",
+                   path, strerror(errno));
+            return MU_OK;
+        }
+        if (mu_deadline_passed(deadline))
+            return report_holder(dir);
+        mu_clock_sleep_us(10000);
+    }
+    gethostname(host, sizeof host - 1);
+    n = snprintf(holder, sizeof holder, "pid %ld on %s, since %s\n", (long)getpid(), host,
+                 mu_clock_date().text);
+    if (ftruncate(dir->lock, 0) != 0 || pwrite(dir->lock, holder, (size_t)n, 0) != n)
+        mu_log(MU_LOG_DEBUG, "cannot write the pid into %s: %s", path, strerror(errno));
+    return MU_OK;
+}
+
+enum mu_status mu_run_dir_lock(const char *path, struct mu_run_dir **out)
+{
+    enum mu_status st;
+    struct mu_run_dir *dir = calloc(1, sizeof *dir);
+
+    *out = NULL;
+    if (!dir)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for the run directory");
+    dir->lock = dir->metrics.jsonl.fd = dir->metrics.csv.fd = -1;
+    MU_TRY(mu_plot_init(&dir->plot, path), st, failed);
+    MU_TRY(mu_path_format(dir->path, "%s", path), st, failed);
+    MU_TRY(mu_file_make_folders(path), st, failed);
+    MU_TRY(take_lock(dir), st, failed);
+    MU_TRY(make_folders(path), st, failed);
+    *out = dir;
+    return MU_OK;
+failed:
+    mu_run_dir_close(dir);
+    return st;
+}
+
+enum mu_status mu_run_dir_begin(struct mu_run_dir *dir, const char *config_text,
+                                int64_t resume_step)
+{
+    enum mu_status st;
+    char config[MU_PATH_MAX];
+
+    MU_TRY(mu_path_format(config, "%s/config.cfg", dir->path), st, failed);
+    MU_TRY(mu_file_write_durably(config, config_text, strlen(config_text)), st, failed);
+    MU_TRY(mu_status_file_open(&dir->status, dir->path), st, failed);
+    MU_TRY(mu_metrics_open(&dir->metrics, dir->path, resume_step), st, failed);
+failed:
+    return st;
+}
+
+enum mu_status mu_run_dir_open(const char *path, const char *config_text, int64_t resume_step,
+                               struct mu_run_dir **out)
+{
+    enum mu_status st = mu_run_dir_lock(path, out);
+
+    if (st == MU_OK)
+        st = mu_run_dir_begin(*out, config_text, resume_step);
+    if (st != MU_OK) {
+        mu_run_dir_close(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+void mu_run_dir_close(struct mu_run_dir *dir)
+{
+    if (!dir)
+        return;
+    mu_plot_deinit(&dir->plot);
+    mu_status_file_close(&dir->status);
+    mu_metrics_close(&dir->metrics);
+    if (dir->lock >= 0)
+        close(dir->lock);
+    free(dir);
+}
+
+void mu_run_dir_put_metrics(struct mu_run_dir *dir, const struct mu_metrics *m)
+{
+    mu_metrics_put(&dir->metrics, m);
+    mu_plot_poll(&dir->plot);
+}
+
+void mu_run_dir_put_status(struct mu_run_dir *dir, const struct mu_run_status *s)
+{
+    mu_status_file_put(&dir->status, s);
+    mu_plot_poll(&dir->plot);
+}
+
+void mu_run_dir_plot(struct mu_run_dir *dir, bool wait)
+{
+    if (wait)
+        mu_plot_draw(&dir->plot);
+    else
+        mu_plot_start(&dir->plot);
+}
+
+struct mu_run_losses mu_run_dir_losses(const struct mu_run_dir *dir)
+{
+    return mu_metrics_losses(dir->path);
+}
+
+bool mu_run_dir_stop_requested(const struct mu_run_dir *dir)
+{
+    char path[MU_PATH_MAX];
+
+    return mu_path_format(path, "%s/control/stop", dir->path) == MU_OK && mu_file_exists(path);
+}
+
+void mu_run_dir_clear_requests(struct mu_run_dir *dir)
+{
+    char path[MU_PATH_MAX];
+    struct dirent *entry;
+    DIR *folder;
+
+    if (mu_path_format(path, "%s/control", dir->path) != MU_OK)
+        return; /* the reason has been told */
+    folder = opendir(path);
+    while (folder && (entry = readdir(folder)))
+        if (entry->d_name[0] != '.' && unlinkat(dirfd(folder), entry->d_name, 0) != 0 &&
+            errno != ENOENT)
+            mu_log(MU_LOG_WARN,
+                   "cannot remove the request %s/%s: %s; remove it, or it is obeyed "
+                   "again",
+                   path, entry->d_name, strerror(errno));
+    if (folder)
+        closedir(folder);
+}
+
+enum mu_status mu_run_dir_read_config(const char *path, char **text)
+{
+    char config[MU_PATH_MAX];
+    size_t size;
+    enum mu_status st = mu_path_format(config, "%s/config.cfg", path);
+
+    *text = NULL;
+    return st == MU_OK ? mu_file_read(config, CONFIG_MAX, text, &size) : st;
+}

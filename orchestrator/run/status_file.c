@@ -1,0 +1,146 @@
+/* A reader of status.json sees one whole status, the old or the new: written beside, renamed. Not
+ * synced: after a power cut an older status tells no lie that matters, and the disk is left alone.
+ *
+ * At most one write in half a second, since steps may take a millisecond; a change of state or
+ * outcome is written at once, and closing writes the last one, so that the file ends true. */
+#include "orchestrator/run/status_file.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "orchestrator/base/clock.h"
+#include "orchestrator/base/log.h"
+#include "orchestrator/run/metrics.h"
+
+static const uint64_t INTERVAL_NS = 500000000;
+
+static const char *const state_names[] = {
+    [MU_RUN_STARTING] = "starting",
+    [MU_RUN_RUNNING] = "running",
+    [MU_RUN_SAVING] = "saving",
+    [MU_RUN_ENDED] = "ended",
+};
+static const char *const outcome_names[] = {
+    [MU_OUTCOME_NONE] = "none",
+    [MU_OUTCOME_COMPLETE] = "complete",
+    [MU_OUTCOME_REQUEUE] = "requeue",
+    [MU_OUTCOME_FAILED] = "failed",
+};
+
+enum mu_status mu_status_file_open(struct mu_status_file *file, const char *folder)
+{
+    enum mu_status st;
+
+    *file = (struct mu_status_file){0};
+    MU_TRY(mu_path_format(file->path, "%s/status.json", folder), st, done);
+    MU_TRY(mu_path_format(file->beside, "%s/status.json.tmp", folder), st, done);
+done:
+    return st;
+}
+
+/* jansson refuses what is not UTF-8 (a path in a message may be anything): then only ASCII stays.
+ */
+static json_t *text_value(const char *text)
+{
+    json_t *value = json_string(text);
+    char ascii[sizeof((struct mu_run_status *)0)->message];
+    size_t i;
+
+    if (value)
+        return value;
+    for (i = 0; text[i] && i + 1 < sizeof ascii; i++)
+        ascii[i] = '?';
+    for (size_t k = 0; k < i; k++)
+        if ((unsigned char)text[k] < 0x80)
+            ascii[k] = text[k];
+    ascii[i] = 0;
+    return json_string(ascii);
+}
+
+static json_t *real_value(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+/* malloc'ed; NULL: no memory. */
+static char *print(const struct mu_run_status *s)
+{
+    int a = isfinite(s->loss) ? mu_metrics_digits(s->loss) : 6;
+    int b = isfinite(s->valid_loss) ? mu_metrics_digits(s->valid_loss) : 6;
+    size_t digits = (size_t)(a > b ? a : b);
+    char host[256] = "";
+    json_t *object;
+    char *text;
+
+    gethostname(host, sizeof host - 1);
+    object = json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:o, s:s, s:o}",
+                       "state", state_names[s->state], "outcome", outcome_names[s->outcome], "step",
+                       (json_int_t)s->step, "steps", (json_int_t)s->steps, "loss",
+                       real_value(s->loss), "valid_loss", real_value(s->valid_loss), "state_hash",
+                       s->has_hash ? json_string(mu_hash_print(s->hash).text) : json_null(),
+                       "state_hash_step", s->has_hash ? json_integer(s->hash_step) : json_null(),
+                       "ranks", s->ranks, "hosts", s->hosts, "pid", (int)getpid(), "host",
+                       text_value(host), "updated", mu_clock_date().text, "message",
+                       text_value(s->message));
+    text = json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(digits));
+    json_decref(object);
+    return text;
+}
+
+static int replace(const struct mu_status_file *file, const char *text)
+{
+    FILE *out = fopen(file->beside, "we");
+    int error = 0;
+
+    if (!out)
+        return errno;
+    if (fputs(text, out) < 0 || fputc('\n', out) < 0 || fflush(out) != 0)
+        error = errno;
+    if (fclose(out) != 0 && error == 0)
+        error = errno;
+    if (error == 0 && rename(file->beside, file->path) != 0)
+        error = errno;
+    if (error != 0)
+        unlink(file->beside);
+    return error;
+}
+
+static void write_newest(struct mu_status_file *file)
+{
+    char *text = print(&file->newest);
+    int error = text ? replace(file, text) : ENOMEM;
+
+    free(text);
+    file->written_ns = mu_clock_ns();
+    file->pending = false;
+    if (error != 0 && !file->warned) {
+        file->warned = true;
+        mu_log(MU_LOG_WARN, "cannot write %s: %s; training goes on without it", file->path,
+               strerror(error));
+    }
+}
+
+void mu_status_file_put(struct mu_status_file *file, const struct mu_run_status *s)
+{
+    bool moved =
+        !file->given || file->newest.state != s->state || file->newest.outcome != s->outcome;
+
+    MU_ASSERT((size_t)s->state < sizeof state_names / sizeof *state_names);
+    MU_ASSERT((size_t)s->outcome < sizeof outcome_names / sizeof *outcome_names);
+    file->newest = *s;
+    file->given = true;
+    file->pending = true;
+    if (moved || mu_clock_ns() - file->written_ns >= INTERVAL_NS)
+        write_newest(file);
+}
+
+void mu_status_file_close(struct mu_status_file *file)
+{
+    if (file->pending)
+        write_newest(file);
+}

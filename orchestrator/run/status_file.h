@@ -1,0 +1,23 @@
+/* status.json: where the run stands, for scripts that ask. Private to the run directory. */
+#ifndef MUSTER_RUN_STATUS_FILE_H
+#define MUSTER_RUN_STATUS_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "orchestrator/base/status.h"
+#include "orchestrator/run/run_dir.h"
+
+struct mu_status_file {
+    char path[MU_PATH_MAX], beside[MU_PATH_MAX];
+    struct mu_run_status newest;
+    bool given, pending; /* `newest` holds something; it is not in the file yet */
+    bool warned;
+    uint64_t written_ns;
+};
+
+enum mu_status mu_status_file_open(struct mu_status_file *file, const char *folder) MU_CHECKED;
+void mu_status_file_put(struct mu_status_file *file, const struct mu_run_status *s);
+void mu_status_file_close(struct mu_status_file *file); /* writes what is pending */
+
+#endif

@@ -1,0 +1,322 @@
+/* checkpoint.h5: what presents the parts as one checkpoint. Its texts and numbers carry one
+ * checksum. Layout: format.h. */
+#include "worker/checkpoint/checkpoint.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "orchestrator/base/clock.h"
+#include "orchestrator/base/fault.h"
+#include "worker/checkpoint/format.h"
+#include "worker/checkpoint/h5.h"
+
+enum { TEXT_MAX = 1 << 26 }; /* of the configuration, the journal, the list of tensors */
+
+void mu_checkpoint_info_deinit(struct mu_checkpoint_info *info)
+{
+    free(info->config);
+    free(info->journal);
+    memset(info, 0, sizeof *info);
+}
+
+const char *mu_checkpoint_library_version(void)
+{
+    return mu_h5_library_version();
+}
+
+static struct mu_part_header header_of(const struct mu_checkpoint_info *info, uint32_t part)
+{
+    return (struct mu_part_header){MU_CHECKPOINT_FORMAT, (uint64_t)info->step, part, info->parts,
+                                   info->layout_identity};
+}
+
+static enum mu_status check_parts(const char *folder, const struct mu_checkpoint_info *info)
+{
+    enum mu_status st = MU_OK;
+
+    for (uint32_t p = 0; st == MU_OK && p < info->parts; p++) {
+        struct mu_part_header h = header_of(info, p);
+
+        st = mu_part_check(folder, &h);
+    }
+    return st;
+}
+
+/* Of everything that checkpoint.h5 says besides the tensors themselves. */
+static struct mu_hash_text checksum(const struct mu_checkpoint_info *info, const char *tensors)
+{
+    const char *texts[] = {info->fingerprint, info->config, info->journal, tensors};
+    uint64_t numbers[] = {(uint64_t)info->step, info->parts, info->layout_identity,
+                          info->state_hash.high, info->state_hash.low};
+    struct mu_hash h = mu_hash_bytes(numbers, sizeof numbers, MU_CHECKPOINT_FORMAT);
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        h = mu_hash_bytes(texts[i], strlen(texts[i]), h.low);
+    return mu_hash_print(h);
+}
+
+static enum mu_status put_info(struct mu_h5 *f, const struct mu_checkpoint_info *info,
+                               const char *tensors)
+{
+    enum mu_status st = MU_OK;
+
+    MU_TRY(mu_h5_put_number(f, "format", MU_CHECKPOINT_FORMAT), st, done);
+    MU_TRY(mu_h5_put_number(f, "step", (uint64_t)info->step), st, done);
+    MU_TRY(mu_h5_put_number(f, "parts", info->parts), st, done);
+    MU_TRY(mu_h5_put_number(f, "layout_identity", info->layout_identity), st, done);
+    MU_TRY(mu_h5_put_word(f, "state_hash", mu_hash_print(info->state_hash).text), st, done);
+    MU_TRY(mu_h5_put_word(f, "fingerprint", info->fingerprint), st, done);
+    MU_TRY(mu_h5_put_word(f, "checksum", checksum(info, tensors).text), st, done);
+    MU_TRY(mu_h5_put_word(f, "written_by", "muster " MUSTER_VERSION), st, done);
+    MU_TRY(mu_h5_put_word(f, "library", mu_h5_library_version()), st, done);
+    MU_TRY(mu_h5_put_word(f, "written_at", mu_clock_date().text), st, done);
+    MU_TRY(mu_h5_put_text(f, "/info/config", info->config), st, done);
+    MU_TRY(mu_h5_put_text(f, "/info/journal", info->journal), st, done);
+    MU_TRY(mu_h5_put_text(f, "/info/tensors", tensors), st, done);
+done:
+    return st;
+}
+
+/* Every tensor whole. `sources` has room for one entry a part. */
+static enum mu_status put_views(struct mu_h5 *f, const struct mu_layout *layout, uint32_t parts,
+                                struct mu_h5_source *sources)
+{
+    enum mu_status st = MU_OK;
+
+    for (uint32_t i = 0; i < layout->tensor_count; i++) {
+        const struct mu_tensor *t = &layout->tensors[i];
+        uint32_t count = 0;
+
+        for (uint32_t p = 0; p < parts; p++) {
+            struct mu_rows have = mu_rows_share(t->spec.rows, p, parts);
+            struct mu_h5_source *s = &sources[count];
+
+            if (have.count == 0)
+                continue;
+            *s = (struct mu_h5_source){.first_row = have.first, .rows = have.count};
+            snprintf(s->file, sizeof s->file, "part-%05" PRIu32 ".h5", p);
+            count++;
+        }
+        for (enum mu_array a = 0; a < MU_ARRAY_COUNT; a++) {
+            char name[MU_DATASET_NAME_MAX];
+
+            mu_array_dataset(name, a, t, false);
+            MU_TRY(mu_h5_put_virtual(f, name, mu_array_shape(a, t, t->spec.rows), sources, count),
+                   st, done);
+        }
+    }
+done:
+    return st;
+}
+
+static enum mu_status write_and_rename(const char *folder, const struct mu_layout *layout,
+                                       const struct mu_checkpoint_info *info, const char *tensors,
+                                       struct mu_h5_source *sources)
+{
+    enum mu_status st = MU_OK;
+    struct mu_h5 f = MU_H5_CLOSED;
+    char path[MU_PATH_MAX], beside[MU_PATH_MAX];
+
+    MU_TRY(mu_path_format(path, "%s/checkpoint.h5", folder), st, done);
+    MU_TRY(mu_path_format(beside, "%s.tmp", path), st, done);
+    MU_TRY(mu_h5_create(&f, beside), st, failed);
+    MU_TRY(put_info(&f, info, tensors), st, failed);
+    MU_TRY(put_views(&f, layout, info->parts, sources), st, failed);
+    MU_TRY(mu_h5_close(&f), st, failed);
+    MU_TRY(mu_file_sync(beside), st, failed);
+    if (mu_fault(MU_FAULT_PUBLISH, info->step)) {
+        st = MU_FAIL(MU_FAILED, "%s: failed on request (MUSTER_FAULT)", beside);
+        goto failed;
+    }
+    MU_TRY(mu_file_rename_durably(beside, path), st, failed);
+    return MU_OK;
+failed:
+    mu_h5_close_quietly(&f);
+    unlink(beside);
+done:
+    return st;
+}
+
+enum mu_status mu_checkpoint_publish(const char *folder, const struct mu_layout *layout,
+                                     const struct mu_checkpoint_info *given)
+{
+    enum mu_status st = MU_OK;
+    struct mu_checkpoint_info info = *given;
+    struct mu_h5_source *sources = NULL;
+    char *tensors = NULL, empty_config[] = "", empty_journal[] = "{}";
+
+    MU_ASSERT(info.step >= 0 && info.parts > 0 && info.parts <= MU_CHECKPOINT_PARTS_MAX);
+    info.layout_identity = mu_layout_identity(layout);
+    info.config = info.config ? info.config : empty_config;
+    info.journal = info.journal ? info.journal : empty_journal;
+    MU_TRY(check_parts(folder, &info), st, done);
+    tensors = mu_tensors_to_json(layout);
+    sources = malloc(info.parts * sizeof *sources);
+    if (!tensors || !sources) {
+        st = MU_FAIL(MU_NO_MEMORY, "no memory to publish %s", folder);
+        goto done;
+    }
+    MU_TRY(write_and_rename(folder, layout, &info, tensors, sources), st, done);
+done:
+    free(tensors);
+    free(sources);
+    return st;
+}
+
+static enum mu_status get_info(struct mu_h5 *f, struct mu_checkpoint_info *info, char **tensors)
+{
+    enum mu_status st = MU_OK;
+    uint64_t format, step, parts;
+    char hash[33], sum[33];
+
+    MU_TRY(mu_h5_get_number(f, "format", &format), st, done);
+    if (format != MU_CHECKPOINT_FORMAT) {
+        st = MU_FAIL(MU_CORRUPT, "%s is of format %" PRIu64 "; this program reads format %d",
+                     f->path, format, MU_CHECKPOINT_FORMAT);
+        goto done;
+    }
+    MU_TRY(mu_h5_get_number(f, "step", &step), st, done);
+    MU_TRY(mu_h5_get_number(f, "parts", &parts), st, done);
+    MU_TRY(mu_h5_get_number(f, "layout_identity", &info->layout_identity), st, done);
+    MU_TRY(mu_h5_get_word(f, "state_hash", hash, sizeof hash), st, done);
+    MU_TRY(mu_h5_get_word(f, "fingerprint", info->fingerprint, sizeof info->fingerprint), st, done);
+    MU_TRY(mu_h5_get_word(f, "checksum", sum, sizeof sum), st, done);
+    MU_TRY(mu_h5_get_text(f, "/info/config", TEXT_MAX, &info->config), st, done);
+    MU_TRY(mu_h5_get_text(f, "/info/journal", TEXT_MAX, &info->journal), st, done);
+    MU_TRY(mu_h5_get_text(f, "/info/tensors", TEXT_MAX, tensors), st, done);
+    info->step = (int64_t)step;
+    info->parts = (uint32_t)parts;
+    if (step > INT64_MAX || parts < 1 || parts > MU_CHECKPOINT_PARTS_MAX ||
+        !mu_hash_parse(hash, &info->state_hash) || strcmp(checksum(info, *tensors).text, sum) != 0)
+        st = MU_FAIL(MU_CORRUPT, "%s is damaged: what it says does not have its checksum", f->path);
+done:
+    return st;
+}
+
+/* checkpoint.h5 alone, without a look at the parts. `tensors`: JSON, malloc'ed. */
+static enum mu_status read_own(const char *folder, struct mu_checkpoint_info *info, char **tensors)
+{
+    enum mu_status st = MU_OK;
+    struct mu_h5 f = MU_H5_CLOSED;
+    char path[MU_PATH_MAX];
+
+    memset(info, 0, sizeof *info);
+    *tensors = NULL;
+    MU_TRY(mu_path_format(path, "%s/checkpoint.h5", folder), st, done);
+    if (!mu_file_exists(path))
+        return MU_NOT_FOUND;
+    MU_TRY(mu_h5_open(&f, path), st, done);
+    MU_TRY(get_info(&f, info, tensors), st, done);
+done:
+    mu_h5_close_quietly(&f); /* read-only: nothing is held back */
+    if (st != MU_OK) {
+        free(*tensors);
+        *tensors = NULL;
+        mu_checkpoint_info_deinit(info);
+    }
+    return st;
+}
+
+enum mu_status mu_checkpoint_read_info(const char *folder, struct mu_checkpoint_info *info)
+{
+    enum mu_status st = MU_OK;
+    char *tensors = NULL;
+
+    MU_TRY(read_own(folder, info, &tensors), st, done);
+    MU_TRY(check_parts(folder, info), st, done);
+done:
+    free(tensors);
+    if (st != MU_OK)
+        mu_checkpoint_info_deinit(info);
+    return st;
+}
+
+static enum mu_status specs_of(const char *folder, const char *tensors,
+                               struct mu_tensor_spec **specs, uint32_t *count)
+{
+    char path[MU_PATH_MAX];
+    enum mu_status st = mu_path_format(path, "%s/checkpoint.h5", folder);
+
+    return st == MU_OK ? mu_tensors_from_json(path, tensors, specs, count) : st;
+}
+
+enum mu_status mu_checkpoint_read_tensors(const char *folder, struct mu_tensor_spec **specs,
+                                          uint32_t *count)
+{
+    struct mu_checkpoint_info info;
+    char *tensors;
+    enum mu_status st = read_own(folder, &info, &tensors);
+
+    if (st != MU_OK)
+        return st;
+    st = specs_of(folder, tensors, specs, count);
+    free(tensors);
+    mu_checkpoint_info_deinit(&info);
+    return st;
+}
+
+/* Names the first tensor in which the checkpoint and the view part. */
+static enum mu_status refuse_layout(const char *folder, const char *tensors,
+                                    const struct mu_layout *layout)
+{
+    struct mu_tensor_spec *specs;
+    uint32_t count;
+    enum mu_status st = specs_of(folder, tensors, &specs, &count);
+
+    if (st != MU_OK)
+        return st;
+    for (uint32_t i = 0; i < count && i < layout->tensor_count; i++) {
+        const struct mu_tensor_spec *a = &specs[i], *b = &layout->tensors[i].spec;
+
+        if (strcmp(a->name, b->name) == 0 && a->rows == b->rows && a->cols == b->cols)
+            continue;
+        st = MU_FAIL(MU_CONFIG,
+                     "%s is of another model: its tensor %u is %s (%" PRIu64 " x %" PRIu64
+                     "), the model's is %s (%" PRIu64 " x %" PRIu64
+                     "). Use the configuration that it was saved with",
+                     folder, i, a->name, a->rows, a->cols, b->name, b->rows, b->cols);
+        goto done;
+    }
+    if (count != layout->tensor_count)
+        st = MU_FAIL(
+            MU_CONFIG,
+            "%s is of another model: it has %u tensors, the model has %u; %s is in one only",
+            folder, count, layout->tensor_count,
+            count > layout->tensor_count ? specs[layout->tensor_count].name
+                                         : layout->tensors[count].spec.name);
+    else
+        st = MU_FAIL(MU_CONFIG, "%s is of another model: its gradients have other addends", folder);
+done:
+    free(specs);
+    return st;
+}
+
+enum mu_status mu_checkpoint_load(const char *folder, const struct mu_state_view *state,
+                                  uint32_t share, uint32_t shares)
+{
+    enum mu_status st = MU_OK;
+    struct mu_checkpoint_info info = {0};
+    char *tensors = NULL;
+
+    MU_ASSERT(share < shares && shares <= MU_CHECKPOINT_PARTS_MAX);
+    MU_TRY(read_own(folder, &info, &tensors), st, done);
+    if (info.layout_identity != mu_layout_identity(state->layout))
+        MU_TRY(refuse_layout(folder, tensors, state->layout), st, done);
+    MU_TRY(check_parts(folder, &info), st, done);
+    if (mu_fault(MU_FAULT_LOAD, info.step)) {
+        st = MU_FAIL(MU_FAILED, "%s: loading failed on request (MUSTER_FAULT)", folder);
+        goto done;
+    }
+    for (uint32_t p = 0; p < info.parts; p++) {
+        struct mu_part_header h = header_of(&info, p);
+
+        MU_TRY(mu_part_load(folder, &h, state, share, shares), st, done);
+    }
+done:
+    free(tensors);
+    mu_checkpoint_info_deinit(&info);
+    return st;
+}

@@ -1,0 +1,209 @@
+/* The folder of checkpoints: names, which one is the newest good one, and what may go.
+ *
+ * A checkpoint is removed so that at no moment a folder looks whole that is not: checkpoint.h5
+ * first, durably, then the rest. Only folders whose names are exactly those that
+ * mu_checkpoint_folder gives are ever touched. */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "orchestrator/base/log.h"
+#include "worker/checkpoint/checkpoint.h"
+
+static void folder_name(char out[32], int64_t step)
+{
+    snprintf(out, 32, "step-%08" PRId64, step);
+}
+
+enum mu_status mu_checkpoint_folder(char out[MU_PATH_MAX], const char *checkpoints, int64_t step)
+{
+    char name[32];
+
+    folder_name(name, step);
+    return mu_path_format(out, "%s/%s", checkpoints, name);
+}
+
+/* -1: not the name of a checkpoint. */
+static int64_t step_of_name(const char *name)
+{
+    char again[32];
+    long long step = -1;
+
+    if (sscanf(name, "step-%lld", &step) != 1 || step < 0)
+        return -1;
+    folder_name(again, step);
+    return strcmp(name, again) == 0 ? step : -1;
+}
+
+static int compare_steps(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static bool is_published(const char *checkpoints, int64_t step)
+{
+    char path[MU_PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/step-%08" PRId64 "/checkpoint.h5", checkpoints, step);
+
+    return n > 0 && n < MU_PATH_MAX && mu_file_exists(path);
+}
+
+/* Steps of all folders with such a name, published or not, ascending. No folder: none. */
+static enum mu_status list_all(const char *checkpoints, int64_t **steps, uint32_t *count)
+{
+    enum mu_status st = MU_OK;
+    uint32_t room = 0;
+    struct dirent *entry;
+    DIR *dir = opendir(checkpoints);
+
+    *steps = NULL;
+    *count = 0;
+    if (!dir)
+        return errno == ENOENT
+                   ? MU_OK
+                   : MU_FAIL(MU_FAILED, "cannot read folder %s: %s", checkpoints, strerror(errno));
+    while (st == MU_OK && (entry = readdir(dir))) {
+        int64_t step = step_of_name(entry->d_name);
+
+        if (step < 0)
+            continue;
+        if (*count == room) {
+            int64_t *more = realloc(*steps, (room = 2 * room + 16) * sizeof *more);
+
+            if (!more) {
+                st = MU_FAIL(MU_NO_MEMORY, "no memory to list %s", checkpoints);
+                break;
+            }
+            *steps = more;
+        }
+        (*steps)[(*count)++] = step;
+    }
+    closedir(dir);
+    if (st != MU_OK) {
+        free(*steps);
+        *steps = NULL;
+        *count = 0;
+    } else if (*count > 0)
+        qsort(*steps, *count, sizeof **steps, compare_steps);
+    return st;
+}
+
+enum mu_status mu_checkpoint_list(const char *checkpoints, int64_t **steps, uint32_t *count)
+{
+    enum mu_status st = list_all(checkpoints, steps, count);
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; st == MU_OK && i < *count; i++)
+        if (is_published(checkpoints, (*steps)[i]))
+            (*steps)[kept++] = (*steps)[i];
+    *count = kept;
+    return st;
+}
+
+enum mu_status mu_checkpoint_find_newest(const char *checkpoints, struct mu_checkpoint_info *info)
+{
+    int64_t *steps;
+    uint32_t count;
+    char folder[MU_PATH_MAX];
+    enum mu_status st = mu_checkpoint_list(checkpoints, &steps, &count), found = MU_NOT_FOUND;
+
+    memset(info, 0, sizeof *info);
+    while (st == MU_OK && found != MU_OK && count > 0) {
+        st = mu_checkpoint_folder(folder, checkpoints, steps[--count]);
+        if (st != MU_OK)
+            break;
+        found = mu_checkpoint_read_info(folder, info);
+        if (found == MU_OK && info->step != steps[count]) {
+            mu_log(MU_LOG_WARN, "checkpoint %s says that it is of step %" PRId64, folder,
+                   info->step);
+            mu_checkpoint_info_deinit(info);
+            found = MU_CORRUPT;
+        }
+        if (found == MU_CORRUPT)
+            mu_log(MU_LOG_WARN, "checkpoint %s is damaged: it is passed over", folder);
+        else if (found != MU_NOT_FOUND) /* found it, or a failure that says nothing of the folder */
+            st = found;
+    }
+    free(steps);
+    if (st != MU_OK)
+        return st;
+    return found == MU_OK ? MU_OK : MU_NOT_FOUND;
+}
+
+static enum mu_status remove_checkpoint(const char *folder)
+{
+    enum mu_status st = MU_OK;
+    char published[MU_PATH_MAX];
+
+    MU_TRY(mu_path_format(published, "%s/checkpoint.h5", folder), st, done);
+    if (unlink(published) == 0)
+        MU_TRY(mu_file_sync_folder(folder), st, done);
+    else if (errno != ENOENT) {
+        st = MU_FAIL(MU_FAILED, "cannot remove %s: %s", published, strerror(errno));
+        goto done;
+    }
+    MU_TRY(mu_file_remove_tree(folder), st, done);
+done:
+    return st;
+}
+
+/* Files that a save left beside their final names. */
+static enum mu_status remove_leavings(const char *folder)
+{
+    enum mu_status st = MU_OK;
+    char path[MU_PATH_MAX];
+    struct dirent *entry;
+    DIR *dir = opendir(folder);
+
+    if (!dir)
+        return MU_FAIL(MU_FAILED, "cannot read folder %s: %s", folder, strerror(errno));
+    while (st == MU_OK && (entry = readdir(dir))) {
+        size_t n = strlen(entry->d_name);
+
+        if (n < 4 || strcmp(entry->d_name + n - 4, ".tmp") != 0)
+            continue;
+        st = mu_path_format(path, "%s/%s", folder, entry->d_name);
+        if (st == MU_OK && unlink(path) != 0 && errno != ENOENT)
+            st = MU_FAIL(MU_FAILED, "cannot remove %s: %s", path, strerror(errno));
+    }
+    closedir(dir);
+    return st;
+}
+
+enum mu_status mu_checkpoint_retain(const char *checkpoints, uint32_t keep, int64_t keep_every,
+                                    int64_t saving)
+{
+    enum mu_status st = MU_OK, found;
+    int64_t *steps = NULL, good = -1;
+    uint32_t count = 0, newer = 0;
+    struct mu_checkpoint_info info;
+    char folder[MU_PATH_MAX];
+
+    found = mu_checkpoint_find_newest(checkpoints, &info);
+    if (found != MU_OK && found != MU_NOT_FOUND)
+        return found;
+    if (found == MU_OK)
+        good = info.step;
+    mu_checkpoint_info_deinit(&info);
+    MU_TRY(list_all(checkpoints, &steps, &count), st, done);
+    for (uint32_t i = count; i-- > 0;) { /* newest first */
+        bool published = is_published(checkpoints, steps[i]);
+        bool kept = published && (newer < keep || steps[i] == good ||
+                                  (keep_every > 0 && steps[i] % keep_every == 0));
+
+        newer += published;
+        if (steps[i] == saving)
+            continue;
+        MU_TRY(mu_checkpoint_folder(folder, checkpoints, steps[i]), st, done);
+        MU_TRY(kept ? remove_leavings(folder) : remove_checkpoint(folder), st, done);
+    }
+done:
+    free(steps);
+    return st;
+}

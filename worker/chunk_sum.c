@@ -1,0 +1,160 @@
+/* A chunk's total: phase A merges maxima and escapes of many sums, phase B adds their integers, and
+ * the total becomes floats. A chunk's bitmap begins with its own first block, which lies anywhere
+ * in a word of a sum's bitmap. */
+#include <math.h> /* ldexp: exact everywhere */
+#include <string.h>
+
+#include "worker/exact_sum.h"
+
+enum { lanes = 8 };
+
+static uint64_t words_of(uint64_t blocks)
+{
+    return (blocks + 63) / 64;
+}
+
+/* Up to 64 bits of the bitmap from bit `from` on; those at `end` and beyond are 0. */
+static uint64_t bits_from(const uint64_t *bitmap, uint64_t from, uint64_t end)
+{
+    uint64_t word = from / 64, shift = from % 64, bits = bitmap[word] >> shift;
+
+    if (shift != 0 && (word + 1) * 64 < end)
+        bits |= bitmap[word + 1] << (64 - shift);
+    if (end - from < 64)
+        bits &= ((uint64_t)1 << (end - from)) - 1;
+    return bits;
+}
+
+void mu_chunk_maxima_clear(struct mu_chunk_maxima *m, const struct mu_chunk *chunk)
+{
+    memset(m->largest, 0, chunk->block_count);
+    memset(m->escaped, 0, words_of(chunk->block_count) * sizeof *m->escaped);
+    m->flags = 0;
+}
+
+void mu_chunk_maxima_merge(struct mu_chunk_maxima *m, const struct mu_chunk *chunk,
+                           const struct mu_sum *sum)
+{
+    const uint8_t *largest = sum->largest + chunk->first_block;
+    uint64_t end = chunk->first_block + chunk->block_count;
+
+    for (uint64_t b = 0; b < chunk->block_count; b++)
+        m->largest[b] = largest[b] > m->largest[b] ? largest[b] : m->largest[b];
+    for (uint64_t i = 0; i < words_of(chunk->block_count); i++)
+        m->escaped[i] |= bits_from(sum->escaped, chunk->first_block + 64 * i, end);
+    m->flags |= sum->counts->flags;
+}
+
+uint64_t mu_chunk_escapes(const struct mu_chunk_maxima *m, const struct mu_chunk *chunk)
+{
+    uint64_t n = 0;
+
+    for (uint64_t i = 0; i < words_of(chunk->block_count); i++)
+        n += (uint64_t)__builtin_popcountll(m->escaped[i]);
+    return n;
+}
+
+void mu_chunk_add(struct mu_exact_sum *x, int32_t *dense, int64_t *wide,
+                  const struct mu_chunk_maxima *m, const struct mu_chunk *chunk,
+                  const struct mu_sum *sum)
+{
+    uint64_t end = chunk->first_block + chunk->block_count;
+
+    x->device->ops->add_int32(x->device, dense, sum->dense + chunk->offset, (int64_t)chunk->count);
+    for (uint64_t i = 0; i < words_of(chunk->block_count); i++) {
+        uint64_t from = chunk->first_block + 64 * i, mine = bits_from(sum->escaped, from, end);
+
+        for (uint64_t left = m->escaped[i]; left != 0; left &= left - 1, wide += MU_BLOCK) {
+            uint64_t bit = (uint64_t)__builtin_ctzll(left);
+
+            if (!(mine >> bit & 1))
+                continue;
+            const int64_t *slot = sum->slots + (uint64_t)sum->slot_of[from + bit] * MU_BLOCK;
+
+            for (int j = 0; j < MU_BLOCK; j++)
+                wide[j] += slot[j];
+        }
+    }
+}
+
+/* total * quantum rounded once. A double holds 53 bits: what is cut off below leaves its mark in
+ * the last bit that stays (round to odd), so that the one rounding to float, be it to a subnormal,
+ * sees on which side of a tie it was (Boldo & Melquiond 2008). */
+static float round_once(int64_t total, double quantum)
+{
+    uint64_t n = total < 0 ? -(uint64_t)total : (uint64_t)total;
+    double magnitude;
+
+    if (n >> 53)
+        n = (n & ~(uint64_t)0xfff) | (n & 0xfff ? 0x1000 : 0);
+    magnitude = (double)n * quantum;
+    return (float)(total < 0 ? -magnitude : magnitude);
+}
+
+/* count is at most MU_BLOCK; exponent is the quantum's. */
+static void block_to_float(float *out, const int32_t *dense, const int64_t *slot, uint32_t count,
+                           int exponent)
+{
+    if (slot) {
+        double quantum = ldexp(1, exponent);
+
+        for (uint32_t i = 0; i < count; i++)
+            out[i] = round_once(dense[i] + slot[i], quantum);
+    } else if (exponent >= -126) {
+        /* no integer but 0 is subnormal: rounding to float and scaling by a power of two is exact
+         * but for the first */
+        float quantum = ldexpf(1, exponent);
+
+        for (uint32_t i = 0; i < count; i++)
+            out[i] = (float)dense[i] * quantum;
+    } else {
+        double quantum = ldexp(1, exponent);
+
+        for (uint32_t i = 0; i < count; i++)
+            out[i] = (float)(dense[i] * quantum);
+    }
+}
+
+static double sum_of_squares(const float *x, uint32_t count)
+{
+    double lane[lanes] = {0};
+    uint32_t i = 0;
+
+    for (; i + lanes <= count; i += lanes)
+        for (int j = 0; j < lanes; j++)
+            lane[j] += (double)x[i + (uint32_t)j] * x[i + (uint32_t)j];
+    for (; i < count; i++)
+        lane[i % lanes] += (double)x[i] * x[i];
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) +
+           ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+void mu_chunk_to_float(const struct mu_exact_sum *x, float *out, struct mu_wide *norm,
+                       const int32_t *dense, const int64_t *wide, const struct mu_chunk_maxima *m,
+                       const struct mu_chunk *chunk, const int16_t *prediction)
+{
+    uint64_t filled = 0;
+
+    for (uint32_t s = 0; s < chunk->span_count; s++) {
+        const struct mu_span *span = &x->layout->spans[chunk->first_span + s];
+        const struct mu_tensor *t = &x->layout->tensors[span->tensor];
+        int log2_addends = mu_log2_addends(x->shards * t->addends);
+
+        for (; filled < span->offset - chunk->offset; filled++)
+            out[filled] = 0;
+        for (uint64_t b = span->first_block; b < span->first_block + span->block_count; b++) {
+            struct mu_block_range r = mu_layout_block(t, b);
+            uint64_t bit = b - chunk->first_block;
+            const int64_t *slot = NULL;
+
+            if (m->escaped[bit / 64] >> bit % 64 & 1) {
+                slot = wide;
+                wide += MU_BLOCK;
+            }
+            block_to_float(out + filled, dense + filled, slot, r.count,
+                           mu_quantum_exponent(prediction[b], log2_addends));
+            mu_wide_add(norm, sum_of_squares(out + filled, r.count));
+            filled += r.count;
+        }
+    }
+}

@@ -1,0 +1,54 @@
+/* The one communicator of a job, and point-to-point messages on it: everything Muster asks of MPI.
+ * No collective of MPI is used after the start: groups are lists of ranks, and rings and gathers
+ * are built from these calls, so that every wait polls, has a deadline, and ends when a rank dies.
+ *
+ * A status of MU_PEER_LOST (a rank of the communicator died) or MU_REVOKED (another rank said so)
+ * is final for this communicator. Only the main thread may call. Buffers belong to a request until
+ * it has completed, with or without error. */
+#ifndef MUSTER_WORKER_COMM_H
+#define MUSTER_WORKER_COMM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "orchestrator/base/status.h"
+
+struct mu_comm;
+
+struct mu_request {
+    void *handle; /* NULL: none, or complete */
+};
+
+/* MPI_Init and a communicator of our own that returns errors. Not under mpirun: a job of one rank.
+ */
+enum mu_status mu_comm_open(struct mu_comm **out) MU_CHECKED;
+/* Orderly end: everybody has said goodbye; MPI_Finalize, under a deadline (it may hang after a
+ * failure). */
+void mu_comm_close(struct mu_comm *comm);
+/* Tells the other ranks that this communicator is finished, so that those who wait leave. Local,
+ * never blocks. */
+void mu_comm_revoke(struct mu_comm *comm);
+/* Ends the process after a failure without MPI_Finalize, in a way that mpirun passes on `exit_code`
+ * as well as it can. Removes what MPI left in /dev/shm for this job. */
+_Noreturn void mu_comm_leave(struct mu_comm *comm, int exit_code);
+
+int mu_comm_rank(const struct mu_comm *comm);
+int mu_comm_size(const struct mu_comm *comm);
+bool mu_comm_is_fault_tolerant(const struct mu_comm *comm); /* MPI reports deaths (ULFM) */
+const char *mu_mpi_library_version(void);                   /* "Open MPI 5.0.11" */
+
+/* Makes progress and looks for deaths: MU_OK, MU_PEER_LOST, MU_REVOKED. About 2 µs. */
+enum mu_status mu_comm_poll(struct mu_comm *comm) MU_CHECKED;
+/* Ranks known to be dead, into ranks[capacity]; returns how many there are. */
+int mu_comm_dead(struct mu_comm *comm, int *ranks, int capacity);
+
+enum mu_status mu_comm_send(struct mu_comm *comm, const void *data, size_t bytes, int to, int tag,
+                            struct mu_request *request) MU_CHECKED;
+enum mu_status mu_comm_receive(struct mu_comm *comm, void *data, size_t bytes, int from, int tag,
+                               struct mu_request *request) MU_CHECKED;
+/* done: the request is complete; received (may be NULL): bytes of a receive. */
+enum mu_status mu_comm_test(struct mu_comm *comm, struct mu_request *request, bool *done,
+                            size_t *received) MU_CHECKED;
+
+#endif

@@ -1,0 +1,219 @@
+#include "worker/comm/control.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/clock.h"
+#include "orchestrator/base/log.h"
+
+enum { TAG = 1, HEADER_BYTES = 24 };
+
+static const uint32_t magic = 0x314d554d; /* "MUM1" */
+
+static const struct {
+    const char *name;
+    size_t cap;
+} types[] = {
+#define MU_MESSAGE_ROW(name, number, cap, direction, meaning) [number] = {#name, cap},
+    MU_MESSAGE_TABLE(MU_MESSAGE_ROW)
+#undef MU_MESSAGE_ROW
+};
+
+struct mu_control mu_control_init(struct mu_comm *comm, struct mu_poller *poller, uint32_t epoch,
+                                  uint64_t deadline_ms)
+{
+    return (struct mu_control){
+        .comm = comm, .poller = poller, .epoch = epoch, .deadline_ms = deadline_ms};
+}
+
+static enum mu_status wait_for(struct mu_control *c, struct mu_request *request, size_t *received,
+                               const char *what, int rank)
+{
+    struct mu_deadline deadline = mu_deadline_in_ms(c->deadline_ms);
+    struct mu_backoff pause = {0};
+    bool done = false;
+
+    for (;;) {
+        enum mu_status st = mu_comm_test(c->comm, request, &done, received);
+
+        if (st == MU_OK && !done)
+            st = mu_poll(c->poller);
+        if (st != MU_OK || done)
+            return st;
+        if (mu_deadline_passed(deadline))
+            return MU_FAIL(MU_TIMEOUT, "no %s with rank %d within %.0f s", what, rank,
+                           1e-3 * (double)c->deadline_ms);
+        mu_backoff_pause(&pause);
+    }
+}
+
+static size_t pack(const struct mu_control *c, enum mu_message_type type, const void *payload,
+                   size_t size, uint8_t *out, size_t capacity)
+{
+    struct mu_wire_writer w = mu_wire_write(out, capacity);
+
+    MU_ASSERT(size <= types[type].cap);
+    mu_wire_put_u32(&w, magic);
+    mu_wire_put_u32(&w, (uint32_t)type);
+    mu_wire_put_u32(&w, c->epoch);
+    mu_wire_put_u32(&w, (uint32_t)mu_comm_rank(c->comm));
+    mu_wire_put_u32(&w, c->sequence);
+    mu_wire_put_u32(&w, (uint32_t)size);
+    mu_wire_put_bytes(&w, payload, size);
+    MU_ASSERT(w.ok);
+    return w.size;
+}
+
+/* The payload of a message that must be of this type, sender and round. */
+static enum mu_status unpack(struct mu_control *c, enum mu_message_type type, int sender,
+                             const uint8_t *message, size_t size, struct mu_wire_reader *payload)
+{
+    struct mu_wire_reader r = mu_wire_read(message, size);
+    uint32_t got_magic = mu_wire_get_u32(&r), got_type = mu_wire_get_u32(&r),
+             epoch = mu_wire_get_u32(&r);
+    uint32_t from = mu_wire_get_u32(&r), sequence = mu_wire_get_u32(&r),
+             length = mu_wire_get_u32(&r);
+
+    if (!r.ok || got_magic != magic || got_type != (uint32_t)type || epoch != c->epoch ||
+        from != (uint32_t)sender || sequence != c->sequence || length != size - HEADER_BYTES) {
+        c->refused++;
+        return MU_FAIL(MU_INTERNAL,
+                       "rank %d sent message type %u, epoch %u, number %u where %s, epoch %u, "
+                       "number %u was due",
+                       sender, got_type, epoch, sequence, types[type].name, c->epoch, c->sequence);
+    }
+    *payload = mu_wire_read(message + HEADER_BYTES, length);
+    return MU_OK;
+}
+
+static enum mu_status send_all(struct mu_control *c, int to, enum mu_message_type type,
+                               const void *payload, size_t size)
+{
+    struct mu_request request = {NULL};
+    uint8_t *message = malloc(size + HEADER_BYTES);
+    enum mu_status st;
+
+    if (!message)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a message of %zu bytes", size);
+    size = pack(c, type, payload, size, message, size + HEADER_BYTES);
+    st = mu_comm_send(c->comm, message, size, to, TAG, &request);
+    if (st == MU_OK)
+        st = wait_for(c, &request, NULL, types[type].name, to);
+    if (st == MU_OK || !request.handle)
+        free(message); /* else it belongs to MPI; the process is about to end */
+    return st;
+}
+
+static enum mu_status receive_from(struct mu_control *c, int from, enum mu_message_type type,
+                                   mu_control_take *take, void *context)
+{
+    size_t capacity = types[type].cap + HEADER_BYTES, size = 0;
+    struct mu_request request = {NULL};
+    struct mu_wire_reader payload;
+    uint8_t *message = malloc(capacity);
+    enum mu_status st;
+
+    if (!message)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a message of %zu bytes", capacity);
+    st = mu_comm_receive(c->comm, message, capacity, from, TAG, &request);
+    if (st == MU_OK)
+        st = wait_for(c, &request, &size, types[type].name, from);
+    if (st == MU_OK)
+        st = unpack(c, type, from, message, size, &payload);
+    if (st == MU_OK)
+        st = take(context, from, &payload);
+    if (st == MU_OK || !request.handle)
+        free(message);
+    return st;
+}
+
+enum mu_status mu_control_gather(struct mu_control *c, enum mu_message_type type,
+                                 const struct mu_wire_writer *payload, mu_control_take *take,
+                                 void *context)
+{
+    enum mu_status st, first = MU_OK;
+
+    MU_ASSERT(payload->ok);
+    if (mu_comm_rank(c->comm) == 0) {
+        struct mu_wire_reader own = mu_wire_read(payload->at, payload->size);
+
+        first = take(context, 0, &own);
+        for (int r = 1; r < mu_comm_size(c->comm); r++) {
+            st = receive_from(c, r, type, take, context);
+            first = first == MU_OK ? st : first;
+            if (mu_poll(c->poller) != MU_OK)
+                break;
+        }
+    } else {
+        first = send_all(c, 0, type, payload->at, payload->size);
+    }
+    c->sequence++;
+    return first;
+}
+
+struct copy_target {
+    void *buffer;
+    size_t capacity, *size;
+};
+
+static enum mu_status copy_payload(void *context, int rank, struct mu_wire_reader *payload)
+{
+    struct copy_target *t = context;
+
+    (void)rank;
+    if (payload->size > t->capacity)
+        return MU_FAIL(MU_INTERNAL, "an announcement of %zu bytes where at most %zu were due",
+                       payload->size, t->capacity);
+    memcpy(t->buffer, payload->at, payload->size);
+    *t->size = payload->size;
+    return MU_OK;
+}
+
+enum mu_status mu_control_announce(struct mu_control *c, enum mu_message_type type, void *buffer,
+                                   size_t capacity, size_t *size)
+{
+    struct copy_target target = {buffer, capacity, size};
+    enum mu_status st = MU_OK;
+
+    if (mu_comm_rank(c->comm) == 0) {
+        for (int r = 1; st == MU_OK && r < mu_comm_size(c->comm); r++)
+            st = send_all(c, r, type, buffer, *size);
+    } else {
+        st = receive_from(c, 0, type, copy_payload, &target);
+    }
+    c->sequence++;
+    return st;
+}
+
+static enum mu_status take_status(void *context, int rank, struct mu_wire_reader *payload)
+{
+    enum mu_status *verdict = context;
+    uint32_t st = mu_wire_get_u32(payload);
+
+    if (!mu_wire_finished(payload) || st >= MU_STATUS_COUNT)
+        return MU_FAIL(MU_INTERNAL, "rank %d sent a status that is none", rank);
+    if (*verdict == MU_OK)
+        *verdict = (enum mu_status)st;
+    return MU_OK;
+}
+
+enum mu_status mu_control_agree(struct mu_control *c, enum mu_status own)
+{
+    uint8_t bytes[8];
+    struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
+    enum mu_status verdict = MU_OK, st;
+    size_t size = 4;
+
+    mu_wire_put_u32(&w, (uint32_t)own);
+    MU_TRY(mu_control_gather(c, MU_MESSAGE_STATUS, &w, take_status, &verdict), st, failed);
+    w = mu_wire_write(bytes, sizeof bytes);
+    mu_wire_put_u32(&w, (uint32_t)verdict);
+    MU_TRY(mu_control_announce(c, MU_MESSAGE_VERDICT, bytes, sizeof bytes, &size), st, failed);
+    struct mu_wire_reader r = mu_wire_read(bytes, size);
+    verdict = (enum mu_status)mu_wire_get_u32(&r);
+    if (!mu_wire_finished(&r) || (unsigned)verdict >= MU_STATUS_COUNT)
+        return MU_FAIL(MU_INTERNAL, "the master sent a verdict that is none");
+    return verdict;
+failed:
+    return st;
+}

@@ -1,0 +1,52 @@
+#include "worker/fingerprint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/file.h"
+
+enum { MAX_PROGRAM_BYTES = 1 << 28 };
+
+enum mu_status mu_fingerprint_program(struct mu_hash *out)
+{
+    char *data;
+    size_t size;
+    enum mu_status st = mu_file_read("/proc/self/exe", MAX_PROGRAM_BYTES, &data, &size);
+
+    if (st == MU_OK)
+        *out = mu_hash_bytes(data, size, 0);
+    free(data);
+    return st;
+}
+
+void mu_fingerprint_cpu(char *out, size_t capacity)
+{
+    char line[512];
+    FILE *f = fopen("/proc/cpuinfo", "r");
+
+    snprintf(out, capacity, "unknown CPU");
+    while (f && fgets(line, sizeof line, f)) {
+        char *value = strstr(line, ": ");
+
+        if (strncmp(line, "model name", 10) == 0 && value) {
+            value[strcspn(value, "\n")] = 0;
+            snprintf(out, capacity, "%s", value + 2);
+            break;
+        }
+    }
+    if (f)
+        fclose(f);
+}
+
+void mu_fingerprint_text(char *out, size_t capacity, const struct mu_device *device,
+                         struct mu_hash program, struct mu_hash probe)
+{
+    char cpu[256];
+
+    mu_fingerprint_cpu(cpu, sizeof cpu);
+    snprintf(out, capacity, "muster %s (%.16s), %s, %s %s %s, %s, probe %.16s", MUSTER_VERSION,
+             mu_hash_print(program).text, mu_device_library_version(), device->ops->name,
+             device->options.precision == MU_PRECISION_BF16 ? "bf16" : "fp32",
+             mu_isa_name(device->options.isa), cpu, mu_hash_print(probe).text);
+}

@@ -1,0 +1,40 @@
+#include "worker/poller.h"
+
+#include <stdatomic.h>
+
+#include "orchestrator/base/clock.h"
+
+/* MPI is asked this often at most: deaths are known within 5 ms anyway, and asking costs some
+ * microseconds. */
+static const uint64_t comm_interval_ns = 100000;
+
+void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *board)
+{
+    *p = (struct mu_poller){.comm = comm, .board = board, .last_ns = mu_clock_ns()};
+}
+
+enum mu_status mu_poll(struct mu_poller *p)
+{
+    uint64_t now = mu_clock_ns();
+
+    if (now - p->last_ns > p->longest_gap_ns)
+        p->longest_gap_ns = now - p->last_ns;
+    p->last_ns = now;
+    if (p->board)
+        atomic_fetch_add_explicit(&mu_board_own(p->board)->polls, 1, memory_order_relaxed);
+    if (p->comm && p->status == MU_OK && now - p->last_comm_ns >= comm_interval_ns) {
+        p->last_comm_ns = now;
+        p->status = mu_comm_poll(p->comm);
+    }
+    return p->status;
+}
+
+void mu_poll_hook(void *poller)
+{
+    (void)mu_poll(poller); /* kept in the poller */
+}
+
+void mu_poller_forgive_gap(struct mu_poller *p)
+{
+    p->last_ns = mu_clock_ns();
+}

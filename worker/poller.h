@@ -1,0 +1,27 @@
+/* mu_poll: called between operations, at most some milliseconds apart. It counts on the board that
+ * this rank moves, makes MPI progress and finds out about deaths. A failure is kept: operations run
+ * to their end, and the step that called them sees it at its next check. */
+#ifndef MUSTER_WORKER_POLLER_H
+#define MUSTER_WORKER_POLLER_H
+
+#include <stdint.h>
+
+#include "worker/board.h"
+#include "worker/comm/comm.h"
+
+struct mu_poller {
+    struct mu_comm *comm;
+    struct mu_board *board;
+    enum mu_status status; /* the first failure seen */
+    uint64_t last_ns, longest_gap_ns, last_comm_ns;
+};
+
+void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *board);
+/* MU_OK, or the failure that was seen now or before. */
+enum mu_status mu_poll(struct mu_poller *p);
+/* For the device's hook. */
+void mu_poll_hook(void *poller);
+/* A pause that does not count as a gap (before work that is known not to poll: files). */
+void mu_poller_forgive_gap(struct mu_poller *p);
+
+#endif

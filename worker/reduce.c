@@ -1,0 +1,277 @@
+#include "worker/reduce.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/clock.h"
+#include "orchestrator/base/fault.h"
+#include "orchestrator/core/shards.h"
+#include "worker/comm/ring.h"
+#include "worker/prediction.h"
+#include "worker/worker.h"
+
+enum {
+    TAG_MAXIMA = 1000, /* tags of rounds; chunks between two ranks follow each other in order */
+    TAG_DENSE = 1001,
+    TAG_WIDE = 1002,
+    EXCHANGE_DEADLINE_MS = 600000, /* another host may still be computing its shards */
+};
+
+/* Round A's message; one unit, handed round whole. All hosts have one byte order (checked at the
+ * start). */
+struct round_a {
+    struct mu_step_scalars scalars;
+    uint32_t flags, padding;
+    /* then: escaped words (uint64_t), then largest (a byte a block) */
+};
+
+static size_t escaped_words(const struct mu_chunk *c)
+{
+    return (size_t)((c->block_count + 63) / 64);
+}
+
+static size_t round_a_bytes(const struct mu_chunk *c)
+{
+    return sizeof(struct round_a) + escaped_words(c) * 8 + (size_t)c->block_count;
+}
+
+static uint64_t *escaped_of(uint8_t *message)
+{
+    return (uint64_t *)(void *)(message + sizeof(struct round_a));
+}
+
+static uint8_t *largest_of(uint8_t *message, const struct mu_chunk *c)
+{
+    return message + sizeof(struct round_a) + escaped_words(c) * 8;
+}
+
+static void merge_scalars(struct mu_step_scalars *into, const struct mu_step_scalars *from)
+{
+    mu_wide_merge(&into->loss, &from->loss);
+    into->tokens += from->tokens;
+    into->requests |= from->requests;
+}
+
+static void merge_round_a(void *context, void *into, const void *from, size_t bytes)
+{
+    const struct mu_chunk *c = context;
+    uint8_t *a = into, *b = (uint8_t *)(uintptr_t)from;
+    struct round_a *head = into;
+    const struct round_a *other = from;
+
+    MU_ASSERT(bytes == round_a_bytes(c));
+    merge_scalars(&head->scalars, &other->scalars);
+    head->flags |= other->flags;
+    for (size_t i = 0; i < escaped_words(c); i++)
+        escaped_of(a)[i] |= escaped_of(b)[i];
+    for (size_t i = 0; i < c->block_count; i++)
+        if (largest_of(b, c)[i] > largest_of(a, c)[i])
+            largest_of(a, c)[i] = largest_of(b, c)[i];
+}
+
+static void merge_int32(void *context, void *into, const void *from, size_t bytes)
+{
+    struct mu_device *d = context;
+
+    d->ops->add_int32(d, into, from, (int64_t)(bytes / 4));
+}
+
+static void merge_int64(void *context, void *into, const void *from, size_t bytes)
+{
+    int64_t *a = into;
+    const int64_t *b = from;
+
+    (void)context;
+    for (size_t i = 0; i < bytes / 8; i++)
+        a[i] += b[i];
+}
+
+static void merge_float(void *context, void *into, const void *from, size_t bytes)
+{
+    struct mu_device *d = context;
+
+    d->ops->add(d, into, from, (int64_t)(bytes / 4), false);
+}
+
+enum mu_status mu_reduction_init(struct mu_worker *w)
+{
+    const struct mu_layout *l = &w->workload->layout;
+    struct mu_reduction *r = &w->reduction;
+    uint64_t elements = 0, blocks = 0, slots;
+
+    for (uint32_t c = 0; c < l->chunk_count; c++) {
+        elements = l->chunks[c].count > elements ? l->chunks[c].count : elements;
+        blocks = l->chunks[c].block_count > blocks ? l->chunks[c].block_count : blocks;
+    }
+    slots = blocks < w->exact.capacity ? blocks : w->exact.capacity;
+    r->round_a = mu_device_alloc(w->device, sizeof(struct round_a) + blocks / 8 + 16 + blocks);
+    r->dense = mu_device_alloc(w->device, elements * 4);
+    r->wide = mu_device_alloc(w->device, slots * MU_BLOCK * 8);
+    r->ring_scratch = mu_device_alloc(w->device, sizeof(struct round_a) + blocks / 8 + 16 + blocks +
+                                                     elements * 4 + slots * MU_BLOCK * 8);
+    r->member = calloc(w->roll->hosts, sizeof *r->member);
+    if (!r->round_a || !r->dense || !r->wide || !r->ring_scratch || !r->member)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for the reduction of chunks of %llu elements",
+                       (unsigned long long)elements);
+    return MU_OK;
+}
+
+void mu_reduction_deinit(struct mu_reduction *r)
+{
+    mu_device_free(NULL, r->round_a);
+    mu_device_free(NULL, r->dense);
+    mu_device_free(NULL, r->wide);
+    mu_device_free(NULL, r->ring_scratch);
+    free(r->member);
+    memset(r, 0, sizeof *r);
+}
+
+/* Ranks beyond the number of shards have none: their sums hold nothing that is defined. */
+static bool has_shards(const struct mu_worker *w, uint32_t local_index)
+{
+    struct mu_range r = mu_shards_of_worker(
+        w->workload->facts.shards, mu_roll_local(w->roll, w->host, local_index), w->roll->size);
+
+    return r.from < r.to;
+}
+
+/* Over the owners of the chunk on all hosts, polling. */
+static enum mu_status exchange(struct mu_worker *w, uint32_t chunk, int tag, void *data,
+                               size_t units, size_t unit_bytes, mu_ring_merge *merge, void *context)
+{
+    struct mu_deadline deadline = mu_deadline_in_ms(EXCHANGE_DEADLINE_MS);
+    struct mu_backoff pause = {0};
+    struct mu_ring ring;
+    enum mu_status st = MU_OK;
+    bool done = w->roll->hosts == 1 || units == 0;
+
+    if (done)
+        return MU_OK;
+    for (uint32_t h = 0; h < w->roll->hosts; h++)
+        w->reduction.member[h] = mu_roll_owner(w->roll, h, chunk);
+    mu_ring_start(&ring, w->comm, w->reduction.member, w->roll->hosts, w->host, tag, data, units,
+                  unit_bytes, w->reduction.ring_scratch, merge, context);
+    while (!done) {
+        MU_TRY(mu_ring_poll(&ring, &done), st, failed);
+        if (done)
+            break;
+        MU_TRY(mu_poll(w->poller), st, failed);
+        if (mu_deadline_passed(deadline))
+            return MU_FAIL(MU_TIMEOUT,
+                           "the exchange of chunk %u with other hosts did not end within %d s",
+                           chunk, EXCHANGE_DEADLINE_MS / 1000);
+        mu_backoff_pause(&pause);
+    }
+failed:
+    return st;
+}
+
+/* Round A: on return the message and the segment's words hold what everybody agrees on. */
+static enum mu_status agree_on_maxima(struct mu_worker *w, uint32_t chunk,
+                                      struct mu_chunk_maxima *m)
+{
+    const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
+    uint8_t *message = w->reduction.round_a;
+    struct round_a *head = (struct round_a *)(void *)message;
+    struct mu_segment *s = w->segment;
+    enum mu_status st;
+
+    memset(head, 0, sizeof *head);
+    m->escaped = escaped_of(message);
+    m->largest = largest_of(message, c);
+    mu_chunk_maxima_clear(m, c);
+    for (uint32_t i = 0; i < w->local_count; i++) {
+        if (has_shards(w, i))
+            mu_chunk_maxima_merge(m, c, &s->sum[i]);
+        if (chunk == 0)
+            merge_scalars(&head->scalars, &s->rank[i].scalars);
+    }
+    head->flags = m->flags;
+    MU_TRY(exchange(w, chunk, TAG_MAXIMA, message, 1, round_a_bytes(c), merge_round_a,
+                    (void *)(uintptr_t)c),
+           st, failed);
+    m->flags = head->flags;
+    memcpy(s->largest + c->first_block, m->largest, (size_t)c->block_count);
+    s->chunk[chunk].flags = m->flags;
+    s->chunk[chunk].escapes = (uint32_t)mu_chunk_escapes(m, c);
+    if (chunk == 0)
+        s->header->scalars = head->scalars;
+failed:
+    return st;
+}
+
+static enum mu_status sum_exactly(struct mu_worker *w, uint32_t chunk,
+                                  const struct mu_chunk_maxima *m, const int16_t *prediction)
+{
+    const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
+    struct mu_chunk_words *words = &w->segment->chunk[chunk];
+    struct mu_reduction *r = &w->reduction;
+    uint64_t wide_count = (uint64_t)words->escapes * MU_BLOCK;
+    enum mu_status st = MU_OK;
+
+    memset(&words->norm, 0, sizeof words->norm);
+    if (mu_exact_sum_must_redo(words->escapes, w->exact.capacity, m->flags) ||
+        (m->flags & MU_SUM_NONFINITE))
+        return MU_OK; /* the step is redone or given up, whatever the other chunks say */
+    memset(r->dense, 0, c->count * sizeof *r->dense);
+    memset(r->wide, 0, wide_count * sizeof *r->wide);
+    for (uint32_t i = 0; i < w->local_count; i++) {
+        if (!has_shards(w, i))
+            continue;
+        mu_chunk_add(&w->exact, r->dense, r->wide, m, c, &w->segment->sum[i]);
+        MU_TRY(mu_poll(w->poller), st, failed);
+    }
+    MU_TRY(exchange(w, chunk, TAG_DENSE, r->dense, c->count, 4, merge_int32, w->device), st,
+           failed);
+    MU_TRY(exchange(w, chunk, TAG_WIDE, r->wide, wide_count, 8, merge_int64, NULL), st, failed);
+    mu_chunk_to_float(&w->exact, w->segment->total + c->offset, &words->norm, r->dense, r->wide, m,
+                      c, prediction);
+failed:
+    return st;
+}
+
+/* batch.reduce = "fast": the ranks' sums are floats; order is by rank and host, and bits depend on
+ * it. */
+static enum mu_status sum_fast(struct mu_worker *w, uint32_t chunk)
+{
+    const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
+    struct mu_chunk_words *words = &w->segment->chunk[chunk];
+    float *total = w->segment->total + c->offset;
+    enum mu_status st = MU_OK;
+    double squares = 0;
+
+    memset(total, 0, c->count * sizeof *total);
+    for (uint32_t i = 0; i < w->local_count; i++) {
+        const float *sum = (const float *)(const void *)(w->segment->sum[i].dense + c->offset);
+
+        if (has_shards(w, i))
+            w->device->ops->add(w->device, total, sum, (int64_t)c->count, false);
+        MU_TRY(mu_poll(w->poller), st, failed);
+    }
+    MU_TRY(exchange(w, chunk, TAG_DENSE, total, c->count, 4, merge_float, w->device), st, failed);
+    for (uint64_t i = 0; i < c->count; i++)
+        squares += (double)total[i] * total[i];
+    memset(&words->norm, 0, sizeof words->norm);
+    mu_wide_add(&words->norm, squares);
+failed:
+    return st;
+}
+
+enum mu_status mu_reduce_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn,
+                               const int16_t *prediction)
+{
+    struct mu_chunk_maxima m;
+    enum mu_status st;
+
+    mu_fault(MU_FAULT_REDUCE, mu_segment_step(w->segment));
+    MU_TRY(agree_on_maxima(w, chunk, &m), st, failed);
+    if (w->settings->batch_reduce == MU_REDUCE_FAST)
+        MU_TRY(sum_fast(w, chunk), st, failed);
+    else
+        MU_TRY(sum_exactly(w, chunk, &m, prediction), st, failed);
+    atomic_store_explicit(&w->segment->chunk[chunk].reduced, turn, memory_order_release);
+    mu_fault(MU_FAULT_REDUCED, mu_segment_step(w->segment));
+failed:
+    return st;
+}

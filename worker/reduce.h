@@ -1,0 +1,32 @@
+/* The exchange of one chunk, by its owner on each host: sums of the host's ranks, then a ring over
+ * the owners on all hosts, then the total as floats. Two rounds between hosts: (A) maxima, escapes,
+ * flags and scalars, small and associative; (B) the integers, whose shape is known once A has told
+ * which blocks escaped. With one host there are no messages. */
+#ifndef MUSTER_WORKER_REDUCE_H
+#define MUSTER_WORKER_REDUCE_H
+
+#include <stdint.h>
+
+#include "orchestrator/base/status.h"
+#include "worker/exact_sum.h"
+
+struct mu_worker;
+
+/* Scratch of a rank; sizes of the largest chunk. */
+struct mu_reduction {
+    uint8_t *round_a; /* message of round A: flags, scalars, escaped words, maxima */
+    int32_t *dense;
+    int64_t *wide; /* slots of the chunk's escaped blocks */
+    void *ring_scratch;
+    uint32_t *member; /* the owners on all hosts */
+};
+
+enum mu_status mu_reduction_init(struct mu_worker *w) MU_CHECKED;
+void mu_reduction_deinit(struct mu_reduction *r);
+
+/* Every rank of the host has a whole sum in this turn. On return the chunk's total, maxima, flags
+ * and norm are in the segment and its word says `turn`. */
+enum mu_status mu_reduce_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn,
+                               const int16_t *prediction) MU_CHECKED;
+
+#endif

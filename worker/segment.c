@@ -1,0 +1,203 @@
+#include "worker/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "orchestrator/base/clock.h"
+#include "orchestrator/base/log.h"
+#include "worker/state_hash.h"
+
+static const char segment_magic[8] = "MUSTERS1";
+
+/* Hands out 64-byte aligned ranges; with base NULL it only counts. */
+struct carve {
+    uint8_t *base;
+    uint64_t used;
+};
+
+static void *take(struct carve *c, uint64_t bytes)
+{
+    void *at = c->base ? c->base + c->used : NULL;
+
+    c->used += (bytes + 63) / 64 * 64;
+    return at;
+}
+
+/* The one description of what lies where: used to size and to attach. */
+static void place(struct mu_segment *s, struct carve *c, const struct mu_layout *l, uint32_t ranks,
+                  bool bf16)
+{
+    uint64_t n = l->elements, blocks = l->blocks;
+
+    s->header = take(c, sizeof *s->header);
+    s->chunk = take(c, l->chunk_count * sizeof *s->chunk);
+    s->rank = take(c, ranks * sizeof *s->rank);
+    s->piece = take(c, mu_state_hash_pieces(l) * sizeof *s->piece);
+    for (int h = 0; h < 2; h++) {
+        s->half[h].layout = l;
+        s->half[h].weight = take(c, n * sizeof(float));
+        s->half[h].m = take(c, n * sizeof(float));
+        s->half[h].v = take(c, n * sizeof(float));
+        s->half[h].prediction = take(c, blocks * sizeof(int16_t));
+        s->weight_bf16[h] = bf16 ? take(c, n * sizeof(uint16_t)) : NULL;
+    }
+    s->total = take(c, n * sizeof(float));
+    s->largest = take(c, blocks);
+    for (uint32_t r = 0; r < ranks; r++) {
+        struct mu_sum sum = {
+            .dense = take(c, n * sizeof(int32_t)),
+            .largest = take(c, blocks),
+            .escaped = take(c, (blocks + 63) / 64 * sizeof(uint64_t)),
+            .slot_of = take(c, blocks * sizeof(uint32_t)),
+            .slots = take(c, mu_exact_sum_capacity(l) * MU_BLOCK * sizeof(int64_t)),
+            .counts = take(c, sizeof(struct mu_sum_counts)),
+        };
+
+        if (s->sum)
+            s->sum[r] = sum;
+    }
+}
+
+uint64_t mu_segment_bytes(const struct mu_layout *layout, uint32_t ranks, bool bf16)
+{
+    struct mu_segment none = {0};
+    struct carve count = {0};
+
+    place(&none, &count, layout, ranks, bf16);
+    return (count.used + 4095) / 4096 * 4096;
+}
+
+static enum mu_status no_room(const struct mu_segment *s, uint64_t bytes, int error)
+{
+    return MU_FAIL(MU_FAILED,
+                   "/dev/shm has no room for the %.2f GiB of this host's state (%s: %s). Free some "
+                   "(ls /dev/shm), enlarge it "
+                   "(mount -o remount,size=SIZE /dev/shm), or run fewer ranks on a host",
+                   (double)bytes / 0x1p30, s->name, strerror(error));
+}
+
+/* The leader's part: an old segment of this run is removed (its generation is dead: the run
+ * directory's lock says so), a new one is made whole before it gets its size, and its pages are
+ * taken now, since a full tmpfs kills by SIGBUS. */
+static enum mu_status create(struct mu_segment *s, const struct mu_segment_options *o,
+                             uint64_t bytes, void **map)
+{
+    int fd, error;
+
+    if (shm_unlink(s->name) == 0)
+        mu_log(MU_LOG_DEBUG, "removed /dev/shm%s, left by an earlier generation", s->name);
+    fd = shm_open(s->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return MU_FAIL(MU_FAILED, "cannot make /dev/shm%s: %s", s->name, strerror(errno));
+    error = posix_fallocate(fd, 0, (off_t)bytes);
+    if (error == 0)
+        *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (error == 0 && *map != MAP_FAILED)
+        return MU_OK;
+    error = error ? error : errno;
+    shm_unlink(s->name);
+    if (o->ranks > 1)
+        return no_room(s, bytes, error);
+    mu_log(MU_LOG_INFO,
+           "/dev/shm has no room for the %.2f GiB of state: taking private memory, as this is the "
+           "only rank here",
+           (double)bytes / 0x1p30);
+    *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    s->is_private = true;
+    s->name[0] = 0;
+    return *map == MAP_FAILED
+               ? MU_FAIL(MU_NO_MEMORY, "no memory for the %" PRIu64 " bytes of state", bytes)
+               : MU_OK;
+}
+
+/* Maps the file if it has its full size and is ours; false: not there yet. */
+static bool try_attach(const struct mu_segment *s, uint64_t bytes, void **map)
+{
+    struct stat st;
+    int fd = shm_open(s->name, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    *map = MAP_FAILED;
+    if (fd < 0)
+        return false;
+    if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && (uint64_t)st.st_size == bytes)
+        *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    return *map != MAP_FAILED;
+}
+
+static enum mu_status attach(const struct mu_segment *s, const struct mu_segment_options *o,
+                             uint64_t bytes, void **map)
+{
+    struct mu_deadline deadline = mu_deadline_in_ms(o->deadline_ms);
+    struct mu_backoff pause = {0};
+
+    for (;;) {
+        if (try_attach(s, bytes, map)) {
+            struct mu_segment_header *h = *map;
+
+            if (atomic_load_explicit(&h->generation, memory_order_acquire) == o->generation)
+                return MU_OK;
+            munmap(*map, bytes); /* an earlier generation's, or not ready */
+            mu_clock_sleep_us(1000);
+        }
+        enum mu_status st = o->poll(o->poll_context);
+        if (st != MU_OK)
+            return st;
+        if (mu_deadline_passed(deadline))
+            return MU_FAIL(MU_TIMEOUT, "the segment /dev/shm%s was not there after %" PRIu64 " ms",
+                           s->name, o->deadline_ms);
+        mu_backoff_pause(&pause);
+    }
+}
+
+enum mu_status mu_segment_open(struct mu_segment *s, const struct mu_segment_options *o)
+{
+    uint64_t bytes = mu_segment_bytes(o->layout, o->ranks, o->bf16);
+    struct carve c = {0};
+    enum mu_status st;
+    void *map = MAP_FAILED;
+
+    memset(s, 0, sizeof *s);
+    s->ranks = o->ranks;
+    snprintf(s->name, sizeof s->name, "/muster-%u-%016" PRIx64 "-h%u", (unsigned)geteuid(),
+             o->run_key, o->host);
+    s->sum = calloc(o->ranks, sizeof *s->sum);
+    if (!s->sum)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a segment's views");
+    st = o->leader ? create(s, o, bytes, &map) : attach(s, o, bytes, &map);
+    if (st != MU_OK) {
+        free(s->sum);
+        memset(s, 0, sizeof *s);
+        return st;
+    }
+    c.base = map;
+    place(s, &c, o->layout, o->ranks, o->bf16);
+    if (o->leader) {
+        memcpy(s->header->magic, segment_magic, sizeof segment_magic);
+        s->header->bytes = bytes;
+        s->header->layout_identity = mu_layout_identity(o->layout);
+        s->header->ranks = o->ranks;
+        s->header->bf16 = o->bf16;
+        atomic_store_explicit(&s->header->generation, o->generation, memory_order_release);
+    }
+    return MU_OK;
+}
+
+void mu_segment_close(struct mu_segment *s, bool unlink)
+{
+    if (s->header)
+        munmap(s->header, s->header->bytes);
+    if (unlink && s->name[0])
+        shm_unlink(s->name);
+    free(s->sum);
+    memset(s, 0, sizeof *s);
+}

@@ -1,0 +1,117 @@
+/* The segment of a host: one trial's whole state in shared memory, once. It belongs to no process;
+ * ranks attach to it.
+ *
+ *   header    identity, token of the generation, `state` = committed step << 1 | half that holds it
+ *   chunks    a row of words each: how far the reduction and the update of the chunk have come
+ *   ranks     a row of words each: how far the rank's own sum has come
+ *   halves    weights, m, v, predictions (and the bf16 copy of the weights), twice: step k and k +
+ * 1 total     the reduced gradient of step k, and the agreed block maxima sums      each rank's
+ * integer sum (worker/exact_sum.h)
+ *
+ * Invariants. (1) Half `state & 1` is whole and is not written while it is current. (2) A word is
+ * stored (release) after everything that it vouches for, and read (acquire) before. (3) Words hold
+ * a *turn*, 2 * step + attempt + 1, which only grows; whoever waits for turn t cannot mistake what
+ * is left of an earlier one. (4) A rank's sum is written by that rank only, and only between the
+ * turns in which owners read it: it begins turn t + 1 after all chunks are reduced in turn t, and
+ * no owner begins turn t + 1 before *every* rank of the host (also one without shards) says that
+ * its sum is whole.
+ *
+ * /dev/shm/muster-UID-RUN-hHOST, 0600, made by the host's lowest rank with O_EXCL, never through a
+ * symbolic link, owner checked. A segment that a dead generation left is removed by the next start
+ * of the same run. */
+#ifndef MUSTER_WORKER_SEGMENT_H
+#define MUSTER_WORKER_SEGMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "orchestrator/base/hash.h"
+#include "orchestrator/core/layout.h"
+#include "worker/checkpoint/checkpoint.h"
+#include "worker/exact_sum.h"
+
+enum { MU_SHARD_WORDS = 4 }; /* 256 shards at most */
+
+/* What a step gathers besides gradients. */
+struct mu_step_scalars {
+    struct mu_wide loss; /* nats, summed over tokens */
+    uint64_t tokens;
+    uint32_t
+        requests; /* OR of what ranks were asked for by signals and files: enum mu_request_flag */
+};
+
+struct mu_segment_header {
+    char magic[8];
+    uint64_t bytes, layout_identity;
+    uint32_t ranks, bf16;
+    _Atomic uint64_t
+        generation; /* token; stored last, when the segment is ready to be attached to */
+    _Atomic uint64_t state;
+    struct mu_step_scalars scalars; /* of everybody; valid with the words of chunk 0 */
+};
+
+struct mu_chunk_words {
+    _Alignas(64) _Atomic uint64_t reduced; /* turn */
+    _Atomic uint64_t written;              /* step whose chunk stands whole in the spare half */
+    uint32_t flags;                        /* enum of mu_sum flags, agreed; with `reduced` */
+    uint32_t escapes;
+    struct mu_wide norm; /* squares of the gradient */
+};
+
+struct mu_rank_words {
+    _Alignas(
+        64) _Atomic uint64_t whole; /* turn in which all of this rank's shards are in its sum */
+    _Atomic uint64_t adding;        /* turn << 1 | 1 while a shard is being added, turn << 1 else */
+    _Atomic uint64_t
+        shards[MU_SHARD_WORDS]; /* bitmap of the shards whole in the sum, of that turn */
+    _Atomic uint64_t hashed;    /* step + 1: this rank's pieces of the state hash are there */
+    _Atomic uint64_t loaded;    /* generation: this rank's share of the initial state is there */
+    struct mu_step_scalars scalars;
+};
+
+struct mu_segment {
+    struct mu_segment_header *header;
+    struct mu_chunk_words *chunk;
+    struct mu_rank_words *rank;
+    struct mu_state_view half[2];
+    uint16_t *weight_bf16[2]; /* NULL in fp32 */
+    float *total;             /* layout->elements */
+    uint8_t *largest;         /* layout->blocks: agreed maxima */
+    struct mu_hash *piece;    /* hashes of the pieces of the state */
+    struct mu_sum *sum;       /* a rank each; of this process */
+    uint32_t ranks;
+    bool is_private;
+    char name[96]; /* for shm_open; "" when private */
+};
+
+struct mu_segment_options {
+    const struct mu_layout *layout;
+    uint64_t run_key;     /* names the run */
+    uint64_t generation;  /* token of this mpirun, not 0 */
+    uint32_t host, ranks; /* host number, ranks on it */
+    bool leader, bf16;
+    uint64_t deadline_ms;
+    /* Called while waiting; an error ends the wait. */
+    enum mu_status (*poll)(void *context);
+    void *poll_context;
+};
+
+/* The leader makes it (zeroed: committed step 0 in half 0), the others wait for it. Too little room
+ * in /dev/shm: with one rank on the host private memory is taken, with a line that says so; else
+ * MU_FAILED with how much is needed. */
+enum mu_status mu_segment_open(struct mu_segment *s,
+                               const struct mu_segment_options *options) MU_CHECKED;
+/* Detaches; the leader (unlink true) also removes the name. */
+void mu_segment_close(struct mu_segment *s, bool unlink);
+uint64_t mu_segment_bytes(const struct mu_layout *layout, uint32_t ranks, bool bf16);
+
+static inline int64_t mu_segment_step(const struct mu_segment *s)
+{
+    return (int64_t)(s->header->state >> 1);
+}
+static inline uint32_t mu_segment_half(const struct mu_segment *s)
+{
+    return (uint32_t)(s->header->state & 1);
+}
+
+#endif

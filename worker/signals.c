@@ -1,0 +1,59 @@
+#include "worker/signals.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "worker/worker.h"
+
+static _Atomic uint32_t requests;
+
+static void on_signal(int number)
+{
+    if (number == SIGUSR2) {
+        atomic_fetch_or(&requests, MU_REQUEST_CHECKPOINT);
+        return;
+    }
+    if (number != SIGUSR1) {
+        struct sigaction standard = {.sa_handler = SIG_DFL};
+
+        sigaction(number, &standard, NULL); /* the second one ends at once */
+    }
+    atomic_fetch_or(&requests, MU_REQUEST_STOP);
+}
+
+void mu_signals_install(void)
+{
+    static const int numbers[] = {SIGUSR1, SIGUSR2, SIGTERM, SIGINT};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        sigaction(numbers[i], &action, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a closed terminal is an error of write, not a death */
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+uint32_t mu_signals_requests(void)
+{
+    return atomic_load(&requests);
+}
+
+void mu_signals_clear(uint32_t which)
+{
+    atomic_fetch_and(&requests, ~which);
+}
+
+enum mu_status mu_signals_die_with_parent(void)
+{
+    pid_t parent = getppid();
+
+    if (!getenv("PMIX_RANK") && !getenv("OMPI_COMM_WORLD_RANK"))
+        return MU_OK;
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+        return MU_FAIL(MU_FAILED, "cannot ask to die with mpirun");
+    if (getppid() != parent)
+        raise(SIGKILL); /* it died in between */
+    return MU_OK;
+}

@@ -1,0 +1,59 @@
+/* A piece is up to MU_STATE_PIECE consecutive elements of one array of one tensor. They are
+ * numbered tensor by tensor, in each the four arrays, in each its pieces. The key of a piece is
+ * where it belongs, so that equal contents in two places do not hash alike. */
+#include "worker/state_hash.h"
+
+#include "worker/checkpoint/format.h"
+
+enum { MU_STATE_PIECE = 1 << 18 }; /* elements: 1 MiB of floats; forever */
+
+static uint64_t array_elements(enum mu_array array, const struct mu_tensor *t)
+{
+    return t->spec.rows * mu_array_cols(array, t);
+}
+
+static uint64_t array_pieces(enum mu_array array, const struct mu_tensor *t)
+{
+    return (array_elements(array, t) + MU_STATE_PIECE - 1) / MU_STATE_PIECE;
+}
+
+uint64_t mu_state_hash_pieces(const struct mu_layout *layout)
+{
+    uint64_t count = 0;
+
+    for (uint32_t i = 0; i < layout->tensor_count; i++)
+        for (enum mu_array a = 0; a < MU_ARRAY_COUNT; a++)
+            count += array_pieces(a, &layout->tensors[i]);
+    return count;
+}
+
+static struct mu_hash hash_piece(const struct mu_state_view *state, uint32_t tensor,
+                                 enum mu_array array, uint64_t piece)
+{
+    const struct mu_tensor *t = &state->layout->tensors[tensor];
+    uint64_t first = piece * MU_STATE_PIECE, left = array_elements(array, t) - first;
+    uint64_t elements = left < MU_STATE_PIECE ? left : MU_STATE_PIECE;
+    uint64_t key[3] = {tensor, array, piece}, bytes = mu_array_element_bytes(array);
+    const char *base = mu_array_row(array, state, t, 0);
+
+    return mu_hash_bytes(base + first * bytes, elements * bytes,
+                         mu_hash_bytes(key, sizeof key, 0).low);
+}
+
+struct mu_hash mu_state_hash_piece(const struct mu_state_view *state, uint64_t piece)
+{
+    for (uint32_t i = 0; i < state->layout->tensor_count; i++)
+        for (enum mu_array a = 0; a < MU_ARRAY_COUNT; a++) {
+            uint64_t here = array_pieces(a, &state->layout->tensors[i]);
+
+            if (piece < here)
+                return hash_piece(state, i, a, piece);
+            piece -= here;
+        }
+    MU_ASSERT(!"the piece is one of mu_state_hash_pieces()");
+}
+
+struct mu_hash mu_state_hash_combine(const struct mu_hash *pieces, uint64_t count, int64_t step)
+{
+    return mu_hash_bytes(pieces, count * sizeof *pieces, (uint64_t)step);
+}

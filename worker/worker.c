@@ -1,0 +1,243 @@
+#include "worker/worker.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/clock.h"
+#include "orchestrator/base/fault.h"
+#include "orchestrator/core/shards.h"
+#include "worker/prediction.h"
+#include "worker/state_hash.h"
+
+enum { STANDSTILL_MS = 60000 }; /* nobody on this host has polled for so long: a wait is given up */
+
+enum mu_status mu_worker_init(struct mu_worker *w, int place)
+{
+    const struct mu_layout *l = &w->workload->layout;
+    enum mu_status st;
+
+    w->place = (uint32_t)place;
+    w->host = w->roll->host_of[place];
+    w->local_index = mu_roll_local_index(w->roll, w->place);
+    w->local_count = w->roll->host[w->host].count;
+    MU_TRY(mu_exact_sum_init(&w->exact, l, w->device, (uint32_t)w->workload->facts.shards), st,
+           failed);
+    MU_TRY(mu_reduction_init(w), st, failed);
+    w->raised = calloc(l->blocks, sizeof *w->raised);
+    w->tensor_max = calloc(l->tensor_count, sizeof *w->tensor_max);
+    if (!w->raised || !w->tensor_max)
+        st = MU_FAIL(MU_NO_MEMORY, "no memory for the predictions of %llu blocks",
+                     (unsigned long long)l->blocks);
+failed:
+    return st;
+}
+
+void mu_worker_deinit(struct mu_worker *w)
+{
+    mu_exact_sum_deinit(&w->exact);
+    mu_reduction_deinit(&w->reduction);
+    free(w->raised);
+    free(w->tensor_max);
+    w->raised = NULL;
+    w->tensor_max = NULL;
+}
+
+/* Sum of the polls of this host's ranks: it grows as long as anybody moves. */
+static uint64_t movement(const struct mu_worker *w)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < w->local_count; i++) {
+        uint32_t place = mu_roll_local(w->roll, w->host, i);
+        const struct mu_board_entry *e =
+            place == w->place ? NULL : mu_board_entry(w->board, (int)place);
+
+        if (e)
+            sum += atomic_load_explicit(&e->polls, memory_order_relaxed);
+    }
+    return sum;
+}
+
+enum mu_status mu_worker_wait(struct mu_worker *w, bool (*ready)(struct mu_worker *, uint64_t),
+                              uint64_t mark, const char *what)
+{
+    struct mu_backoff pause = {0};
+    struct mu_deadline deadline = mu_deadline_in_ms(STANDSTILL_MS);
+    uint64_t moved = 0;
+
+    while (!ready(w, mark)) {
+        enum mu_status st = mu_poll(w->poller);
+
+        if (st != MU_OK)
+            return st;
+        if (pause.looks % 64 == 63 && movement(w) != moved) {
+            moved = movement(w);
+            deadline = mu_deadline_in_ms(STANDSTILL_MS);
+        }
+        if (mu_deadline_passed(deadline))
+            return MU_FAIL(MU_TIMEOUT, "waited for %s, and no rank of this host has moved for %d s",
+                           what, STANDSTILL_MS / 1000);
+        mu_backoff_pause(&pause);
+    }
+    return MU_OK;
+}
+
+static bool all_loaded(struct mu_worker *w, uint64_t mark)
+{
+    for (uint32_t i = 0; i < w->local_count; i++)
+        if (atomic_load_explicit(&w->segment->rank[i].loaded, memory_order_acquire) < mark)
+            return false;
+    return true;
+}
+
+static enum mu_status loaded(struct mu_worker *w, uint64_t mark)
+{
+    atomic_store_explicit(&w->segment->rank[w->local_index].loaded, mark, memory_order_release);
+    return mu_worker_wait(w, all_loaded, mark, "the other ranks to load their shares of the state");
+}
+
+static struct mu_range rows_of(const struct mu_worker *w, const struct mu_tensor *t)
+{
+    return mu_shards_of_worker(t->spec.rows, w->local_index, w->local_count);
+}
+
+/* The bf16 copy of this rank's rows of a half. */
+static void round_rows(struct mu_worker *w, uint32_t half)
+{
+    const struct mu_layout *l = &w->workload->layout;
+    uint16_t *bf16 = w->segment->weight_bf16[half];
+
+    for (uint32_t i = 0; bf16 && i < l->tensor_count; i++) {
+        const struct mu_tensor *t = &l->tensors[i];
+        struct mu_range rows = rows_of(w, t);
+        uint64_t at = t->offset + rows.from * t->spec.cols,
+                 n = (rows.to - rows.from) * t->spec.cols;
+
+        w->device->ops->to_act(w->device, bf16 + at, w->segment->half[half].weight + at,
+                               (int64_t)n);
+    }
+}
+
+enum mu_status mu_worker_fill_initial(struct mu_worker *w, uint32_t half, uint64_t mark)
+{
+    const struct mu_layout *l = &w->workload->layout;
+    struct mu_state_view *view = &w->segment->half[half];
+
+    for (uint32_t i = 0; i < l->tensor_count; i++) {
+        const struct mu_tensor *t = &l->tensors[i];
+        struct mu_range rows = rows_of(w, t),
+                        blocks = {rows.from * t->blocks_per_row, rows.to * t->blocks_per_row};
+        uint64_t from = rows.from * t->spec.cols, to = rows.to * t->spec.cols;
+        enum mu_status st = mu_poll(w->poller);
+
+        if (st != MU_OK)
+            return st;
+        w->workload->ops->init_tensor(w->workload, i, from, to, view->weight + t->offset + from);
+        memset(view->m + t->offset + from, 0, (to - from) * sizeof(float));
+        memset(view->v + t->offset + from, 0, (to - from) * sizeof(float));
+        for (uint64_t b = blocks.from; b < blocks.to; b++)
+            view->prediction[t->first_block + b] = MU_PREDICTION_NONE;
+    }
+    round_rows(w, half);
+    return loaded(w, mark);
+}
+
+enum mu_status mu_worker_load(struct mu_worker *w, const char *folder, int64_t step, uint64_t mark)
+{
+    enum mu_status st =
+        mu_checkpoint_load(folder, &w->segment->half[0], w->local_index, w->local_count);
+
+    mu_poller_forgive_gap(w->poller);
+    if (st != MU_OK)
+        return st;
+    round_rows(w, 0);
+    if (w->local_index == 0)
+        atomic_store(&w->segment->header->state, (uint64_t)step << 1);
+    return loaded(w, mark);
+}
+
+static struct mu_weights weights_of(const struct mu_worker *w, uint32_t half)
+{
+    return (struct mu_weights){w->segment->half[half].weight, w->segment->weight_bf16[half]};
+}
+
+enum mu_status mu_worker_probe(struct mu_worker *w, uint32_t half, struct mu_hash *out)
+{
+    const struct mu_layout *l = &w->workload->layout;
+    struct mu_weights weights = weights_of(w, half);
+    struct mu_shard_result g;
+    struct mu_hash h[4] = {{0}};
+    enum mu_status st = w->workload->ops->shard_gradient(w->workload, &weights, 0, 0, &g);
+
+    if (st != MU_OK)
+        return st;
+    for (uint32_t i = 0; i < l->tensor_count; i++) {
+        const struct mu_tensor *t = &l->tensors[i];
+
+        if (t->spec.dense)
+            h[0] = mu_hash_bytes(g.dense + t->offset, t->spec.rows * t->spec.cols * sizeof(float),
+                                 h[0].low ^ h[0].high);
+    }
+    for (uint32_t i = 0; i < g.row_count; i++)
+        h[1] =
+            mu_hash_bytes(g.rows[i].value,
+                          g.rows[i].count * l->tensors[g.rows[i].tensor].spec.cols * sizeof(float),
+                          h[1].low ^ h[1].high);
+    memcpy(&h[2], &g.loss_nats, sizeof g.loss_nats);
+    *out = mu_hash_bytes(h, sizeof h, 0);
+    return mu_poll(w->poller);
+}
+
+enum mu_status mu_worker_evaluate(struct mu_worker *w, struct mu_eval_sum *out)
+{
+    struct mu_range mine =
+        mu_shards_of_worker(w->workload->facts.eval_pieces, w->place, w->roll->size);
+    int64_t step = mu_segment_step(w->segment);
+    struct mu_weights weights = weights_of(w, mu_segment_half(w->segment));
+    enum mu_status st = MU_OK;
+
+    memset(out, 0, sizeof *out);
+    for (uint64_t piece = mine.from; piece < mine.to; piece++) {
+        struct mu_piece_result r;
+
+        mu_fault(MU_FAULT_EVALUATE, step);
+        MU_TRY(w->workload->ops->evaluate(w->workload, &weights, step, piece, &r), st, failed);
+        MU_TRY(mu_poll(w->poller), st, failed);
+        mu_wide_add(&out->loss, r.loss_nats);
+        mu_wide_add(&out->bytes, r.bytes);
+        out->tokens += r.tokens;
+    }
+failed:
+    return st;
+}
+
+static bool all_hashed(struct mu_worker *w, uint64_t mark)
+{
+    for (uint32_t i = 0; i < w->local_count; i++)
+        if (atomic_load_explicit(&w->segment->rank[i].hashed, memory_order_acquire) < mark)
+            return false;
+    return true;
+}
+
+enum mu_status mu_worker_hash(struct mu_worker *w, struct mu_hash *out)
+{
+    uint64_t pieces = mu_state_hash_pieces(&w->workload->layout);
+    struct mu_range mine = mu_shards_of_worker(pieces, w->local_index, w->local_count);
+    struct mu_segment *s = w->segment;
+    int64_t step = mu_segment_step(s);
+    enum mu_status st = MU_OK;
+
+    for (uint64_t p = mine.from; p < mine.to; p++) {
+        s->piece[p] = mu_state_hash_piece(&s->half[mu_segment_half(s)], p);
+        MU_TRY(mu_poll(w->poller), st, failed);
+    }
+    atomic_store_explicit(&s->rank[w->local_index].hashed, (uint64_t)step + 1,
+                          memory_order_release);
+    MU_TRY(
+        mu_worker_wait(w, all_hashed, (uint64_t)step + 1, "the other ranks to hash their pieces"),
+        st, failed);
+    *out = mu_state_hash_combine(s->piece, pieces, step);
+failed:
+    return st;
+}

@@ -1,0 +1,92 @@
+/* A worker: one rank's hold on one trial. What it shares with its host lies in the segment; here is
+ * what is its own. The step protocol is in step.c, the exchange of a chunk in reduce.c. */
+#ifndef MUSTER_WORKER_WORKER_H
+#define MUSTER_WORKER_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/device.h"
+#include "orchestrator/config/settings.h"
+#include "orchestrator/core/roll.h"
+#include "worker/board.h"
+#include "worker/comm/comm.h"
+#include "worker/exact_sum.h"
+#include "worker/poller.h"
+#include "worker/reduce.h"
+#include "worker/segment.h"
+#include "worker/workload.h"
+
+/* What a rank may be asked for from outside; rides on the step's reduction, so that all agree on it
+ * at the same step. */
+enum mu_request_flag {
+    MU_REQUEST_CHECKPOINT = 1,
+    MU_REQUEST_STOP = 2, /* with a checkpoint: exit code 75 */
+};
+
+struct mu_worker {
+    const struct mu_settings *settings;
+    struct mu_comm *comm;
+    struct mu_board *board;
+    struct mu_poller *poller;
+    const struct mu_roll *roll;
+    struct mu_device *device;
+    struct mu_workload *workload;
+    struct mu_segment *segment;
+    uint32_t place, host, local_index, local_count;
+    uint32_t requests; /* enum mu_request_flag: what this rank was asked for since the last step */
+    struct mu_exact_sum exact;
+    struct mu_reduction reduction;
+    int16_t *raised;     /* predictions of a redone step, blocks */
+    int16_t *tensor_max; /* a tensor each */
+};
+
+/* comm, board, poller, roll, device, workload, segment and settings are set by the caller, and
+ * outlive it. */
+enum mu_status mu_worker_init(struct mu_worker *w, int place) MU_CHECKED;
+void mu_worker_deinit(struct mu_worker *w);
+
+struct mu_step_result {
+    int64_t step;         /* committed steps after this one */
+    double loss;          /* nats per token of the batch, before the update */
+    double gradient_norm; /* before clipping */
+    double lr;
+    uint64_t tokens, escapes;
+    bool redone, skipped;
+    uint32_t requests; /* everybody's, OR-ed */
+};
+/* One step, from the committed state to the next. MU_FAILED: non-finite gradients and on_nonfinite
+ * is "stop" (the committed state is untouched). MU_PEER_LOST, MU_REVOKED, MU_TIMEOUT: the roll is
+ * broken; the committed state is whole. */
+enum mu_status mu_worker_step(struct mu_worker *w, struct mu_step_result *out) MU_CHECKED;
+
+/* This rank's pieces of an evaluation of the committed state: loss in exact form, to be merged over
+ * ranks. */
+struct mu_eval_sum {
+    struct mu_wide loss, bytes;
+    uint64_t tokens;
+};
+enum mu_status mu_worker_evaluate(struct mu_worker *w, struct mu_eval_sum *out) MU_CHECKED;
+
+/* Hash of the committed state: computed by the host's ranks together; every one gets it. */
+enum mu_status mu_worker_hash(struct mu_worker *w, struct mu_hash *out) MU_CHECKED;
+
+/* Fills this rank's share of half `half` with initial values (weights; moments zero; predictions
+ * unknown), waits until every rank of the host has done so. `mark`: a number that grows with each
+ * call. */
+enum mu_status mu_worker_fill_initial(struct mu_worker *w, uint32_t half, uint64_t mark) MU_CHECKED;
+/* The same, from a checkpoint (half 0; committed step `step`). */
+enum mu_status mu_worker_load(struct mu_worker *w, const char *folder, int64_t step,
+                              uint64_t mark) MU_CHECKED;
+
+/* Hash of the gradient of shard 0 of step 0 at the initial weights standing in `half`: every
+ * product shape in use. */
+enum mu_status mu_worker_probe(struct mu_worker *w, uint32_t half, struct mu_hash *out) MU_CHECKED;
+
+/* Waits until `ready(context)`, polling; MU_TIMEOUT when no rank of this host has moved for a
+ * minute: `what` tells for what. */
+enum mu_status mu_worker_wait(struct mu_worker *w,
+                              bool (*ready)(struct mu_worker *w, uint64_t mark), uint64_t mark,
+                              const char *what) MU_CHECKED;
+
+#endif
