@@ -262,16 +262,19 @@ def compare(args):
         v["model.vocab"] = vocab
     valid, _, bytes_a_token = read_tokens(args.valid) if args.valid else (None, 0, 0.0)
     torch.set_num_threads(args.threads)
-    from_time = time.monotonic()
+    began = time.monotonic()  # of the second step: the first one warms up
     for step, loss, norm, lr, model in train(v, tokens, torch.float32):
         done, last = step + 1, step + 1 == v["run.steps"]
+        now = time.monotonic()
+        began = now if step == 0 else began
         if step % args.every == 0 or last:
-            ms = (time.monotonic() - from_time) / done * 1e3
+            ms = (now - began) / max(step, 1) * 1e3
             print(f"step {step:6d}  loss {loss:.6f}  norm {norm:.4f}  lr {lr:.3e}  {ms:.1f} ms a step", flush=True)
         if valid is not None and (last or (v["eval.every"] > 0 and done % v["eval.every"] == 0)):
             nats = validate(model, valid, v)
             bits = f", {nats / math.log(2) / bytes_a_token:.6f} bits per byte" if bytes_a_token else ""
             print(f"after {done} steps: validation {nats:.6f} nats per token{bits}", flush=True)
+        began += time.monotonic() - now
 
 
 def main():

@@ -25,6 +25,9 @@ static int make_folder(void **state)
     snprintf(path, sizeof path, "%s/train.tok", folder);
     if (!fixture_write(path, 13, 200))
         return -1;
+    snprintf(path, sizeof path, "%s/large.tok", folder);
+    if (!fixture_write(path, 301, 3000))
+        return -1;
     snprintf(path, sizeof path, "%s/valid.tok", folder);
     return fixture_write(path, 13, 100) ? 0 : -1;
 }
@@ -193,6 +196,74 @@ static void test_gradient_cpu_bf16(void **state)
     check_gradient(MU_DEVICE_CPU, MU_PRECISION_BF16, 4e-2);
 }
 
+/* ---- larger sizes: blocks, tails and several tiles, against the plain device -------------------
+ */
+
+static struct mu_settings larger_settings(void)
+{
+    struct mu_settings s = fixture_settings(folder);
+
+    s.model_heads = 5;
+    s.model_width = 80;
+    s.model_context = 67;
+    s.model_vocab = 301;
+    s.batch_sequences = 8;
+    s.batch_shards = 2;
+    s.data_valid[0] = '\0';
+    snprintf(s.data_train, sizeof s.data_train, "%s/large.tok", folder);
+    return s;
+}
+
+static double *larger_gradient(enum mu_device_kind kind, enum mu_precision precision,
+                               struct mu_layout *layout)
+{
+    struct rig r = {.settings = larger_settings()};
+    struct mu_shard_result out;
+    double *gradient;
+
+    rig_open(&r, kind, precision);
+    gradient = calloc(r.workload->layout.elements, sizeof *gradient);
+    out = shard_of(&r, 1, 1);
+    fixture_add(&r.workload->layout, &out, gradient);
+    *layout = r.workload->layout; /* the caller's now */
+    r.workload->layout = (struct mu_layout){0};
+    rig_close(&r);
+    return gradient;
+}
+
+static void check_against_reference(enum mu_precision precision, double tolerance)
+{
+    struct mu_layout layout, plain_layout;
+    double *got = larger_gradient(MU_DEVICE_CPU, precision, &layout);
+    double *plain = larger_gradient(MU_DEVICE_REFERENCE, MU_PRECISION_FP32, &plain_layout);
+
+    for (uint32_t t = 0; t < layout.tensor_count; t++) {
+        const struct mu_tensor *tensor = &layout.tensors[t];
+        const double distance = fixture_distance(got + tensor->offset, plain + tensor->offset,
+                                                 tensor->spec.rows * tensor->spec.cols);
+
+        if (!(distance < tolerance))
+            fail_msg("%s: the gradient differs by %g of its norm, allowed %g", tensor->spec.name,
+                     distance, tolerance);
+    }
+    free(got);
+    free(plain);
+    mu_layout_deinit(&layout);
+    mu_layout_deinit(&plain_layout);
+}
+
+static void test_larger_cpu(void **state)
+{
+    (void)state;
+    check_against_reference(MU_PRECISION_FP32, 1e-5);
+}
+
+static void test_larger_cpu_bf16(void **state)
+{
+    (void)state;
+    check_against_reference(MU_PRECISION_BF16, 4e-2);
+}
+
 /* ---- bits ------------------------------------------------------------------------------------ */
 
 /* Everything that a shard gives out, row by row and tensor by tensor. */
@@ -320,6 +391,8 @@ int main(void)
         cmocka_unit_test(test_gradient_reference),
         cmocka_unit_test(test_gradient_cpu),
         cmocka_unit_test(test_gradient_cpu_bf16),
+        cmocka_unit_test(test_larger_cpu),
+        cmocka_unit_test(test_larger_cpu_bf16),
         cmocka_unit_test(test_bits_reference),
         cmocka_unit_test(test_bits_cpu),
         cmocka_unit_test(test_bits_cpu_bf16),
