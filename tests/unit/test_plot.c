@@ -17,27 +17,22 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/run/run_dir.h"
+#include "tests/support/run_folder.h"
 
-static char root[64], run[128], path_before[4096];
+static char path_before[4096];
 
-static int make_root(void **state)
+static int begin(void **state)
 {
     const char *path = getenv("PATH");
 
-    (void)state;
-    strcpy(root, "/tmp/muster-plot-XXXXXX");
-    if (!mkdtemp(root))
-        return -1;
-    snprintf(run, sizeof run, "%s/it's a_run", root);
     snprintf(path_before, sizeof path_before, "%s", path ? path : "/usr/bin:/bin");
-    return 0;
+    return make_root(state);
 }
 
-static int remove_root(void **state)
+static int end(void **state)
 {
-    (void)state;
     setenv("PATH", path_before, 1);
-    return mu_file_remove_tree(root) == MU_OK ? 0 : -1;
+    return remove_root(state);
 }
 
 static struct mu_run_dir *open_run(int64_t records)
@@ -73,24 +68,6 @@ static void stand_in(const char *script)
     assert_int_equal(mu_file_write_atomically(program, script, strlen(script)), MU_OK);
     assert_int_equal(chmod(program, 0755), 0);
     setenv("PATH", path, 1);
-}
-
-static bool exists(const char *name)
-{
-    char path[MU_PATH_MAX];
-
-    assert_int_equal(mu_path_format(path, "%s/%s", run, name), MU_OK);
-    return mu_file_exists(path);
-}
-
-static char *read_text(const char *name)
-{
-    char path[MU_PATH_MAX], *text;
-    size_t size;
-
-    assert_int_equal(mu_path_format(path, "%s/%s", run, name), MU_OK);
-    assert_int_equal(mu_file_read(path, 1 << 24, &text, &size), MU_OK);
-    return text;
 }
 
 static void assert_no_child(void)
@@ -206,26 +183,14 @@ static void test_one_that_ends_is_noticed_in_passing(void **state)
     mu_run_dir_close(dir);
 }
 
-/* stderr during `times` drawings */
-static size_t messages_of(struct mu_run_dir *dir, int times, char *text, size_t size)
+/* How many lines `times` drawings say. */
+static size_t draw_and_listen(struct mu_run_dir *dir, int times, char *text, size_t size)
 {
-    int ends[2], saved = dup(STDERR_FILENO);
-    ssize_t n;
-
-    assert_int_equal(pipe(ends), 0);
-    dup2(ends[1], STDERR_FILENO);
-    close(ends[1]);
+    listen_begin();
     for (int i = 0; i < times; i++)
         mu_run_dir_plot(dir, true);
-    dup2(saved, STDERR_FILENO);
-    close(saved);
-    n = read(ends[0], text, size - 1);
-    close(ends[0]);
-    text[n > 0 ? n : 0] = 0;
-    n = 0;
-    for (const char *c = text; *c; c++)
-        n += *c == '\n';
-    return (size_t)n;
+    listen_end(text, size);
+    return count(text, "\n");
 }
 
 static void test_failures_are_told_once(void **state)
@@ -235,13 +200,13 @@ static void test_failures_are_told_once(void **state)
 
     (void)state;
     stand_in("#!/bin/sh\necho half > loss.svg.tmp\necho >&2\necho no such terminal >&2\nexit 2\n");
-    assert_int_equal(messages_of(dir, 3, text, sizeof text), 1);
+    assert_int_equal(draw_and_listen(dir, 3, text, sizeof text), 1);
     assert_string_equal(text,
                         "muster: loss.svg was not drawn: gnuplot ended with 2: no such terminal\n");
     assert_false(exists("loss.svg"));
     assert_false(exists("loss.svg.tmp"));
     setenv("PATH", "/nonexistent", 1);
-    assert_int_equal(messages_of(dir, 3, text, sizeof text), 1);
+    assert_int_equal(draw_and_listen(dir, 3, text, sizeof text), 1);
     assert_non_null(strstr(text, "gnuplot is not installed"));
     mu_run_dir_plot(dir, false);
     mu_run_dir_close(dir);
@@ -250,7 +215,7 @@ static void test_failures_are_told_once(void **state)
 
 int main(void)
 {
-#define IN_ROOT(test) cmocka_unit_test_setup_teardown(test, make_root, remove_root)
+#define IN_ROOT(test) cmocka_unit_test_setup_teardown(test, begin, end)
     const struct CMUnitTest tests[] = {
         IN_ROOT(test_real_gnuplot),
         IN_ROOT(test_what_gnuplot_is_given),
