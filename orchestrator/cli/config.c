@@ -125,10 +125,12 @@ static enum mu_status load(const char *path, const struct mu_words *overrides,
                                             .override_count = overrides->count,
                                             .environment = environ};
     enum mu_status st = mu_config_load(&source, out);
-    bool needs_data = out->model_kind == MU_MODEL_GPT2 && out->model_vocab == MU_AUTO;
 
-    if (st != MU_OK || (needs_data && access(out->data_train, R_OK) != 0))
+    if (st != MU_OK)
         return st;
+    if (out->model_kind == MU_MODEL_GPT2 && out->model_vocab == MU_AUTO &&
+        access(out->data_train, R_OK) != 0)
+        return MU_OK;
     return mu_workload_resolve(out);
 }
 
