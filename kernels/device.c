@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "kernels/cpu/isa.h"
 #include "kernels/device_kinds.h"
 
 /* From here on an allocation begins on a huge page and asks for them: fewer page faults and TLB
@@ -20,9 +21,9 @@ enum mu_status mu_device_open(const struct mu_device_options *options, struct mu
     case MU_DEVICE_REFERENCE:
         return mu_reference_open(options, out);
     case MU_DEVICE_CPU:
-        break;
+        return mu_cpu_open(options, out);
     }
-    return MU_FAIL(MU_CONFIG, "device.kind %d is not in this build; \"reference\" is",
+    return MU_FAIL(MU_CONFIG, "device.kind %d is unknown; expected \"cpu\" or \"reference\"",
                    (int)options->kind);
 }
 
@@ -30,6 +31,11 @@ void mu_device_close(struct mu_device *device)
 {
     if (device)
         device->ops->close(device);
+}
+
+enum mu_isa mu_device_best_isa(void)
+{
+    return mu_cpu_isa();
 }
 
 const char *mu_isa_name(enum mu_isa isa)
