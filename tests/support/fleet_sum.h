@@ -133,28 +133,13 @@ static inline void fleet_reduce_chunk(struct fleet *f, int ranks, const struct m
     free(wide);
 }
 
-/* Every shard's gradient is added by rank_of[shard], in the order given; then all chunks are
- * reduced, the norms of each apart, as their owners would. A rank without shards joins in with
- * nothing: it has no sum. */
-static inline struct fleet_total fleet_reduce(struct fleet *f,
-                                              const struct mu_shard_result *gradient,
-                                              uint32_t shards, const uint32_t *order,
-                                              const int *rank_of)
+/* The total of the first `ranks` sums: all chunks, the norms of each apart, as their owners would.
+ */
+static inline struct fleet_total fleet_collect(struct fleet *f, int ranks)
 {
     struct fleet_total t = fleet_total_open(f);
     struct mu_wide norm = {.nonfinite = 0};
-    int slot_of_rank[fleet_max_ranks], ranks = 0;
 
-    for (int r = 0; r < fleet_max_ranks; r++)
-        slot_of_rank[r] = -1;
-    for (uint32_t i = 0; i < shards; i++) {
-        int *slot = &slot_of_rank[rank_of[order[i]]];
-        bool first = *slot < 0;
-
-        if (first)
-            *slot = ranks++;
-        mu_exact_sum_add(&f->exact, &f->sum[*slot], f->prediction, &gradient[order[i]], first);
-    }
     for (uint32_t c = 0; c < f->layout.chunk_count; c++) {
         struct mu_wide part = {.nonfinite = 0};
 
@@ -165,19 +150,36 @@ static inline struct fleet_total fleet_reduce(struct fleet *f,
     return t;
 }
 
+/* Every shard's gradient is added by rank_of[shard], in the order given. A rank without shards has
+ * no sum: those that have one are numbered by their first shard. */
+static inline struct fleet_total fleet_reduce(struct fleet *f,
+                                              const struct mu_shard_result *gradient,
+                                              uint32_t shards, const uint32_t *order,
+                                              const int *rank_of)
+{
+    int sum_of[fleet_max_ranks], ranks = 0;
+
+    for (int r = 0; r < fleet_max_ranks; r++)
+        sum_of[r] = -1;
+    for (uint32_t i = 0; i < shards; i++) {
+        int *sum = &sum_of[rank_of[order[i]]];
+        bool first = *sum < 0;
+
+        if (first)
+            *sum = ranks++;
+        mu_exact_sum_add(&f->exact, &f->sum[*sum], f->prediction, &gradient[order[i]], first);
+    }
+    return fleet_collect(f, ranks);
+}
+
 /* All shards on one rank, in order. */
 static inline struct fleet_total fleet_reduce_alone(struct fleet *f,
                                                     const struct mu_shard_result *gradient,
                                                     uint32_t shards)
 {
-    uint32_t order[256];
-    int rank_of[256];
-
-    for (uint32_t i = 0; i < shards; i++) {
-        order[i] = i;
-        rank_of[i] = 0;
-    }
-    return fleet_reduce(f, gradient, shards, order, rank_of);
+    for (uint32_t i = 0; i < shards; i++)
+        mu_exact_sum_add(&f->exact, &f->sum[0], f->prediction, &gradient[i], i == 0);
+    return fleet_collect(f, 1);
 }
 
 /* The quantum, worked out anew from the definition. */
