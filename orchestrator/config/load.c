@@ -24,6 +24,7 @@ struct loading {
     bool in_layer[MU_KEY_COUNT];          /* given in the present layer */
     bool wrong[MU_KEY_COUNT];             /* some layer gave what is no value of the key */
     struct mu_scan scan;                  /* places point into it */
+    bool parsed;                          /* the file, whole */
     struct mu_key_text variables[MU_KEY_COUNT]; /* "environment MUSTER_...": likewise */
 };
 
@@ -150,7 +151,7 @@ static enum mu_status take_file(struct loading *l)
         st =
             mu_scan_text(&l->scan, source->text, source->text_size, source->text_name, l->mistakes);
     if (st == MU_OK && l->scan.text)
-        mu_libconfig_read(&l->scan, l->mistakes, take_entry, l);
+        l->parsed = mu_libconfig_read(&l->scan, l->mistakes, take_entry, l);
     return st;
 }
 
@@ -244,10 +245,10 @@ enum mu_status mu_config_collect(const struct mu_config_source *source, struct m
     MU_TRY(take_file(l), st, done);
     take_environment(l);
     take_command_line(l);
-    if (!l->scan.text)
-        goto done; /* the file was not read: what is missing or does not fit cannot be said */
-    finish_places(l);
-    mu_checks_run(out, l->places, m);
+    if (l->parsed) { /* else nobody can say what is missing, or does not fit */
+        finish_places(l);
+        mu_checks_run(out, l->places, m);
+    }
 done:
     mu_scan_deinit(&l->scan);
     free(l);
