@@ -1,6 +1,7 @@
 /* Files that were written once, and are in the repository, can still be read: the format has not
  * changed by accident. tests/oracle/checkpoint-1/ was written by `unit-checkpoint_format FOLDER`,
- * in format 1; its contents are formulas. */
+ * in format 1; its contents are the formulas of
+ * test_oracle_fill. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,31 +12,7 @@
 
 static const int64_t step = 7;
 
-/* weight = element number / 4 (exact), m = -element number, v = 2^-(row), prediction = block number
- */
-static void fill(const struct mu_state_view *s)
-{
-    for (uint32_t i = 0; i < s->layout->tensor_count; i++) {
-        const struct mu_tensor *t = &s->layout->tensors[i];
-
-        for (uint64_t k = 0; k < t->spec.rows * t->spec.cols; k++) {
-            s->weight[t->offset + k] = (float)k / 4;
-            s->m[t->offset + k] = -(float)k;
-            s->v[t->offset + k] = 1.0f / (float)(1u << k / t->spec.cols);
-        }
-        for (uint64_t b = 0; b < t->spec.rows * t->blocks_per_row; b++)
-            s->prediction[t->first_block + b] = (int16_t)b;
-    }
-}
-
 static struct mu_layout layout;
-
-static void make_layout(void)
-{
-    struct mu_tensor_spec specs[] = {test_spec("wte.weight", 5, 300), test_spec("ln.bias", 1, 6)};
-
-    MU_ASSERT(mu_layout_init(&layout, specs, 2) == MU_OK);
-}
 
 static void format_1_is_read(void **unused)
 {
@@ -48,10 +25,10 @@ static void format_1_is_read(void **unused)
     assert_int_equal(mu_path_format(root, "%s/tests/oracle/checkpoint-1", source ? source : "."),
                      MU_OK);
     assert_int_equal(mu_checkpoint_folder(folder, root, step), MU_OK);
-    make_layout();
+    test_oracle_layout(&layout);
     expected = test_state(&layout);
     loaded = test_state(&layout);
-    fill(&expected);
+    test_oracle_fill(&expected);
     assert_int_equal(mu_checkpoint_load(folder, &loaded, 0, 1), MU_OK);
     assert_true(test_state_equal(&expected, &loaded));
     assert_int_equal(mu_checkpoint_read_info(folder, &info), MU_OK);
@@ -70,8 +47,8 @@ int main(int argc, char **argv)
 
     if (argc == 1)
         return cmocka_run_group_tests(tests, NULL, NULL);
-    make_layout();
+    test_oracle_layout(&layout);
     s = test_state(&layout);
-    fill(&s);
+    test_oracle_fill(&s);
     return mu_status_exit_code(test_save(argv[1], &s, step, 2));
 }
