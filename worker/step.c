@@ -211,11 +211,13 @@ static void copy_chunk(struct mu_worker *w, uint32_t chunk)
         memcpy(s->weight_bf16[!half] + at, s->weight_bf16[half] + at, c->count * sizeof(uint16_t));
 }
 
-static enum mu_status update(struct mu_worker *w, const struct agreed *a, bool skip, double *lr)
+/* `state`: as it was when this rank began the step. It is not read again: a rank that owns no chunk
+ * may come here after the others have written theirs and flipped. */
+static enum mu_status update(struct mu_worker *w, uint64_t state, const struct agreed *a, bool skip,
+                             double *lr)
 {
     const struct mu_layout *l = &w->workload->layout;
     struct mu_segment *s = w->segment;
-    uint64_t state = atomic_load(&s->header->state);
     int64_t step = (int64_t)(state >> 1);
     struct mu_adamw adamw = optimizer(w, step, a->norm, lr);
     enum mu_status st = MU_OK;
@@ -246,8 +248,9 @@ enum mu_status mu_worker_step(struct mu_worker *w, struct mu_step_result *out)
 {
     struct mu_segment *s = w->segment;
     const struct mu_layout *l = &w->workload->layout;
-    int64_t step = mu_segment_step(s);
-    const int16_t *prediction = s->half[mu_segment_half(s)].prediction;
+    uint64_t state = atomic_load(&s->header->state);
+    int64_t step = (int64_t)(state >> 1);
+    const int16_t *prediction = s->half[state & 1].prediction;
     uint64_t turn = 2 * (uint64_t)step + 1;
     struct agreed a;
     struct mu_step_scalars scalars;
@@ -278,7 +281,7 @@ enum mu_status mu_worker_step(struct mu_worker *w, struct mu_step_result *out)
                  : MU_FAILED;
         goto failed;
     }
-    MU_TRY(update(w, &a, out->skipped, &out->lr), st, failed);
+    MU_TRY(update(w, state, &a, out->skipped, &out->lr), st, failed);
     w->requests = 0;
     out->step = step + 1;
     out->loss = scalars.tokens > 0 ? mu_wide_value(&scalars.loss) / (double)scalars.tokens : 0;
