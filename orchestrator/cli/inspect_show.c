@@ -6,6 +6,9 @@
 #include <string.h>
 
 #include "orchestrator/cli/inspect_checkpoint.h"
+#include "orchestrator/cli/options.h"
+#include "orchestrator/config/config.h"
+#include "orchestrator/config/schema.h"
 
 static const char *const state_words[] = {"ok", "missing", "damaged"};
 
@@ -67,6 +70,44 @@ static void print_deep(const struct mu_inspected *c, FILE *out)
                 mu_hash_print(c->state).text);
 }
 
+/* The keys that say most of a run; all of them are shown by --config. */
+static const enum mu_key_index main_keys[] = {
+    MU_KEY_model_kind,    MU_KEY_model_layers,    MU_KEY_model_heads,  MU_KEY_model_width,
+    MU_KEY_model_context, MU_KEY_model_vocab,     MU_KEY_run_steps,    MU_KEY_run_seed,
+    MU_KEY_optim_lr,      MU_KEY_batch_sequences, MU_KEY_batch_shards, MU_KEY_device_precision,
+};
+
+/* A configuration that this version cannot read is no reason to show nothing. */
+static void print_config(const struct mu_inspected *c, FILE *out)
+{
+    enum { COLUMN = 15 };
+    struct mu_config_source source = {
+        .text = c->info.config, .text_size = strlen(c->info.config), .text_name = "config"};
+    struct mu_mistakes mistakes = {.count = 0};
+    struct mu_settings settings;
+    char *line = NULL;
+    size_t size = 0;
+    FILE *memory = open_memstream(&line, &size);
+
+    if (!memory)
+        return;
+    if (mu_config_collect(&source, &settings, &mistakes) == MU_OK && mistakes.count == 0)
+        for (size_t i = 0; i < sizeof main_keys / sizeof *main_keys; i++) {
+            const struct mu_key *key = &mu_keys[main_keys[i]];
+
+            fprintf(memory, "%s%s=", i > 0 ? " " : "", key->name);
+            mu_key_print_value(memory, key, &settings);
+        }
+    else
+        fprintf(memory, "not of this version of Muster; see --config");
+    mu_mistakes_deinit(&mistakes);
+    if (fclose(memory) == 0) {
+        fprintf(out, "  %-*s", COLUMN - 2, "config");
+        mu_text_wrap(out, COLUMN, COLUMN, line);
+    }
+    free(line);
+}
+
 static void print_tensors(const struct mu_inspected *c, FILE *out)
 {
     bool norms = c->deep && c->whole;
@@ -77,8 +118,8 @@ static void print_tensors(const struct mu_inspected *c, FILE *out)
 
         width = n > width ? n : width;
     }
-    fprintf(out, "\n  %-*s  %-18s  %-8s%s\n", width, "tensor", "shape", "type",
-            norms ? "  norm of weights" : "");
+    fprintf(out, "\n  %-*s  %-18s  type%s\n", width, "tensor", "shape",
+            norms ? "      norm of weights" : "");
     for (uint32_t i = 0; i < c->layout.tensor_count; i++) {
         const struct mu_tensor_spec *s = &c->layout.tensors[i].spec;
 
@@ -106,6 +147,7 @@ void mu_inspected_print(const struct mu_inspected *c, FILE *out)
     fprintf(out, "\n  written by   %s\n", c->info.written);
     fprintf(out, "  computed by  %s\n", c->info.fingerprint);
     fprintf(out, "  journal      %s\n", c->info.journal);
+    print_config(c, out);
     print_tensors(c, out);
     fprintf(out, "\n  %-14s  %12s  state\n", "part", "size");
     for (uint32_t p = 0; p < c->info.parts; p++)

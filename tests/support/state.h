@@ -106,7 +106,8 @@ static inline struct mu_hash test_state_hash(const struct mu_state_view *s, int6
 static inline enum mu_status test_save(const char *checkpoints, const struct mu_state_view *s,
                                        int64_t step, uint32_t parts)
 {
-    char folder[MU_PATH_MAX], config[] = "run: { steps = 7; };\n", journal[] = "{\"tokens\":42}";
+    char folder[MU_PATH_MAX], journal[] = "{\"tokens\":42}",
+                              config[] = "model: { kind = \"synthetic\"; }; run: { steps = 7; };\n";
     struct mu_checkpoint_info info = {.step = step,
                                       .parts = parts,
                                       .state_hash = test_state_hash(s, step),

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "orchestrator/base/fault.h"
@@ -105,7 +106,7 @@ static void info_comes_back(void **unused)
     assert_int_equal(info.layout_identity, mu_layout_identity(&f.layout));
     assert_true(mu_hash_equal(info.state_hash, test_state_hash(&f.saved, 100)));
     assert_string_equal(info.fingerprint, "a CPU");
-    assert_string_equal(info.config, "run: { steps = 7; };\n");
+    assert_string_equal(info.config, "model: { kind = \"synthetic\"; }; run: { steps = 7; };\n");
     assert_string_equal(info.journal, "{\"tokens\":42}");
     assert_non_null(strstr(info.written, mu_checkpoint_library_version()));
     mu_checkpoint_info_deinit(&info);
@@ -307,6 +308,35 @@ static void failures_on_request_keep_the_old_one(void **unused)
     assert_int_equal(load_all(), MU_FAILED);
 }
 
+/* The rank that saves is killed where it hurts; the next one starts over. */
+static void a_kill_keeps_the_old_one(void **unused)
+{
+    static const char *const faults[] = {"at:save-disk,do:kill", "at:save,do:kill",
+                                         "at:save,do:kill,count:1", "at:publish,do:kill"};
+    char folder[MU_PATH_MAX];
+
+    (void)unused;
+    assert_int_equal(mu_checkpoint_folder(folder, f.root, 200), MU_OK);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        int status = 0;
+        pid_t child = fork();
+
+        assert_true(child >= 0);
+        if (child == 0) {
+            set_fault(faults[i]);
+            _exit(test_save(f.root, &f.saved, 200, 2) == MU_OK ? 0 : 1);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        assert_only_the_old_one();
+        assert_true(mu_file_exists(folder));
+        assert_int_equal(mu_checkpoint_retain(f.root, 1, 0, -1), MU_OK);
+        assert_false(mu_file_exists(folder));
+        assert_only_the_old_one();
+    }
+    assert_int_equal(test_save(f.root, &f.saved, 200, 2), MU_OK);
+}
+
 /* A limit on the size of files fails writes inside the library wherever it is set, as a full disk
  * would: the first pages, in the midst of a tensor, when closing. */
 static void a_real_failure_to_write_keeps_the_old_one(void **unused)
@@ -366,6 +396,7 @@ int main(void)
         ROW(another_model_is_refused),
         ROW(publishing_needs_all_parts),
         ROW(failures_on_request_keep_the_old_one),
+        ROW(a_kill_keeps_the_old_one),
         ROW(a_real_failure_to_write_keeps_the_old_one),
         ROW(saving_a_step_again_replaces_it),
     };

@@ -121,10 +121,11 @@ static enum mu_status write_and_rename(const char *folder, const struct mu_layou
 {
     enum mu_status st = MU_OK;
     struct mu_h5 f = MU_H5_CLOSED;
-    char path[MU_PATH_MAX], beside[MU_PATH_MAX];
+    char path[MU_PATH_MAX], beside[MU_PATH_MAX], parent[MU_PATH_MAX];
 
     MU_TRY(mu_path_format(path, "%s/checkpoint.h5", folder), st, done);
     MU_TRY(mu_path_format(beside, "%s.tmp", path), st, done);
+    MU_TRY(mu_path_format(parent, "%s/..", folder), st, done);
     MU_TRY(mu_h5_create(&f, beside), st, failed);
     MU_TRY(put_info(&f, info, tensors), st, failed);
     MU_TRY(put_views(&f, layout, info->parts, sources), st, failed);
@@ -134,6 +135,7 @@ static enum mu_status write_and_rename(const char *folder, const struct mu_layou
         st = MU_FAIL(MU_FAILED, "%s: failed on request (MUSTER_FAULT)", beside);
         goto failed;
     }
+    MU_TRY(mu_file_sync_folder(parent), st, failed); /* the folder's own name */
     MU_TRY(mu_file_rename_durably(beside, path), st, failed);
     return MU_OK;
 failed:

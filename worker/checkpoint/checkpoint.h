@@ -52,7 +52,8 @@ enum mu_status mu_checkpoint_publish(const char *folder, const struct mu_layout 
 enum mu_status mu_checkpoint_read_info(const char *folder,
                                        struct mu_checkpoint_info *info) MU_CHECKED;
 /* Loads rows [rows * share / shares, ...) of every tensor into the view and checks every checksum
- * on the way; an array that is NULL in the view is left out. MU_CONFIG, naming the first tensor
+ * on the way; an array that is NULL in the view is left out. MU_NOT_FOUND (not
+ * reported) when there is no checkpoint.h5; MU_CONFIG, naming the first tensor
  * that differs, when the view's layout is of another model; MU_CORRUPT with file and tensor. After
  * an error the view may hold some of the rows. */
 enum mu_status mu_checkpoint_load(const char *folder, const struct mu_state_view *state,
