@@ -31,11 +31,16 @@ struct loading {
 /* An unknown key: the nearest one, else the keys of its group, else the groups. */
 static void refuse_key(struct loading *l, struct mu_place place, const char *name)
 {
-    const char *nearest = mu_key_nearest(name), *dot = strchr(name, '.');
+    const char *nearest, *dot = strchr(name, '.');
     size_t group = dot ? (size_t)(dot - name) + 1 : 0;
     size_t used = 0;
     char list[512] = "";
 
+    if (l->mistakes->count >= MU_MISTAKES_KEPT) { /* nobody will read it: only count */
+        mu_mistakes_add(l->mistakes, place, name, "unknown key");
+        return;
+    }
+    nearest = mu_key_nearest(name);
     for (size_t i = 0; !nearest && group && i < MU_KEY_COUNT; i++)
         if (strncmp(mu_keys[i].name, name, group) == 0 && used < sizeof list)
             used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "",
@@ -120,20 +125,29 @@ static enum mu_status folder_of(const struct loading *l, const char *path, char 
     return mu_path_format(out, "%s/%.*s", l->working_folder, length, path);
 }
 
+/* Is it "optim" or "optim.schedule"? */
+static bool is_group(const char *name)
+{
+    size_t length = strlen(name);
+
+    for (size_t i = 0; i < MU_KEY_COUNT; i++)
+        if (strncmp(mu_keys[i].name, name, length) == 0 && mu_keys[i].name[length] == '.')
+            return true;
+    return false;
+}
+
 static void take_entry(void *context, const struct mu_entry *entry)
 {
     struct loading *l = context;
     char folder[MU_PATH_MAX];
     const struct mu_key *key;
-    size_t length = strlen(entry->key);
 
-    for (size_t i = 0; i < MU_KEY_COUNT && !mu_key_find(entry->key); i++)
-        if (strncmp(mu_keys[i].name, entry->key, length) == 0 && mu_keys[i].name[length] == '.') {
-            if (entry->shape != MU_ENTRY_GROUP)
-                mu_mistakes_add(l->mistakes, entry->place, entry->key,
-                                "is a group; expected %s = { ... };", entry->key);
-            return;
-        }
+    if (is_group(entry->key)) {
+        if (entry->shape != MU_ENTRY_GROUP) /* else it is empty, which harms nobody */
+            mu_mistakes_add(l->mistakes, entry->place, entry->key,
+                            "is a group; expected %s = { ... };", entry->key);
+        return;
+    }
     key = enter(l, entry->key, entry->place);
     if (key && folder_of(l, entry->place.source, folder) == MU_OK)
         take_value(l, key, entry, folder);
