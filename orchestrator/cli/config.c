@@ -1,8 +1,186 @@
+/* `muster config`: what the keys mean, and what a file says. */
+#include <string.h>
+#include <unistd.h>
+
+#include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
+#include "orchestrator/config/config.h"
+#include "orchestrator/config/schema.h"
+
+enum { LIST_COLUMN = 34, FACT_COLUMN = 15 };
+
+static void print_fact(const char *name, const char *text)
+{
+    int used = printf("  %s", name);
+
+    mu_text_wrap(stdout, FACT_COLUMN, used, text);
+}
+
+static void list_key(const struct mu_key *key)
+{
+    int used = printf("  %s", key->name);
+
+    if (key->otherwise)
+        used += printf(" = %s", mu_key_default(key).text);
+    else
+        used += printf(" (required)");
+    if (used > LIST_COLUMN - 2) {
+        putchar('\n');
+        used = 0;
+    }
+    mu_text_wrap(stdout, LIST_COLUMN, used, key->help);
+}
+
+/* Keys that begin with `group` ("" for all), a line between two first components. */
+static int list_keys(const char *group)
+{
+    const struct mu_key *before = NULL;
+
+    for (size_t i = 0; i < MU_KEY_COUNT; i++) {
+        const struct mu_key *key = &mu_keys[i];
+        size_t length = strlen(group), first = strcspn(key->name, ".");
+
+        if (strncmp(key->name, group, length) != 0 || (length && key->name[length] != '.'))
+            continue;
+        if (!before || strncmp(before->name, key->name, first + 1) != 0)
+            printf("%s%.*s\n", before ? "\n" : "", (int)first, key->name);
+        list_key(key);
+        before = key;
+    }
+    return before != NULL;
+}
+
+/* "optim = { schedule = { kind = ...; }; };" */
+static void file_form(const char *name, char *out, size_t size)
+{
+    int groups = 0;
+    size_t used = 0;
+
+    for (; *name; name += *name == '.') {
+        int length = (int)strcspn(name, ".");
+        bool group = name[length] == '.';
+
+        used += (size_t)snprintf(out + used, size - used, "%.*s = %s", length, name,
+                                 group ? "{ " : "...;");
+        groups += group;
+        name += length;
+    }
+    while (groups-- > 0)
+        used += (size_t)snprintf(out + used, size - used, " };");
+    MU_ASSERT(used < size);
+}
+
+static void explain_key(const struct mu_key *key)
+{
+    char text[512];
+
+    printf("%s\n", key->name);
+    mu_text_wrap(stdout, 2, 0, key->help);
+    putchar('\n');
+    snprintf(text, sizeof text, "%s%s%s", mu_key_expected(key).text, *key->unit ? "; unit: " : "",
+             key->unit);
+    print_fact("value", text);
+    print_fact("default", key->otherwise ? mu_key_default(key).text : "none: it must be given");
+    snprintf(text, sizeof text, "%s: %s", mu_key_class_word(key->class),
+             mu_key_class_meaning(key->class));
+    print_fact("class", text);
+    file_form(key->name, text, sizeof text);
+    print_fact("in a file", text);
+    snprintf(text, sizeof text, "%s=...", key->name);
+    print_fact("command line", text);
+    if (key->class == MU_CLASS_OPERATIONAL)
+        print_fact("environment", mu_key_environment(key).text);
+    if (key->type == MU_TYPE_PATH)
+        print_fact("relative to",
+                   "the file it is written in; as default, on the command line and in the "
+                   "environment: the working directory");
+}
+
+static enum mu_status explain(const struct mu_command *command, const char *name)
+{
+    const struct mu_key *key = mu_key_find(name);
+    const char *nearest;
+
+    if (key) {
+        explain_key(key);
+        return MU_OK;
+    }
+    if (list_keys(name))
+        return MU_OK;
+    nearest = mu_key_nearest(name);
+    if (nearest)
+        return mu_options_refuse(command, "there is no key %s; did you mean %s?", name, nearest);
+    return mu_options_refuse(command, "there is no key %s; 'muster config' lists those that exist",
+                             name);
+}
+
+static enum mu_status check(const char *path, const struct mu_words *overrides)
+{
+    struct mu_settings settings;
+    const struct mu_config_source source = {.path = path,
+                                            .overrides = overrides->word,
+                                            .override_count = overrides->count,
+                                            .environment = environ};
+    enum mu_status st = mu_config_load(&source, &settings);
+
+    if (st == MU_OK)
+        printf("%s: ok\n", path);
+    return st;
+}
+
+static enum mu_status print(const char *path, const struct mu_words *overrides)
+{
+    struct mu_settings settings;
+    const struct mu_config_source source = {.path = path,
+                                            .overrides = overrides->word,
+                                            .override_count = overrides->count,
+                                            .environment = environ};
+    enum mu_status st = mu_config_load(&source, &settings);
+
+    if (st == MU_OK)
+        mu_config_write(stdout, &settings);
+    return st;
+}
 
 enum mu_status mu_cli_config(int argc, char **argv)
 {
-    (void)argc;
-    (void)argv;
-    return MU_FAIL(MU_INTERNAL, "not written yet");
+    const char *check_path = NULL, *print_path = NULL;
+    const struct mu_option options[] = {
+        {"check", "FILE", "say everything that is wrong with a configuration, or ok",
+         .text = &check_path},
+        {"print", "FILE", "print every value of a configuration, as a run would use them",
+         .text = &print_path},
+    };
+    const struct mu_command command = {
+        .usage = "muster config [KEY or GROUP]...\n"
+                 "muster config --check FILE [KEY=VALUE]...\n"
+                 "muster config --print FILE [KEY=VALUE]...",
+        .about = "Lists the configuration keys with their defaults, explains the ones that are "
+                 "named, or reads a file as `muster train` would. A configuration is a libconfig "
+                 "file. The command line (KEY=VALUE) has precedence over the environment "
+                 "(operational keys only: MUSTER_RUN_DIR for run.dir), then comes the file, then "
+                 "the default.",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+        .most_words = INT_MAX,
+    };
+    struct mu_words words;
+    enum mu_status st = mu_options_parse(&command, argc, argv, &words);
+
+    if (st != MU_OK || words.help_shown)
+        return st;
+    if (check_path && print_path)
+        return mu_options_refuse(&command, "--check and --print do not go together");
+    if (check_path)
+        return check(check_path, &words);
+    if (print_path)
+        return print(print_path, &words);
+    if (words.count == 0)
+        list_keys("");
+    for (int i = 0; st == MU_OK && i < words.count; i++) {
+        if (i > 0)
+            putchar('\n');
+        st = explain(&command, words.word[i]);
+    }
+    return st;
 }

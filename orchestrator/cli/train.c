@@ -1,8 +1,31 @@
+#include "orchestrator/base/fault.h"
+#include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
+#include "orchestrator/master/job.h"
 
 enum mu_status mu_cli_train(int argc, char **argv)
 {
-    (void)argc;
-    (void)argv;
-    return MU_FAIL(MU_INTERNAL, "not written yet");
+    const struct mu_command command = {
+        .usage = "muster train CONFIG [key=value...]\n"
+                 "mpirun -n N muster train CONFIG [key=value...]",
+        .about = "Trains what CONFIG describes; any key can be overridden (`muster config` lists "
+                 "them). The same command again goes on "
+                 "from the newest checkpoint, on any number of ranks, with the same bits. USR1, "
+                 "TERM, Ctrl-C or a file "
+                 "control/stop in the run directory: checkpoint at the next step, exit code 75. "
+                 "USR2: checkpoint and go on.",
+        .least_words = 1,
+        .most_words = INT_MAX,
+    };
+    struct mu_words words;
+    struct mu_job_request request;
+    enum mu_status st = mu_options_parse(&command, argc, argv, &words);
+
+    if (st != MU_OK || words.help_shown)
+        return st;
+    st = mu_fault_init();
+    if (st != MU_OK)
+        return st;
+    request = (struct mu_job_request){words.word[0], words.word + 1, words.count - 1};
+    return mu_job_run(&request);
 }

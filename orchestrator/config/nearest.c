@@ -42,20 +42,20 @@ size_t mu_edit_distance(const char *a, const char *b)
 
 struct mu_nearest mu_nearest_to(const char *word)
 {
-    return (struct mu_nearest){.word = word, .best = NULL, .distance = SIZE_MAX};
+    return (struct mu_nearest){.word = word, .best = NULL, .doubt = SIZE_MAX};
 }
 
-static void offer(struct mu_nearest *n, const char *candidate, size_t distance)
+static void offer(struct mu_nearest *n, const char *candidate, size_t doubt)
 {
-    if (distance < n->distance) {
-        n->distance = distance;
+    if (doubt < n->doubt) {
+        n->doubt = doubt;
         n->best = candidate;
     }
 }
 
 void mu_nearest_offer(struct mu_nearest *n, const char *candidate)
 {
-    offer(n, candidate, mu_edit_distance(n->word, candidate));
+    offer(n, candidate, 2 * mu_edit_distance(n->word, candidate));
 }
 
 static const char *last_component(const char *key)
@@ -68,18 +68,17 @@ static const char *last_component(const char *key)
 void mu_nearest_offer_key(struct mu_nearest *n, const char *key)
 {
     const char *last = last_component(n->word);
-    size_t whole = mu_edit_distance(n->word, key);
     size_t tail = mu_edit_distance(last, last_component(key));
 
-    /* a tail counts only when most of it is right; a wrong group counts as one more mistake */
+    mu_nearest_offer(n, key);
+    /* a tail counts only when most of it is right; a wrong group is worse than one wrong letter */
     if (*last && tail * 3 <= strlen(last))
-        whole = least(whole, tail + 1);
-    offer(n, key, whole);
+        offer(n, key, 2 * tail + 3);
 }
 
 const char *mu_nearest_answer(const struct mu_nearest *n)
 {
-    size_t allowed = 1 + strlen(n->word) / 4;
+    size_t allowed = 3 + 2 * (strlen(n->word) / 4);
 
-    return n->best && n->distance <= allowed ? n->best : NULL;
+    return n->best && n->doubt <= allowed ? n->best : NULL;
 }

@@ -8,7 +8,7 @@
 struct mu_nearest {
     const char *word; /* as typed */
     const char *best; /* of the words offered so far; the first of equals; kept by reference */
-    size_t distance;  /* from word to best */
+    size_t doubt;     /* that best was meant: two for each mistake in typing */
 };
 
 struct mu_nearest mu_nearest_to(const char *word);

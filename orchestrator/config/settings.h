@@ -1,6 +1,6 @@
 /* The values of a resolved configuration: one field a row of schema.def, plain data. Filled by the
- * parser; read by everybody above. After mu_settings_resolve() nothing is MU_AUTO any more, paths
- * are absolute, and every value has been validated. */
+ * parser (config.h), which leaves every value validated and every path absolute; read by everybody
+ * above. After mu_settings_resolve() nothing is MU_AUTO any more. */
 #ifndef MUSTER_CONFIG_SETTINGS_H
 #define MUSTER_CONFIG_SETTINGS_H
 
@@ -45,6 +45,7 @@ enum mu_isa {
 };
 
 struct mu_settings {
+    /* CHOICE(list) expands to MU_FIELD_CHOICE(list)(field) */
 #define MU_FIELD_INT(field)                                                 int64_t field;
 #define MU_FIELD_AUTO_INT(field)                                            int64_t field;
 #define MU_FIELD_REAL(field)                                                double field;
@@ -54,9 +55,16 @@ struct mu_settings {
 #define MU_FIELD_CHOICE(list)                                               MU_FIELD_CHOICE_OF
 #define MU_FIELD_CHOICE_OF(field)                                           int field;
 #define MU_KEY(type, field, key, otherwise, least, most, unit, class, help) MU_FIELD_##type(field)
-/* CHOICE(LIST) expands to MU_FIELD_CHOICE(LIST)(field) */
 #include "orchestrator/config/schema.def"
 #undef MU_KEY
+#undef MU_FIELD_INT
+#undef MU_FIELD_AUTO_INT
+#undef MU_FIELD_REAL
+#undef MU_FIELD_PAIR
+#undef MU_FIELD_TEXT
+#undef MU_FIELD_PATH
+#undef MU_FIELD_CHOICE
+#undef MU_FIELD_CHOICE_OF
 };
 
 #endif

@@ -22,21 +22,32 @@ enum mu_journal_type {
 #undef MU_JOURNAL_ENUM
 };
 
+enum { MU_JOURNAL_RECORD_MAX = 1 << 20 }; /* bytes of JSON in a record */
+
 struct mu_journal;
 
-/* Opens the next file: number = highest found + 1. MU_FAILED when another master made it first. */
+/* Opens the next file: number = highest found + 1. MU_FAILED when another master made it first. The
+ * folder must exist. */
 enum mu_status mu_journal_open(const char *folder, struct mu_journal **out,
                                uint32_t *generation) MU_CHECKED;
 void mu_journal_close(struct mu_journal *j); /* NULL is allowed */
-/* Durable when it returns (fdatasync). `json`: one JSON object. */
+/* Durable when it returns (fdatasync). `json`: one JSON object. A record that could not be written
+ * is cut off again, so that the next one can be read; after a failed sync, when nobody knows what
+ * is on the disk, every later append fails. */
 enum mu_status mu_journal_append(struct mu_journal *j, enum mu_journal_type type,
                                  const char *json) MU_CHECKED;
 
 /* Calls `take` for each whole record of each file, oldest first; a bad tail ends its file (reported
- * at debug level). */
+ * at debug level). Records of types that this version does not know are passed over. `json` has no
+ * zero byte behind it. A missing folder has no records. */
 typedef void mu_journal_take(void *context, uint32_t generation, enum mu_journal_type type,
                              const char *json, size_t size);
 enum mu_status mu_journal_replay(const char *folder, mu_journal_take *take,
                                  void *context) MU_CHECKED;
+
+/* The same for the bytes of one file; any bytes will do. Gives back how many of them, from the
+ * first, are a whole journal; the rest is a bad tail. */
+size_t mu_journal_scan(const void *bytes, size_t size, uint32_t generation, mu_journal_take *take,
+                       void *context);
 
 #endif

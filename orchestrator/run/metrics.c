@@ -339,8 +339,8 @@ static enum mu_status rewrite(const char *folder, int64_t resume_step)
         MU_TRY(finish_rewrite(&keep.out[i], beside[i], path[i]), st, done);
     if (keep.dropped)
         mu_log(MU_LOG_INFO,
-               "the run goes on from step %" PRId64 ": metrics of steps %" PRId64 " to %" PRId64
-               " are measured again",
+               "the run goes on from step %" PRId64 ": dropped the metrics of steps %" PRId64
+               " to %" PRId64,
                resume_step, keep.first_dropped, keep.last_dropped);
     if (scan.damaged)
         mu_log(MU_LOG_WARN, "%s: dropped %" PRIu64 " damaged %s", path[JSONL], scan.damaged,

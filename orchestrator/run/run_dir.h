@@ -1,6 +1,6 @@
 /* The run directory: what a run leaves for people and programs. Written by one rank only (the
- * master); see README for the list of files. Opening an existing one continues it: records at or
- * beyond the step the run goes on from are dropped, so that nothing is counted twice. */
+ * master); run_dir.c lists the files. Opening an existing one continues it: records beyond the step
+ * the run goes on from are dropped, so that nothing is counted twice. */
 #ifndef MUSTER_RUN_RUN_DIR_H
 #define MUSTER_RUN_RUN_DIR_H
 
@@ -46,26 +46,31 @@ struct mu_run_status {
 };
 
 /* Makes `path` (run.dir/run.name) with its folders, unless it is there, and takes its lock: nobody
- * else on this machine trains this run from now on. Nothing that stands there is touched. */
+ * else on this machine trains this run from now on. MU_FAILED, with the holder's pid and host,
+ * while another process has it (after up to a second, since a killed process's lock may outlive it
+ * a little). Nothing that stands there is touched. */
 enum mu_status mu_run_dir_lock(const char *path, struct mu_run_dir **out) MU_CHECKED;
-/* Begins to write: truncates records beyond `resume_step` (steps committed in the checkpoint gone
- * on from; 0: a fresh run). config_text: the resolved configuration, written to config.cfg. */
+/* Begins to write: drops records beyond `resume_step` (steps committed in the checkpoint gone on
+ * from; 0: a fresh run). config_text: the resolved configuration, written to config.cfg. */
 enum mu_status mu_run_dir_begin(struct mu_run_dir *dir, const char *config_text,
                                 int64_t resume_step) MU_CHECKED;
 /* Both. */
 enum mu_status mu_run_dir_open(const char *path, const char *config_text, int64_t resume_step,
                                struct mu_run_dir **out) MU_CHECKED;
 void mu_run_dir_close(struct mu_run_dir *dir); /* NULL is allowed */
-/* Errors (disk full) are warned of once and training goes on: metrics are not worth a run. */
+/* Errors (disk full) are warned of once and training goes on: metrics are not worth a run. The
+ * status is written at most twice a second, at once when its state or outcome changes, and a last
+ * time at closing. */
 void mu_run_dir_put_metrics(struct mu_run_dir *dir, const struct mu_metrics *m);
 void mu_run_dir_put_status(struct mu_run_dir *dir, const struct mu_run_status *s);
-/* loss.svg, with gnuplot in the background when it is installed; `wait`: until it is drawn, with a
- * deadline. */
+/* loss.svg, with gnuplot when it is installed. In the background (never blocks; call it as often as
+ * you like, a drawing is begun at most every 15 s), or `wait`: until it is drawn, at most 10 s. */
 void mu_run_dir_plot(struct mu_run_dir *dir, bool wait);
 bool mu_run_dir_stop_requested(const struct mu_run_dir *dir); /* control/stop exists */
+/* Removes whatever stands in control/: it has been obeyed. */
 void mu_run_dir_clear_requests(struct mu_run_dir *dir);
 
-/* First and last recorded losses, for the summary; NaN when there are none. */
+/* First and last recorded losses, for the summary; NaN when there are none. Reads the file. */
 struct mu_run_losses {
     double first_train, last_train, first_valid, last_valid;
 };

@@ -255,6 +255,7 @@ static void test_llmc(void **state)
     uint16_t gpt2[5] = {50256, 0, 1, 50256, 65};
     uint32_t llama[3] = {128000, 0, 128255};
     int32_t out[5];
+    struct mu_hash identity;
     struct mu_tokens t;
     (void)state;
 
@@ -270,6 +271,7 @@ static void test_llmc(void **state)
     assert_int_equal(out[0], 50256);
     assert_int_equal(out[4], 65);
     assert_int_equal(mu_tokens_verify(&t, "gpt2.bin"), MU_OK);
+    identity = t.identity;
     assert_int_equal(mu_tokens_require(&t, "gpt2.bin", 50257, 5), MU_OK);
     assert_int_equal(mu_tokens_require(&t, "gpt2.bin", 50304, 5), MU_OK); /* a padded model */
     assert_int_equal(mu_tokens_require(&t, "gpt2.bin", 256, 5), MU_CONFIG);
@@ -281,6 +283,7 @@ static void test_llmc(void **state)
     assert_int_equal(mu_tokens_view(&t, file, 1000, "cut in the header"), MU_CORRUPT);
     memcpy(file + 1026, (uint16_t[]){50257}, 2);
     assert_int_equal(mu_tokens_view(&t, file, 1034, "x"), MU_OK);
+    assert_false(mu_hash_equal(t.identity, identity)); /* the same header, other tokens */
     assert_int_equal(mu_tokens_verify(&t, "x"), MU_CORRUPT);
     memcpy(file + 4, (int32_t[]){2}, 4);
     assert_int_equal(mu_tokens_view(&t, file, 1034, "version 2"), MU_CORRUPT);

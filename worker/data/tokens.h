@@ -20,9 +20,11 @@ struct mu_tokens {
     uint64_t count;
     uint32_t token_bytes; /* 1, 2 or 4 */
     uint32_t vocab;
-    uint64_t source_bytes;   /* of text; 0: unknown */
-    struct mu_hash identity; /* of the header and, in Muster's files, through it of the content */
-    char format[32];         /* "muster bytes", "llm.c gpt-2" */
+    uint64_t source_bytes; /* of text; 0: unknown */
+    struct mu_hash
+        identity;    /* what was trained on: of header and, through it, content; of llm.c's
+                        files, whose header knows no content, of their first and last 64 KiB */
+    char format[32]; /* "muster bytes", "llm.c gpt-2" */
 };
 
 /* MU_NOT_FOUND when there is no such file, MU_CORRUPT when it is not a whole token file, both

@@ -1,0 +1,165 @@
+#include "orchestrator/config/checks.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "orchestrator/config/config.h"
+#include "orchestrator/core/shards_auto.h"
+
+struct checking {
+    const struct mu_settings *settings;
+    const struct mu_place *places;
+    struct mu_mistakes *mistakes;
+};
+
+#define MISTAKE(c, field, ...)                                                                \
+    mu_mistakes_add((c)->mistakes, (c)->places[MU_KEY_##field], mu_keys[MU_KEY_##field].name, \
+                    __VA_ARGS__)
+
+static bool known(const struct checking *c, enum mu_key_index key)
+{
+    return c->places[key].source != NULL;
+}
+
+/* The divisors of n on both sides of `wanted`, for advice. */
+struct divisors {
+    int64_t below, above;
+};
+static struct divisors divisors_near(int64_t n, int64_t wanted)
+{
+    struct divisors d = {wanted < n ? wanted : n, wanted};
+
+    while (n % d.below != 0)
+        d.below--;
+    while (d.above < n && n % d.above != 0)
+        d.above++;
+    d.above = d.above < n ? d.above : n;
+    return d;
+}
+
+static void check_name(const struct checking *c)
+{
+    const char *name = c->settings->run_name;
+    bool plain = *name != '.' && *name != '-';
+
+    if (!known(c, MU_KEY_run_name))
+        return;
+    for (const char *letter = name; *letter; letter++)
+        plain = plain && *letter != '/' && !iscntrl((unsigned char)*letter);
+    if (!plain)
+        MISTAKE(
+            c, run_name,
+            "\"%.80s\" is not a plain folder name; expected one without '/', and without '.' or "
+            "'-' in front (its folder is run.dir)",
+            name);
+}
+
+static void check_model(const struct checking *c)
+{
+    const struct mu_settings *s = c->settings;
+
+    if (!known(c, MU_KEY_model_kind) || s->model_kind != MU_MODEL_GPT2)
+        return;
+    if (known(c, MU_KEY_model_heads) && known(c, MU_KEY_model_width) &&
+        s->model_width % s->model_heads != 0) {
+        struct divisors d = divisors_near(s->model_width, s->model_heads);
+
+        MISTAKE(c, model_heads,
+                "%" PRId64 " does not divide model.width = %" PRId64
+                "; expected a divisor, such as "
+                "%" PRId64 " or %" PRId64,
+                s->model_heads, s->model_width, d.below, d.above);
+    }
+    if (known(c, MU_KEY_data_train) && !*s->data_train)
+        MISTAKE(c, data_train,
+                "missing; expected the token file to train on, which 'muster tokenize' makes");
+}
+
+static void check_batch(const struct checking *c)
+{
+    const struct mu_settings *s = c->settings;
+    int64_t shards = s->batch_shards;
+    struct divisors d;
+
+    if (!known(c, MU_KEY_batch_sequences) || !known(c, MU_KEY_batch_shards) ||
+        !known(c, MU_KEY_batch_micro) || !known(c, MU_KEY_model_context))
+        return;
+    if (shards == MU_AUTO)
+        shards = mu_shards_auto(s->batch_sequences, s->model_context);
+    if (s->batch_sequences % shards != 0) {
+        d = divisors_near(s->batch_sequences, shards);
+        MISTAKE(c, batch_shards,
+                "%" PRId64 " does not divide batch.sequences = %" PRId64 "; expected a divisor, "
+                "such as %" PRId64 " or %" PRId64 ", or \"auto\"",
+                shards, s->batch_sequences, d.below, d.above);
+    } else if (s->batch_micro != MU_AUTO && s->batch_sequences / shards % s->batch_micro != 0) {
+        d = divisors_near(s->batch_sequences / shards, s->batch_micro);
+        MISTAKE(c, batch_micro,
+                "%" PRId64 " does not divide the %" PRId64 " sequences of a shard (batch.sequences "
+                "= %" PRId64 " in %" PRId64 " shards); expected a divisor, such as %" PRId64
+                " or %" PRId64 ", or \"auto\"",
+                s->batch_micro, s->batch_sequences / shards, s->batch_sequences, shards, d.below,
+                d.above);
+    }
+}
+
+static void check_schedule(const struct checking *c)
+{
+    const struct mu_settings *s = c->settings;
+    double steps = (double)s->run_steps;
+    double cooldown = s->schedule_kind == MU_SCHEDULE_WSD ? s->schedule_cooldown * steps : 0;
+
+    if (!known(c, MU_KEY_run_steps) || !known(c, MU_KEY_schedule_kind) ||
+        !known(c, MU_KEY_schedule_warmup) || !known(c, MU_KEY_schedule_cooldown))
+        return;
+    if (s->schedule_warmup > s->run_steps)
+        MISTAKE(c, schedule_warmup,
+                "%" PRId64 " steps of warm-up in a run of %" PRId64
+                " steps; expected at most %" PRId64 ", or a larger run.steps",
+                s->schedule_warmup, s->run_steps, s->run_steps);
+    else if ((double)s->schedule_warmup + cooldown > steps * (1 + 1e-12))
+        MISTAKE(c, schedule_warmup,
+                "%" PRId64
+                " steps of warm-up and a cooldown of %g of the run (%.0f steps) are more "
+                "than run.steps = %" PRId64 "; expected a warm-up of at most %.0f steps, or a "
+                "smaller optim.schedule.cooldown",
+                s->schedule_warmup, s->schedule_cooldown, cooldown, s->run_steps,
+                steps - cooldown < 1 ? 0 : (double)(int64_t)(steps - cooldown));
+}
+
+void mu_checks_run(const struct mu_settings *settings, const struct mu_place places[MU_KEY_COUNT],
+                   struct mu_mistakes *m)
+{
+    const struct checking c = {settings, places, m};
+
+    check_name(&c);
+    check_model(&c);
+    check_batch(&c);
+    check_schedule(&c);
+}
+
+enum mu_status mu_settings_resolve(struct mu_settings *s, int64_t data_vocab)
+{
+    struct mu_mistakes mistakes = {.count = 0};
+    struct mu_place places[MU_KEY_COUNT];
+    const struct checking c = {s, places, &mistakes};
+
+    for (size_t i = 0; i < MU_KEY_COUNT; i++)
+        places[i] = (struct mu_place){"configuration", 0};
+    if (s->model_vocab == MU_AUTO)
+        s->model_vocab = data_vocab ? data_vocab : (int64_t)mu_keys[MU_KEY_model_vocab].least;
+    if (s->batch_shards == MU_AUTO)
+        s->batch_shards = mu_shards_auto(s->batch_sequences, s->model_context);
+    check_batch(&c);
+    if (s->batch_micro == MU_AUTO && mistakes.count == 0)
+        s->batch_micro =
+            mu_shards_auto_micro(s->batch_sequences / s->batch_shards, s->model_context);
+    if (s->model_vocab < data_vocab || (double)s->model_vocab < mu_keys[MU_KEY_model_vocab].least ||
+        (double)s->model_vocab > mu_keys[MU_KEY_model_vocab].most)
+        MISTAKE(&c, model_vocab,
+                "%" PRId64 " with data whose vocabulary is %" PRId64 "; expected %s, no smaller "
+                "than the data's",
+                s->model_vocab, data_vocab, mu_key_expected(&mu_keys[MU_KEY_model_vocab]).text);
+    return mu_mistakes_report(&mistakes);
+}

@@ -1,0 +1,14 @@
+/* What several keys together must satisfy. */
+#ifndef MUSTER_CONFIG_CHECKS_H
+#define MUSTER_CONFIG_CHECKS_H
+
+#include "orchestrator/config/mistakes.h"
+#include "orchestrator/config/schema.h"
+
+/* places: of every key, indexed by enum mu_key_index; source NULL where a mistake was found
+ * already: checks that need this key are left out. Values that are "auto" are taken as what they
+ * will be. */
+void mu_checks_run(const struct mu_settings *settings, const struct mu_place places[MU_KEY_COUNT],
+                   struct mu_mistakes *m);
+
+#endif

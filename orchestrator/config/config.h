@@ -1,0 +1,60 @@
+/* A configuration, from files and command lines to struct mu_settings and back.
+ *
+ * Precedence: command line, environment, file, default. A configuration is validated whole: every
+ * mistake is told, each with its place, before anything is done with it. The resolved text
+ * (mu_config_print) holds every key and reads back to the same bits: it is what config.cfg,
+ * checkpoints and the broadcast to the ranks hold. */
+#ifndef MUSTER_CONFIG_CONFIG_H
+#define MUSTER_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "orchestrator/base/hash.h"
+#include "orchestrator/base/status.h"
+#include "orchestrator/config/mistakes.h"
+#include "orchestrator/config/settings.h"
+
+struct mu_config_source {
+    const char *path;         /* the file; NULL: none, when text is given */
+    const char *text;         /* instead of a file, with text_size bytes; it includes nothing */
+    size_t text_size;         /* */
+    const char *text_name;    /* how mistakes call the text: "config.cfg of checkpoint X" */
+    char *const *overrides;   /* "key=value", from the command line */
+    int override_count;       /* */
+    char *const *environment; /* environ, or NULL: not looked at */
+};
+
+/* Fills *out; AUTO values stay MU_AUTO. Mistakes are logged, one line each: MU_CONFIG. */
+enum mu_status mu_config_load(const struct mu_config_source *source,
+                              struct mu_settings *out) MU_CHECKED;
+/* The same, with the mistakes added to *m instead of logged; *out is of use only when there are
+ * none. Other failures (no memory, an unreadable file) are logged, and a status. */
+enum mu_status mu_config_collect(const struct mu_config_source *source, struct mu_settings *out,
+                                 struct mu_mistakes *m) MU_CHECKED;
+/* Reads back what mu_config_print wrote. */
+enum mu_status mu_config_parse_text(const char *text, size_t size, const char *name,
+                                    struct mu_settings *out) MU_CHECKED;
+
+/* Puts numbers in the place of "auto". data_vocab: vocabulary of data.train, from its header; 0: no
+ * data are read (synthetic). MU_CONFIG when the numbers do not go together. */
+enum mu_status mu_settings_resolve(struct mu_settings *settings, int64_t data_vocab) MU_CHECKED;
+
+/* Every key, grouped as in the schema, as a libconfig file. */
+void mu_config_write(FILE *out, const struct mu_settings *settings);
+/* The same as malloc'ed text, zero-terminated. */
+enum mu_status mu_config_print(const struct mu_settings *settings, char **text) MU_CHECKED;
+
+/* Of the IDENTITY keys of resolved settings: two runs with the same identity, data and FORK keys
+ * compute the same bits. */
+enum mu_status mu_config_identity(const struct mu_settings *settings,
+                                  struct mu_hash *out) MU_CHECKED;
+
+/* May a run that was started with `old` go on with `now` (both resolved)? A key that must not
+ * change is an error that names it, both values and what to do: MU_CONFIG. What may change is
+ * noted. */
+enum mu_status mu_config_compare(const struct mu_settings *old,
+                                 const struct mu_settings *now) MU_CHECKED;
+
+#endif

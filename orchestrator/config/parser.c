@@ -1,1 +1,0 @@
-const int mu_config_placeholder = 0;

@@ -1,0 +1,96 @@
+#include "orchestrator/master/job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/fault.h"
+#include "orchestrator/base/log.h"
+#include "worker/signals.h"
+
+enum {
+    ROUND_DEADLINE_MS = 600000
+}; /* a rank may be late by its shards or its part of a checkpoint */
+
+static void close_parts(struct mu_job *job)
+{
+    uint32_t place = (uint32_t)mu_comm_rank(job->comm);
+
+    mu_progress_close(job->progress);
+    mu_journal_close(job->journal);
+    mu_run_dir_close(job->run);
+    mu_worker_deinit(&job->worker);
+    if (job->roll.size > 0)
+        mu_segment_close(&job->segment, mu_roll_local_index(&job->roll, place) == 0);
+    mu_workload_close(job->workload);
+    mu_device_close(job->device);
+    mu_roll_deinit(&job->roll);
+    free(job->config_text);
+}
+
+static enum mu_status live(struct mu_job *job, const struct mu_job_request *request)
+{
+    enum mu_status st;
+
+    mu_life_move(&job->life, MU_LIFE_ON_MEET);
+    MU_TRY(mu_job_meet(job, request), st, failed);
+    mu_life_move(&job->life, MU_LIFE_ON_PREPARE);
+    MU_TRY(mu_job_prepare(job), st, failed);
+    mu_life_move(&job->life, MU_LIFE_ON_LOAD);
+    MU_TRY(mu_job_load(job), st, failed);
+    mu_life_move(&job->life, MU_LIFE_ON_RUN);
+    st = mu_job_train(job);
+failed:
+    return st;
+}
+
+/* Failures that all ranks have agreed on, so that all leave in an orderly way with the same exit
+ * code. */
+static bool is_agreed(const struct mu_job *job, enum mu_status st)
+{
+    bool meeting = job->life.state < MU_LIFE_RUNNING;
+
+    return st == MU_OK || st == MU_REQUEUE ||
+           (meeting && st != MU_PEER_LOST && st != MU_REVOKED && st != MU_TIMEOUT &&
+            job->poller.status == MU_OK);
+}
+
+enum mu_status mu_job_run(const struct mu_job_request *request)
+{
+    struct mu_job *job = calloc(1, sizeof *job);
+    enum mu_status st;
+
+    if (!job)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a job");
+    job->saved_step = -1;
+    mu_signals_install();
+    MU_TRY(mu_signals_die_with_parent(), st, early);
+    MU_TRY(mu_board_open(&job->board), st, early);
+    mu_fault_set_rank(mu_board_own_rank(job->board));
+    mu_fault(MU_FAULT_START, 0);
+    MU_TRY(mu_comm_open(&job->comm), st, early);
+    mu_fault_set_rank(mu_comm_rank(job->comm));
+    if (mu_comm_size(job->comm) > 1)
+        mu_log_set_rank(mu_comm_rank(job->comm));
+    job->is_master = mu_comm_rank(job->comm) == 0;
+    job->life.epoch = 1;
+    mu_poller_init(&job->poller, job->comm, job->board);
+    job->control = mu_control_init(job->comm, &job->poller, job->life.epoch, ROUND_DEADLINE_MS);
+    st = live(job, request);
+    if (!is_agreed(job, st)) {
+        mu_job_report_failure(job, st);
+        mu_board_close(job->board);
+        mu_comm_leave(job->comm, mu_status_exit_code(st));
+    }
+    if (st == MU_OK || st == MU_REQUEUE)
+        mu_life_move(&job->life, MU_LIFE_ON_LEAVE);
+    mu_fault(MU_FAULT_LEAVE, job->life.step);
+    close_parts(job);
+    mu_board_close(job->board);
+    mu_comm_close(job->comm);
+    free(job);
+    return st;
+early:
+    mu_board_close(job->board);
+    free(job);
+    return st;
+}

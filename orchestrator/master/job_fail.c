@@ -1,0 +1,132 @@
+/* What is said and left behind when a job cannot go on: one plain sentence from the lowest rank
+ * that lives, status.json, no segment. */
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "orchestrator/base/clock.h"
+#include "orchestrator/base/fault.h"
+#include "orchestrator/base/log.h"
+#include "orchestrator/master/job.h"
+
+enum {
+    NEWS_MS = 100,
+    MAX_NAMED = 8
+}; /* time for the news of a death to reach this rank by its own MPI */
+
+struct dead {
+    int rank[MAX_NAMED];
+    int count;
+};
+
+static bool is_named(const struct dead *d, int rank)
+{
+    for (int i = 0; i < d->count; i++)
+        if (d->rank[i] == rank)
+            return true;
+    return false;
+}
+
+static void name(struct dead *d, int rank)
+{
+    if (d->count < MAX_NAMED && !is_named(d, rank))
+        d->rank[d->count++] = rank;
+}
+
+/* Everybody who is known to be dead, by MPI or by the board. */
+static struct dead find_dead(struct mu_job *job)
+{
+    struct dead d = {.count = 0};
+    struct mu_deadline deadline = mu_deadline_in_ms(NEWS_MS);
+    int ranks[MAX_NAMED], n;
+
+    while (!mu_deadline_passed(deadline) && d.count == 0) {
+        if (mu_comm_poll(job->comm) == MU_OK)
+            mu_clock_sleep_us(1000);
+        n = mu_comm_dead(job->comm, ranks, MAX_NAMED);
+        for (int i = 0; i < n && i < MAX_NAMED; i++)
+            name(&d, ranks[i]);
+        for (int r = 0; r < mu_comm_size(job->comm); r++) {
+            const struct mu_board_entry *e = mu_board_entry(job->board, r);
+
+            if (e && mu_board_process_start(atomic_load(&e->pid)) != atomic_load(&e->start_time))
+                name(&d, r);
+        }
+    }
+    return d;
+}
+
+/* "rank 3 died (last seen at: backward, step 812)" for each. */
+static void describe(const struct mu_job *job, const struct dead *d, char *out, size_t capacity)
+{
+    size_t n = 0;
+
+    out[0] = 0;
+    for (int i = 0; i < d->count && n < capacity; i++) {
+        const struct mu_board_entry *e = mu_board_entry(job->board, d->rank[i]);
+
+        n += (size_t)snprintf(out + n, capacity - n, "%srank %d died", i ? ", " : "", d->rank[i]);
+        if (e && n < capacity)
+            n += (size_t)snprintf(
+                out + n, capacity - n, " (pid %u, last seen at: %s, step %" PRId64 ")",
+                atomic_load(&e->pid),
+                mu_fault_point_name((enum mu_fault_point)atomic_load(&e->mark.point)),
+                atomic_load(&e->mark.step) + 1);
+    }
+    if (d->count == 0)
+        snprintf(out, capacity, "another rank cannot go on");
+}
+
+static void put_failure(struct mu_job *job, const char *message)
+{
+    if (!job->run && job->run_path[0] && mu_run_dir_lock(job->run_path, &job->run) == MU_OK &&
+        mu_run_dir_begin(job->run, job->config_text, job->life.step) != MU_OK)
+        return; /* told already */
+    if (!job->run || !job->config_text)
+        return;
+    job->status.state = MU_RUN_ENDED;
+    job->status.outcome = MU_OUTCOME_FAILED;
+    job->status.step = job->life.step;
+    job->status.steps = job->settings.run_steps;
+    snprintf(job->status.message, sizeof job->status.message, "%.255s", message);
+    mu_run_dir_put_status(job->run, &job->status);
+}
+
+void mu_job_report_failure(struct mu_job *job, enum mu_status st)
+{
+    bool began = job->life.state >= MU_LIFE_RUNNING;
+    char what[160], message[256];
+    struct dead dead;
+    int speaker = 0;
+
+    mu_life_move(&job->life, MU_LIFE_ON_FAIL);
+    mu_progress_close(job->progress);
+    job->progress = NULL;
+    if (st == MU_PEER_LOST || st == MU_REVOKED) {
+        dead = find_dead(job);
+        describe(job, &dead, what, sizeof what);
+        while (is_named(&dead, speaker))
+            speaker++;
+    } else {
+        speaker = mu_comm_rank(job->comm); /* the failure was reported at its origin */
+        snprintf(what, sizeof what, "rank %d failed: %s", speaker, mu_status_meaning(st));
+    }
+    mu_comm_revoke(job->comm);
+    if (mu_comm_rank(job->comm) == speaker) {
+        if (job->saved_step > 0)
+            snprintf(message, sizeof message,
+                     "%s in step %" PRId64 ". The newest checkpoint is of step %" PRId64
+                     ": the same command goes on from there",
+                     what, job->life.step + 1, job->saved_step);
+        else
+            snprintf(message, sizeof message,
+                     "%s in step %" PRId64
+                     ". There is no checkpoint yet: the same command begins again",
+                     what, job->life.step + 1);
+        mu_log(MU_LOG_ERROR, "%s", message);
+        if (began)
+            put_failure(job, message);
+    }
+    mu_segment_close(&job->segment, true);
+}

@@ -1,0 +1,327 @@
+/* The steps, and what is due between them. Every rank comes to the same list of duties by itself
+ * (core/duty.h); the master also writes down and shows how it goes. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/clock.h"
+#include "orchestrator/base/log.h"
+#include "orchestrator/master/job.h"
+#include "worker/signals.h"
+
+static const double peak_seconds = 0.3;
+
+/* ---- what the master shows ---- */
+static void put_status(struct mu_job *job, enum mu_run_state state, const char *message)
+{
+    if (!job->is_master)
+        return;
+    job->status.state = state;
+    job->status.step = job->life.step;
+    snprintf(job->status.message, sizeof job->status.message, "%s", message);
+    mu_run_dir_put_status(job->run, &job->status);
+}
+
+static void introduce(const struct mu_job *job)
+{
+    const struct mu_workload_facts *facts = &job->workload->facts;
+    uint32_t size = job->roll.size, shards = (uint32_t)facts->shards,
+             workers = size < shards ? size : shards;
+    char hosts[32];
+
+    snprintf(hosts, sizeof hosts, job->roll.hosts == 1 ? "1 host" : "%u hosts", job->roll.hosts);
+    mu_log(MU_LOG_INFO,
+           "%u rank%s on %s: %u worker%s (rank 0 is also master), %u spare%s; %u shard%s; "
+           "recovery: in-job off, a death ends the "
+           "run, the same command goes on",
+           size, size == 1 ? "" : "s", hosts, workers, workers == 1 ? "" : "s", size - workers,
+           size - workers == 1 ? "" : "s", shards, shards == 1 ? "" : "s");
+    mu_log(MU_LOG_INFO, "%s", facts->summary);
+    mu_log(MU_LOG_DEBUG, "%s", job->fingerprint);
+    if (job->segment.is_private)
+        mu_log(MU_LOG_INFO, "the state lies in private memory");
+    if (job->resumed_step > 0)
+        mu_log(MU_LOG_INFO, "going on from the checkpoint of step %" PRId64 " in %s",
+               job->resumed_step, job->run_path);
+    else
+        mu_log(MU_LOG_INFO, "a new run in %s", job->run_path);
+}
+
+/* Run directory, journal and progress line: the master's, from here on. */
+static enum mu_status open_records(struct mu_job *job)
+{
+    char folder[MU_PATH_MAX], record[2 * MU_FINGERPRINT_MAX];
+    uint32_t generation;
+    enum mu_status st;
+
+    MU_TRY(mu_run_dir_begin(job->run, job->config_text, job->resumed_step), st, failed);
+    mu_run_dir_clear_requests(job->run);
+    MU_TRY(mu_path_format(folder, "%s/journal", job->run_path), st, failed);
+    MU_TRY(mu_journal_open(folder, &job->journal, &generation), st, failed);
+    snprintf(record, sizeof record,
+             "{\"ranks\":%u,\"hosts\":%u,\"step\":%" PRId64 ",\"fingerprint\":\"%s\"}",
+             job->roll.size, job->roll.hosts, job->resumed_step, job->fingerprint);
+    MU_TRY(mu_journal_append(job->journal, MU_JOURNAL_GENERATION, record), st, failed);
+    job->status = (struct mu_run_status){
+        .steps = job->settings.run_steps,
+        .loss = NAN,
+        .valid_loss = NAN,
+        .ranks = (int)job->roll.size,
+        .hosts = (int)job->roll.hosts,
+    };
+    job->peak_flops = mu_device_measure_peak(job->device, peak_seconds) * job->roll.size;
+    introduce(job);
+    job->progress = mu_progress_open(job->settings.run_steps, job->resumed_step);
+failed:
+    return st;
+}
+
+static void record(struct mu_job *job, struct mu_metrics *m, const struct mu_step_result *step)
+{
+    uint64_t now = mu_clock_ns();
+    double seconds = 1e-9 * (double)(now - job->record_ns),
+           steps = (double)(step->step - job->record_step);
+    const struct mu_workload_facts *facts = &job->workload->facts;
+
+    m->step = step->step;
+    m->loss = step->loss;
+    m->gradient_norm = step->gradient_norm;
+    m->lr = step->lr;
+    m->step_ms = 1e3 * seconds / steps;
+    m->tokens_per_s = steps * (double)facts->tokens_per_step / seconds;
+    m->peak_share =
+        job->peak_flops > 0 ? m->tokens_per_s * facts->flops_per_token / job->peak_flops : NAN;
+    m->tokens = job->tokens;
+    m->escapes = (uint32_t)step->escapes;
+    m->redone = step->redone;
+    m->skipped = step->skipped;
+    job->status.loss = step->loss;
+    job->status.has_hash |= m->has_hash;
+    if (m->has_hash) {
+        job->status.hash = m->hash;
+        job->status.hash_step = step->step;
+    }
+    mu_run_dir_put_metrics(job->run, m);
+    mu_progress_step(job->progress, m);
+    if (!isnan(m->valid_loss)) {
+        job->status.valid_loss = m->valid_loss;
+        mu_progress_eval(job->progress, m);
+        mu_run_dir_plot(job->run, false);
+    }
+    job->record_step = step->step;
+}
+
+/* ---- evaluation and hash, by all ranks ---- */
+static enum mu_status take_evaluation(void *context, int rank, struct mu_wire_reader *r)
+{
+    struct mu_eval_sum *all = context, one;
+
+    mu_wire_get_bytes(r, &one.loss, sizeof one.loss);
+    mu_wire_get_bytes(r, &one.bytes, sizeof one.bytes);
+    one.tokens = mu_wire_get_u64(r);
+    if (!mu_wire_finished(r))
+        return MU_FAIL(MU_INTERNAL, "rank %d sent an evaluation that cannot be read", rank);
+    mu_wide_merge(&all->loss, &one.loss);
+    mu_wide_merge(&all->bytes, &one.bytes);
+    all->tokens += one.tokens;
+    return MU_OK;
+}
+
+static enum mu_status evaluate(struct mu_job *job, struct mu_metrics *m)
+{
+    struct mu_eval_sum own, all = {0};
+    uint8_t bytes[2 * sizeof(struct mu_wide) + 8];
+    struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
+    enum mu_status st;
+
+    mu_life_move(&job->life, MU_LIFE_ON_EVALUATE);
+    MU_TRY(mu_control_agree(&job->control, mu_worker_evaluate(&job->worker, &own)), st, failed);
+    mu_wire_put_bytes(&w, &own.loss, sizeof own.loss);
+    mu_wire_put_bytes(&w, &own.bytes, sizeof own.bytes);
+    mu_wire_put_u64(&w, own.tokens);
+    MU_TRY(mu_control_gather(&job->control, MU_MESSAGE_EVALUATED, &w, take_evaluation, &all), st,
+           failed);
+    if (all.tokens > 0) {
+        double nats = mu_wide_value(&all.loss), text = mu_wide_value(&all.bytes);
+
+        m->valid_loss = nats / (double)all.tokens;
+        m->valid_bits_per_byte = text > 0 ? nats / M_LN2 / text : NAN;
+    }
+    mu_life_move(&job->life, MU_LIFE_ON_RUN);
+failed:
+    return st;
+}
+
+static enum mu_status take_hash(void *context, int rank, struct mu_wire_reader *r)
+{
+    const struct mu_hash *own = context;
+    struct mu_hash h;
+
+    h.high = mu_wire_get_u64(r);
+    h.low = mu_wire_get_u64(r);
+    if (!mu_wire_finished(r))
+        return MU_FAIL(MU_INTERNAL, "rank %d sent a hash that cannot be read", rank);
+    if (!mu_hash_equal(h, *own))
+        return MU_FAIL(MU_INTERNAL,
+                       "the state on the host of rank %d is not the master's: %s, not %s. Memory "
+                       "or software of one of them is "
+                       "broken; nothing was saved",
+                       rank, mu_hash_print(h).text, mu_hash_print(*own).text);
+    return MU_OK;
+}
+
+/* Every host hashes its own copy of the state; they must agree. */
+static enum mu_status hash_state(struct mu_job *job, struct mu_hash *out)
+{
+    uint8_t bytes[16];
+    struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
+    enum mu_status st;
+
+    MU_TRY(mu_worker_hash(&job->worker, out), st, failed);
+    if (job->roll.hosts == 1)
+        return MU_OK;
+    mu_wire_put_u64(&w, out->high);
+    mu_wire_put_u64(&w, out->low);
+    MU_TRY(mu_control_agree(&job->control, mu_control_gather(&job->control, MU_MESSAGE_HASHED, &w,
+                                                             take_hash, out)),
+           st, failed);
+failed:
+    return st;
+}
+
+/* ---- between two steps ---- */
+static enum mu_status save(struct mu_job *job, struct mu_hash hash, bool end)
+{
+    enum mu_status st;
+
+    put_status(job, MU_RUN_SAVING, "saving a checkpoint");
+    st = mu_job_save(job, hash);
+    if (st == MU_PEER_LOST || st == MU_REVOKED || st == MU_TIMEOUT || end)
+        return st;
+    if (st != MU_OK && job->is_master)
+        mu_log(MU_LOG_WARN,
+               "the checkpoint of step %" PRId64
+               " could not be saved: training goes on, the older ones are kept",
+               job->life.step);
+    return MU_OK;
+}
+
+static enum mu_status do_duties(struct mu_job *job, struct mu_duties due,
+                                const struct mu_step_result *step)
+{
+    struct mu_metrics m = {.valid_loss = NAN, .valid_bits_per_byte = NAN};
+    enum mu_status st = MU_OK;
+
+    if (due.evaluate)
+        MU_TRY(evaluate(job, &m), st, failed);
+    if (due.hash) {
+        MU_TRY(hash_state(job, &m.hash), st, failed);
+        m.has_hash = true;
+    }
+    if (due.log && job->is_master)
+        record(job, &m, step);
+    if (due.save)
+        MU_TRY(save(job, m.hash, due.end), st, failed);
+    if (due.log) {
+        put_status(job, MU_RUN_RUNNING, "training");
+        job->record_ns = mu_clock_ns(); /* what was due is not the steps' time */
+    }
+failed:
+    return st;
+}
+
+static uint32_t own_requests(const struct mu_job *job)
+{
+    uint32_t requests = mu_signals_requests();
+
+    if (job->is_master && mu_run_dir_stop_requested(job->run))
+        requests |= MU_REQUEST_STOP;
+    return requests;
+}
+
+static enum mu_status steps(struct mu_job *job, bool *stopped)
+{
+    enum mu_status st = MU_OK;
+
+    *stopped = false;
+    while (!*stopped && job->life.step < job->settings.run_steps) {
+        struct mu_step_result r;
+        struct mu_duties due;
+
+        job->worker.requests = own_requests(job);
+        MU_TRY(mu_worker_step(&job->worker, &r), st, failed);
+        job->life.step = r.step;
+        job->tokens += r.tokens;
+        *stopped = (r.requests & MU_REQUEST_STOP) && r.step < job->settings.run_steps;
+        due = mu_duties_at(&job->plan, r.step, r.requests & MU_REQUEST_CHECKPOINT, *stopped);
+        mu_signals_clear(r.requests & MU_REQUEST_CHECKPOINT);
+        MU_TRY(do_duties(job, due, &r), st, failed);
+    }
+failed:
+    return st;
+}
+
+/* ---- the end ---- */
+static void summarise(struct mu_job *job, bool stopped)
+{
+    struct mu_run_losses losses = mu_run_dir_losses(job->run);
+    const char *outcome = stopped ? "requeue" : "complete";
+    char text[256];
+
+    mu_progress_close(job->progress);
+    job->progress = NULL;
+    mu_run_dir_plot(job->run, true);
+    if (stopped)
+        snprintf(text, sizeof text,
+                 "stopped on request at step %" PRId64 " of %" PRId64
+                 ", with a checkpoint: the same command goes on",
+                 job->life.step, job->settings.run_steps);
+    else
+        snprintf(text, sizeof text, "complete: %" PRId64 " steps, %" PRIu64 " tokens",
+                 job->life.step, job->tokens);
+    mu_log(MU_LOG_INFO, "%s", text);
+    if (isfinite(losses.last_train))
+        mu_log(MU_LOG_INFO, "training loss %.4f -> %.4f nats per token", losses.first_train,
+               losses.last_train);
+    if (isfinite(losses.last_valid))
+        mu_log(MU_LOG_INFO, "validation loss %.4f -> %.4f nats per token", losses.first_valid,
+               losses.last_valid);
+    if (job->status.has_hash)
+        mu_log(MU_LOG_INFO, "state hash of step %" PRId64 ": %s", job->status.hash_step,
+               mu_hash_print(job->status.hash).text);
+    mu_log(MU_LOG_DEBUG, "longest time without a poll on rank 0: %.1f ms",
+           1e-6 * (double)job->poller.longest_gap_ns);
+    job->status.outcome = stopped ? MU_OUTCOME_REQUEUE : MU_OUTCOME_COMPLETE;
+    put_status(job, MU_RUN_ENDED, text);
+    snprintf(text, sizeof text, "{\"outcome\":\"%s\",\"step\":%" PRId64 "}", outcome,
+             job->life.step);
+    if (mu_journal_append(job->journal, MU_JOURNAL_END, text) != MU_OK)
+        mu_log(MU_LOG_WARN, "the end of this run could not be written to its journal");
+}
+
+enum mu_status mu_job_train(struct mu_job *job)
+{
+    bool stopped = false;
+    enum mu_status st;
+
+    MU_TRY(mu_control_agree(&job->control, job->is_master ? open_records(job) : MU_OK), st, failed);
+    if (job->life.step >= job->settings.run_steps) {
+        if (job->is_master)
+            mu_log(MU_LOG_INFO,
+                   "%s is complete: %" PRId64 " of %" PRId64 " steps are done. Nothing to do",
+                   job->run_path, job->life.step, job->settings.run_steps);
+    }
+    put_status(job, MU_RUN_RUNNING, "training");
+    job->start_ns = job->record_ns = mu_clock_ns();
+    job->record_step = job->life.step;
+    MU_TRY(steps(job, &stopped), st, failed);
+    if (job->is_master)
+        summarise(job, stopped);
+    MU_TRY(mu_control_agree(&job->control, MU_OK), st,
+           failed); /* nobody leaves before everything is written */
+    st = stopped ? MU_REQUEUE : MU_OK;
+failed:
+    return st;
+}

@@ -1,0 +1,499 @@
+/* From MPI_Init to every rank standing at the same committed state.
+ *
+ *   meet     HELLO from every rank; the master reads the configuration, chooses the instruction
+ * set, makes the roll: WELCOME prepare  device, workload, segment; on every rank alike load newest
+ * checkpoint whose contents are whole (RESUME, as often as one turns out damaged), or initial
+ * weights; the probe of all ranks must agree: READY */
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "orchestrator/base/clock.h"
+#include "orchestrator/base/fault.h"
+#include "orchestrator/base/log.h"
+#include "orchestrator/config/config.h"
+#include "orchestrator/master/job.h"
+#include "orchestrator/master/resume.h"
+#include "worker/fingerprint.h"
+
+extern char **environ;
+
+enum { START_DEADLINE_MS = 120000, HOST_NAME_MAX_BYTES = 128, CONFIG_TEXT_MAX = 1 << 18 };
+
+/* What a rank says of itself. */
+struct hello {
+    char host[HOST_NAME_MAX_BYTES];
+    uint64_t host_key;
+    uint32_t isa;
+    struct mu_hash program;
+};
+struct hellos { /* the master's collection */
+    struct hello *of;
+    int count;
+};
+
+/* Ranks with equal keys share /dev/shm. MUSTER_HOSTS=N pretends that rank r lives on host r modulo
+ * N: for tests of several hosts on one machine. */
+static uint64_t host_key(const char *name, int rank)
+{
+    const char *pretend = getenv("MUSTER_HOSTS");
+    struct stat shm = {0};
+    char boot[64] = "";
+    uint64_t parts[3] = {0};
+    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "r");
+
+    if (f) {
+        if (!fgets(boot, sizeof boot, f))
+            boot[0] = 0;
+        fclose(f);
+    }
+    if (stat("/dev/shm", &shm) == 0)
+        parts[0] = shm.st_dev;
+    parts[1] = mu_hash_bytes(name, strlen(name), 0).low ^ mu_hash_bytes(boot, strlen(boot), 1).low;
+    if (pretend && atoi(pretend) > 0)
+        parts[2] = (uint64_t)(rank % atoi(pretend));
+    return mu_hash_bytes(parts, sizeof parts, 0).low;
+}
+
+static enum mu_status say_hello(struct mu_job *job, struct mu_wire_writer *w)
+{
+    char name[HOST_NAME_MAX_BYTES] = "";
+    enum mu_status st = mu_fingerprint_program(&job->program);
+
+    gethostname(name, sizeof name - 1);
+    mu_wire_put_u32(w, (uint32_t)st);
+    mu_wire_put_string(w, name);
+    mu_wire_put_u64(w, host_key(name, mu_comm_rank(job->comm)));
+    mu_wire_put_u32(w, (uint32_t)mu_device_best_isa());
+    mu_wire_put_u64(w, job->program.high);
+    mu_wire_put_u64(w, job->program.low);
+    return st;
+}
+
+static enum mu_status take_hello(void *context, int rank, struct mu_wire_reader *r)
+{
+    struct hellos *all = context;
+    struct hello *h = &all->of[rank];
+    uint32_t st = mu_wire_get_u32(r);
+
+    mu_wire_get_string(r, h->host, sizeof h->host);
+    h->host_key = mu_wire_get_u64(r);
+    h->isa = mu_wire_get_u32(r);
+    h->program.high = mu_wire_get_u64(r);
+    h->program.low = mu_wire_get_u64(r);
+    if (!mu_wire_finished(r) || st >= MU_STATUS_COUNT || h->isa > MU_ISA_AMX)
+        return MU_FAIL(MU_INTERNAL, "rank %d sent a hello that cannot be read", rank);
+    if (st == MU_OK && !mu_hash_equal(h->program, all->of[0].program))
+        return MU_FAIL(MU_FAILED,
+                       "rank %d on %s runs another build of muster than rank 0 on %s: install the "
+                       "same one on all hosts",
+                       rank, h->host, all->of[0].host);
+    all->count++;
+    return (enum mu_status)st;
+}
+
+/* The master's configuration: file, overrides and environment, resolved with what the data say, and
+ * compared with the run that stands in its directory already. Nothing is written. */
+static enum mu_status read_config(struct mu_job *job, const struct mu_job_request *request)
+{
+    struct mu_config_source source = {.path = request->config_path,
+                                      .overrides = request->overrides,
+                                      .override_count = request->override_count,
+                                      .environment = environ};
+    struct mu_settings *before = NULL;
+    char *text = NULL;
+    enum mu_status st;
+
+    MU_TRY(mu_config_load(&source, &job->settings), st, done);
+    MU_TRY(mu_workload_resolve(&job->settings), st, done);
+    MU_TRY(mu_config_print(&job->settings, &job->config_text), st, done);
+    MU_TRY(mu_path_format(job->run_path, "%s/%s", job->settings.run_dir, job->settings.run_name),
+           st, done);
+    st = mu_run_dir_read_config(job->run_path, &text);
+    if (st == MU_NOT_FOUND) {
+        st = MU_OK;
+        goto done;
+    }
+    if (st != MU_OK)
+        goto done;
+    before = malloc(sizeof *before);
+    if (!before) {
+        st = MU_FAIL(MU_NO_MEMORY, "no memory for the configuration of %s", job->run_path);
+        goto done;
+    }
+    MU_TRY(mu_config_parse_text(text, strlen(text), "config.cfg of the run directory", before), st,
+           done);
+    st = mu_config_compare(before, &job->settings);
+    if (st != MU_OK)
+        mu_log(MU_LOG_INFO,
+               "%s holds a run that was begun with other values: give this one another run.name, "
+               "or undo the change",
+               job->run_path);
+done:
+    free(before);
+    free(text);
+    return st;
+}
+
+static enum mu_isa lowest_isa(const struct mu_job *job, const struct hellos *all)
+{
+    uint32_t isa = all->of[0].isa;
+
+    for (int i = 1; i < all->count; i++)
+        isa = all->of[i].isa < isa ? all->of[i].isa : isa;
+    return job->settings.device_isa == MU_ISA_AUTO ? (enum mu_isa)isa
+                                                   : (enum mu_isa)job->settings.device_isa;
+}
+
+/* The master's side of WELCOME. */
+static void put_welcome(const struct mu_job *job, const struct hellos *all, enum mu_status st,
+                        struct mu_wire_writer *w)
+{
+    mu_wire_put_u32(w, (uint32_t)st);
+    if (st != MU_OK)
+        return;
+    mu_wire_put_u32(w, (uint32_t)lowest_isa(job, all));
+    mu_wire_put_u64(w, (mu_clock_ns() ^ ((uint64_t)getpid() << 40)) | 1);
+    for (int i = 0; i < all->count; i++)
+        mu_wire_put_u64(w, all->of[i].host_key);
+    mu_wire_put_string(w, job->run_path);
+    mu_wire_put_string(w, job->config_text);
+}
+
+static enum mu_status take_welcome(struct mu_job *job, struct mu_wire_reader *r)
+{
+    uint32_t size = (uint32_t)mu_comm_size(job->comm);
+    uint64_t *keys = calloc(size, sizeof *keys);
+    char *text = malloc(CONFIG_TEXT_MAX);
+    enum mu_status st = (enum mu_status)mu_wire_get_u32(r);
+
+    if (!keys || !text)
+        st = MU_FAIL(MU_NO_MEMORY, "no memory for the configuration");
+    if (st != MU_OK)
+        goto done;
+    job->isa = (enum mu_isa)mu_wire_get_u32(r);
+    job->generation = mu_wire_get_u64(r);
+    for (uint32_t i = 0; i < size; i++)
+        keys[i] = mu_wire_get_u64(r);
+    mu_wire_get_string(r, job->run_path, sizeof job->run_path);
+    mu_wire_get_string(r, text, CONFIG_TEXT_MAX);
+    if (!mu_wire_finished(r)) {
+        st = MU_FAIL(MU_INTERNAL, "the master's welcome cannot be read");
+        goto done;
+    }
+    if (!job->is_master) {
+        MU_TRY(
+            mu_config_parse_text(text, strlen(text), "configuration of the master", &job->settings),
+            st, done);
+        job->config_text = text;
+        text = NULL;
+    }
+    MU_TRY(mu_roll_init(&job->roll, 1, keys, size), st, done);
+    job->run_key = mu_hash_bytes(job->run_path, strlen(job->run_path), 0).low;
+    st = mu_path_format(job->checkpoints, "%s/checkpoints", job->run_path);
+done:
+    free(keys);
+    free(text);
+    return st;
+}
+
+enum mu_status mu_job_meet(struct mu_job *job, const struct mu_job_request *request)
+{
+    enum { HELLO_MAX = 1024, WELCOME_MAX = 1 << 20 };
+    uint8_t own[HELLO_MAX], *welcome = malloc(WELCOME_MAX);
+    struct mu_wire_writer w = mu_wire_write(own, sizeof own);
+    struct hellos all = {.of = calloc((size_t)mu_comm_size(job->comm), sizeof *all.of)};
+    struct mu_wire_reader r;
+    enum mu_status st, said;
+    size_t size = 0;
+
+    if (!welcome || !all.of) {
+        st = MU_FAIL(MU_NO_MEMORY, "no memory to meet %d ranks", mu_comm_size(job->comm));
+        goto done;
+    }
+    mu_fault(MU_FAULT_STARTED, 0);
+    said = say_hello(job, &w);
+    st = mu_control_gather(&job->control, MU_MESSAGE_HELLO, &w, take_hello, &all);
+    st = st == MU_OK ? said : st;
+    if (st == MU_PEER_LOST || st == MU_REVOKED || st == MU_TIMEOUT)
+        goto done;
+    if (job->is_master) {
+        if (st == MU_OK)
+            st = read_config(job, request);
+        if (st == MU_OK)
+            st = mu_run_dir_lock(job->run_path, &job->run);
+        w = mu_wire_write(welcome, WELCOME_MAX);
+        put_welcome(job, &all, st, &w);
+        size = w.size;
+        MU_ASSERT(w.ok);
+    }
+    MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_WELCOME, welcome, WELCOME_MAX, &size), st,
+           done);
+    r = mu_wire_read(welcome, size);
+    MU_TRY(take_welcome(job, &r), st, done);
+done:
+    free(all.of);
+    free(welcome);
+    return st;
+}
+
+/* mpirun binds ranks to one core when there are few: several threads would share it. */
+static void widen_affinity(const struct mu_job *job)
+{
+    cpu_set_t mask;
+
+    if (job->settings.device_threads == 1 || sched_getaffinity(0, sizeof mask, &mask) != 0 ||
+        CPU_COUNT(&mask) >= job->settings.device_threads)
+        return;
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        CPU_SET((size_t)i, &mask);
+    if (sched_setaffinity(0, sizeof mask, &mask) == 0 && job->is_master)
+        mu_log(
+            MU_LOG_INFO,
+            "mpirun bound each rank to fewer cores than its %lld threads: the binding was lifted "
+            "(mpirun --bind-to none asks for that)",
+            (long long)job->settings.device_threads);
+}
+
+static enum mu_status open_parts(struct mu_job *job)
+{
+    struct mu_device_options device = {
+        .kind = (enum mu_device_kind)job->settings.device_kind,
+        .precision = (enum mu_precision)job->settings.device_precision,
+        .isa = job->isa,
+        .threads = (int)job->settings.device_threads,
+        .poll = mu_poll_hook,
+        .poll_context = &job->poller,
+    };
+    enum mu_status st;
+
+    mu_device_set_isa(job->isa);
+    MU_TRY(mu_device_open(&device, &job->device), st, failed);
+    MU_TRY(mu_workload_open(&job->settings, job->device, &job->workload), st, failed);
+failed:
+    return st;
+}
+
+static enum mu_status poll_job(void *context)
+{
+    struct mu_job *job = context;
+
+    return mu_poll(&job->poller);
+}
+
+static enum mu_status open_segment(struct mu_job *job)
+{
+    int place = mu_comm_rank(job->comm);
+    uint32_t host = job->roll.host_of[place],
+             index = mu_roll_local_index(&job->roll, (uint32_t)place);
+    struct mu_segment_options options = {
+        .layout = &job->workload->layout,
+        .run_key = job->run_key,
+        .generation = job->generation,
+        .host = host,
+        .ranks = job->roll.host[host].count,
+        .leader = index == 0,
+        .bf16 = job->settings.device_precision == MU_PRECISION_BF16,
+        .deadline_ms = START_DEADLINE_MS,
+        .poll = poll_job,
+        .poll_context = job,
+    };
+
+    return mu_segment_open(&job->segment, &options);
+}
+
+enum mu_status mu_job_prepare(struct mu_job *job)
+{
+    uint32_t place = (uint32_t)mu_comm_rank(job->comm);
+    bool leader = mu_roll_local_index(&job->roll, place) == 0;
+    enum mu_status st;
+
+    widen_affinity(job);
+    mu_poller_forgive_gap(&job->poller);
+    MU_TRY(mu_control_agree(&job->control, open_parts(job)), st, failed);
+    /* Leaders first: one that fails says so before the others wait for its segment in vain. */
+    MU_TRY(mu_control_agree(&job->control, leader ? open_segment(job) : MU_OK), st, failed);
+    MU_TRY(mu_control_agree(&job->control, leader ? MU_OK : open_segment(job)), st, failed);
+    job->worker = (struct mu_worker){
+        .settings = &job->settings,
+        .comm = job->comm,
+        .board = job->board,
+        .poller = &job->poller,
+        .roll = &job->roll,
+        .device = job->device,
+        .workload = job->workload,
+        .segment = &job->segment,
+    };
+    job->plan = (struct mu_duty_plan){
+        .steps = job->settings.run_steps,
+        .log_every = job->settings.run_log_every,
+        .eval_every = job->settings.eval_every,
+        .hash_every = job->settings.run_hash_every,
+        .checkpoint_every = job->settings.checkpoint_every,
+        .can_evaluate = job->workload->facts.eval_pieces > 0,
+    };
+    MU_TRY(mu_control_agree(&job->control, mu_worker_init(&job->worker, mu_comm_rank(job->comm))),
+           st, failed);
+failed:
+    return st;
+}
+
+/* ---- load ---- */
+struct resume_order {
+    int64_t step; /* 0: from initial weights */
+    char folder[MU_PATH_MAX];
+    struct mu_hash state_hash;
+};
+
+static enum mu_status exchange_order(struct mu_job *job, struct resume_order *order,
+                                     enum mu_status st)
+{
+    uint8_t buffer[MU_PATH_MAX + 64];
+    struct mu_wire_writer w = mu_wire_write(buffer, sizeof buffer);
+    struct mu_wire_reader r;
+    size_t size;
+
+    mu_wire_put_u32(&w, (uint32_t)st);
+    mu_wire_put_u64(&w, (uint64_t)order->step);
+    mu_wire_put_u64(&w, order->state_hash.high);
+    mu_wire_put_u64(&w, order->state_hash.low);
+    mu_wire_put_string(&w, order->folder);
+    size = w.size;
+    MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_RESUME, buffer, sizeof buffer, &size), st,
+           failed);
+    r = mu_wire_read(buffer, size);
+    st = (enum mu_status)mu_wire_get_u32(&r);
+    order->step = (int64_t)mu_wire_get_u64(&r);
+    order->state_hash.high = mu_wire_get_u64(&r);
+    order->state_hash.low = mu_wire_get_u64(&r);
+    mu_wire_get_string(&r, order->folder, sizeof order->folder);
+    if (!mu_wire_finished(&r))
+        return MU_FAIL(MU_INTERNAL, "the master's order of what to load cannot be read");
+failed:
+    return st;
+}
+
+/* Loads what was ordered and checks that it is the state that was saved. */
+static enum mu_status load_checkpoint(struct mu_job *job, const struct resume_order *order,
+                                      uint64_t mark)
+{
+    struct mu_hash hash;
+    enum mu_status st;
+
+    mu_fault(MU_FAULT_LOAD, order->step);
+    MU_TRY(mu_worker_load(&job->worker, order->folder, order->step, mark), st, failed);
+    MU_TRY(mu_worker_hash(&job->worker, &hash), st, failed);
+    if (!mu_hash_equal(hash, order->state_hash))
+        st = MU_FAIL(
+            MU_CORRUPT, "%s: the state that was loaded has hash %s, the one that was saved had %s",
+            order->folder, mu_hash_print(hash).text, mu_hash_print(order->state_hash).text);
+failed:
+    return st;
+}
+
+/* Tries checkpoints from the newest down until one is whole on every rank. A damaged one is named
+ * and passed over. */
+static enum mu_status load_newest(struct mu_job *job)
+{
+    struct resume_order order = {0};
+    struct mu_resume_candidates candidates = {0};
+    uint64_t mark = 1;
+    enum mu_status st = MU_OK;
+
+    if (job->is_master)
+        st = mu_resume_candidates_find(&candidates, job->checkpoints);
+    for (;;) {
+        if (job->is_master && st == MU_OK) {
+            st = mu_resume_candidates_next(&candidates, job, &order.step, order.folder,
+                                           &order.state_hash);
+            order.step = st == MU_NOT_FOUND ? 0 : order.step;
+            st = st == MU_NOT_FOUND ? MU_OK : st;
+        }
+        MU_TRY(exchange_order(job, &order, st), st, done);
+        if (order.step == 0)
+            break;
+        mark++;
+        st = mu_control_agree(&job->control, load_checkpoint(job, &order, mark));
+        if (st == MU_OK)
+            break;
+        if (st != MU_CORRUPT)
+            goto done;
+        if (job->is_master)
+            mu_log(MU_LOG_WARN, "%s is damaged: going on from the one before it", order.folder);
+        st = MU_OK;
+    }
+    job->resumed_step = order.step;
+done:
+    mu_resume_candidates_free(&candidates);
+    return st;
+}
+
+struct probes {
+    struct mu_hash first;
+    int differing; /* the first rank whose probe differs; 0: none */
+};
+
+static enum mu_status take_ready(void *context, int rank, struct mu_wire_reader *r)
+{
+    struct probes *p = context;
+    struct mu_hash probe;
+
+    probe.high = mu_wire_get_u64(r);
+    probe.low = mu_wire_get_u64(r);
+    if (!mu_wire_finished(r))
+        return MU_FAIL(MU_INTERNAL, "rank %d sent a probe that cannot be read", rank);
+    if (rank == 0)
+        p->first = probe;
+    else if (!mu_hash_equal(probe, p->first) && p->differing == 0)
+        p->differing = rank;
+    return MU_OK;
+}
+
+/* Every rank computes one shard from the same weights; their bits must be the same, or the promise
+ * is void. */
+static enum mu_status compare_probes(struct mu_job *job, uint32_t half)
+{
+    uint8_t bytes[32];
+    struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
+    struct probes probes = {{0}, 0};
+    enum mu_status st;
+
+    MU_TRY(mu_control_agree(&job->control, mu_worker_probe(&job->worker, half, &job->probe)), st,
+           failed);
+    mu_wire_put_u64(&w, job->probe.high);
+    mu_wire_put_u64(&w, job->probe.low);
+    MU_TRY(mu_control_gather(&job->control, MU_MESSAGE_READY, &w, take_ready, &probes), st, failed);
+    if (probes.differing > 0 && job->settings.batch_reduce == MU_REDUCE_EXACT)
+        st = MU_FAIL(MU_FAILED,
+                     "rank %d computes other bits than rank 0 from the same numbers: its CPU or "
+                     "libraries differ. Use hosts of one kind, or "
+                     "device.isa = \"avx2\" or \"generic\"",
+                     probes.differing);
+    MU_TRY(mu_control_agree(&job->control, st), st, failed);
+    mu_fingerprint_text(job->fingerprint, sizeof job->fingerprint, job->device, job->program,
+                        job->probe);
+failed:
+    return st;
+}
+
+enum mu_status mu_job_load(struct mu_job *job)
+{
+    enum mu_status st;
+
+    /* The initial weights stand in the spare half for the probe; a checkpoint is loaded into the
+     * other one. */
+    MU_TRY(mu_worker_fill_initial(&job->worker, 1, 1), st, failed);
+    MU_TRY(compare_probes(job, 1), st, failed);
+    MU_TRY(load_newest(job), st, failed);
+    if (job->resumed_step == 0)
+        MU_TRY(mu_worker_fill_initial(&job->worker, 0, UINT64_C(1) << 32), st, failed);
+    job->life.step = job->resumed_step;
+failed:
+    return st;
+}

@@ -1,0 +1,29 @@
+/* Which checkpoint a run goes on from: the master's search, from the newest down. */
+#ifndef MUSTER_MASTER_RESUME_H
+#define MUSTER_MASTER_RESUME_H
+
+#include <stdint.h>
+
+#include "orchestrator/base/file.h"
+#include "orchestrator/master/job.h"
+
+struct mu_resume_candidates {
+    int64_t *steps; /* ascending; those not tried yet are the first `left` */
+    uint32_t left;
+};
+
+enum mu_status mu_resume_candidates_find(struct mu_resume_candidates *c,
+                                         const char *checkpoints) MU_CHECKED;
+void mu_resume_candidates_free(struct mu_resume_candidates *c);
+/* The newest one not tried yet whose parts are all there, and that belongs to this run:
+ * MU_NOT_FOUND when there is none. Takes what the run keeps beside the tensors (tokens seen) from
+ * it, compares its data with today's (MU_CONFIG), and warns when it was computed under another
+ * fingerprint. */
+enum mu_status mu_resume_candidates_next(struct mu_resume_candidates *c, struct mu_job *job,
+                                         int64_t *step, char folder[MU_PATH_MAX],
+                                         struct mu_hash *state_hash) MU_CHECKED;
+
+/* JSON of what a run keeps beside the tensors; malloc'ed. */
+enum mu_status mu_resume_note_write(const struct mu_job *job, char **json) MU_CHECKED;
+
+#endif
