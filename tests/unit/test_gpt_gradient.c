@@ -48,15 +48,21 @@ struct rig {
 };
 
 /* Skips the test, in plain sight, where this build or CPU has no such device. */
-static void rig_open(struct rig *r, enum mu_device_kind kind, enum mu_precision precision)
+static void rig_open_threads(struct rig *r, enum mu_device_kind kind, enum mu_precision precision,
+                             int threads)
 {
     mu_log_set_level(MU_LOG_SILENT);
-    r->device = fixture_device(kind, precision);
+    r->device = fixture_device_of(kind, precision, threads);
     mu_log_set_level(MU_LOG_INFO);
     if (r->device == NULL)
         skip();
     assert_int_equal(mu_workload_open(&r->settings, r->device, &r->workload), MU_OK);
     r->weights = fixture_init(r->device, r->workload, 0.2);
+}
+
+static void rig_open(struct rig *r, enum mu_device_kind kind, enum mu_precision precision)
+{
+    rig_open_threads(r, kind, precision, 2);
 }
 
 static void rig_close(struct rig *r)
@@ -322,6 +328,36 @@ static void test_bits_cpu_bf16(void **state)
     check_bits(MU_DEVICE_CPU, MU_PRECISION_BF16);
 }
 
+static void check_threads(enum mu_precision precision)
+{
+    struct mu_hash expected = {0, 0};
+
+    for (int threads = 1; threads <= 4; threads++) {
+        struct rig r = {.settings = larger_settings()};
+        struct mu_shard_result out;
+        struct mu_hash got;
+
+        rig_open_threads(&r, MU_DEVICE_CPU, precision, threads);
+        out = shard_of(&r, 1, 1);
+        got = hash_of(&r, &out);
+        expected = threads == 1 ? got : expected;
+        assert_true(mu_hash_equal(got, expected));
+        rig_close(&r);
+    }
+}
+
+static void test_bits_do_not_depend_on_threads(void **state)
+{
+    (void)state;
+    check_threads(MU_PRECISION_FP32);
+}
+
+static void test_bits_do_not_depend_on_threads_bf16(void **state)
+{
+    (void)state;
+    check_threads(MU_PRECISION_BF16);
+}
+
 /* ---- sums ------------------------------------------------------------------------------------ */
 
 /* Gradient of a whole batch cut into shards and micro-batches. */
@@ -396,6 +432,8 @@ int main(void)
         cmocka_unit_test(test_bits_reference),
         cmocka_unit_test(test_bits_cpu),
         cmocka_unit_test(test_bits_cpu_bf16),
+        cmocka_unit_test(test_bits_do_not_depend_on_threads),
+        cmocka_unit_test(test_bits_do_not_depend_on_threads_bf16),
         cmocka_unit_test(test_shards_add_up_to_the_batch),
         cmocka_unit_test(test_rows_are_the_input_tokens),
     };
