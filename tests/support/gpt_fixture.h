@@ -63,14 +63,20 @@ static inline struct mu_settings fixture_settings(const char *folder)
 }
 
 /* NULL where this build or CPU cannot: the caller says so. */
-static inline struct mu_device *fixture_device(enum mu_device_kind kind,
-                                               enum mu_precision precision)
+static inline struct mu_device *fixture_device_of(enum mu_device_kind kind,
+                                                  enum mu_precision precision, int threads)
 {
     const struct mu_device_options options = {
-        .kind = kind, .precision = precision, .isa = mu_device_best_isa(), .threads = 2};
+        .kind = kind, .precision = precision, .isa = mu_device_best_isa(), .threads = threads};
     struct mu_device *device = NULL;
 
     return mu_device_open(&options, &device) == MU_OK ? device : NULL;
+}
+
+static inline struct mu_device *fixture_device(enum mu_device_kind kind,
+                                               enum mu_precision precision)
+{
+    return fixture_device_of(kind, precision, 2);
 }
 
 /* Round to nearest even; no NaN comes here. */

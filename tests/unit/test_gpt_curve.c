@@ -256,7 +256,7 @@ static void test_curve_cpu(void **state)
 static void test_curve_cpu_bf16(void **state)
 {
     (void)state;
-    check_curve(MU_DEVICE_CPU, MU_PRECISION_BF16, 1e-3, 1e-2);
+    check_curve(MU_DEVICE_CPU, MU_PRECISION_BF16, 1e-4, 5e-3);
 }
 
 int main(void)

@@ -12,6 +12,8 @@
 #include "tests/support/gpt_fixture.h"
 #include "worker/data/sampler.h"
 
+enum { ELEMENTS = 4096 }; /* at least, of the fixture's layout */
+
 static char folder[64];
 
 static int make_folder(void **state)
@@ -48,15 +50,21 @@ struct rig {
 };
 
 /* Skips the test, in plain sight, where this build or CPU has no such device. */
-static void rig_open(struct rig *r, enum mu_device_kind kind, enum mu_precision precision)
+static void rig_open_threads(struct rig *r, enum mu_device_kind kind, enum mu_precision precision,
+                             int threads)
 {
     mu_log_set_level(MU_LOG_SILENT);
-    r->device = fixture_device(kind, precision);
+    r->device = fixture_device_of(kind, precision, threads);
     mu_log_set_level(MU_LOG_INFO);
     if (r->device == NULL)
         skip();
     assert_int_equal(mu_workload_open(&r->settings, r->device, &r->workload), MU_OK);
     r->weights = fixture_init(r->device, r->workload, 0.2);
+}
+
+static void rig_open(struct rig *r, enum mu_device_kind kind, enum mu_precision precision)
+{
+    rig_open_threads(r, kind, precision, 2);
 }
 
 static void rig_close(struct rig *r)
@@ -139,42 +147,55 @@ static void differentiate(const struct gpt64 *m, double *p, const struct mu_sett
     }
 }
 
+/* The same for every device, since weights are: computed by the first test that asks. */
+static struct {
+    bool known;
+    double loss, gradient[ELEMENTS];
+} truth;
+
+static void find_truth(const struct rig *r, int64_t step, uint32_t shard)
+{
+    static double p[ELEMENTS];
+    struct gpt64 m;
+
+    if (truth.known)
+        return;
+    assert_true(r->workload->layout.elements <= ELEMENTS);
+    m = model64(r, p);
+    differentiate(&m, p, &r->settings, step, shard, truth.gradient);
+    truth.loss = shard_loss64(&m, &r->settings, step, shard);
+    truth.known = true;
+}
+
 /* Tolerances are relative in norm, a tensor at a time: fp32 rounds at 6e-8, bf16 at 4e-3, and a
  * few dozen roundings lie between weights and gradient. */
-static void check_gradient(enum mu_device_kind kind, enum mu_precision precision, double tolerance)
+static void check_close(const struct mu_layout *layout, const double *got, const double *expected,
+                        double tolerance)
 {
-    struct rig r = {.settings = fixture_settings(folder)};
-    const int64_t step = 3;
-    const uint32_t shard = 1;
-    struct mu_shard_result out;
-    struct gpt64 m;
-    double *p, *expected, *got, loss;
-
-    rig_open(&r, kind, precision);
-    p = calloc(r.workload->layout.elements, sizeof *p);
-    expected = calloc(r.workload->layout.elements, sizeof *expected);
-    got = calloc(r.workload->layout.elements, sizeof *got);
-    m = model64(&r, p);
-    differentiate(&m, p, &r.settings, step, shard, expected);
-    loss = shard_loss64(&m, &r.settings, step, shard);
-
-    out = shard_of(&r, step, shard);
-    assert_int_equal(out.tokens, 4 * 7);
-    assert_true(fabs(out.loss_nats - loss) < tolerance * loss);
-    fixture_add(m.layout, &out, got);
-    for (uint32_t t = 0; t < m.layout->tensor_count; t++) {
-        const struct mu_tensor *tensor = &m.layout->tensors[t];
-        const uint64_t n = tensor->spec.rows * tensor->spec.cols;
-        const double distance =
-            fixture_distance(got + tensor->offset, expected + tensor->offset, n);
+    for (uint32_t t = 0; t < layout->tensor_count; t++) {
+        const struct mu_tensor *tensor = &layout->tensors[t];
+        const double distance = fixture_distance(got + tensor->offset, expected + tensor->offset,
+                                                 tensor->spec.rows * tensor->spec.cols);
 
         if (!(distance < tolerance))
             fail_msg("%s: the gradient differs by %g of its norm, allowed %g", tensor->spec.name,
                      distance, tolerance);
     }
-    free(p);
-    free(expected);
-    free(got);
+}
+
+static void check_gradient(enum mu_device_kind kind, enum mu_precision precision, double tolerance)
+{
+    struct rig r = {.settings = fixture_settings(folder)};
+    double got[ELEMENTS] = {0};
+    struct mu_shard_result out;
+
+    rig_open(&r, kind, precision);
+    find_truth(&r, 3, 1);
+    out = shard_of(&r, 3, 1);
+    assert_int_equal(out.tokens, 4 * 7);
+    assert_true(fabs(out.loss_nats - truth.loss) < tolerance * truth.loss);
+    fixture_add(&r.workload->layout, &out, got);
+    check_close(&r.workload->layout, got, truth.gradient, tolerance);
     rig_close(&r);
 }
 
@@ -207,8 +228,9 @@ static struct mu_settings larger_settings(void)
     s.model_width = 80;
     s.model_context = 67;
     s.model_vocab = 301;
-    s.batch_sequences = 8;
+    s.batch_sequences = 4;
     s.batch_shards = 2;
+    s.batch_micro = 1;
     s.data_valid[0] = '\0';
     snprintf(s.data_train, sizeof s.data_train, "%s/large.tok", folder);
     return s;
@@ -237,15 +259,7 @@ static void check_against_reference(enum mu_precision precision, double toleranc
     double *got = larger_gradient(MU_DEVICE_CPU, precision, &layout);
     double *plain = larger_gradient(MU_DEVICE_REFERENCE, MU_PRECISION_FP32, &plain_layout);
 
-    for (uint32_t t = 0; t < layout.tensor_count; t++) {
-        const struct mu_tensor *tensor = &layout.tensors[t];
-        const double distance = fixture_distance(got + tensor->offset, plain + tensor->offset,
-                                                 tensor->spec.rows * tensor->spec.cols);
-
-        if (!(distance < tolerance))
-            fail_msg("%s: the gradient differs by %g of its norm, allowed %g", tensor->spec.name,
-                     distance, tolerance);
-    }
+    check_close(&layout, got, plain, tolerance);
     free(got);
     free(plain);
     mu_layout_deinit(&layout);
@@ -322,6 +336,36 @@ static void test_bits_cpu_bf16(void **state)
     check_bits(MU_DEVICE_CPU, MU_PRECISION_BF16);
 }
 
+static void check_threads(enum mu_precision precision)
+{
+    struct mu_hash expected = {0, 0};
+
+    for (int threads = 1; threads <= 4; threads++) {
+        struct rig r = {.settings = larger_settings()};
+        struct mu_shard_result out;
+        struct mu_hash got;
+
+        rig_open_threads(&r, MU_DEVICE_CPU, precision, threads);
+        out = shard_of(&r, 1, 1);
+        got = hash_of(&r, &out);
+        expected = threads == 1 ? got : expected;
+        assert_true(mu_hash_equal(got, expected));
+        rig_close(&r);
+    }
+}
+
+static void test_bits_do_not_depend_on_threads(void **state)
+{
+    (void)state;
+    check_threads(MU_PRECISION_FP32);
+}
+
+static void test_bits_do_not_depend_on_threads_bf16(void **state)
+{
+    (void)state;
+    check_threads(MU_PRECISION_BF16);
+}
+
 /* ---- sums ------------------------------------------------------------------------------------ */
 
 /* Gradient of a whole batch cut into shards and micro-batches. */
@@ -344,7 +388,6 @@ static void batch_gradient(int64_t shards, int64_t micro, double *sum, double *l
 
 static void test_shards_add_up_to_the_batch(void **state)
 {
-    enum { ELEMENTS = 4096 };
     static double whole[ELEMENTS], parts[ELEMENTS];
     const int64_t cuts[][2] = {{3, 2}, {6, 1}, {12, 1}, {2, 3}};
     double loss, loss_of_parts;
@@ -396,6 +439,8 @@ int main(void)
         cmocka_unit_test(test_bits_reference),
         cmocka_unit_test(test_bits_cpu),
         cmocka_unit_test(test_bits_cpu_bf16),
+        cmocka_unit_test(test_bits_do_not_depend_on_threads),
+        cmocka_unit_test(test_bits_do_not_depend_on_threads_bf16),
         cmocka_unit_test(test_shards_add_up_to_the_batch),
         cmocka_unit_test(test_rows_are_the_input_tokens),
     };
