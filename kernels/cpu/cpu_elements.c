@@ -1,5 +1,4 @@
 /* Operations element by element, and block by block: limited by memory. */
-#include <math.h> /* ldexp, rint, fabs: exact everywhere */
 #include <string.h>
 
 #include "kernels/cpu/cpu.h"
@@ -186,15 +185,21 @@ struct quantise_job {
 
 enum { BLOCKS = 64 }; /* of a task */
 
-/* 2^shift as the product of two floats that are powers of two. Beyond what two can hold, nothing
- * but zeros fits (shift large) or everything rounds to zero (shift small), so the nearest will do.
- */
-static void split_scale(int shift, float *first, float *second)
+/* Gradients are scaled by 2^shift, as two factors that are floats. Beyond what two can hold,
+ * nothing but zeros fits (shift large) or everything rounds to zero (shift small): the nearest held
+ * will do. */
+static int held_shift(int shift)
 {
-    int held = shift > 252 ? 252 : shift < -252 ? -252 : shift;
+    return shift > 252 ? 252 : shift < -252 ? -252 : shift;
+}
 
-    *first = (float)ldexp(1.0, held / 2);
-    *second = (float)ldexp(1.0, held - held / 2);
+static double power_of_two(int exponent) /* of a normal double */
+{
+    uint64_t bits = (uint64_t)(exponent + 1023) << 52;
+    double x;
+
+    memcpy(&x, &bits, sizeof x);
+    return x;
 }
 
 static void quantise_block(const struct quantise_job *job, int64_t block)
@@ -203,17 +208,21 @@ static void quantise_block(const struct quantise_job *job, int64_t block)
     int64_t col = block % job->blocks_per_row * MU_BLOCK;
     int64_t at = block / job->blocks_per_row * q->cols + col;
     int64_t n = mu_min(MU_BLOCK, q->cols - col);
-    int shift = -mu_quantum_exponent(q->prediction[block], q->log2_addends);
+    int shift = held_shift(-mu_quantum_exponent(q->prediction[block], q->log2_addends));
     uint32_t bits = job->cpu->vector->largest_bits(q->gradient + at, n);
     uint8_t exponent = (uint8_t)(bits >> 23);
-    float largest, first, second;
+    float largest;
 
     memcpy(&largest, &bits, sizeof largest);
     q->largest[block] = exponent > q->largest[block] ? exponent : q->largest[block];
-    /* In double the scaling is exact, or Inf, or 0. Comparing so that NaN does not fit. */
-    q->misfit[block] = !(rint(ldexp((double)largest, shift)) <= q->limit);
+    /* In double the scaling is exact. rint(x) <= limit: limit + 1/2 goes to the even one of its
+     * neighbours. NaN does not fit. */
+    q->misfit[block] = !(q->limit % 2 ? (double)largest * power_of_two(shift) < q->limit + 0.5
+                                      : (double)largest * power_of_two(shift) <= q->limit + 0.5);
     if (!q->misfit[block]) {
-        split_scale(shift, &first, &second);
+        float first = (float)power_of_two(shift / 2);
+        float second = (float)power_of_two(shift - shift / 2);
+
         job->cpu->vector->quantise(q->sum + at, q->gradient + at, first, second, n, q->overwrite);
     } else if (q->overwrite) {
         memset(q->sum + at, 0, (size_t)n * sizeof *q->sum);

@@ -101,10 +101,8 @@ static void sum_task(void *argument, int64_t task, int worker)
     for (int64_t from = 0; from < job->rows; from += SUM_ROWS) {
         int64_t to = mu_min(from + SUM_ROWS, job->rows);
 
-        memset(part, 0, sizeof part);
-        for (int64_t r = from; r < to; r++)
-            job->cpu->vector->add_act(part, mu_act_at(job->cpu, job->dy, r * job->cols + col),
-                                      job->cpu->bf16, n);
+        job->cpu->vector->sum_rows(part, mu_act_at(job->cpu, job->dy, from * job->cols + col),
+                                   job->cpu->bf16, to - from, job->cols, n);
         job->cpu->vector->add(total, total, part, n);
         mu_pool_poll(job->cpu->pool, worker);
     }

@@ -129,31 +129,74 @@ INLINE float largest_lane(vec v)
     return x[0];
 }
 
-/* exp by 2^k * e^r, |r| <= ln2 / 2, with a polynomial of degree 7 (Taylor: its remainder is below
- * half a unit in the last place there). 0 below -87.33, where the result would be subnormal; held
- * at exp(88) above 88. NaN stays NaN. Within 2 units in the last place (tests/unit). */
+/* All ones in the first n lanes. */
+INLINE vec_i32 first_lanes(int64_t n)
+{
+    const vec_i32 lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    int32_t count = n < LANES ? (int32_t)n : LANES;
+
+    return lane < count;
+}
+
+/* 2^k e^r, |r| <= ln2 / 2, where shifted = k + round_magic (adding which rounds to an integer). The
+ * polynomial is the least-maximum fit of (e^r - 1 - r) / r^2: 4e-9 of e^r. -126 <= k <= 127. */
+static const float round_magic = 0x1.8p23f;
+
+INLINE vec exp_from(vec shifted, vec r)
+{
+    vec_i32 power = ((vec_i32)shifted - (vec_i32)splat(round_magic) + 127) << 23;
+    vec p = r * 0x1.6a23cep-10f + 0x1.123a2p-7f;
+
+    p = p * r + 0x1.5558f2p-5f;
+    p = p * r + 0x1.555492p-3f;
+    p = p * r + 0x1.fffffcp-2f;
+    p = p * (r * r) + r + 1.0f;
+    return p * (vec)power;
+}
+
+/* exp. 0 below -87.33, where the result would be subnormal; held at exp(88) above 88. NaN stays
+ * NaN. Within 2 units in the last place (tests/unit/test_kernels_vector.c). */
 INLINE vec exp_vec(vec x)
 {
-    const float round_magic = 0x1.8p23f; /* adding it rounds to an integer, to nearest even */
     const float lowest = -87.33f, highest = 88.0f;
     vec_i32 underflow = x < lowest;
-    vec shifted, k, r, p;
-    vec_i32 exponent;
+    vec shifted, k;
 
     x = select(underflow, splat(lowest), x);
     x = select(x > highest, splat(highest), x);
     shifted = x * 0x1.715476p+0f + round_magic;
     k = shifted - round_magic;
-    r = x - k * 0x1.62e4p-1f; /* 15 bits: k times it is exact */
-    r = r - k * 0x1.7f7d1cp-20f;
-    p = r * 0x1.a01a02p-13f + 0x1.6c16c2p-10f; /* 1/7!, 1/6! */
-    p = p * r + 0x1.111112p-7f;
-    p = p * r + 0x1.555556p-5f;
-    p = p * r + 0x1.555556p-3f;
-    p = p * r + 0.5f;
-    p = p * (r * r) + r + 1.0f;
-    exponent = ((vec_i32)shifted - (vec_i32)splat(round_magic) + 127) << 23;
-    return (vec)(~underflow & (vec_i32)(p * (vec)exponent));
+    x = x - k * 0x1.62e4p-1f; /* 15 bits of ln 2: k times it is exact */
+    x = x - k * 0x1.7f7d1cp-20f;
+    return (vec)(~underflow & (vec_i32)exp_from(shifted, x));
+}
+
+/* 2^t, t held in [-126, 126]. NaN stays NaN. Cheaper than exp where the base can be folded into a
+ * constant. */
+INLINE vec exp2_vec(vec t)
+{
+    vec shifted;
+
+    t = select(t < -126.0f, splat(-126.0f), t);
+    t = select(t > 126.0f, splat(126.0f), t);
+    shifted = t + round_magic;
+    return exp_from(shifted, (t - (shifted - round_magic)) * 0x1.62e43p-1f);
+}
+
+/* Natural logarithm of normal x > 0; NaN stays NaN. With x = 2^e m, sqrt(1/2) <= m < sqrt(2): log m
+ * = 2 atanh s = 2 (s + s^3 / 3 + ...), s = (m - 1) / (m + 1), |s| < 0.172. */
+INLINE vec log_vec(vec x)
+{
+    vec_i32 bits = (vec_i32)x - 0x3f3504f3; /* of sqrt(1/2) */
+    vec e = __builtin_convertvector(bits >> 23, vec);
+    vec m = (vec)((bits & 0x7fffff) + 0x3f3504f3);
+    vec s = (m - 1.0f) / (m + 1.0f), z = s * s;
+    vec p = z * 0x1.c71c72p-4f + 0x1.24924ap-3f; /* 1/9, 1/7 */
+
+    p = p * z + 0x1.99999ap-3f;
+    p = p * z + 0x1.555556p-2f;
+    p = e * 0x1.62e4p-1f + (e * 0x1.7f7d1cp-20f + (2.0f * s * z * p + 2.0f * s));
+    return select(x == x, p, x);
 }
 
 #endif

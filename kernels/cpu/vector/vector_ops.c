@@ -5,7 +5,6 @@
 #include <math.h> /* sqrtf: one instruction, exact */
 
 #include "kernels/cpu/vector/vector.h"
-#include "orchestrator/base/detmath.h"
 
 /* ---- LayerNorm ------------------------------------------------------------------------------ */
 static void layernorm(void *out, bool bf16, float *mean, float *rstd, float *x_out, const float *x,
@@ -67,11 +66,12 @@ static void layernorm_backward(float *dx, float *dweight, float *dbias, const fl
 }
 
 /* ---- GELU, tanh form, as x times a logistic gate (kernels/reference/reference_body.h) -------- */
+/* 1 / (1 + exp(-2u)) = 1 / (1 + 2^t), t = -2 log2(e) sqrt(2 / pi) (x + 0.044715 x^3). */
 INLINE vec gelu_gate(vec x)
 {
-    vec u = 0x1.988454p-1f * (x + 0.044715f * x * x * x);
+    vec t = x * (-0x1.26aec21bcep+1f + -0x1.a5a7cf757p-4f * (x * x));
 
-    return 1.0f / (1.0f + exp_vec(-2.0f * u));
+    return 1.0f / (1.0f + exp2_vec(t));
 }
 
 INLINE void epilogue_rows(const struct mu_vector_epilogue *e, bool y_bf16, bool before_bf16,
@@ -108,8 +108,8 @@ static void gelu_backward(void *d, const void *before, bool bf16, int64_t n)
     for (int64_t i = 0; i < n; i += LANES) {
         vec x = load_act(before, bf16, i, n - i);
         vec gate = gelu_gate(x);
-        vec du = 0x1.988454p-1f * (1.0f + 3 * 0.044715f * x * x);
-        vec slope = gate + x * gate * (1.0f - gate) * 2.0f * du;
+        vec two_du = 0x1.9884533d4p+0f + 0x1.b6676bf74p-3f * (x * x); /* 2 u' */
+        vec slope = gate + x * two_du * (gate - gate * gate);
 
         store_act(d, bf16, i, load_act(d, bf16, i, n - i) * slope, n - i);
     }
@@ -122,10 +122,15 @@ static void to_bf16(uint16_t *out, const float *x, int64_t n)
         store_act(out, true, i, load(x + i, n - i), n - i);
 }
 
-static void add_act(float *to, const void *from, bool bf16, int64_t n)
+static void sum_rows(float *to, const void *from, bool bf16, int64_t rows, int64_t ld, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += LANES)
-        store(to + i, load(to + i, n - i) + load_act(from, bf16, i, n - i), n - i);
+    for (int64_t i = 0; i < n; i += LANES) {
+        vec sum = {0};
+
+        for (int64_t r = 0; r < rows; r++)
+            sum += load_act(from, bf16, r * ld + i, n - i);
+        store(to + i, sum, n - i);
+    }
 }
 
 static void scale_to_act(void *to, bool bf16, const float *from, float factor, int64_t n)
@@ -153,25 +158,38 @@ INLINE void zero_act(void *row, bool bf16, int64_t i, int64_t keys)
         memset((char *)row + (size_t)i * size, 0, (size_t)(keys - i) * size);
 }
 
+/* Lanes beyond what a query may see hold whatever the scratch holds: masked, not skipped, so that
+ * rows need no tails. (A row has room for them: ld is a multiple of 16 beyond keys.) */
 static void attention_softmax(const struct mu_vector_attention *a)
 {
     for (int64_t r = 0; r < a->rows; r++) {
         float *row = a->score + r * a->ld, largest;
-        int64_t seen = a->first + r + 1;
+        int64_t seen = a->first + r + 1, i;
         vec top = splat(-INFINITY), sum = {0};
 
-        for (int64_t i = 0; i < seen; i += LANES)
-            top = larger(top, load_or(row + i, seen - i, -INFINITY));
+        for (i = 0; i < seen; i += LANES) {
+            vec s = select(first_lanes(seen - i), load(row + i, LANES), splat(-INFINITY));
+
+            store(row + i, s, LANES);
+            top = larger(top, s);
+        }
         largest = largest_lane(top) * a->scale;
-        for (int64_t i = 0; i < seen; i += LANES) {
-            vec e = exp_vec(load_or(row + i, seen - i, -INFINITY) * a->scale - largest);
+        for (i = 0; i < seen; i += LANES) {
+            vec e = exp_vec(load(row + i, LANES) * a->scale - largest);
 
             sum += e;
-            store_act(row, a->bf16, i, e, seen - i);
+            store_act(row, a->bf16, i, e, LANES);
         }
-        zero_act(row, a->bf16, seen, a->keys);
-        a->inverse_sum[r] = 1.0f / sum_lanes(sum);
-        a->lse[r] = largest + (float)mu_det_log((double)sum_lanes(sum));
+        zero_act(row, a->bf16, i, a->keys);
+        a->inverse_sum[r] = sum_lanes(sum);
+        a->lse[r] = largest;
+    }
+    for (int64_t r = 0; r < a->rows; r += LANES) {
+        int64_t n = a->rows - r;
+        vec sum = load_or(a->inverse_sum + r, n, 1);
+
+        store(a->lse + r, load(a->lse + r, n) + log_vec(sum), n);
+        store(a->inverse_sum + r, 1.0f / sum, n);
     }
 }
 
@@ -179,17 +197,18 @@ static void attention_gradient(const struct mu_vector_attention *a)
 {
     for (int64_t r = 0; r < a->rows; r++) {
         float *score = a->score + r * a->ld, *dprob = a->dprob + r * a->ld;
-        int64_t seen = a->first + r + 1;
+        int64_t seen = a->first + r + 1, i;
 
-        for (int64_t i = 0; i < seen; i += LANES) {
-            vec p = exp_vec(load(score + i, seen - i) * a->scale - a->lse[r]);
-            vec ds = p * (load(dprob + i, seen - i) - a->inner[r]) * a->scale;
+        for (i = 0; i < seen; i += LANES) {
+            vec_i32 visible = first_lanes(seen - i);
+            vec p = exp_vec(load(score + i, LANES) * a->scale - a->lse[r]);
+            vec ds = p * (load(dprob + i, LANES) - a->inner[r]) * a->scale;
 
-            store_act(score, a->bf16, i, p, seen - i);
-            store_act(dprob, a->bf16, i, ds, seen - i);
+            store_act(score, a->bf16, i, (vec)(visible & (vec_i32)p), LANES);
+            store_act(dprob, a->bf16, i, (vec)(visible & (vec_i32)ds), LANES);
         }
-        zero_act(score, a->bf16, seen, a->keys);
-        zero_act(dprob, a->bf16, seen, a->keys);
+        zero_act(score, a->bf16, i, a->keys);
+        zero_act(dprob, a->bf16, i, a->keys);
     }
 }
 
@@ -212,7 +231,7 @@ static float cross_entropy(float *logit, int64_t v, int32_t target, bool gradien
             store(logit + i, e, v - i);
     }
     total = sum_lanes(sum);
-    loss = (float)mu_det_log((double)total) - at_target;
+    loss = log_vec(splat(total))[0] - at_target;
     if (!gradient)
         return loss;
     hit = scale * (logit[target] / total - 1.0f);
@@ -227,7 +246,6 @@ static float cross_entropy(float *logit, int64_t v, int32_t target, bool gradien
 }
 
 /* ---- the update ----------------------------------------------------------------------------- */
-/* Plain loops: without reductions or contraction the compiler's vectors give the same bits. */
 static void adamw(const struct mu_adamw *a, int64_t n)
 {
     const float *restrict weight = a->weight, *restrict gradient = a->gradient;
@@ -254,53 +272,38 @@ static void adamw(const struct mu_adamw *a, int64_t n)
     }
 }
 
+/* Plain loops from here on: exact in any order, so the compiler may choose its own vectors. */
+typedef int32_t __attribute__((may_alias)) float_bits;
+
 static uint32_t largest_bits(const float *g, int64_t n)
 {
-    vec_i32 top = {0};
-    int32_t lane[LANES], all = 0;
+    const float_bits *bits = (const float_bits *)g;
+    int32_t top = 0;
 
-    for (int64_t i = 0; i < n; i += LANES) {
-        vec_i32 u = (vec_i32)load(g + i, n - i) & 0x7fffffff;
-        vec_i32 above = u > top;
+    for (int64_t i = 0; i < n; i++) {
+        int32_t magnitude = bits[i] & 0x7fffffff;
 
-        top = (above & u) | (~above & top);
+        top = magnitude > top ? magnitude : top;
     }
-    memcpy(lane, &top, sizeof lane);
-    for (int i = 0; i < LANES; i++)
-        all = lane[i] > all ? lane[i] : all;
-    return (uint32_t)all;
+    return (uint32_t)top;
 }
 
-/* Half to even: below 2^23 adding and taking away 2^23 (of the same sign) rounds; above, every
- * float is an integer. */
-INLINE vec_i32 round_to_int(vec x)
+static void quantise(int32_t *restrict sum, const float *restrict g, float first, float second,
+                     int64_t n, bool overwrite)
 {
-    vec_i32 sign = (vec_i32)x & INT32_MIN;
-    vec magnitude = (vec)((vec_i32)x & 0x7fffffff);
-    vec rounded = (magnitude + 0x1p23f) - 0x1p23f;
-
-    rounded = select(magnitude < 0x1p23f, rounded, magnitude);
-    return __builtin_convertvector((vec)((vec_i32)rounded | sign), vec_i32);
-}
-
-static void quantise(int32_t *sum, const float *g, float first, float second, int64_t n,
-                     bool overwrite)
-{
-    for (int64_t i = 0; i < n; i += LANES) {
-        size_t bytes = (size_t)(n - i < LANES ? n - i : LANES) * sizeof *sum;
-        vec_u32 q = (vec_u32)round_to_int(load(g + i, n - i) * first * second), old = {0};
-
-        if (!overwrite)
-            memcpy(&old, sum + i, bytes);
-        q += old;
-        memcpy(sum + i, &q, bytes);
-    }
+    if (overwrite)
+        for (int64_t i = 0; i < n; i++)
+            sum[i] = (int32_t)__builtin_rintf(g[i] * first * second);
+    else
+        for (int64_t i = 0; i < n; i++)
+            sum[i] = (int32_t)((uint32_t)sum[i] +
+                               (uint32_t)(int32_t)__builtin_rintf(g[i] * first * second));
 }
 
 static void add(float *out, const float *a, const float *b, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += LANES)
-        store(out + i, load(a + i, n - i) + load(b + i, n - i), n - i);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = a[i] + b[i];
 }
 
 static void add_int32(int32_t *a, const int32_t *b, int64_t n)
@@ -316,7 +319,7 @@ const struct mu_vector_ops MU_VECTOR_TABLE = {
     .epilogue = epilogue,
     .gelu_backward = gelu_backward,
     .to_bf16 = to_bf16,
-    .add_act = add_act,
+    .sum_rows = sum_rows,
     .scale_to_act = scale_to_act,
     .dot_act = dot_act,
     .attention_softmax = attention_softmax,

@@ -34,7 +34,7 @@ struct mu_vector_epilogue {
  * of a bf16 result begins at (uint16_t *)score + r * 2 * ld. What is masked becomes 0. */
 struct mu_vector_attention {
     int64_t rows, first, keys, ld;
-    float *score, *dprob;
+    float *score, *dprob; /* ld a multiple of 16, at least that of keys rounded up */
     float scale;
     float *lse;         /* rows: written forward, read backward */
     float *inverse_sum; /* rows; forward only */
@@ -56,8 +56,8 @@ struct mu_vector_ops {
     void (*epilogue)(const struct mu_vector_epilogue *e);
     void (*gelu_backward)(void *d, const void *before, bool bf16, int64_t n);
     void (*to_bf16)(uint16_t *out, const float *x, int64_t n);
-    /* to += a row of act. */
-    void (*add_act)(float *to, const void *from, bool bf16, int64_t n);
+    /* to (n) = sum of the rows of `from` (rows, n), act. */
+    void (*sum_rows)(float *to, const void *from, bool bf16, int64_t rows, int64_t ld, int64_t n);
     /* to (act) = from * factor */
     void (*scale_to_act)(void *to, bool bf16, const float *from, float factor, int64_t n);
     float (*dot_act)(const void *a, const void *b, bool bf16, int64_t n);
