@@ -1,6 +1,6 @@
-/* Exact sums over random tensors, gradients, predictions, escapes, ranks and orders: always the
- * bits of an oracle that knows none of these. A failure prints the seed; MUSTER_TEST_SEED repeats
- * it. */
+/* Exact sums over random tensors, gradients, predictions, escapes, ranks, orders and both devices:
+ * always the bits of an oracle that knows none of these. A failure prints the seed;
+ * MUSTER_TEST_SEED repeats it. */
 #include <stdio.h>
 
 #include "orchestrator/base/rng.h"
@@ -38,7 +38,7 @@ struct problem {
     struct mu_shard_result gradient[max_shards];
 };
 
-static void random_tensors(struct gen *g, struct problem *p, bool large)
+static void random_tensors(struct gen *g, struct problem *p, bool large, enum mu_device_kind kind)
 {
     struct mu_tensor_spec spec[max_tensors];
     uint32_t count = 1 + below(g, max_tensors);
@@ -56,7 +56,7 @@ static void random_tensors(struct gen *g, struct problem *p, bool large)
     if (large) /* several chunks, that begin anywhere in a word of the bitmaps */
         spec[0].rows = 300000 / spec[0].cols + 1;
     p->shards = 1 + below(g, large ? 3 : max_shards);
-    fleet_open(&p->fleet, spec, count, p->shards, MU_DEVICE_REFERENCE);
+    fleet_open(&p->fleet, spec, count, p->shards, kind);
 }
 
 /* Blocks have sizes of their own, far apart, but at most 2^60 (int64 holds what escapes). Mostly p
@@ -260,7 +260,7 @@ static void any_roll_gets_the_oracles_bits(void **state)
         struct problem p;
         const char *fault;
 
-        random_tensors(&g, &p, seed % 12 == 0);
+        random_tensors(&g, &p, seed % 12 == 0, below(&g, 2) ? MU_DEVICE_REFERENCE : MU_DEVICE_CPU);
         random_gradients(&g, &p);
         if (seed % 10 == 1) /* a run's first step */
             for (uint64_t b = 0; b < p.fleet.layout.blocks; b++)

@@ -1,5 +1,8 @@
-/* The corners of exact sums, each made by hand: limits, slots, redos, what is not finite. */
+/* The corners of exact sums, each made by hand, on both devices: limits, slots, redos, what is not
+ * finite. */
 #include "tests/support/fleet_sum.h"
+
+static enum mu_device_kind kind;
 
 static struct mu_tensor_spec spec(uint64_t rows, uint64_t cols, bool dense, uint8_t row_addends)
 {
@@ -19,7 +22,7 @@ static void plain_open(struct plain *t, uint64_t blocks, uint32_t shards, int16_
 {
     struct mu_tensor_spec s = spec(blocks, MU_BLOCK, true, 0);
 
-    fleet_open(&t->fleet, &s, 1, shards, MU_DEVICE_REFERENCE);
+    fleet_open(&t->fleet, &s, 1, shards, kind);
     for (uint64_t b = 0; b < blocks; b++)
         t->fleet.prediction[b] = p;
     for (uint32_t i = 0; i < shards; i++) {
@@ -73,7 +76,7 @@ static void the_limit_holds_the_most_addends(void **state)
     struct fleet f;
 
     (void)state;
-    fleet_open(&f, &s, 1, 256, MU_DEVICE_REFERENCE);
+    fleet_open(&f, &s, 1, 256, kind);
     f.prediction[0] = 0;
     for (int sign = -1; sign <= 1; sign += 2) {
         for (int i = 0; i < 4; i++)
@@ -276,7 +279,7 @@ static void rows_alone(void **state)
         value1[i] = 1.0f / (float)(i + 3);
     for (int i = 0; i < 300; i++)
         value2[i] = 2.0f / (float)(i + 5);
-    fleet_open(&f, specs, 3, 1, MU_DEVICE_REFERENCE);
+    fleet_open(&f, specs, 3, 1, kind);
     assert_int_equal(f.layout.elements, 64 + 384 + 640);
     for (uint64_t b = 0; b < f.layout.blocks; b++)
         f.prediction[b] = 0;
@@ -310,7 +313,7 @@ static void totals_round_once(void **state)
     struct fleet f;
 
     (void)state;
-    fleet_open(&f, &s, 1, 1, MU_DEVICE_REFERENCE);
+    fleet_open(&f, &s, 1, 1, kind);
     for (int p = MU_PREDICTION_NONE; p <= 1024; p += 8) {
         int k = oracle_exponent((int16_t)p, 1, 1);
 
@@ -361,6 +364,30 @@ static void norm_of_known_numbers(void **state)
     plain_close(&t, 1);
 }
 
+static void count_poll(void *context)
+{
+    ++*(int *)context;
+}
+
+/* 3 MiB of integers are cleared, and nothing else is done: not without polling in between. */
+static void clearing_polls(void **state)
+{
+    struct mu_tensor_spec s = spec(3, 1 << 18, false, 1);
+    struct mu_shard_result nothing = {.row_count = 0};
+    struct fleet f;
+    int polls = 0;
+
+    (void)state;
+    fleet_open(&f, &s, 1, 1, kind);
+    f.device->options.poll = count_poll;
+    f.device->options.poll_context = &polls;
+    mu_exact_sum_add(&f.exact, &f.sum[0], f.prediction, &nothing, true);
+    assert_int_equal(polls, 3);
+    for (uint64_t i = 0; i < f.layout.elements; i++)
+        assert_true(f.sum[0].dense[i] == 0);
+    fleet_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,7 +400,12 @@ int main(void)
         cmocka_unit_test(rows_alone),
         cmocka_unit_test(totals_round_once),
         cmocka_unit_test(norm_of_known_numbers),
+        cmocka_unit_test(clearing_polls),
     };
+    int failed;
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    kind = MU_DEVICE_REFERENCE;
+    failed = cmocka_run_group_tests_name("reference", tests, NULL, NULL);
+    kind = MU_DEVICE_CPU;
+    return failed + cmocka_run_group_tests_name("cpu", tests, NULL, NULL);
 }

@@ -4,12 +4,10 @@
 #include "tests/support/fleet_sum.h"
 #include "tests/support/gpt_fixture.h"
 
-#include "orchestrator/base/log.h"
-
 enum {
     vocab = 512,
-    words = 20000,
-    steps = 40,       /* trained with 8 shards */
+    words = 100000,
+    steps = 30,       /* trained with 8 shards */
     late = steps - 1, /* measured here, and at step 1: step 0 is a redo */
 };
 
@@ -63,7 +61,8 @@ static int remove_folder(void **state)
     return mu_file_remove_tree(folder) == MU_OK ? 0 : -1;
 }
 
-/* The same model, its batch cut into `shards` shards of one sequence. */
+/* The same model, with a batch of `shards` shards of 96 tokens. Fewer tokens make noisier shards,
+ * whose sum is small beside them: at 256 shards of 16 tokens the error passes 1e-6. */
 struct rig {
     uint32_t shards;
     struct mu_workload *workload;
@@ -73,17 +72,6 @@ struct rig {
     uint64_t escapes, redos;
 };
 
-static enum mu_device_kind best_kind(void)
-{
-    struct mu_device *d;
-
-    mu_log_set_level(MU_LOG_SILENT);
-    d = fixture_device(MU_DEVICE_CPU, MU_PRECISION_FP32);
-    mu_log_set_level(MU_LOG_INFO);
-    mu_device_close(d);
-    return d ? MU_DEVICE_CPU : MU_DEVICE_REFERENCE;
-}
-
 static void rig_open(struct rig *r, struct mu_device *device, uint32_t shards)
 {
     struct mu_settings s = fixture_settings(folder);
@@ -92,11 +80,12 @@ static void rig_open(struct rig *r, struct mu_device *device, uint32_t shards)
 
     s.data_valid[0] = 0;
     s.model_heads = 4;
-    s.model_width = 64;
-    s.model_context = 16;
+    s.model_width = 32;
+    s.model_context = 32;
     s.model_vocab = vocab;
-    s.batch_sequences = s.batch_shards = shards;
-    s.batch_micro = 1;
+    s.batch_shards = shards;
+    s.batch_micro = 3;
+    s.batch_sequences = s.batch_shards * s.batch_micro;
     *r = (struct rig){.shards = shards};
     assert_int_equal(mu_workload_open(&s, device, &r->workload), MU_OK);
     l = &r->workload->layout;
@@ -176,7 +165,22 @@ static double adam(double m, double v, double g, int t)
     return m / (1 - pow(0.9, t)) / (sqrt(v / (1 - pow(0.95, t))) + 1e-8);
 }
 
-/* Share of Adam's updates that differ by more than one in a hundred. */
+/* Softmax does not see what is added to all keys of a query: the true gradient of their biases is
+ * zero, what is computed is rounding noise, and Adam makes updates of full size of it. */
+static bool is_key_bias(const struct mu_layout *l, uint64_t element)
+{
+    for (uint32_t t = 0; t < l->tensor_count; t++) {
+        const struct mu_tensor *tensor = &l->tensors[t];
+        uint64_t width = tensor->spec.cols / 3;
+
+        if (strstr(tensor->spec.name, "attn.qkv.bias") && element >= tensor->offset + width &&
+            element < tensor->offset + 2 * width)
+            return true;
+    }
+    return false;
+}
+
+/* Share of Adam's updates that differ by more than one in a hundred, key biases apart. */
 static double updates_off(const struct rig *r, const struct fleet_total *t, const struct moments *s)
 {
     uint64_t off = 0;
@@ -185,7 +189,8 @@ static double updates_off(const struct rig *r, const struct fleet_total *t, cons
         double u = adam(s->m[i], s->v[i], (double)t->gradient[i], s->count + 1);
         double u64 = adam(s->m64[i], s->v64[i], r->sum64[i], s->count + 1);
 
-        off += fabs(u - u64) > 1e-2 * fabs(u64);
+        if (fabs(u - u64) > 1e-2 * fabs(u64) && !is_key_bias(&r->fleet.layout, i))
+            off++;
     }
     return (double)off / (double)r->fleet.layout.parameters;
 }
@@ -218,20 +223,16 @@ static void train(struct rig *r, const struct fleet_total *t, struct moments *s,
 
 static void near_float64_in_training(void **state)
 {
-    const struct mu_device_options options = {.kind = best_kind(),
-                                              .precision = MU_PRECISION_FP32,
-                                              .isa = mu_device_best_isa(),
-                                              .threads = 1};
     struct fixture_weights weights;
     struct mu_weights view;
-    struct mu_device *device;
+    struct mu_device *device = fixture_device(MU_DEVICE_CPU, MU_PRECISION_FP32);
     struct moments s = {.count = 0};
     struct rig small, more[2];
     double first_loss = 0;
     uint64_t n;
 
     (void)state;
-    assert_int_equal(mu_device_open(&options, &device), MU_OK);
+    assert_non_null(device);
     rig_open(&small, device, 8);
     rig_open(&more[0], device, 64);
     rig_open(&more[1], device, 256);
@@ -266,7 +267,7 @@ static void near_float64_in_training(void **state)
                   first_loss, small.loss, steps,
                   100 * (double)small.escapes / (steps - 1) / (double)small.fleet.layout.blocks,
                   (unsigned long long)small.fleet.layout.blocks, (unsigned long long)small.redos);
-    assert_true(small.loss < first_loss - 1); /* or these are not gradients of training */
+    assert_true(small.loss < first_loss - 0.5); /* or these are not gradients of training */
     assert_in_range(small.redos, 1, 2);
     free(s.m);
     fixture_free(device, &weights);
