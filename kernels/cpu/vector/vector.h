@@ -138,14 +138,6 @@ INLINE vec_i32 first_lanes(int64_t n)
     return lane < count;
 }
 
-/* Half to even; one instruction where the set has it. */
-INLINE vec rint_vec(vec x)
-{
-    for (int i = 0; i < LANES; i++)
-        x[i] = __builtin_rintf(x[i]);
-    return x;
-}
-
 /* 2^k e^r, |r| <= ln2 / 2, where shifted = k + round_magic (adding which rounds to an integer). The
  * polynomial is the least-maximum fit of (e^r - 1 - r) / r^2: 4e-9 of e^r. -126 <= k <= 127. */
 static const float round_magic = 0x1.8p23f;

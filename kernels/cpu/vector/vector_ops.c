@@ -246,7 +246,6 @@ static float cross_entropy(float *logit, int64_t v, int32_t target, bool gradien
 }
 
 /* ---- the update ----------------------------------------------------------------------------- */
-/* Plain loops: without reductions or contraction the compiler's vectors give the same bits. */
 static void adamw(const struct mu_adamw *a, int64_t n)
 {
     const float *restrict weight = a->weight, *restrict gradient = a->gradient;
@@ -273,42 +272,38 @@ static void adamw(const struct mu_adamw *a, int64_t n)
     }
 }
 
+/* Plain loops from here on: exact in any order, so the compiler may choose its own vectors. */
+typedef int32_t __attribute__((may_alias)) float_bits;
+
 static uint32_t largest_bits(const float *g, int64_t n)
 {
-    vec_i32 top = {0};
-    int32_t lane[LANES], all = 0;
+    const float_bits *bits = (const float_bits *)g;
+    int32_t top = 0;
 
-    for (int64_t i = 0; i < n; i += LANES) {
-        vec_i32 u = (vec_i32)load(g + i, n - i) & 0x7fffffff;
-        vec_i32 above = u > top;
+    for (int64_t i = 0; i < n; i++) {
+        int32_t magnitude = bits[i] & 0x7fffffff;
 
-        top = (above & u) | (~above & top);
+        top = magnitude > top ? magnitude : top;
     }
-    memcpy(lane, &top, sizeof lane);
-    for (int i = 0; i < LANES; i++)
-        all = lane[i] > all ? lane[i] : all;
-    return (uint32_t)all;
+    return (uint32_t)top;
 }
 
-static void quantise(int32_t *sum, const float *g, float first, float second, int64_t n,
-                     bool overwrite)
+static void quantise(int32_t *restrict sum, const float *restrict g, float first, float second,
+                     int64_t n, bool overwrite)
 {
-    for (int64_t i = 0; i < n; i += LANES) {
-        size_t bytes = (size_t)(n - i < LANES ? n - i : LANES) * sizeof *sum;
-        vec scaled = rint_vec(load(g + i, n - i) * first * second);
-        vec_u32 q = (vec_u32) __builtin_convertvector(scaled, vec_i32), old = {0};
-
-        if (!overwrite)
-            memcpy(&old, sum + i, bytes);
-        q += old;
-        memcpy(sum + i, &q, bytes);
-    }
+    if (overwrite)
+        for (int64_t i = 0; i < n; i++)
+            sum[i] = (int32_t)__builtin_rintf(g[i] * first * second);
+    else
+        for (int64_t i = 0; i < n; i++)
+            sum[i] = (int32_t)((uint32_t)sum[i] +
+                               (uint32_t)(int32_t)__builtin_rintf(g[i] * first * second));
 }
 
 static void add(float *out, const float *a, const float *b, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += LANES)
-        store(out + i, load(a + i, n - i) + load(b + i, n - i), n - i);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = a[i] + b[i];
 }
 
 static void add_int32(int32_t *a, const int32_t *b, int64_t n)
