@@ -41,8 +41,8 @@ enum mu_isa mu_device_best_isa(void)
 const char *mu_isa_name(enum mu_isa isa)
 {
     switch (isa) {
-#define NAME(identifier, word) \
-    case MU_ISA_##identifier:  \
+#define NAME(list, identifier, word) \
+    case MU_ISA_##identifier:        \
         return word;
         MU_CHOICE_ISA(NAME)
 #undef NAME

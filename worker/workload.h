@@ -80,7 +80,7 @@ struct mu_workload {
 };
 
 /* Settles what of vocabulary, shards and micro-batch is still MU_AUTO: the data's header says the
- * first, core/shards.h the others. MU_CONFIG as mu_workload_open. */
+ * first, mu_settings_resolve the others. MU_CONFIG as mu_workload_open. */
 enum mu_status mu_workload_resolve(struct mu_settings *settings) MU_CHECKED;
 
 /* Opens what settings->model_kind names: reads the headers of the data, resolves nothing (settings

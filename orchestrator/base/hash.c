@@ -40,3 +40,13 @@ bool mu_hash_parse(const char *text, struct mu_hash *out)
     *out = (struct mu_hash){high, low};
     return true;
 }
+
+const char *mu_hash_library_version(void)
+{
+    static char text[32];
+    unsigned version = XXH_versionNumber();
+
+    snprintf(text, sizeof text, "xxHash %u.%u.%u", version / 10000, version / 100 % 100,
+             version % 100);
+    return text;
+}

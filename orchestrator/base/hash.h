@@ -18,4 +18,6 @@ bool mu_hash_equal(struct mu_hash a, struct mu_hash b);
 struct mu_hash_text mu_hash_print(struct mu_hash h);       /* 32 hexadecimal digits */
 bool mu_hash_parse(const char *text, struct mu_hash *out); /* exactly 32 digits */
 
+const char *mu_hash_library_version(void); /* "xxHash 0.8.1" */
+
 #endif

@@ -6,6 +6,7 @@
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/config/schema.h"
+#include "worker/workload.h"
 
 enum { LIST_COLUMN = 34, FACT_COLUMN = 15 };
 
@@ -114,32 +115,23 @@ static enum mu_status explain(const struct mu_command *command, const char *name
                              name);
 }
 
-static enum mu_status check(const char *path, const struct mu_words *overrides)
+/* Reads a configuration as a run would. What "auto" stands for is settled when it can be known: the
+ * vocabulary is in the header of data that may not be here. */
+static enum mu_status load(const char *path, const struct mu_words *overrides,
+                           struct mu_settings *out)
 {
-    struct mu_settings settings;
     const struct mu_config_source source = {.path = path,
                                             .overrides = overrides->word,
                                             .override_count = overrides->count,
                                             .environment = environ};
-    enum mu_status st = mu_config_load(&source, &settings);
+    enum mu_status st = mu_config_load(&source, out);
 
-    if (st == MU_OK)
-        printf("%s: ok\n", path);
-    return st;
-}
-
-static enum mu_status print(const char *path, const struct mu_words *overrides)
-{
-    struct mu_settings settings;
-    const struct mu_config_source source = {.path = path,
-                                            .overrides = overrides->word,
-                                            .override_count = overrides->count,
-                                            .environment = environ};
-    enum mu_status st = mu_config_load(&source, &settings);
-
-    if (st == MU_OK)
-        mu_config_write(stdout, &settings);
-    return st;
+    if (st != MU_OK)
+        return st;
+    if (out->model_kind == MU_MODEL_GPT2 && out->model_vocab == MU_AUTO &&
+        access(out->data_train, R_OK) != 0)
+        return MU_OK;
+    return mu_workload_resolve(out);
 }
 
 enum mu_status mu_cli_config(int argc, char **argv)
@@ -164,6 +156,7 @@ enum mu_status mu_cli_config(int argc, char **argv)
         .option_count = sizeof options / sizeof *options,
         .most_words = INT_MAX,
     };
+    struct mu_settings settings;
     struct mu_words words;
     enum mu_status st = mu_options_parse(&command, argc, argv, &words);
 
@@ -171,10 +164,14 @@ enum mu_status mu_cli_config(int argc, char **argv)
         return st;
     if (check_path && print_path)
         return mu_options_refuse(&command, "--check and --print do not go together");
-    if (check_path)
-        return check(check_path, &words);
-    if (print_path)
-        return print(print_path, &words);
+    if (check_path || print_path) {
+        st = load(check_path ? check_path : print_path, &words, &settings);
+        if (st == MU_OK && check_path)
+            printf("%s: ok\n", check_path);
+        else if (st == MU_OK)
+            mu_config_write(stdout, &settings);
+        return st;
+    }
     if (words.count == 0)
         list_keys("");
     for (int i = 0; st == MU_OK && i < words.count; i++) {

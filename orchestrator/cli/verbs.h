@@ -1,5 +1,5 @@
 /* The commands of `muster`. A verb gets its own words only (argv[0] is the verb) and gives back
- * what the process should exit with, as a status. Each prints its own --help. */
+ * what the process should exit with, as a status. Each prints its own --help (options.h). */
 #ifndef MUSTER_CLI_VERBS_H
 #define MUSTER_CLI_VERBS_H
 
@@ -15,5 +15,12 @@
 #define MU_VERB_DECLARE(suffix, word, help) enum mu_status mu_cli_##suffix(int argc, char **argv);
 MU_VERB_TABLE(MU_VERB_DECLARE)
 #undef MU_VERB_DECLARE
+
+/* Finds the verb in argv[1] and runs it; answers --help and --version; an unknown verb is MU_USAGE
+ * with the nearest one. MU_FAILED when stdout could not be written (a full disk, a closed pipe). */
+enum mu_status mu_cli_run(int argc, char **argv);
+
+/* Muster, what it was compiled with, every library, and what this CPU can do: on stdout. */
+void mu_cli_print_versions(void);
 
 #endif

@@ -5,7 +5,8 @@
 #include <string.h>
 
 #include "orchestrator/config/config.h"
-#include "orchestrator/core/shards_auto.h"
+#include "orchestrator/core/schedule.h"
+#include "orchestrator/core/shards.h"
 
 struct checking {
     const struct mu_settings *settings;
@@ -86,7 +87,7 @@ static void check_batch(const struct checking *c)
         !known(c, MU_KEY_batch_micro) || !known(c, MU_KEY_model_context))
         return;
     if (shards == MU_AUTO)
-        shards = mu_shards_auto(s->batch_sequences, s->model_context);
+        shards = (int64_t)mu_shards_auto((uint64_t)s->batch_sequences, (uint64_t)s->model_context);
     if (s->batch_sequences % shards != 0) {
         d = divisors_near(s->batch_sequences, shards);
         MISTAKE(c, batch_shards,
@@ -107,25 +108,27 @@ static void check_batch(const struct checking *c)
 static void check_schedule(const struct checking *c)
 {
     const struct mu_settings *s = c->settings;
-    double steps = (double)s->run_steps;
-    double cooldown = s->schedule_kind == MU_SCHEDULE_WSD ? s->schedule_cooldown * steps : 0;
+    const struct mu_schedule schedule = {.kind = (enum mu_schedule_kind)s->schedule_kind,
+                                         .steps = s->run_steps,
+                                         .cooldown = s->schedule_cooldown};
+    int64_t room = mu_schedule_cooldown_start(&schedule);
 
     if (!known(c, MU_KEY_run_steps) || !known(c, MU_KEY_schedule_kind) ||
         !known(c, MU_KEY_schedule_warmup) || !known(c, MU_KEY_schedule_cooldown))
         return;
-    if (s->schedule_warmup > s->run_steps)
+    if (s->schedule_warmup <= room)
+        return;
+    if (room == s->run_steps)
         MISTAKE(c, schedule_warmup,
-                "%" PRId64 " steps of warm-up in a run of %" PRId64
-                " steps; expected at most %" PRId64 ", or a larger run.steps",
-                s->schedule_warmup, s->run_steps, s->run_steps);
-    else if ((double)s->schedule_warmup + cooldown > steps * (1 + 1e-12))
+                "%" PRId64 " steps of warm-up do not fit in a run of %" PRId64
+                " steps; expected at most that many, or a larger run.steps",
+                s->schedule_warmup, s->run_steps);
+    else
         MISTAKE(c, schedule_warmup,
-                "%" PRId64
-                " steps of warm-up and a cooldown of %g of the run (%.0f steps) are more "
-                "than run.steps = %" PRId64 "; expected a warm-up of at most %.0f steps, or a "
-                "smaller optim.schedule.cooldown",
-                s->schedule_warmup, s->schedule_cooldown, cooldown, s->run_steps,
-                steps - cooldown < 1 ? 0 : (double)(int64_t)(steps - cooldown));
+                "%" PRId64 " steps of warm-up and %" PRId64 " of cooldown (%g of the run) do not "
+                "fit in run.steps = %" PRId64 "; expected a warm-up of at most %" PRId64
+                ", or a smaller optim.schedule.cooldown",
+                s->schedule_warmup, s->run_steps - room, s->schedule_cooldown, s->run_steps, room);
 }
 
 void mu_checks_run(const struct mu_settings *settings, const struct mu_place places[MU_KEY_COUNT],
@@ -150,11 +153,12 @@ enum mu_status mu_settings_resolve(struct mu_settings *s, int64_t data_vocab)
     if (s->model_vocab == MU_AUTO)
         s->model_vocab = data_vocab ? data_vocab : (int64_t)mu_keys[MU_KEY_model_vocab].least;
     if (s->batch_shards == MU_AUTO)
-        s->batch_shards = mu_shards_auto(s->batch_sequences, s->model_context);
+        s->batch_shards =
+            (int64_t)mu_shards_auto((uint64_t)s->batch_sequences, (uint64_t)s->model_context);
     check_batch(&c);
     if (s->batch_micro == MU_AUTO && mistakes.count == 0)
-        s->batch_micro =
-            mu_shards_auto_micro(s->batch_sequences / s->batch_shards, s->model_context);
+        s->batch_micro = (int64_t)mu_shards_auto_micro(
+            (uint64_t)(s->batch_sequences / s->batch_shards), (uint64_t)s->model_context);
     if (s->model_vocab < data_vocab || (double)s->model_vocab < mu_keys[MU_KEY_model_vocab].least ||
         (double)s->model_vocab > mu_keys[MU_KEY_model_vocab].most)
         MISTAKE(&c, model_vocab,

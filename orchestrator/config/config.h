@@ -37,8 +37,9 @@ enum mu_status mu_config_collect(const struct mu_config_source *source, struct m
 enum mu_status mu_config_parse_text(const char *text, size_t size, const char *name,
                                     struct mu_settings *out) MU_CHECKED;
 
-/* Puts numbers in the place of "auto". data_vocab: vocabulary of data.train, from its header; 0: no
- * data are read (synthetic). MU_CONFIG when the numbers do not go together. */
+/* Puts numbers in the place of "auto". data_vocab: vocabulary of data.train, from its header; 0
+ * when model.vocab is a number already, or when nobody reads data (synthetic). MU_CONFIG when the
+ * numbers do not go together. */
 enum mu_status mu_settings_resolve(struct mu_settings *settings, int64_t data_vocab) MU_CHECKED;
 
 /* Every key, grouped as in the schema, as a libconfig file. */

@@ -24,17 +24,23 @@ struct loading {
     bool in_layer[MU_KEY_COUNT];          /* given in the present layer */
     bool wrong[MU_KEY_COUNT];             /* some layer gave what is no value of the key */
     struct mu_scan scan;                  /* places point into it */
+    bool parsed;                          /* the file, whole */
     struct mu_key_text variables[MU_KEY_COUNT]; /* "environment MUSTER_...": likewise */
 };
 
 /* An unknown key: the nearest one, else the keys of its group, else the groups. */
 static void refuse_key(struct loading *l, struct mu_place place, const char *name)
 {
-    const char *nearest = mu_key_nearest(name), *dot = strchr(name, '.');
+    const char *nearest, *dot = strchr(name, '.');
     size_t group = dot ? (size_t)(dot - name) + 1 : 0;
     size_t used = 0;
     char list[512] = "";
 
+    if (l->mistakes->count >= MU_MISTAKES_KEPT) { /* nobody will read it: only count */
+        mu_mistakes_add(l->mistakes, place, name, "unknown key");
+        return;
+    }
+    nearest = mu_key_nearest(name);
     for (size_t i = 0; !nearest && group && i < MU_KEY_COUNT; i++)
         if (strncmp(mu_keys[i].name, name, group) == 0 && used < sizeof list)
             used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "",
@@ -119,20 +125,29 @@ static enum mu_status folder_of(const struct loading *l, const char *path, char 
     return mu_path_format(out, "%s/%.*s", l->working_folder, length, path);
 }
 
+/* Is it "optim" or "optim.schedule"? */
+static bool is_group(const char *name)
+{
+    size_t length = strlen(name);
+
+    for (size_t i = 0; i < MU_KEY_COUNT; i++)
+        if (strncmp(mu_keys[i].name, name, length) == 0 && mu_keys[i].name[length] == '.')
+            return true;
+    return false;
+}
+
 static void take_entry(void *context, const struct mu_entry *entry)
 {
     struct loading *l = context;
     char folder[MU_PATH_MAX];
     const struct mu_key *key;
-    size_t length = strlen(entry->key);
 
-    for (size_t i = 0; i < MU_KEY_COUNT && !mu_key_find(entry->key); i++)
-        if (strncmp(mu_keys[i].name, entry->key, length) == 0 && mu_keys[i].name[length] == '.') {
-            if (entry->shape != MU_ENTRY_GROUP)
-                mu_mistakes_add(l->mistakes, entry->place, entry->key,
-                                "is a group; expected %s = { ... };", entry->key);
-            return;
-        }
+    if (is_group(entry->key)) {
+        if (entry->shape != MU_ENTRY_GROUP) /* else it is empty, which harms nobody */
+            mu_mistakes_add(l->mistakes, entry->place, entry->key,
+                            "is a group; expected %s = { ... };", entry->key);
+        return;
+    }
     key = enter(l, entry->key, entry->place);
     if (key && folder_of(l, entry->place.source, folder) == MU_OK)
         take_value(l, key, entry, folder);
@@ -150,7 +165,7 @@ static enum mu_status take_file(struct loading *l)
         st =
             mu_scan_text(&l->scan, source->text, source->text_size, source->text_name, l->mistakes);
     if (st == MU_OK && l->scan.text)
-        mu_libconfig_read(&l->scan, l->mistakes, take_entry, l);
+        l->parsed = mu_libconfig_read(&l->scan, l->mistakes, take_entry, l);
     return st;
 }
 
@@ -244,10 +259,10 @@ enum mu_status mu_config_collect(const struct mu_config_source *source, struct m
     MU_TRY(take_file(l), st, done);
     take_environment(l);
     take_command_line(l);
-    if (!l->scan.text)
-        goto done; /* the file was not read: what is missing or does not fit cannot be said */
-    finish_places(l);
-    mu_checks_run(out, l->places, m);
+    if (l->parsed) { /* else nobody can say what is missing, or does not fit */
+        finish_places(l);
+        mu_checks_run(out, l->places, m);
+    }
 done:
     mu_scan_deinit(&l->scan);
     free(l);

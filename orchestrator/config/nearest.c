@@ -45,9 +45,15 @@ struct mu_nearest mu_nearest_to(const char *word)
     return (struct mu_nearest){.word = word, .best = NULL, .doubt = SIZE_MAX};
 }
 
+/* Doubt beyond which nobody meant that. */
+static size_t allowed(const struct mu_nearest *n)
+{
+    return 3 + 2 * (strlen(n->word) / 4);
+}
+
 static void offer(struct mu_nearest *n, const char *candidate, size_t doubt)
 {
-    if (doubt < n->doubt) {
+    if (doubt < n->doubt && doubt <= allowed(n)) {
         n->doubt = doubt;
         n->best = candidate;
     }
@@ -55,7 +61,11 @@ static void offer(struct mu_nearest *n, const char *candidate, size_t doubt)
 
 void mu_nearest_offer(struct mu_nearest *n, const char *candidate)
 {
-    offer(n, candidate, 2 * mu_edit_distance(n->word, candidate));
+    size_t a = strlen(n->word), b = strlen(candidate);
+
+    /* the difference in length is the least distance: most need not be computed */
+    if (2 * (a > b ? a - b : b - a) <= allowed(n))
+        offer(n, candidate, 2 * mu_edit_distance(n->word, candidate));
 }
 
 static const char *last_component(const char *key)
@@ -67,18 +77,18 @@ static const char *last_component(const char *key)
 
 void mu_nearest_offer_key(struct mu_nearest *n, const char *key)
 {
-    const char *last = last_component(n->word);
-    size_t tail = mu_edit_distance(last, last_component(key));
+    const char *last = last_component(n->word), *of_key = last_component(key);
+    size_t length = strlen(last), tail = length;
 
     mu_nearest_offer(n, key);
     /* a tail counts only when most of it is right; a wrong group is worse than one wrong letter */
-    if (*last && tail * 3 <= strlen(last))
+    if (length && length < LONGEST)
+        tail = mu_edit_distance(last, of_key);
+    if (tail * 3 <= length && length)
         offer(n, key, 2 * tail + 3);
 }
 
 const char *mu_nearest_answer(const struct mu_nearest *n)
 {
-    size_t allowed = 3 + 2 * (strlen(n->word) / 4);
-
-    return n->best && n->doubt <= allowed ? n->best : NULL;
+    return n->best;
 }

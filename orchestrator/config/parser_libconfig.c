@@ -62,20 +62,23 @@ static void walk_group(struct walk *w, const config_setting_t *group)
     }
 }
 
-void mu_libconfig_read(const struct mu_scan *scan, struct mu_mistakes *m, mu_entry_take *take,
+bool mu_libconfig_read(const struct mu_scan *scan, struct mu_mistakes *m, mu_entry_take *take,
                        void *context)
 {
     struct walk walk = {.scan = scan, .take = take, .context = context};
     config_t config;
+    bool parsed;
 
     config_init(&config);
-    if (config_read_string(&config, scan->text) == CONFIG_TRUE)
+    parsed = config_read_string(&config, scan->text) == CONFIG_TRUE;
+    if (parsed)
         walk_group(&walk, config_root_setting(&config));
     else
         mu_mistakes_add(m, mu_scan_place(scan, config_error_line(&config)), "",
                         "%s here or just before; expected NAME = VALUE; or NAME = { ... };",
                         config_error_text(&config));
     config_destroy(&config);
+    return parsed;
 }
 
 #define TEXT_OF(number)  #number

@@ -3,6 +3,8 @@
 #ifndef MUSTER_CONFIG_PARSER_LIBCONFIG_H
 #define MUSTER_CONFIG_PARSER_LIBCONFIG_H
 
+#include <stdbool.h>
+
 #include "orchestrator/config/mistakes.h"
 #include "orchestrator/config/scan.h"
 
@@ -26,10 +28,10 @@ struct mu_entry {
     struct mu_literal element[MU_ENTRY_ELEMENTS]; /* the first ones; text NULL: not a scalar */
 };
 
-/* Calls `take` for every key, in the order of the file; entries live during the call only. A syntax
- * error is a mistake, and ends it before the first call. */
+/* Calls `take` for every key, in the order of the file; entries live during the call only. False
+ * after a syntax error, which is a mistake and comes before the first call. */
 typedef void mu_entry_take(void *context, const struct mu_entry *entry);
-void mu_libconfig_read(const struct mu_scan *scan, struct mu_mistakes *m, mu_entry_take *take,
+bool mu_libconfig_read(const struct mu_scan *scan, struct mu_mistakes *m, mu_entry_take *take,
                        void *context);
 
 const char *mu_config_library_version(void); /* "libconfig 1.5.0", as compiled against */

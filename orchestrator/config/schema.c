@@ -8,8 +8,11 @@
 #include "orchestrator/base/status.h"
 #include "orchestrator/config/nearest.h"
 
-#define MU_WORD(id, word) word,
-#define MU_WORDS(l)       static const char *const words_##l[] = {MU_CHOICE_##l(MU_WORD) NULL};
+#define MU_WORD(list, identifier, word) word,
+#define MU_WORDS(list)                          \
+    static const char *const words_##list[] = { \
+        MU_CHOICE_##list(MU_WORD) NULL,         \
+    };
 MU_CHOICE_LISTS(MU_WORDS)
 #undef MU_WORDS
 #undef MU_WORD

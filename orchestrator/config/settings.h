@@ -12,37 +12,32 @@
 enum { MU_TEXT_MAX = 2048 };
 #define MU_AUTO (-1)
 
-/* Words of each CHOICE: X(identifier, word in the config) */
-#define MU_CHOICE_NONFINITE(X) X(STOP, "stop") X(SKIP, "skip")
-#define MU_CHOICE_MODEL(X)     X(GPT2, "gpt2") X(SYNTHETIC, "synthetic")
-#define MU_CHOICE_REDUCE(X)    X(EXACT, "exact") X(FAST, "fast")
-#define MU_CHOICE_OPTIMIZER(X) X(ADAMW, "adamw")
-#define MU_CHOICE_SCHEDULE(X) \
-    X(WSD, "wsd") X(COSINE, "cosine") X(CONSTANT, "constant") X(LINEAR, "linear")
-#define MU_CHOICE_DEVICE(X)    X(CPU, "cpu") X(REFERENCE, "reference")
-#define MU_CHOICE_PRECISION(X) X(FP32, "fp32") X(BF16, "bf16")
-#define MU_CHOICE_ISA(X)  \
-    X(AUTO, "auto")       \
-    X(GENERIC, "generic") \
-    X(AVX2, "avx2") X(AVX512, "avx512") X(AVX512_BF16, "avx512_bf16") X(AMX, "amx")
+/* The words of each CHOICE: X(list, identifier, word in the config); the enumerators are
+ * MU_<list>_<identifier>. MU_CHOICE_SCHEDULE is core/schedule.h's. */
+#define MU_CHOICE_NONFINITE(X) X(NONFINITE, STOP, "stop") X(NONFINITE, SKIP, "skip")
+#define MU_CHOICE_MODEL(X)     X(MODEL, GPT2, "gpt2") X(MODEL, SYNTHETIC, "synthetic")
+#define MU_CHOICE_REDUCE(X)    X(REDUCE, EXACT, "exact") X(REDUCE, FAST, "fast")
+#define MU_CHOICE_OPTIMIZER(X) X(OPTIMIZER, ADAMW, "adamw")
+#define MU_CHOICE_DEVICE(X)    X(DEVICE, CPU, "cpu") X(DEVICE, REFERENCE, "reference")
+#define MU_CHOICE_PRECISION(X) X(PRECISION, FP32, "fp32") X(PRECISION, BF16, "bf16")
+#define MU_CHOICE_ISA(X)               \
+    X(ISA, AUTO, "auto")               \
+    X(ISA, GENERIC, "generic")         \
+    X(ISA, AVX2, "avx2")               \
+    X(ISA, AVX512, "avx512")           \
+    X(ISA, AVX512_BF16, "avx512_bf16") \
+    X(ISA, AMX, "amx")
 
 #define MU_CHOICE_LISTS(X) \
     X(NONFINITE) X(MODEL) X(REDUCE) X(OPTIMIZER) X(SCHEDULE) X(DEVICE) X(PRECISION) X(ISA)
 
-enum mu_nonfinite { MU_NONFINITE_STOP, MU_NONFINITE_SKIP };
-enum mu_model { MU_MODEL_GPT2, MU_MODEL_SYNTHETIC };
-enum mu_reduce { MU_REDUCE_EXACT, MU_REDUCE_FAST };
-enum mu_optimizer { MU_OPTIMIZER_ADAMW };
-enum mu_device_kind { MU_DEVICE_CPU, MU_DEVICE_REFERENCE };
-enum mu_precision { MU_PRECISION_FP32, MU_PRECISION_BF16 };
-enum mu_isa {
-    MU_ISA_AUTO,
-    MU_ISA_GENERIC,
-    MU_ISA_AVX2,
-    MU_ISA_AVX512,
-    MU_ISA_AVX512_BF16,
-    MU_ISA_AMX
-};
+enum mu_nonfinite { MU_CHOICE_NONFINITE(MU_CHOICE_ID) };
+enum mu_model { MU_CHOICE_MODEL(MU_CHOICE_ID) };
+enum mu_reduce { MU_CHOICE_REDUCE(MU_CHOICE_ID) };
+enum mu_optimizer { MU_CHOICE_OPTIMIZER(MU_CHOICE_ID) };
+enum mu_device_kind { MU_CHOICE_DEVICE(MU_CHOICE_ID) };
+enum mu_precision { MU_CHOICE_PRECISION(MU_CHOICE_ID) };
+enum mu_isa { MU_CHOICE_ISA(MU_CHOICE_ID) };
 
 struct mu_settings {
     /* CHOICE(list) expands to MU_FIELD_CHOICE(list)(field) */

@@ -16,12 +16,14 @@
 
 #include <stdint.h>
 
-enum mu_schedule_kind {
-    MU_SCHEDULE_WSD,
-    MU_SCHEDULE_COSINE,
-    MU_SCHEDULE_CONSTANT,
-    MU_SCHEDULE_LINEAR
-};
+/* X(list, identifier, word in the config), as the lists of config/settings.h */
+#define MU_CHOICE_SCHEDULE(X)         \
+    X(SCHEDULE, WSD, "wsd")           \
+    X(SCHEDULE, COSINE, "cosine")     \
+    X(SCHEDULE, CONSTANT, "constant") \
+    X(SCHEDULE, LINEAR, "linear")
+#define MU_CHOICE_ID(list, identifier, word) MU_##list##_##identifier,
+enum mu_schedule_kind { MU_CHOICE_SCHEDULE(MU_CHOICE_ID) };
 
 struct mu_schedule {
     enum mu_schedule_kind kind;

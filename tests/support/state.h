@@ -55,6 +55,31 @@ static inline void test_state_fill(const struct mu_state_view *s, uint64_t seed)
         s->prediction[b] = (int16_t)(mu_rng_draw(seed, MU_RNG_INIT, 1, b).w[0] & 0xffff);
 }
 
+static inline void test_oracle_layout(struct mu_layout *layout)
+{
+    struct mu_tensor_spec specs[] = {test_spec("wte.weight", 5, 300), test_spec("ln.bias", 1, 6)};
+
+    MU_ASSERT(mu_layout_init(layout, specs, 2) == MU_OK);
+}
+
+/* The contents of tests/oracle/checkpoint-1: weight = element number / 4 (exact), m = -element
+ * number, v = 2^-(row), prediction = block number
+ */
+static inline void test_oracle_fill(const struct mu_state_view *s)
+{
+    for (uint32_t i = 0; i < s->layout->tensor_count; i++) {
+        const struct mu_tensor *t = &s->layout->tensors[i];
+
+        for (uint64_t k = 0; k < t->spec.rows * t->spec.cols; k++) {
+            s->weight[t->offset + k] = (float)k / 4;
+            s->m[t->offset + k] = -(float)k;
+            s->v[t->offset + k] = 1.0f / (float)(1u << k / t->spec.cols);
+        }
+        for (uint64_t b = 0; b < t->spec.rows * t->blocks_per_row; b++)
+            s->prediction[t->first_block + b] = (int16_t)b;
+    }
+}
+
 static inline bool test_state_equal(const struct mu_state_view *a, const struct mu_state_view *b)
 {
     size_t bytes = a->layout->elements * sizeof(float);
@@ -81,7 +106,8 @@ static inline struct mu_hash test_state_hash(const struct mu_state_view *s, int6
 static inline enum mu_status test_save(const char *checkpoints, const struct mu_state_view *s,
                                        int64_t step, uint32_t parts)
 {
-    char folder[MU_PATH_MAX], config[] = "run: { steps = 7; };\n", journal[] = "{\"tokens\":42}";
+    char folder[MU_PATH_MAX], journal[] = "{\"tokens\":42}",
+                              config[] = "model: { kind = \"synthetic\"; }; run: { steps = 7; };\n";
     struct mu_checkpoint_info info = {.step = step,
                                       .parts = parts,
                                       .state_hash = test_state_hash(s, step),

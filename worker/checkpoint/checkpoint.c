@@ -33,22 +33,27 @@ static struct mu_part_header header_of(const struct mu_checkpoint_info *info, ui
                                    info->layout_identity};
 }
 
+enum mu_status mu_checkpoint_check_part(const char *folder, const struct mu_checkpoint_info *info,
+                                        uint32_t part)
+{
+    struct mu_part_header h = header_of(info, part);
+
+    return mu_part_check(folder, &h);
+}
+
 static enum mu_status check_parts(const char *folder, const struct mu_checkpoint_info *info)
 {
     enum mu_status st = MU_OK;
 
-    for (uint32_t p = 0; st == MU_OK && p < info->parts; p++) {
-        struct mu_part_header h = header_of(info, p);
-
-        st = mu_part_check(folder, &h);
-    }
+    for (uint32_t p = 0; st == MU_OK && p < info->parts; p++)
+        st = mu_checkpoint_check_part(folder, info, p);
     return st;
 }
 
 /* Of everything that checkpoint.h5 says besides the tensors themselves. */
 static struct mu_hash_text checksum(const struct mu_checkpoint_info *info, const char *tensors)
 {
-    const char *texts[] = {info->fingerprint, info->config, info->journal, tensors};
+    const char *texts[] = {info->fingerprint, info->written, info->config, info->journal, tensors};
     uint64_t numbers[] = {(uint64_t)info->step, info->parts, info->layout_identity,
                           info->state_hash.high, info->state_hash.low};
     struct mu_hash h = mu_hash_bytes(numbers, sizeof numbers, MU_CHECKPOINT_FORMAT);
@@ -70,9 +75,7 @@ static enum mu_status put_info(struct mu_h5 *f, const struct mu_checkpoint_info 
     MU_TRY(mu_h5_put_word(f, "state_hash", mu_hash_print(info->state_hash).text), st, done);
     MU_TRY(mu_h5_put_word(f, "fingerprint", info->fingerprint), st, done);
     MU_TRY(mu_h5_put_word(f, "checksum", checksum(info, tensors).text), st, done);
-    MU_TRY(mu_h5_put_word(f, "written_by", "muster " MUSTER_VERSION), st, done);
-    MU_TRY(mu_h5_put_word(f, "library", mu_h5_library_version()), st, done);
-    MU_TRY(mu_h5_put_word(f, "written_at", mu_clock_date().text), st, done);
+    MU_TRY(mu_h5_put_word(f, "written", info->written), st, done);
     MU_TRY(mu_h5_put_text(f, "/info/config", info->config), st, done);
     MU_TRY(mu_h5_put_text(f, "/info/journal", info->journal), st, done);
     MU_TRY(mu_h5_put_text(f, "/info/tensors", tensors), st, done);
@@ -118,10 +121,11 @@ static enum mu_status write_and_rename(const char *folder, const struct mu_layou
 {
     enum mu_status st = MU_OK;
     struct mu_h5 f = MU_H5_CLOSED;
-    char path[MU_PATH_MAX], beside[MU_PATH_MAX];
+    char path[MU_PATH_MAX], beside[MU_PATH_MAX], parent[MU_PATH_MAX];
 
     MU_TRY(mu_path_format(path, "%s/checkpoint.h5", folder), st, done);
     MU_TRY(mu_path_format(beside, "%s.tmp", path), st, done);
+    MU_TRY(mu_path_format(parent, "%s/..", folder), st, done);
     MU_TRY(mu_h5_create(&f, beside), st, failed);
     MU_TRY(put_info(&f, info, tensors), st, failed);
     MU_TRY(put_views(&f, layout, info->parts, sources), st, failed);
@@ -131,6 +135,7 @@ static enum mu_status write_and_rename(const char *folder, const struct mu_layou
         st = MU_FAIL(MU_FAILED, "%s: failed on request (MUSTER_FAULT)", beside);
         goto failed;
     }
+    MU_TRY(mu_file_sync_folder(parent), st, failed); /* the folder's own name */
     MU_TRY(mu_file_rename_durably(beside, path), st, failed);
     return MU_OK;
 failed:
@@ -152,6 +157,8 @@ enum mu_status mu_checkpoint_publish(const char *folder, const struct mu_layout 
     info.layout_identity = mu_layout_identity(layout);
     info.config = info.config ? info.config : empty_config;
     info.journal = info.journal ? info.journal : empty_journal;
+    snprintf(info.written, sizeof info.written, "muster %s, %s, %s", MUSTER_VERSION,
+             mu_h5_library_version(), mu_clock_date().text);
     MU_TRY(check_parts(folder, &info), st, done);
     tensors = mu_tensors_to_json(layout);
     sources = malloc(info.parts * sizeof *sources);
@@ -183,6 +190,7 @@ static enum mu_status get_info(struct mu_h5 *f, struct mu_checkpoint_info *info,
     MU_TRY(mu_h5_get_number(f, "layout_identity", &info->layout_identity), st, done);
     MU_TRY(mu_h5_get_word(f, "state_hash", hash, sizeof hash), st, done);
     MU_TRY(mu_h5_get_word(f, "fingerprint", info->fingerprint, sizeof info->fingerprint), st, done);
+    MU_TRY(mu_h5_get_word(f, "written", info->written, sizeof info->written), st, done);
     MU_TRY(mu_h5_get_word(f, "checksum", sum, sizeof sum), st, done);
     MU_TRY(mu_h5_get_text(f, "/info/config", TEXT_MAX, &info->config), st, done);
     MU_TRY(mu_h5_get_text(f, "/info/journal", TEXT_MAX, &info->journal), st, done);
@@ -243,18 +251,20 @@ static enum mu_status specs_of(const char *folder, const char *tensors,
     return st == MU_OK ? mu_tensors_from_json(path, tensors, specs, count) : st;
 }
 
-enum mu_status mu_checkpoint_read_tensors(const char *folder, struct mu_tensor_spec **specs,
-                                          uint32_t *count)
+enum mu_status mu_checkpoint_read_index(const char *folder, struct mu_checkpoint_info *info,
+                                        struct mu_tensor_spec **specs, uint32_t *count)
 {
-    struct mu_checkpoint_info info;
     char *tensors;
-    enum mu_status st = read_own(folder, &info, &tensors);
+    enum mu_status st = read_own(folder, info, &tensors);
 
+    *specs = NULL;
+    *count = 0;
     if (st != MU_OK)
         return st;
     st = specs_of(folder, tensors, specs, count);
+    if (st != MU_OK)
+        mu_checkpoint_info_deinit(info);
     free(tensors);
-    mu_checkpoint_info_deinit(&info);
     return st;
 }
 

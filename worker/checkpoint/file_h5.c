@@ -34,7 +34,10 @@ enum mu_status mu_h5_fail(enum mu_status st, const struct mu_h5 *f, const char *
 {
     char reason[MU_H5_REASON_MAX] = "no reason given";
 
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_innermost, reason);
+    if (f->write_error != 0)
+        snprintf(reason, sizeof reason, "%s", strerror(f->write_error));
+    else
+        H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_innermost, reason);
     H5Eclear2(H5E_DEFAULT);
     return MU_FAIL(st, "%s: cannot %s %s: %s", f->path, what, name, reason);
 }
@@ -51,12 +54,29 @@ static hid_t access_list(void)
     return list;
 }
 
+/* Metadata, some hundred bytes a tensor, is written once, when the file is closed. */
+static bool keep_metadata(hid_t list)
+{
+    H5AC_cache_config_t cache = {.version = H5AC__CURR_CACHE_CONFIG_VERSION};
+
+    if (H5Pget_mdc_config(list, &cache) < 0)
+        return false;
+    cache.evictions_enabled = false;
+    cache.incr_mode = H5C_incr__off;
+    cache.flash_incr_mode = H5C_flash_incr__off;
+    cache.decr_mode = H5C_decr__off;
+    return H5Pset_mdc_config(list, &cache) >= 0;
+}
+
 enum mu_status mu_h5_create(struct mu_h5 *f, const char *path)
 {
     hid_t list = access_list();
     enum mu_status st = mu_path_format(f->path, "%s", path);
 
-    f->id = st == MU_OK ? H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, list) : -1;
+    f->id = -1;
+    f->write_error = 0;
+    if (st == MU_OK && keep_metadata(list) && mu_h5_use_write_driver(list, &f->write_error))
+        f->id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, list);
     if (st == MU_OK && f->id < 0)
         st = mu_h5_fail(MU_FAILED, f, "create", "the file");
     H5Pclose(list);
@@ -69,6 +89,7 @@ enum mu_status mu_h5_open(struct mu_h5 *f, const char *path)
     enum mu_status st = mu_path_format(f->path, "%s", path);
 
     f->id = -1;
+    f->write_error = 0;
     if (st == MU_OK && access(path, R_OK) != 0)
         st = MU_FAIL(errno == ENOENT ? MU_CORRUPT : MU_FAILED, "%s: %s", path,
                      errno == ENOENT ? "the file is missing" : strerror(errno));
@@ -87,7 +108,9 @@ enum mu_status mu_h5_close(struct mu_h5 *f)
     if (id < 0)
         return MU_OK;
     f->id = -1;
-    return H5Fclose(id) < 0 ? mu_h5_fail(MU_FAILED, f, "write", "the rest of the file") : MU_OK;
+    return H5Fclose(id) < 0 || f->write_error != 0
+               ? mu_h5_fail(MU_FAILED, f, "write", "the rest of the file")
+               : MU_OK;
 }
 
 void mu_h5_close_quietly(struct mu_h5 *f)

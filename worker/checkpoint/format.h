@@ -1,13 +1,20 @@
-/* How a checkpoint is laid out, version 1. One folder, `step-00001200/`:
+/* How a checkpoint is laid out, version 1. One folder, `step-00001200/`, of two kinds of files.
  *
- *   part-00000.h5 ...      root attributes: format, step, part, parts, layout_identity
- *                          /weights/NAME   /adam_m/NAME   /adam_v/NAME    float32 (rows of this
- * part, cols) /predictions/NAME                              int16   (rows of this part, blocks a
- * row) /checksums/ARRAY/NAME                          uint64  (pieces, 2): xxh3-128, high and low
- *   checkpoint.h5          root attributes: format, step, parts, layout_identity, state_hash,
- * fingerprint, ... the same four groups, each tensor whole: virtual datasets over the parts
- *                          /info/config  /info/journal  /info/tensors (JSON: names and shapes in
- * order)
+ * part-00000.h5, part-00001.h5, ...
+ *   attributes of /           format, step, part, parts, layout_identity
+ *   /weights/NAME             float32, the rows that this part has x columns
+ *   /adam_m/NAME              the same
+ *   /adam_v/NAME              the same
+ *   /predictions/NAME         int16, the rows that this part has x blocks of a row
+ *   /checksums/ARRAY/NAME     uint64, pieces x 2: xxh3-128 of each piece, high and low
+ *
+ * checkpoint.h5
+ *   attributes of /           format, step, parts, layout_identity, state_hash, fingerprint,
+ *                             written, checksum (of all of these and of /info)
+ *   /weights/NAME, ...        every tensor whole: virtual datasets over the parts
+ *   /info/config              text of the resolved configuration
+ *   /info/journal             JSON
+ *   /info/tensors             JSON: names and shapes, in order
  *
  * Part p of P holds rows [rows * p / P, rows * (p + 1) / P) of every tensor; a part without rows of
  * a tensor has no dataset of it. A tensor of one row is a vector and is shown with one dimension.

@@ -13,8 +13,10 @@
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/status.h"
 
+/* Stays in place from create or open to close. */
 struct mu_h5 {
-    int64_t id; /* HDF5's hid_t; negative: closed */
+    int64_t id;      /* HDF5's hid_t; negative: closed */
+    int write_error; /* errno of the first write that failed; 0: none */
     char path[MU_PATH_MAX];
 };
 #define MU_H5_CLOSED ((struct mu_h5){.id = -1})
@@ -23,7 +25,7 @@ enum mu_h5_type { MU_H5_F32, MU_H5_I16, MU_H5_U64 }; /* little-endian in the fil
 
 enum mu_status mu_h5_create(struct mu_h5 *f, const char *path) MU_CHECKED; /* truncates */
 enum mu_status mu_h5_open(struct mu_h5 *f, const char *path) MU_CHECKED;   /* read-only */
-/* Writes what HDF5 still holds: on a full disk this is what fails. */
+/* Writes what HDF5 still holds. The word of a whole file is the success of this call. */
 enum mu_status mu_h5_close(struct mu_h5 *f) MU_CHECKED;
 void mu_h5_close_quietly(struct mu_h5 *f); /* after an error; a closed one is allowed */
 

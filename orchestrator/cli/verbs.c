@@ -1,0 +1,80 @@
+/* From the command line to a verb. */
+#include "orchestrator/cli/verbs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "orchestrator/cli/options.h"
+#include "orchestrator/config/nearest.h"
+
+struct verb {
+    const char *word, *help;
+    enum mu_status (*run)(int argc, char **argv);
+};
+
+static const struct verb verbs[] = {
+#define MU_VERB_ROW(suffix, word, help) {word, help, mu_cli_##suffix},
+    MU_VERB_TABLE(MU_VERB_ROW)
+#undef MU_VERB_ROW
+};
+enum { VERB_COUNT = sizeof verbs / sizeof *verbs, HELP_COLUMN = 13 };
+
+static void print_help(void)
+{
+    puts("usage: muster VERB ...\n"
+         "       mpirun -n 8 muster train FILE [KEY=VALUE]...\n\n"
+         "Trains models on MPI ranks. The result is the same, bit for bit, on any number\n"
+         "of ranks, and however many of them die on the way.\n");
+    for (int i = 0; i < VERB_COUNT; i++)
+        mu_text_wrap(stdout, HELP_COLUMN, printf("  %s", verbs[i].word), verbs[i].help);
+    puts("\n'muster VERB --help' explains a verb, 'muster config KEY' a configuration key,\n"
+         "'muster --version' tells the versions of all components.\n\n"
+         "Exit codes");
+    for (int i = 0; i < MU_STATUS_COUNT; i++) {
+        int code = mu_status_exit_code((enum mu_status)i);
+
+        if (code != 1 || i == MU_FAILED) /* many statuses share the code of a plain failure */
+            printf("  %2d  %s\n", code, mu_status_meaning((enum mu_status)i));
+    }
+}
+
+static enum mu_status refuse_verb(const char *word)
+{
+    struct mu_nearest nearest = mu_nearest_to(word);
+    const char *answer;
+
+    for (int i = 0; i < VERB_COUNT; i++)
+        mu_nearest_offer(&nearest, verbs[i].word);
+    answer = mu_nearest_answer(&nearest);
+    if (answer)
+        return MU_FAIL(MU_USAGE, "there is no verb '%s'; did you mean '%s'?", word, answer);
+    return MU_FAIL(MU_USAGE, "there is no verb '%s'; 'muster --help' lists those that exist", word);
+}
+
+static enum mu_status run_verb(int argc, char **argv)
+{
+    if (argc < 2)
+        return MU_FAIL(MU_USAGE, "a verb is missing; 'muster --help' lists those that exist");
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        print_help();
+        return MU_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        mu_cli_print_versions();
+        return MU_OK;
+    }
+    for (int i = 0; i < VERB_COUNT; i++)
+        if (strcmp(argv[1], verbs[i].word) == 0)
+            return verbs[i].run(argc - 1, argv + 1);
+    return refuse_verb(argv[1]);
+}
+
+enum mu_status mu_cli_run(int argc, char **argv)
+{
+    enum mu_status st = run_verb(argc, argv);
+
+    if ((fflush(stdout) != 0 || ferror(stdout)) && st == MU_OK)
+        st = MU_FAIL(MU_FAILED, "standard output could not be written: %s", strerror(errno));
+    return st;
+}

@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# muster config, typed as a user would: lists, explanations, --check with every mistake at once, --print.
+set -u
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder" || exit 1
+failures=0
+
+fail() {
+    echo "FAIL: $*" >&2
+    sed 's/^/    stdout: /' out >&2
+    sed 's/^/    stderr: /' err >&2
+    failures=$((failures + 1))
+}
+# expect EXIT_CODE COMMAND...
+expect() {
+    local code=$1 got
+    shift
+    "$@" >out 2>err
+    got=$?
+    [ $got = "$code" ] || fail "$*: exit code $got, expected $code"
+}
+has() { grep -qxF -- "$2" "$1" || fail "no line '$2' in std$1"; }
+
+# The list: every row of the schema, no line wider than 80 columns.
+expect 0 "$MUSTER" config
+for key in $(grep -oE '"[a-z]+\.[a-z_.]+"' "$MUSTER_SOURCE/orchestrator/config/schema.def" | tr -d '"'); do
+    grep -qE "^  $key( |$)" out || fail "$key is not listed"
+done
+awk 'length > 80 {exit 1}' out || fail "the list is wider than 80 columns"
+
+# One key, in words.
+expect 0 "$MUSTER" config run.dir
+has out "run.dir"
+has out "  folder that holds the run directories"
+has out '  default      "runs"'
+has out "  in a file    run = { dir = ...; };"
+has out "  environment  MUSTER_RUN_DIR"
+expect 0 "$MUSTER" config model.vocab
+has out '  value        an integer from 2 to 4194304, or "auto"'
+grep -q environment out && fail "an identity key has no environment variable"
+expect 0 "$MUSTER" config optim.schedule
+[ "$(grep -c '^  optim.schedule\.' out)" = 4 ] || fail "a group lists its keys"
+grep -q optim.lr out && fail "a group lists only its keys"
+expect 64 "$MUSTER" config model.wdth
+has err "muster: error: there is no key model.wdth; did you mean model.width?; see 'muster config --help'"
+expect 64 "$MUSTER" config --check a --print b
+
+# A file that is right.
+mkdir configs
+cat >configs/good.cfg <<'END'
+# a model
+run = { steps = 4e2; name = "first"; };
+@include "data.cfg"
+model = { width = 64; };
+END
+echo 'data = { train = "../tokens/train.bin"; };' >configs/data.cfg
+expect 0 "$MUSTER" config --check configs/good.cfg
+has out "configs/good.cfg: ok"
+[ -s err ] && fail "stderr is not empty"
+
+# Printed: absolute paths, overrides, the environment; "auto" stays where the data cannot be read.
+MUSTER_EVAL_EVERY=7 MUSTER_LOG=error expect 0 "$MUSTER" config --print configs/good.cfg optim.lr=3e-4 run.dir=here
+has out "    train = \"$(pwd)/configs/../tokens/train.bin\";"
+has out "    dir = \"$(pwd)/here\";"
+has out "    lr = 0.0003;"
+has out "    every = 7;"
+has out '    vocab = "auto";'
+has out "    steps = 400;"
+cp out printed.cfg
+expect 0 "$MUSTER" config --print printed.cfg
+cmp -s out printed.cfg || fail "the printed configuration does not print itself"
+# 32 sequences of 128 tokens: 8 shards of 4 sequences, 512 tokens each
+expect 0 "$MUSTER" config --print configs/good.cfg model.vocab=256
+has out "    shards = 8;"
+has out "    micro = 4;"
+
+# Every mistake at once, each with its place.
+cat >bad.cfg <<'END'
+run = {
+    stepps = 100;
+    name = "x/y";
+};
+model = { kind = gpt2; width = 39000000000; };
+batch = { sequences = 12; shards = 5; };
+data = { train = "t.bin"; };
+optim = { betas = [0, 1]; };
+model = { width = 3; };
+END
+MUSTER_RUN_SEED=3 expect 78 "$MUSTER" config --check bad.cfg optim.lr=fast nonsense
+cat >expected <<'END'
+muster: error: bad.cfg:2: run.stepps: unknown key; did you mean 'run.steps'?
+muster: error: bad.cfg:5: model.kind: gpt2 stands without quotes; expected "gpt2" or "synthetic"
+muster: error: bad.cfg:5: model.width: 39000000000 is out of range; expected an integer from 1 to 65536
+muster: error: bad.cfg:8: optim.betas: 1 is out of range; expected two numbers from 0 to 0.999999, as in [0.9, 0.95]
+muster: error: bad.cfg:9: model.width: given twice, first in line 5 of bad.cfg; expected once
+muster: error: environment MUSTER_RUN_SEED: run.seed: the environment may set operational keys only, and this one's class is identity; set it in the file or on the command line
+muster: error: command line: optim.lr: fast is not a number; expected a number from 0 to 1000
+muster: error: command line: 'nonsense' is not KEY=VALUE
+muster: error: bad.cfg: run.steps: missing; expected an integer from 1 to 1000000000
+muster: error: bad.cfg:3: run.name: "x/y" is not a plain folder name; expected one without '/', and without '.' or '-' in front (its folder is run.dir)
+muster: error: bad.cfg:6: batch.shards: 5 does not divide batch.sequences = 12; expected a divisor, such as 4 or 6, or "auto"
+END
+diff expected err >difference || {
+    fail "the mistakes are others"
+    cat difference >&2
+}
+
+# What cannot be read.
+expect 78 "$MUSTER" config --check missing.cfg
+has err "muster: error: missing.cfg: no such file"
+expect 78 "$MUSTER" config --print missing.cfg
+[ -s out ] && fail "a configuration with mistakes is printed"
+printf 'run = {\n  steps = 3' >open.cfg
+expect 78 "$MUSTER" config --check open.cfg
+has err "muster: error: open.cfg:1: this bracket is not closed; expected a '}'"
+expect 1 "$MUSTER" config --check "$folder"
+
+[ $failures = 0 ] || exit 1

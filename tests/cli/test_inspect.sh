@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# muster inspect: what it says of whole and of damaged things, and what it ends with.
+set -u
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+fail() {
+    echo "FAILED: $*"
+    sed 's/^/    /' "$work/out" "$work/err"
+    failures=$((failures + 1))
+}
+# expect CODE WORDS-OF-INSPECT...: runs it and compares the exit code.
+expect() {
+    local code=$1
+    shift
+    "$MUSTER" inspect "$@" >"$work/out" 2>"$work/err"
+    local got=$?
+    [ "$got" -eq "$code" ] || fail "muster inspect $*: exit code $got, expected $code"
+}
+says() { grep -qF -- "$1" "$work/out" || fail "standard output lacks '$1'"; }
+complains() { grep -qF -- "$1" "$work/err" || fail "standard error lacks '$1'"; }
+
+fresh() { # a run directory with one good checkpoint
+    rm -rf "$work/run"
+    mkdir -p "$work/run/checkpoints"
+    cp -r "$MUSTER_SOURCE/tests/oracle/checkpoint-1/step-00000007" "$work/run/checkpoints/"
+    checkpoint=$work/run/checkpoints/step-00000007
+}
+fresh
+
+# A whole one. Parameters: 5 x 300 + 6.
+expect 0 "$checkpoint"
+says "step         7"
+says "parameters   1,506 in 2 tensors"
+says "5 x 300"
+says "part-00001.h5"
+says 'journal      {"tokens":42}'
+says 'config       model.kind="synthetic"'
+says 'run.steps=7'
+expect 0 "$checkpoint/checkpoint.h5"
+says "step         7"
+(cd "$checkpoint" && "$MUSTER" inspect checkpoint.h5 >"$work/out" 2>"$work/err") || fail "relative file"
+expect 0 --config "$checkpoint"
+[ "$(cat "$work/out")" = 'model: { kind = "synthetic"; }; run: { steps = 7; };' ] || fail "--config"
+
+# Norms are sqrt(sum over k < 1500 of (k/4)^2) and sqrt(55/16).
+expect 0 --deep "$checkpoint"
+says "checksums    all right"
+says "the tensors have this state hash"
+grep -Eq '^  wte.weight .* 8381\.06$' "$work/out" || fail "norm of wte.weight"
+grep -Eq '^  ln.bias .* 1\.85405$' "$work/out" || fail "norm of ln.bias"
+
+# JSON holds the same.
+expect 0 --json --deep "$checkpoint"
+if command -v python3 >/dev/null; then
+    python3 - "$work/out" <<'PY' || fail "--json"
+import json, sys
+c = json.load(open(sys.argv[1]))
+assert c["kind"] == "checkpoint" and c["step"] == 7 and c["parameters"] == 1506 and c["good"] is True
+assert [t["shape"] for t in c["tensors"]] == [[5, 300], [6]]
+assert [p["state"] for p in c["parts"]] == ["ok", "ok"]
+assert c["journal"] == {"tokens": 42} and "steps = 7" in c["config"]
+assert c["recomputed_state_hash"] == c["state_hash"]
+PY
+fi
+
+# A run directory: status and newest checkpoint; a damaged newer one is passed over.
+cat >"$work/run/status.json" <<'JSON'
+{"state": "ended", "outcome": "complete", "step": 7, "steps": 9, "loss": 1.5, "updated": "2026-01-02T03:04:05Z", "message": "all is done"}
+JSON
+mkdir "$work/run/checkpoints/step-00000008"
+cp "$checkpoint/checkpoint.h5" "$work/run/checkpoints/step-00000008/"
+expect 0 "$work/run"
+says "state        ended, outcome complete"
+says "step 7 of 9"
+says "all is done"
+says "step         7"
+complains "step-00000008 is damaged: it is passed over"
+expect 0 "$work/run/checkpoints"
+says "step         7"
+expect 0 --json "$work/run"
+says '"outcome": "complete"'
+
+# Damage is shown and ends with 1.
+rm "$checkpoint/part-00001.h5"
+expect 1 "$checkpoint"
+says "1 of them MISSING OR DAMAGED"
+complains "part-00001.h5: the file is missing"
+grep -Eq '^  part-00001.h5 .* missing$' "$work/out" || fail "a missing part in the table"
+expect 1 "$work/run"
+complains "holds no checkpoint that is whole"
+
+fresh
+truncate -s 9000 "$checkpoint/part-00001.h5"
+expect 1 "$checkpoint"
+grep -Eq '^  part-00001.h5 .* damaged$' "$work/out" || fail "a part cut short in the table"
+
+# 0.25 x 700 = 175 = 0x432f0000: a number of wte.weight, row 2, which part 1 has.
+fresh
+at=$(LC_ALL=C grep -obUaP '\x00\x00\x2f\x43' "$checkpoint/part-00001.h5" | head -1 | cut -d: -f1)
+printf '\x01' | dd of="$checkpoint/part-00001.h5" bs=1 seek="$at" conv=notrunc 2>/dev/null
+expect 0 "$checkpoint"
+expect 1 --deep "$checkpoint"
+says "checksums    WRONG"
+complains "part-00001.h5: /weights/wte.weight is damaged: rows 2 to 4"
+expect 1 --deep --json "$checkpoint"
+says '"checksums_right": false'
+
+fresh
+printf 'no HDF5' >"$checkpoint/checkpoint.h5"
+expect 1 "$checkpoint"
+complains "checkpoint.h5: cannot read it as an HDF5 file"
+rm "$checkpoint/checkpoint.h5"
+expect 1 "$checkpoint"
+complains "was never finished"
+
+# Token files.
+fresh
+for i in $(seq 400); do echo "line $i of a text that is long enough"; done >"$work/text"
+"$MUSTER" tokenize "$work/text" --out "$work/t" >/dev/null 2>&1 || fail "tokenize"
+expect 0 --deep "$work/t-train.bin"
+says "vocabulary   256"
+says "every token was read: all right"
+expect 0 --json "$work/t-train.bin"
+says '"kind": "tokens"'
+printf 'Q' | dd of="$work/t-train.bin" bs=1 seek=3000 conv=notrunc 2>/dev/null
+expect 1 --deep "$work/t-train.bin"
+complains "t-train.bin"
+
+# Mistakes.
+expect 64
+expect 64 --depe "$checkpoint"
+complains "--deep"
+expect 64 "$checkpoint/part-00000.h5"
+complains "inspect the folder: $checkpoint"
+expect 64 --json --config "$checkpoint"
+expect 64 --config "$work/t-valid.bin"
+expect 1 "$work/nothing-here"
+complains "there is no $work/nothing-here"
+mkdir "$work/empty"
+expect 1 "$work/empty"
+complains "holds nothing that Muster knows"
+expect 1 "$work/text"
+complains "$work/text"
+expect 0 --help
+says "--deep"
+
+[ "$failures" -eq 0 ] && echo "all as expected"
+exit "$((failures > 0))"

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# muster and its verbs, mistyped and asked for help: what is said, on which stream, and the exit code.
+set -u
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder" || exit 1
+failures=0
+
+fail() {
+    echo "FAIL: $*" >&2
+    sed 's/^/    stdout: /' out >&2
+    sed 's/^/    stderr: /' err >&2
+    failures=$((failures + 1))
+}
+# expect EXIT_CODE STREAM TEXT COMMAND...: TEXT is a whole line of the stream; the other stream is empty
+expect() {
+    local code=$1 stream=$2 text=$3 other=out got
+    shift 3
+    [ "$stream" = out ] && other=err
+    "$@" >out 2>err
+    got=$?
+    [ $got = "$code" ] || fail "$*: exit code $got, expected $code"
+    grep -qxF -- "$text" "$stream" || fail "$*: no line '$text' on std$stream"
+    [ -s "$other" ] && fail "$*: std$other is not empty"
+}
+
+expect 64 err "muster: error: a verb is missing; 'muster --help' lists those that exist" "$MUSTER"
+expect 64 err "muster: error: there is no verb 'trian'; did you mean 'train'?" "$MUSTER" trian
+expect 64 err "muster: error: there is no verb 'confg'; did you mean 'config'?" "$MUSTER" confg --check x
+expect 64 err "muster: error: there is no verb 'frobnicate'; 'muster --help' lists those that exist" \
+    "$MUSTER" frobnicate
+expect 64 err "muster: error: there is no verb '--versions'; 'muster --help' lists those that exist" \
+    "$MUSTER" --versions
+
+# Every verb of --help answers --help, on one screen; so does muster itself.
+expect 0 out "usage: muster VERB ..." "$MUSTER" --help
+cp out help
+[ "$(wc -l <help)" -le 40 ] || fail "--help has more than 40 lines"
+expect 0 out "usage: muster VERB ..." "$MUSTER" -h
+verbs=$(awk '/^  [a-z]/ && $1 != "mpirun" {print $1}' help)
+[ "$(echo $verbs)" = "train tokenize inspect config" ] || fail "verbs: $verbs"
+for verb in $verbs; do
+    "$MUSTER" "$verb" --help >out 2>err
+    [ $? = 0 ] || fail "$verb --help: exit code"
+    grep -q "^usage: muster $verb" out || fail "$verb --help: no usage"
+    [ -s err ] && fail "$verb --help: stderr is not empty"
+    awk 'length > 80 {exit 1}' out || fail "$verb --help: wider than 80 columns"
+    expect 64 err "muster: error: unknown option --hlep; did you mean --help?; see 'muster $verb --help'" \
+        "$MUSTER" "$verb" --hlep
+done
+# The exit codes are told.
+for code in 0 1 64 70 75 78; do
+    grep -q "^  *$code  " help || fail "--help does not tell exit code $code"
+done
+
+# Every component has a version.
+expect 0 out "muster $(sed -n 's/^project(muster VERSION \([0-9.]*\).*/\1/p' "$MUSTER_SOURCE/CMakeLists.txt")" \
+    "$MUSTER" --version
+for component in "Open MPI" HDF5 oneDNN libconfig xxHash jansson; do
+    grep -qE "$component v?[0-9]+\.[0-9]+" out || fail "--version does not tell $component's"
+done
+grep -q "this CPU  *generic" out || fail "--version does not tell what the CPU can do"
+
+# An answer that cannot be written is a failure.
+if [ -w /dev/full ]; then
+    "$MUSTER" config >/dev/full 2>err
+    [ $? = 1 ] || fail "config into a full disk succeeds"
+fi
+
+[ $failures = 0 ] || exit 1

@@ -1,0 +1,217 @@
+/* Which checkpoint is chosen, and which ones go. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <unistd.h>
+
+#include "tests/support/state.h"
+
+static char root[MU_PATH_MAX];
+static struct mu_layout layout;
+static struct mu_state_view state;
+
+static int setup(void **unused)
+{
+    struct mu_tensor_spec specs[] = {test_spec("w", 8, 16)};
+
+    (void)unused;
+    test_folder_make(root);
+    if (mu_layout_init(&layout, specs, 1) != MU_OK)
+        return -1;
+    state = test_state(&layout);
+    test_state_fill(&state, 1);
+    return 0;
+}
+
+static int teardown(void **unused)
+{
+    (void)unused;
+    test_state_free(&state);
+    mu_layout_deinit(&layout);
+    return mu_file_remove_tree(root) == MU_OK ? 0 : -1;
+}
+
+static void save(int64_t step)
+{
+    assert_int_equal(test_save(root, &state, step, 2), MU_OK);
+}
+
+static void path_in(char out[MU_PATH_MAX], int64_t step, const char *name)
+{
+    char folder[MU_PATH_MAX];
+
+    assert_int_equal(mu_checkpoint_folder(folder, root, step), MU_OK);
+    assert_int_equal(mu_path_format(out, "%s/%s", folder, name), MU_OK);
+}
+
+static void lose(int64_t step, const char *name)
+{
+    char path[MU_PATH_MAX];
+
+    path_in(path, step, name);
+    assert_int_equal(unlink(path), 0);
+}
+
+static bool has(int64_t step, const char *name)
+{
+    char path[MU_PATH_MAX];
+
+    path_in(path, step, name);
+    return mu_file_exists(path);
+}
+
+static void assert_listed(const int64_t *expected, uint32_t count)
+{
+    int64_t *steps;
+    uint32_t found;
+
+    assert_int_equal(mu_checkpoint_list(root, &steps, &found), MU_OK);
+    assert_int_equal(found, count);
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(steps[i], expected[i]);
+    free(steps);
+}
+
+static void folders_have_eight_digits_or_more(void **unused)
+{
+    char out[MU_PATH_MAX];
+
+    (void)unused;
+    assert_int_equal(mu_checkpoint_folder(out, "a/b", 1200), MU_OK);
+    assert_string_equal(out, "a/b/step-00001200");
+    assert_int_equal(mu_checkpoint_folder(out, "a/b", 123456789012), MU_OK);
+    assert_string_equal(out, "a/b/step-123456789012");
+}
+
+static void the_list_is_ascending_and_of_whole_ones(void **unused)
+{
+    char odd[MU_PATH_MAX];
+
+    (void)unused;
+    assert_listed(NULL, 0);
+    save(300);
+    save(100);
+    save(200);
+    lose(200, "checkpoint.h5");
+    assert_int_equal(mu_path_format(odd, "%s/step-1/checkpoint.h5", root), MU_OK);
+    assert_int_equal(mu_file_make_folders(odd), MU_OK); /* not a name of ours */
+    assert_listed((int64_t[]){100, 300}, 2);
+}
+
+static void no_folder_is_no_checkpoint(void **unused)
+{
+    struct mu_checkpoint_info info;
+    int64_t *steps;
+    uint32_t count;
+
+    (void)unused;
+    assert_int_equal(mu_checkpoint_list("/nonexistent/checkpoints", &steps, &count), MU_OK);
+    assert_int_equal(count, 0);
+    free(steps);
+    assert_int_equal(mu_checkpoint_find_newest("/nonexistent/checkpoints", &info), MU_NOT_FOUND);
+    assert_int_equal(mu_checkpoint_find_newest(root, &info), MU_NOT_FOUND);
+    assert_int_equal(mu_checkpoint_retain("/nonexistent/checkpoints", 1, 0, -1), MU_OK);
+}
+
+static void damaged_ones_are_passed_over(void **unused)
+{
+    struct mu_checkpoint_info info;
+    char path[MU_PATH_MAX];
+
+    (void)unused;
+    save(100);
+    save(200);
+    save(300);
+    lose(300, "part-00001.h5");
+    path_in(path, 200, "checkpoint.h5");
+    assert_int_equal(truncate(path, 100), 0);
+    assert_int_equal(mu_checkpoint_find_newest(root, &info), MU_OK);
+    assert_int_equal(info.step, 100);
+    mu_checkpoint_info_deinit(&info);
+    lose(100, "part-00000.h5");
+    assert_int_equal(mu_checkpoint_find_newest(root, &info), MU_NOT_FOUND);
+}
+
+static void a_folder_under_another_name_is_passed_over(void **unused)
+{
+    struct mu_checkpoint_info info;
+    char from[MU_PATH_MAX], to[MU_PATH_MAX];
+
+    (void)unused;
+    save(100);
+    save(150);
+    assert_int_equal(mu_checkpoint_folder(from, root, 150), MU_OK);
+    assert_int_equal(mu_checkpoint_folder(to, root, 400), MU_OK);
+    assert_int_equal(rename(from, to), 0);
+    assert_int_equal(mu_checkpoint_find_newest(root, &info), MU_OK);
+    assert_int_equal(info.step, 100);
+    mu_checkpoint_info_deinit(&info);
+}
+
+static void the_last_and_the_multiples_stay(void **unused)
+{
+    (void)unused;
+    for (int64_t step = 100; step <= 700; step += 100)
+        save(step);
+    assert_int_equal(mu_checkpoint_retain(root, 2, 300, -1), MU_OK);
+    assert_listed((int64_t[]){300, 600, 700}, 3);
+    assert_int_equal(mu_checkpoint_retain(root, 1, 0, -1), MU_OK);
+    assert_listed((int64_t[]){700}, 1);
+    assert_false(has(300, "part-00000.h5"));
+}
+
+static void the_newest_good_one_always_stays(void **unused)
+{
+    (void)unused;
+    save(100);
+    save(200);
+    save(300);
+    save(400);
+    lose(300, "part-00000.h5");
+    lose(400, "part-00000.h5");
+    assert_int_equal(mu_checkpoint_retain(root, 1, 0, -1), MU_OK);
+    assert_listed((int64_t[]){200, 400}, 2);
+}
+
+static void leavings_go_but_not_those_of_a_save_under_way(void **unused)
+{
+    static const char *const leavings[] = {"part-00007.h5.tmp", "checkpoint.h5.tmp"};
+    char path[MU_PATH_MAX];
+
+    (void)unused;
+    for (int64_t step = 100; step <= 400; step += 100) {
+        save(step);
+        for (size_t i = 0; i < 2; i++) {
+            path_in(path, step, leavings[i]);
+            assert_int_equal(mu_file_write_atomically(path, "x", 1), MU_OK);
+        }
+    }
+    lose(200, "checkpoint.h5");
+    lose(400, "checkpoint.h5");
+    assert_int_equal(mu_checkpoint_retain(root, 5, 0, 400), MU_OK);
+    assert_listed((int64_t[]){100, 300}, 2);
+    assert_false(has(100, "part-00007.h5.tmp"));
+    assert_false(has(300, "checkpoint.h5.tmp"));
+    assert_false(has(200, "part-00000.h5"));
+    assert_true(has(400, "part-00007.h5.tmp"));
+    assert_true(has(400, "part-00000.h5"));
+}
+
+int main(void)
+{
+#define ROW(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        ROW(folders_have_eight_digits_or_more),
+        ROW(the_list_is_ascending_and_of_whole_ones),
+        ROW(no_folder_is_no_checkpoint),
+        ROW(damaged_ones_are_passed_over),
+        ROW(a_folder_under_another_name_is_passed_over),
+        ROW(the_last_and_the_multiples_stay),
+        ROW(the_newest_good_one_always_stays),
+        ROW(leavings_go_but_not_those_of_a_save_under_way),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
