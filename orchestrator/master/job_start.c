@@ -495,6 +495,8 @@ enum mu_status mu_job_load(struct mu_job *job)
     MU_TRY(load_newest(job), st, failed);
     if (job->resumed_step == 0)
         MU_TRY(mu_worker_fill_initial(&job->worker, 0, UINT64_C(1) << 32), st, failed);
+    else
+        job->saved_step = job->resumed_step;
     job->life.step = job->resumed_step;
 failed:
     return st;
