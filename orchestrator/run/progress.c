@@ -1,5 +1,6 @@
 /* Two manners: on a terminal a bar in the last line, redrawn in place; otherwise (a file, a pipe,
- * TERM=dumb) plain lines. No colours.
+ * TERM=dumb) plain lines. No colours. Under mpirun stderr is a pipe even when a person watches it:
+ * MUSTER_PROGRESS=bar says so (and =lines the opposite).
  *
  * The bar and the log share stderr. `lock` is held for every write of the bar and, through the
  * log's guard, from the moment it takes the bar away until it has put it back, so that a line of
@@ -86,9 +87,19 @@ static void guard(void *context, int begin)
     }
 }
 
+static bool wants_bar(void)
+{
+    const char *asked = getenv("MUSTER_PROGRESS"), *term = getenv("TERM");
+
+    if (asked && strcmp(asked, "bar") == 0)
+        return true;
+    if (asked && strcmp(asked, "lines") == 0)
+        return false;
+    return isatty(STDERR_FILENO) && (!term || strcmp(term, "dumb") != 0);
+}
+
 struct mu_progress *mu_progress_open(int64_t steps, int64_t from_step)
 {
-    const char *term = getenv("TERM");
     struct mu_progress *p;
 
     if (!mu_log_shows(MU_LOG_INFO))
@@ -97,7 +108,7 @@ struct mu_progress *mu_progress_open(int64_t steps, int64_t from_step)
     if (!p)
         return NULL;
     pthread_mutex_init(&p->lock, NULL);
-    p->terminal = isatty(STDERR_FILENO) && (!term || strcmp(term, "dumb") != 0);
+    p->terminal = wants_bar();
     p->steps = steps;
     mu_progress_rate_start(&p->rate, mu_clock_s(), from_step);
     if (p->terminal)

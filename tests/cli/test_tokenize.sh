@@ -99,7 +99,7 @@ for signal in TERM HUP; do
     mkfifo wait
     "$MUSTER" tokenize text wait --out x 2>err &
     pid=$!
-    exec 3>wait # opens when it has begun to read
+    exec 3>./wait # opens when it has begun to read
     head -c 10000 text >&3
     sleep 0.2
     kill -$signal $pid

@@ -1,0 +1,17 @@
+# The file to source, once for the build folder (`. build/env`) and once for an installed Muster
+# (`. PREFIX/share/muster/env`). The same settings are the environment of the tests.
+list(JOIN MUSTER_ENVIRONMENT "\" \"" MUSTER_EXPORTS)
+set(MUSTER_ENV_MPI ${MUSTER_MPI_BIN})
+if(MUSTER_MPI_BIN MATCHES "^(/usr)?/bin$") # on PATH already, and not to be moved to its front
+    set(MUSTER_ENV_MPI "")
+endif()
+set(MUSTER_ENV_BIN ${CMAKE_BINARY_DIR})
+configure_file(${CMAKE_SOURCE_DIR}/scripts/cmake/env.in ${CMAKE_BINARY_DIR}/env @ONLY)
+
+# The prefix is known only at installation: one field stays open until then.
+set(MUSTER_ENV_BIN "@CMAKE_INSTALL_PREFIX@/${CMAKE_INSTALL_BINDIR}")
+configure_file(${CMAKE_SOURCE_DIR}/scripts/cmake/env.in ${CMAKE_BINARY_DIR}/env-installed.in @ONLY)
+install(CODE "
+    set(env \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DATADIR}/muster/env\")
+    configure_file(\"${CMAKE_BINARY_DIR}/env-installed.in\" \"\$ENV{DESTDIR}\${env}\" @ONLY)
+    message(STATUS \"To use it: . \${env}\")")

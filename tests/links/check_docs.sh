@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# README and CONTRIBUTING name files and folders: is each of them there? Usage: check_docs.sh SOURCE-FOLDER
+set -euo pipefail
+cd "$1"
+status=0
+while read -r path; do
+    if [ ! -e "$path" ]; then
+        echo "README.md or CONTRIBUTING.md names $path, which is not there"
+        status=1
+    fi
+done < <(grep -ohP '(?<![\w/-])(orchestrator|worker|kernels|scripts|configs|tests)/[A-Za-z0-9_][A-Za-z0-9_./-]*[A-Za-z0-9_/]' README.md CONTRIBUTING.md |
+    sort -u)
+[ "$status" = 0 ] && echo "every file that is named exists"
+exit "$status"

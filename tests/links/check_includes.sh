@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Reads every #include of the sources: layers include only themselves and those below them, by path from the root, and a
+# foreign library's header stands only in the files named for it. Usage: check_includes.sh SOURCE-FOLDER
+set -euo pipefail
+cd "$1"
+# shellcheck disable=SC2016 # the program is awk's
+find orchestrator kernels worker -name '*.[ch]' -o -name '*.def' | sort | xargs awk '
+function layer(path) {
+    if (path ~ /^orchestrator\/base\//) return 1
+    if (path ~ /^orchestrator\/core\//) return 2
+    if (path ~ /^orchestrator\/config\//) return 3
+    if (path ~ /^kernels\//) return 4
+    if (path ~ /^worker\//) return 5
+    if (path ~ /^orchestrator\//) return 6
+    return 0
+}
+function bad(why) { printf "%s:%d: %s\n    %s\n", FILENAME, FNR, why, $0; failed = 1 }
+function only(header, names) {
+    if (target == header && FILENAME !~ names) bad(header " belongs into files named like " names)
+}
+BEGIN { split("base core config kernels worker orchestrator", name, " ") }
+/^[ \t]*#[ \t]*include[ \t]*"/ {
+    split($0, part, "\"")
+    if (!layer(part[2])) bad("include by path from the root, as \"orchestrator/base/log.h\"")
+    else if (layer(part[2]) > layer(FILENAME))
+        bad(name[layer(FILENAME)] " lies below " name[layer(part[2])] " and must not know it")
+}
+/^[ \t]*#[ \t]*include[ \t]*</ {
+    split($0, part, /[<>]/)
+    target = part[2]
+    sub(/.*\//, "", target)
+    only("mpi.h", "_mpi\\.[ch]$")
+    only("mpi-ext.h", "_mpi\\.[ch]$")
+    only("hdf5.h", "_h5\\.[ch]$")
+    only("dnnl.h", "_onednn\\.[ch]$")
+    if (target == "libconfig.h" && ++libconfig[FILENAME] == 1 && ++libconfig_files > 1)
+        bad("libconfig.h stands in more than one file")
+}
+END { if (!failed) print FNR ? "layers and foreign headers are in order" : "no sources"; exit failed }'
