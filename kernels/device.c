@@ -21,9 +21,9 @@ enum mu_status mu_device_open(const struct mu_device_options *options, struct mu
     case MU_DEVICE_REFERENCE:
         return mu_reference_open(options, out);
     case MU_DEVICE_CPU:
-        break;
+        return mu_cpu_open(options, out);
     }
-    return MU_FAIL(MU_CONFIG, "device.kind %d is not in this build; \"reference\" is",
+    return MU_FAIL(MU_CONFIG, "device.kind %d is unknown; expected \"cpu\" or \"reference\"",
                    (int)options->kind);
 }
 

@@ -7,5 +7,7 @@
 
 enum mu_status mu_reference_open(const struct mu_device_options *options,
                                  struct mu_device **out) MU_CHECKED;
+enum mu_status mu_cpu_open(const struct mu_device_options *options,
+                           struct mu_device **out) MU_CHECKED;
 
 #endif

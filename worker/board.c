@@ -46,7 +46,7 @@ uint64_t mu_board_process_start(uint32_t pid)
     return start;
 }
 
-static bool is_alive(const struct mu_board_entry *e)
+bool mu_board_is_alive(const struct mu_board_entry *e)
 {
     uint32_t pid = atomic_load(&e->pid);
 
@@ -56,7 +56,7 @@ static bool is_alive(const struct mu_board_entry *e)
 static bool anybody_alive(const struct mu_board_entry *entry)
 {
     for (int i = 0; i < MU_BOARD_RANKS; i++)
-        if (is_alive(&entry[i]))
+        if (mu_board_is_alive(&entry[i]))
             return true;
     return false;
 }

@@ -35,6 +35,9 @@ struct mu_board_entry *mu_board_own(struct mu_board *board);
 /* NULL: that rank is not on this host. */
 const struct mu_board_entry *mu_board_entry(const struct mu_board *board, int rank);
 
+/* false: that entry's process is gone (or is a zombie). */
+bool mu_board_is_alive(const struct mu_board_entry *entry);
+
 /* Start time of a process as in /proc/PID/stat; 0: no such process, or only its zombie. */
 uint64_t mu_board_process_start(uint32_t pid);
 

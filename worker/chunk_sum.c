@@ -6,7 +6,11 @@
 
 #include "worker/exact_sum.h"
 
+/* Vectors of 8, whatever the machine's are: the partition of a block's norm. */
 enum { lanes = 8 };
+typedef int32_t int_lanes __attribute__((vector_size(lanes * sizeof(int32_t))));
+typedef float float_lanes __attribute__((vector_size(lanes * sizeof(float))));
+typedef double double_lanes __attribute__((vector_size(lanes * sizeof(double))));
 
 static uint64_t words_of(uint64_t blocks)
 {
@@ -91,42 +95,49 @@ static float round_once(int64_t total, double quantum)
     return (float)(total < 0 ? -magnitude : magnitude);
 }
 
-/* count is at most MU_BLOCK; exponent is the quantum's. */
-static void block_to_float(float *out, const int32_t *dense, const int64_t *slot, uint32_t count,
-                           int exponent)
+/* A block that escaped, or whose quantum is no normal float. */
+static void convert_wide(float *out, const int32_t *dense, const int64_t *slot, uint32_t count,
+                         int exponent)
 {
-    if (slot) {
-        double quantum = ldexp(1, exponent);
+    double quantum = ldexp(1, exponent);
 
-        for (uint32_t i = 0; i < count; i++)
-            out[i] = round_once(dense[i] + slot[i], quantum);
-    } else if (exponent >= -126) {
-        /* no integer but 0 is subnormal: rounding to float and scaling by a power of two is exact
-         * but for the first */
-        float quantum = ldexpf(1, exponent);
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = slot ? round_once(dense[i] + slot[i], quantum) : (float)(dense[i] * quantum);
+}
 
-        for (uint32_t i = 0; i < count; i++)
-            out[i] = (float)dense[i] * quantum;
-    } else {
-        double quantum = ldexp(1, exponent);
+/* The common case: no integer but 0 becomes subnormal, so that rounding it to float is the only
+ * rounding, and scaling by a power of two is exact. */
+static void convert(float *out, const int32_t *dense, uint32_t count, int exponent)
+{
+    float quantum = ldexpf(1, exponent);
+    uint32_t i = 0;
 
-        for (uint32_t i = 0; i < count; i++)
-            out[i] = (float)(dense[i] * quantum);
+    for (; i + lanes <= count; i += lanes) {
+        int_lanes n;
+        float_lanes x;
+
+        memcpy(&n, dense + i, sizeof n);
+        x = __builtin_convertvector(n, float_lanes) * quantum;
+        memcpy(out + i, &x, sizeof x);
     }
+    for (; i < count; i++)
+        out[i] = (float)dense[i] * quantum;
 }
 
 static double sum_of_squares(const float *x, uint32_t count)
 {
-    double lane[lanes] = {0};
-    uint32_t i = 0;
+    double_lanes sum = {0};
 
-    for (; i + lanes <= count; i += lanes)
-        for (int j = 0; j < lanes; j++)
-            lane[j] += (double)x[i + (uint32_t)j] * x[i + (uint32_t)j];
-    for (; i < count; i++)
-        lane[i % lanes] += (double)x[i] * x[i];
-    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) +
-           ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+    for (uint32_t i = 0; i < count; i += lanes) {
+        uint32_t n = count - i < lanes ? count - i : lanes;
+        float_lanes part = {0}; /* zeros add nothing */
+        double_lanes wide;
+
+        memcpy(&part, x + i, n * sizeof *x);
+        wide = __builtin_convertvector(part, double_lanes);
+        sum += wide * wide;
+    }
+    return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
 }
 
 void mu_chunk_to_float(const struct mu_exact_sum *x, float *out, struct mu_wide *norm,
@@ -151,8 +162,12 @@ void mu_chunk_to_float(const struct mu_exact_sum *x, float *out, struct mu_wide 
                 slot = wide;
                 wide += MU_BLOCK;
             }
-            block_to_float(out + filled, dense + filled, slot, r.count,
-                           mu_quantum_exponent(prediction[b], log2_addends));
+            int exponent = mu_quantum_exponent(prediction[b], log2_addends);
+
+            if (slot || exponent < -126)
+                convert_wide(out + filled, dense + filled, slot, r.count, exponent);
+            else
+                convert(out + filled, dense + filled, r.count, exponent);
             mu_wide_add(norm, sum_of_squares(out + filled, r.count));
             filled += r.count;
         }

@@ -2,6 +2,7 @@
  * what does not is rare and is done here, block by block. */
 #include "worker/exact_sum.h"
 
+#include <inttypes.h>
 #include <math.h> /* ldexp, llrint: exact everywhere */
 #include <stdlib.h>
 #include <string.h>
@@ -36,8 +37,8 @@ enum mu_status mu_exact_sum_init(struct mu_exact_sum *x, const struct mu_layout 
     }
     x->misfit = malloc(most);
     if (!x->misfit)
-        return MU_FAIL(MU_NO_MEMORY, "no memory for the flags of %llu gradient blocks",
-                       (unsigned long long)most);
+        return MU_FAIL(MU_NO_MEMORY, "no memory for the flags of %" PRIu64 " gradient blocks",
+                       most);
     return MU_OK;
 }
 

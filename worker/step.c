@@ -163,12 +163,11 @@ static struct mu_adamw optimizer(const struct mu_worker *w, int64_t step, double
 }
 
 /* Chunk c of half k + 1 from half k and the total. */
-static void update_chunk(struct mu_worker *w, uint32_t chunk, struct mu_adamw adamw)
+static void update_chunk(struct mu_worker *w, uint32_t chunk, uint32_t half, struct mu_adamw adamw)
 {
     const struct mu_layout *l = &w->workload->layout;
     const struct mu_chunk *c = &l->chunks[chunk];
     struct mu_segment *s = w->segment;
-    uint32_t half = mu_segment_half(s);
     const struct mu_state_view *from = &s->half[half];
     struct mu_state_view *to = &s->half[!half];
 
@@ -193,11 +192,10 @@ static void update_chunk(struct mu_worker *w, uint32_t chunk, struct mu_adamw ad
 }
 
 /* A skipped step: the state goes over as it is, and nothing is learned from the maxima. */
-static void copy_chunk(struct mu_worker *w, uint32_t chunk)
+static void copy_chunk(struct mu_worker *w, uint32_t chunk, uint32_t half)
 {
     const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
     struct mu_segment *s = w->segment;
-    uint32_t half = mu_segment_half(s);
     const struct mu_state_view *from = &s->half[half];
     struct mu_state_view *to = &s->half[!half];
     uint64_t at = c->offset, bytes = c->count * sizeof(float);
@@ -211,24 +209,27 @@ static void copy_chunk(struct mu_worker *w, uint32_t chunk)
         memcpy(s->weight_bf16[!half] + at, s->weight_bf16[half] + at, c->count * sizeof(uint16_t));
 }
 
-static enum mu_status update(struct mu_worker *w, const struct agreed *a, bool skip, double *lr)
+/* state: the word as it was when the step began. A rank that owns no chunk may come here when the
+ * others have committed already; its own look at the word would then be of the next step. */
+static enum mu_status update(struct mu_worker *w, uint64_t state, const struct agreed *a, bool skip,
+                             double *lr)
 {
     const struct mu_layout *l = &w->workload->layout;
     struct mu_segment *s = w->segment;
-    uint64_t state = atomic_load(&s->header->state);
+    uint32_t half = state & 1;
     int64_t step = (int64_t)(state >> 1);
     struct mu_adamw adamw = optimizer(w, step, a->norm, lr);
     enum mu_status st = MU_OK;
 
-    mu_predict_tensor_maxima(l, s->half[state & 1].prediction, s->largest, w->tensor_max);
+    mu_predict_tensor_maxima(l, s->half[half].prediction, s->largest, w->tensor_max);
     for (uint32_t c = 0; c < l->chunk_count; c++) {
         if (!owns(w, c))
             continue;
         mu_fault(MU_FAULT_UPDATE, step);
         if (skip)
-            copy_chunk(w, c);
+            copy_chunk(w, c, half);
         else
-            update_chunk(w, c, adamw);
+            update_chunk(w, c, half, adamw);
         atomic_store_explicit(&s->chunk[c].written, (uint64_t)step + 1, memory_order_release);
         MU_TRY(mu_poll(w->poller), st, failed);
     }
@@ -246,8 +247,9 @@ enum mu_status mu_worker_step(struct mu_worker *w, struct mu_step_result *out)
 {
     struct mu_segment *s = w->segment;
     const struct mu_layout *l = &w->workload->layout;
-    int64_t step = mu_segment_step(s);
-    const int16_t *prediction = s->half[mu_segment_half(s)].prediction;
+    uint64_t state = atomic_load(&s->header->state);
+    int64_t step = (int64_t)(state >> 1);
+    const int16_t *prediction = s->half[state & 1].prediction;
     uint64_t turn = 2 * (uint64_t)step + 1;
     struct agreed a;
     struct mu_step_scalars scalars;
@@ -278,7 +280,7 @@ enum mu_status mu_worker_step(struct mu_worker *w, struct mu_step_result *out)
                  : MU_FAILED;
         goto failed;
     }
-    MU_TRY(update(w, &a, out->skipped, &out->lr), st, failed);
+    MU_TRY(update(w, state, &a, out->skipped, &out->lr), st, failed);
     w->requests = 0;
     out->step = step + 1;
     out->loss = scalars.tokens > 0 ? mu_wide_value(&scalars.loss) / (double)scalars.tokens : 0;

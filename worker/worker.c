@@ -10,7 +10,10 @@
 #include "worker/prediction.h"
 #include "worker/state_hash.h"
 
-enum { STANDSTILL_MS = 60000 }; /* nobody on this host has polled for so long: a wait is given up */
+enum {
+    STANDSTILL_MS = 60000, /* nobody on this host has polled for so long: a wait is given up */
+    LOOK_MS = 500,         /* between two looks at the board while waiting */
+};
 
 enum mu_status mu_worker_init(struct mu_worker *w, int place)
 {
@@ -43,42 +46,56 @@ void mu_worker_deinit(struct mu_worker *w)
     w->tensor_max = NULL;
 }
 
-/* Sum of the polls of this host's ranks: it grows as long as anybody moves. */
-static uint64_t movement(const struct mu_worker *w)
+/* How the other ranks of this host get on, by the board. */
+struct others {
+    uint64_t polls; /* grows as long as anybody moves */
+    bool all_alive;
+};
+
+static struct others look_at_others(const struct mu_worker *w)
 {
-    uint64_t sum = 0;
+    struct others o = {0, true};
 
     for (uint32_t i = 0; i < w->local_count; i++) {
         uint32_t place = mu_roll_local(w->roll, w->host, i);
         const struct mu_board_entry *e =
             place == w->place ? NULL : mu_board_entry(w->board, (int)place);
 
-        if (e)
-            sum += atomic_load_explicit(&e->polls, memory_order_relaxed);
+        if (!e)
+            continue;
+        o.polls += atomic_load_explicit(&e->polls, memory_order_relaxed);
+        o.all_alive &= mu_board_is_alive(e);
     }
-    return sum;
+    return o;
 }
 
 enum mu_status mu_worker_wait(struct mu_worker *w, bool (*ready)(struct mu_worker *, uint64_t),
                               uint64_t mark, const char *what)
 {
     struct mu_backoff pause = {0};
-    struct mu_deadline deadline = mu_deadline_in_ms(STANDSTILL_MS);
-    uint64_t moved = 0;
+    struct mu_deadline standstill = mu_deadline_in_ms(STANDSTILL_MS);
+    struct mu_deadline next_look = mu_deadline_in_ms(LOOK_MS);
+    uint64_t polls = 0;
 
     while (!ready(w, mark)) {
         enum mu_status st = mu_poll(w->poller);
 
         if (st != MU_OK)
             return st;
-        if (pause.looks % 64 == 63 && movement(w) != moved) {
-            moved = movement(w);
-            deadline = mu_deadline_in_ms(STANDSTILL_MS);
-        }
-        if (mu_deadline_passed(deadline))
+        mu_backoff_pause(&pause);
+        if (!mu_deadline_passed(next_look))
+            continue;
+        struct others o = look_at_others(w);
+
+        if (!o.all_alive && !ready(w, mark))
+            return MU_PEER_LOST; /* it left without MPI's noticing */
+        if (o.polls != polls)
+            standstill = mu_deadline_in_ms(STANDSTILL_MS);
+        if (mu_deadline_passed(standstill))
             return MU_FAIL(MU_TIMEOUT, "waited for %s, and no rank of this host has moved for %d s",
                            what, STANDSTILL_MS / 1000);
-        mu_backoff_pause(&pause);
+        polls = o.polls;
+        next_look = mu_deadline_in_ms(LOOK_MS);
     }
     return MU_OK;
 }

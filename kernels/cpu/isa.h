@@ -4,12 +4,16 @@
 
 #include <stddef.h>
 
+#include "kernels/cpu/vector/vector_ops.h"
 #include "orchestrator/config/settings.h"
 
 enum mu_isa mu_cpu_isa(void);
 
-/* Copies past the caches (streaming stores): for memory that is not read again soon. to is 64-byte
- * aligned; from is not overlapped. Others see the data after mu_cpu_stream_fence. */
+/* The table compiled for at most this set; NULL when the CPU cannot run it. */
+const struct mu_vector_ops *mu_cpu_vector(enum mu_isa isa);
+
+/* Copies past the caches (streaming stores): for memory that is not read again soon. from is
+ * not overlapped. Others see the data after mu_cpu_stream_fence. */
 void mu_cpu_stream(void *to, const void *from, size_t bytes);
 void mu_cpu_stream_fence(void);
 

@@ -8,6 +8,11 @@ enum mu_isa mu_cpu_isa(void)
     return MU_ISA_GENERIC;
 }
 
+const struct mu_vector_ops *mu_cpu_vector(enum mu_isa isa)
+{
+    return isa <= MU_ISA_GENERIC ? &mu_vector_generic : NULL;
+}
+
 void mu_cpu_stream(void *to, const void *from, size_t bytes)
 {
     memcpy(to, from, bytes);

@@ -38,12 +38,23 @@ enum mu_isa mu_cpu_isa(void)
     return (saved & 0x600e6) == 0x600e6 && (d7 & amx) == amx ? MU_ISA_AMX : MU_ISA_AVX512_BF16;
 }
 
+const struct mu_vector_ops *mu_cpu_vector(enum mu_isa isa)
+{
+    if (isa > mu_cpu_isa())
+        return NULL;
+    if (isa >= MU_ISA_AVX512)
+        return &mu_vector_avx512;
+    return isa == MU_ISA_AVX2 ? &mu_vector_avx2 : &mu_vector_generic;
+}
+
 void mu_cpu_stream(void *to, const void *from, size_t bytes)
 {
     char *t = to;
     const char *f = from;
-    size_t i = 0;
+    size_t i = (size_t)(-(uintptr_t)to % 64);
 
+    i = i < bytes ? i : bytes;
+    memcpy(t, f, i);
     for (; i + 64 <= bytes; i += 64) {
         __m128i a, b, c, d;
 

@@ -50,7 +50,7 @@ static struct dead find_dead(struct mu_job *job)
         for (int r = 0; r < mu_comm_size(job->comm); r++) {
             const struct mu_board_entry *e = mu_board_entry(job->board, r);
 
-            if (e && mu_board_process_start(atomic_load(&e->pid)) != atomic_load(&e->start_time))
+            if (e && !mu_board_is_alive(e))
                 name(&d, r);
         }
     }
@@ -89,6 +89,8 @@ static void put_failure(struct mu_job *job, const char *message)
     job->status.outcome = MU_OUTCOME_FAILED;
     job->status.step = job->life.step;
     job->status.steps = job->settings.run_steps;
+    job->status.ranks = (int)job->roll.size;
+    job->status.hosts = (int)job->roll.hosts;
     snprintf(job->status.message, sizeof job->status.message, "%.255s", message);
     mu_run_dir_put_status(job->run, &job->status);
 }

@@ -30,7 +30,6 @@ static enum mu_status publish(struct mu_job *job, const char *folder, struct mu_
     snprintf(info.fingerprint, sizeof info.fingerprint, "%s", job->fingerprint);
     MU_TRY(mu_resume_note_write(job, &info.journal), st, done);
     MU_TRY(mu_checkpoint_publish(folder, &job->workload->layout, &info), st, done);
-    job->saved_step = job->life.step;
     snprintf(record, sizeof record, "{\"step\":%" PRId64 ",\"state_hash\":\"%s\"}", job->life.step,
              mu_hash_print(state_hash).text);
     MU_TRY(mu_journal_append(job->journal, MU_JOURNAL_CHECKPOINT, record), st, done);

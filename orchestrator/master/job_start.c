@@ -316,7 +316,9 @@ enum mu_status mu_job_prepare(struct mu_job *job)
 
     widen_affinity(job);
     mu_poller_forgive_gap(&job->poller);
-    MU_TRY(mu_control_agree(&job->control, open_parts(job)), st, failed);
+    /* The master first: what is wrong for all of them is then told once. */
+    MU_TRY(mu_control_agree(&job->control, job->is_master ? open_parts(job) : MU_OK), st, failed);
+    MU_TRY(mu_control_agree(&job->control, job->is_master ? MU_OK : open_parts(job)), st, failed);
     /* Leaders first: one that fails says so before the others wait for its segment in vain. */
     MU_TRY(mu_control_agree(&job->control, leader ? open_segment(job) : MU_OK), st, failed);
     MU_TRY(mu_control_agree(&job->control, leader ? MU_OK : open_segment(job)), st, failed);
@@ -493,6 +495,8 @@ enum mu_status mu_job_load(struct mu_job *job)
     MU_TRY(load_newest(job), st, failed);
     if (job->resumed_step == 0)
         MU_TRY(mu_worker_fill_initial(&job->worker, 0, UINT64_C(1) << 32), st, failed);
+    else
+        job->saved_step = job->resumed_step;
     job->life.step = job->resumed_step;
 failed:
     return st;

@@ -32,9 +32,10 @@ enum {
 };
 
 /* After a line `run = 'NAME'`. The thin line is cut down to about 2,000 records, the thick one goes
- * through the means of 80 equal parts of the run. gnuplot labels only the decades of a logarithmic
- * axis, of which a loss curve often has none: hence the list of marks; and where the loss changes
- * little, a linear axis says the same and is labelled better. */
+ * through the means of 80 equal parts of the run (through the records when there are few). gnuplot
+ * labels only the decades of a logarithmic axis, of which a loss curve often has none: hence the
+ * list of marks; and where the loss changes little, a linear axis says the same and is labelled
+ * better. */
 static const char script[] =
     "set datafile separator comma\n"
     "set datafile missing ''\n"
@@ -59,6 +60,7 @@ static const char script[] =
     "set key top right reverse Left samplen 2 textcolor '#404040'\n"
     "set xrange [0:T_max_x]\n"
     "set format x '%.0f'\n"
+    "if (T_max_x < 10) { set xtics 1 }\n"
     "if (low > 0 && high / low > 2.5) {\n"
     "  set logscale y\n"
     "  set yrange [low * 0.96 : high * 1.04]\n"
@@ -78,13 +80,16 @@ static const char script[] =
     "  set yrange [low - 0.04 * (high - low) : high + 0.04 * (high - low)]\n"
     "}\n"
     "part = T_records > 160 ? T_max_x / 80.0 : 0\n"
+    "thin = part > 0 ? 'training' : ''\n"
+    "thick = part > 0 ? 'running mean' : 'training'\n"
     "nth = T_records > 2000 ? ceil(T_records / 2000.0) : 1\n"
-    "dot = T_records < 20 ? 0.4 : 0\n"
     "middle(s) = part > 0 ? (floor((s - 0.5) / part) + 0.5) * part : s\n"
     "plot 'metrics.csv' using 'step':'loss' every nth with lines lw 1 lc '#b4cce4' "
-    "title 'training', "
-    "'' using (middle(column('step'))):'loss' smooth unique with linespoints pt 7 ps dot lw 2.5 "
-    "lc '#1f5f9e' title 'running mean', "
+    "title thin, "
+    "'' using (middle(column('step'))):'loss' smooth unique with lines lw 2.5 lc '#1f5f9e' "
+    "title thick, "
+    "'' using 'step':(T_records < 20 ? column('loss') : NaN) with points pt 7 ps 0.4 "
+    "lc '#1f5f9e' notitle, "
     "'' using 'step':'valid_loss' with points pt 7 ps 0.6 lc '#d1541b' title 'validation'\n"
     "set output\n";
 

@@ -385,12 +385,14 @@ static void test_log_lines_do_not_tear_the_bar(void **state)
     struct capture c;
     struct mu_progress *p;
     pthread_t threads[THREADS];
-    int64_t step = 0;
+    struct mu_metrics first = example(1);
+    int64_t step = 1;
     size_t evaluations = 0, seen = 0;
 
     (void)state;
     capture_begin(&c, true, 72);
     p = mu_progress_open(1 << 20, 0);
+    mu_progress_step(p, &first);
     atomic_store(&speakers, THREADS);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, speak, &who[i]), 0);

@@ -11,6 +11,12 @@
 #include "orchestrator/base/fault.h"
 #include "worker/workload/gpt.h"
 
+static void poll(const struct mu_gpt *g)
+{
+    if (g->device->options.poll != NULL)
+        g->device->options.poll(g->device->options.poll_context);
+}
+
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
 /* Window of T + 1 tokens from `start` as place j of input and target. A file may hold tokens beyond
@@ -23,6 +29,7 @@ static enum mu_status take_window(struct mu_gpt *g, const struct mu_tokens *file
 
     mu_tokens_copy(file, start, t, input);
     mu_tokens_copy(file, start + 1, t, target);
+    poll(g); /* the file's pages may have come from a slow disk */
     for (uint64_t i = 0; i <= t; i++) {
         const int32_t token = i < t ? input[i] : target[t - 1];
 
@@ -90,6 +97,7 @@ static enum mu_status gpt_shard_gradient(struct mu_workload *workload, const str
     for (uint64_t j = 0; j < count; j++)
         MU_TRY(take_window(g, &g->train, mu_sampler_start(&g->sampler, sample + j), j), st, done);
     rows = name_rows(g, n);
+    poll(g);
     memset(g->buffers.row_value, 0, (size_t)rows * (size_t)g->dims.width * sizeof(float));
     for (uint64_t from = 0; from < count; from += g->micro)
         MU_TRY(micro_batch(g, w, step, from, &loss), st, done);

@@ -1,0 +1,333 @@
+/* See vector_ops.h. Compiled once for each instruction set, with MU_VECTOR_TABLE the name of the
+ * table and MU_VECTOR_NAME the set's. */
+#include "kernels/cpu/vector/vector_ops.h"
+
+#include <math.h> /* sqrtf: one instruction, exact */
+
+#include "kernels/cpu/vector/vector.h"
+
+/* ---- LayerNorm ------------------------------------------------------------------------------ */
+static void layernorm(void *out, bool bf16, float *mean, float *rstd, float *x_out, const float *x,
+                      const float *branch, const float *weight, const float *bias, int64_t c)
+{
+    vec sum = {0}, squares = {0}, m, s;
+    const float *row = branch ? x_out : x;
+
+    for (int64_t i = 0; i < c; i += LANES) {
+        vec v = load(x + i, c - i);
+
+        if (branch) {
+            v += load(branch + i, c - i);
+            store(x_out + i, v, c - i);
+        }
+        sum += v;
+    }
+    *mean = sum_lanes(sum) / (float)c;
+    m = splat(*mean);
+    for (int64_t i = 0; i < c; i += LANES) {
+        vec d = load_or(row + i, c - i, *mean) - m;
+
+        squares += d * d;
+    }
+    *rstd = 1.0f / sqrtf(sum_lanes(squares) / (float)c + 1e-5f);
+    s = splat(*rstd);
+    for (int64_t i = 0; i < c; i += LANES) {
+        vec v = (load(row + i, c - i) - m) * s;
+
+        v = v * load(weight + i, c - i) + load(bias + i, c - i);
+        store_act(out, bf16, i, v, c - i);
+    }
+}
+
+static void layernorm_backward(float *dx, float *dweight, float *dbias, const float *dout,
+                               const float *x, const float *weight, float mean, float rstd,
+                               int64_t c)
+{
+    vec sum_g = {0}, sum_gx = {0}, mean_g, mean_gx;
+
+    for (int64_t i = 0; i < c; i += LANES) {
+        vec xhat = (load_or(x + i, c - i, mean) - mean) * rstd;
+        vec d = load(dout + i, c - i);
+        vec g = d * load(weight + i, c - i);
+
+        sum_g += g;
+        sum_gx += g * xhat;
+        store(dweight + i, load(dweight + i, c - i) + d * xhat, c - i);
+        store(dbias + i, load(dbias + i, c - i) + d, c - i);
+    }
+    mean_g = splat(sum_lanes(sum_g) / (float)c);
+    mean_gx = splat(sum_lanes(sum_gx) / (float)c);
+    for (int64_t i = 0; i < c; i += LANES) {
+        vec xhat = (load(x + i, c - i) - mean) * rstd;
+        vec g = load(dout + i, c - i) * load(weight + i, c - i);
+
+        store(dx + i, load(dx + i, c - i) + rstd * (g - mean_g - xhat * mean_gx), c - i);
+    }
+}
+
+/* ---- GELU, tanh form, as x times a logistic gate (kernels/reference/reference_body.h) -------- */
+/* 1 / (1 + exp(-2u)) = 1 / (1 + 2^t), t = -2 log2(e) sqrt(2 / pi) (x + 0.044715 x^3). */
+INLINE vec gelu_gate(vec x)
+{
+    vec t = x * (-0x1.26aec21bcep+1f + -0x1.a5a7cf757p-4f * (x * x));
+
+    return 1.0f / (1.0f + exp2_vec(t));
+}
+
+INLINE void epilogue_rows(const struct mu_vector_epilogue *e, bool y_bf16, bool before_bf16,
+                          bool gelu)
+{
+    for (int64_t r = 0; r < e->rows; r++) {
+        for (int64_t i = 0; i < e->cols; i += LANES) {
+            int64_t n = e->cols - i;
+            vec v = load(e->acc + r * e->ld_acc + i, n);
+
+            if (e->bias)
+                v += load(e->bias + i, n);
+            if (gelu) {
+                store_act(e->before, before_bf16, r * e->ld_y + i, v, n);
+                v *= gelu_gate(v);
+            }
+            store_act(e->y, y_bf16, r * e->ld_y + i, v, n);
+        }
+    }
+}
+
+static void epilogue(const struct mu_vector_epilogue *e)
+{
+    if (e->gelu)
+        epilogue_rows(e, e->y_bf16, e->before_bf16, true);
+    else if (e->y_bf16)
+        epilogue_rows(e, true, false, false);
+    else
+        epilogue_rows(e, false, false, false);
+}
+
+static void gelu_backward(void *d, const void *before, bool bf16, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += LANES) {
+        vec x = load_act(before, bf16, i, n - i);
+        vec gate = gelu_gate(x);
+        vec two_du = 0x1.9884533d4p+0f + 0x1.b6676bf74p-3f * (x * x); /* 2 u' */
+        vec slope = gate + x * two_du * (gate - gate * gate);
+
+        store_act(d, bf16, i, load_act(d, bf16, i, n - i) * slope, n - i);
+    }
+}
+
+/* ---- between types -------------------------------------------------------------------------- */
+static void to_bf16(uint16_t *out, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += LANES)
+        store_act(out, true, i, load(x + i, n - i), n - i);
+}
+
+static void sum_rows(float *to, const void *from, bool bf16, int64_t rows, int64_t ld, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += LANES) {
+        vec sum = {0};
+
+        for (int64_t r = 0; r < rows; r++)
+            sum += load_act(from, bf16, r * ld + i, n - i);
+        store(to + i, sum, n - i);
+    }
+}
+
+static void scale_to_act(void *to, bool bf16, const float *from, float factor, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += LANES)
+        store_act(to, bf16, i, load(from + i, n - i) * factor, n - i);
+}
+
+static float dot_act(const void *a, const void *b, bool bf16, int64_t n)
+{
+    vec sum = {0};
+
+    for (int64_t i = 0; i < n; i += LANES)
+        sum += load_act(a, bf16, i, n - i) * load_act(b, bf16, i, n - i);
+    return sum_lanes(sum);
+}
+
+/* ---- attention ------------------------------------------------------------------------------ */
+/* Zeros from element i on; an act row of `keys`. */
+INLINE void zero_act(void *row, bool bf16, int64_t i, int64_t keys)
+{
+    size_t size = bf16 ? sizeof(uint16_t) : sizeof(float);
+
+    if (i < keys)
+        memset((char *)row + (size_t)i * size, 0, (size_t)(keys - i) * size);
+}
+
+/* Lanes beyond what a query may see hold whatever the scratch holds: masked, not skipped, so that
+ * rows need no tails. (A row has room for them: ld is a multiple of 16 beyond keys.) */
+static void attention_softmax(const struct mu_vector_attention *a)
+{
+    for (int64_t r = 0; r < a->rows; r++) {
+        float *row = a->score + r * a->ld, largest;
+        int64_t seen = a->first + r + 1, i;
+        vec top = splat(-INFINITY), sum = {0};
+
+        for (i = 0; i < seen; i += LANES) {
+            vec s = select(first_lanes(seen - i), load(row + i, LANES), splat(-INFINITY));
+
+            store(row + i, s, LANES);
+            top = larger(top, s);
+        }
+        largest = largest_lane(top) * a->scale;
+        for (i = 0; i < seen; i += LANES) {
+            vec e = exp_vec(load(row + i, LANES) * a->scale - largest);
+
+            sum += e;
+            store_act(row, a->bf16, i, e, LANES);
+        }
+        zero_act(row, a->bf16, i, a->keys);
+        a->inverse_sum[r] = sum_lanes(sum);
+        a->lse[r] = largest;
+    }
+    for (int64_t r = 0; r < a->rows; r += LANES) {
+        int64_t n = a->rows - r;
+        vec sum = load_or(a->inverse_sum + r, n, 1);
+
+        store(a->lse + r, load(a->lse + r, n) + log_vec(sum), n);
+        store(a->inverse_sum + r, 1.0f / sum, n);
+    }
+}
+
+static void attention_gradient(const struct mu_vector_attention *a)
+{
+    for (int64_t r = 0; r < a->rows; r++) {
+        float *score = a->score + r * a->ld, *dprob = a->dprob + r * a->ld;
+        int64_t seen = a->first + r + 1, i;
+
+        for (i = 0; i < seen; i += LANES) {
+            vec_i32 visible = first_lanes(seen - i);
+            vec p = exp_vec(load(score + i, LANES) * a->scale - a->lse[r]);
+            vec ds = p * (load(dprob + i, LANES) - a->inner[r]) * a->scale;
+
+            store_act(score, a->bf16, i, (vec)(visible & (vec_i32)p), LANES);
+            store_act(dprob, a->bf16, i, (vec)(visible & (vec_i32)ds), LANES);
+        }
+        zero_act(score, a->bf16, i, a->keys);
+        zero_act(dprob, a->bf16, i, a->keys);
+    }
+}
+
+/* ---- the head ------------------------------------------------------------------------------- */
+static float cross_entropy(float *logit, int64_t v, int32_t target, bool gradient, float scale,
+                           bool bf16)
+{
+    vec top = splat(-INFINITY), sum = {0};
+    float largest, loss, factor, total, at_target, hit;
+
+    for (int64_t i = 0; i < v; i += LANES)
+        top = larger(top, load_or(logit + i, v - i, -INFINITY));
+    largest = largest_lane(top);
+    at_target = logit[target] - largest;
+    for (int64_t i = 0; i < v; i += LANES) {
+        vec e = exp_vec(load_or(logit + i, v - i, -INFINITY) - largest);
+
+        sum += e;
+        if (gradient)
+            store(logit + i, e, v - i);
+    }
+    total = sum_lanes(sum);
+    loss = log_vec(splat(total))[0] - at_target;
+    if (!gradient)
+        return loss;
+    hit = scale * (logit[target] / total - 1.0f);
+    factor = scale / total;
+    for (int64_t i = 0; i < v; i += LANES)
+        store_act(logit, bf16, i, load(logit + i, v - i) * factor, v - i);
+    if (bf16)
+        ((uint16_t *)logit)[target] = mu_bf16_from_f32(hit);
+    else
+        logit[target] = hit;
+    return loss;
+}
+
+/* ---- the update ----------------------------------------------------------------------------- */
+static void adamw(const struct mu_adamw *a, int64_t n)
+{
+    const float *restrict weight = a->weight, *restrict gradient = a->gradient;
+    const float *restrict m_in = a->m, *restrict v_in = a->v;
+    float b1 = a->beta1, b2 = a->beta2, c1 = 1 - b1, c2 = 1 - b2, lr = a->lr, eps = a->eps;
+    float inverse1 = 1 / a->bias1, inverse2 = 1 / a->bias2, decay = a->decay;
+    float scale = a->gradient_scale;
+
+    for (int64_t from = 0; from < n; from += LANES) {
+        int64_t k = n - from;
+        vec g = load(gradient + from, k) * scale, w = load(weight + from, k);
+        vec m = b1 * load(m_in + from, k) + c1 * g;
+        vec v = b2 * load(v_in + from, k) + c2 * g * g;
+        vec root = v * inverse2;
+
+        for (int i = 0; i < LANES; i++)
+            root[i] = sqrtf(root[i]);
+        w = w - lr * (m * inverse1 / (root + eps) + decay * w);
+        store(a->weight_out + from, w, k);
+        store(a->m_out + from, m, k);
+        store(a->v_out + from, v, k);
+        if (a->weight_bf16)
+            store_act(a->weight_bf16, true, from, w, k);
+    }
+}
+
+/* Plain loops from here on: exact in any order, so the compiler may choose its own vectors. */
+typedef int32_t __attribute__((may_alias)) float_bits;
+
+static uint32_t largest_bits(const float *g, int64_t n)
+{
+    const float_bits *bits = (const float_bits *)g;
+    int32_t top = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        int32_t magnitude = bits[i] & 0x7fffffff;
+
+        top = magnitude > top ? magnitude : top;
+    }
+    return (uint32_t)top;
+}
+
+static void quantise(int32_t *restrict sum, const float *restrict g, float first, float second,
+                     int64_t n, bool overwrite)
+{
+    if (overwrite)
+        for (int64_t i = 0; i < n; i++)
+            sum[i] = (int32_t)__builtin_rintf(g[i] * first * second);
+    else
+        for (int64_t i = 0; i < n; i++)
+            sum[i] = (int32_t)((uint32_t)sum[i] +
+                               (uint32_t)(int32_t)__builtin_rintf(g[i] * first * second));
+}
+
+static void add(float *out, const float *a, const float *b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = a[i] + b[i];
+}
+
+static void add_int32(int32_t *a, const int32_t *b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        a[i] = (int32_t)((uint32_t)a[i] + (uint32_t)b[i]);
+}
+
+const struct mu_vector_ops MU_VECTOR_TABLE = {
+    .name = MU_VECTOR_NAME,
+    .layernorm = layernorm,
+    .layernorm_backward = layernorm_backward,
+    .epilogue = epilogue,
+    .gelu_backward = gelu_backward,
+    .to_bf16 = to_bf16,
+    .sum_rows = sum_rows,
+    .scale_to_act = scale_to_act,
+    .dot_act = dot_act,
+    .attention_softmax = attention_softmax,
+    .attention_gradient = attention_gradient,
+    .cross_entropy = cross_entropy,
+    .adamw = adamw,
+    .largest_bits = largest_bits,
+    .quantise = quantise,
+    .add = add,
+    .add_int32 = add_int32,
+};

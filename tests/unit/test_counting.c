@@ -1,0 +1,63 @@
+/* Parameters of GPT-2's published sizes and of a shape counted by hand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "orchestrator/core/counting.h"
+
+/* The released checkpoints of Radford et al. (2019): "124M", "355M", "774M", "1.5B". */
+static void test_gpt2_sizes(void **state)
+{
+    const struct {
+        struct mu_gpt_shape shape;
+        uint64_t all;
+    } sizes[] = {
+        {{12, 768, 1024, 50257}, 124439808},
+        {{24, 1024, 1024, 50257}, 354823168},
+        {{36, 1280, 1024, 50257}, 774030080},
+        {{48, 1600, 1024, 50257}, 1557611200},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        assert_int_equal(mu_count_gpt(&sizes[i].shape).all, sizes[i].all);
+}
+
+static void test_conventions_differ_by_the_embeddings(void **state)
+{
+    const struct mu_gpt_shape shape = {12, 768, 1024, 50257};
+    const struct mu_counts n = mu_count_gpt(&shape);
+
+    (void)state;
+    assert_int_equal(n.non_embedding_head - n.non_embedding, 50257 * 768);
+    assert_int_equal(n.all - n.non_embedding_head, 1024 * 768);
+    /* 12 L C^2 is Kaplan's estimate of the matrices; biases and norms are 13 L C + 2 C more */
+    assert_int_equal(n.non_embedding, 12 * 12 * 768 * 768 + 13 * 12 * 768 + 2 * 768);
+}
+
+static void test_flops(void **state)
+{
+    const struct mu_gpt_shape shape = {2, 10, 5, 7};
+    const struct mu_counts n = mu_count_gpt(&shape);
+    const double attention = 12 * 2 * 10 * 5;
+
+    (void)state;
+    assert_int_equal(n.non_embedding, 2 * (12 * 100 + 13 * 10) + 20);
+    assert_true(n.flops_non_embedding == 6 * 2680 + attention);
+    assert_true(n.flops_non_embedding_head == 6 * (2680 + 70) + attention);
+    assert_true(n.flops_all == 6 * (2680 + 70 + 50) + attention);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gpt2_sizes),
+        cmocka_unit_test(test_conventions_differ_by_the_embeddings),
+        cmocka_unit_test(test_flops),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
