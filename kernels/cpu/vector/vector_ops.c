@@ -66,12 +66,10 @@ static void layernorm_backward(float *dx, float *dweight, float *dbias, const fl
 }
 
 /* ---- GELU, tanh form, as x times a logistic gate (kernels/reference/reference_body.h) -------- */
-/* 1 / (1 + exp(-2u)) = 1 / (1 + 2^t), t = -2 log2(e) sqrt(2 / pi) (x + 0.044715 x^3). */
-INLINE vec gelu_gate(vec x)
+/* The gate is 1 / (1 + e), e = exp(-2u) = 2^t, t = -2 log2(e) sqrt(2 / pi) (x + 0.044715 x^3). */
+INLINE vec gelu_exp(vec x)
 {
-    vec t = x * (-0x1.26aec21bcep+1f + -0x1.a5a7cf757p-4f * (x * x));
-
-    return 1.0f / (1.0f + exp2_vec(t));
+    return exp2_vec(x * (-0x1.26aec21bcep+1f + -0x1.a5a7cf757p-4f * (x * x)));
 }
 
 INLINE void epilogue_rows(const struct mu_vector_epilogue *e, bool y_bf16, bool before_bf16,
@@ -86,7 +84,7 @@ INLINE void epilogue_rows(const struct mu_vector_epilogue *e, bool y_bf16, bool 
                 v += load(e->bias + i, n);
             if (gelu) {
                 store_act(e->before, before_bf16, r * e->ld_y + i, v, n);
-                v *= gelu_gate(v);
+                v = v / (1.0f + gelu_exp(v));
             }
             store_act(e->y, y_bf16, r * e->ld_y + i, v, n);
         }
@@ -107,9 +105,10 @@ static void gelu_backward(void *d, const void *before, bool bf16, int64_t n)
 {
     for (int64_t i = 0; i < n; i += LANES) {
         vec x = load_act(before, bf16, i, n - i);
-        vec gate = gelu_gate(x);
+        vec e = gelu_exp(x);
+        vec gate = 1.0f / (1.0f + e);
         vec two_du = 0x1.9884533d4p+0f + 0x1.b6676bf74p-3f * (x * x); /* 2 u' */
-        vec slope = gate + x * two_du * (gate - gate * gate);
+        vec slope = gate + x * two_du * (e * gate * gate); /* 1 - gate = e gate, not rounded */
 
         store_act(d, bf16, i, load_act(d, bf16, i, n - i) * slope, n - i);
     }
