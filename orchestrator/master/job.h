@@ -46,6 +46,7 @@ struct mu_job {
     char fingerprint[MU_FINGERPRINT_MAX];
     int64_t resumed_step; /* of the checkpoint gone on from; 0: fresh */
     struct mu_hash resumed_hash;
+    int64_t saved_step; /* of the newest checkpoint; -1: none */
     bool is_master;
 
     /* The master's own. */
@@ -56,8 +57,7 @@ struct mu_job {
     double peak_flops;  /* of all ranks' threads; 0: not known */
     uint64_t record_ns; /* when the last record was made */
     int64_t record_step;
-    uint64_t tokens;    /* seen in all */
-    int64_t saved_step; /* of the newest checkpoint; -1: none */
+    uint64_t tokens; /* seen in all */
 };
 
 /* What the command line asked for; only the master's is looked at. */
