@@ -8,7 +8,7 @@
 
 enum {
     LOOK_MS = 20,
-    SPEAK_MS = 500, /* the others leave after the one that speaks */
+    NEWS_MS = 500, /* until everybody has found out and the one that speaks has spoken */
     DEADLINE_MS = 120000,
     NOBODY = -1,
 };
@@ -38,8 +38,7 @@ static void leave(struct mu_start_watch *w, int dead)
                "MPI_Init did not end within %d s: a rank on another host died or cannot be "
                "reached. Run the same command again",
                DEADLINE_MS / 1000);
-    if (!speaks)
-        mu_clock_sleep_us(1000 * SPEAK_MS);
+    mu_clock_sleep_us(1000 * NEWS_MS);
     mu_board_close(w->board);
     mu_comm_leave(NULL, mu_status_exit_code(MU_PEER_LOST));
 }
