@@ -64,8 +64,7 @@ struct mu_rank_words {
     _Atomic uint64_t adding;        /* turn << 1 | 1 while a shard is being added, turn << 1 else */
     _Atomic uint64_t
         shards[MU_SHARD_WORDS]; /* bitmap of the shards whole in the sum, of that turn */
-    _Atomic uint64_t hashed;    /* step + 1: this rank's pieces of the state hash are there */
-    _Atomic uint64_t loaded;    /* generation: this rank's share of the initial state is there */
+    _Atomic uint64_t hashed;    /* round: this rank's pieces of the state hash are there */
     struct mu_step_scalars scalars;
 };
 

@@ -10,7 +10,7 @@ enum {
     LEAST_COLS = 96,
     WANTED_TILES = 16,         /* enough for some threads to come out even */
     LEAST_TILE_FLOP = 1 << 22, /* below, sharing out costs more than it brings */
-    STEP = 2048,
+    STEP = 1024,
     ALIGN = 16,
 };
 
@@ -58,7 +58,7 @@ void mu_product_plan(struct mu_cpu *cpu, struct mu_product *p)
         p->shape.ldc = mu_ceil_div(p->tile_cols, ALIGN) * ALIGN;
         mu_cpu_reserve_worker_scratch(cpu, (size_t)(p->tile_rows * p->shape.ldc) * sizeof(float));
     }
-    for (int down = 0; down < 2; down++)
+    for (int down = 0; down < 2; down++) {
         for (int across = 0; across < 2; across++)
             for (int step = 0; step < 3; step++) {
                 struct mu_gemm_shape s = p->shape;
@@ -72,6 +72,8 @@ void mu_product_plan(struct mu_cpu *cpu, struct mu_product *p)
                 if (step == 0 || (step == 1 && p->steps > 2) || (step == 2 && p->steps > 1))
                     p->gemm[down][across][step] = mu_gemm_get(cpu->gemm, &s);
             }
+        mu_pool_poll(cpu->pool, 0); /* making primitives takes its time, once */
+    }
 }
 
 struct mu_tile mu_product_tile_at(const struct mu_product *p, int64_t index)

@@ -80,14 +80,16 @@ INLINE vec_u16 narrow_bf16(vec x)
 /* Act arrays; index i counts elements. */
 INLINE vec load_act(const void *p, bool bf16, int64_t i, int64_t n)
 {
-    vec_u16 half = {0};
+    vec_u16 half;
 
     if (!bf16)
         return load((const float *)p + i, n);
-    if (n >= LANES)
+    if (n >= LANES) {
         memcpy(&half, (const uint16_t *)p + i, sizeof half);
-    else
-        memcpy(&half, (const uint16_t *)p + i, (size_t)n * sizeof(uint16_t));
+        return widen_bf16(half);
+    }
+    memset(&half, 0, sizeof half);
+    memcpy(&half, (const uint16_t *)p + i, (size_t)n * sizeof(uint16_t));
     return widen_bf16(half);
 }
 

@@ -66,36 +66,47 @@ static void layernorm_backward(float *dx, float *dweight, float *dbias, const fl
 }
 
 /* ---- GELU, tanh form, as x times a logistic gate (kernels/reference/reference_body.h) -------- */
-/* 1 / (1 + exp(-2u)) = 1 / (1 + 2^t), t = -2 log2(e) sqrt(2 / pi) (x + 0.044715 x^3). */
-INLINE vec gelu_gate(vec x)
+/* The gate is 1 / (1 + e), e = exp(-2u) = 2^t, t = -2 log2(e) sqrt(2 / pi) (x + 0.044715 x^3). */
+INLINE vec gelu_exp(vec x)
 {
-    vec t = x * (-0x1.26aec21bcep+1f + -0x1.a5a7cf757p-4f * (x * x));
+    return exp2_vec(x * (-0x1.26aec21bcep+1f + -0x1.a5a7cf757p-4f * (x * x)));
+}
 
-    return 1.0f / (1.0f + exp2_vec(t));
+/* Loops below are in two parts: an inlined round, and a loop that calls it with a constant n =
+ * LANES, then once for what is left; act types are constants too. */
+INLINE void epilogue_round(const struct mu_vector_epilogue *e, bool y_bf16, bool before_bf16,
+                           bool gelu, int64_t row, int64_t i, int64_t n)
+{
+    int64_t at = row * e->ld_y + i;
+    vec v = load(e->acc + row * e->ld_acc + i, n);
+
+    if (e->bias)
+        v += load(e->bias + i, n);
+    if (gelu) {
+        store_act(e->before, before_bf16, at, v, n);
+        v = v / (1.0f + gelu_exp(v));
+    }
+    store_act(e->y, y_bf16, at, v, n);
 }
 
 INLINE void epilogue_rows(const struct mu_vector_epilogue *e, bool y_bf16, bool before_bf16,
                           bool gelu)
 {
-    for (int64_t r = 0; r < e->rows; r++) {
-        for (int64_t i = 0; i < e->cols; i += LANES) {
-            int64_t n = e->cols - i;
-            vec v = load(e->acc + r * e->ld_acc + i, n);
+    for (int64_t row = 0; row < e->rows; row++) {
+        int64_t i = 0;
 
-            if (e->bias)
-                v += load(e->bias + i, n);
-            if (gelu) {
-                store_act(e->before, before_bf16, r * e->ld_y + i, v, n);
-                v *= gelu_gate(v);
-            }
-            store_act(e->y, y_bf16, r * e->ld_y + i, v, n);
-        }
+        for (; i + LANES <= e->cols; i += LANES)
+            epilogue_round(e, y_bf16, before_bf16, gelu, row, i, LANES);
+        if (i < e->cols)
+            epilogue_round(e, y_bf16, before_bf16, gelu, row, i, e->cols - i);
     }
 }
 
 static void epilogue(const struct mu_vector_epilogue *e)
 {
-    if (e->gelu)
+    if (e->gelu && e->y_bf16 && e->before_bf16)
+        epilogue_rows(e, true, true, true);
+    else if (e->gelu)
         epilogue_rows(e, e->y_bf16, e->before_bf16, true);
     else if (e->y_bf16)
         epilogue_rows(e, true, false, false);
@@ -103,22 +114,43 @@ static void epilogue(const struct mu_vector_epilogue *e)
         epilogue_rows(e, false, false, false);
 }
 
+INLINE void gelu_backward_round(void *d, const void *before, bool bf16, int64_t i, int64_t n)
+{
+    vec x = load_act(before, bf16, i, n);
+    vec e = gelu_exp(x);
+    vec gate = 1.0f / (1.0f + e);
+    vec two_du = 0x1.9884533d4p+0f + 0x1.b6676bf74p-3f * (x * x); /* 2 u' */
+    vec slope = gate + x * two_du * (e * gate * gate); /* 1 - gate = e gate, not rounded */
+
+    store_act(d, bf16, i, load_act(d, bf16, i, n) * slope, n);
+}
+
+INLINE void gelu_backward_all(void *d, const void *before, bool bf16, int64_t n)
+{
+    int64_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        gelu_backward_round(d, before, bf16, i, LANES);
+    if (i < n)
+        gelu_backward_round(d, before, bf16, i, n - i);
+}
+
 static void gelu_backward(void *d, const void *before, bool bf16, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += LANES) {
-        vec x = load_act(before, bf16, i, n - i);
-        vec gate = gelu_gate(x);
-        vec two_du = 0x1.9884533d4p+0f + 0x1.b6676bf74p-3f * (x * x); /* 2 u' */
-        vec slope = gate + x * two_du * (gate - gate * gate);
-
-        store_act(d, bf16, i, load_act(d, bf16, i, n - i) * slope, n - i);
-    }
+    if (bf16)
+        gelu_backward_all(d, before, true, n);
+    else
+        gelu_backward_all(d, before, false, n);
 }
 
 /* ---- between types -------------------------------------------------------------------------- */
 static void to_bf16(uint16_t *out, const float *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += LANES)
+    int64_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        store_act(out, true, i, load(x + i, LANES), LANES);
+    if (i < n)
         store_act(out, true, i, load(x + i, n - i), n - i);
 }
 
@@ -246,30 +278,38 @@ static float cross_entropy(float *logit, int64_t v, int32_t target, bool gradien
 }
 
 /* ---- the update ----------------------------------------------------------------------------- */
-static void adamw(const struct mu_adamw *a, int64_t n)
+/* bf16: also write that copy. */
+INLINE void adamw_all(const struct mu_adamw *a, int64_t n, bool bf16)
 {
-    const float *restrict weight = a->weight, *restrict gradient = a->gradient;
-    const float *restrict m_in = a->m, *restrict v_in = a->v;
-    float b1 = a->beta1, b2 = a->beta2, c1 = 1 - b1, c2 = 1 - b2, lr = a->lr, eps = a->eps;
-    float inverse1 = 1 / a->bias1, inverse2 = 1 / a->bias2, decay = a->decay;
-    float scale = a->gradient_scale;
+    float c1 = 1 - a->beta1, c2 = 1 - a->beta2;
+    float inverse1 = 1 / a->bias1, inverse2 = 1 / a->bias2;
 
-    for (int64_t from = 0; from < n; from += LANES) {
-        int64_t k = n - from;
-        vec g = load(gradient + from, k) * scale, w = load(weight + from, k);
-        vec m = b1 * load(m_in + from, k) + c1 * g;
-        vec v = b2 * load(v_in + from, k) + c2 * g * g;
+    for (int64_t i = 0; i < n; i += LANES) {
+        int64_t k = n - i;
+        vec g = load(a->gradient + i, k) * a->gradient_scale, w = load(a->weight + i, k);
+        vec m = a->beta1 * load(a->m + i, k) + c1 * g;
+        vec v = a->beta2 * load(a->v + i, k) + c2 * g * g;
         vec root = v * inverse2;
 
-        for (int i = 0; i < LANES; i++)
-            root[i] = sqrtf(root[i]);
-        w = w - lr * (m * inverse1 / (root + eps) + decay * w);
-        store(a->weight_out + from, w, k);
-        store(a->m_out + from, m, k);
-        store(a->v_out + from, v, k);
-        if (a->weight_bf16)
-            store_act(a->weight_bf16, true, from, w, k);
+        for (int lane = 0; lane < LANES; lane++)
+            root[lane] = sqrtf(root[lane]);
+        w = w - a->lr * (m * inverse1 / (root + a->eps) + a->decay * w);
+        store(a->weight_out + i, w, k);
+        store(a->m_out + i, m, k);
+        store(a->v_out + i, v, k);
+        if (bf16)
+            store_act(a->weight_bf16, true, i, w, k);
     }
+}
+
+static void adamw(const struct mu_adamw *a, int64_t n)
+{
+    const struct mu_adamw held = *a; /* what is written cannot be it: kept in registers */
+
+    if (held.weight_bf16)
+        adamw_all(&held, n, true);
+    else
+        adamw_all(&held, n, false);
 }
 
 /* Plain loops from here on: exact in any order, so the compiler may choose its own vectors. */
