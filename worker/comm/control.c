@@ -113,8 +113,10 @@ enum mu_status mu_control_gather(struct mu_control *c, enum mu_message_type type
         for (int r = 1; r < mu_comm_size(c->comm); r++) {
             st = receive_from(c, r, type, take, context);
             first = first == MU_OK ? st : first;
-            if (mu_poll(c->poller) != MU_OK)
-                break;
+            st = mu_poll(c->poller);
+            first = first == MU_OK ? st : first;
+            if (st != MU_OK)
+                break; /* the others have not been heard */
         }
     } else {
         first = send_all(c, 0, type, payload->at, payload->size);
