@@ -17,8 +17,9 @@
  * its sum is whole.
  *
  * /dev/shm/muster-UID-RUN-hHOST, 0600, made by the host's lowest rank with O_EXCL, never through a
- * symbolic link, owner checked. A segment that a dead generation left is removed by the next start
- * of the same run. */
+ * symbolic link, owner checked. Whoever is attached holds a shared lock on it, which ends with the
+ * process: a segment that nobody holds was left by ranks that were all killed, and any next start
+ * of the same user's removes it. */
 #ifndef MUSTER_WORKER_SEGMENT_H
 #define MUSTER_WORKER_SEGMENT_H
 
@@ -80,6 +81,7 @@ struct mu_segment {
     struct mu_sum *sum;       /* a rank each; of this process */
     uint32_t ranks;
     bool is_private;
+    int fd;        /* holds the lock; -1 when private */
     char name[96]; /* for shm_open; "" when private */
 };
 

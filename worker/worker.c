@@ -47,27 +47,20 @@ void mu_worker_deinit(struct mu_worker *w)
     w->tensor_max = NULL;
 }
 
-/* How the other ranks of this host get on, by the board. */
-struct others {
-    uint64_t polls; /* grows as long as anybody moves */
-    bool all_alive;
-};
-
-static struct others look_at_others(const struct mu_worker *w)
+/* Grows as long as any other rank of this host moves, by the board. */
+static uint64_t polls_of_others(const struct mu_worker *w)
 {
-    struct others o = {0, true};
+    uint64_t polls = 0;
 
     for (uint32_t i = 0; i < w->local_count; i++) {
         uint32_t place = mu_roll_local(w->roll, w->host, i);
         const struct mu_board_entry *e =
             place == w->place ? NULL : mu_board_entry(w->board, (int)place);
 
-        if (!e)
-            continue;
-        o.polls += atomic_load_explicit(&e->polls, memory_order_relaxed);
-        o.all_alive &= mu_board_is_alive(e);
+        if (e)
+            polls += atomic_load_explicit(&e->polls, memory_order_relaxed);
     }
-    return o;
+    return polls;
 }
 
 enum mu_status mu_worker_wait(struct mu_worker *w, bool (*ready)(struct mu_worker *, uint64_t),
@@ -77,7 +70,7 @@ enum mu_status mu_worker_wait(struct mu_worker *w, bool (*ready)(struct mu_worke
     struct mu_deadline standstill = mu_deadline_in_ms(STANDSTILL_MS);
     struct mu_deadline longest = mu_deadline_in_ms(LONGEST_MS);
     struct mu_deadline next_look = mu_deadline_in_ms(LOOK_MS);
-    uint64_t polls = 0;
+    uint64_t polls = 0, now;
 
     while (!ready(w, mark)) {
         enum mu_status st = mu_poll(w->poller);
@@ -87,18 +80,15 @@ enum mu_status mu_worker_wait(struct mu_worker *w, bool (*ready)(struct mu_worke
         mu_backoff_pause(&pause);
         if (!mu_deadline_passed(next_look))
             continue;
-        struct others o = look_at_others(w);
-
-        if (!o.all_alive && !ready(w, mark))
-            return MU_PEER_LOST; /* it left without MPI's noticing */
-        if (o.polls != polls)
+        now = polls_of_others(w);
+        if (now != polls)
             standstill = mu_deadline_in_ms(STANDSTILL_MS);
         if (mu_deadline_passed(standstill))
             return MU_FAIL(MU_TIMEOUT, "waited for %s, and no rank of this host has moved for %d s",
                            what, STANDSTILL_MS / 1000);
         if (mu_deadline_passed(longest))
             return MU_FAIL(MU_TIMEOUT, "waited %d s for %s", LONGEST_MS / 1000, what);
-        polls = o.polls;
+        polls = now;
         next_look = mu_deadline_in_ms(LOOK_MS);
     }
     return MU_OK;

@@ -52,6 +52,7 @@ static int64_t size_of_part(int64_t whole, int64_t size, int64_t count, int64_t 
 
 void mu_product_plan(struct mu_cpu *cpu, struct mu_product *p)
 {
+    MU_ASSERT(p->shape.m > 0 && p->shape.n > 0 && p->shape.k > 0);
     p->cpu = cpu;
     choose_tiles(p);
     if (!p->c) {
