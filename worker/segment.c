@@ -97,7 +97,9 @@ static enum mu_status create(struct mu_segment *s, const struct mu_segment_optio
     fd = shm_open(s->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return MU_FAIL(MU_FAILED, "cannot make /dev/shm%s: %s", s->name, strerror(errno));
-    error = posix_fallocate(fd, 0, (off_t)bytes);
+    do
+        error = posix_fallocate(fd, 0, (off_t)bytes);
+    while (error == EINTR); /* a signal asks for a checkpoint meanwhile */
     if (error == 0)
         *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
