@@ -18,7 +18,15 @@
 #include "worker/state_hash.h"
 #include "worker/worker.h"
 
-enum { SHARDS = 6, STEPS = 4, TOKENS_OF_SHARD = 10, MOST_RANKS = 9, TOUCHED = 3, NEVER = -1 };
+enum {
+    SHARDS = 6,
+    STEPS = 4,
+    OUTLIERS_AT = 3,
+    TOKENS_OF_SHARD = 10,
+    MOST_RANKS = 9,
+    TOUCHED = 3,
+    NEVER = -1
+};
 
 /* ---- a workload of two chunks, with every kind of tensor ---- */
 static const struct mu_tensor_spec specs[] = {
@@ -75,6 +83,12 @@ static enum mu_status toy_gradient(struct mu_workload *workload, const struct mu
             t->value[k][i] = noise(key, i, 2 + k);
         out->rows[k] = (struct mu_row_gradient){
             .tensor = 2 + k, .count = TOUCHED, .row = t->row[k], .value = t->value[k]};
+    }
+    for (uint64_t i = 0; step == OUTLIERS_AT && i < MU_BLOCK; i++) { /* a block of each kind */
+        if (shard == 2)
+            t->dense[l->tensors[0].offset + 7 * specs[0].cols + i] *= 1e4f;
+        if (shard == 4)
+            t->value[0][i] *= 1e4f;
     }
     out->dense = t->dense;
     out->row_count = 2;
@@ -363,6 +377,8 @@ static void the_same_bits_on_every_roll(void **state)
         assert_true(fabs(one.step[k].loss - mean_loss(k)) < 1e-12);
         assert_true(one.step[k].gradient_norm > 0);
         assert_false(one.step[k].skipped);
+        if (k > 0)
+            assert_true(!one.step[k].redone && one.step[k].escapes == (k == OUTLIERS_AT ? 2 : 0));
         assert_int_equal(one.step[k].requests, k == 1 ? MU_REQUEST_CHECKPOINT : 0);
     }
 }
