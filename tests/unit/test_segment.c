@@ -188,12 +188,12 @@ static pid_t start_follower(struct mu_segment_options o, uint32_t rank)
         enum mu_status st = mu_segment_open(&s, &o);
 
         if (st != MU_OK)
-            _exit(st);
+            _exit((int)st);
         if (s.half[1].m[5] != 2.5f || memcmp(s.header->magic, "MUSTERS1", 8) != 0)
             _exit(100);
         s.sum[rank].dense[7] = (int32_t)rank + 1000;
         mu_segment_close(&s, false);
-        _exit(MU_OK);
+        _exit(0);
     }
     assert_true(pid > 0);
     return pid;
