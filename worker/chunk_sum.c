@@ -10,7 +10,7 @@
 enum { lanes = 8 };
 typedef int32_t int_lanes __attribute__((vector_size(lanes * sizeof(int32_t))));
 typedef float float_lanes __attribute__((vector_size(lanes * sizeof(float))));
-typedef double double_lanes __attribute__((vector_size(lanes * sizeof(double))));
+typedef double double_pair __attribute__((vector_size(2 * sizeof(double))));
 
 static uint64_t words_of(uint64_t blocks)
 {
@@ -124,20 +124,31 @@ static void convert(float *out, const int32_t *dense, uint32_t count, int expone
         out[i] = (float)dense[i] * quantum;
 }
 
+static inline double_pair squares(const float *x)
+{
+    double_pair wide = {(double)x[0], (double)x[1]};
+
+    return wide * wide;
+}
+
+/* Lanes in pairs: what every instruction set keeps in registers. */
 static double sum_of_squares(const float *x, uint32_t count)
 {
-    double_lanes sum = {0};
+    double_pair lane01 = {0}, lane23 = {0}, lane45 = {0}, lane67 = {0};
+    float rest[lanes] = {0}; /* zeros add nothing */
+    uint32_t whole = count / lanes * lanes;
 
-    for (uint32_t i = 0; i < count; i += lanes) {
-        uint32_t n = count - i < lanes ? count - i : lanes;
-        float_lanes part = {0}; /* zeros add nothing */
-        double_lanes wide;
+    memcpy(rest, x + whole, (count - whole) * sizeof *x);
+    for (uint32_t i = 0; i <= whole; i += lanes) {
+        const float *at = i < whole ? x + i : rest;
 
-        memcpy(&part, x + i, n * sizeof *x);
-        wide = __builtin_convertvector(part, double_lanes);
-        sum += wide * wide;
+        lane01 += squares(at);
+        lane23 += squares(at + 2);
+        lane45 += squares(at + 4);
+        lane67 += squares(at + 6);
     }
-    return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+    lane01 = (lane01 + lane45) + (lane23 + lane67);
+    return lane01[0] + lane01[1];
 }
 
 void mu_chunk_to_float(const struct mu_exact_sum *x, float *out, struct mu_wide *norm,

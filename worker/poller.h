@@ -1,6 +1,7 @@
 /* mu_poll: called between operations, at most some milliseconds apart. It counts on the board that
- * this rank moves, makes MPI progress and finds out about deaths. A failure is kept: operations run
- * to their end, and the step that called them sees it at its next check. */
+ * this rank moves, makes MPI progress and finds out about deaths: by MPI, and by the board about
+ * ranks of this host that left unseen by MPI. A failure is kept: operations run to their end, and
+ * the step that called them sees it at its next check. */
 #ifndef MUSTER_WORKER_POLLER_H
 #define MUSTER_WORKER_POLLER_H
 
@@ -13,7 +14,7 @@ struct mu_poller {
     struct mu_comm *comm;
     struct mu_board *board;
     enum mu_status status; /* the first failure seen */
-    uint64_t last_ns, longest_gap_ns, last_comm_ns;
+    uint64_t last_ns, longest_gap_ns, last_comm_ns, last_board_ns;
 };
 
 void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *board);

@@ -1,5 +1,6 @@
 #include "worker/segment.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -84,28 +86,68 @@ static enum mu_status no_room(const struct mu_segment *s, uint64_t bytes, int er
                    (double)bytes / 0x1p30, s->name, strerror(error));
 }
 
+/* Every run's, of this user: a lost segment may hold gigabytes. One that has no size yet is being
+ * made, and is locked before it gets one. */
+static void remove_stale_segments(void)
+{
+    char prefix[32];
+    struct dirent *file;
+    DIR *folder = opendir("/dev/shm");
+
+    snprintf(prefix, sizeof prefix, "muster-%u-", (unsigned)geteuid());
+    while (folder && (file = readdir(folder))) {
+        struct stat st, named;
+        int fd;
+
+        if (strncmp(file->d_name, prefix, strlen(prefix)) != 0 || !strstr(file->d_name, "-h"))
+            continue;
+        fd = shm_open(file->d_name, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd < 0)
+            continue;
+        if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && st.st_size > 0 &&
+            flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+            fstatat(dirfd(folder), file->d_name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+            named.st_ino == st.st_ino && shm_unlink(file->d_name) == 0)
+            mu_log(MU_LOG_DEBUG, "removed /dev/shm/%s, left by ranks that are dead", file->d_name);
+        close(fd);
+    }
+    if (folder)
+        closedir(folder);
+}
+
+/* A signal that asks for a checkpoint may come meanwhile. An error number. */
+static int reserve(int fd, uint64_t bytes)
+{
+    int error;
+
+    do
+        error = posix_fallocate(fd, 0, (off_t)bytes);
+    while (error == EINTR);
+    return error;
+}
+
 /* The leader's part: an old segment of this run is removed (its generation is dead: the run
  * directory's lock says so), a new one is made whole before it gets its size, and its pages are
  * taken now, since a full tmpfs kills by SIGBUS. */
 static enum mu_status create(struct mu_segment *s, const struct mu_segment_options *o,
                              uint64_t bytes, void **map)
 {
-    int fd, error;
+    int error;
 
+    remove_stale_segments();
     if (shm_unlink(s->name) == 0)
         mu_log(MU_LOG_DEBUG, "removed /dev/shm%s, left by an earlier generation", s->name);
-    fd = shm_open(s->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
+    s->fd = shm_open(s->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (s->fd < 0)
         return MU_FAIL(MU_FAILED, "cannot make /dev/shm%s: %s", s->name, strerror(errno));
-    do
-        error = posix_fallocate(fd, 0, (off_t)bytes);
-    while (error == EINTR); /* a signal asks for a checkpoint meanwhile */
+    error = flock(s->fd, LOCK_SH) == 0 ? reserve(s->fd, bytes) : errno;
     if (error == 0)
-        *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    close(fd);
+        *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
     if (error == 0 && *map != MAP_FAILED)
         return MU_OK;
     error = error ? error : errno;
+    close(s->fd);
+    s->fd = -1;
     shm_unlink(s->name);
     if (o->ranks > 1)
         return no_room(s, bytes, error);
@@ -122,21 +164,25 @@ static enum mu_status create(struct mu_segment *s, const struct mu_segment_optio
 }
 
 /* Maps the file if it has its full size and is ours; false: not there yet. */
-static bool try_attach(const struct mu_segment *s, uint64_t bytes, void **map)
+static bool try_attach(struct mu_segment *s, uint64_t bytes, void **map)
 {
     struct stat st;
-    int fd = shm_open(s->name, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
 
     *map = MAP_FAILED;
-    if (fd < 0)
+    s->fd = shm_open(s->name, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (s->fd < 0)
         return false;
-    if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && (uint64_t)st.st_size == bytes)
-        *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    close(fd);
-    return *map != MAP_FAILED;
+    if (fstat(s->fd, &st) == 0 && st.st_uid == geteuid() && (uint64_t)st.st_size == bytes &&
+        flock(s->fd, LOCK_SH | LOCK_NB) == 0)
+        *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+    if (*map != MAP_FAILED)
+        return true;
+    close(s->fd);
+    s->fd = -1;
+    return false;
 }
 
-static enum mu_status attach(const struct mu_segment *s, const struct mu_segment_options *o,
+static enum mu_status attach(struct mu_segment *s, const struct mu_segment_options *o,
                              uint64_t bytes, void **map)
 {
     struct mu_deadline deadline = mu_deadline_in_ms(o->deadline_ms);
@@ -149,6 +195,8 @@ static enum mu_status attach(const struct mu_segment *s, const struct mu_segment
             if (atomic_load_explicit(&h->generation, memory_order_acquire) == o->generation)
                 return MU_OK;
             munmap(*map, bytes); /* an earlier generation's, or not ready */
+            close(s->fd);
+            s->fd = -1;
             mu_clock_sleep_us(1000);
         }
         enum mu_status st = o->poll(o->poll_context);
@@ -169,6 +217,7 @@ enum mu_status mu_segment_open(struct mu_segment *s, const struct mu_segment_opt
     void *map = MAP_FAILED;
 
     memset(s, 0, sizeof *s);
+    s->fd = -1;
     s->ranks = o->ranks;
     snprintf(s->name, sizeof s->name, "/muster-%u-%016" PRIx64 "-h%u", (unsigned)geteuid(),
              o->run_key, o->host);
@@ -200,6 +249,8 @@ void mu_segment_close(struct mu_segment *s, bool unlink)
         munmap(s->header, s->header->bytes);
     if (unlink && s->name[0])
         shm_unlink(s->name);
+    if (s->header && s->fd >= 0)
+        close(s->fd);
     free(s->sum);
     memset(s, 0, sizeof *s);
 }

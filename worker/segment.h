@@ -17,8 +17,9 @@
  * its sum is whole.
  *
  * /dev/shm/muster-UID-RUN-hHOST, 0600, made by the host's lowest rank with O_EXCL, never through a
- * symbolic link, owner checked. A segment that a dead generation left is removed by the next start
- * of the same run. */
+ * symbolic link, owner checked. Whoever is attached holds a shared lock on it, which ends with the
+ * process: a segment that nobody holds was left by ranks that were all killed, and any next start
+ * of the same user's removes it. */
 #ifndef MUSTER_WORKER_SEGMENT_H
 #define MUSTER_WORKER_SEGMENT_H
 
@@ -64,8 +65,7 @@ struct mu_rank_words {
     _Atomic uint64_t adding;        /* turn << 1 | 1 while a shard is being added, turn << 1 else */
     _Atomic uint64_t
         shards[MU_SHARD_WORDS]; /* bitmap of the shards whole in the sum, of that turn */
-    _Atomic uint64_t hashed;    /* step + 1: this rank's pieces of the state hash are there */
-    _Atomic uint64_t loaded;    /* generation: this rank's share of the initial state is there */
+    _Atomic uint64_t hashed;    /* round: this rank's pieces of the state hash are there */
     struct mu_step_scalars scalars;
 };
 
@@ -81,6 +81,7 @@ struct mu_segment {
     struct mu_sum *sum;       /* a rank each; of this process */
     uint32_t ranks;
     bool is_private;
+    int fd;        /* holds the lock; -1 when private */
     char name[96]; /* for shm_open; "" when private */
 };
 

@@ -12,6 +12,7 @@
 
 enum {
     STANDSTILL_MS = 60000, /* nobody on this host has polled for so long: a wait is given up */
+    LONGEST_MS = 3600000,  /* whatever the others do: a step on one rank may take minutes */
     LOOK_MS = 500,         /* between two looks at the board while waiting */
 };
 
@@ -46,27 +47,20 @@ void mu_worker_deinit(struct mu_worker *w)
     w->tensor_max = NULL;
 }
 
-/* How the other ranks of this host get on, by the board. */
-struct others {
-    uint64_t polls; /* grows as long as anybody moves */
-    bool all_alive;
-};
-
-static struct others look_at_others(const struct mu_worker *w)
+/* Grows as long as any other rank of this host moves, by the board. */
+static uint64_t polls_of_others(const struct mu_worker *w)
 {
-    struct others o = {0, true};
+    uint64_t polls = 0;
 
     for (uint32_t i = 0; i < w->local_count; i++) {
         uint32_t place = mu_roll_local(w->roll, w->host, i);
         const struct mu_board_entry *e =
             place == w->place ? NULL : mu_board_entry(w->board, (int)place);
 
-        if (!e)
-            continue;
-        o.polls += atomic_load_explicit(&e->polls, memory_order_relaxed);
-        o.all_alive &= mu_board_is_alive(e);
+        if (e)
+            polls += atomic_load_explicit(&e->polls, memory_order_relaxed);
     }
-    return o;
+    return polls;
 }
 
 enum mu_status mu_worker_wait(struct mu_worker *w, bool (*ready)(struct mu_worker *, uint64_t),
@@ -74,8 +68,9 @@ enum mu_status mu_worker_wait(struct mu_worker *w, bool (*ready)(struct mu_worke
 {
     struct mu_backoff pause = {0};
     struct mu_deadline standstill = mu_deadline_in_ms(STANDSTILL_MS);
+    struct mu_deadline longest = mu_deadline_in_ms(LONGEST_MS);
     struct mu_deadline next_look = mu_deadline_in_ms(LOOK_MS);
-    uint64_t polls = 0;
+    uint64_t polls = 0, now;
 
     while (!ready(w, mark)) {
         enum mu_status st = mu_poll(w->poller);
@@ -85,33 +80,18 @@ enum mu_status mu_worker_wait(struct mu_worker *w, bool (*ready)(struct mu_worke
         mu_backoff_pause(&pause);
         if (!mu_deadline_passed(next_look))
             continue;
-        struct others o = look_at_others(w);
-
-        if (!o.all_alive && !ready(w, mark))
-            return MU_PEER_LOST; /* it left without MPI's noticing */
-        if (o.polls != polls)
+        now = polls_of_others(w);
+        if (now != polls)
             standstill = mu_deadline_in_ms(STANDSTILL_MS);
         if (mu_deadline_passed(standstill))
             return MU_FAIL(MU_TIMEOUT, "waited for %s, and no rank of this host has moved for %d s",
                            what, STANDSTILL_MS / 1000);
-        polls = o.polls;
+        if (mu_deadline_passed(longest))
+            return MU_FAIL(MU_TIMEOUT, "waited %d s for %s", LONGEST_MS / 1000, what);
+        polls = now;
         next_look = mu_deadline_in_ms(LOOK_MS);
     }
     return MU_OK;
-}
-
-static bool all_loaded(struct mu_worker *w, uint64_t mark)
-{
-    for (uint32_t i = 0; i < w->local_count; i++)
-        if (atomic_load_explicit(&w->segment->rank[i].loaded, memory_order_acquire) < mark)
-            return false;
-    return true;
-}
-
-static enum mu_status loaded(struct mu_worker *w, uint64_t mark)
-{
-    atomic_store_explicit(&w->segment->rank[w->local_index].loaded, mark, memory_order_release);
-    return mu_worker_wait(w, all_loaded, mark, "the other ranks to load their shares of the state");
 }
 
 static struct mu_range rows_of(const struct mu_worker *w, const struct mu_tensor *t)
@@ -136,7 +116,7 @@ static void round_rows(struct mu_worker *w, uint32_t half)
     }
 }
 
-enum mu_status mu_worker_fill_initial(struct mu_worker *w, uint32_t half, uint64_t mark)
+enum mu_status mu_worker_fill_initial(struct mu_worker *w, uint32_t half)
 {
     const struct mu_layout *l = &w->workload->layout;
     struct mu_state_view *view = &w->segment->half[half];
@@ -157,10 +137,10 @@ enum mu_status mu_worker_fill_initial(struct mu_worker *w, uint32_t half, uint64
             view->prediction[t->first_block + b] = MU_PREDICTION_NONE;
     }
     round_rows(w, half);
-    return loaded(w, mark);
+    return MU_OK;
 }
 
-enum mu_status mu_worker_load(struct mu_worker *w, const char *folder, int64_t step, uint64_t mark)
+enum mu_status mu_worker_load(struct mu_worker *w, const char *folder, int64_t step)
 {
     enum mu_status st =
         mu_checkpoint_load(folder, &w->segment->half[0], w->local_index, w->local_count);
@@ -171,7 +151,7 @@ enum mu_status mu_worker_load(struct mu_worker *w, const char *folder, int64_t s
     round_rows(w, 0);
     if (w->local_index == 0)
         atomic_store(&w->segment->header->state, (uint64_t)step << 1);
-    return loaded(w, mark);
+    return MU_OK;
 }
 
 static struct mu_weights weights_of(const struct mu_worker *w, uint32_t half)
@@ -242,19 +222,17 @@ enum mu_status mu_worker_hash(struct mu_worker *w, struct mu_hash *out)
     uint64_t pieces = mu_state_hash_pieces(&w->workload->layout);
     struct mu_range mine = mu_shards_of_worker(pieces, w->local_index, w->local_count);
     struct mu_segment *s = w->segment;
-    int64_t step = mu_segment_step(s);
+    uint64_t round = ++w->hash_round;
     enum mu_status st = MU_OK;
 
     for (uint64_t p = mine.from; p < mine.to; p++) {
         s->piece[p] = mu_state_hash_piece(&s->half[mu_segment_half(s)], p);
         MU_TRY(mu_poll(w->poller), st, failed);
     }
-    atomic_store_explicit(&s->rank[w->local_index].hashed, (uint64_t)step + 1,
-                          memory_order_release);
-    MU_TRY(
-        mu_worker_wait(w, all_hashed, (uint64_t)step + 1, "the other ranks to hash their pieces"),
-        st, failed);
-    *out = mu_state_hash_combine(s->piece, pieces, step);
+    atomic_store_explicit(&s->rank[w->local_index].hashed, round, memory_order_release);
+    MU_TRY(mu_worker_wait(w, all_hashed, round, "the other ranks to hash their pieces"), st,
+           failed);
+    *out = mu_state_hash_combine(s->piece, pieces, mu_segment_step(s));
 failed:
     return st;
 }

@@ -37,6 +37,7 @@ struct mu_worker {
     uint32_t requests; /* enum mu_request_flag: what this rank was asked for since the last step */
     struct mu_exact_sum exact;
     struct mu_reduction reduction;
+    uint64_t hash_round; /* hashes so far: every rank of a host takes part in each */
     int16_t *raised;     /* predictions of a redone step, blocks */
     int16_t *tensor_max; /* a tensor each */
 };
@@ -72,12 +73,10 @@ enum mu_status mu_worker_evaluate(struct mu_worker *w, struct mu_eval_sum *out) 
 enum mu_status mu_worker_hash(struct mu_worker *w, struct mu_hash *out) MU_CHECKED;
 
 /* Fills this rank's share of half `half` with initial values (weights; moments zero; predictions
- * unknown), waits until every rank of the host has done so. `mark`: a number that grows with each
- * call. */
-enum mu_status mu_worker_fill_initial(struct mu_worker *w, uint32_t half, uint64_t mark) MU_CHECKED;
-/* The same, from a checkpoint (half 0; committed step `step`). */
-enum mu_status mu_worker_load(struct mu_worker *w, const char *folder, int64_t step,
-                              uint64_t mark) MU_CHECKED;
+ * unknown). The half is whole once every rank of the host has done so: the caller agrees. */
+enum mu_status mu_worker_fill_initial(struct mu_worker *w, uint32_t half) MU_CHECKED;
+/* The same for half 0 from a checkpoint, which becomes committed step `step`. */
+enum mu_status mu_worker_load(struct mu_worker *w, const char *folder, int64_t step) MU_CHECKED;
 
 /* Hash of the gradient of shard 0 of step 0 at the initial weights standing in `half`: every
  * product shape in use. */

@@ -236,6 +236,7 @@ static struct attention_job *plan(struct mu_cpu *cpu, struct mu_attention s, boo
         int64_t first = i * QUERIES, rows = mu_min(QUERIES, s.context - first);
 
         plan_block(job, &job->products[i], rows, first + rows, backward);
+        mu_pool_poll(cpu->pool, 0); /* making primitives takes its time, once */
     }
     mu_cpu_reserve_worker_scratch(cpu, workspace_floats(job) * sizeof(float));
     return job;

@@ -384,8 +384,10 @@ enum mu_status mu_gemm_engine_open(int workers, bool bf16, struct mu_gemm_engine
     e->streams = calloc((size_t)workers, sizeof(dnnl_stream_t));
     if (!e->table || !e->scratch || !e->streams || !grow_scratch(e, 4096))
         goto no_memory;
-    if (dnnl_engine_create(&e->engine, dnnl_cpu, 0) != dnnl_success)
-        goto no_memory;
+    if (dnnl_engine_create(&e->engine, dnnl_cpu, 0) != dnnl_success) {
+        st = MU_FAIL(MU_FAILED, "%s finds no CPU to compute on", mu_device_library_version());
+        goto failed;
+    }
     for (int w = 0; w < workers; w++)
         if (dnnl_stream_create(&e->streams[w], e->engine, dnnl_stream_default_flags) !=
             dnnl_success)
@@ -421,7 +423,6 @@ void mu_gemm_engine_close(struct mu_gemm_engine *e)
 void mu_device_set_isa(enum mu_isa isa)
 {
     static const dnnl_cpu_isa_t cap[] = {
-        [MU_ISA_AUTO] = dnnl_cpu_isa_all,
         [MU_ISA_GENERIC] = dnnl_cpu_isa_sse41,
         [MU_ISA_AVX2] = dnnl_cpu_isa_avx2,
         [MU_ISA_AVX512] = dnnl_cpu_isa_avx512_core,
@@ -429,6 +430,8 @@ void mu_device_set_isa(enum mu_isa isa)
         [MU_ISA_AMX] = dnnl_cpu_isa_avx512_core_amx,
     };
 
+    if (isa == MU_ISA_AUTO)
+        return;
     /* Fails where the CPU has less, or no such sets at all: then there is nothing to cap. */
     (void)dnnl_set_max_cpu_isa(cap[isa]);
 }

@@ -1,7 +1,9 @@
 /* `muster config`: what the keys mean, and what a file says. */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "orchestrator/base/log.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/config/config.h"
@@ -115,6 +117,13 @@ static enum mu_status explain(const struct mu_command *command, const char *name
                              name);
 }
 
+/* The machine that a configuration is checked on need not be the one that has the data. */
+static void warn_of_missing(const char *key, const char *path)
+{
+    if (*path && access(path, R_OK) != 0)
+        mu_log(MU_LOG_WARN, "%s: %s cannot be read here: %s", key, path, strerror(errno));
+}
+
 /* Reads a configuration as a run would. What "auto" stands for is settled when it can be known: the
  * vocabulary is in the header of data that may not be here. */
 static enum mu_status load(const char *path, const struct mu_words *overrides,
@@ -149,7 +158,9 @@ enum mu_status mu_cli_config(int argc, char **argv)
                  "muster config --print FILE [KEY=VALUE]...",
         .about = "Lists the configuration keys with their defaults, explains the ones that are "
                  "named, or reads a file as `muster train` would. A configuration is a libconfig "
-                 "file. The command line (KEY=VALUE) has precedence over the environment "
+                 "file; @include \"OTHER\" on a line of its own includes another one, relative to "
+                 "it. The "
+                 "command line (KEY=VALUE) has precedence over the environment "
                  "(operational keys only: MUSTER_RUN_DIR for run.dir), then comes the file, then "
                  "the default.",
         .options = options,
@@ -166,10 +177,15 @@ enum mu_status mu_cli_config(int argc, char **argv)
         return mu_options_refuse(&command, "--check and --print do not go together");
     if (check_path || print_path) {
         st = load(check_path ? check_path : print_path, &words, &settings);
-        if (st == MU_OK && check_path)
-            printf("%s: ok\n", check_path);
-        else if (st == MU_OK)
+        if (st == MU_OK && print_path) {
             mu_config_write(stdout, &settings);
+        } else if (st == MU_OK) {
+            if (settings.model_kind == MU_MODEL_GPT2) {
+                warn_of_missing("data.train", settings.data_train);
+                warn_of_missing("data.valid", settings.data_valid);
+            }
+            printf("%s: ok\n", check_path);
+        }
         return st;
     }
     if (words.count == 0)

@@ -17,12 +17,12 @@
 #include "orchestrator/config/settings.h"
 
 struct mu_config_source {
-    const char *path;         /* the file; NULL: none, when text is given */
-    const char *text;         /* instead of a file, with text_size bytes; it includes nothing */
-    size_t text_size;         /* */
-    const char *text_name;    /* how mistakes call the text: "config.cfg of checkpoint X" */
-    char *const *overrides;   /* "key=value", from the command line */
-    int override_count;       /* */
+    const char *path; /* the file; NULL: `text` is given instead */
+    const char *text; /* text_size bytes; it may not include files */
+    size_t text_size;
+    const char *text_name;  /* how mistakes call it: "config.cfg of the run directory" */
+    char *const *overrides; /* "key=value", as on the command line */
+    int override_count;
     char *const *environment; /* environ, or NULL: not looked at */
 };
 

@@ -181,6 +181,8 @@ static void take_text(const struct taking *t, struct mu_literal literal)
         refuse(t, literal, "is empty");
     } else if ((double)length > t->key->most || length >= MU_TEXT_MAX) {
         refuse(t, literal, "is too long");
+    } else if (t->key->type == MU_TYPE_PATH && literal.text[0] == '~') {
+        refuse(t, literal, "begins with a ~, which only shells replace");
     } else if (t->key->type == MU_TYPE_TEXT || length == 0) {
         memcpy(field, literal.text, length + 1);
     } else {

@@ -6,6 +6,7 @@
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
 #include "worker/signals.h"
+#include "worker/start_watch.h"
 
 enum {
     ROUND_DEADLINE_MS = 600000
@@ -57,6 +58,7 @@ static bool is_agreed(const struct mu_job *job, enum mu_status st)
 enum mu_status mu_job_run(const struct mu_job_request *request)
 {
     struct mu_job *job = calloc(1, sizeof *job);
+    struct mu_start_watch watch;
     enum mu_status st;
 
     if (!job)
@@ -67,7 +69,11 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     MU_TRY(mu_board_open(&job->board), st, early);
     mu_fault_set_rank(mu_board_own_rank(job->board));
     mu_fault(MU_FAULT_START, 0);
-    MU_TRY(mu_comm_open(&job->comm), st, early);
+    MU_TRY(mu_start_watch_begin(&watch, job->board), st, early);
+    st = mu_comm_open(&job->comm);
+    mu_start_watch_end(&watch);
+    if (st != MU_OK)
+        goto early;
     mu_fault_set_rank(mu_comm_rank(job->comm));
     if (mu_comm_size(job->comm) > 1)
         mu_log_set_rank(mu_comm_rank(job->comm));

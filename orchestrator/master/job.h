@@ -45,6 +45,8 @@ struct mu_job {
     char run_path[MU_PATH_MAX], checkpoints[MU_PATH_MAX];
     char fingerprint[MU_FINGERPRINT_MAX];
     int64_t resumed_step; /* of the checkpoint gone on from; 0: fresh */
+    struct mu_hash resumed_hash;
+    int64_t saved_step; /* of the newest checkpoint; -1: none */
     bool is_master;
 
     /* The master's own. */
@@ -52,11 +54,10 @@ struct mu_job {
     struct mu_journal *journal;
     struct mu_progress *progress;
     struct mu_run_status status;
-    double peak_flops;            /* of all ranks' threads; 0: not known */
-    uint64_t record_ns, start_ns; /* when the last record was made; when the first step began */
+    double peak_flops;  /* of all ranks' threads; 0: not known */
+    uint64_t record_ns; /* when the last record was made */
     int64_t record_step;
-    uint64_t tokens;    /* seen in all */
-    int64_t saved_step; /* of the newest checkpoint; -1: none */
+    uint64_t tokens; /* seen in all */
 };
 
 /* What the command line asked for; only the master's is looked at. */

@@ -39,6 +39,9 @@ static void introduce(const struct mu_job *job)
            size, size == 1 ? "" : "s", hosts, workers, workers == 1 ? "" : "s", size - workers,
            size - workers == 1 ? "" : "s", shards, shards == 1 ? "" : "s");
     mu_log(MU_LOG_INFO, "%s", facts->summary);
+    if (job->peak_flops > 0)
+        mu_log(MU_LOG_INFO, "matrix products reach %.0f GFLOP/s here (%u x %lld threads, measured)",
+               1e-9 * job->peak_flops, size, (long long)job->settings.device_threads);
     mu_log(MU_LOG_DEBUG, "%s", job->fingerprint);
     if (job->segment.is_private)
         mu_log(MU_LOG_INFO, "the state lies in private memory");
@@ -53,6 +56,7 @@ static void introduce(const struct mu_job *job)
 static enum mu_status open_records(struct mu_job *job)
 {
     char folder[MU_PATH_MAX], record[2 * MU_FINGERPRINT_MAX];
+    struct mu_run_losses losses;
     uint32_t generation;
     enum mu_status st;
 
@@ -64,10 +68,14 @@ static enum mu_status open_records(struct mu_job *job)
              "{\"ranks\":%u,\"hosts\":%u,\"step\":%" PRId64 ",\"fingerprint\":\"%s\"}",
              job->roll.size, job->roll.hosts, job->resumed_step, job->fingerprint);
     MU_TRY(mu_journal_append(job->journal, MU_JOURNAL_GENERATION, record), st, failed);
+    losses = mu_run_dir_losses(job->run);
     job->status = (struct mu_run_status){
         .steps = job->settings.run_steps,
-        .loss = NAN,
-        .valid_loss = NAN,
+        .loss = losses.last_train,
+        .valid_loss = losses.last_valid,
+        .has_hash = job->resumed_step > 0,
+        .hash = job->resumed_hash,
+        .hash_step = job->resumed_step,
         .ranks = (int)job->roll.size,
         .hosts = (int)job->roll.hosts,
     };
@@ -273,7 +281,12 @@ static void summarise(struct mu_job *job, bool stopped)
     mu_progress_close(job->progress);
     job->progress = NULL;
     mu_run_dir_plot(job->run, true);
-    if (stopped)
+    if (job->resumed_step >= job->settings.run_steps)
+        snprintf(text, sizeof text,
+                 "this run was complete already: %" PRId64 " steps, %" PRIu64
+                 " tokens. Nothing to do",
+                 job->life.step, job->tokens);
+    else if (stopped)
         snprintf(text, sizeof text,
                  "stopped on request at step %" PRId64 " of %" PRId64
                  ", with a checkpoint: the same command goes on",
@@ -307,14 +320,8 @@ enum mu_status mu_job_train(struct mu_job *job)
     enum mu_status st;
 
     MU_TRY(mu_control_agree(&job->control, job->is_master ? open_records(job) : MU_OK), st, failed);
-    if (job->life.step >= job->settings.run_steps) {
-        if (job->is_master)
-            mu_log(MU_LOG_INFO,
-                   "%s is complete: %" PRId64 " of %" PRId64 " steps are done. Nothing to do",
-                   job->run_path, job->life.step, job->settings.run_steps);
-    }
     put_status(job, MU_RUN_RUNNING, "training");
-    job->start_ns = job->record_ns = mu_clock_ns();
+    job->record_ns = mu_clock_ns();
     job->record_step = job->life.step;
     MU_TRY(steps(job, &stopped), st, failed);
     if (job->is_master)

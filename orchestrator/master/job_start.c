@@ -382,19 +382,23 @@ failed:
 }
 
 /* Loads what was ordered and checks that it is the state that was saved. */
-static enum mu_status load_checkpoint(struct mu_job *job, const struct resume_order *order,
-                                      uint64_t mark)
+static enum mu_status load_checkpoint(struct mu_job *job, const struct resume_order *order)
 {
     struct mu_hash hash;
     enum mu_status st;
 
     mu_fault(MU_FAULT_LOAD, order->step);
-    MU_TRY(mu_worker_load(&job->worker, order->folder, order->step, mark), st, failed);
+    st = mu_worker_load(&job->worker, order->folder, order->step);
+    MU_TRY(mu_control_agree(&job->control, st), st, failed);
     MU_TRY(mu_worker_hash(&job->worker, &hash), st, failed);
     if (!mu_hash_equal(hash, order->state_hash))
-        st = MU_FAIL(
-            MU_CORRUPT, "%s: the state that was loaded has hash %s, the one that was saved had %s",
-            order->folder, mu_hash_print(hash).text, mu_hash_print(order->state_hash).text);
+        st = job->is_master ? MU_FAIL(MU_CORRUPT,
+                                      "%s: the state that was loaded has hash %s, the one that was "
+                                      "saved had %s",
+                                      order->folder, mu_hash_print(hash).text,
+                                      mu_hash_print(order->state_hash).text)
+                            : MU_CORRUPT;
+    st = mu_control_agree(&job->control, st);
 failed:
     return st;
 }
@@ -405,7 +409,6 @@ static enum mu_status load_newest(struct mu_job *job)
 {
     struct resume_order order = {0};
     struct mu_resume_candidates candidates = {0};
-    uint64_t mark = 1;
     enum mu_status st = MU_OK;
 
     if (job->is_master)
@@ -420,8 +423,7 @@ static enum mu_status load_newest(struct mu_job *job)
         MU_TRY(exchange_order(job, &order, st), st, done);
         if (order.step == 0)
             break;
-        mark++;
-        st = mu_control_agree(&job->control, load_checkpoint(job, &order, mark));
+        st = load_checkpoint(job, &order);
         if (st == MU_OK)
             break;
         if (st != MU_CORRUPT)
@@ -431,6 +433,7 @@ static enum mu_status load_newest(struct mu_job *job)
         st = MU_OK;
     }
     job->resumed_step = order.step;
+    job->resumed_hash = order.state_hash;
 done:
     mu_resume_candidates_free(&candidates);
     return st;
@@ -484,17 +487,22 @@ failed:
     return st;
 }
 
+static enum mu_status fill_initial(struct mu_job *job, uint32_t half)
+{
+    return mu_control_agree(&job->control, mu_worker_fill_initial(&job->worker, half));
+}
+
 enum mu_status mu_job_load(struct mu_job *job)
 {
     enum mu_status st;
 
     /* The initial weights stand in the spare half for the probe; a checkpoint is loaded into the
      * other one. */
-    MU_TRY(mu_worker_fill_initial(&job->worker, 1, 1), st, failed);
+    MU_TRY(fill_initial(job, 1), st, failed);
     MU_TRY(compare_probes(job, 1), st, failed);
     MU_TRY(load_newest(job), st, failed);
     if (job->resumed_step == 0)
-        MU_TRY(mu_worker_fill_initial(&job->worker, 0, UINT64_C(1) << 32), st, failed);
+        MU_TRY(fill_initial(job, 0), st, failed);
     else
         job->saved_step = job->resumed_step;
     job->life.step = job->resumed_step;

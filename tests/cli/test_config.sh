@@ -57,6 +57,8 @@ END
 echo 'data = { train = "../tokens/train.bin"; };' >configs/data.cfg
 expect 0 "$MUSTER" config --check configs/good.cfg
 has out "configs/good.cfg: ok"
+has err "muster: warning: data.train: $(pwd)/configs/../tokens/train.bin cannot be read here: No such file or directory"
+expect 0 "$MUSTER" config --check configs/good.cfg model.kind=synthetic
 [ -s err ] && fail "stderr is not empty"
 
 # Printed: absolute paths, overrides, the environment; "auto" stays where the data cannot be read.
@@ -105,6 +107,11 @@ diff expected err >difference || {
     fail "the mistakes are others"
     cat difference >&2
 }
+
+# What shells replace, files do not.
+echo 'run = { steps = 1; dir = "~/runs"; }; model = { kind = "synthetic"; };' >home.cfg
+expect 78 "$MUSTER" config --check home.cfg
+has err 'muster: error: home.cfg:1: run.dir: "~/runs" begins with a ~, which only shells replace; expected a path in double quotes'
 
 # What cannot be read.
 expect 78 "$MUSTER" config --check missing.cfg

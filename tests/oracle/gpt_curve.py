@@ -6,8 +6,9 @@ from the documentation and sharing no code with it. Needs torch and numpy; run b
                                      tests/unit/test_gpt_curve.c compares with
   gpt_curve.py --tokens train.tok [--valid valid.tok] [--every 50] [KEY=VALUE ...]
                                      trains on a token file (Muster's or llm.c's), in float32, and
-                                     prints losses to hold against a run of Muster. Keys are those
-                                     of a config ("model.width=128"); defaults are Muster's.
+                                     prints losses to hold against metrics.csv of a run of Muster
+                                     (steps count from 1 in both). Keys are those of a config
+                                     ("model.width=128"); defaults are Muster's.
 """
 import argparse
 import json
@@ -267,9 +268,9 @@ def compare(args):
         done, last = step + 1, step + 1 == v["run.steps"]
         now = time.monotonic()
         began = now if step == 0 else began
-        if step % args.every == 0 or last:
+        if done == 1 or done % args.every == 0 or last:
             ms = (now - began) / max(step, 1) * 1e3
-            print(f"step {step:6d}  loss {loss:.6f}  norm {norm:.4f}  lr {lr:.3e}  {ms:.1f} ms a step", flush=True)
+            print(f"step {done:6d}  loss {loss:.6f}  norm {norm:.4f}  lr {lr:.3e}  {ms:.1f} ms a step", flush=True)
         if valid is not None and (last or (v["eval.every"] > 0 and done % v["eval.every"] == 0)):
             nats = validate(model, valid, v)
             bits = f", {nats / math.log(2) / bytes_a_token:.6f} bits per byte" if bytes_a_token else ""

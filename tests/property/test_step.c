@@ -135,7 +135,7 @@ struct rank {
     const struct job *job;
     const struct mu_roll *roll;
     struct mu_board *board;
-    pthread_barrier_t *all_ended;
+    pthread_barrier_t *meet; /* where the ranks of a job agree */
     uint64_t run_key;
     uint32_t place;
     /* what came out */
@@ -180,10 +180,8 @@ static struct mu_hash hash_alone(const struct mu_segment *s, const struct mu_lay
 static enum mu_status train(struct rank *r, struct mu_worker *w)
 {
     struct mu_hash together;
-    enum mu_status st;
+    enum mu_status st = MU_OK;
 
-    MU_TRY(mu_worker_init(w, (int)r->place), st, done);
-    MU_TRY(mu_worker_fill_initial(w, 0, 1), st, done);
     for (int k = 0; k < STEPS; k++) {
         if (k == r->job->dies_before && r->job->dies == (int)r->place) {
             fake_kill((int)r->place);
@@ -240,8 +238,13 @@ static void *run_rank(void *context)
     if (r->status == MU_OK)
         r->status = open_segment(r, &toy.base.layout, &poller, &segment);
     if (r->status == MU_OK)
+        r->status = mu_worker_init(&w, (int)r->place);
+    if (r->status == MU_OK)
+        r->status = mu_worker_fill_initial(&w, 0);
+    pthread_barrier_wait(r->meet);
+    if (r->status == MU_OK)
         r->status = train(r, &w);
-    pthread_barrier_wait(r->all_ended); /* others may still commit a step that this one gave up */
+    pthread_barrier_wait(r->meet); /* others may still commit a step that this one gave up */
     if (segment.header) {
         r->committed = mu_segment_step(&segment);
         r->hash = hash_alone(&segment, &toy.base.layout);
@@ -258,11 +261,11 @@ static struct rank rank[MOST_RANKS];
 static void run(const struct job *job)
 {
     pthread_t thread[MOST_RANKS];
-    pthread_barrier_t all_ended;
+    pthread_barrier_t meet;
     struct mu_roll roll;
     struct mu_board *board;
 
-    assert_int_equal(pthread_barrier_init(&all_ended, NULL, job->size), 0);
+    assert_int_equal(pthread_barrier_init(&meet, NULL, job->size), 0);
     assert_int_equal(mu_roll_init(&roll, 0, job->host, job->size), MU_OK);
     assert_int_equal(mu_board_open(&board), MU_OK);
     fake_open((int)job->size, seed + ++draws, 5);
@@ -270,7 +273,7 @@ static void run(const struct job *job)
         rank[i] = (struct rank){.job = job,
                                 .roll = &roll,
                                 .board = board,
-                                .all_ended = &all_ended,
+                                .meet = &meet,
                                 .run_key = (uint64_t)getpid() << 32 | draws,
                                 .place = i};
         assert_int_equal(pthread_create(&thread[i], NULL, run_rank, &rank[i]), 0);
@@ -280,7 +283,7 @@ static void run(const struct job *job)
     fake_close();
     mu_board_close(board);
     mu_roll_deinit(&roll);
-    pthread_barrier_destroy(&all_ended);
+    pthread_barrier_destroy(&meet);
 }
 
 static struct job job_of(uint32_t size, const char *hosts)

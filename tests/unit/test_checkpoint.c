@@ -374,9 +374,13 @@ static void a_real_failure_to_write_keeps_the_old_one(void **unused)
 
 static void saving_a_step_again_replaces_it(void **unused)
 {
+    char path[MU_PATH_MAX];
+
     (void)unused;
     test_state_fill(&f.saved, 77);
     assert_int_equal(test_save(f.root, &f.saved, 100, 2), MU_OK);
+    in_folder(path, "part-00002.h5"); /* of the save before, by three */
+    assert_false(mu_file_exists(path));
     assert_int_equal(load_all(), MU_OK);
     assert_true(test_state_equal(&f.saved, &f.loaded));
 }

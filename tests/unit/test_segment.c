@@ -315,8 +315,8 @@ static void the_leader_replaces_what_the_dead_left(void **state)
     assert_int_equal(mu_segment_open(&old, &o), MU_OK);
     old.half[0].weight[0] = 3;
     old.header->state = 14;
-    mu_segment_close(&old, false); /* killed: the name stays */
     assert_true(exists());
+    mu_segment_close(&old, false); /* killed: the name stays */
     o = options_of(true);
     assert_int_equal(mu_segment_open(&s, &o), MU_OK);
     assert_true(s.half[0].weight[0] == 0);

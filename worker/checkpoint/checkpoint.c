@@ -115,6 +115,18 @@ done:
     return st;
 }
 
+/* Parts of an earlier save of this step by more writers; they would only puzzle a reader. */
+static enum mu_status remove_surplus_parts(const char *folder, uint32_t parts)
+{
+    char path[MU_PATH_MAX];
+    enum mu_status st;
+
+    do
+        st = mu_part_path(path, folder, parts++);
+    while (st == MU_OK && unlink(path) == 0);
+    return st;
+}
+
 static enum mu_status write_and_rename(const char *folder, const struct mu_layout *layout,
                                        const struct mu_checkpoint_info *info, const char *tensors,
                                        struct mu_h5_source *sources)
@@ -160,6 +172,7 @@ enum mu_status mu_checkpoint_publish(const char *folder, const struct mu_layout 
     snprintf(info.written, sizeof info.written, "muster %s, %s, %s", MUSTER_VERSION,
              mu_h5_library_version(), mu_clock_date().text);
     MU_TRY(check_parts(folder, &info), st, done);
+    MU_TRY(remove_surplus_parts(folder, info.parts), st, done);
     tensors = mu_tensors_to_json(layout);
     sources = malloc(info.parts * sizeof *sources);
     if (!tensors || !sources) {

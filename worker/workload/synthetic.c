@@ -164,7 +164,7 @@ static void set_facts(struct mu_workload_facts *f, const struct mu_settings *s)
              s->synthetic_a, s->synthetic_alpha, s->synthetic_b, s->synthetic_beta,
              s->synthetic_params);
     f->tokens_per_step = (uint64_t)s->batch_sequences * (uint64_t)s->model_context;
-    f->flops_per_token = 6.0 * (double)s->synthetic_params;
+    f->flops_per_token = 0; /* nothing of size N is computed: a rate would be fiction */
     f->shards = (uint64_t)s->batch_shards;
     f->eval_pieces =
         (uint64_t)(s->eval_tokens < s->batch_shards ? s->eval_tokens : s->batch_shards);

@@ -1,10 +1,12 @@
 /* See vector_ops.h. Compiled once for each instruction set, with MU_VECTOR_TABLE the name of the
- * table and MU_VECTOR_NAME the set's. */
+ * table, MU_VECTOR_NAME the set's, and MU_VECTOR_STREAM the header of its streaming stores. */
 #include "kernels/cpu/vector/vector_ops.h"
 
 #include <math.h> /* sqrtf: one instruction, exact */
 
 #include "kernels/cpu/vector/vector.h"
+
+#include MU_VECTOR_STREAM
 
 /* ---- LayerNorm ------------------------------------------------------------------------------ */
 static void layernorm(void *out, bool bf16, float *mean, float *rstd, float *x_out, const float *x,
@@ -66,36 +68,47 @@ static void layernorm_backward(float *dx, float *dweight, float *dbias, const fl
 }
 
 /* ---- GELU, tanh form, as x times a logistic gate (kernels/reference/reference_body.h) -------- */
-/* 1 / (1 + exp(-2u)) = 1 / (1 + 2^t), t = -2 log2(e) sqrt(2 / pi) (x + 0.044715 x^3). */
-INLINE vec gelu_gate(vec x)
+/* The gate is 1 / (1 + e), e = exp(-2u) = 2^t, t = -2 log2(e) sqrt(2 / pi) (x + 0.044715 x^3). */
+INLINE vec gelu_exp(vec x)
 {
-    vec t = x * (-0x1.26aec21bcep+1f + -0x1.a5a7cf757p-4f * (x * x));
+    return exp2_vec(x * (-0x1.26aec21bcep+1f + -0x1.a5a7cf757p-4f * (x * x)));
+}
 
-    return 1.0f / (1.0f + exp2_vec(t));
+/* Loops below are in two parts: an inlined round, and a loop that calls it with a constant n =
+ * LANES, then once for what is left; act types are constants too. */
+INLINE void epilogue_round(const struct mu_vector_epilogue *e, bool y_bf16, bool before_bf16,
+                           bool gelu, int64_t row, int64_t i, int64_t n)
+{
+    int64_t at = row * e->ld_y + i;
+    vec v = load(e->acc + row * e->ld_acc + i, n);
+
+    if (e->bias)
+        v += load(e->bias + i, n);
+    if (gelu) {
+        store_act(e->before, before_bf16, at, v, n);
+        v = v / (1.0f + gelu_exp(v));
+    }
+    store_act(e->y, y_bf16, at, v, n);
 }
 
 INLINE void epilogue_rows(const struct mu_vector_epilogue *e, bool y_bf16, bool before_bf16,
                           bool gelu)
 {
-    for (int64_t r = 0; r < e->rows; r++) {
-        for (int64_t i = 0; i < e->cols; i += LANES) {
-            int64_t n = e->cols - i;
-            vec v = load(e->acc + r * e->ld_acc + i, n);
+    for (int64_t row = 0; row < e->rows; row++) {
+        int64_t i = 0;
 
-            if (e->bias)
-                v += load(e->bias + i, n);
-            if (gelu) {
-                store_act(e->before, before_bf16, r * e->ld_y + i, v, n);
-                v *= gelu_gate(v);
-            }
-            store_act(e->y, y_bf16, r * e->ld_y + i, v, n);
-        }
+        for (; i + LANES <= e->cols; i += LANES)
+            epilogue_round(e, y_bf16, before_bf16, gelu, row, i, LANES);
+        if (i < e->cols)
+            epilogue_round(e, y_bf16, before_bf16, gelu, row, i, e->cols - i);
     }
 }
 
 static void epilogue(const struct mu_vector_epilogue *e)
 {
-    if (e->gelu)
+    if (e->gelu && e->y_bf16 && e->before_bf16)
+        epilogue_rows(e, true, true, true);
+    else if (e->gelu)
         epilogue_rows(e, e->y_bf16, e->before_bf16, true);
     else if (e->y_bf16)
         epilogue_rows(e, true, false, false);
@@ -103,22 +116,43 @@ static void epilogue(const struct mu_vector_epilogue *e)
         epilogue_rows(e, false, false, false);
 }
 
+INLINE void gelu_backward_round(void *d, const void *before, bool bf16, int64_t i, int64_t n)
+{
+    vec x = load_act(before, bf16, i, n);
+    vec e = gelu_exp(x);
+    vec gate = 1.0f / (1.0f + e);
+    vec two_du = 0x1.9884533d4p+0f + 0x1.b6676bf74p-3f * (x * x); /* 2 u' */
+    vec slope = gate + x * two_du * (e * gate * gate); /* 1 - gate = e gate, not rounded */
+
+    store_act(d, bf16, i, load_act(d, bf16, i, n) * slope, n);
+}
+
+INLINE void gelu_backward_all(void *d, const void *before, bool bf16, int64_t n)
+{
+    int64_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        gelu_backward_round(d, before, bf16, i, LANES);
+    if (i < n)
+        gelu_backward_round(d, before, bf16, i, n - i);
+}
+
 static void gelu_backward(void *d, const void *before, bool bf16, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += LANES) {
-        vec x = load_act(before, bf16, i, n - i);
-        vec gate = gelu_gate(x);
-        vec two_du = 0x1.9884533d4p+0f + 0x1.b6676bf74p-3f * (x * x); /* 2 u' */
-        vec slope = gate + x * two_du * (gate - gate * gate);
-
-        store_act(d, bf16, i, load_act(d, bf16, i, n - i) * slope, n - i);
-    }
+    if (bf16)
+        gelu_backward_all(d, before, true, n);
+    else
+        gelu_backward_all(d, before, false, n);
 }
 
 /* ---- between types -------------------------------------------------------------------------- */
 static void to_bf16(uint16_t *out, const float *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += LANES)
+    int64_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        store_act(out, true, i, load(x + i, LANES), LANES);
+    if (i < n)
         store_act(out, true, i, load(x + i, n - i), n - i);
 }
 
@@ -168,7 +202,7 @@ static void attention_softmax(const struct mu_vector_attention *a)
         vec top = splat(-INFINITY), sum = {0};
 
         for (i = 0; i < seen; i += LANES) {
-            vec s = select(first_lanes(seen - i), load(row + i, LANES), splat(-INFINITY));
+            vec s = choose(first_lanes(seen - i), load(row + i, LANES), splat(-INFINITY));
 
             store(row + i, s, LANES);
             top = larger(top, s);
@@ -246,30 +280,78 @@ static float cross_entropy(float *logit, int64_t v, int32_t target, bool gradien
 }
 
 /* ---- the update ----------------------------------------------------------------------------- */
+/* Elements [i, i + n), n <= LANES. bf16: also write that copy. stream: store past the caches. */
+INLINE void adamw_round(const struct mu_adamw *a, int64_t i, int64_t n, bool bf16, bool stream)
+{
+    vec g = load(a->gradient + i, n) * a->gradient_scale, w = load(a->weight + i, n);
+    vec m = a->beta1 * load(a->m + i, n) + (1 - a->beta1) * g;
+    vec v = a->beta2 * load(a->v + i, n) + (1 - a->beta2) * g * g;
+    vec root = v * (1 / a->bias2);
+
+    for (int lane = 0; lane < LANES; lane++)
+        root[lane] = sqrtf(root[lane]);
+    w = w - a->lr * (m * (1 / a->bias1) / (root + a->eps) + a->decay * w);
+    if (stream) {
+        stream_f32(a->weight_out + i, w);
+        stream_f32(a->m_out + i, m);
+        stream_f32(a->v_out + i, v);
+        if (bf16)
+            stream_u16(a->weight_bf16 + i, narrow_bf16(w));
+        return;
+    }
+    store(a->weight_out + i, w, n);
+    store(a->m_out + i, m, n);
+    store(a->v_out + i, v, n);
+    if (bf16)
+        store_act(a->weight_bf16, true, i, w, n);
+}
+
+INLINE void adamw_range(const struct mu_adamw *a, int64_t from, int64_t to, bool bf16, bool stream)
+{
+    int64_t i = from;
+
+    for (; i + LANES <= to; i += LANES)
+        adamw_round(a, i, LANES, bf16, stream);
+    if (i < to)
+        adamw_round(a, i, to - i, bf16, false);
+}
+
+/* Elements before the outputs' first 64-byte boundary; -1 when they do not share one, or when the
+ * update is in place: then there is nothing to stream. */
+static int64_t elements_to_boundary(const struct mu_adamw *a)
+{
+    int64_t head = (int64_t)(-(uintptr_t)a->weight_out % 64 / sizeof(float));
+    uintptr_t together = (uintptr_t)(a->weight_out + head) | (uintptr_t)(a->m_out + head) |
+                         (uintptr_t)(a->v_out + head);
+
+    if (a->weight_bf16)
+        together |= 2 * (uintptr_t)(a->weight_bf16 + head); /* 32 bytes are enough */
+    return together % 64 || a->weight_out == a->weight ? -1 : head;
+}
+
+INLINE void adamw_all(const struct mu_adamw *a, int64_t n, bool bf16)
+{
+    int64_t head = elements_to_boundary(a);
+
+    if (head < 0 || head >= n) {
+        adamw_range(a, 0, n, bf16, false);
+        return;
+    }
+    adamw_range(a, 0, head, bf16, false);
+    adamw_range(a, head, n, bf16, true);
+    stream_fence();
+}
+
+/* From one half of the state to the other, stores go past the caches: an ordinary store reads the
+ * line that it is about to overwrite. */
 static void adamw(const struct mu_adamw *a, int64_t n)
 {
-    const float *restrict weight = a->weight, *restrict gradient = a->gradient;
-    const float *restrict m_in = a->m, *restrict v_in = a->v;
-    float b1 = a->beta1, b2 = a->beta2, c1 = 1 - b1, c2 = 1 - b2, lr = a->lr, eps = a->eps;
-    float inverse1 = 1 / a->bias1, inverse2 = 1 / a->bias2, decay = a->decay;
-    float scale = a->gradient_scale;
+    const struct mu_adamw held = *a; /* what is written cannot be it: kept in registers */
 
-    for (int64_t from = 0; from < n; from += LANES) {
-        int64_t k = n - from;
-        vec g = load(gradient + from, k) * scale, w = load(weight + from, k);
-        vec m = b1 * load(m_in + from, k) + c1 * g;
-        vec v = b2 * load(v_in + from, k) + c2 * g * g;
-        vec root = v * inverse2;
-
-        for (int i = 0; i < LANES; i++)
-            root[i] = sqrtf(root[i]);
-        w = w - lr * (m * inverse1 / (root + eps) + decay * w);
-        store(a->weight_out + from, w, k);
-        store(a->m_out + from, m, k);
-        store(a->v_out + from, v, k);
-        if (a->weight_bf16)
-            store_act(a->weight_bf16, true, from, w, k);
-    }
+    if (held.weight_bf16)
+        adamw_all(&held, n, true);
+    else
+        adamw_all(&held, n, false);
 }
 
 /* Plain loops from here on: exact in any order, so the compiler may choose its own vectors. */
