@@ -1,5 +1,5 @@
-/* worker/poller: it counts on the board, measures the longest gap, asks the communicator now and
- * then, and keeps the first failure. */
+/* worker/poller: it counts on the board, measures the longest gap, asks the communicator and the
+ * board now and then, and keeps the first failure. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,12 +7,17 @@
 
 #include <cmocka.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "orchestrator/base/clock.h"
 #include "tests/support/fake_comm.h"
 #include "worker/poller.h"
 
 static const uint64_t ms = 1000000;
+
+static char job[64]; /* of this test program alone */
 
 static int set_up(void **state)
 {
@@ -110,12 +115,49 @@ static void the_hook_keeps_it_for_the_next_poll(void **state)
     assert_int_equal(mu_poll(&p), MU_REVOKED);
 }
 
+static void be_rank(const char *rank)
+{
+    setenv("PMIX_NAMESPACE", job, 1);
+    setenv("PMIX_RANK", rank, 1);
+}
+
+/* A rank of this host that has left without a word: MPI knows nothing of it. */
+static void a_rank_that_left_unseen_is_missed_on_the_board(void **state)
+{
+    struct mu_deadline patience = mu_deadline_in_ms(20000);
+    struct mu_board *b;
+    struct mu_poller p;
+    int status;
+    pid_t pid;
+
+    (void)state;
+    snprintf(job, sizeof job, "test-poller-%ld", (long)getpid());
+    pid = fork();
+    if (pid == 0) {
+        be_rank("1");
+        _exit(mu_board_open(&b) != MU_OK); /* its entry stays */
+    }
+    be_rank("0");
+    assert_int_equal(mu_board_open(&b), MU_OK); /* the job lives: nobody removes its board */
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    mu_poller_init(&p, fake_comm(0), b);
+    while (mu_poll(&p) == MU_OK && !mu_deadline_passed(patience))
+        mu_clock_sleep_us(1000);
+    assert_int_equal(mu_poll(&p), MU_PEER_LOST);
+    mu_board_close(b);
+    unsetenv("PMIX_NAMESPACE");
+    unsetenv("PMIX_RANK");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_longest_gap_is_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_forgiven_gap_is_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(polls_are_counted_on_the_board, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_rank_that_left_unseen_is_missed_on_the_board, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_death_is_seen_and_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_hook_keeps_it_for_the_next_poll, set_up, tear_down),
     };
