@@ -41,7 +41,8 @@ static enum mu_status make_folder(const char *path)
     error = errno;
     if (error == EEXIST && stat(path, &s) == 0 && S_ISDIR(s.st_mode))
         return MU_OK;
-    return MU_FAIL(MU_FAILED, "cannot make folder %s: %s", path, strerror(error));
+    return MU_FAIL(MU_FAILED, "cannot make folder %s: %s", path,
+                   error == EEXIST ? "a file of that name is there" : strerror(error));
 }
 
 enum mu_status mu_file_make_folders(const char *path)
