@@ -2,7 +2,8 @@
  * code; the lowest one is also the master: it reads the configuration, owns the run directory, and
  * speaks to people.
  *
- *   job_start.c   meet, prepare, load: ends with every rank at the same committed state
+ *   job_start.c   meet, prepare: ends with every rank holding device, data and segment
+ *   job_load.c    a checkpoint or initial weights: every rank at the same committed state
  *   job_run.c     steps, and what is due between them
  *   job_save.c    checkpoints
  *   job_fail.c    what a rank says and leaves behind when the job cannot go on */
