@@ -3,10 +3,8 @@
  *   meet     HELLO from every rank; the master reads the configuration, chooses the instruction
  *            set, makes the roll: WELCOME
  *   prepare  device, workload, segment; on every rank alike */
-#include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
