@@ -207,6 +207,16 @@ void mu_board_close(struct mu_board *b)
     free(b);
 }
 
+void mu_board_abandon(struct mu_board *b)
+{
+    bool others = false;
+
+    for (int i = 0; b && i < MU_BOARD_RANKS; i++)
+        others |= i != b->rank && mu_board_is_alive(&b->entry[i]);
+    if (b && !others)
+        shm_unlink(b->name);
+}
+
 int mu_board_own_rank(const struct mu_board *b)
 {
     return b->rank;

@@ -271,13 +271,8 @@ enum mu_status mu_worker_step(struct mu_worker *w, struct mu_step_result *out)
     scalars = s->header->scalars;
     out->skipped = a.flags & MU_SUM_NONFINITE;
     if (out->skipped && w->settings->run_on_nonfinite == MU_NONFINITE_STOP) {
-        st = w->place == mu_roll_master(w->roll)
-                 ? MU_FAIL(MU_FAILED,
-                           "the gradient of step %" PRId64
-                           " is not finite. The state before it is kept. A lower optim.lr, or "
-                           "run.on_nonfinite = \"skip\", may help",
-                           step + 1)
-                 : MU_FAILED;
+        out->stopped = true;
+        st = MU_FAILED;
         goto failed;
     }
     MU_TRY(update(w, state, &a, out->skipped, &out->lr), st, failed);

@@ -140,7 +140,7 @@ enum mu_status mu_worker_fill_initial(struct mu_worker *w, uint32_t half)
     return MU_OK;
 }
 
-enum mu_status mu_worker_load(struct mu_worker *w, const char *folder, int64_t step)
+enum mu_status mu_worker_load(struct mu_worker *w, const char *folder)
 {
     enum mu_status st =
         mu_checkpoint_load(folder, &w->segment->half[0], w->local_index, w->local_count);
@@ -149,9 +149,13 @@ enum mu_status mu_worker_load(struct mu_worker *w, const char *folder, int64_t s
     if (st != MU_OK)
         return st;
     round_rows(w, 0);
+    return MU_OK;
+}
+
+void mu_worker_commit(struct mu_worker *w, int64_t step)
+{
     if (w->local_index == 0)
         atomic_store(&w->segment->header->state, (uint64_t)step << 1);
-    return MU_OK;
 }
 
 static struct mu_weights weights_of(const struct mu_worker *w, uint32_t half)

@@ -74,6 +74,11 @@ void mu_log_set_level(enum mu_log_level level)
     sink.level = (int)level;
 }
 
+void mu_log_reset_level(void)
+{
+    sink.level = LEVEL_NOT_ASKED_FOR;
+}
+
 bool mu_log_shows(enum mu_log_level level)
 {
     return (int)level <= current_level();

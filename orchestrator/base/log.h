@@ -18,6 +18,7 @@ void mu_log_set_level(
     enum mu_log_level level); /* default: MU_LOG_INFO, or the environment's MUSTER_LOG */
 /* Whether lines of this level are shown: for those who speak without mu_log (the progress bar). */
 bool mu_log_shows(enum mu_log_level level);
+void mu_log_reset_level(void);  /* back to what the environment says */
 void mu_log_set_rank(int rank); /* -1: none */
 /* Called with the sink's lock held before (`begin` true) and after each line; NULL: none. Must not
  * log. */

@@ -1,4 +1,8 @@
+#include <stdlib.h>
+#include <string.h>
+
 #include "orchestrator/base/fault.h"
+#include "orchestrator/base/log.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/master/job.h"
@@ -19,12 +23,16 @@ enum mu_status mu_cli_train(int argc, char **argv)
     };
     struct mu_words words;
     struct mu_job_request request;
-    enum mu_status st = mu_options_parse(&command, argc, argv, &words);
+    const char *rank = getenv("PMIX_RANK"); /* of mpirun */
+    enum mu_status st;
 
+    if (rank && strcmp(rank, "0") != 0)
+        mu_log_set_level(MU_LOG_SILENT); /* a mistake of the command line is told once */
+    st = mu_options_parse(&command, argc, argv, &words);
+    if (st == MU_OK)
+        st = mu_fault_init();
+    mu_log_reset_level();
     if (st != MU_OK || words.help_shown)
-        return st;
-    st = mu_fault_init();
-    if (st != MU_OK)
         return st;
     request = (struct mu_job_request){words.word[0], words.word + 1, words.count - 1};
     return mu_job_run(&request);

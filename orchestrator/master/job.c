@@ -1,5 +1,6 @@
 #include "orchestrator/master/job.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,9 +9,8 @@
 #include "worker/signals.h"
 #include "worker/start_watch.h"
 
-enum {
-    ROUND_DEADLINE_MS = 600000
-}; /* a rank may be late by its shards or its part of a checkpoint */
+/* A rank may be late by its shards or by its part of a checkpoint. */
+enum { ROUND_DEADLINE_MS = 3600000 };
 
 static void close_parts(struct mu_job *job)
 {
@@ -44,15 +44,12 @@ failed:
     return st;
 }
 
-/* Failures that all ranks have agreed on, so that all leave in an orderly way with the same exit
+/* All ranks know how it ended, the same on each: they leave in an orderly way, with the same exit
  * code. */
 static bool is_agreed(const struct mu_job *job, enum mu_status st)
 {
-    bool meeting = job->life.state < MU_LIFE_RUNNING;
-
     return st == MU_OK || st == MU_REQUEUE ||
-           (meeting && st != MU_PEER_LOST && st != MU_REVOKED && st != MU_TIMEOUT &&
-            job->poller.status == MU_OK);
+           (st == job->control.verdict && job->poller.status == MU_OK);
 }
 
 enum mu_status mu_job_run(const struct mu_job_request *request)
@@ -64,6 +61,7 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     if (!job)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a job");
     job->saved_step = -1;
+    job->status.loss = job->status.valid_loss = NAN;
     mu_signals_install();
     MU_TRY(mu_signals_die_with_parent(), st, early);
     MU_TRY(mu_board_open(&job->board), st, early);
@@ -84,15 +82,17 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     st = live(job, request);
     if (!is_agreed(job, st)) {
         mu_job_report_failure(job, st);
-        mu_board_close(job->board);
+        mu_board_abandon(job->board);
         mu_comm_leave(job->comm, mu_status_exit_code(st));
     }
     if (st == MU_OK || st == MU_REQUEUE)
         mu_life_move(&job->life, MU_LIFE_ON_LEAVE);
+    else
+        mu_job_note_failure(job, st);
     mu_fault(MU_FAULT_LEAVE, job->life.step);
     close_parts(job);
     mu_board_close(job->board);
-    mu_comm_close(job->comm);
+    mu_comm_close(job->comm, mu_status_exit_code(st));
     free(job);
     return st;
 early:

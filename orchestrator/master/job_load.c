@@ -30,15 +30,23 @@ static enum mu_status exchange_order(struct mu_job *job, struct resume_order *or
     MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_RESUME, buffer, sizeof buffer, &size), st,
            failed);
     r = mu_wire_read(buffer, size);
-    st = (enum mu_status)mu_wire_get_u32(&r);
+    st = mu_control_get_status(&r);
     order->step = (int64_t)mu_wire_get_u64(&r);
     order->state_hash.high = mu_wire_get_u64(&r);
     order->state_hash.low = mu_wire_get_u64(&r);
     mu_wire_get_string(&r, order->folder, sizeof order->folder);
     if (!mu_wire_finished(&r))
-        return MU_FAIL(MU_INTERNAL, "the master's order of what to load cannot be read");
+        st = MU_FAIL(MU_INTERNAL, "the master's order of what to load cannot be read");
+    st = mu_control_agree(&job->control, st);
 failed:
     return st;
+}
+
+/* Half 0, whole on every rank, becomes the committed state. */
+static enum mu_status commit(struct mu_job *job, int64_t step)
+{
+    mu_worker_commit(&job->worker, step);
+    return mu_control_agree(&job->control, MU_OK);
 }
 
 /* Loads what was ordered and checks that it is the state that was saved. */
@@ -48,8 +56,9 @@ static enum mu_status load_checkpoint(struct mu_job *job, const struct resume_or
     enum mu_status st;
 
     mu_fault(MU_FAULT_LOAD, order->step);
-    st = mu_worker_load(&job->worker, order->folder, order->step);
+    st = mu_worker_load(&job->worker, order->folder);
     MU_TRY(mu_control_agree(&job->control, st), st, failed);
+    MU_TRY(commit(job, order->step), st, failed);
     MU_TRY(mu_worker_hash(&job->worker, &hash), st, failed);
     if (!mu_hash_equal(hash, order->state_hash))
         st = job->is_master ? MU_FAIL(MU_CORRUPT,
@@ -133,8 +142,8 @@ static enum mu_status compare_probes(struct mu_job *job, uint32_t half)
            failed);
     mu_wire_put_u64(&w, job->probe.high);
     mu_wire_put_u64(&w, job->probe.low);
-    MU_TRY(mu_control_gather(&job->control, MU_MESSAGE_READY, &w, take_ready, &probes), st, failed);
-    if (probes.differing > 0 && job->settings.batch_reduce == MU_REDUCE_EXACT)
+    st = mu_control_gather(&job->control, MU_MESSAGE_READY, &w, take_ready, &probes);
+    if (st == MU_OK && probes.differing > 0 && job->settings.batch_reduce == MU_REDUCE_EXACT)
         st = MU_FAIL(MU_FAILED,
                      "rank %d computes other bits than rank 0 from the same numbers: its CPU or "
                      "libraries differ. Use hosts of one kind, or "
@@ -161,10 +170,14 @@ enum mu_status mu_job_load(struct mu_job *job)
     MU_TRY(fill_initial(job, 1), st, failed);
     MU_TRY(compare_probes(job, 1), st, failed);
     MU_TRY(load_newest(job), st, failed);
-    if (job->resumed_step == 0)
+    if (job->resumed_step == 0) {
+        /* Also after a checkpoint that was committed and then found to be damaged. */
         MU_TRY(fill_initial(job, 0), st, failed);
-    else
+        MU_TRY(commit(job, 0), st, failed);
+        job->tokens = 0;
+    } else {
         job->saved_step = job->resumed_step;
+    }
     job->life.step = job->resumed_step;
 failed:
     return st;

@@ -61,23 +61,26 @@ enum mu_status mu_comm_open(struct mu_comm **out)
     MPI_Comm_size(c->comm, &c->size);
     c->fault_tolerant = mu_ulfm_is_on();
     if (check_launcher(c->size) != MU_OK) {
-        mu_comm_close(c);
+        mu_comm_close(c, mu_status_exit_code(MU_FAILED));
         return MU_FAILED;
     }
     *out = c;
     return MU_OK;
 }
 
+static volatile sig_atomic_t late_exit_code;
+
 static void end_now(int signal_number)
 {
     (void)signal_number;
-    _exit(0); /* every rank has agreed to leave: what was to be written is written */
+    _exit(late_exit_code); /* every rank has agreed to leave: what was to be written is written */
 }
 
-void mu_comm_close(struct mu_comm *c)
+void mu_comm_close(struct mu_comm *c, int exit_code)
 {
     if (!c)
         return;
+    late_exit_code = exit_code;
     signal(SIGALRM, end_now);
     alarm(FINALIZE_DEADLINE_S);
     MPI_Comm_free(&c->comm);
