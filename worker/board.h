@@ -19,9 +19,8 @@ enum { MU_BOARD_RANKS = 4096 };
 struct mu_board_entry {
     _Atomic uint32_t pid; /* 0: nobody */
     uint32_t padding;
-    _Atomic uint64_t
-        start_time;            /* of the process, in clock ticks since boot: pids are used again */
-    struct mu_fault_mark mark; /* the last named point it passed */
+    _Atomic uint64_t start_time; /* in clock ticks since boot: pids are used again */
+    struct mu_fault_mark mark;   /* the last named point it passed */
     _Atomic uint64_t polls;
 };
 

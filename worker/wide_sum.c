@@ -33,8 +33,8 @@ void mu_wide_add(struct mu_wide *w, double x)
         w->nonfinite++;
         return;
     }
-    /* |x| = mantissa * 2^(exponent - 1075); subnormals are like exponent 1 without the hidden bit
-     */
+    /* |x| = mantissa * 2^(exponent - 1075); subnormals are like exponent 1 without the hidden
+     * bit */
     memcpy(&representation, &x, sizeof representation);
     exponent = (int)(representation >> 52 & 0x7ff);
     mantissa = representation & (((uint64_t)1 << 52) - 1);

@@ -1,12 +1,13 @@
-/* A wide accumulator: a fixed-point number that holds any sum of doubles exactly, so that scalars
- * (loss, squared norms) do not depend on who adds what, in which order, or in how many parts.
+/* A wide accumulator: a fixed-point number that holds any sum of doubles exactly, so that
+ * scalars (loss, squared norms) do not depend on who adds what, in which order, or in how many
+ * parts.
  *
  * Limb i counts units of 2^(32 i - 1088): 68 limbs reach from below the smallest subnormal
- * (2^-1074) to 2^1088, that is 2^64 times the largest double. Digits are signed: adding and merging
- * leave every limb below 2^32 in magnitude (but the highest, which keeps what remains), so the
- * limbs of up to 2^30 accumulators may simply be added as int64, in any order, as an all-reduce
- * does. Different orders may leave different digits of the same number: compare values, not limbs.
- */
+ * (2^-1074) to 2^1088, that is 2^64 times the largest double. Digits are signed: adding and
+ * merging leave every limb below 2^32 in magnitude (but the highest, which keeps what remains),
+ * so the limbs of up to 2^30 accumulators may simply be added as int64, in any order, as an
+ * all-reduce does. Different orders may leave different digits of the same number: compare
+ * values, not limbs. */
 #ifndef MUSTER_WORKER_WIDE_SUM_H
 #define MUSTER_WORKER_WIDE_SUM_H
 

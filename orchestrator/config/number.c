@@ -28,8 +28,8 @@ static const char *skip_long_suffix(const char *c)
     return c + (*c == 'L');
 }
 
-/* [e[+-]digits]; an exponent beyond a million counts as a million. NULL when there are no digits.
- */
+/* [e[+-]digits]; an exponent beyond a million counts as a million. NULL when there are no
+ * digits. */
 static const char *take_exponent(const char *c, int64_t *exponent)
 {
     bool negative;

@@ -387,8 +387,8 @@ enum mu_status mu_job_train(struct mu_job *job)
     MU_TRY(steps(job, &stopped), st, failed);
     if (job->is_master)
         summarise(job, stopped);
-    MU_TRY(mu_control_agree(&job->control, MU_OK), st,
-           failed); /* nobody leaves before everything is written */
+    /* Nobody leaves before everything is written. */
+    MU_TRY(mu_control_agree(&job->control, MU_OK), st, failed);
     st = stopped ? MU_REQUEUE : MU_OK;
 failed:
     return st;

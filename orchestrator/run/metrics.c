@@ -276,8 +276,7 @@ struct mu_run_losses mu_metrics_losses(const char *folder)
     return losses;
 }
 
-/* ---- opening: keep what lies at or before the step gone on from -------------------------------
- */
+/* ---- opening: keep what lies at or before the step gone on from ---- */
 
 struct keep {
     int64_t resume_step;
@@ -404,8 +403,8 @@ static void cut_back(const struct mu_metrics_file *file)
         mu_log(MU_LOG_DEBUG, "cannot cut back metrics: %s", strerror(errno));
 }
 
-/* 0, or an errno; `file->size` is left to the caller, who knows whether the other file has it too.
- */
+/* 0, or an errno; `file->size` is left to the caller, who knows whether the other file has it
+ * too. */
 static int append(const struct mu_metrics_file *file, const char *line, size_t size)
 {
     ssize_t n;

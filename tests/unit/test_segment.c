@@ -324,8 +324,8 @@ static void the_leader_replaces_what_the_dead_left(void **state)
     mu_segment_close(&s, true);
 }
 
-/* A link under the name: the leader takes it away and makes its own, the others do not follow it.
- */
+/* A link under the name: the leader takes it away and makes its own, the others do not follow
+ * it. */
 static void a_planted_link_is_not_followed(void **state)
 {
     struct mu_segment_options o = options_of(true);

@@ -135,8 +135,8 @@ static void random_sums_in_any_order_and_parts(void **state)
     }
 }
 
-/* A million equal addends carry through every digit; n * x is exact in double when x has few bits.
- */
+/* A million equal addends carry through every digit; n * x is exact in double when x has few
+ * bits. */
 static void many_equal_addends(void **state)
 {
     (void)state;

@@ -31,8 +31,7 @@ struct mu_checkpoint_info {
     char fingerprint[1024]; /* numerics: who computed it */
     char written[128];      /* read: "muster 0.1.0, HDF5 1.10.8, 2026-11-22T21:30:00Z" */
     char *config;           /* text of the resolved configuration; malloc'ed */
-    char *journal; /* JSON of what the run wants to keep beside the tensors (tokens seen, best loss,
-                      ...); malloc'ed */
+    char *journal;          /* JSON of what the run keeps beside the tensors; malloc'ed */
 };
 void mu_checkpoint_info_deinit(struct mu_checkpoint_info *info);
 
@@ -51,17 +50,17 @@ enum mu_status mu_checkpoint_publish(const char *folder, const struct mu_layout 
  * MU_NOT_FOUND (not reported) when there is no checkpoint.h5; MU_CORRUPT with the file's name. */
 enum mu_status mu_checkpoint_read_info(const char *folder,
                                        struct mu_checkpoint_info *info) MU_CHECKED;
-/* Loads rows [rows * share / shares, ...) of every tensor into the view and checks every checksum
- * on the way; an array that is NULL in the view is left out. MU_NOT_FOUND (not
- * reported) when there is no checkpoint.h5; MU_CONFIG, naming the first tensor
- * that differs, when the view's layout is of another model; MU_CORRUPT with file and tensor. After
- * an error the view may hold some of the rows. */
+/* Loads rows [rows * share / shares, ...) of every tensor into the view and checks every
+ * checksum on the way; an array that is NULL in the view is left out. MU_NOT_FOUND (not
+ * reported) when there is no checkpoint.h5; MU_CONFIG, naming the first tensor that differs,
+ * when the view's layout is of another model; MU_CORRUPT with file and tensor. After an error
+ * the view may hold some of the rows. */
 enum mu_status mu_checkpoint_load(const char *folder, const struct mu_state_view *state,
                                   uint32_t share, uint32_t shares) MU_CHECKED;
 
-/* What checkpoint.h5 says by itself, with names and shapes of the tensors in order (malloc'ed, the
- * caller frees), and whether a part is there and belongs to it: for looking at what may be damaged.
- */
+/* What checkpoint.h5 says by itself, with names and shapes of the tensors in order (malloc'ed,
+ * the caller frees), and whether a part is there and belongs to it: for looking at what may be
+ * damaged. */
 enum mu_status mu_checkpoint_read_index(const char *folder, struct mu_checkpoint_info *info,
                                         struct mu_tensor_spec **specs, uint32_t *count) MU_CHECKED;
 enum mu_status mu_checkpoint_check_part(const char *folder, const struct mu_checkpoint_info *info,

@@ -20,8 +20,8 @@ struct mu_request {
     void *handle; /* NULL: none, or complete */
 };
 
-/* MPI_Init and a communicator of our own that returns errors. Not under mpirun: a job of one rank.
- */
+/* MPI_Init and a communicator of our own that returns errors. Not under mpirun: a job of one
+ * rank. */
 enum mu_status mu_comm_open(struct mu_comm **out) MU_CHECKED;
 /* Orderly end: everybody has said goodbye; MPI_Finalize, under a deadline (it may hang after a
  * failure, or a rank be late): when that passes, the process ends with `exit_code`. */

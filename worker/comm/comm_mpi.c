@@ -170,8 +170,8 @@ enum mu_status mu_comm_poll(struct mu_comm *c)
 
     if (c->size == 1)
         return MU_OK;
-    st = from_mpi(MPI_Iprobe(c->rank, 0, c->comm, &flag,
-                             MPI_STATUS_IGNORE)); /* progress; nothing is ever sent to oneself */
+    /* For its progress; nothing is ever sent to oneself. */
+    st = from_mpi(MPI_Iprobe(c->rank, 0, c->comm, &flag, MPI_STATUS_IGNORE));
     if (st != MU_OK || !c->fault_tolerant)
         return st;
     if (mu_ulfm_is_revoked(c->comm))
