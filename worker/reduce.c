@@ -15,11 +15,14 @@ enum {
     TAG_MAXIMA = 1000, /* tags of rounds; chunks between two ranks follow each other in order */
     TAG_DENSE = 1001,
     TAG_WIDE = 1002,
-    EXCHANGE_DEADLINE_MS = 600000, /* another host may still be computing its shards */
+    /* As long as a wait within the host: another host may still be computing its shards, for
+     * minutes. Deaths end the exchange by MPI, long before. */
+    EXCHANGE_DEADLINE_MS = 3600000,
 };
 
-/* Round A's message; one unit, handed round whole. All hosts have one byte order (checked at the
- * start). */
+/* Round A's message; one unit, handed round whole and merged in place at every hop. So it goes as
+ * it lies in memory, not packed: both ends run the same program, checked at the start, so that
+ * layout and byte order agree. */
 struct round_a {
     struct mu_step_scalars scalars;
     uint32_t flags, padding;
