@@ -34,7 +34,7 @@ static enum mu_status publish(struct mu_job *job, const char *folder, struct mu_
              mu_hash_print(state_hash).text);
     MU_TRY(mu_journal_append(job->journal, MU_JOURNAL_CHECKPOINT, record), st, done);
     st = mu_checkpoint_retain(job->checkpoints, (uint32_t)job->settings.checkpoint_keep,
-                              job->settings.checkpoint_keep_every, -1);
+                              job->settings.checkpoint_keep_every, job->life.step);
 done:
     free(info.journal);
     return st;
