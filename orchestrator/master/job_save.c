@@ -40,14 +40,22 @@ done:
     return st;
 }
 
-enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash)
+/* What a failed save has written would fill the disk further. Only while all ranks are known to be
+ * here, so that none of them writes still. */
+static void clean_up(const struct mu_job *job, const char *folder, enum mu_status st)
+{
+    if (!job->is_master || st == MU_OK || st == MU_PEER_LOST || st == MU_REVOKED ||
+        st == MU_TIMEOUT)
+        return;
+    if (mu_checkpoint_remove_unfinished(folder) != MU_OK)
+        mu_log(MU_LOG_WARN, "what the failed save has left in %s could not be removed", folder);
+}
+
+static enum mu_status save(struct mu_job *job, const char *folder, struct mu_hash state_hash)
 {
     const struct mu_state_view *view = &job->segment.half[mu_segment_half(&job->segment)];
-    char folder[MU_PATH_MAX];
     enum mu_status st;
 
-    mu_life_move(&job->life, MU_LIFE_ON_SAVE);
-    MU_TRY(mu_checkpoint_folder(folder, job->checkpoints, job->life.step), st, done);
     MU_TRY(make_folder(job, folder), st, done);
     st = mu_checkpoint_write_part(folder, view, job->life.step, (uint32_t)mu_comm_rank(job->comm),
                                   job->roll.size);
@@ -58,6 +66,19 @@ enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash)
         st, done);
     job->saved_step = job->life.step;
 done:
+    return st;
+}
+
+enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash)
+{
+    char folder[MU_PATH_MAX];
+    enum mu_status st = mu_checkpoint_folder(folder, job->checkpoints, job->life.step);
+
+    mu_life_move(&job->life, MU_LIFE_ON_SAVE);
+    if (st == MU_OK) {
+        st = save(job, folder, state_hash);
+        clean_up(job, folder, st);
+    }
     mu_poller_forgive_gap(&job->poller);
     mu_life_move(&job->life, MU_LIFE_ON_RUN);
     return st;

@@ -235,6 +235,22 @@ static void leavings_go(void **unused)
     assert_false(has(400, "part-00000.h5"));
 }
 
+static void an_unfinished_one_is_removed_but_never_a_checkpoint(void **unused)
+{
+    char folder[MU_PATH_MAX];
+
+    (void)unused;
+    save(100);
+    assert_int_equal(mu_checkpoint_folder(folder, root, 100), MU_OK);
+    assert_int_equal(mu_checkpoint_remove_unfinished(folder), MU_OK);
+    assert_true(has(100, "checkpoint.h5"));
+    assert_true(has(100, "part-00001.h5"));
+    lose(100, "checkpoint.h5");
+    assert_int_equal(mu_checkpoint_remove_unfinished(folder), MU_OK);
+    assert_false(mu_file_exists(folder));
+    assert_int_equal(mu_checkpoint_remove_unfinished(folder), MU_OK);
+}
+
 int main(void)
 {
 #define ROW(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -248,6 +264,7 @@ int main(void)
         ROW(what_was_just_saved_stays_and_a_damaged_future_goes),
         ROW(a_future_does_not_count_as_kept),
         ROW(leavings_go),
+        ROW(an_unfinished_one_is_removed_but_never_a_checkpoint),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

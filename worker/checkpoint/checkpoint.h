@@ -79,6 +79,9 @@ enum mu_status mu_checkpoint_list(const char *checkpoints, int64_t **steps,
  * MU_NOT_FOUND (not reported) when none. */
 enum mu_status mu_checkpoint_find_newest(const char *checkpoints,
                                          struct mu_checkpoint_info *info) MU_CHECKED;
+/* Removes the folder of a save that failed, whose parts would only take room on the disk; one that
+ * holds a checkpoint.h5 is left as it is, and a missing one is no error. */
+enum mu_status mu_checkpoint_remove_unfinished(const char *folder) MU_CHECKED;
 /* To be called when the checkpoint of step `saved` was just published, which makes it a good one:
  * it stays. Of it and the older ones the last `keep` stay and the multiples of keep_every (if > 0).
  * Removed is the rest: those of later steps, which the run that saved has passed over as damaged

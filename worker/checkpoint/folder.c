@@ -153,6 +153,18 @@ done:
     return st;
 }
 
+enum mu_status mu_checkpoint_remove_unfinished(const char *folder)
+{
+    char published[MU_PATH_MAX];
+    enum mu_status st = mu_path_format(published, "%s/checkpoint.h5", folder);
+
+    if (st != MU_OK || access(published, F_OK) == 0)
+        return st;
+    if (errno != ENOENT)
+        return MU_FAIL(MU_FAILED, "cannot look for %s: %s", published, strerror(errno));
+    return mu_file_remove_tree(folder);
+}
+
 /* Files that a save left beside their final names. */
 static enum mu_status remove_leavings(const char *folder)
 {
