@@ -15,6 +15,25 @@ static enum mu_status make_folder(struct mu_job *job, const char *folder)
     return mu_control_agree(&job->control, job->is_master ? mu_file_make_folders(folder) : MU_OK);
 }
 
+/* The checkpoint is there, whatever fails here. */
+static void after_publishing(struct mu_job *job, struct mu_hash state_hash)
+{
+    char record[256];
+
+    snprintf(record, sizeof record, "{\"step\":%" PRId64 ",\"state_hash\":\"%s\"}", job->life.step,
+             mu_hash_print(state_hash).text);
+    if (mu_journal_append(job->journal, MU_JOURNAL_CHECKPOINT, record) != MU_OK)
+        mu_log(MU_LOG_WARN,
+               "the checkpoint of step %" PRId64 " is saved, but the journal lacks its record",
+               job->life.step);
+    if (mu_checkpoint_retain(job->checkpoints, (uint32_t)job->settings.checkpoint_keep,
+                             job->settings.checkpoint_keep_every, job->life.step) != MU_OK)
+        mu_log(MU_LOG_WARN,
+               "the checkpoint of step %" PRId64
+               " is saved, but older ones could not be removed: the next save tries again",
+               job->life.step);
+}
+
 static enum mu_status publish(struct mu_job *job, const char *folder, struct mu_hash state_hash)
 {
     struct mu_checkpoint_info info = {
@@ -24,17 +43,12 @@ static enum mu_status publish(struct mu_job *job, const char *folder, struct mu_
         .state_hash = state_hash,
         .config = job->config_text,
     };
-    char record[256];
     enum mu_status st;
 
     snprintf(info.fingerprint, sizeof info.fingerprint, "%s", job->fingerprint);
     MU_TRY(mu_resume_note_write(job, &info.journal), st, done);
     MU_TRY(mu_checkpoint_publish(folder, &job->workload->layout, &info), st, done);
-    snprintf(record, sizeof record, "{\"step\":%" PRId64 ",\"state_hash\":\"%s\"}", job->life.step,
-             mu_hash_print(state_hash).text);
-    MU_TRY(mu_journal_append(job->journal, MU_JOURNAL_CHECKPOINT, record), st, done);
-    st = mu_checkpoint_retain(job->checkpoints, (uint32_t)job->settings.checkpoint_keep,
-                              job->settings.checkpoint_keep_every, job->life.step);
+    after_publishing(job, state_hash);
 done:
     free(info.journal);
     return st;

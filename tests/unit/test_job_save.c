@@ -5,6 +5,8 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "orchestrator/base/fault.h"
@@ -110,12 +112,54 @@ static void what_is_in_the_way_is_not_harmed(void **unused)
     assert_int_equal(access(folder, F_OK), 0);
 }
 
+/* Where a folder of an older checkpoint is due stands a file: retention fails. */
+static void what_cannot_be_removed_does_not_undo_a_save(void **unused)
+{
+    char path[MU_PATH_MAX];
+
+    (void)unused;
+    assert_int_equal(mu_file_make_folders(job->checkpoints), MU_OK);
+    assert_int_equal(mu_checkpoint_folder(path, job->checkpoints, 5), MU_OK);
+    assert_int_equal(mu_file_write_atomically(path, "x", 1), MU_OK);
+    assert_int_not_equal(mu_checkpoint_retain(job->checkpoints, 1, 0, 10), MU_OK);
+    assert_int_equal(save(10), MU_OK);
+    assert_int_equal(job->saved_step, 10);
+    assert_true(has(10, "checkpoint.h5"));
+}
+
+/* Files may not grow beyond what the journal has already; a checkpoint is smaller. */
+static void a_journal_that_cannot_grow_does_not_undo_a_save(void **unused)
+{
+    enum { FILLING = 1 << 18 };
+    static char filling[FILLING];
+    struct rlimit was, limit;
+
+    (void)unused;
+    memset(filling, ' ', FILLING - 1);
+    memcpy(filling, "{}", 2);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(mu_journal_append(job->journal, MU_JOURNAL_EVENT, filling), MU_OK);
+    assert_int_equal(save(10), MU_OK);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    limit = (struct rlimit){4 * FILLING, was.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_int_equal(mu_journal_append(job->journal, MU_JOURNAL_EVENT, "{}"), MU_FAILED);
+    assert_int_equal(save(20), MU_OK);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+    assert_int_equal(job->saved_step, 20);
+    assert_true(has(20, "checkpoint.h5"));
+    assert_false(has(10, "")); /* retention follows nonetheless */
+}
+
 int main(void)
 {
 #define ROW(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         ROW(a_save_that_fails_leaves_no_folder),
         ROW(what_is_in_the_way_is_not_harmed),
+        ROW(what_cannot_be_removed_does_not_undo_a_save),
+        ROW(a_journal_that_cannot_grow_does_not_undo_a_save),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
