@@ -50,12 +50,11 @@ const char *mu_isa_name(enum mu_isa isa)
     return "unknown";
 }
 
-void *mu_device_alloc(struct mu_device *device, size_t bytes)
+void *mu_device_alloc_untouched(size_t bytes)
 {
     size_t align = bytes >= 2 * huge_page_bytes ? huge_page_bytes : 64;
     void *memory;
 
-    (void)device;
     if (bytes > SIZE_MAX / 2)
         return NULL;
     bytes = (bytes + align) / align * align; /* at least one byte more: never empty */
@@ -64,7 +63,16 @@ void *mu_device_alloc(struct mu_device *device, size_t bytes)
         return NULL;
     if (align == huge_page_bytes)
         (void)madvise(memory, bytes, MADV_HUGEPAGE); /* a wish: small pages are right too */
-    memset(memory, 0, bytes);
+    return memory;
+}
+
+void *mu_device_alloc(struct mu_device *device, size_t bytes)
+{
+    void *memory = mu_device_alloc_untouched(bytes);
+
+    (void)device;
+    if (memory)
+        memset(memory, 0, bytes);
     return memory;
 }
 

@@ -9,6 +9,7 @@
  * machine's load.
  *  - It blocks until done, on the caller's thread and the device's own threads, and calls the poll
  * hook on the caller's thread at least every few milliseconds. The hook must not call the device.
+ * A device is used by one thread, the one that opened it.
  *  - Buffers come from mu_device_alloc (64-byte aligned) or are segment memory (64-byte aligned
  * tensors).
  *  - Sizes are in elements unless a name ends in _bytes. All tensors are row-major and contiguous.

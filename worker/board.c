@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "orchestrator/base/hash.h"
@@ -19,6 +20,8 @@ struct mu_board {
     int rank;
     char name[64]; /* for shm_open */
 };
+
+enum { EMPTY_BOARD_S = 60 };
 
 static const size_t board_bytes = MU_BOARD_RANKS * sizeof(struct mu_board_entry);
 
@@ -74,11 +77,30 @@ static int open_checked(const char *name, int flags)
     return fd;
 }
 
+/* By whoever comes first; a full /dev/shm is seen here. An error number, also in errno. */
+static int reserve(int fd)
+{
+    do
+        errno = posix_fallocate(fd, 0, (off_t)board_bytes);
+    while (errno == EINTR);
+    return errno;
+}
+
 static struct mu_board_entry *map_board(int fd)
 {
     void *map = mmap(NULL, board_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
     return map == MAP_FAILED ? NULL : map;
+}
+
+/* Somebody wrote itself down here, and nobody lives any more. On an empty board the first rank may
+ * be about to write: it is given a minute. */
+static bool is_stale(const struct mu_board_entry *entry, const struct stat *file)
+{
+    for (int i = 0; i < MU_BOARD_RANKS; i++)
+        if (atomic_load(&entry[i].pid) != 0)
+            return !anybody_alive(entry);
+    return time(NULL) - file->st_mtime > EMPTY_BOARD_S;
 }
 
 /* Boards of jobs of which nobody lives any more: all were killed. A board that is too short is
@@ -103,7 +125,7 @@ static void remove_stale_boards(const char *own_name)
         fd = open_checked(file->d_name, 0);
         if (fd >= 0 && fstat(fd, &s) == 0 && (size_t)s.st_size == board_bytes)
             entry = map_board(fd);
-        if (entry && !anybody_alive(entry)) {
+        if (entry && is_stale(entry, &s)) {
             mu_log(MU_LOG_DEBUG, "removed /dev/shm/%s, left by a job whose ranks are dead",
                    file->d_name);
             shm_unlink(file->d_name);
@@ -153,8 +175,7 @@ enum mu_status mu_board_open(struct mu_board **out)
     }
     remove_stale_boards(b->name);
     fd = open_checked(b->name, O_CREAT);
-    if (fd >= 0 && posix_fallocate(fd, 0, (off_t)board_bytes) ==
-                       0) /* whoever comes first; a full /dev/shm is seen here */
+    if (fd >= 0 && reserve(fd) == 0)
         b->entry = map_board(fd);
     if (fd >= 0)
         close(fd);

@@ -115,6 +115,17 @@ static void remove_stale_segments(void)
         closedir(folder);
 }
 
+/* A signal that asks for a checkpoint may come meanwhile. An error number. */
+static int reserve(int fd, uint64_t bytes)
+{
+    int error;
+
+    do
+        error = posix_fallocate(fd, 0, (off_t)bytes);
+    while (error == EINTR);
+    return error;
+}
+
 /* The leader's part: an old segment of this run is removed (its generation is dead: the run
  * directory's lock says so), a new one is made whole before it gets its size, and its pages are
  * taken now, since a full tmpfs kills by SIGBUS. */
@@ -129,7 +140,7 @@ static enum mu_status create(struct mu_segment *s, const struct mu_segment_optio
     s->fd = shm_open(s->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (s->fd < 0)
         return MU_FAIL(MU_FAILED, "cannot make /dev/shm%s: %s", s->name, strerror(errno));
-    error = flock(s->fd, LOCK_SH) == 0 ? posix_fallocate(s->fd, 0, (off_t)bytes) : errno;
+    error = flock(s->fd, LOCK_SH) == 0 ? reserve(s->fd, bytes) : errno;
     if (error == 0)
         *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
     if (error == 0 && *map != MAP_FAILED)

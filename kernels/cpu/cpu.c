@@ -7,14 +7,22 @@
 #include "kernels/cpu/isa.h"
 #include "kernels/device_kinds.h"
 
+/* All of it is touched now, so that no operation waits for page faults later; with polls, since
+ * faults of large memory take tens of milliseconds. */
 static void grow(struct mu_cpu *cpu, struct mu_cpu_scratch *s, size_t bytes)
 {
+    const size_t piece = (size_t)1 << 20;
+
     if (bytes <= s->bytes)
         return;
     mu_device_free(&cpu->base, s->memory);
-    s->memory = mu_device_alloc(&cpu->base, bytes); /* touched: no page faults later */
+    s->memory = mu_device_alloc_untouched(bytes);
     MU_ASSERT(s->memory);
     s->bytes = bytes;
+    for (size_t at = 0; at < bytes; at += piece) {
+        memset((char *)s->memory + at, 0, bytes - at < piece ? bytes - at : piece);
+        mu_pool_poll(cpu->pool, 0);
+    }
 }
 
 void *mu_cpu_shared_scratch(struct mu_cpu *cpu, size_t bytes)

@@ -32,11 +32,13 @@ static void softmax_task(void *argument, int64_t task, int worker)
     }
 }
 
-static int64_t rows_of_block(int64_t ld)
+/* Near-equal blocks. */
+static int64_t rows_of_block(int64_t n, int64_t ld)
 {
-    int64_t rows = BLOCK_LOGITS / ld / LEAST_ROWS * LEAST_ROWS;
+    int64_t most = mu_min(BLOCK_LOGITS / ld, MOST_ROWS);
+    int64_t blocks = mu_ceil_div(n, most < LEAST_ROWS ? LEAST_ROWS : most);
 
-    return rows < LEAST_ROWS ? LEAST_ROWS : mu_min(rows, MOST_ROWS);
+    return mu_min(mu_ceil_div(mu_ceil_div(n, blocks), 16) * 16, n);
 }
 
 /* One block of rows: x (rows, C), dx (rows, C) or NULL. */
@@ -93,8 +95,8 @@ void mu_cpu_classifier(struct mu_device *d, float *losses, float *dx, float *dta
 {
     struct mu_cpu *cpu = mu_cpu_of(d);
     int64_t ld = mu_ceil_div(v, 16) * 16 + 16; /* off the powers of two: rows in other cache sets */
-    int64_t block = rows_of_block(ld);
-    float *logits = mu_cpu_shared_scratch(cpu, (size_t)(mu_min(block, n) * ld) * sizeof(float));
+    int64_t block = rows_of_block(n, ld);
+    float *logits = mu_cpu_shared_scratch(cpu, (size_t)(block * ld) * sizeof(float));
 
     for (int64_t from = 0; from < n; from += block) {
         struct head_job job = {.cpu = cpu,

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "kernels/cpu/cpu.h"
-#include "kernels/cpu/isa.h"
 #include "kernels/quantum.h"
 
 enum { ELEMENTS = 1 << 14 }; /* of a task */
@@ -105,20 +104,18 @@ void mu_cpu_add_int32(struct mu_device *d, int32_t *a, const int32_t *b, int64_t
 }
 
 /* ---- AdamW ---------------------------------------------------------------------------------- */
-/* From one half of the state to the other, stores go past the caches: an ordinary store reads the
- * line that it is about to overwrite. Pieces of this many elements are computed into the
- * first-level cache and streamed from there. */
-enum { PIECE = 512 };
-
 struct adamw_job {
     struct mu_cpu *cpu;
     const struct mu_adamw *a;
 };
 
-static struct mu_adamw adamw_from(const struct mu_adamw *a, int64_t at)
+static void adamw_task(void *argument, int64_t task, int worker)
 {
-    struct mu_adamw part = *a;
+    struct adamw_job *job = argument;
+    int64_t at = task * ELEMENTS;
+    struct mu_adamw part = *job->a;
 
+    (void)worker;
     part.weight += at;
     part.m += at;
     part.v += at;
@@ -126,47 +123,8 @@ static struct mu_adamw adamw_from(const struct mu_adamw *a, int64_t at)
     part.weight_out += at;
     part.m_out += at;
     part.v_out += at;
-    part.weight_bf16 = a->weight_bf16 ? a->weight_bf16 + at : NULL;
-    return part;
-}
-
-static void adamw_streamed(const struct mu_vector_ops *vector, const struct mu_adamw *a, int64_t n)
-{
-    _Alignas(64) float weight[PIECE], m[PIECE], v[PIECE];
-    _Alignas(64) uint16_t half[PIECE];
-    struct mu_adamw part = *a;
-    size_t bytes = (size_t)n * sizeof(float);
-
-    part.weight_out = weight;
-    part.m_out = m;
-    part.v_out = v;
-    part.weight_bf16 = a->weight_bf16 ? half : NULL;
-    vector->adamw(&part, n);
-    mu_cpu_stream(a->weight_out, weight, bytes);
-    mu_cpu_stream(a->m_out, m, bytes);
-    mu_cpu_stream(a->v_out, v, bytes);
-    if (a->weight_bf16)
-        mu_cpu_stream(a->weight_bf16, half, (size_t)n * sizeof *half);
-}
-
-static void adamw_task(void *argument, int64_t task, int worker)
-{
-    struct adamw_job *job = argument;
-    int64_t from = task * ELEMENTS, to = mu_min(from + ELEMENTS, job->a->count);
-
-    (void)worker;
-    if (job->a->weight_out == job->a->weight) {
-        struct mu_adamw part = adamw_from(job->a, from);
-
-        job->cpu->vector->adamw(&part, to - from);
-        return;
-    }
-    for (int64_t at = from; at < to; at += PIECE) {
-        struct mu_adamw part = adamw_from(job->a, at);
-
-        adamw_streamed(job->cpu->vector, &part, mu_min(PIECE, to - at));
-    }
-    mu_cpu_stream_fence();
+    part.weight_bf16 = part.weight_bf16 ? part.weight_bf16 + at : NULL;
+    job->cpu->vector->adamw(&part, mu_min(ELEMENTS, part.count - at));
 }
 
 void mu_cpu_adamw(struct mu_device *d, const struct mu_adamw *a)

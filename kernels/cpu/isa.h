@@ -2,8 +2,6 @@
 #ifndef MUSTER_KERNELS_CPU_ISA_H
 #define MUSTER_KERNELS_CPU_ISA_H
 
-#include <stddef.h>
-
 #include "kernels/cpu/vector/vector_ops.h"
 #include "orchestrator/config/settings.h"
 
@@ -11,10 +9,5 @@ enum mu_isa mu_cpu_isa(void);
 
 /* The table compiled for at most this set; NULL when the CPU cannot run it. */
 const struct mu_vector_ops *mu_cpu_vector(enum mu_isa isa);
-
-/* Copies past the caches (streaming stores): for memory that is not read again soon. from is
- * not overlapped. Others see the data after mu_cpu_stream_fence. */
-void mu_cpu_stream(void *to, const void *from, size_t bytes);
-void mu_cpu_stream_fence(void);
 
 #endif

@@ -1,8 +1,6 @@
 /* Any other CPU: plain C alone. */
 #include "kernels/cpu/isa.h"
 
-#include <string.h>
-
 enum mu_isa mu_cpu_isa(void)
 {
     return MU_ISA_GENERIC;
@@ -11,13 +9,4 @@ enum mu_isa mu_cpu_isa(void)
 const struct mu_vector_ops *mu_cpu_vector(enum mu_isa isa)
 {
     return isa <= MU_ISA_GENERIC ? &mu_vector_generic : NULL;
-}
-
-void mu_cpu_stream(void *to, const void *from, size_t bytes)
-{
-    memcpy(to, from, bytes);
-}
-
-void mu_cpu_stream_fence(void)
-{
 }

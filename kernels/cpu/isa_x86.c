@@ -1,11 +1,8 @@
-/* x86-64: instruction sets by CPUID, streaming stores of SSE2 (which every x86-64 has). */
+/* x86-64: instruction sets by CPUID. */
 #include "kernels/cpu/isa.h"
 
 #include <cpuid.h>
-#include <immintrin.h>
-#include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
 
 /* Registers that the operating system saves (XCR0): the CPU's word alone is not enough. */
 static uint32_t saved_registers(void)
@@ -45,32 +42,4 @@ const struct mu_vector_ops *mu_cpu_vector(enum mu_isa isa)
     if (isa >= MU_ISA_AVX512)
         return &mu_vector_avx512;
     return isa == MU_ISA_AVX2 ? &mu_vector_avx2 : &mu_vector_generic;
-}
-
-void mu_cpu_stream(void *to, const void *from, size_t bytes)
-{
-    char *t = to;
-    const char *f = from;
-    size_t i = (size_t)(-(uintptr_t)to % 64);
-
-    i = i < bytes ? i : bytes;
-    memcpy(t, f, i);
-    for (; i + 64 <= bytes; i += 64) {
-        __m128i a, b, c, d;
-
-        a = _mm_loadu_si128((const void *)(f + i));
-        b = _mm_loadu_si128((const void *)(f + i + 16));
-        c = _mm_loadu_si128((const void *)(f + i + 32));
-        d = _mm_loadu_si128((const void *)(f + i + 48));
-        _mm_stream_si128((void *)(t + i), a);
-        _mm_stream_si128((void *)(t + i + 16), b);
-        _mm_stream_si128((void *)(t + i + 32), c);
-        _mm_stream_si128((void *)(t + i + 48), d);
-    }
-    memcpy(t + i, f + i, bytes - i);
-}
-
-void mu_cpu_stream_fence(void)
-{
-    _mm_sfence();
 }

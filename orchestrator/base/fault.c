@@ -10,8 +10,16 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
 
-enum action { ACTION_KILL, ACTION_STOP, ACTION_SEGV, ACTION_EXIT, ACTION_FAIL, ACTION_SLEEP };
-enum { MAX_FAULTS = 16 };
+enum action {
+    ACTION_KILL,
+    ACTION_STOP,
+    ACTION_SEGV,
+    ACTION_EXIT,
+    ACTION_FAIL,
+    ACTION_SLEEP,
+    ACTION_NONE
+};
+enum { MAX_FAULTS = 16, MOST_SLEEP_MS = 3600000, ANY = -1 };
 
 static const char *const point_names[MU_FAULT_COUNT] = {
 #define MU_FAULT_NAME(id, name, where) name,
@@ -22,13 +30,31 @@ static const char *const point_names[MU_FAULT_COUNT] = {
 static struct fault {
     enum mu_fault_point point;
     enum action action;
-    int rank;     /* -1: any */
-    int64_t step; /* -1: any */
-    long let_through;
-    unsigned sleep_ms;
+    int64_t rank, step; /* or ANY */
+    int64_t let_through, sleep_ms;
 } faults[MAX_FAULTS];
 static int fault_count, own_rank;
 static struct mu_fault_mark *own_mark;
+
+/* Decimal digits and nothing else, at most `most`. */
+static bool parse_number(const char *text, int64_t most, int64_t *out)
+{
+    int64_t value = 0;
+
+    for (const char *p = text; *p; p++) {
+        if (*p < '0' || *p > '9' || value > (most - (*p - '0')) / 10)
+            return false;
+        value = 10 * value + (*p - '0');
+    }
+    *out = value;
+    return *text != 0;
+}
+
+static bool parse_number_or_any(const char *text, int64_t most, int64_t *out)
+{
+    *out = ANY;
+    return strcmp(text, "*") == 0 || parse_number(text, most, out);
+}
 
 static bool parse_action(const char *text, struct fault *f)
 {
@@ -40,36 +66,30 @@ static bool parse_action(const char *text, struct fault *f)
             return true;
         }
     f->action = ACTION_SLEEP;
-    return sscanf(text, "sleep-%u", &f->sleep_ms) == 1;
+    return strncmp(text, "sleep-", 6) == 0 && parse_number(text + 6, MOST_SLEEP_MS, &f->sleep_ms);
 }
 
-static bool parse_field(char *field, struct fault *f)
+static bool parse_point(const char *text, struct fault *f)
 {
-    char *value = strchr(field, ':');
-
-    if (!value)
-        return false;
-    *value++ = 0;
-    if (strcmp(field, "rank") == 0) {
-        f->rank = strcmp(value, "*") == 0 ? -1 : atoi(value);
-        return true;
-    }
-    if (strcmp(field, "step") == 0) {
-        f->step = strcmp(value, "*") == 0 ? -1 : atoll(value);
-        return true;
-    }
-    if (strcmp(field, "count") == 0)
-        return (f->let_through = atol(value)) >= 0;
-    if (strcmp(field, "do") == 0)
-        return parse_action(value, f);
-    if (strcmp(field, "at") != 0)
-        return false;
     for (int i = 0; i < MU_FAULT_COUNT; i++)
-        if (strcmp(value, point_names[i]) == 0) {
+        if (strcmp(text, point_names[i]) == 0) {
             f->point = (enum mu_fault_point)i;
             return true;
         }
     return false;
+}
+
+static bool parse_field(const char *field, struct fault *f)
+{
+    if (strncmp(field, "rank:", 5) == 0)
+        return parse_number_or_any(field + 5, INT32_MAX, &f->rank);
+    if (strncmp(field, "step:", 5) == 0)
+        return parse_number_or_any(field + 5, INT64_MAX, &f->step);
+    if (strncmp(field, "count:", 6) == 0)
+        return parse_number(field + 6, INT64_MAX, &f->let_through);
+    if (strncmp(field, "do:", 3) == 0)
+        return parse_action(field + 3, f);
+    return strncmp(field, "at:", 3) == 0 && parse_point(field + 3, f);
 }
 
 enum mu_status mu_fault_init(void)
@@ -84,7 +104,7 @@ enum mu_status mu_fault_init(void)
         return MU_FAIL(MU_USAGE, "MUSTER_FAULT is longer than %zu characters", sizeof text - 1);
     strcpy(text, given);
     for (char *one = strtok_r(text, ";", &outer); one; one = strtok_r(NULL, ";", &outer)) {
-        struct fault f = {.point = MU_FAULT_COUNT, .rank = -1, .step = -1};
+        struct fault f = {.point = MU_FAULT_COUNT, .action = ACTION_NONE, .rank = ANY, .step = ANY};
         char *inner = NULL;
 
         for (char *field = strtok_r(one, ",", &inner); field; field = strtok_r(NULL, ",", &inner))
@@ -93,10 +113,11 @@ enum mu_status mu_fault_init(void)
                                "MUSTER_FAULT: cannot read '%s' in '%s'; expected "
                                "rank:2,at:backward,step:30,do:kill",
                                field, given);
-        if (f.point == MU_FAULT_COUNT || fault_count == MAX_FAULTS)
-            return MU_FAIL(
-                MU_USAGE, "MUSTER_FAULT: every fault needs at:POINT, and there may be %d; got '%s'",
-                MAX_FAULTS, given);
+        if (f.point == MU_FAULT_COUNT || f.action == ACTION_NONE)
+            return MU_FAIL(MU_USAGE, "MUSTER_FAULT: a fault needs at:POINT and do:WHAT; got '%s'",
+                           given);
+        if (fault_count == MAX_FAULTS)
+            return MU_FAIL(MU_USAGE, "MUSTER_FAULT: more than %d faults: '%s'", MAX_FAULTS, given);
         faults[fault_count++] = f;
     }
     return MU_OK;
@@ -133,10 +154,12 @@ static bool act(const struct fault *f)
     case ACTION_EXIT:
         _exit(3);
     case ACTION_SLEEP:
-        mu_clock_sleep_us(f->sleep_ms * 1000u);
+        mu_clock_sleep_us((unsigned)f->sleep_ms * 1000u);
         break;
     case ACTION_FAIL:
         return true;
+    case ACTION_NONE:
+        break;
     }
     return false;
 }
@@ -152,8 +175,8 @@ bool mu_fault(enum mu_fault_point point, int64_t step)
     for (int i = 0; i < fault_count; i++) {
         struct fault *f = &faults[i];
 
-        if (f->point != point || (f->rank >= 0 && f->rank != own_rank) ||
-            (f->step >= 0 && f->step != step))
+        if (f->point != point || (f->rank != ANY && f->rank != own_rank) ||
+            (f->step != ANY && f->step != step))
             continue;
         if (f->let_through > 0)
             f->let_through--;

@@ -31,21 +31,32 @@ bool mu_file_exists(const char *path)
     return stat(path, &s) == 0;
 }
 
+static enum mu_status make_folder(const char *path)
+{
+    struct stat s;
+    int error;
+
+    if (mkdir(path, 0777) == 0)
+        return MU_OK;
+    error = errno;
+    if (error == EEXIST && stat(path, &s) == 0 && S_ISDIR(s.st_mode))
+        return MU_OK;
+    return MU_FAIL(MU_FAILED, "cannot make folder %s: %s", path,
+                   error == EEXIST ? "a file of that name is there" : strerror(error));
+}
+
 enum mu_status mu_file_make_folders(const char *path)
 {
     char part[MU_PATH_MAX];
     enum mu_status st = mu_path_format(part, "%s", path);
 
-    for (char *p = part + 1; st == MU_OK && *p; p++)
+    for (char *p = part + (*path != 0); st == MU_OK && *p; p++)
         if (*p == '/') {
             *p = 0;
-            if (mkdir(part, 0777) != 0 && errno != EEXIST)
-                st = MU_FAIL(MU_FAILED, "cannot make folder %s: %s", part, strerror(errno));
+            st = make_folder(part);
             *p = '/';
         }
-    if (st == MU_OK && mkdir(part, 0777) != 0 && errno != EEXIST)
-        st = MU_FAIL(MU_FAILED, "cannot make folder %s: %s", part, strerror(errno));
-    return st;
+    return st == MU_OK ? make_folder(part) : st;
 }
 
 enum mu_status mu_file_read(const char *path, size_t max_size, char **data, size_t *size)
@@ -123,12 +134,12 @@ static enum mu_status write_and_rename(const char *path, const void *data, size_
     char beside[MU_PATH_MAX];
     int fd = -1;
 
-    MU_TRY(mu_path_format(beside, "%s.tmp.%ld", path, (long)getpid()), st, done);
+    st = mu_path_format(beside, "%s.tmp.%ld", path, (long)getpid());
+    if (st != MU_OK)
+        return st;
     fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        st = MU_FAIL(MU_FAILED, "cannot create %s: %s", beside, strerror(errno));
-        goto done;
-    }
+    if (fd < 0)
+        return MU_FAIL(MU_FAILED, "cannot create %s: %s", beside, strerror(errno));
     MU_TRY(mu_file_write_all(fd, data, size, beside), st, done);
     if (durable && fsync(fd) != 0) {
         st = MU_FAIL(MU_FAILED, "cannot sync %s: %s", beside, strerror(errno));
@@ -141,8 +152,8 @@ static enum mu_status write_and_rename(const char *path, const void *data, size_
     }
     fd = -1;
     if (durable)
-        return mu_file_rename_durably(beside, path);
-    if (rename(beside, path) != 0)
+        MU_TRY(mu_file_rename_durably(beside, path), st, done);
+    else if (rename(beside, path) != 0)
         st = MU_FAIL(MU_FAILED, "cannot rename %s to %s: %s", beside, path, strerror(errno));
 done:
     if (fd >= 0)
@@ -228,5 +239,12 @@ static enum mu_status remove_at(int parent, const char *name, const char *shown)
 
 enum mu_status mu_file_remove_tree(const char *path)
 {
-    return remove_at(AT_FDCWD, path, path);
+    char name[MU_PATH_MAX];
+    enum mu_status st = mu_path_format(name, "%s", path);
+
+    if (st != MU_OK)
+        return st;
+    for (size_t n = strlen(name); n > 1 && name[n - 1] == '/'; n--)
+        name[n - 1] = 0; /* "link/" would be what it leads to */
+    return remove_at(AT_FDCWD, name, name);
 }

@@ -51,7 +51,7 @@ void mu_log(enum mu_log_level level, const char *format, ...)
     if (level == MU_LOG_ERROR || level == MU_LOG_WARN)
         n += snprintf(line + n, sizeof line - (size_t)n, "%s: ", level_names[level]);
     if (level == MU_LOG_ERROR && sink.where)
-        n += snprintf(line + n, sizeof line - (size_t)n, "[%s] ", sink.where);
+        n += snprintf(line + n, sizeof line - (size_t)n, "[%.256s] ", sink.where);
     va_start(args, format);
     n += vsnprintf(line + n, sizeof line - (size_t)n, format, args);
     va_end(args);

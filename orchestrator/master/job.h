@@ -2,7 +2,8 @@
  * code; the lowest one is also the master: it reads the configuration, owns the run directory, and
  * speaks to people.
  *
- *   job_start.c   meet, prepare, load: ends with every rank at the same committed state
+ *   job_start.c   meet, prepare: ends with every rank holding device, data and segment
+ *   job_load.c    a checkpoint or initial weights: every rank at the same committed state
  *   job_run.c     steps, and what is due between them
  *   job_save.c    checkpoints
  *   job_fail.c    what a rank says and leaves behind when the job cannot go on */
@@ -46,6 +47,7 @@ struct mu_job {
     char fingerprint[MU_FINGERPRINT_MAX];
     int64_t resumed_step; /* of the checkpoint gone on from; 0: fresh */
     struct mu_hash resumed_hash;
+    int64_t saved_step; /* of the newest checkpoint; -1: none */
     bool is_master;
 
     /* The master's own. */
@@ -56,8 +58,7 @@ struct mu_job {
     double peak_flops;  /* of all ranks' threads; 0: not known */
     uint64_t record_ns; /* when the last record was made */
     int64_t record_step;
-    uint64_t tokens;    /* seen in all */
-    int64_t saved_step; /* of the newest checkpoint; -1: none */
+    uint64_t tokens; /* seen in all */
 };
 
 /* What the command line asked for; only the master's is looked at. */

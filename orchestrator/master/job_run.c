@@ -39,6 +39,9 @@ static void introduce(const struct mu_job *job)
            size, size == 1 ? "" : "s", hosts, workers, workers == 1 ? "" : "s", size - workers,
            size - workers == 1 ? "" : "s", shards, shards == 1 ? "" : "s");
     mu_log(MU_LOG_INFO, "%s", facts->summary);
+    if (job->peak_flops > 0)
+        mu_log(MU_LOG_INFO, "matrix products reach %.0f GFLOP/s here (%u x %lld threads, measured)",
+               1e-9 * job->peak_flops, size, (long long)job->settings.device_threads);
     mu_log(MU_LOG_DEBUG, "%s", job->fingerprint);
     if (job->segment.is_private)
         mu_log(MU_LOG_INFO, "the state lies in private memory");

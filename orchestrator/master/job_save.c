@@ -56,6 +56,7 @@ enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash)
     MU_TRY(
         mu_control_agree(&job->control, job->is_master ? publish(job, folder, state_hash) : MU_OK),
         st, done);
+    job->saved_step = job->life.step;
 done:
     mu_poller_forgive_gap(&job->poller);
     mu_life_move(&job->life, MU_LIFE_ON_RUN);

@@ -76,7 +76,7 @@ expect 1 "the input is empty" "$MUSTER" tokenize /dev/null --out x
 expect 1 "the input is empty" bash -c "'$MUSTER' tokenize - --out x </dev/null"
 expect 1 "zcat text.gz | muster tokenize" bash -c "gzip -k text && '$MUSTER' tokenize text.gz --out x"
 expect 1 "is a token file already" "$MUSTER" tokenize a/b/num-train.bin --out x
-expect 1 "cannot create text/x-train.bin" "$MUSTER" tokenize text --out text/x
+expect 1 "cannot make folder text: a file of that name is there" "$MUSTER" tokenize text --out text/x
 printf 'short' >short
 expect 1 "nothing is left to train on" "$MUSTER" tokenize short --out x
 expect 0 "" "$MUSTER" tokenize short --out short --valid-fraction 0

@@ -10,5 +10,11 @@ while read -r path; do
     fi
 done < <(grep -ohP '(?<![\w/-])(orchestrator|worker|kernels|scripts|configs|tests)/[A-Za-z0-9_][A-Za-z0-9_./-]*[A-Za-z0-9_/]' README.md CONTRIBUTING.md |
     sort -u)
+while read -r name; do
+    if [ -z "$(find orchestrator worker kernels tests -name "$name" -print -quit)" ]; then
+        echo "README.md names $name, and there is no such file"
+        status=1
+    fi
+done < <(grep -ohP '(?<=`)[a-z0-9_]+\.(c|h|def)(?=`)' README.md | sort -u)
 [ "$status" = 0 ] && echo "every file that is named exists"
 exit "$status"

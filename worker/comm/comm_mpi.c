@@ -20,6 +20,25 @@ struct mu_comm {
     bool fault_tolerant;
 };
 
+/* Started by an mpirun of another MPI, each rank takes itself for the only one. */
+static enum mu_status check_launcher(int size)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *value = getenv(names[i]);
+
+        if (value && atoi(value) > 1 && size == 1)
+            return MU_FAIL(
+                MU_FAILED,
+                "mpirun started %s ranks, but it belongs to another MPI than the %s that "
+                "muster was built with: use that one's mpirun (. build/env puts it on "
+                "PATH)",
+                value, mu_mpi_library_version());
+    }
+    return MU_OK;
+}
+
 enum mu_status mu_comm_open(struct mu_comm **out)
 {
     struct mu_comm *c = calloc(1, sizeof *c);
@@ -41,6 +60,10 @@ enum mu_status mu_comm_open(struct mu_comm **out)
     MPI_Comm_rank(c->comm, &c->rank);
     MPI_Comm_size(c->comm, &c->size);
     c->fault_tolerant = mu_ulfm_is_on();
+    if (check_launcher(c->size) != MU_OK) {
+        mu_comm_close(c);
+        return MU_FAILED;
+    }
     *out = c;
     return MU_OK;
 }

@@ -4,20 +4,8 @@
 #include <string.h>
 
 #include "orchestrator/base/clock.h"
-#include "orchestrator/base/log.h"
 
-enum { TAG = 1, HEADER_BYTES = 24 };
-
-static const uint32_t magic = 0x314d554d; /* "MUM1" */
-
-static const struct {
-    const char *name;
-    size_t cap;
-} types[] = {
-#define MU_MESSAGE_ROW(name, number, cap, direction, meaning) [number] = {#name, cap},
-    MU_MESSAGE_TABLE(MU_MESSAGE_ROW)
-#undef MU_MESSAGE_ROW
-};
+enum { TAG = 1 };
 
 struct mu_control mu_control_init(struct mu_comm *comm, struct mu_poller *poller, uint32_t epoch,
                                   uint64_t deadline_ms)
@@ -47,58 +35,42 @@ static enum mu_status wait_for(struct mu_control *c, struct mu_request *request,
     }
 }
 
-static size_t pack(const struct mu_control *c, enum mu_message_type type, const void *payload,
-                   size_t size, uint8_t *out, size_t capacity)
+static struct mu_message_head head_of(const struct mu_control *c, enum mu_message_type type,
+                                      int sender)
 {
-    struct mu_wire_writer w = mu_wire_write(out, capacity);
-
-    MU_ASSERT(size <= types[type].cap);
-    mu_wire_put_u32(&w, magic);
-    mu_wire_put_u32(&w, (uint32_t)type);
-    mu_wire_put_u32(&w, c->epoch);
-    mu_wire_put_u32(&w, (uint32_t)mu_comm_rank(c->comm));
-    mu_wire_put_u32(&w, c->sequence);
-    mu_wire_put_u32(&w, (uint32_t)size);
-    mu_wire_put_bytes(&w, payload, size);
-    MU_ASSERT(w.ok);
-    return w.size;
+    return (struct mu_message_head){(uint32_t)type, c->epoch, (uint32_t)sender, c->sequence};
 }
 
 /* The payload of a message that must be of this type, sender and round. */
 static enum mu_status unpack(struct mu_control *c, enum mu_message_type type, int sender,
                              const uint8_t *message, size_t size, struct mu_wire_reader *payload)
 {
-    struct mu_wire_reader r = mu_wire_read(message, size);
-    uint32_t got_magic = mu_wire_get_u32(&r), got_type = mu_wire_get_u32(&r),
-             epoch = mu_wire_get_u32(&r);
-    uint32_t from = mu_wire_get_u32(&r), sequence = mu_wire_get_u32(&r),
-             length = mu_wire_get_u32(&r);
+    struct mu_message_head due = head_of(c, type, sender), got;
 
-    if (!r.ok || got_magic != magic || got_type != (uint32_t)type || epoch != c->epoch ||
-        from != (uint32_t)sender || sequence != c->sequence || length != size - HEADER_BYTES) {
-        c->refused++;
-        return MU_FAIL(MU_INTERNAL,
-                       "rank %d sent message type %u, epoch %u, number %u where %s, epoch %u, "
-                       "number %u was due",
-                       sender, got_type, epoch, sequence, types[type].name, c->epoch, c->sequence);
-    }
-    *payload = mu_wire_read(message + HEADER_BYTES, length);
-    return MU_OK;
+    if (mu_message_unpack(&due, message, size, &got, payload))
+        return MU_OK;
+    c->refused++;
+    return MU_FAIL(MU_INTERNAL,
+                   "rank %d sent %zu bytes, message type %u, epoch %u, sender %u, number %u where "
+                   "%s, epoch %u, number %u was due",
+                   sender, size, got.type, got.epoch, got.sender, got.sequence,
+                   mu_message_name(type), c->epoch, c->sequence);
 }
 
 static enum mu_status send_all(struct mu_control *c, int to, enum mu_message_type type,
                                const void *payload, size_t size)
 {
     struct mu_request request = {NULL};
-    uint8_t *message = malloc(size + HEADER_BYTES);
+    struct mu_message_head head = head_of(c, type, mu_comm_rank(c->comm));
+    uint8_t *message = malloc(MU_MESSAGE_HEADER_BYTES + size);
     enum mu_status st;
 
     if (!message)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a message of %zu bytes", size);
-    size = pack(c, type, payload, size, message, size + HEADER_BYTES);
-    st = mu_comm_send(c->comm, message, size, to, TAG, &request);
+    mu_message_pack(&head, payload, size, message);
+    st = mu_comm_send(c->comm, message, MU_MESSAGE_HEADER_BYTES + size, to, TAG, &request);
     if (st == MU_OK)
-        st = wait_for(c, &request, NULL, types[type].name, to);
+        st = wait_for(c, &request, NULL, mu_message_name(type), to);
     if (st == MU_OK || !request.handle)
         free(message); /* else it belongs to MPI; the process is about to end */
     return st;
@@ -107,7 +79,7 @@ static enum mu_status send_all(struct mu_control *c, int to, enum mu_message_typ
 static enum mu_status receive_from(struct mu_control *c, int from, enum mu_message_type type,
                                    mu_control_take *take, void *context)
 {
-    size_t capacity = types[type].cap + HEADER_BYTES, size = 0;
+    size_t capacity = MU_MESSAGE_HEADER_BYTES + mu_message_cap(type), size = 0;
     struct mu_request request = {NULL};
     struct mu_wire_reader payload;
     uint8_t *message = malloc(capacity);
@@ -117,7 +89,7 @@ static enum mu_status receive_from(struct mu_control *c, int from, enum mu_messa
         return MU_FAIL(MU_NO_MEMORY, "no memory for a message of %zu bytes", capacity);
     st = mu_comm_receive(c->comm, message, capacity, from, TAG, &request);
     if (st == MU_OK)
-        st = wait_for(c, &request, &size, types[type].name, from);
+        st = wait_for(c, &request, &size, mu_message_name(type), from);
     if (st == MU_OK)
         st = unpack(c, type, from, message, size, &payload);
     if (st == MU_OK)
@@ -141,8 +113,10 @@ enum mu_status mu_control_gather(struct mu_control *c, enum mu_message_type type
         for (int r = 1; r < mu_comm_size(c->comm); r++) {
             st = receive_from(c, r, type, take, context);
             first = first == MU_OK ? st : first;
-            if (mu_poll(c->poller) != MU_OK)
-                break;
+            st = mu_poll(c->poller);
+            first = first == MU_OK ? st : first;
+            if (st != MU_OK)
+                break; /* the others have not been heard */
         }
     } else {
         first = send_all(c, 0, type, payload->at, payload->size);

@@ -6,6 +6,9 @@
 #ifndef MUSTER_WORKER_COMM_MESSAGES_H
 #define MUSTER_WORKER_COMM_MESSAGES_H
 
+#include "orchestrator/base/status.h"
+#include "orchestrator/base/wire.h"
+
 /* X(name, number, most bytes of payload, who sends, meaning); numbers are forever */
 #define MU_MESSAGE_TABLE(X)                                                                       \
     X(HELLO, 1, 1024, "every rank to the master",                                                 \
@@ -25,5 +28,24 @@ enum mu_message_type {
     MU_MESSAGE_TABLE(MU_MESSAGE_ENUM)
 #undef MU_MESSAGE_ENUM
 };
+
+enum { MU_MESSAGE_HEADER_BYTES = 24 };
+
+/* What a header says, besides the length. The type is a number until it has been compared. */
+struct mu_message_head {
+    uint32_t type, epoch, sender, sequence;
+};
+
+const char *mu_message_name(enum mu_message_type type); /* "HELLO" */
+size_t mu_message_cap(enum mu_message_type type);       /* of the payload */
+
+/* Header and payload, into out[MU_MESSAGE_HEADER_BYTES + size]. size: at most the type's cap. */
+void mu_message_pack(const struct mu_message_head *head, const void *payload, size_t size,
+                     uint8_t *out);
+/* The payload of a message that is to be the one that is `due`; false when anything differs: magic,
+ * type, epoch, sender, number, or a length that is not that of the bytes, or beyond the cap. `got`
+ * is what the header says (zeros where the bytes end before), for the one who reports it. */
+bool mu_message_unpack(const struct mu_message_head *due, const uint8_t *message, size_t size,
+                       struct mu_message_head *got, struct mu_wire_reader *payload) MU_CHECKED;
 
 #endif

@@ -24,7 +24,7 @@ INLINE vec splat(float x)
 }
 
 /* mask's lanes are all ones or all zeros, as comparisons give them. */
-INLINE vec select(vec_i32 mask, vec yes, vec no)
+INLINE vec choose(vec_i32 mask, vec yes, vec no)
 {
     return (vec)((mask & (vec_i32)yes) | (~mask & (vec_i32)no));
 }
@@ -32,7 +32,7 @@ INLINE vec select(vec_i32 mask, vec yes, vec no)
 /* NaN in b is kept, in a dropped. */
 INLINE vec larger(vec a, vec b)
 {
-    return select(a > b, a, b);
+    return choose(a > b, a, b);
 }
 
 /* n of the 16 elements at p, n >= 1; the others are `rest`. */
@@ -164,8 +164,8 @@ INLINE vec exp_vec(vec x)
     vec_i32 underflow = x < lowest;
     vec shifted, k;
 
-    x = select(underflow, splat(lowest), x);
-    x = select(x > highest, splat(highest), x);
+    x = choose(underflow, splat(lowest), x);
+    x = choose(x > highest, splat(highest), x);
     shifted = x * 0x1.715476p+0f + round_magic;
     k = shifted - round_magic;
     x = x - k * 0x1.62e4p-1f; /* 15 bits of ln 2: k times it is exact */
@@ -179,8 +179,8 @@ INLINE vec exp2_vec(vec t)
 {
     vec shifted;
 
-    t = select(t < -126.0f, splat(-126.0f), t);
-    t = select(t > 126.0f, splat(126.0f), t);
+    t = choose(t < -126.0f, splat(-126.0f), t);
+    t = choose(t > 126.0f, splat(126.0f), t);
     shifted = t + round_magic;
     return exp_from(shifted, (t - (shifted - round_magic)) * 0x1.62e43p-1f);
 }
@@ -198,7 +198,7 @@ INLINE vec log_vec(vec x)
     p = p * z + 0x1.99999ap-3f;
     p = p * z + 0x1.555556p-2f;
     p = e * 0x1.62e4p-1f + (e * 0x1.7f7d1cp-20f + (2.0f * s * z * p + 2.0f * s));
-    return select(x == x, p, x);
+    return choose(x == x, p, x);
 }
 
 #endif

@@ -1,10 +1,12 @@
 /* See vector_ops.h. Compiled once for each instruction set, with MU_VECTOR_TABLE the name of the
- * table and MU_VECTOR_NAME the set's. */
+ * table, MU_VECTOR_NAME the set's, and MU_VECTOR_STREAM the header of its streaming stores. */
 #include "kernels/cpu/vector/vector_ops.h"
 
 #include <math.h> /* sqrtf: one instruction, exact */
 
 #include "kernels/cpu/vector/vector.h"
+
+#include MU_VECTOR_STREAM
 
 /* ---- LayerNorm ------------------------------------------------------------------------------ */
 static void layernorm(void *out, bool bf16, float *mean, float *rstd, float *x_out, const float *x,
@@ -200,7 +202,7 @@ static void attention_softmax(const struct mu_vector_attention *a)
         vec top = splat(-INFINITY), sum = {0};
 
         for (i = 0; i < seen; i += LANES) {
-            vec s = select(first_lanes(seen - i), load(row + i, LANES), splat(-INFINITY));
+            vec s = choose(first_lanes(seen - i), load(row + i, LANES), splat(-INFINITY));
 
             store(row + i, s, LANES);
             top = larger(top, s);
@@ -278,30 +280,70 @@ static float cross_entropy(float *logit, int64_t v, int32_t target, bool gradien
 }
 
 /* ---- the update ----------------------------------------------------------------------------- */
-/* bf16: also write that copy. */
-INLINE void adamw_all(const struct mu_adamw *a, int64_t n, bool bf16)
+/* Elements [i, i + n), n <= LANES. bf16: also write that copy. stream: store past the caches. */
+INLINE void adamw_round(const struct mu_adamw *a, int64_t i, int64_t n, bool bf16, bool stream)
 {
-    float c1 = 1 - a->beta1, c2 = 1 - a->beta2;
-    float inverse1 = 1 / a->bias1, inverse2 = 1 / a->bias2;
+    vec g = load(a->gradient + i, n) * a->gradient_scale, w = load(a->weight + i, n);
+    vec m = a->beta1 * load(a->m + i, n) + (1 - a->beta1) * g;
+    vec v = a->beta2 * load(a->v + i, n) + (1 - a->beta2) * g * g;
+    vec root = v * (1 / a->bias2);
 
-    for (int64_t i = 0; i < n; i += LANES) {
-        int64_t k = n - i;
-        vec g = load(a->gradient + i, k) * a->gradient_scale, w = load(a->weight + i, k);
-        vec m = a->beta1 * load(a->m + i, k) + c1 * g;
-        vec v = a->beta2 * load(a->v + i, k) + c2 * g * g;
-        vec root = v * inverse2;
-
-        for (int lane = 0; lane < LANES; lane++)
-            root[lane] = sqrtf(root[lane]);
-        w = w - a->lr * (m * inverse1 / (root + a->eps) + a->decay * w);
-        store(a->weight_out + i, w, k);
-        store(a->m_out + i, m, k);
-        store(a->v_out + i, v, k);
+    for (int lane = 0; lane < LANES; lane++)
+        root[lane] = sqrtf(root[lane]);
+    w = w - a->lr * (m * (1 / a->bias1) / (root + a->eps) + a->decay * w);
+    if (stream) {
+        stream_f32(a->weight_out + i, w);
+        stream_f32(a->m_out + i, m);
+        stream_f32(a->v_out + i, v);
         if (bf16)
-            store_act(a->weight_bf16, true, i, w, k);
+            stream_u16(a->weight_bf16 + i, narrow_bf16(w));
+        return;
     }
+    store(a->weight_out + i, w, n);
+    store(a->m_out + i, m, n);
+    store(a->v_out + i, v, n);
+    if (bf16)
+        store_act(a->weight_bf16, true, i, w, n);
 }
 
+INLINE void adamw_range(const struct mu_adamw *a, int64_t from, int64_t to, bool bf16, bool stream)
+{
+    int64_t i = from;
+
+    for (; i + LANES <= to; i += LANES)
+        adamw_round(a, i, LANES, bf16, stream);
+    if (i < to)
+        adamw_round(a, i, to - i, bf16, false);
+}
+
+/* Elements before the outputs' first 64-byte boundary; -1 when they do not share one, or when the
+ * update is in place: then there is nothing to stream. */
+static int64_t elements_to_boundary(const struct mu_adamw *a)
+{
+    int64_t head = (int64_t)(-(uintptr_t)a->weight_out % 64 / sizeof(float));
+    uintptr_t together = (uintptr_t)(a->weight_out + head) | (uintptr_t)(a->m_out + head) |
+                         (uintptr_t)(a->v_out + head);
+
+    if (a->weight_bf16)
+        together |= 2 * (uintptr_t)(a->weight_bf16 + head); /* 32 bytes are enough */
+    return together % 64 || a->weight_out == a->weight ? -1 : head;
+}
+
+INLINE void adamw_all(const struct mu_adamw *a, int64_t n, bool bf16)
+{
+    int64_t head = elements_to_boundary(a);
+
+    if (head < 0 || head >= n) {
+        adamw_range(a, 0, n, bf16, false);
+        return;
+    }
+    adamw_range(a, 0, head, bf16, false);
+    adamw_range(a, head, n, bf16, true);
+    stream_fence();
+}
+
+/* From one half of the state to the other, stores go past the caches: an ordinary store reads the
+ * line that it is about to overwrite. */
 static void adamw(const struct mu_adamw *a, int64_t n)
 {
     const struct mu_adamw held = *a; /* what is written cannot be it: kept in registers */

@@ -1,0 +1,171 @@
+/* To the state that training goes on from, the same on every rank: the newest checkpoint whose
+ * contents are whole (RESUME, as often as one turns out damaged), or initial weights; the probe of
+ * all ranks must agree: READY. */
+#include "orchestrator/base/fault.h"
+#include "orchestrator/base/log.h"
+#include "orchestrator/master/job.h"
+#include "orchestrator/master/resume.h"
+#include "worker/fingerprint.h"
+
+struct resume_order {
+    int64_t step; /* 0: from initial weights */
+    char folder[MU_PATH_MAX];
+    struct mu_hash state_hash;
+};
+
+static enum mu_status exchange_order(struct mu_job *job, struct resume_order *order,
+                                     enum mu_status st)
+{
+    uint8_t buffer[MU_PATH_MAX + 64];
+    struct mu_wire_writer w = mu_wire_write(buffer, sizeof buffer);
+    struct mu_wire_reader r;
+    size_t size;
+
+    mu_wire_put_u32(&w, (uint32_t)st);
+    mu_wire_put_u64(&w, (uint64_t)order->step);
+    mu_wire_put_u64(&w, order->state_hash.high);
+    mu_wire_put_u64(&w, order->state_hash.low);
+    mu_wire_put_string(&w, order->folder);
+    size = w.size;
+    MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_RESUME, buffer, sizeof buffer, &size), st,
+           failed);
+    r = mu_wire_read(buffer, size);
+    st = (enum mu_status)mu_wire_get_u32(&r);
+    order->step = (int64_t)mu_wire_get_u64(&r);
+    order->state_hash.high = mu_wire_get_u64(&r);
+    order->state_hash.low = mu_wire_get_u64(&r);
+    mu_wire_get_string(&r, order->folder, sizeof order->folder);
+    if (!mu_wire_finished(&r))
+        return MU_FAIL(MU_INTERNAL, "the master's order of what to load cannot be read");
+failed:
+    return st;
+}
+
+/* Loads what was ordered and checks that it is the state that was saved. */
+static enum mu_status load_checkpoint(struct mu_job *job, const struct resume_order *order)
+{
+    struct mu_hash hash;
+    enum mu_status st;
+
+    mu_fault(MU_FAULT_LOAD, order->step);
+    st = mu_worker_load(&job->worker, order->folder, order->step);
+    MU_TRY(mu_control_agree(&job->control, st), st, failed);
+    MU_TRY(mu_worker_hash(&job->worker, &hash), st, failed);
+    if (!mu_hash_equal(hash, order->state_hash))
+        st = job->is_master ? MU_FAIL(MU_CORRUPT,
+                                      "%s: the state that was loaded has hash %s, the one that was "
+                                      "saved had %s",
+                                      order->folder, mu_hash_print(hash).text,
+                                      mu_hash_print(order->state_hash).text)
+                            : MU_CORRUPT;
+    st = mu_control_agree(&job->control, st);
+failed:
+    return st;
+}
+
+/* Tries checkpoints from the newest down until one is whole on every rank. A damaged one is named
+ * and passed over. */
+static enum mu_status load_newest(struct mu_job *job)
+{
+    struct resume_order order = {0};
+    struct mu_resume_candidates candidates = {0};
+    enum mu_status st = MU_OK;
+
+    if (job->is_master)
+        st = mu_resume_candidates_find(&candidates, job->checkpoints);
+    for (;;) {
+        if (job->is_master && st == MU_OK) {
+            st = mu_resume_candidates_next(&candidates, job, &order.step, order.folder,
+                                           &order.state_hash);
+            order.step = st == MU_NOT_FOUND ? 0 : order.step;
+            st = st == MU_NOT_FOUND ? MU_OK : st;
+        }
+        MU_TRY(exchange_order(job, &order, st), st, done);
+        if (order.step == 0)
+            break;
+        st = load_checkpoint(job, &order);
+        if (st == MU_OK)
+            break;
+        if (st != MU_CORRUPT)
+            goto done;
+        if (job->is_master)
+            mu_log(MU_LOG_WARN, "%s is damaged: going on from the one before it", order.folder);
+        st = MU_OK;
+    }
+    job->resumed_step = order.step;
+    job->resumed_hash = order.state_hash;
+done:
+    mu_resume_candidates_free(&candidates);
+    return st;
+}
+
+struct probes {
+    struct mu_hash first;
+    int differing; /* the first rank whose probe differs; 0: none */
+};
+
+static enum mu_status take_ready(void *context, int rank, struct mu_wire_reader *r)
+{
+    struct probes *p = context;
+    struct mu_hash probe;
+
+    probe.high = mu_wire_get_u64(r);
+    probe.low = mu_wire_get_u64(r);
+    if (!mu_wire_finished(r))
+        return MU_FAIL(MU_INTERNAL, "rank %d sent a probe that cannot be read", rank);
+    if (rank == 0)
+        p->first = probe;
+    else if (!mu_hash_equal(probe, p->first) && p->differing == 0)
+        p->differing = rank;
+    return MU_OK;
+}
+
+/* Every rank computes one shard from the same weights; their bits must be the same, or the promise
+ * is void. */
+static enum mu_status compare_probes(struct mu_job *job, uint32_t half)
+{
+    uint8_t bytes[32];
+    struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
+    struct probes probes = {{0}, 0};
+    enum mu_status st;
+
+    MU_TRY(mu_control_agree(&job->control, mu_worker_probe(&job->worker, half, &job->probe)), st,
+           failed);
+    mu_wire_put_u64(&w, job->probe.high);
+    mu_wire_put_u64(&w, job->probe.low);
+    MU_TRY(mu_control_gather(&job->control, MU_MESSAGE_READY, &w, take_ready, &probes), st, failed);
+    if (probes.differing > 0 && job->settings.batch_reduce == MU_REDUCE_EXACT)
+        st = MU_FAIL(MU_FAILED,
+                     "rank %d computes other bits than rank 0 from the same numbers: its CPU or "
+                     "libraries differ. Use hosts of one kind, or "
+                     "device.isa = \"avx2\" or \"generic\"",
+                     probes.differing);
+    MU_TRY(mu_control_agree(&job->control, st), st, failed);
+    mu_fingerprint_text(job->fingerprint, sizeof job->fingerprint, job->device, job->program,
+                        job->probe);
+failed:
+    return st;
+}
+
+static enum mu_status fill_initial(struct mu_job *job, uint32_t half)
+{
+    return mu_control_agree(&job->control, mu_worker_fill_initial(&job->worker, half));
+}
+
+enum mu_status mu_job_load(struct mu_job *job)
+{
+    enum mu_status st;
+
+    /* The initial weights stand in the spare half for the probe; a checkpoint is loaded into the
+     * other one. */
+    MU_TRY(fill_initial(job, 1), st, failed);
+    MU_TRY(compare_probes(job, 1), st, failed);
+    MU_TRY(load_newest(job), st, failed);
+    if (job->resumed_step == 0)
+        MU_TRY(fill_initial(job, 0), st, failed);
+    else
+        job->saved_step = job->resumed_step;
+    job->life.step = job->resumed_step;
+failed:
+    return st;
+}
