@@ -1,0 +1,137 @@
+# What the tests of real mpiruns share. Sourced first by each of them; gives the functions below and a folder $scratch with a
+# tiny text, tokens of it and a configuration.
+#
+# Where the kernel lets us, a test runs in namespaces of its own: processes, mounts, and a /dev/shm and /tmp that nobody else
+# sees. "Nothing is left over" is then exact, and a test that is killed takes all its ranks with it. Elsewhere it looks at
+# what appeared since it began.
+set -euo pipefail
+export LC_ALL=C
+# The caller's settings of a run are not the test's.
+unset "${!MUSTER_RUN@}" MUSTER_FAULT MUSTER_HOSTS MUSTER_LOG MUSTER_PROGRESS
+
+[ "$(id -u)" = 0 ] && user=() || user=(--map-root-user)
+spaces=(unshare "${user[@]}" --mount --pid --fork --kill-child --mount-proc)
+if [ -z "${MUSTER_TEST_ALONE:-}" ]; then
+    if "${spaces[@]}" mount -t tmpfs tmpfs /dev/shm 2>/dev/null; then
+        export MUSTER_TEST_ALONE=1
+        exec "${spaces[@]}" bash -c 'mount -t tmpfs tmpfs /dev/shm && exec bash "$0" "$@"' "$0" "$@"
+    fi
+    export MUSTER_TEST_ALONE=0
+fi
+
+# Short: Open MPI puts sockets below TMPDIR, and their paths may have 107 characters.
+scratch=$(mktemp -d /tmp/muster.XXXXXX)
+scratch=$(cd "$scratch" && pwd -P)
+export TMPDIR=$scratch/tmp
+mkdir "$TMPDIR"
+log=$scratch/log
+code=0
+leave_scratch() { rm -rf "$scratch"; }
+trap leave_scratch EXIT
+
+fail() {
+    echo "FAILED: $*" >&2
+    if [ -s "$log" ]; then
+        echo "---- the last output:" >&2
+        tail -n 40 "$log" >&2
+    fi
+    exit 1
+}
+
+# Ranks of ours that live, a pid a line.
+ranks_alive() {
+    local p exe
+    for p in /proc/[0-9]*; do
+        exe=$(readlink "$p/exe" 2>/dev/null) || continue
+        # Another test's ranks are not ours: they write elsewhere.
+        if [ "$exe" = "$MUSTER" ] && [ "$(readlink "$p/cwd")" = "$scratch" ]; then echo "${p#/proc/}"; fi
+    done
+}
+
+in_shm() { find /dev/shm -mindepth 1 -user "$(id -u)" \( -name 'muster-*' -o -name 'sm_segment*' \) | sort; }
+shm_before=$(in_shm)
+
+# no_rank_left WHEN: they may take a moment to be gone.
+no_rank_left() {
+    for _ in $(seq 50); do
+        [ -n "$(ranks_alive)" ] || return 0
+        sleep 0.1
+    done
+    fail "$1: ranks live on: $(ranks_alive | xargs)"
+}
+
+# nothing_left WHEN: no rank, and nothing in /dev/shm.
+nothing_left() {
+    no_rank_left "$1"
+    [ "$(in_shm)" = "$shm_before" ] || fail "$1: left in /dev/shm: $(in_shm | xargs)"
+}
+
+# run N ARGUMENTS...: mpirun of N ranks of `muster train`; its exit code is in $code, what it says in $log.
+run() {
+    local n=$1
+    shift
+    code=0
+    timeout -k 5 "${limit:-60}" "$MPIRUN" "${mpirun_options[@]}" -n "$n" "$MUSTER" train "$@" >"$log" 2>&1 || code=$?
+}
+mpirun_options=()
+
+# start N ARGUMENTS...: the same in the background; its pid is in $mpirun. finish waits for it as run does.
+start() {
+    local n=$1
+    shift
+    : >"$log"
+    timeout -k 5 "${limit:-60}" "$MPIRUN" "${mpirun_options[@]}" -n "$n" "$MUSTER" train "$@" >"$log" 2>&1 &
+    mpirun=$!
+}
+finish() {
+    code=0
+    wait "$mpirun" || code=$?
+}
+
+# until_said TEXT, until_true COMMAND...: waits up to 20 s.
+until_true() {
+    for _ in $(seq 400); do
+        if "$@"; then return; fi
+        sleep 0.05
+    done
+    fail "this did not come true: $*"
+}
+until_said() { until_true grep -aq -- "$1" "$log"; }
+
+ended_with() { [ "$code" = "$1" ] || fail "$2: exit code $code, not $1"; }
+said() { grep -aqE -- "$1" "$log" || fail "$2: not said: $1"; }
+said_once() { [ "$(grep -acE -- "$1" "$log")" = 1 ] || fail "$2: not said once: $1"; }
+
+# field RUN NAME: a value of its status.json.
+field() { sed -n 's/^  "'"$2"'": "\{0,1\}\([^",]*\)"\{0,1\},\{0,1\}$/\1/p' "runs/$1/status.json"; }
+hash_of() { field "$1" state_hash; }
+# losses RUN: step and loss of every line of metrics.
+losses() { sed 's/^{"step": \([0-9]*\), "loss": \([^,]*\),.*/\1 \2/' "runs/$1/metrics.jsonl"; }
+# same_as RUN REFERENCE WHEN: the same bits at the end, every step once, with the same losses.
+same_as() {
+    [ "$(field "$1" outcome)" = complete ] || fail "$3: outcome $(field "$1" outcome)"
+    [ -n "$(hash_of "$1")" ] && [ "$(hash_of "$1")" = "$(hash_of "$2")" ] ||
+        fail "$3: state hash $(hash_of "$1"), not $(hash_of "$2")"
+    [ "$(losses "$1")" = "$(losses "$2")" ] ||
+        fail "$3: steps or losses differ: $(diff <(losses "$1") <(losses "$2") | head -n 5)"
+}
+
+# A text of 40 kB by a formula: words over a small alphabet, and now and then a rare byte.
+cd "$scratch"
+awk 'BEGIN {
+    s = 7
+    for (i = 1; i <= 40000; i++) {
+        s = (s * 1103 + 12345) % 65536
+        c = i % 12 == 0 ? 32 : i % 97 == 0 ? 10 : i % 331 == 0 ? 33 + s % 90 : 97 + (s % 7) * (s % 3)
+        printf "%c", c
+    }
+}' >text.txt
+"$MUSTER" tokenize text.txt --out data >"$log" 2>&1 || fail "tokenize"
+cat >tiny.cfg <<'CONFIG'
+run = { dir = "runs"; steps = 12; hash_every = 1; };
+model = { layers = 2; heads = 2; width = 16; context = 16; };
+data = { train = "data-train.bin"; valid = "data-valid.bin"; };
+batch = { sequences = 16; shards = 8; };
+eval = { every = 6; tokens = 512; };
+checkpoint = { every = 4; keep = 9; };
+CONFIG
