@@ -21,33 +21,27 @@ void mu_resume_candidates_free(struct mu_resume_candidates *c)
     c->left = 0;
 }
 
-/* What the training data are, by content: "" when there are none. */
-static enum mu_status data_identity(const struct mu_job *job, struct mu_hash_text *out)
+enum mu_status mu_resume_identify_data(struct mu_job *job)
 {
     struct mu_tokens tokens;
-    enum mu_status st;
 
-    out->text[0] = 0;
-    if (!job->settings.data_train[0] || job->settings.model_kind == MU_MODEL_SYNTHETIC)
+    if (job->data_identity.text[0] || !job->settings.data_train[0] ||
+        job->settings.model_kind == MU_MODEL_SYNTHETIC)
         return MU_OK;
-    st = mu_tokens_open(&tokens, job->settings.data_train);
-    if (st != MU_OK)
-        return st;
-    *out = mu_hash_print(tokens.identity);
+    /* Not found or damaged would be taken for a word on a checkpoint. */
+    if (mu_tokens_open(&tokens, job->settings.data_train) != MU_OK)
+        return MU_CONFIG;
+    job->data_identity = mu_hash_print(tokens.identity);
     mu_tokens_close(&tokens);
     return MU_OK;
 }
 
 enum mu_status mu_resume_note_write(const struct mu_job *job, char **json)
 {
-    struct mu_hash_text data;
-    enum mu_status st = data_identity(job, &data);
-    json_t *note;
+    json_t *note = json_pack("{s:I, s:s}", "tokens", (json_int_t)job->tokens, "data_train",
+                             job->data_identity.text);
 
     *json = NULL;
-    if (st != MU_OK)
-        return st;
-    note = json_pack("{s:I, s:s}", "tokens", (json_int_t)job->tokens, "data_train", data.text);
     if (note)
         *json = json_dumps(note, JSON_COMPACT);
     json_decref(note);
@@ -57,24 +51,20 @@ enum mu_status mu_resume_note_write(const struct mu_job *job, char **json)
 static enum mu_status note_read(struct mu_job *job, const char *folder,
                                 const struct mu_checkpoint_info *info)
 {
-    struct mu_hash_text data;
     json_t *note = json_loads(info->journal ? info->journal : "{}", 0, NULL);
     json_int_t tokens = 0;
     const char *trained_on = "";
-    enum mu_status st = data_identity(job, &data);
+    enum mu_status st = MU_OK;
 
-    if (st != MU_OK)
-        goto done;
     if (!note || json_unpack(note, "{s:I, s:s}", "tokens", &tokens, "data_train", &trained_on) != 0)
         st = MU_FAIL(MU_CORRUPT, "%s: its note of tokens and data cannot be read", folder);
-    else if (strcmp(trained_on, data.text) != 0)
+    else if (strcmp(trained_on, job->data_identity.text) != 0)
         st = MU_FAIL(MU_CONFIG,
                      "data.train: %s does not hold what this run was trained on so far (%s): give "
                      "the old file, or another run.name",
                      job->settings.data_train, folder);
     else
         job->tokens = (uint64_t)tokens;
-done:
     json_decref(note);
     return st;
 }
@@ -83,6 +73,10 @@ enum mu_status mu_resume_candidates_next(struct mu_resume_candidates *c, struct 
                                          int64_t *step, char folder[MU_PATH_MAX],
                                          struct mu_hash *state_hash)
 {
+    enum mu_status known = mu_resume_identify_data(job);
+
+    if (known != MU_OK)
+        return known;
     while (c->left > 0) {
         struct mu_checkpoint_info info = {0};
         enum mu_status st;

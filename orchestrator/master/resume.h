@@ -15,6 +15,11 @@ struct mu_resume_candidates {
 enum mu_status mu_resume_candidates_find(struct mu_resume_candidates *c,
                                          const char *checkpoints) MU_CHECKED;
 void mu_resume_candidates_free(struct mu_resume_candidates *c);
+/* Fills job->data_identity: of data.train as it is when the job begins, whatever becomes of the
+ * file later. Looks once; later calls do nothing. MU_CONFIG, reported, when the file cannot be
+ * read. */
+enum mu_status mu_resume_identify_data(struct mu_job *job) MU_CHECKED;
+
 /* The newest one not tried yet whose parts are all there, and that belongs to this run:
  * MU_NOT_FOUND when there is none. Takes what the run keeps beside the tensors (tokens seen) from
  * it, compares its data with today's (MU_CONFIG), and warns when it was computed under another
