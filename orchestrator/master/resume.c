@@ -48,59 +48,71 @@ enum mu_status mu_resume_note_write(const struct mu_job *job, char **json)
     return *json ? MU_OK : MU_FAIL(MU_NO_MEMORY, "no memory for a checkpoint's note");
 }
 
-static enum mu_status note_read(struct mu_job *job, const char *folder,
-                                const struct mu_checkpoint_info *info)
+static enum mu_status note_read(const struct mu_job *job, const char *folder,
+                                const struct mu_checkpoint_info *info, uint64_t *tokens)
 {
-    json_t *note = json_loads(info->journal ? info->journal : "{}", 0, NULL);
-    json_int_t tokens = 0;
+    json_t *note = json_loads(info->journal, 0, NULL);
+    json_int_t seen = 0;
     const char *trained_on = "";
     enum mu_status st = MU_OK;
 
-    if (!note || json_unpack(note, "{s:I, s:s}", "tokens", &tokens, "data_train", &trained_on) != 0)
+    if (!note || json_unpack(note, "{s:I, s:s}", "tokens", &seen, "data_train", &trained_on) != 0 ||
+        seen < 0)
         st = MU_FAIL(MU_CORRUPT, "%s: its note of tokens and data cannot be read", folder);
     else if (strcmp(trained_on, job->data_identity.text) != 0)
         st = MU_FAIL(MU_CONFIG,
                      "data.train: %s does not hold what this run was trained on so far (%s): give "
                      "the old file, or another run.name",
                      job->settings.data_train, folder);
-    else
-        job->tokens = (uint64_t)tokens;
+    *tokens = (uint64_t)seen;
     json_decref(note);
     return st;
+}
+
+/* Fills `info` with what the folder says, whatever comes of it. */
+static enum mu_status read_candidate(const struct mu_job *job, const char *folder, int64_t step,
+                                     struct mu_checkpoint_info *info, uint64_t *tokens)
+{
+    enum mu_status st = mu_checkpoint_read_info(folder, info);
+
+    if (st != MU_OK)
+        return st;
+    if (info->step != step)
+        return MU_FAIL(MU_CORRUPT, "%s says that it is of step %" PRId64, folder, info->step);
+    return note_read(job, folder, info, tokens);
 }
 
 enum mu_status mu_resume_candidates_next(struct mu_resume_candidates *c, struct mu_job *job,
                                          int64_t *step, char folder[MU_PATH_MAX],
                                          struct mu_hash *state_hash)
 {
-    enum mu_status known = mu_resume_identify_data(job);
+    enum mu_status st = mu_resume_identify_data(job), found = MU_NOT_FOUND;
 
-    if (known != MU_OK)
-        return known;
-    while (c->left > 0) {
+    c->tokens = 0;
+    while (st == MU_OK && found != MU_OK && c->left > 0) {
         struct mu_checkpoint_info info = {0};
-        enum mu_status st;
+        uint64_t tokens = 0;
 
         *step = c->steps[--c->left];
-        st = mu_checkpoint_folder(folder, job->checkpoints, *step);
-        if (st != MU_OK)
-            return st;
-        st = mu_checkpoint_read_info(folder, &info);
-        if (st == MU_CORRUPT || st == MU_NOT_FOUND) {
+        MU_TRY(mu_checkpoint_folder(folder, job->checkpoints, *step), st, done);
+        found = read_candidate(job, folder, *step, &info, &tokens);
+        if (found == MU_CORRUPT || found == MU_NOT_FOUND)
             mu_log(MU_LOG_WARN, "%s cannot be used: going on from the one before it", folder);
-            continue;
-        }
-        if (st == MU_OK)
-            st = note_read(job, folder, &info);
-        if (st == MU_OK && strcmp(info.fingerprint, job->fingerprint) != 0)
+        else
+            st = found; /* found it, or a failure that says nothing of the folder */
+        if (found == MU_OK && strcmp(info.fingerprint, job->fingerprint) != 0)
             mu_log(MU_LOG_WARN,
                    "the checkpoint of step %" PRId64
                    " was computed by %s; this is %s: bits may differ from here on from those of an "
                    "undisturbed run",
                    *step, info.fingerprint, job->fingerprint);
-        *state_hash = info.state_hash;
+        if (found == MU_OK) {
+            *state_hash = info.state_hash;
+            c->tokens = tokens;
+            job->tokens = tokens;
+        }
         mu_checkpoint_info_deinit(&info);
-        return st;
     }
-    return MU_NOT_FOUND;
+done:
+    return st != MU_OK ? st : found == MU_OK ? MU_OK : MU_NOT_FOUND;
 }
