@@ -109,7 +109,6 @@ enum mu_status mu_resume_candidates_next(struct mu_resume_candidates *c, struct 
         if (found == MU_OK) {
             *state_hash = info.state_hash;
             c->tokens = tokens;
-            job->tokens = tokens;
         }
         mu_checkpoint_info_deinit(&info);
     }

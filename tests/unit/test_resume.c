@@ -150,6 +150,7 @@ static void candidates_come_from_the_newest_down(void **unused)
         assert_int_equal(next(&c), MU_OK);
         assert_int_equal(step, s);
         assert_int_equal(c.tokens, s * 100);
+        assert_int_equal(job->tokens, 5);
         assert_true(mu_hash_equal(hash, hash_of(s)));
     }
     assert_int_equal(next(&c), MU_NOT_FOUND);
