@@ -103,6 +103,7 @@ static enum mu_status load_newest(struct mu_job *job)
     }
     job->resumed_step = order.step;
     job->resumed_hash = order.state_hash;
+    job->tokens = candidates.tokens;
 done:
     mu_resume_candidates_free(&candidates);
     return st;
