@@ -1,6 +1,5 @@
 #include "worker/segment.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -8,13 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "worker/shm_file.h"
 #include "worker/state_hash.h"
 
 static const char segment_magic[8] = "MUSTERS1";
@@ -86,46 +85,6 @@ static enum mu_status no_room(const struct mu_segment *s, uint64_t bytes, int er
                    (double)bytes / 0x1p30, s->name, strerror(error));
 }
 
-/* Every run's, of this user: a lost segment may hold gigabytes. One that has no size yet is being
- * made, and is locked before it gets one. */
-static void remove_stale_segments(void)
-{
-    char prefix[32];
-    struct dirent *file;
-    DIR *folder = opendir("/dev/shm");
-
-    snprintf(prefix, sizeof prefix, "muster-%u-", (unsigned)geteuid());
-    while (folder && (file = readdir(folder))) {
-        struct stat st, named;
-        int fd;
-
-        if (strncmp(file->d_name, prefix, strlen(prefix)) != 0 || !strstr(file->d_name, "-h"))
-            continue;
-        fd = shm_open(file->d_name, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
-        if (fd < 0)
-            continue;
-        if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && st.st_size > 0 &&
-            flock(fd, LOCK_EX | LOCK_NB) == 0 &&
-            fstatat(dirfd(folder), file->d_name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-            named.st_ino == st.st_ino && shm_unlink(file->d_name) == 0)
-            mu_log(MU_LOG_DEBUG, "removed /dev/shm/%s, left by ranks that are dead", file->d_name);
-        close(fd);
-    }
-    if (folder)
-        closedir(folder);
-}
-
-/* A signal that asks for a checkpoint may come meanwhile. An error number. */
-static int reserve(int fd, uint64_t bytes)
-{
-    int error;
-
-    do
-        error = posix_fallocate(fd, 0, (off_t)bytes);
-    while (error == EINTR);
-    return error;
-}
-
 /* The leader's part: an old segment of this run is removed (its generation is dead: the run
  * directory's lock says so), a new one is made whole before it gets its size, and its pages are
  * taken now, since a full tmpfs kills by SIGBUS. */
@@ -134,13 +93,13 @@ static enum mu_status create(struct mu_segment *s, const struct mu_segment_optio
 {
     int error;
 
-    remove_stale_segments();
+    mu_shm_file_remove_stale(NULL); /* a lost segment may hold gigabytes */
     if (shm_unlink(s->name) == 0)
         mu_log(MU_LOG_DEBUG, "removed /dev/shm%s, left by an earlier generation", s->name);
-    s->fd = shm_open(s->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (s->fd < 0)
-        return MU_FAIL(MU_FAILED, "cannot make /dev/shm%s: %s", s->name, strerror(errno));
-    error = flock(s->fd, LOCK_SH) == 0 ? reserve(s->fd, bytes) : errno;
+    error = mu_shm_file_open(s->name, O_CREAT | O_EXCL, &s->fd);
+    if (error != 0)
+        return MU_FAIL(MU_FAILED, "cannot make /dev/shm%s: %s", s->name, strerror(error));
+    error = mu_shm_file_reserve(s->fd, bytes);
     if (error == 0)
         *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
     if (error == 0 && *map != MAP_FAILED)
@@ -163,17 +122,15 @@ static enum mu_status create(struct mu_segment *s, const struct mu_segment_optio
                : MU_OK;
 }
 
-/* Maps the file if it has its full size and is ours; false: not there yet. */
+/* Maps the file if it has its full size; false: not there yet. */
 static bool try_attach(struct mu_segment *s, uint64_t bytes, void **map)
 {
     struct stat st;
 
     *map = MAP_FAILED;
-    s->fd = shm_open(s->name, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (s->fd < 0)
+    if (mu_shm_file_open(s->name, 0, &s->fd) != 0)
         return false;
-    if (fstat(s->fd, &st) == 0 && st.st_uid == geteuid() && (uint64_t)st.st_size == bytes &&
-        flock(s->fd, LOCK_SH | LOCK_NB) == 0)
+    if (fstat(s->fd, &st) == 0 && (uint64_t)st.st_size == bytes)
         *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
     if (*map != MAP_FAILED)
         return true;

@@ -16,10 +16,9 @@
  * no owner begins turn t + 1 before *every* rank of the host (also one without shards) says that
  * its sum is whole.
  *
- * /dev/shm/muster-UID-RUN-hHOST, 0600, made by the host's lowest rank with O_EXCL, never through a
- * symbolic link, owner checked. Whoever is attached holds a shared lock on it, which ends with the
- * process: a segment that nobody holds was left by ranks that were all killed, and any next start
- * of the same user's removes it. */
+ * /dev/shm/muster-UID-RUN-hHOST, see worker/shm_file.h, made by the host's lowest rank. Whoever is
+ * attached holds it: a segment that nobody holds was left by ranks that were all killed, and any
+ * next start of the same user's removes it. */
 #ifndef MUSTER_WORKER_SEGMENT_H
 #define MUSTER_WORKER_SEGMENT_H
 
