@@ -105,9 +105,9 @@ static enum mu_status create(struct mu_segment *s, const struct mu_segment_optio
     if (error == 0 && *map != MAP_FAILED)
         return MU_OK;
     error = error ? error : errno;
+    mu_shm_file_unlink(s->name, s->fd);
     close(s->fd);
     s->fd = -1;
-    shm_unlink(s->name);
     if (o->ranks > 1)
         return no_room(s, bytes, error);
     mu_log(MU_LOG_INFO,
@@ -205,7 +205,7 @@ void mu_segment_close(struct mu_segment *s, bool unlink)
     if (s->header)
         munmap(s->header, s->header->bytes);
     if (unlink && s->name[0])
-        shm_unlink(s->name);
+        mu_shm_file_unlink(s->name, s->fd);
     if (s->header && s->fd >= 0)
         close(s->fd);
     free(s->sum);

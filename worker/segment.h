@@ -101,7 +101,7 @@ struct mu_segment_options {
  * MU_FAILED with how much is needed. */
 enum mu_status mu_segment_open(struct mu_segment *s,
                                const struct mu_segment_options *options) MU_CHECKED;
-/* Detaches; the leader (unlink true) also removes the name. */
+/* Detaches; the leader (unlink true) also removes the name, unless the next generation has it. */
 void mu_segment_close(struct mu_segment *s, bool unlink);
 uint64_t mu_segment_bytes(const struct mu_layout *layout, uint32_t ranks, bool bf16);
 

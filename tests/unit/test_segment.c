@@ -324,6 +324,22 @@ static void the_leader_replaces_what_the_dead_left(void **state)
     mu_segment_close(&s, true);
 }
 
+/* A leader that is late to close takes away nothing of the next generation's. */
+static void a_new_generation_keeps_its_name(void **state)
+{
+    struct mu_segment_options o = options_of(true);
+    struct mu_segment old, s;
+
+    (void)state;
+    assert_int_equal(mu_segment_open(&old, &o), MU_OK);
+    o.generation = GENERATION + 1;
+    assert_int_equal(mu_segment_open(&s, &o), MU_OK);
+    mu_segment_close(&old, true);
+    assert_true(exists());
+    mu_segment_close(&s, true);
+    assert_false(exists());
+}
+
 /* A link under the name: the leader takes it away and makes its own, the others do not follow it.
  */
 static void a_planted_link_is_not_followed(void **state)
@@ -397,6 +413,7 @@ int main(void)
         UNDER_A_NAME(another_generation_is_not_attached),
         UNDER_A_NAME(another_size_is_not_attached),
         UNDER_A_NAME(the_leader_replaces_what_the_dead_left),
+        UNDER_A_NAME(a_new_generation_keeps_its_name),
         UNDER_A_NAME(a_planted_link_is_not_followed),
         UNDER_A_NAME(anothers_segment_is_not_attached),
     };
