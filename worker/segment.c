@@ -122,21 +122,58 @@ static enum mu_status create(struct mu_segment *s, const struct mu_segment_optio
                : MU_OK;
 }
 
-/* Maps the file if it has its full size; false: not there yet. */
-static bool try_attach(struct mu_segment *s, uint64_t bytes, void **map)
+/* The generation is right: whatever else differs is a mistake, and waiting does not mend it. */
+static enum mu_status check_header(const struct mu_segment *s, const struct mu_segment_options *o,
+                                   uint64_t bytes, const struct mu_segment_header *h)
 {
-    struct stat st;
+    const uint64_t identity = mu_layout_identity(o->layout);
+
+    if (memcmp(h->magic, segment_magic, sizeof segment_magic) != 0)
+        return MU_FAIL(
+            MU_FAILED,
+            "/dev/shm%s is no segment of this version: do all ranks run the same program?",
+            s->name);
+    if (h->bytes == bytes && h->layout_identity == identity && h->ranks == o->ranks &&
+        h->bf16 == o->bf16)
+        return MU_OK;
+    return MU_FAIL(MU_FAILED,
+                   "the segment /dev/shm%s was made for %" PRIu32 " ranks of %s, layout %016" PRIx64
+                   ", %" PRIu64 " bytes, but this rank expects %" PRIu32
+                   " of %s, layout %016" PRIx64 ", %" PRIu64
+                   " bytes: do all ranks run the same program with the same settings?",
+                   s->name, h->ranks, h->bf16 ? "bf16" : "fp32", h->layout_identity, h->bytes,
+                   o->ranks, o->bf16 ? "bf16" : "fp32", identity, bytes);
+}
+
+/* Maps the file if it is there and of this generation; else *map is MAP_FAILED: not yet. */
+static enum mu_status try_attach(struct mu_segment *s, const struct mu_segment_options *o,
+                                 uint64_t bytes, void **map)
+{
+    enum mu_status st = MU_OK;
+    struct stat file;
+    size_t size = 0;
 
     *map = MAP_FAILED;
     if (mu_shm_file_open(s->name, 0, &s->fd) != 0)
-        return false;
-    if (fstat(s->fd, &st) == 0 && (uint64_t)st.st_size == bytes)
-        *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
-    if (*map != MAP_FAILED)
-        return true;
+        return MU_OK;
+    if (fstat(s->fd, &file) == 0 && (size_t)file.st_size >= sizeof(struct mu_segment_header)) {
+        size = (size_t)file.st_size;
+        *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+    }
+    if (*map != MAP_FAILED) {
+        struct mu_segment_header *h = *map;
+
+        if (atomic_load_explicit(&h->generation, memory_order_acquire) == o->generation) {
+            st = check_header(s, o, bytes, h);
+            if (st == MU_OK)
+                return MU_OK;
+        }
+        munmap(*map, size); /* an earlier generation's, or not ready, or wrong */
+        *map = MAP_FAILED;
+    }
     close(s->fd);
     s->fd = -1;
-    return false;
+    return st;
 }
 
 static enum mu_status attach(struct mu_segment *s, const struct mu_segment_options *o,
@@ -144,26 +181,20 @@ static enum mu_status attach(struct mu_segment *s, const struct mu_segment_optio
 {
     struct mu_deadline deadline = mu_deadline_in_ms(o->deadline_ms);
     struct mu_backoff pause = {0};
+    enum mu_status st;
 
     for (;;) {
-        if (try_attach(s, bytes, map)) {
-            struct mu_segment_header *h = *map;
-
-            if (atomic_load_explicit(&h->generation, memory_order_acquire) == o->generation)
-                return MU_OK;
-            munmap(*map, bytes); /* an earlier generation's, or not ready */
-            close(s->fd);
-            s->fd = -1;
-            mu_clock_sleep_us(1000);
-        }
-        enum mu_status st = o->poll(o->poll_context);
-        if (st != MU_OK)
-            return st;
+        MU_TRY(try_attach(s, o, bytes, map), st, failed);
+        if (*map != MAP_FAILED)
+            return MU_OK;
+        MU_TRY(o->poll(o->poll_context), st, failed);
         if (mu_deadline_passed(deadline))
             return MU_FAIL(MU_TIMEOUT, "the segment /dev/shm%s was not there after %" PRIu64 " ms",
                            s->name, o->deadline_ms);
         mu_backoff_pause(&pause);
     }
+failed:
+    return st;
 }
 
 enum mu_status mu_segment_open(struct mu_segment *s, const struct mu_segment_options *o)

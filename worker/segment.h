@@ -96,7 +96,8 @@ struct mu_segment_options {
     void *poll_context;
 };
 
-/* The leader makes it (zeroed: committed step 0 in half 0), the others wait for it. Too little room
+/* The leader makes it (zeroed: committed step 0 in half 0), the others wait for it; MU_FAILED when
+ * this generation's is made for other ranks, precision or layout than theirs. Too little room
  * in /dev/shm: with one rank on the host private memory is taken, with a line that says so; else
  * MU_FAILED with how much is needed. */
 enum mu_status mu_segment_open(struct mu_segment *s,
