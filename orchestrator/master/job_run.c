@@ -126,8 +126,8 @@ static enum mu_status take_evaluation(void *context, int rank, struct mu_wire_re
 {
     struct mu_eval_sum *all = context, one;
 
-    mu_wire_get_bytes(r, &one.loss, sizeof one.loss);
-    mu_wire_get_bytes(r, &one.bytes, sizeof one.bytes);
+    mu_wide_get(r, &one.loss);
+    mu_wide_get(r, &one.bytes);
     one.tokens = mu_wire_get_u64(r);
     if (!mu_wire_finished(r))
         return MU_FAIL(MU_INTERNAL, "rank %d sent an evaluation that cannot be read", rank);
@@ -140,14 +140,14 @@ static enum mu_status take_evaluation(void *context, int rank, struct mu_wire_re
 static enum mu_status evaluate(struct mu_job *job, struct mu_metrics *m)
 {
     struct mu_eval_sum own, all = {0};
-    uint8_t bytes[2 * sizeof(struct mu_wide) + 8];
+    uint8_t bytes[2 * MU_WIDE_WIRE_BYTES + 8];
     struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
     enum mu_status st;
 
     mu_life_move(&job->life, MU_LIFE_ON_EVALUATE);
     MU_TRY(mu_control_agree(&job->control, mu_worker_evaluate(&job->worker, &own)), st, failed);
-    mu_wire_put_bytes(&w, &own.loss, sizeof own.loss);
-    mu_wire_put_bytes(&w, &own.bytes, sizeof own.bytes);
+    mu_wide_put(&w, &own.loss);
+    mu_wide_put(&w, &own.bytes);
     mu_wire_put_u64(&w, own.tokens);
     MU_TRY(mu_control_gather(&job->control, MU_MESSAGE_EVALUATED, &w, take_evaluation, &all), st,
            failed);
