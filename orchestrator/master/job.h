@@ -84,8 +84,8 @@ enum mu_status mu_job_train(struct mu_job *job) MU_CHECKED;
 enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash) MU_CHECKED;
 /* Hash of the committed state, the same on all hosts (else MU_INTERNAL). */
 enum mu_status mu_job_hash(struct mu_job *job, struct mu_hash *out) MU_CHECKED;
-/* A failure that all ranks know of alike: it was told at its origin; the master writes the outcome.
- */
+/* A failure that all ranks know of alike: it was told at its origin; the master writes the
+ * outcome. */
 void mu_job_note_failure(struct mu_job *job, enum mu_status st);
 /* After MU_PEER_LOST, MU_REVOKED or a failure of this rank alone: one rank tells what happened;
  * cleans up. The caller then leaves. */

@@ -78,8 +78,8 @@ static void describe(const struct mu_job *job, const struct dead *d, char *out, 
         snprintf(out, capacity, "another rank cannot go on");
 }
 
-/* status.json, by whoever holds the run directory's lock, or gets it now that the master is dead.
- */
+/* status.json, by whoever holds the run directory's lock, or gets it now that the master is
+ * dead. */
 static void put_outcome(struct mu_job *job, const char *message)
 {
     struct mu_run_losses losses;

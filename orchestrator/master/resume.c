@@ -1,3 +1,7 @@
+/* A candidate is judged by what checkpoint.h5 says; its contents are checked by all ranks as they
+ * load it, and job_load.c asks for the next one when they turn out damaged. `left` only falls, so
+ * nothing is tried twice. Damage passes a candidate over; other data than before ends the search,
+ * since older ones would say the same. Data are known by their content, wherever they lie. */
 #include "orchestrator/master/resume.h"
 
 #include <inttypes.h>

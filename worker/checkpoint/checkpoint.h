@@ -81,11 +81,11 @@ enum mu_status mu_checkpoint_find_newest(const char *checkpoints,
 /* Removes the folder of a save that failed, whose parts would only take room on the disk; one that
  * holds a checkpoint.h5 is left as it is, and a missing one is no error. */
 enum mu_status mu_checkpoint_remove_unfinished(const char *folder) MU_CHECKED;
-/* To be called when the checkpoint of step `saved` was just published, which makes it a good one:
- * it stays. Of it and the older ones the last `keep` stay and the multiples of keep_every (if > 0).
- * Removed is the rest: those of later steps, which the run that saved has passed over as damaged
- * and will compute again, and the leavings of saves that did not finish. No save may be under way.
- */
+/* To be called when the checkpoint of step `saved` was just published, which makes it a good
+ * one: it stays. Of it and the older ones the last `keep` stay and the multiples of keep_every
+ * (if > 0). Removed is the rest: those of later steps, which the run that saved has passed over
+ * as damaged and will compute again, and the leavings of saves that did not finish. No save may
+ * be under way. */
 enum mu_status mu_checkpoint_retain(const char *checkpoints, uint32_t keep, int64_t keep_every,
                                     int64_t saved) MU_CHECKED;
 

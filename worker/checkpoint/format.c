@@ -1,3 +1,5 @@
+/* From the table of arrays (format.h) to sizes, places and names: the only file that knows how an
+ * array's rows lie in a state view and what its dataset is called. */
 #include "worker/checkpoint/format.h"
 
 #include <inttypes.h>

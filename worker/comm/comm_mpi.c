@@ -1,3 +1,7 @@
+/* The only file that calls MPI (ulfm_mpi.h beside it). Everything goes over a duplicate of
+ * MPI_COMM_WORLD that returns errors; from_mpi is where their classes become statuses. MPI
+ * moves messages inside its calls only, on one thread: hence mu_comm_poll. An orderly end goes
+ * through MPI_Finalize with an alarm set; after a failure it is left out. */
 #include "worker/comm/comm.h"
 
 #include <limits.h>
