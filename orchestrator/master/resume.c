@@ -15,14 +15,17 @@
 
 enum mu_status mu_resume_candidates_find(struct mu_resume_candidates *c, const char *checkpoints)
 {
-    return mu_checkpoint_list(checkpoints, &c->steps, &c->left);
+    enum mu_status st = mu_checkpoint_list(checkpoints, &c->steps, &c->count);
+
+    c->left = c->count;
+    return st;
 }
 
 void mu_resume_candidates_free(struct mu_resume_candidates *c)
 {
     free(c->steps);
     c->steps = NULL;
-    c->left = 0;
+    c->left = c->count = 0;
 }
 
 enum mu_status mu_resume_identify_data(struct mu_job *job)
@@ -101,7 +104,7 @@ enum mu_status mu_resume_candidates_next(struct mu_resume_candidates *c, struct 
         MU_TRY(mu_checkpoint_folder(folder, job->checkpoints, *step), st, done);
         found = read_candidate(job, folder, *step, &info, &tokens);
         if (found == MU_CORRUPT || found == MU_NOT_FOUND)
-            mu_log(MU_LOG_WARN, "%s cannot be used: going on from the one before it", folder);
+            mu_log(MU_LOG_WARN, "%s cannot be used: it is passed over", folder);
         else
             st = found; /* found it, or a failure that says nothing of the folder */
         if (found == MU_OK && strcmp(info.fingerprint, job->fingerprint) != 0)
@@ -117,5 +120,10 @@ enum mu_status mu_resume_candidates_next(struct mu_resume_candidates *c, struct 
         mu_checkpoint_info_deinit(&info);
     }
 done:
+    if (st == MU_OK && found != MU_OK && c->count > 0)
+        return MU_FAIL(MU_FAILED,
+                       "%s: none of the %u checkpoints can be used, and beginning again would "
+                       "remove them. Move the run's folder away to begin again",
+                       job->checkpoints, c->count);
     return st != MU_OK ? st : found == MU_OK ? MU_OK : MU_NOT_FOUND;
 }

@@ -9,7 +9,7 @@
 
 struct mu_resume_candidates {
     int64_t *steps; /* ascending; those not tried yet are the first `left` */
-    uint32_t left;
+    uint32_t left, count;
     uint64_t tokens; /* seen up to the one that was given out last; 0: none was */
 };
 
@@ -22,7 +22,7 @@ void mu_resume_candidates_free(struct mu_resume_candidates *c);
 enum mu_status mu_resume_identify_data(struct mu_job *job) MU_CHECKED;
 
 /* The newest one not tried yet whose parts are all there, and that belongs to this run:
- * MU_NOT_FOUND when there is none. Damaged ones are named in a warning and passed over. Compares
+ * MU_NOT_FOUND when the run has no checkpoint, MU_FAILED (reported) when all it has are damaged. Damaged ones are named in a warning and passed over. Compares
  * its data with today's (MU_CONFIG), and warns when it was computed under another fingerprint. Its
  * contents are not looked at: whoever loads it may still refuse it, so that `job` takes nothing
  * from it here but its own data's identity. */

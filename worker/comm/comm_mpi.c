@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "orchestrator/base/clock.h"
+#include "worker/comm/mpi_files.h"
 #include "worker/comm/ulfm_mpi.h"
 
 enum { FINALIZE_DEADLINE_S = 5 };
@@ -119,29 +120,9 @@ void mu_comm_revoke(struct mu_comm *c)
         mu_ulfm_revoke(c->comm);
 }
 
-/* Ranks that die by SIGKILL leave Open MPI's shared-memory files behind; they are mapped by their
- * peers. */
-static void remove_mpi_files(void)
-{
-    char line[1024];
-    FILE *maps = fopen("/proc/self/maps", "r");
-
-    if (!maps)
-        return;
-    while (fgets(line, sizeof line, maps)) {
-        char *path = strstr(line, "/dev/shm/sm_segment"), *end = path ? strpbrk(path, " \n") : NULL;
-
-        if (end) {
-            *end = 0;
-            unlink(path);
-        }
-    }
-    fclose(maps);
-}
-
 void mu_comm_leave(struct mu_comm *c, int exit_code)
 {
-    remove_mpi_files();
+    mu_mpi_files_remove_own();
     if (c && c->size > 1 && !c->fault_tolerant)
         MPI_Abort(MPI_COMM_WORLD, exit_code); /* the others would wait for ever */
     _exit(exit_code);
