@@ -91,7 +91,10 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     st = live(job, request);
     if (!is_agreed(job, st)) {
         mu_job_report_failure(job, st);
-        mu_board_abandon(job->board);
+        if (st == MU_PEER_LOST || st == MU_REVOKED)
+            mu_board_close(job->board);
+        else
+            mu_board_abandon(job->board);
         mu_comm_leave(job->comm, mu_status_exit_code(st));
     }
     if (st == MU_OK || st == MU_REQUEUE)

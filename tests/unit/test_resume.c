@@ -153,7 +153,8 @@ static void candidates_come_from_the_newest_down(void **unused)
         assert_int_equal(job->tokens, 5);
         assert_true(mu_hash_equal(hash, hash_of(s)));
     }
-    assert_int_equal(next(&c), MU_NOT_FOUND);
+    /* All were refused by whoever loaded them: to begin again would remove them. */
+    assert_int_equal(next(&c), MU_FAILED);
     assert_int_equal(c.tokens, 0);
     mu_resume_candidates_free(&c);
 }
