@@ -50,7 +50,7 @@ die_everywhere() {
     no_rank_left "rank $2 killed at leave"
     run 2 tiny.cfg run.name="$1" run.steps=48 checkpoint.every=$every eval.every=$every
     ended_with 0 "the run whose rank $2 was killed"
-    said 'is complete: 48 of 48 steps' "the run whose rank $2 was killed"
+    said 'was complete already: 48 steps' "the run whose rank $2 was killed"
     same_as "$1" whole "the run whose rank $2 was killed"
     nothing_left "the run whose rank $2 was killed"
 }
