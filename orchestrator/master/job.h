@@ -58,7 +58,8 @@ struct mu_job {
     double peak_flops;  /* of all ranks' threads; 0: not known */
     uint64_t record_ns; /* when the last record was made */
     int64_t record_step;
-    uint64_t tokens; /* seen in all */
+    uint64_t tokens;                   /* seen in all */
+    struct mu_hash_text data_identity; /* of data.train when the job began; "": it has none */
 };
 
 /* What the command line asked for; only the master's is looked at. */

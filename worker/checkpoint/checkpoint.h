@@ -3,8 +3,8 @@
  *
  * Order of events: every writer writes its part beside its final name, fsyncs, renames; when all
  * parts are there, one rank writes checkpoint.h5 in the same way. A folder without checkpoint.h5 is
- * not a checkpoint. A part that is missing would read as zeros through the virtual datasets, so
- * that loading checks parts and checksums first. */
+ * not a checkpoint. Rows of a part that is missing read as NaN (predictions: as the least int16)
+ * through the virtual datasets, never as numbers; loading checks parts and checksums. */
 #ifndef MUSTER_WORKER_CHECKPOINT_H
 #define MUSTER_WORKER_CHECKPOINT_H
 
