@@ -1,8 +1,8 @@
-/* Nobody leads and nothing is locked: whoever comes opens or makes the file, of one size and zeros
- * at first (pid 0: nobody), and from then on writes its own entry only, `pid` last. The name comes
- * from mpirun's job, the entry from the rank in its environment, both known before MPI_Init. An
- * entry lives while /proc has its pid with the same start time, so a pid that is used again is not
- * taken for its predecessor, and a zombie is dead. */
+/* Nobody leads: whoever comes opens or makes the file, of one size and zeros at first (pid 0:
+ * nobody), and from then on writes its own entry only, `pid` last, so that entries need no lock.
+ * The name comes from mpirun's job, the entry from the rank in its environment, both known before
+ * MPI_Init. An entry lives while /proc has its pid with the same start time: a pid that is used
+ * again is not taken for its predecessor, and a zombie is dead. */
 #include "worker/board.h"
 
 #include <errno.h>

@@ -1,10 +1,7 @@
 /* What lies where is never stored: every rank computes it from the layout (place), and the leader's
  * size is the same walk over nothing. The leader fills in the header last and in it the generation,
  * with release; who attaches takes only a file of the full size and of the generation that the
- * master has told, so that neither a half-made segment nor an old one is mistaken for it.
- *
- * The file's locks say nothing of who may write: a shared one, held until its process ends, only
- * tells a segment in use from one that was left behind. */
+ * master has told, so that neither a half-made segment nor an old one is mistaken for it. */
 #include "worker/segment.h"
 
 #include <errno.h>

@@ -10,9 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Opens it for reading and writing, makes it when flags has O_CREAT (O_EXCL: only then), and takes
- * the lock: the file still has its name then. Functions that return int give 0 or an error number.
- */
+/* Opens it for reading and writing, makes it when flags has O_CREAT (O_EXCL: only then), and
+ * takes the lock: the file still has its name then. Functions that return int give 0 or an
+ * error number. */
 int mu_shm_file_open(const char *name, int flags, int *fd);
 /* Takes the memory now: a full tmpfs kills by SIGBUS later. */
 int mu_shm_file_reserve(int fd, uint64_t bytes);

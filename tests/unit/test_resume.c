@@ -1,5 +1,5 @@
-/* orchestrator/master/resume: which checkpoint a run goes on from, and what it knows of its data.
- */
+/* orchestrator/master/resume: which checkpoint a run goes on from, and what it knows of its
+ * data. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

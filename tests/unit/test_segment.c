@@ -381,8 +381,8 @@ static void a_new_generation_keeps_its_name(void **state)
     assert_false(exists());
 }
 
-/* A link under the name: the leader takes it away and makes its own, the others do not follow it.
- */
+/* A link under the name: the leader takes it away and makes its own, the others do not follow
+ * it. */
 static void a_planted_link_is_not_followed(void **state)
 {
     struct mu_segment_options o = options_of(true);
