@@ -1,5 +1,5 @@
-/* metrics.jsonl and metrics.csv: the same records twice, for programs and for spreadsheets. Private
- * to the run directory (run_dir.h is what others include). */
+/* metrics.jsonl and metrics.csv: the same records twice, for programs and for spreadsheets. Written
+ * by the run directory only (run_dir.h is what others include); `inspect` reads them. */
 #ifndef MUSTER_RUN_METRICS_H
 #define MUSTER_RUN_METRICS_H
 
