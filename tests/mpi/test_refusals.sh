@@ -20,7 +20,7 @@ run 3 tiny.cfg run.name=run model.width=32
 refused 78 'model\.width' "another width"
 run 3 tiny.cfg run.name=run run.seed=2
 refused 78 'run\.seed' "another seed"
-run 3 tiny.cfg run.name=run batch.shards=4
+run 3 tiny.cfg run.name=run batch.shards=4 batch.micro=2
 refused 78 'batch\.shards' "another number of shards"
 # Same name and size, other bytes.
 mv data-train.bin kept.bin
