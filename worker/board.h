@@ -2,9 +2,9 @@
  * gets on, before MPI_Init. Others read there where a rank died, and whether it still moves (its
  * own count of polls), without MPI.
  *
- * /dev/shm/muster-UID-JOB.board, 0600. Made by whoever comes first. A rank that ends orderly takes
- * its own entry away; the last one removes the file. Boards whose ranks are all dead are removed by
- * the next start. */
+ * /dev/shm/muster-UID-JOB.board, see worker/shm_file.h. Made by whoever comes first; held by every
+ * rank of the job. A rank that ends orderly takes its own entry away; the last one removes the
+ * file. Boards whose ranks are all dead are removed by the next start. */
 #ifndef MUSTER_WORKER_BOARD_H
 #define MUSTER_WORKER_BOARD_H
 

@@ -1,3 +1,10 @@
+/* Runs on the chunk's owner only, one on each host, a chunk at a time: so there is one set of
+ * buffers and no lock. What it reads, the ranks' sums, stands still in this turn (segment.h); what
+ * it writes is the chunk's own part of the segment; its word `reduced` comes last and vouches for
+ * it. The step's scalars ride on round A of chunk 0.
+ *
+ * Whether round B takes place is decided from what round A has made the same on every host, so
+ * that no owner waits for one that does not send. */
 #include "worker/reduce.h"
 
 #include <stdatomic.h>

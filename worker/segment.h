@@ -17,10 +17,9 @@
  *      it: it begins turn t + 1 after all chunks are reduced in turn t, and no owner begins turn
  *      t + 1 before *every* rank of the host (also one without shards) says that its sum is whole.
  *
- * /dev/shm/muster-UID-RUN-hHOST, 0600, made by the host's lowest rank with O_EXCL, never through a
- * symbolic link, owner checked. Whoever is attached holds a shared lock on it, which ends with the
- * process: a segment that nobody holds was left by ranks that were all killed, and any next start
- * of the same user's removes it. */
+ * /dev/shm/muster-UID-RUN-hHOST, see worker/shm_file.h, made by the host's lowest rank. Whoever is
+ * attached holds it: a segment that nobody holds was left by ranks that were all killed, and any
+ * next start of the same user's removes it. */
 #ifndef MUSTER_WORKER_SEGMENT_H
 #define MUSTER_WORKER_SEGMENT_H
 
@@ -94,12 +93,13 @@ struct mu_segment_options {
     void *poll_context;
 };
 
-/* The leader makes it (zeroed: committed step 0 in half 0), the others wait for it. Too little room
+/* The leader makes it (zeroed: committed step 0 in half 0), the others wait for it; MU_FAILED when
+ * this generation's is made for other ranks, precision or layout than theirs. Too little room
  * in /dev/shm: with one rank on the host private memory is taken, with a line that says so; else
  * MU_FAILED with how much is needed. */
 enum mu_status mu_segment_open(struct mu_segment *s,
                                const struct mu_segment_options *options) MU_CHECKED;
-/* Detaches; the leader (unlink true) also removes the name. */
+/* Detaches; the leader (unlink true) also removes the name, unless the next generation has it. */
 void mu_segment_close(struct mu_segment *s, bool unlink);
 uint64_t mu_segment_bytes(const struct mu_layout *layout, uint32_t ranks, bool bf16);
 

@@ -118,3 +118,17 @@ double mu_wide_value(const struct mu_wide *w)
 
     return negative ? -value : value;
 }
+
+void mu_wide_put(struct mu_wire_writer *writer, const struct mu_wide *w)
+{
+    for (int i = 0; i < MU_WIDE_LIMBS; i++)
+        mu_wire_put_u64(writer, (uint64_t)w->limb[i]);
+    mu_wire_put_u64(writer, (uint64_t)w->nonfinite);
+}
+
+void mu_wide_get(struct mu_wire_reader *reader, struct mu_wide *w)
+{
+    for (int i = 0; i < MU_WIDE_LIMBS; i++)
+        w->limb[i] = (int64_t)mu_wire_get_u64(reader);
+    w->nonfinite = (int64_t)mu_wire_get_u64(reader);
+}

@@ -13,7 +13,9 @@
 
 #include <stdint.h>
 
-enum { MU_WIDE_LIMBS = 68 };
+#include "orchestrator/base/wire.h"
+
+enum { MU_WIDE_LIMBS = 68, MU_WIDE_WIRE_BYTES = 8 * (MU_WIDE_LIMBS + 1) };
 
 /* Plain data: a zeroed one is the sum of nothing. Non-finite addends are counted apart. */
 struct mu_wide {
@@ -26,5 +28,9 @@ void mu_wide_merge(struct mu_wide *w, const struct mu_wide *other);
 /* The nearest double, ties to even; infinite when the sum is; NaN when a non-finite value was
  * added. Zero is +0. */
 double mu_wide_value(const struct mu_wide *w);
+
+/* As part of a message, MU_WIDE_WIRE_BYTES long: the limbs, lowest first, then the count. */
+void mu_wide_put(struct mu_wire_writer *writer, const struct mu_wide *w);
+void mu_wide_get(struct mu_wire_reader *reader, struct mu_wide *w);
 
 #endif

@@ -1,3 +1,9 @@
+/* A rank's work besides the step: initial values, loading, the probe, evaluation, hashing. Each is
+ * cut into contiguous ranges (of rows, pieces), one a rank, which never meet: nothing is locked,
+ * and whoever needs the whole waits for the others or agrees with them afterwards.
+ *
+ * A wait cannot be bounded by what a step should take, as slow ranks are lawful: it goes on while
+ * any other rank of the host still polls, by the board. */
 #include "worker/worker.h"
 
 #include <stdatomic.h>

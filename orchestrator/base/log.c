@@ -1,3 +1,5 @@
+/* A line is put together outside of the lock and written whole under it. The environment is asked
+ * for the level at the first line, so that it holds for what is said before anything is set up. */
 #include "orchestrator/base/log.h"
 
 #include <pthread.h>

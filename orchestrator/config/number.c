@@ -1,3 +1,5 @@
+/* A literal is split into sign, digits and a power of ten first, which also says whether it is one;
+ * integers are then multiplied out under overflow checks, reals left to strtod. */
 #include "orchestrator/config/number.h"
 
 #include <ctype.h>

@@ -1,3 +1,5 @@
+/* A value passes type, then range, then is stored, all driven by its row of the schema; the first
+ * test that fails writes the mistake, and only the last step touches the settings. */
 #include "orchestrator/config/value.h"
 
 #include <ctype.h>

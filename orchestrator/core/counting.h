@@ -20,6 +20,5 @@ struct mu_counts {
 };
 
 struct mu_counts mu_count_gpt(const struct mu_gpt_shape *shape);
-double mu_flops_per_token(uint64_t parameters, const struct mu_gpt_shape *shape);
 
 #endif

@@ -1,3 +1,10 @@
+/* The order of the start is the order of what must be in place before the next may hang or die:
+ * signals, the bond to mpirun, the board, the watch, and only then MPI_Init.
+ *
+ * There are two ways out. When all ranks know the same end (done, stopped, or a failure that was
+ * agreed on), everything is closed and MPI_Finalize called. Otherwise peers may be dead or stuck:
+ * this rank says why, leaves its entry on the board for them to find it dead, and exits; memory is
+ * left to the system. */
 #include "orchestrator/master/job.h"
 
 #include <math.h>
@@ -6,6 +13,7 @@
 
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
+#include "worker/comm/mpi_files.h"
 #include "worker/signals.h"
 #include "worker/start_watch.h"
 
@@ -67,6 +75,7 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     MU_TRY(mu_board_open(&job->board), st, early);
     mu_fault_set_rank(mu_board_own_rank(job->board));
     mu_fault(MU_FAULT_START, 0);
+    mu_mpi_files_remove_stale();
     MU_TRY(mu_start_watch_begin(&watch, job->board), st, early);
     st = mu_comm_open(&job->comm);
     mu_start_watch_end(&watch);
@@ -82,7 +91,10 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     st = live(job, request);
     if (!is_agreed(job, st)) {
         mu_job_report_failure(job, st);
-        mu_board_abandon(job->board);
+        if (st == MU_PEER_LOST || st == MU_REVOKED)
+            mu_board_close(job->board);
+        else
+            mu_board_abandon(job->board);
         mu_comm_leave(job->comm, mu_status_exit_code(st));
     }
     if (st == MU_OK || st == MU_REQUEUE)

@@ -11,7 +11,9 @@
 #include "orchestrator/master/job.h"
 
 enum {
-    NEWS_MS = 100, /* for the news of a death to reach this rank by its own MPI */
+    NEWS_MS = 100,       /* for the news of a death to reach this rank by its own MPI */
+    FAREWELL_MS = 3000,  /* for the rank that speaks to have spoken, on this host */
+    ELSEWHERE_MS = 1000, /* and on another one, where nobody here sees it leave */
     MAX_NAMED = 8,
 };
 
@@ -78,8 +80,36 @@ static void describe(const struct mu_job *job, const struct dead *d, char *out, 
         snprintf(out, capacity, "another rank cannot go on");
 }
 
-/* status.json, by whoever holds the run directory's lock, or gets it now that the master is dead.
- */
+/* Whether this rank is the lowest that lives, and so the one that speaks. The others stay until it
+ * has spoken and left: when one rank was killed, mpirun may end, and all with it, as soon as some
+ * other one leaves. */
+static bool is_speaker(struct mu_job *job, struct dead *dead)
+{
+    struct mu_deadline deadline = mu_deadline_in_ms(FAREWELL_MS);
+    bool was_here = false;
+
+    for (;;) {
+        const struct mu_board_entry *e;
+        int speaker = 0;
+
+        while (is_named(dead, speaker))
+            speaker++;
+        if (speaker == mu_comm_rank(job->comm))
+            return true;
+        e = mu_board_entry(job->board, speaker);
+        if (!e && !was_here)
+            mu_clock_sleep_us(1000 * ELSEWHERE_MS);
+        if (!e || mu_deadline_passed(deadline))
+            return false;
+        was_here = true;
+        if (!mu_board_is_alive(e))
+            name(dead, speaker);
+        mu_clock_sleep_us(1000);
+    }
+}
+
+/* status.json, by whoever holds the run directory's lock, or gets it now that the master is
+ * dead. */
 static void put_outcome(struct mu_job *job, const char *message)
 {
     struct mu_run_losses losses;
@@ -129,20 +159,20 @@ void mu_job_report_failure(struct mu_job *job, enum mu_status st)
     bool knows_run = job->life.state >= MU_LIFE_PREPARING;
     char what[160], message[256];
     struct dead dead;
-    int speaker = 0;
+    bool speaks = true;
 
     end_progress(job);
     if (st == MU_PEER_LOST || st == MU_REVOKED) {
         dead = find_dead(job);
+        mu_comm_revoke(job->comm);
+        speaks = is_speaker(job, &dead);
         describe(job, &dead, what, sizeof what);
-        while (is_named(&dead, speaker))
-            speaker++;
-    } else {
-        speaker = mu_comm_rank(job->comm); /* the failure was reported at its origin */
-        snprintf(what, sizeof what, "rank %d failed: %s", speaker, mu_status_meaning(st));
+    } else { /* reported at its origin, which is here */
+        mu_comm_revoke(job->comm);
+        snprintf(what, sizeof what, "rank %d failed: %s", mu_comm_rank(job->comm),
+                 mu_status_meaning(st));
     }
-    mu_comm_revoke(job->comm);
-    if (mu_comm_rank(job->comm) == speaker) {
+    if (speaks) {
         if (job->saved_step > 0)
             snprintf(message, sizeof message,
                      "%s in step %" PRId64 ". The newest checkpoint is of step %" PRId64

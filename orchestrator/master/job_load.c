@@ -98,11 +98,12 @@ static enum mu_status load_newest(struct mu_job *job)
         if (st != MU_CORRUPT)
             goto done;
         if (job->is_master)
-            mu_log(MU_LOG_WARN, "%s is damaged: going on from the one before it", order.folder);
+            mu_log(MU_LOG_WARN, "%s is damaged: it is passed over", order.folder);
         st = MU_OK;
     }
     job->resumed_step = order.step;
     job->resumed_hash = order.state_hash;
+    job->tokens = candidates.tokens;
 done:
     mu_resume_candidates_free(&candidates);
     return st;
@@ -170,14 +171,10 @@ enum mu_status mu_job_load(struct mu_job *job)
     MU_TRY(fill_initial(job, 1), st, failed);
     MU_TRY(compare_probes(job, 1), st, failed);
     MU_TRY(load_newest(job), st, failed);
-    if (job->resumed_step == 0) {
-        /* Also after a checkpoint that was committed and then found to be damaged. */
+    if (job->resumed_step == 0)
         MU_TRY(fill_initial(job, 0), st, failed);
-        MU_TRY(commit(job, 0), st, failed);
-        job->tokens = 0;
-    } else {
+    else
         job->saved_step = job->resumed_step;
-    }
     job->life.step = job->resumed_step;
 failed:
     return st;

@@ -106,10 +106,11 @@ failed:
     return st;
 }
 
-static void record(struct mu_job *job, struct mu_metrics *m, const struct mu_step_result *step)
+/* done_ns: when the step was committed; what is due after it is not its time. */
+static void record(struct mu_job *job, struct mu_metrics *m, const struct mu_step_result *step,
+                   uint64_t done_ns)
 {
-    uint64_t now = mu_clock_ns();
-    double seconds = 1e-9 * (double)(now - job->record_ns),
+    double seconds = 1e-9 * (double)(done_ns - job->record_ns),
            steps = (double)(step->step - job->record_step);
     const struct mu_workload_facts *facts = &job->workload->facts;
 
@@ -119,8 +120,9 @@ static void record(struct mu_job *job, struct mu_metrics *m, const struct mu_ste
     m->lr = step->lr;
     m->step_ms = 1e3 * seconds / steps;
     m->tokens_per_s = steps * (double)facts->tokens_per_step / seconds;
-    m->peak_share =
-        job->peak_flops > 0 ? m->tokens_per_s * facts->flops_per_token / job->peak_flops : NAN;
+    m->peak_share = job->peak_flops > 0 && facts->flops_per_token > 0
+                        ? m->tokens_per_s * facts->flops_per_token / job->peak_flops
+                        : NAN;
     m->tokens = job->tokens;
     m->escapes = (uint32_t)step->escapes;
     m->redone = step->redone;
@@ -146,8 +148,8 @@ static enum mu_status take_evaluation(void *context, int rank, struct mu_wire_re
 {
     struct mu_eval_sum *all = context, one;
 
-    mu_wire_get_bytes(r, &one.loss, sizeof one.loss);
-    mu_wire_get_bytes(r, &one.bytes, sizeof one.bytes);
+    mu_wide_get(r, &one.loss);
+    mu_wide_get(r, &one.bytes);
     one.tokens = mu_wire_get_u64(r);
     if (!mu_wire_finished(r))
         return MU_FAIL(MU_INTERNAL, "rank %d sent an evaluation that cannot be read", rank);
@@ -160,14 +162,14 @@ static enum mu_status take_evaluation(void *context, int rank, struct mu_wire_re
 static enum mu_status evaluate(struct mu_job *job, struct mu_metrics *m)
 {
     struct mu_eval_sum own, all = {0};
-    uint8_t bytes[2 * sizeof(struct mu_wide) + 8];
+    uint8_t bytes[2 * MU_WIDE_WIRE_BYTES + 8];
     struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
     enum mu_status st;
 
     mu_life_move(&job->life, MU_LIFE_ON_EVALUATE);
     MU_TRY(mu_control_agree(&job->control, mu_worker_evaluate(&job->worker, &own)), st, failed);
-    mu_wire_put_bytes(&w, &own.loss, sizeof own.loss);
-    mu_wire_put_bytes(&w, &own.bytes, sizeof own.bytes);
+    mu_wide_put(&w, &own.loss);
+    mu_wide_put(&w, &own.bytes);
     mu_wire_put_u64(&w, own.tokens);
     MU_TRY(mu_control_gather(&job->control, MU_MESSAGE_EVALUATED, &w, take_evaluation, &all), st,
            failed);
@@ -241,6 +243,7 @@ static enum mu_status do_duties(struct mu_job *job, struct mu_duties due,
                                 const struct mu_step_result *step)
 {
     struct mu_metrics m = {.valid_loss = NAN, .valid_bits_per_byte = NAN};
+    uint64_t done_ns = mu_clock_ns();
     enum mu_status st = MU_OK;
 
     if (due.evaluate)
@@ -250,7 +253,7 @@ static enum mu_status do_duties(struct mu_job *job, struct mu_duties due,
         m.has_hash = true;
     }
     if (due.log && job->is_master)
-        record(job, &m, step);
+        record(job, &m, step, done_ns);
     if (due.save)
         MU_TRY(save(job, m.hash, due.end), st, failed);
     if (due.log) {

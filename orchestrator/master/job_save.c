@@ -1,3 +1,11 @@
+/* Three steps, each closed by an agreement before anybody begins the next:
+ *
+ *   folder           made by the master
+ *   parts            written by every rank
+ *   checkpoint.h5    by the master; from here on it is a checkpoint
+ *
+ * What follows (the journal's record, retention) cannot undo it, so its failures are warnings. A
+ * failure before leaves a folder that is none, which the master removes. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

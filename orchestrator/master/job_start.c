@@ -167,6 +167,9 @@ static enum mu_status take_run_dir(struct mu_job *job)
     enum mu_status st = mu_run_dir_lock(job->run_path, &job->run);
     char *plain = st == MU_OK ? realpath(job->run_path, NULL) : NULL;
 
+    if (st != MU_OK)
+        mu_log(MU_LOG_INFO, "the run directory is run.dir (%s) / run.name (%s)",
+               job->settings.run_dir, job->settings.run_name);
     if (plain)
         st = mu_path_format(job->run_path, "%s", plain);
     free(plain);

@@ -1,16 +1,15 @@
 # What the tests of real mpiruns share. Sourced first by each of them; gives the functions below and a folder $scratch with a
 # tiny text, tokens of it and a configuration.
 #
-# Where the kernel lets us, a test runs in namespaces of its own: processes, mounts, and a /dev/shm and /tmp that nobody else
-# sees. "Nothing is left over" is then exact, and a test that is killed takes all its ranks with it. Elsewhere it looks at
-# what appeared since it began.
+# Where the kernel lets us, a test runs in namespaces of its own: processes, mounts, and a /dev/shm that nobody else sees. "Nothing is left over" is then exact, and a test that is killed takes all its ranks with it. Elsewhere it looks at
+# what appeared since it began. own_network=1, set before: a network of its own too.
 set -euo pipefail
 export LC_ALL=C
 # The caller's settings of a run are not the test's.
 unset "${!MUSTER_RUN@}" MUSTER_FAULT MUSTER_HOSTS MUSTER_LOG MUSTER_PROGRESS
 
 [ "$(id -u)" = 0 ] && user=() || user=(--map-root-user)
-spaces=(unshare "${user[@]}" --mount --pid --fork --kill-child --mount-proc)
+spaces=(unshare "${user[@]}" --mount --pid --fork --kill-child --mount-proc ${own_network:+--net})
 if [ -z "${MUSTER_TEST_ALONE:-}" ]; then
     if "${spaces[@]}" mount -t tmpfs tmpfs /dev/shm 2>/dev/null; then
         export MUSTER_TEST_ALONE=1
@@ -87,6 +86,35 @@ finish() {
     code=0
     wait "$mpirun" || code=$?
 }
+
+# rank_pid K: the pid of rank K.
+rank_pid() {
+    local p
+    for p in $(ranks_alive); do
+        if tr '\0' '\n' <"/proc/$p/environ" | grep -qx "OMPI_COMM_WORLD_RANK=$1"; then echo "$p"; fi
+    done
+}
+# mpirun_pid: of the mpirun that start started (below timeout).
+mpirun_pid() { cat "/proc/$mpirun/task/$mpirun/children"; }
+
+# die RUN RANKS RANK ACTION POINT STEP LINE [ARGUMENTS...]: the rank dies there; the run ends within seconds, with one line of
+# Muster's, which is LINE.
+die() {
+    local name=$1 ranks=$2 what="rank $3, $4 at $5" fault="rank:$3,do:$4,at:$5,step:$6" line=$7 began=$SECONDS
+    shift 7
+    export MUSTER_FAULT=$fault
+    limit=30 run "$ranks" tiny.cfg run.name="$name" "$@"
+    unset MUSTER_FAULT
+    [ "$code" != 0 ] && [ "$code" != 124 ] || fail "$what: exit code $code"
+    [ $((SECONDS - began)) -le 15 ] || fail "$what: it took $((SECONDS - began)) s to end"
+    said_once 'muster.*error:' "$what"
+    said "$line" "$what"
+    no_rank_left "$what"
+}
+
+# lines RUN: steps in its metrics. beyond RUN N: more than N.
+lines() { if [ -e "runs/$1/metrics.jsonl" ]; then wc -l <"runs/$1/metrics.jsonl"; else echo 0; fi; }
+beyond() { [ "$(lines "$1")" -gt "$2" ]; }
 
 # until_said TEXT, until_true COMMAND...: waits up to 20 s.
 until_true() {

@@ -4,53 +4,40 @@
 . "$(dirname "$0")/common.sh"
 
 every=3 # steps between checkpoints and evaluations
-run 1 tiny.cfg run.name=whole run.steps=48 checkpoint.every=$every eval.every=$every
+long=(run.steps=48 checkpoint.every=$every eval.every=$every)
+run 1 tiny.cfg run.name=whole "${long[@]}"
 ended_with 0 "the undisturbed run"
 nothing_left "the undisturbed run"
-
-# die RUN RANK POINT STEP LINE
-die() {
-    local began=$SECONDS
-    export MUSTER_FAULT="rank:$2,at:$3,step:$4,do:kill"
-    limit=30 run 3 tiny.cfg run.name="$1" run.steps=48 checkpoint.every=$every eval.every=$every
-    unset MUSTER_FAULT
-    [ "$code" != 0 ] && [ "$code" != 124 ] || fail "rank $2 killed at $3: exit code $code"
-    [ $((SECONDS - began)) -le 15 ] || fail "rank $2 killed at $3: it took $((SECONDS - began)) s to end"
-    said_once 'error' "rank $2 killed at $3"
-    said "$5" "rank $2 killed at $3"
-    no_rank_left "rank $2 killed at $3"
-}
 
 # die_everywhere RUN RANK: in order of steps, each after a checkpoint that the one before did not reach.
 die_everywhere() {
     local at step=0 seen="rank $2 died \(pid [0-9]+, last seen at:"
-    die "$1" "$2" start '*' "rank $2 died at the start"
-    die "$1" "$2" started '*' "$seen started.*There is no checkpoint yet: the same command begins again"
+    die "$1" 3 "$2" kill start '*' "rank $2 died at the start" "${long[@]}"
+    die "$1" 3 "$2" kill started '*' "$seen started.*There is no checkpoint yet: the same command begins again" "${long[@]}"
     # In the probe, which is step 0.
-    die "$1" "$2" forward 0 "$seen forward.*There is no checkpoint yet"
+    die "$1" 3 "$2" kill forward 0 "$seen forward.*There is no checkpoint yet" "${long[@]}"
     for at in forward backward adding added reduce reduced update flip; do
         step=$((step + every))
-        die "$1" "$2" $at $((step + 1)) \
-            "$seen $at, step $((step + 2))\).*The newest checkpoint is of step $step: the same command goes on"
+        die "$1" 3 "$2" kill $at $((step + 1)) \
+            "$seen $at, step $((step + 2))\).*The newest checkpoint is of step $step: the same command goes on" "${long[@]}"
         [ "$(field "$1" outcome)" = failed ] || fail "killed at $at: outcome $(field "$1" outcome)"
     done
-    die "$1" "$2" load '*' "$seen load"
+    die "$1" 3 "$2" kill load '*' "$seen load" "${long[@]}"
     for at in evaluate save publish; do
         step=$((step + every))
         # Only the master publishes.
         if [ "$at" != publish ] || [ "$2" = 0 ]; then
-            die "$1" "$2" $at $((step + every)) "$seen $at.*The newest checkpoint is of step $step"
+            die "$1" 3 "$2" kill $at $((step + every)) "$seen $at.*The newest checkpoint is of step $step" "${long[@]}"
         fi
     done
     # After the last step everything is written: whoever dies then is not missed.
-    MUSTER_FAULT="rank:$2,at:leave,do:kill" limit=30 run 3 tiny.cfg run.name="$1" run.steps=48 \
-        checkpoint.every=$every eval.every=$every
+    MUSTER_FAULT="rank:$2,at:leave,do:kill" limit=30 run 3 tiny.cfg run.name="$1" "${long[@]}"
     [ "$code" != 124 ] || fail "rank $2 killed at leave: nobody ended"
     said 'complete: 48 steps' "rank $2 killed at leave"
     no_rank_left "rank $2 killed at leave"
-    run 2 tiny.cfg run.name="$1" run.steps=48 checkpoint.every=$every eval.every=$every
+    run 2 tiny.cfg run.name="$1" "${long[@]}"
     ended_with 0 "the run whose rank $2 was killed"
-    said 'is complete: 48 of 48 steps' "the run whose rank $2 was killed"
+    said 'complete already: 48 steps' "the run whose rank $2 was killed"
     same_as "$1" whole "the run whose rank $2 was killed"
     nothing_left "the run whose rank $2 was killed"
 }

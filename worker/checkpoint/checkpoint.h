@@ -3,8 +3,8 @@
  *
  * Order of events: every writer writes its part beside its final name, fsyncs, renames; when all
  * parts are there, one rank writes checkpoint.h5 in the same way. A folder without checkpoint.h5 is
- * not a checkpoint. A part that is missing would read as zeros through the virtual datasets, so
- * that loading checks parts and checksums first. */
+ * not a checkpoint. Rows of a part that is missing read as NaN (predictions: as the least int16)
+ * through the virtual datasets, never as numbers; loading checks parts and checksums. */
 #ifndef MUSTER_WORKER_CHECKPOINT_H
 #define MUSTER_WORKER_CHECKPOINT_H
 
@@ -81,11 +81,11 @@ enum mu_status mu_checkpoint_find_newest(const char *checkpoints,
 /* Removes the folder of a save that failed, whose parts would only take room on the disk; one that
  * holds a checkpoint.h5 is left as it is, and a missing one is no error. */
 enum mu_status mu_checkpoint_remove_unfinished(const char *folder) MU_CHECKED;
-/* To be called when the checkpoint of step `saved` was just published, which makes it a good one:
- * it stays. Of it and the older ones the last `keep` stay and the multiples of keep_every (if > 0).
- * Removed is the rest: those of later steps, which the run that saved has passed over as damaged
- * and will compute again, and the leavings of saves that did not finish. No save may be under way.
- */
+/* To be called when the checkpoint of step `saved` was just published, which makes it a good
+ * one: it stays. Of it and the older ones the last `keep` stay and the multiples of keep_every
+ * (if > 0). Removed is the rest: those of later steps, which the run that saved has passed over
+ * as damaged and will compute again, and the leavings of saves that did not finish. No save may
+ * be under way. */
 enum mu_status mu_checkpoint_retain(const char *checkpoints, uint32_t keep, int64_t keep_every,
                                     int64_t saved) MU_CHECKED;
 

@@ -1,3 +1,8 @@
+/* A star: the master receives from rank 1, 2, ... or sends to them, in this order. All count
+ * rounds, and every message carries its round's number, so that a rank that lost its way is
+ * found out at its first message. A failure to understand one rank does not end a gathering:
+ * the others' messages are taken all the same, or the next round would find them. Buffers are
+ * malloc'ed, since that of a transfer which was given up stays MPI's and is left to it. */
 #include "worker/comm/control.h"
 
 #include <stdlib.h>

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Three hosts with two ranks each, made of network namespaces: sums go over TCP, state is once a host. The same bits as on one
+# host; a death is told and leaves nothing on any of them. Needs root (or user namespaces) and ip.
+own_network=1
+. "$(dirname "$0")/common.sh"
+if [ "$MUSTER_TEST_ALONE" != 1 ] || ! command -v ip >/dev/null || ! command -v nsenter >/dev/null; then
+    echo "SKIPPED: hosts made of network namespaces need root, ip and nsenter"
+    exit 77
+fi
+"$MUSTER_SOURCE/tests/support/nodes" 3 "$scratch/nodes" >"$log" 2>&1 || fail "no hosts could be made"
+
+run 1 tiny.cfg run.name=whole
+ended_with 0 "one host"
+
+mpirun_options=(--prtemca plm_ssh_agent "$scratch/nodes/shell" --prtemca prte_if_include 10.83.0.0/24
+    --mca btl_tcp_if_include 10.83.0.0/24 --host n1:2,n2:2,n3:2 --map-by ppr:2:node:oversubscribe)
+nothing_on_nodes() {
+    local n left
+    nothing_left "$1"
+    for n in n1 n2 n3; do
+        left=$("$scratch/nodes/shell" $n ls /dev/shm)
+        [ -z "$left" ] || fail "$1: left on $n: $left"
+    done
+}
+run 6 tiny.cfg run.name=three
+ended_with 0 "three hosts"
+same_as three whole "three hosts"
+[ "$(field three hosts)" = 3 ] || fail "$(field three hosts) hosts, not 3"
+said '6 ranks on 3 hosts' "three hosts"
+nothing_on_nodes "three hosts"
+
+died() { echo "rank $1 died \(|rank $1 died in step"; }
+die run 6 3 kill backward 5 "$(died 3)"
+die run 6 0 kill reduce 9 "$(died 0)"
+# A rank whose companion on its host lives is missed even where MPI does not see it leave.
+die run 6 5 exit adding 9 "$(died 5)"
+run 6 tiny.cfg run.name=run
+ended_with 0 "after deaths on three hosts"
+same_as run whole "after deaths on three hosts"
+nothing_on_nodes "after deaths on three hosts"
