@@ -3,7 +3,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "orchestrator/base/log.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/config/config.h"
@@ -117,26 +116,35 @@ static enum mu_status explain(const struct mu_command *command, const char *name
                              name);
 }
 
-/* The machine that a configuration is checked on need not be the one that has the data. */
-static void warn_of_missing(const char *key, const char *path)
+static void check_data(const char *file, const char *key, const char *path, struct mu_mistakes *m)
 {
     if (*path && access(path, R_OK) != 0)
-        mu_log(MU_LOG_WARN, "%s: %s cannot be read here: %s", key, path, strerror(errno));
+        mu_mistakes_add(m, (struct mu_place){file, 0}, key,
+                        "%s cannot be read here: %s; expected a token file, which 'muster "
+                        "tokenize' makes",
+                        path, strerror(errno));
 }
 
 /* Reads a configuration as a run would. What "auto" stands for is settled when it can be known: the
- * vocabulary is in the header of data that may not be here. */
-static enum mu_status load(const char *path, const struct mu_words *overrides,
+ * vocabulary is in the header of data. `check`: data that are not here are mistakes too; printing
+ * does without them. */
+static enum mu_status load(const char *path, const struct mu_words *overrides, bool check,
                            struct mu_settings *out)
 {
     const struct mu_config_source source = {.path = path,
                                             .overrides = overrides->word,
                                             .override_count = overrides->count,
                                             .environment = environ};
-    enum mu_status st = mu_config_load(&source, out);
+    struct mu_mistakes mistakes = {.count = 0};
+    enum mu_status st = mu_config_collect(&source, out, &mistakes), found;
 
-    if (st != MU_OK)
-        return st;
+    if (st == MU_OK && check && out->model_kind == MU_MODEL_GPT2) {
+        check_data(path, "data.train", out->data_train, &mistakes);
+        check_data(path, "data.valid", out->data_valid, &mistakes);
+    }
+    found = mu_mistakes_report(&mistakes);
+    if (st != MU_OK || found != MU_OK)
+        return st != MU_OK ? st : found;
     if (out->model_kind == MU_MODEL_GPT2 && out->model_vocab == MU_AUTO &&
         access(out->data_train, R_OK) != 0)
         return MU_OK;
@@ -147,7 +155,9 @@ enum mu_status mu_cli_config(int argc, char **argv)
 {
     const char *check_path = NULL, *print_path = NULL;
     const struct mu_option options[] = {
-        {"check", "FILE", "say everything that is wrong with a configuration, or ok",
+        {"check", "FILE",
+         "say everything that is wrong with a configuration (data files that are not here, too), "
+         "or ok",
          .text = &check_path},
         {"print", "FILE", "print every value of a configuration, as a run would use them",
          .text = &print_path},
@@ -176,16 +186,11 @@ enum mu_status mu_cli_config(int argc, char **argv)
     if (check_path && print_path)
         return mu_options_refuse(&command, "--check and --print do not go together");
     if (check_path || print_path) {
-        st = load(check_path ? check_path : print_path, &words, &settings);
-        if (st == MU_OK && print_path) {
+        st = load(check_path ? check_path : print_path, &words, check_path != NULL, &settings);
+        if (st == MU_OK && print_path)
             mu_config_write(stdout, &settings);
-        } else if (st == MU_OK) {
-            if (settings.model_kind == MU_MODEL_GPT2) {
-                warn_of_missing("data.train", settings.data_train);
-                warn_of_missing("data.valid", settings.data_valid);
-            }
+        else if (st == MU_OK)
             printf("%s: ok\n", check_path);
-        }
         return st;
     }
     if (words.count == 0)

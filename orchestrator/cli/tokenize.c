@@ -84,10 +84,36 @@ static void draw_bar(void *context, uint64_t done, uint64_t total)
                 100.0 * (double)done / (double)total, bytes_text((double)total).text, rate.text);
 }
 
+static const char *plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+/* KEY=VALUE as a word of a shell: in quotes when a letter of it means something there. */
+static void print_word(const char *key, const char *value)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "./_-+,:@%=";
+
+    printf(" %s=", key);
+    if (value[strspn(value, plain)] == 0) {
+        fputs(value, stdout);
+        return;
+    }
+    putchar('\'');
+    for (; *value; value++)
+        if (*value == '\'')
+            fputs("'\\''", stdout);
+        else
+            putchar(*value);
+    putchar('\'');
+}
+
 static void print_file(const struct mu_tokenize_file *f)
 {
-    printf("%s: %" PRIu64 " tokens, %" PRIu64 " chunks, content %s\n", f->path, f->header.count,
-           f->chunks, mu_hash_print(f->header.content).text);
+    printf("%s: %" PRIu64 " token%s, %" PRIu64 " chunk%s, content %s\n", f->path, f->header.count,
+           plural(f->header.count), f->chunks, plural(f->chunks),
+           mu_hash_print(f->header.content).text);
 }
 
 static void print_summary(const struct mu_tokenize_result *r, double seconds)
@@ -98,9 +124,10 @@ static void print_summary(const struct mu_tokenize_result *r, double seconds)
     printf("%" PRIu64 " bytes, %" PRIu64 " tokens of a vocabulary of 256 in %.2f s, %s/s\n",
            r->source_bytes, r->train.header.count + r->valid.header.count, seconds,
            bytes_text((double)r->source_bytes / fmax(seconds, 1e-9)).text);
-    printf("train on it: data.train=%s", r->train.path);
+    printf("train on it:");
+    print_word("data.train", r->train.path);
     if (r->valid.header.count > 0)
-        printf(" data.valid=%s", r->valid.path);
+        print_word("data.valid", r->valid.path);
     putchar('\n');
 }
 

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/base/log.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/config/nearest.h"
 
@@ -23,12 +25,13 @@ enum { VERB_COUNT = sizeof verbs / sizeof *verbs, HELP_COLUMN = 13 };
 static void print_help(void)
 {
     puts("usage: muster VERB ...\n"
+         "       muster help [VERB]\n"
          "       mpirun -n 8 muster train FILE [KEY=VALUE]...\n\n"
          "Trains models on MPI ranks. The result is the same, bit for bit, on any number\n"
          "of ranks, and however many of them die on the way.\n");
     for (int i = 0; i < VERB_COUNT; i++)
         mu_text_wrap(stdout, HELP_COLUMN, printf("  %s", verbs[i].word), verbs[i].help);
-    puts("\n'muster VERB --help' explains a verb, 'muster config KEY' a configuration key,\n"
+    puts("\n'muster help VERB' explains a verb, 'muster config KEY' a configuration key,\n"
          "'muster --version' tells the versions of all components.\n\n"
          "Exit codes");
     for (int i = 0; i < MU_STATUS_COUNT; i++) {
@@ -41,28 +44,48 @@ static void print_help(void)
 
 static enum mu_status refuse_verb(const char *word)
 {
-    struct mu_nearest nearest = mu_nearest_to(word);
+    struct mu_nearest nearest = mu_nearest_to(word + (strncmp(word, "--", 2) == 0 ? 2 : 0));
     const char *answer;
 
     for (int i = 0; i < VERB_COUNT; i++)
-        mu_nearest_offer(&nearest, verbs[i].word);
+        if (word[0] != '-')
+            mu_nearest_offer(&nearest, verbs[i].word);
+    mu_nearest_offer(&nearest, "version");
+    mu_nearest_offer(&nearest, "help");
     answer = mu_nearest_answer(&nearest);
+    if (answer && word[0] == '-')
+        return MU_FAIL(MU_USAGE, "there is no option '%s'; did you mean '--%s'?", word, answer);
+    if (word[0] == '-')
+        return MU_FAIL(MU_USAGE, "there is no option '%s' without a verb; see 'muster --help'",
+                       word);
     if (answer)
         return MU_FAIL(MU_USAGE, "there is no verb '%s'; did you mean '%s'?", word, answer);
     return MU_FAIL(MU_USAGE, "there is no verb '%s'; 'muster --help' lists those that exist", word);
 }
 
+static bool is_any(const char *word, const char *a, const char *b, const char *c)
+{
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
+}
+
 static enum mu_status run_verb(int argc, char **argv)
 {
+    char help[] = "--help";
+
     if (argc < 2)
         return MU_FAIL(MU_USAGE, "a verb is missing; 'muster --help' lists those that exist");
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        print_help();
-        return MU_OK;
-    }
-    if (strcmp(argv[1], "--version") == 0) {
+    if (is_any(argv[1], "--version", "-V", "version")) {
         mu_cli_print_versions();
         return MU_OK;
+    }
+    if (is_any(argv[1], "--help", "-h", "help")) {
+        if (argc == 2 || argv[1][0] == '-') {
+            print_help();
+            return MU_OK;
+        }
+        argv[1] = argv[2]; /* "help VERB" is "VERB --help" */
+        argv[2] = help;
+        argc = 3;
     }
     for (int i = 0; i < VERB_COUNT; i++)
         if (strcmp(argv[1], verbs[i].word) == 0)
@@ -70,10 +93,31 @@ static enum mu_status run_verb(int argc, char **argv)
     return refuse_verb(argv[1]);
 }
 
+/* Once: of the ranks of a job, the first one speaks. */
+static void warn_of_variables(void)
+{
+    const char *rank = getenv("OMPI_COMM_WORLD_RANK");
+    const char *log = getenv("MUSTER_LOG"), *progress = getenv("MUSTER_PROGRESS");
+
+    if (rank && strcmp(rank, "0") != 0)
+        return;
+    if (log && *log && mu_log_level_from_name(log) < 0)
+        mu_log(MU_LOG_WARN,
+               "MUSTER_LOG=%s is not known and has no effect; expected error, warning, info or "
+               "debug",
+               log);
+    if (progress && *progress && !is_any(progress, "bar", "lines", "lines"))
+        mu_log(MU_LOG_WARN,
+               "MUSTER_PROGRESS=%s is not known and has no effect; expected bar or lines",
+               progress);
+}
+
 enum mu_status mu_cli_run(int argc, char **argv)
 {
-    enum mu_status st = run_verb(argc, argv);
+    enum mu_status st;
 
+    warn_of_variables();
+    st = run_verb(argc, argv);
     if ((fflush(stdout) != 0 || ferror(stdout)) && st == MU_OK)
         st = MU_FAIL(MU_FAILED, "standard output could not be written: %s", strerror(errno));
     return st;

@@ -84,7 +84,7 @@ static void check_batch(const struct checking *c)
     struct divisors d;
 
     if (!known(c, MU_KEY_batch_sequences) || !known(c, MU_KEY_batch_shards) ||
-        !known(c, MU_KEY_batch_micro) || !known(c, MU_KEY_model_context))
+        (shards == MU_AUTO && !known(c, MU_KEY_model_context)))
         return;
     if (shards == MU_AUTO)
         shards = (int64_t)mu_shards_auto((uint64_t)s->batch_sequences, (uint64_t)s->model_context);
@@ -94,7 +94,8 @@ static void check_batch(const struct checking *c)
                 "%" PRId64 " does not divide batch.sequences = %" PRId64 "; expected a divisor, "
                 "such as %" PRId64 " or %" PRId64 ", or \"auto\"",
                 shards, s->batch_sequences, d.below, d.above);
-    } else if (s->batch_micro != MU_AUTO && s->batch_sequences / shards % s->batch_micro != 0) {
+    } else if (known(c, MU_KEY_batch_micro) && s->batch_micro != MU_AUTO &&
+               s->batch_sequences / shards % s->batch_micro != 0) {
         d = divisors_near(s->batch_sequences / shards, s->batch_micro);
         MISTAKE(c, batch_micro,
                 "%" PRId64 " does not divide the %" PRId64 " sequences of a shard (batch.sequences "

@@ -195,9 +195,9 @@ static void take_environment(struct loading *l)
                  name.text);
         if (key->class != MU_CLASS_OPERATIONAL) {
             mu_mistakes_add(l->mistakes, place, key->name,
-                            "the environment may set operational keys only, and this one's class "
-                            "is %s; set it in the file or on the command line",
-                            mu_key_class_word(key->class));
+                            "this key may not come from the environment, since it changes what a "
+                            "run computes, and that is to be seen in its configuration; set it in "
+                            "the file or on the command line");
         } else if (enter(l, key->name, place)) {
             take_text(l, key, value, place);
         }
@@ -217,8 +217,19 @@ static void take_command_line(struct loading *l)
             continue;
         }
         snprintf(name, sizeof name, "%.*s", (int)(equals - word), word);
+        if (is_group(name)) {
+            mu_mistakes_add(l->mistakes, command_line, name,
+                            "is a group; expected one of its keys, as in %s.KEY=VALUE ('muster "
+                            "config %s' lists them)",
+                            name, name);
+            continue;
+        }
         key = enter(l, name, command_line);
-        if (key)
+        if (key && !equals[1] && key->type != MU_TYPE_TEXT && key->type != MU_TYPE_PATH) {
+            mu_mistakes_add(l->mistakes, command_line, name,
+                            "nothing stands after the '='; expected %s", mu_key_expected(key).text);
+            l->wrong[key - mu_keys] = true;
+        } else if (key)
             take_text(l, key, equals + 1, command_line);
     }
 }

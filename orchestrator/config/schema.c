@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,16 +149,25 @@ struct mu_key_text mu_key_environment(const struct mu_key *key)
     return out;
 }
 
-/* The fewest digits that read back as the same double, and always as a floating-point number. */
+/* The fewest digits that read back as the same double, always as a floating-point number, and as a
+ * person would write it: 100.0, 0.0003, 1e9, 1e-8. */
 static void print_real(FILE *out, double value)
 {
-    char text[40];
+    char text[40], *exponent;
     int digits = 1;
 
     do
         snprintf(text, sizeof text, "%.*g", digits, value);
     while (strtod(text, NULL) != value && digits++ < 17);
-    fprintf(out, "%s%s", text, strpbrk(text, ".e") ? "" : ".0");
+    exponent = strchr(text, 'e');
+    if (exponent && fabs(value) >= 1 && fabs(value) < 1e7) {
+        fprintf(out, "%.1f", value); /* an exponent says that no digit is behind the point */
+    } else if (exponent) {
+        int power = atoi(exponent + 1);
+
+        fprintf(out, "%.*se%d", (int)(exponent - text), text, power);
+    } else
+        fprintf(out, "%s%s", text, strchr(text, '.') ? "" : ".0");
 }
 
 static void print_quoted(FILE *out, const char *text)

@@ -55,9 +55,13 @@ run = { steps = 4e2; name = "first"; };
 model = { width = 64; };
 END
 echo 'data = { train = "../tokens/train.bin"; };' >configs/data.cfg
-expect 0 "$MUSTER" config --check configs/good.cfg
+expect 78 "$MUSTER" config --check configs/good.cfg model.heads=5
+has err "muster: error: configs/good.cfg: data.train: $(pwd)/configs/../tokens/train.bin cannot be read here: No such file or directory; expected a token file, which 'muster tokenize' makes"
+has err "muster: error: command line: model.heads: 5 does not divide model.width = 64; expected a divisor, such as 4 or 8"
+seq 1 20000 >text
+"$MUSTER" tokenize text --out tokens/t >out 2>err || fail "tokenize"
+expect 0 "$MUSTER" config --check configs/good.cfg data.train=tokens/t-train.bin
 has out "configs/good.cfg: ok"
-has err "muster: warning: data.train: $(pwd)/configs/../tokens/train.bin cannot be read here: No such file or directory"
 expect 0 "$MUSTER" config --check configs/good.cfg model.kind=synthetic
 [ -s err ] && fail "stderr is not empty"
 
@@ -96,17 +100,36 @@ muster: error: bad.cfg:5: model.kind: gpt2 stands without quotes; expected "gpt2
 muster: error: bad.cfg:5: model.width: 39000000000 is out of range; expected an integer from 1 to 65536
 muster: error: bad.cfg:8: optim.betas: 1 is out of range; expected two numbers from 0 to 0.999999, as in [0.9, 0.95]
 muster: error: bad.cfg:9: model.width: given twice, first in line 5 of bad.cfg; expected once
-muster: error: environment MUSTER_RUN_SEED: run.seed: the environment may set operational keys only, and this one's class is identity; set it in the file or on the command line
+muster: error: environment MUSTER_RUN_SEED: run.seed: this key may not come from the environment, since it changes what a run computes, and that is to be seen in its configuration; set it in the file or on the command line
 muster: error: command line: optim.lr: fast is not a number; expected a number from 0 to 1000
 muster: error: command line: 'nonsense' is not KEY=VALUE
 muster: error: bad.cfg: run.steps: missing; expected an integer from 1 to 1000000000
 muster: error: bad.cfg:3: run.name: "x/y" is not a plain folder name; expected one without '/', and without '.' or '-' in front (its folder is run.dir)
 muster: error: bad.cfg:6: batch.shards: 5 does not divide batch.sequences = 12; expected a divisor, such as 4 or 6, or "auto"
 END
+echo "muster: error: bad.cfg: data.train: $(pwd)/t.bin cannot be read here: No such file or directory; expected a token file, which 'muster tokenize' makes" >>expected
 diff expected err >difference || {
     fail "the mistakes are others"
     cat difference >&2
 }
+
+# On the command line: a group is none of its keys, and a value is needed; other mistakes are told beside.
+expect 78 "$MUSTER" config --check printed.cfg model=3 run.steps= batch.micro=x batch.shards=5
+cat >expected <<'END'
+muster: error: command line: model: is a group; expected one of its keys, as in model.KEY=VALUE ('muster config model' lists them)
+muster: error: command line: run.steps: nothing stands after the '='; expected an integer from 1 to 1000000000
+muster: error: command line: batch.micro: x is not a number; expected an integer from 1 to 65536, or "auto"
+muster: error: command line: batch.shards: 5 does not divide batch.sequences = 32; expected a divisor, such as 4 or 8, or "auto"
+END
+diff expected <(grep -v ' data\.train: ' err) >&2 || fail "mistakes of the command line"
+
+# Numbers as a person writes them.
+expect 0 "$MUSTER" config --print printed.cfg optim.clip=1e2 optim.eps=1e-9 synthetic.a=123456789.5 synthetic.b=3e9 optim.lr=2.5e-2
+has out "    clip = 100.0;"
+has out "    eps = 1e-9;"
+has out "    a = 123456789.5;"
+has out "    b = 3e9;"
+has out "    lr = 0.025;"
 
 # What shells replace, files do not.
 echo 'run = { steps = 1; dir = "~/runs"; }; model = { kind = "synthetic"; };' >home.cfg

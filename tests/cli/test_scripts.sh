@@ -70,8 +70,10 @@ tr -s '\n ' ' ' <"$scratch/log" | grep -q 'Open MPI 4.1.4 in .* lacks ULFM. With
 [ -z "$(exports "$scratch/plain/env" OMPI_MCA_mpi_ft_enable)" ] || fail "ULFM asked of an MPI that lacks it"
 
 # The configurations that come with it are valid.
+seq 1 20000 >"$scratch/text"
+"$MUSTER" tokenize "$scratch/text" --out "$scratch/t" >"$scratch/log"
 for config in "$MUSTER_SOURCE"/configs/*.cfg; do
-    "$MUSTER" config --check "$config" >"$scratch/log" 2>&1 || fail "$config: $(cat "$scratch/log")"
+    "$MUSTER" config --check "$config" "data.train=$scratch/t-train.bin" "data.valid=$scratch/t-valid.bin" >"$scratch/log" 2>&1 || fail "$config: $(cat "$scratch/log")"
 done
 
 # refuses TEXT SCRIPT WORD...: said at once, before anything is installed or built.

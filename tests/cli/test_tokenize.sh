@@ -57,6 +57,13 @@ for kind in train valid; do
     cmp -s a/b/num-$kind.bin other-$kind.bin && fail "seed 2 gives the same $kind"
 done
 
+# The line to go on with can be pasted, whatever is in a name.
+expect 0 "" "$MUSTER" tokenize text --out "it's & mine"
+words=()
+eval "words=($(sed -n 's/^train on it: //p' out))"
+[ "${words[*]}" = "data.train=it's & mine-train.bin data.valid=it's & mine-valid.bin" ] || fail "words: ${words[*]}"
+[ "${#words[@]}" = 2 ] || fail "${#words[@]} words"
+
 # Mistakes.
 expect 64 "exists: give another --out, or --force" "$MUSTER" tokenize text --out again
 expect 0 "" "$MUSTER" tokenize text --out again --force
@@ -80,6 +87,7 @@ expect 1 "cannot make folder text: a file of that name is there" "$MUSTER" token
 printf 'short' >short
 expect 1 "nothing is left to train on" "$MUSTER" tokenize short --out x
 expect 0 "" "$MUSTER" tokenize short --out short --valid-fraction 0
+grep -q "short-train.bin: 5 tokens, 1 chunk, content" out || fail "one chunk: $(cat out)"
 [ -e short-valid.bin ] && fail "a validation file that was not asked for"
 if [ "$(id -u)" != 0 ]; then
     touch secret && chmod 0 secret

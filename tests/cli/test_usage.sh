@@ -29,15 +29,25 @@ expect 64 err "muster: error: there is no verb 'trian'; did you mean 'train'?" "
 expect 64 err "muster: error: there is no verb 'confg'; did you mean 'config'?" "$MUSTER" confg --check x
 expect 64 err "muster: error: there is no verb 'frobnicate'; 'muster --help' lists those that exist" \
     "$MUSTER" frobnicate
-expect 64 err "muster: error: there is no verb '--versions'; 'muster --help' lists those that exist" \
-    "$MUSTER" --versions
+expect 64 err "muster: error: there is no option '--verison'; did you mean '--version'?" "$MUSTER" --verison
+expect 64 err "muster: error: there is no option '--frobnicate' without a verb; see 'muster --help'" \
+    "$MUSTER" --frobnicate
+expect 0 out "usage: muster VERB ..." "$MUSTER" help
+expect 0 out "usage: muster inspect [options] PATH" "$MUSTER" help inspect
+expect 64 err "muster: error: there is no verb 'inspct'; did you mean 'inspect'?" "$MUSTER" help inspct
+"$MUSTER" --version >long
+"$MUSTER" version >short
+cmp long short || fail "version is not --version"
+MUSTER_LOG=loud MUSTER_PROGRESS=bars "$MUSTER" help >out 2>err || fail "help with odd variables"
+[ "$(cat err)" = "muster: warning: MUSTER_LOG=loud is not known and has no effect; expected error, warning, info or debug
+muster: warning: MUSTER_PROGRESS=bars is not known and has no effect; expected bar or lines" ] || fail "odd variables"
 
 # Every verb of --help answers --help, on one screen; so does muster itself.
 expect 0 out "usage: muster VERB ..." "$MUSTER" --help
 cp out help
 [ "$(wc -l <help)" -le 40 ] || fail "--help has more than 40 lines"
 expect 0 out "usage: muster VERB ..." "$MUSTER" -h
-verbs=$(awk '/^  [a-z]/ && $1 != "mpirun" {print $1}' help)
+verbs=$(awk '/^  [a-z]/ && $1 != "mpirun" && NR > 3 {print $1}' help)
 [ "$(echo $verbs)" = "train tokenize inspect config" ] || fail "verbs: $verbs"
 for verb in $verbs; do
     "$MUSTER" "$verb" --help >out 2>err

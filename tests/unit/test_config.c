@@ -283,8 +283,10 @@ static void mistakes_outside_of_files(void **state)
                          "optim.betas=0.5", "batch.shards=many"};
     char *environment[] = {"MUSTER_RUN_STEPS=3", "MUSTER_RUN_LOG_EVERY=x", NULL};
     static const char *const expected[] = {
-        "environment MUSTER_RUN_STEPS: run.steps: the environment may set operational keys only, "
-        "and this one's class is fork; set it in the file or on the command line",
+        "environment MUSTER_RUN_STEPS: run.steps: this key may not come from the environment, "
+        "since "
+        "it changes what a run computes, and that is to be seen in its configuration; set it in "
+        "the file or on the command line",
         "environment MUSTER_RUN_LOG_EVERY: run.log_every: x is not a number; expected an integer "
         "from 1 to 1000000",
         "command line: run.steps: 0 is out of range; expected an integer from 1 to 1000000000",

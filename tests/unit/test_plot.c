@@ -110,7 +110,7 @@ static void test_real_gnuplot(void **state)
         mu_run_dir_close(dir);
         snprintf(last, sizeof last, "%s", records >= 10 ? "validation" : "training");
         assert_picture("it s a_run", last);
-        assert_picture("loss (nats per token)", records > 160 ? "running mean" : "training");
+        assert_picture("loss in nats per token", records > 160 ? "running mean" : "training");
     }
     assert_no_child();
 }

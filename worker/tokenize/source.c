@@ -36,11 +36,10 @@ static enum mu_status refuse_what_is_no_text(const struct mu_source_part *p)
         return MU_FAIL(MU_FAILED, "cannot read %s: %s", p->path, strerror(errno));
     looks = mu_sniff_bytes(head, (size_t)n);
     if (looks.decompressor)
-        return MU_FAIL(
-            MU_FAILED,
-            "%s looks like %s, not like text: %s %s | muster tokenize - ... reads what is "
-            "in it (and cat its bytes as they are)",
-            p->path, looks.what, looks.decompressor, p->path);
+        return MU_FAIL(MU_FAILED,
+                       "%s is compressed (%s), which is not text; unpack it on the way: %s %s | "
+                       "muster tokenize - --out PREFIX",
+                       p->path, looks.what, looks.decompressor, p->path);
     if (looks.what && strcmp(looks.what, "muster token file") == 0)
         return MU_FAIL(MU_FAILED, "%s is a token file already; expected text", p->path);
     return MU_OK;

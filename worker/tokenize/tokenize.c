@@ -57,9 +57,9 @@ static enum mu_status make_split(const struct mu_tokenize_job *job, uint64_t byt
     if (out->valid_chunks == out->chunks)
         return MU_FAIL(MU_FAILED,
                        "the input is too short: its %" PRIu64 " bytes are %" PRIu64
-                       " chunk(s) of %u, and with validation taken out nothing is left to train "
-                       "on; use a smaller --chunk, or --valid-fraction 0",
-                       bytes, out->chunks, job->chunk_bytes);
+                       " chunk%s of %u bytes, and with validation taken out nothing is left to "
+                       "train on; use a smaller --chunk, or --valid-fraction 0",
+                       bytes, out->chunks, out->chunks == 1 ? "" : "s", job->chunk_bytes);
     return MU_OK;
 }
 
