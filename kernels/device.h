@@ -5,17 +5,19 @@
  *
  * Contract of every operation:
  *  - The bits of its output are a function of its inputs, its shapes, the precision and the
- * instruction set; never of the number of threads, of alignment beyond 64 bytes, or of the
- * machine's load.
+ *    instruction set; never of the number of threads, of alignment beyond 64 bytes, or of the
+ *    machine's load.
  *  - It blocks until done, on the caller's thread and the device's own threads, and calls the poll
- * hook on the caller's thread at least every few milliseconds. The hook must not call the device.
- * A device is used by one thread, the one that opened it.
+ *    hook on the caller's thread at least every few milliseconds. The hook must not call the
+ *    device. A device is used by one thread, the one that opened it.
  *  - Buffers come from mu_device_alloc (64-byte aligned) or are segment memory (64-byte aligned
- * tensors).
+ *    tensors).
  *  - Sizes are in elements unless a name ends in _bytes. All tensors are row-major and contiguous.
  *  - "act" is the type of what matrix products read: float when precision is fp32, bf16 (uint16_t,
- * round to nearest even) when it is bf16. Products accumulate in fp32. `f32` buffers are float
- * always. Letters: N tokens of a micro-batch (N = B*T), B sequences, T context, C width, H heads, V
+ *    round to nearest even) when it is bf16. Products accumulate in fp32. `f32` buffers are float
+ *    always.
+ *
+ * Letters: N tokens of a micro-batch (N = B*T), B sequences, T context, C width, H heads, V
  * vocabulary. */
 #ifndef MUSTER_KERNELS_DEVICE_H
 #define MUSTER_KERNELS_DEVICE_H
@@ -40,8 +42,7 @@ struct mu_device_options {
 
 enum mu_epilogue { MU_EPILOGUE_NONE, MU_EPILOGUE_GELU };
 
-/* y = x W^T + b, the linear layer. x is (N, in), w is (out, in), b is (out) or NULL, y is (N, out).
- */
+/* y = x W^T + b, the linear layer: x is (N, in), w (out, in), b (out) or NULL, y (N, out). */
 struct mu_linear {
     int64_t rows, in, out; /* rows: N */
 };
@@ -62,15 +63,15 @@ struct mu_quantise {
     int log2_addends;          /* ceil(log2(shards * addends)) : fixes quantum */
     int32_t limit;  /* largest magnitude one addend may have: (2^31 - 1) / (shards * addends) */
     bool overwrite; /* sum = instead of sum += */
-    uint8_t
-        *largest; /* in/out, a byte each block: max of itself and the biased exponent of max|g| */
-    uint8_t *misfit; /* out, a byte each block: 1 when the block does not fit and was not added
-                        (overwrite: zeros written) */
+    /* A byte each block. largest, in and out: max of itself and the biased exponent of max|g|.
+     * misfit, out: 1 when the block does not fit and was not added (overwrite: zeros written). */
+    uint8_t *largest;
+    uint8_t *misfit;
 };
 
 /* One span of AdamW from half k to half k+1 (they may be the same memory). Decoupled weight decay
- * (Loshchilov & Hutter 2019): w' = w - lr * (m' / (1 - b1^t) / (sqrt(v' / (1 - b2^t)) + eps) +
- * decay * w). */
+ * (Loshchilov & Hutter 2019):
+ *   w' = w - lr * (m' / (1 - b1^t) / (sqrt(v' / (1 - b2^t)) + eps) + decay * w) */
 struct mu_adamw {
     int64_t count;
     const float *weight, *m, *v, *gradient;

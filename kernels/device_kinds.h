@@ -10,7 +10,4 @@ enum mu_status mu_reference_open(const struct mu_device_options *options,
 enum mu_status mu_cpu_open(const struct mu_device_options *options,
                            struct mu_device **out) MU_CHECKED;
 
-/* mu_device_alloc without the zeros, for rooms that touch memory in their own time. */
-void *mu_device_alloc_untouched(size_t bytes);
-
 #endif

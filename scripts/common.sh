@@ -20,6 +20,19 @@ die() {
     exit 1
 }
 
+# help_if_asked "$@": prints the comment at the head of the script, and ends, when --help or -h is among the words.
+help_if_asked() {
+    local word
+    for word in "$@"; do
+        case $word in
+        -h | --help)
+            sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+            exit 0
+            ;;
+        esac
+    done
+}
+
 # step TEXT: a numbered heading, "[2] TEXT".
 STEP=0
 step() {

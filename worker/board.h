@@ -2,9 +2,9 @@
  * gets on, before MPI_Init. Others read there where a rank died, and whether it still moves (its
  * own count of polls), without MPI.
  *
- * /dev/shm/muster-UID-JOB.board, 0600. Made by whoever comes first. A rank that ends orderly takes
- * its own entry away; the last one removes the file. Boards whose ranks are all dead are removed by
- * the next start. */
+ * /dev/shm/muster-UID-JOB.board, see worker/shm_file.h. Made by whoever comes first; held by every
+ * rank of the job. A rank that ends orderly takes its own entry away; the last one removes the
+ * file. Boards whose ranks are all dead are removed by the next start. */
 #ifndef MUSTER_WORKER_BOARD_H
 #define MUSTER_WORKER_BOARD_H
 
@@ -19,9 +19,8 @@ enum { MU_BOARD_RANKS = 4096 };
 struct mu_board_entry {
     _Atomic uint32_t pid; /* 0: nobody */
     uint32_t padding;
-    _Atomic uint64_t
-        start_time;            /* of the process, in clock ticks since boot: pids are used again */
-    struct mu_fault_mark mark; /* the last named point it passed */
+    _Atomic uint64_t start_time; /* in clock ticks since boot: pids are used again */
+    struct mu_fault_mark mark;   /* the last named point it passed */
     _Atomic uint64_t polls;
 };
 
@@ -30,6 +29,9 @@ struct mu_board;
 /* Job and rank come from the environment that mpirun sets; without one, a job of one rank. */
 enum mu_status mu_board_open(struct mu_board **out) MU_CHECKED;
 void mu_board_close(struct mu_board *board); /* NULL is allowed */
+/* After a failure: the own entry stays, so that the others find this rank dead; the file goes when
+ * nobody else lives. NULL is allowed. */
+void mu_board_abandon(struct mu_board *board);
 int mu_board_own_rank(const struct mu_board *board);
 struct mu_board_entry *mu_board_own(struct mu_board *board);
 /* NULL: that rank is not on this host. */

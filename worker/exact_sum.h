@@ -74,9 +74,9 @@ uint64_t mu_exact_sum_capacity(const struct mu_layout *layout);
 
 /* Adds one shard's gradient (dense part and rows) to `sum`. first: the sum holds nothing yet
  * (whatever its memory holds is overwritten, pads become zero, escapes and maxima are cleared).
- * prediction: blocks of the committed half, or the raised ones of a redo. Polls.
- * Once a flag is set the sum may lack escaped blocks: only its maxima and its flags are of use, to
- * redo the step or to skip it. */
+ * prediction: blocks of the committed half, or the raised ones of a redo. Polls. Once a flag is
+ * set the sum may lack escaped blocks: only its maxima and its flags are of use, to redo the
+ * step or to skip it. */
 void mu_exact_sum_add(struct mu_exact_sum *x, struct mu_sum *sum, const int16_t *prediction,
                       const struct mu_shard_result *gradient, bool first);
 
@@ -96,8 +96,8 @@ struct mu_chunk_maxima { /* phase A: OR and MAX, associative */
 void mu_chunk_maxima_clear(struct mu_chunk_maxima *m, const struct mu_chunk *chunk);
 void mu_chunk_maxima_merge(struct mu_chunk_maxima *m, const struct mu_chunk *chunk,
                            const struct mu_sum *sum);
-uint64_t mu_chunk_escapes(const struct mu_chunk_maxima *m,
-                          const struct mu_chunk *chunk); /* popcount */
+/* How many blocks are escaped. */
+uint64_t mu_chunk_escapes(const struct mu_chunk_maxima *m, const struct mu_chunk *chunk);
 
 /* dense[chunk->count] += sum's; wide[escapes x MU_BLOCK] += its slots. Both zeroed by the caller
  * before the first. m must hold the escapes of `sum`. */

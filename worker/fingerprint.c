@@ -1,3 +1,5 @@
+/* A program's identity is the hash of its own file: two builds of one version differ in their bits
+ * when their compilers did. */
 #include "worker/fingerprint.h"
 
 #include <stdio.h>

@@ -1,3 +1,6 @@
+/* Three looks of very different cost, each as often as it can be afforded: the count on the board
+ * at every call, MPI every 100 us, /proc twice a second. After the first failure nothing is asked
+ * any more, and every call gives the same answer. */
 #include "worker/poller.h"
 
 #include <stdatomic.h>

@@ -1,3 +1,10 @@
+/* Runs on the chunk's owner only, one on each host, a chunk at a time: so there is one set of
+ * buffers and no lock. What it reads, the ranks' sums, stands still in this turn (segment.h); what
+ * it writes is the chunk's own part of the segment; its word `reduced` comes last and vouches for
+ * it. The step's scalars ride on round A of chunk 0.
+ *
+ * Whether round B takes place is decided from what round A has made the same on every host, so
+ * that no owner waits for one that does not send. */
 #include "worker/reduce.h"
 
 #include <stdatomic.h>
@@ -15,11 +22,14 @@ enum {
     TAG_MAXIMA = 1000, /* tags of rounds; chunks between two ranks follow each other in order */
     TAG_DENSE = 1001,
     TAG_WIDE = 1002,
-    EXCHANGE_DEADLINE_MS = 600000, /* another host may still be computing its shards */
+    /* As long as a wait within the host: another host may still be computing its shards, for
+     * minutes. Deaths end the exchange by MPI, long before. */
+    EXCHANGE_DEADLINE_MS = 3600000,
 };
 
-/* Round A's message; one unit, handed round whole. All hosts have one byte order (checked at the
- * start). */
+/* Round A's message; one unit, handed round whole and merged in place at every hop. So it goes as
+ * it lies in memory, not packed: both ends run the same program, checked at the start, so that
+ * layout and byte order agree. */
 struct round_a {
     struct mu_step_scalars scalars;
     uint32_t flags, padding;

@@ -1,6 +1,9 @@
+/* What lies where is never stored: every rank computes it from the layout (place), and the leader's
+ * size is the same walk over nothing. The leader fills in the header last and in it the generation,
+ * with release; who attaches takes only a file of the full size and of the generation that the
+ * master has told, so that neither a half-made segment nor an old one is mistaken for it. */
 #include "worker/segment.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -8,13 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "worker/shm_file.h"
 #include "worker/state_hash.h"
 
 static const char segment_magic[8] = "MUSTERS1";
@@ -86,46 +89,6 @@ static enum mu_status no_room(const struct mu_segment *s, uint64_t bytes, int er
                    (double)bytes / 0x1p30, s->name, strerror(error));
 }
 
-/* Every run's, of this user: a lost segment may hold gigabytes. One that has no size yet is being
- * made, and is locked before it gets one. */
-static void remove_stale_segments(void)
-{
-    char prefix[32];
-    struct dirent *file;
-    DIR *folder = opendir("/dev/shm");
-
-    snprintf(prefix, sizeof prefix, "muster-%u-", (unsigned)geteuid());
-    while (folder && (file = readdir(folder))) {
-        struct stat st, named;
-        int fd;
-
-        if (strncmp(file->d_name, prefix, strlen(prefix)) != 0 || !strstr(file->d_name, "-h"))
-            continue;
-        fd = shm_open(file->d_name, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
-        if (fd < 0)
-            continue;
-        if (fstat(fd, &st) == 0 && st.st_uid == geteuid() && st.st_size > 0 &&
-            flock(fd, LOCK_EX | LOCK_NB) == 0 &&
-            fstatat(dirfd(folder), file->d_name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-            named.st_ino == st.st_ino && shm_unlink(file->d_name) == 0)
-            mu_log(MU_LOG_DEBUG, "removed /dev/shm/%s, left by ranks that are dead", file->d_name);
-        close(fd);
-    }
-    if (folder)
-        closedir(folder);
-}
-
-/* A signal that asks for a checkpoint may come meanwhile. An error number. */
-static int reserve(int fd, uint64_t bytes)
-{
-    int error;
-
-    do
-        error = posix_fallocate(fd, 0, (off_t)bytes);
-    while (error == EINTR);
-    return error;
-}
-
 /* The leader's part: an old segment of this run is removed (its generation is dead: the run
  * directory's lock says so), a new one is made whole before it gets its size, and its pages are
  * taken now, since a full tmpfs kills by SIGBUS. */
@@ -134,21 +97,21 @@ static enum mu_status create(struct mu_segment *s, const struct mu_segment_optio
 {
     int error;
 
-    remove_stale_segments();
+    mu_shm_file_remove_stale(NULL); /* a lost segment may hold gigabytes */
     if (shm_unlink(s->name) == 0)
         mu_log(MU_LOG_DEBUG, "removed /dev/shm%s, left by an earlier generation", s->name);
-    s->fd = shm_open(s->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (s->fd < 0)
-        return MU_FAIL(MU_FAILED, "cannot make /dev/shm%s: %s", s->name, strerror(errno));
-    error = flock(s->fd, LOCK_SH) == 0 ? reserve(s->fd, bytes) : errno;
+    error = mu_shm_file_open(s->name, O_CREAT | O_EXCL, &s->fd);
+    if (error != 0)
+        return MU_FAIL(MU_FAILED, "cannot make /dev/shm%s: %s", s->name, strerror(error));
+    error = mu_shm_file_reserve(s->fd, bytes);
     if (error == 0)
         *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
     if (error == 0 && *map != MAP_FAILED)
         return MU_OK;
     error = error ? error : errno;
+    mu_shm_file_unlink(s->name, s->fd);
     close(s->fd);
     s->fd = -1;
-    shm_unlink(s->name);
     if (o->ranks > 1)
         return no_room(s, bytes, error);
     mu_log(MU_LOG_INFO,
@@ -163,23 +126,58 @@ static enum mu_status create(struct mu_segment *s, const struct mu_segment_optio
                : MU_OK;
 }
 
-/* Maps the file if it has its full size and is ours; false: not there yet. */
-static bool try_attach(struct mu_segment *s, uint64_t bytes, void **map)
+/* The generation is right: whatever else differs is a mistake, and waiting does not mend it. */
+static enum mu_status check_header(const struct mu_segment *s, const struct mu_segment_options *o,
+                                   uint64_t bytes, const struct mu_segment_header *h)
 {
-    struct stat st;
+    const uint64_t identity = mu_layout_identity(o->layout);
+
+    if (memcmp(h->magic, segment_magic, sizeof segment_magic) != 0)
+        return MU_FAIL(
+            MU_FAILED,
+            "/dev/shm%s is no segment of this version: do all ranks run the same program?",
+            s->name);
+    if (h->bytes == bytes && h->layout_identity == identity && h->ranks == o->ranks &&
+        h->bf16 == o->bf16)
+        return MU_OK;
+    return MU_FAIL(MU_FAILED,
+                   "the segment /dev/shm%s was made for %" PRIu32 " ranks of %s, layout %016" PRIx64
+                   ", %" PRIu64 " bytes, but this rank expects %" PRIu32
+                   " of %s, layout %016" PRIx64 ", %" PRIu64
+                   " bytes: do all ranks run the same program with the same settings?",
+                   s->name, h->ranks, h->bf16 ? "bf16" : "fp32", h->layout_identity, h->bytes,
+                   o->ranks, o->bf16 ? "bf16" : "fp32", identity, bytes);
+}
+
+/* Maps the file if it is there and of this generation; else *map is MAP_FAILED: not yet. */
+static enum mu_status try_attach(struct mu_segment *s, const struct mu_segment_options *o,
+                                 uint64_t bytes, void **map)
+{
+    enum mu_status st = MU_OK;
+    struct stat file;
+    size_t size = 0;
 
     *map = MAP_FAILED;
-    s->fd = shm_open(s->name, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (s->fd < 0)
-        return false;
-    if (fstat(s->fd, &st) == 0 && st.st_uid == geteuid() && (uint64_t)st.st_size == bytes &&
-        flock(s->fd, LOCK_SH | LOCK_NB) == 0)
-        *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
-    if (*map != MAP_FAILED)
-        return true;
+    if (mu_shm_file_open(s->name, 0, &s->fd) != 0)
+        return MU_OK;
+    if (fstat(s->fd, &file) == 0 && (size_t)file.st_size >= sizeof(struct mu_segment_header)) {
+        size = (size_t)file.st_size;
+        *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+    }
+    if (*map != MAP_FAILED) {
+        struct mu_segment_header *h = *map;
+
+        if (atomic_load_explicit(&h->generation, memory_order_acquire) == o->generation) {
+            st = check_header(s, o, bytes, h);
+            if (st == MU_OK)
+                return MU_OK;
+        }
+        munmap(*map, size); /* an earlier generation's, or not ready, or wrong */
+        *map = MAP_FAILED;
+    }
     close(s->fd);
     s->fd = -1;
-    return false;
+    return st;
 }
 
 static enum mu_status attach(struct mu_segment *s, const struct mu_segment_options *o,
@@ -187,26 +185,20 @@ static enum mu_status attach(struct mu_segment *s, const struct mu_segment_optio
 {
     struct mu_deadline deadline = mu_deadline_in_ms(o->deadline_ms);
     struct mu_backoff pause = {0};
+    enum mu_status st;
 
     for (;;) {
-        if (try_attach(s, bytes, map)) {
-            struct mu_segment_header *h = *map;
-
-            if (atomic_load_explicit(&h->generation, memory_order_acquire) == o->generation)
-                return MU_OK;
-            munmap(*map, bytes); /* an earlier generation's, or not ready */
-            close(s->fd);
-            s->fd = -1;
-            mu_clock_sleep_us(1000);
-        }
-        enum mu_status st = o->poll(o->poll_context);
-        if (st != MU_OK)
-            return st;
+        MU_TRY(try_attach(s, o, bytes, map), st, failed);
+        if (*map != MAP_FAILED)
+            return MU_OK;
+        MU_TRY(o->poll(o->poll_context), st, failed);
         if (mu_deadline_passed(deadline))
             return MU_FAIL(MU_TIMEOUT, "the segment /dev/shm%s was not there after %" PRIu64 " ms",
                            s->name, o->deadline_ms);
         mu_backoff_pause(&pause);
     }
+failed:
+    return st;
 }
 
 enum mu_status mu_segment_open(struct mu_segment *s, const struct mu_segment_options *o)
@@ -248,7 +240,7 @@ void mu_segment_close(struct mu_segment *s, bool unlink)
     if (s->header)
         munmap(s->header, s->header->bytes);
     if (unlink && s->name[0])
-        shm_unlink(s->name);
+        mu_shm_file_unlink(s->name, s->fd);
     if (s->header && s->fd >= 0)
         close(s->fd);
     free(s->sum);

@@ -4,22 +4,22 @@
  *   header    identity, token of the generation, `state` = committed step << 1 | half that holds it
  *   chunks    a row of words each: how far the reduction and the update of the chunk have come
  *   ranks     a row of words each: how far the rank's own sum has come
- *   halves    weights, m, v, predictions (and the bf16 copy of the weights), twice: step k and k +
- * 1 total     the reduced gradient of step k, and the agreed block maxima sums      each rank's
- * integer sum (worker/exact_sum.h)
+ *   halves    weights, m, v, predictions (and the bf16 copy of the weights), twice: steps k, k + 1
+ *   total     the reduced gradient of step k, and the agreed block maxima
+ *   sums      each rank's integer sum (worker/exact_sum.h)
  *
- * Invariants. (1) Half `state & 1` is whole and is not written while it is current. (2) A word is
- * stored (release) after everything that it vouches for, and read (acquire) before. (3) Words hold
- * a *turn*, 2 * step + attempt + 1, which only grows; whoever waits for turn t cannot mistake what
- * is left of an earlier one. (4) A rank's sum is written by that rank only, and only between the
- * turns in which owners read it: it begins turn t + 1 after all chunks are reduced in turn t, and
- * no owner begins turn t + 1 before *every* rank of the host (also one without shards) says that
- * its sum is whole.
+ * Invariants:
+ *   1. Half `state & 1` is whole and is not written while it is current.
+ *   2. A word is stored (release) after everything that it vouches for, and read (acquire) before.
+ *   3. Words hold a *turn*, 2 * step + attempt + 1, which only grows; whoever waits for turn t
+ *      cannot mistake what is left of an earlier one.
+ *   4. A rank's sum is written by that rank only, and only between the turns in which owners read
+ *      it: it begins turn t + 1 after all chunks are reduced in turn t, and no owner begins turn
+ *      t + 1 before *every* rank of the host (also one without shards) says that its sum is whole.
  *
- * /dev/shm/muster-UID-RUN-hHOST, 0600, made by the host's lowest rank with O_EXCL, never through a
- * symbolic link, owner checked. Whoever is attached holds a shared lock on it, which ends with the
- * process: a segment that nobody holds was left by ranks that were all killed, and any next start
- * of the same user's removes it. */
+ * /dev/shm/muster-UID-RUN-hHOST, see worker/shm_file.h, made by the host's lowest rank. Whoever is
+ * attached holds it: a segment that nobody holds was left by ranks that were all killed, and any
+ * next start of the same user's removes it. */
 #ifndef MUSTER_WORKER_SEGMENT_H
 #define MUSTER_WORKER_SEGMENT_H
 
@@ -37,16 +37,14 @@ enum { MU_SHARD_WORDS = 4 }; /* 256 shards at most */
 struct mu_step_scalars {
     struct mu_wide loss; /* nats, summed over tokens */
     uint64_t tokens;
-    uint32_t
-        requests; /* OR of what ranks were asked for by signals and files: enum mu_request_flag */
+    uint32_t requests; /* OR of what signals and files asked ranks for: enum mu_request_flag */
 };
 
 struct mu_segment_header {
     char magic[8];
     uint64_t bytes, layout_identity;
     uint32_t ranks, bf16;
-    _Atomic uint64_t
-        generation; /* token; stored last, when the segment is ready to be attached to */
+    _Atomic uint64_t generation; /* token; stored last: now the segment may be attached to */
     _Atomic uint64_t state;
     struct mu_step_scalars scalars; /* of everybody; valid with the words of chunk 0 */
 };
@@ -60,12 +58,10 @@ struct mu_chunk_words {
 };
 
 struct mu_rank_words {
-    _Alignas(
-        64) _Atomic uint64_t whole; /* turn in which all of this rank's shards are in its sum */
-    _Atomic uint64_t adding;        /* turn << 1 | 1 while a shard is being added, turn << 1 else */
-    _Atomic uint64_t
-        shards[MU_SHARD_WORDS]; /* bitmap of the shards whole in the sum, of that turn */
-    _Atomic uint64_t hashed;    /* round: this rank's pieces of the state hash are there */
+    _Alignas(64) _Atomic uint64_t whole;     /* turn: all of this rank's shards are in its sum */
+    _Atomic uint64_t adding;                 /* turn << 1, with bit 0 set while a shard is added */
+    _Atomic uint64_t shards[MU_SHARD_WORDS]; /* bitmap: which are whole in the sum, that turn */
+    _Atomic uint64_t hashed;                 /* round: its pieces of the state hash are there */
     struct mu_step_scalars scalars;
 };
 
@@ -97,12 +93,13 @@ struct mu_segment_options {
     void *poll_context;
 };
 
-/* The leader makes it (zeroed: committed step 0 in half 0), the others wait for it. Too little room
+/* The leader makes it (zeroed: committed step 0 in half 0), the others wait for it; MU_FAILED when
+ * this generation's is made for other ranks, precision or layout than theirs. Too little room
  * in /dev/shm: with one rank on the host private memory is taken, with a line that says so; else
  * MU_FAILED with how much is needed. */
 enum mu_status mu_segment_open(struct mu_segment *s,
                                const struct mu_segment_options *options) MU_CHECKED;
-/* Detaches; the leader (unlink true) also removes the name. */
+/* Detaches; the leader (unlink true) also removes the name, unless the next generation has it. */
 void mu_segment_close(struct mu_segment *s, bool unlink);
 uint64_t mu_segment_bytes(const struct mu_layout *layout, uint32_t ranks, bool bf16);
 

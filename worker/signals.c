@@ -1,3 +1,6 @@
+/* The handler sets bits of one atomic word, and gives TERM or INT its usual effect back, which is
+ * what makes the second one end the process. With SA_RESTART no read or write of a checkpoint is
+ * torn by a request; the step's end looks at the word. */
 #include "worker/signals.h"
 
 #include <signal.h>

@@ -1,8 +1,9 @@
 /* What signals ask of a rank. Installed before MPI_Init, so that a signal during the start is not
  * lost.
  *
- *   USR1, TERM, INT   checkpoint at the next step boundary and stop, exit code 75; a second TERM or
- * INT ends at once USR2              checkpoint at the next step boundary, go on */
+ *   USR1, TERM, INT   checkpoint at the next step boundary and stop, exit code 75;
+ *                     a second TERM or INT ends at once
+ *   USR2              checkpoint at the next step boundary, go on */
 #ifndef MUSTER_WORKER_SIGNALS_H
 #define MUSTER_WORKER_SIGNALS_H
 

@@ -1,3 +1,6 @@
+/* The thread ends the process by itself, as the main thread sits in MPI_Init and cannot be reached.
+ * It lingers before it does: a rank that left at once would take its entry from the board, and
+ * another one might find nobody dead there. Of a host's ranks the lowest one alive speaks. */
 #include "worker/start_watch.h"
 
 #include <signal.h>

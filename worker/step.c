@@ -1,11 +1,13 @@
 /* One step: from half k, which everybody reads, to half k + 1, which becomes current by one store.
  *
- *   shards   each rank adds the gradients of its shards to its own sum rank.whole = turn reduce
- * each chunk's owner adds the sums of all ranks and hosts                       chunk.reduced =
- * turn decide   from the chunks' words alone, so that everybody decides the same: non-finite: stop
- * or skip;  too many escapes: raise predictions, next turn;  else go on update   each chunk's owner
- * writes weights, moments and predictions of k + 1           chunk.written = k + 1 commit   anybody
- * flips the state word once all chunks are written                      state = k + 1
+ *   shards   each rank adds the gradients of its shards to its own sum           rank.whole = turn
+ *   reduce   each chunk's owner adds the sums of all ranks and hosts          chunk.reduced = turn
+ *   decide   from the chunks' words alone, so that everybody decides the same:
+ *              non-finite gradients   stop, or skip the update
+ *              too many escapes       raise predictions, reduce again in the next turn
+ *              else                   go on
+ *   update   each chunk's owner writes weights, moments and predictions   chunk.written = k + 1
+ *   commit   anybody flips the state word once all chunks are written             state = k + 1
  *
  * Nothing is overwritten that another rank may still read in the same turn: see the invariants in
  * segment.h. */
@@ -271,13 +273,8 @@ enum mu_status mu_worker_step(struct mu_worker *w, struct mu_step_result *out)
     scalars = s->header->scalars;
     out->skipped = a.flags & MU_SUM_NONFINITE;
     if (out->skipped && w->settings->run_on_nonfinite == MU_NONFINITE_STOP) {
-        st = w->place == mu_roll_master(w->roll)
-                 ? MU_FAIL(MU_FAILED,
-                           "the gradient of step %" PRId64
-                           " is not finite. The state before it is kept. A lower optim.lr, or "
-                           "run.on_nonfinite = \"skip\", may help",
-                           step + 1)
-                 : MU_FAILED;
+        out->stopped = true;
+        st = MU_FAILED;
         goto failed;
     }
     MU_TRY(update(w, state, &a, out->skipped, &out->lr), st, failed);

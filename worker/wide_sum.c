@@ -33,8 +33,8 @@ void mu_wide_add(struct mu_wide *w, double x)
         w->nonfinite++;
         return;
     }
-    /* |x| = mantissa * 2^(exponent - 1075); subnormals are like exponent 1 without the hidden bit
-     */
+    /* |x| = mantissa * 2^(exponent - 1075); subnormals are like exponent 1 without the hidden
+     * bit */
     memcpy(&representation, &x, sizeof representation);
     exponent = (int)(representation >> 52 & 0x7ff);
     mantissa = representation & (((uint64_t)1 << 52) - 1);
@@ -117,4 +117,18 @@ double mu_wide_value(const struct mu_wide *w)
     double value = ldexp((double)mantissa, lowest - unit_bits);
 
     return negative ? -value : value;
+}
+
+void mu_wide_put(struct mu_wire_writer *writer, const struct mu_wide *w)
+{
+    for (int i = 0; i < MU_WIDE_LIMBS; i++)
+        mu_wire_put_u64(writer, (uint64_t)w->limb[i]);
+    mu_wire_put_u64(writer, (uint64_t)w->nonfinite);
+}
+
+void mu_wide_get(struct mu_wire_reader *reader, struct mu_wide *w)
+{
+    for (int i = 0; i < MU_WIDE_LIMBS; i++)
+        w->limb[i] = (int64_t)mu_wire_get_u64(reader);
+    w->nonfinite = (int64_t)mu_wire_get_u64(reader);
 }

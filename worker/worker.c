@@ -1,3 +1,9 @@
+/* A rank's work besides the step: initial values, loading, the probe, evaluation, hashing. Each is
+ * cut into contiguous ranges (of rows, pieces), one a rank, which never meet: nothing is locked,
+ * and whoever needs the whole waits for the others or agrees with them afterwards.
+ *
+ * A wait cannot be bounded by what a step should take, as slow ranks are lawful: it goes on while
+ * any other rank of the host still polls, by the board. */
 #include "worker/worker.h"
 
 #include <stdatomic.h>
@@ -140,7 +146,7 @@ enum mu_status mu_worker_fill_initial(struct mu_worker *w, uint32_t half)
     return MU_OK;
 }
 
-enum mu_status mu_worker_load(struct mu_worker *w, const char *folder, int64_t step)
+enum mu_status mu_worker_load(struct mu_worker *w, const char *folder)
 {
     enum mu_status st =
         mu_checkpoint_load(folder, &w->segment->half[0], w->local_index, w->local_count);
@@ -149,9 +155,13 @@ enum mu_status mu_worker_load(struct mu_worker *w, const char *folder, int64_t s
     if (st != MU_OK)
         return st;
     round_rows(w, 0);
+    return MU_OK;
+}
+
+void mu_worker_commit(struct mu_worker *w, int64_t step)
+{
     if (w->local_index == 0)
         atomic_store(&w->segment->header->state, (uint64_t)step << 1);
-    return MU_OK;
 }
 
 static struct mu_weights weights_of(const struct mu_worker *w, uint32_t half)

@@ -54,6 +54,7 @@ struct mu_step_result {
     double lr;
     uint64_t tokens, escapes;
     bool redone, skipped;
+    bool stopped; /* with MU_FAILED: the gradient is not finite, on_nonfinite is "stop". All know */
     uint32_t requests; /* everybody's, OR-ed */
 };
 /* One step, from the committed state to the next. MU_FAILED: non-finite gradients and on_nonfinite
@@ -75,8 +76,11 @@ enum mu_status mu_worker_hash(struct mu_worker *w, struct mu_hash *out) MU_CHECK
 /* Fills this rank's share of half `half` with initial values (weights; moments zero; predictions
  * unknown). The half is whole once every rank of the host has done so: the caller agrees. */
 enum mu_status mu_worker_fill_initial(struct mu_worker *w, uint32_t half) MU_CHECKED;
-/* The same for half 0 from a checkpoint, which becomes committed step `step`. */
-enum mu_status mu_worker_load(struct mu_worker *w, const char *folder, int64_t step) MU_CHECKED;
+/* The same for half 0 from a checkpoint. */
+enum mu_status mu_worker_load(struct mu_worker *w, const char *folder) MU_CHECKED;
+/* Half 0 is the committed state of step `step` from now on: by the host's first rank, once
+ * everybody has agreed that it is whole. */
+void mu_worker_commit(struct mu_worker *w, int64_t step);
 
 /* Hash of the gradient of shard 0 of step 0 at the initial weights standing in `half`: every
  * product shape in use. */

@@ -21,8 +21,8 @@ struct mu_weights {
     const uint16_t *bf16; /* the same, rounded; NULL in fp32 */
 };
 
-/* Rows of a tensor's gradient, apart from its dense part: the embedding rows of the shard's tokens.
- */
+/* Rows of a tensor's gradient, apart from its dense part: the embedding rows of the shard's
+ * tokens. */
 struct mu_row_gradient {
     uint32_t tensor, count;
     const uint32_t *row; /* ascending, distinct */
@@ -47,8 +47,7 @@ struct mu_piece_result {
 
 /* For people and for rates. */
 struct mu_workload_facts {
-    char summary[256]; /* "gpt2, 4 layers, width 128, 4 heads, context 128, vocabulary 256: 0.84M
-                          parameters" */
+    char summary[256]; /* "gpt2, 4 layers, width 128, ..., vocabulary 256: 0.84M parameters" */
     uint64_t tokens_per_step;
     double flops_per_token; /* 6N + 12 L d T for gpt (forward and backward); 0: unknown */
     uint64_t shards;        /* S */

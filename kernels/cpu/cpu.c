@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/isa.h"
 #include "kernels/device_kinds.h"
+#include "kernels/memory.h"
 
 /* All of it is touched now, so that no operation waits for page faults later; with polls, since
  * faults of large memory take tens of milliseconds. */

@@ -1,5 +1,5 @@
-/* Embedding and LayerNorm. Tasks are fixed groups of rows, or of columns where rows are added up.
- */
+/* Embedding and LayerNorm. Tasks are fixed groups of rows, or of columns where rows are added
+ * up. */
 #include <string.h>
 
 #include "kernels/cpu/cpu.h"

@@ -1,5 +1,5 @@
-/* The plain operations in double: for tests, which check derivatives by finite
- * differences against them and compose whole models of them. Contracts: kernels/device.h. */
+/* The plain operations in double: for tests, which check derivatives by finite differences
+ * against them and compose whole models of them. Contracts: kernels/device.h. */
 #ifndef MUSTER_KERNELS_REFERENCE_F64_H
 #define MUSTER_KERNELS_REFERENCE_F64_H
 

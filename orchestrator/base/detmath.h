@@ -7,8 +7,8 @@
 
 double mu_det_exp(double x); /* overflow: +inf; underflow: 0 */
 double mu_det_log(double x); /* x > 0 and normal; 0: -inf; negative: NaN */
-double mu_det_pow(
-    double x, double y); /* exp(y log x), x > 0; error grows with |y log x| (1e-13 up to |30|) */
+/* exp(y log x), x > 0; the error grows with |y log x| (1e-13 up to |30|). */
+double mu_det_pow(double x, double y);
 double mu_det_cos_pi(double x); /* cos(πx), |x| < 2^31 */
 
 #endif

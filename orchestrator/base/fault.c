@@ -1,3 +1,6 @@
+/* MUSTER_FAULT is read once into a table; a passage walks it, which costs nothing while it is
+ * empty. The mark of the last point passed is kept with or without faults: it lies on the
+ * board, where others read it after this rank's death. */
 #include "orchestrator/base/fault.h"
 
 #include <signal.h>

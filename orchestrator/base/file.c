@@ -1,3 +1,5 @@
+/* Beside means PATH.tmp.PID: two processes that write the same file do not meet, and the last
+ * rename wins. A folder is removed by descriptors, never through a symbolic link. */
 #include "orchestrator/base/file.h"
 
 #include <dirent.h>

@@ -25,9 +25,9 @@ enum mu_status mu_file_read(const char *path, size_t max_size, char **data,
 enum mu_status mu_file_write_durably(const char *path, const void *data, size_t size) MU_CHECKED;
 /* The same without fsync: for files rewritten every second (status, metrics for scrapers). */
 enum mu_status mu_file_write_atomically(const char *path, const void *data, size_t size) MU_CHECKED;
-enum mu_status mu_file_sync(const char *path) MU_CHECKED; /* fsync of a file */
-enum mu_status mu_file_sync_folder(const char *path)
-    MU_CHECKED; /* fsync of a folder: its names are safe */
+/* fsync of a file's content; of a folder's names. */
+enum mu_status mu_file_sync(const char *path) MU_CHECKED;
+enum mu_status mu_file_sync_folder(const char *path) MU_CHECKED;
 /* rename + fsync of the folder of `to`. */
 enum mu_status mu_file_rename_durably(const char *from, const char *to) MU_CHECKED;
 /* Removes a folder and all in it; a missing one is no error. Follows no symbolic link. */

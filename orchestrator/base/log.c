@@ -1,3 +1,5 @@
+/* A line is put together outside of the lock and written whole under it. The environment is asked
+ * for the level at the first line, so that it holds for what is said before anything is set up. */
 #include "orchestrator/base/log.h"
 
 #include <pthread.h>
@@ -72,6 +74,11 @@ void mu_log(enum mu_log_level level, const char *format, ...)
 void mu_log_set_level(enum mu_log_level level)
 {
     sink.level = (int)level;
+}
+
+void mu_log_reset_level(void)
+{
+    sink.level = LEVEL_NOT_ASKED_FOR;
 }
 
 bool mu_log_shows(enum mu_log_level level)

@@ -6,18 +6,19 @@
 
 #include <stdbool.h>
 
-/* MU_LOG_SILENT is only for mu_log_set_level: tests and fuzz targets whose point is to be refused.
- */
+/* MU_LOG_SILENT is only for mu_log_set_level: tests and fuzz targets whose point is to be
+ * refused. */
 enum mu_log_level { MU_LOG_SILENT = -1, MU_LOG_ERROR, MU_LOG_WARN, MU_LOG_INFO, MU_LOG_DEBUG };
 
 /* `muster: TEXT`, or `muster[3]: TEXT` once a rank is set; `error: ` and `warning: ` stand before
  * TEXT. */
 void mu_log(enum mu_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-void mu_log_set_level(
-    enum mu_log_level level); /* default: MU_LOG_INFO, or the environment's MUSTER_LOG */
+/* Default: MU_LOG_INFO, or the environment's MUSTER_LOG. */
+void mu_log_set_level(enum mu_log_level level);
 /* Whether lines of this level are shown: for those who speak without mu_log (the progress bar). */
 bool mu_log_shows(enum mu_log_level level);
+void mu_log_reset_level(void);  /* back to what the environment says */
 void mu_log_set_rank(int rank); /* -1: none */
 /* Called with the sink's lock held before (`begin` true) and after each line; NULL: none. Must not
  * log. */

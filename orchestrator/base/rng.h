@@ -6,8 +6,8 @@
 
 #include <stdint.h>
 
-/* What a stream is for; part of the key, so that two uses never share numbers. Numbers are forever.
- */
+/* What a stream is for; part of the key, so that two uses never share numbers. Numbers are
+ * forever. */
 enum mu_rng_stream {
     MU_RNG_INIT = 1,      /* initial weights: counter (tensor, element / 4) */
     MU_RNG_ORDER = 2,     /* order of samples: the permutation's round keys */

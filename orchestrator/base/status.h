@@ -1,10 +1,11 @@
 /* What a function that can fail returns.
  *
  * Three kinds of error, three treatments:
- *   our bug         MU_ASSERT: always on, says where, dies by a signal (so that peers see the
- * death); local failure   a status upward; told in full once, at its origin, with MU_FAIL; peer
- * failure    MU_PEER_LOST, MU_REVOKED: a status upward to the one recovery loop. MU_TRY passes a
- * status on: the first error is the one that is kept. */
+ *   our bug         MU_ASSERT: always on, says where, dies by a signal, so that peers see the death
+ *   local failure   a status upward; told in full once, at its origin, with MU_FAIL
+ *   peer failure    MU_PEER_LOST, MU_REVOKED: a status upward to the one recovery loop
+ *
+ * MU_TRY passes a status on: the first error is the one that is kept. */
 #ifndef MUSTER_BASE_STATUS_H
 #define MUSTER_BASE_STATUS_H
 
@@ -38,8 +39,8 @@ const char *mu_status_name(enum mu_status st);    /* "PEER_LOST" */
 const char *mu_status_meaning(enum mu_status st); /* "a rank died" */
 int mu_status_exit_code(enum mu_status st);       /* design §4: 0 1 64 70 75 78 */
 
-/* Reports an error at its origin (printf style) and gives back `st`: `return MU_FAIL(MU_FAILED,
- * ...)`. */
+/* Reports an error at its origin (printf style) and gives back `st`:
+ * `return MU_FAIL(MU_FAILED, ...)`. */
 #define MU_FAIL(st, ...) mu_status_report((st), __FILE__, __LINE__, __VA_ARGS__)
 enum mu_status mu_status_report(enum mu_status st, const char *file, int line, const char *format,
                                 ...) __attribute__((format(printf, 4, 5)));

@@ -24,9 +24,9 @@ void mu_wire_put_u8(struct mu_wire_writer *w, uint8_t v);
 void mu_wire_put_u32(struct mu_wire_writer *w, uint32_t v);
 void mu_wire_put_u64(struct mu_wire_writer *w, uint64_t v);
 void mu_wire_put_f64(struct mu_wire_writer *w, double v);
-void mu_wire_put_bytes(struct mu_wire_writer *w, const void *data,
-                       size_t size);                                 /* without a length */
-void mu_wire_put_string(struct mu_wire_writer *w, const char *text); /* u32 length, bytes */
+/* bytes: without a length; string: u32 length, then bytes. */
+void mu_wire_put_bytes(struct mu_wire_writer *w, const void *data, size_t size);
+void mu_wire_put_string(struct mu_wire_writer *w, const char *text);
 
 struct mu_wire_reader mu_wire_read(const void *buffer, size_t size);
 uint8_t mu_wire_get_u8(struct mu_wire_reader *r);

@@ -7,84 +7,100 @@
 #include <sys/stat.h>
 
 #include "orchestrator/cli/inspect_checkpoint.h"
+#include "orchestrator/cli/inspect_run.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
 #include "worker/data/tokens.h"
-
-enum { STATUS_MAX = 1 << 20 };
 
 struct wanted {
     bool json, deep, config;
 };
 
-static enum mu_status show_checkpoint(const char *folder, const char *status,
-                                      const struct wanted *w)
+static enum mu_status print_json(json_t *object, const char *path)
+{
+    int failed = !object || json_dumpf(object, stdout, JSON_INDENT(2)) != 0 || putchar('\n') < 0;
+
+    json_decref(object);
+    return failed ? MU_FAIL(MU_FAILED, "cannot write what was found in %s as JSON", path) : MU_OK;
+}
+
+/* `run`: what it is a checkpoint of, to be shown with it in JSON; or NULL. Taken over. */
+static enum mu_status show_checkpoint(const char *folder, json_t *run, const struct wanted *w)
 {
     struct mu_inspected c;
     enum mu_status st = mu_inspect_checkpoint(folder, w->deep, &c);
 
-    if (st != MU_OK)
+    if (st != MU_OK) {
+        json_decref(run);
         return st;
+    }
     if (w->config)
         fputs(c.info.config, stdout);
+    else if (w->json && run)
+        json_object_set_new(run, "checkpoint", mu_inspected_json(&c));
     else if (w->json)
-        st = mu_inspected_print_json(&c, status, stdout);
+        run = mu_inspected_json(&c);
     else
         mu_inspected_print(&c, stdout);
+    if (w->json)
+        st = print_json(run, folder);
     if (st == MU_OK && !mu_inspected_good(&c))
         st = MU_FAIL(MU_CORRUPT, "checkpoint %s is damaged", folder);
     mu_inspected_deinit(&c);
     return st;
 }
 
-/* status.json in a few lines; one that cannot be read is no reason to show nothing. */
-static void print_status(const char *run, const char *text)
+/* The newest of a folder of checkpoints. MU_NOT_FOUND (reported) when none is whole. */
+static enum mu_status find_newest(const char *checkpoints, char folder[MU_PATH_MAX], int64_t *step)
 {
-    const char *state = "?", *outcome = "?", *message = "", *updated = "?";
-    json_int_t step = 0, steps = 0;
-    json_t *object = text ? json_loads(text, 0, NULL) : NULL;
-
-    printf("run %s\n", run);
-    if (object && json_unpack(object, "{s:s, s:s, s:I, s:I, s:s, s:s}", "state", &state, "outcome",
-                              &outcome, "step", &step, "steps", &steps, "updated", &updated,
-                              "message", &message) == 0) {
-        printf("  state        %s, outcome %s, at %s\n", state, outcome, updated);
-        printf("  progress     step %lld of %lld\n", (long long)step, (long long)steps);
-        if (*message)
-            printf("  message      %s\n", message);
-    } else
-        printf("  state        unknown: no readable status.json\n");
-    putchar('\n');
-    json_decref(object);
-}
-
-/* A run directory, or a folder of checkpoints: the newest one. */
-static enum mu_status show_newest(const char *path, const char *checkpoints, bool is_run,
-                                  const struct wanted *w)
-{
-    enum mu_status st = MU_OK;
     struct mu_checkpoint_info info = {0};
-    char folder[MU_PATH_MAX], *status = NULL;
-    size_t size;
+    enum mu_status st = mu_checkpoint_find_newest(checkpoints, &info);
 
-    if (is_run) {
-        MU_TRY(mu_path_format(folder, "%s/status.json", path), st, done);
-        st = mu_file_read(folder, STATUS_MAX, &status, &size);
-        if (st != MU_OK && st != MU_NOT_FOUND)
-            goto done;
-        if (!w->json && !w->config)
-            print_status(path, status);
-    }
-    st = mu_checkpoint_find_newest(checkpoints, &info);
     if (st == MU_NOT_FOUND)
         st = MU_FAIL(MU_NOT_FOUND, "%s holds no checkpoint that is whole", checkpoints);
-    if (st != MU_OK)
-        goto done;
-    MU_TRY(mu_checkpoint_folder(folder, checkpoints, info.step), st, done);
-    MU_TRY(show_checkpoint(folder, status, w), st, done);
-done:
+    if (st == MU_OK) {
+        *step = info.step;
+        st = mu_checkpoint_folder(folder, checkpoints, info.step);
+    }
     mu_checkpoint_info_deinit(&info);
-    free(status);
+    return st;
+}
+
+/* How the run went, and its newest checkpoint. A run that has saved none yet is all right. */
+static enum mu_status show_run(const char *path, const char *checkpoints, const struct wanted *w)
+{
+    struct mu_inspected_run run;
+    char folder[MU_PATH_MAX];
+    int64_t *steps = NULL, step = 0;
+    uint32_t count;
+    enum mu_status st = mu_inspect_run(path, &run), found = MU_OK;
+    json_t *json = NULL;
+
+    if (st != MU_OK)
+        return st;
+    if (mu_file_exists(checkpoints))
+        MU_TRY(mu_checkpoint_list(checkpoints, &steps, &count), st, done);
+    else
+        count = 0;
+    free(steps);
+    if (count > 0 || w->config)
+        found = find_newest(checkpoints, folder, &step);
+    if (w->json)
+        json = mu_inspected_run_json(&run);
+    else if (!w->config)
+        mu_inspected_run_print(&run, step, stdout);
+    if (step > 0 || (count > 0 && found == MU_OK)) {
+        if (!w->json && !w->config)
+            putchar('\n');
+        st = show_checkpoint(folder, json, w);
+    } else if (w->json)
+        st = print_json(json, path);
+    else if (found == MU_OK)
+        puts("  checkpoint   none yet");
+    if (st == MU_OK)
+        st = found;
+done:
+    mu_inspected_run_deinit(&run);
     return st;
 }
 
@@ -99,7 +115,7 @@ static bool has(const char *folder, const char *name)
 static enum mu_status show_folder(const char *path, const struct wanted *w)
 {
     char checkpoints[MU_PATH_MAX];
-    int64_t *steps;
+    int64_t *steps, step;
     uint32_t count;
     enum mu_status st = mu_path_format(checkpoints, "%s/checkpoints", path);
 
@@ -108,16 +124,22 @@ static enum mu_status show_folder(const char *path, const struct wanted *w)
     if (has(path, "checkpoint.h5") || has(path, "part-00000.h5"))
         return show_checkpoint(path, NULL, w);
     if (mu_file_exists(checkpoints) || has(path, "status.json"))
-        return show_newest(path, checkpoints, true, w);
+        return show_run(path, checkpoints, w);
     st = mu_checkpoint_list(path, &steps, &count);
     if (st != MU_OK)
         return st;
     free(steps);
-    if (count > 0)
-        return show_newest(path, path, false, w);
+    if (count > 0) {
+        st = find_newest(path, checkpoints, &step);
+        return st == MU_OK ? show_checkpoint(checkpoints, NULL, w) : st;
+    }
+    st = w->config ? MU_NOT_FOUND : mu_inspect_runs(path, w->json, stdout);
+    if (st != MU_NOT_FOUND)
+        return st;
     return MU_FAIL(MU_NOT_FOUND,
                    "%s holds nothing that Muster knows; expected a checkpoint (checkpoint.h5), a "
-                   "run directory (checkpoints/, status.json) or checkpoints (step-...)",
+                   "run directory (checkpoints/, status.json), a folder of them, or checkpoints "
+                   "(step-...)",
                    path);
 }
 
@@ -189,7 +211,8 @@ enum mu_status mu_cli_inspect(int argc, char **argv)
     const struct mu_command command = {
         .usage = "muster inspect [options] PATH",
         .about = "Shows what PATH holds: a checkpoint (its folder, or checkpoint.h5), a run "
-                 "directory (its status and newest whole checkpoint), or a token file.\n\n"
+                 "directory (how it went, its journal and newest whole checkpoint), a folder of "
+                 "run directories, or a token file.\n\n"
                  "Ends with 1 when something that was looked at is missing or damaged.",
         .options = options,
         .option_count = sizeof options / sizeof *options,

@@ -12,7 +12,9 @@ struct mu_inspected_tensor {
     uint64_t nonfinite; /* weights that are NaN or Inf; deep only */
 };
 
-enum mu_inspected_state { MU_PART_OK, MU_PART_MISSING, MU_PART_DAMAGED };
+/* PRESENT: there, and of this checkpoint; its checksums were not read. OK: they were, and are
+ * right. */
+enum mu_inspected_state { MU_PART_PRESENT, MU_PART_OK, MU_PART_MISSING, MU_PART_DAMAGED };
 struct mu_inspected_part {
     char file[32];
     uint64_t bytes;
@@ -28,7 +30,8 @@ struct mu_inspected {
     uint64_t bytes;       /* of all files */
     uint32_t parts_bad;   /* missing or damaged */
     bool deep;            /* asked for */
-    bool whole;           /* deep: every checksum is right */
+    bool read;            /* deep, and all parts were there: every checksum was looked at */
+    bool whole;           /* read, and every checksum is right */
     struct mu_hash state; /* deep and whole: computed from the tensors */
 };
 
@@ -39,9 +42,8 @@ void mu_inspected_deinit(struct mu_inspected *c);
 /* Nothing that was looked at is wrong. */
 bool mu_inspected_good(const struct mu_inspected *c);
 
-/* inspect_show.c; JSON is one object. `status`: a run's status.json, or NULL. */
+/* inspect_show.c */
 void mu_inspected_print(const struct mu_inspected *c, FILE *out);
-enum mu_status mu_inspected_print_json(const struct mu_inspected *c, const char *status,
-                                       FILE *out) MU_CHECKED;
+struct json_t *mu_inspected_json(const struct mu_inspected *c); /* NULL: no memory */
 
 #endif

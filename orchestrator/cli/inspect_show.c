@@ -10,7 +10,9 @@
 #include "orchestrator/config/config.h"
 #include "orchestrator/config/schema.h"
 
-static const char *const state_words[] = {"ok", "missing", "damaged"};
+/* For people, and for programs. */
+static const char *const state_words[] = {"present", "ok", "MISSING", "DAMAGED"};
+static const char *const state_names[] = {"present", "ok", "missing", "damaged"};
 
 struct text {
     char text[32];
@@ -58,11 +60,15 @@ static struct text shape_of(const struct mu_tensor_spec *s)
 
 static void print_deep(const struct mu_inspected *c, FILE *out)
 {
-    if (!c->deep || c->parts_bad > 0)
+    if (!c->deep) {
+        fprintf(out, "  checksums    not read; --deep does\n");
         return;
-    fprintf(out, "  checksums    %s\n", c->whole ? "all right" : "WRONG: see the error above");
-    if (!c->whole)
+    }
+    if (!c->whole) {
+        fprintf(out, "  checksums    %s\n", c->read ? "WRONG: see the parts below" : "not read");
         return;
+    }
+    fprintf(out, "  checksums    all right\n");
     if (mu_hash_equal(c->state, c->info.state_hash))
         fprintf(out, "  recomputed   the tensors have this state hash\n");
     else
@@ -75,6 +81,10 @@ static const enum mu_key_index main_keys[] = {
     MU_KEY_model_kind,    MU_KEY_model_layers,    MU_KEY_model_heads,  MU_KEY_model_width,
     MU_KEY_model_context, MU_KEY_model_vocab,     MU_KEY_run_steps,    MU_KEY_run_seed,
     MU_KEY_optim_lr,      MU_KEY_batch_sequences, MU_KEY_batch_shards, MU_KEY_device_precision,
+};
+static const enum mu_key_index synthetic_keys[] = {
+    MU_KEY_model_kind, MU_KEY_synthetic_params, MU_KEY_run_steps,    MU_KEY_run_seed,
+    MU_KEY_optim_lr,   MU_KEY_batch_sequences,  MU_KEY_batch_shards, MU_KEY_model_context,
 };
 
 /* A configuration that this version cannot read is no reason to show nothing. */
@@ -91,14 +101,19 @@ static void print_config(const struct mu_inspected *c, FILE *out)
 
     if (!memory)
         return;
-    if (mu_config_collect(&source, &settings, &mistakes) == MU_OK && mistakes.count == 0)
-        for (size_t i = 0; i < sizeof main_keys / sizeof *main_keys; i++) {
-            const struct mu_key *key = &mu_keys[main_keys[i]];
+    if (mu_config_collect(&source, &settings, &mistakes) == MU_OK && mistakes.count == 0) {
+        bool synthetic = settings.model_kind == MU_MODEL_SYNTHETIC;
+        const enum mu_key_index *keys = synthetic ? synthetic_keys : main_keys;
+        size_t count = synthetic ? sizeof synthetic_keys / sizeof *synthetic_keys
+                                 : sizeof main_keys / sizeof *main_keys;
+
+        for (size_t i = 0; i < count; i++) {
+            const struct mu_key *key = &mu_keys[keys[i]];
 
             fprintf(memory, "%s%s=", i > 0 ? " " : "", key->name);
             mu_key_print_value(memory, key, &settings);
         }
-    else
+    } else
         fprintf(memory, "not of this version of Muster; see --config");
     mu_mistakes_deinit(&mistakes);
     if (fclose(memory) == 0) {
@@ -130,6 +145,11 @@ static void print_tensors(const struct mu_inspected *c, FILE *out)
             fprintf(out, " (%s not finite)", grouped(c->tensors[i].nonfinite).text);
         fputc('\n', out);
     }
+    fputs("  In HDF5, checkpoint.h5 has each under /weights/, /adam_m/ and /adam_v/: "
+          "/weights/NAME.\n",
+          out);
+    if (c->deep && !norms)
+        fputs("  Norms are not shown: not all of the numbers could be read and trusted.\n", out);
 }
 
 void mu_inspected_print(const struct mu_inspected *c, FILE *out)
@@ -146,7 +166,7 @@ void mu_inspected_print(const struct mu_inspected *c, FILE *out)
         fprintf(out, ", %u of them MISSING OR DAMAGED", c->parts_bad);
     fprintf(out, "\n  written by   %s\n", c->info.written);
     fprintf(out, "  computed by  %s\n", c->info.fingerprint);
-    fprintf(out, "  journal      %s\n", c->info.journal);
+    fprintf(out, "  note         %s\n", c->info.journal);
     print_config(c, out);
     print_tensors(c, out);
     fprintf(out, "\n  %-14s  %12s  state\n", "part", "size");
@@ -187,7 +207,7 @@ static json_t *parts_json(const struct mu_inspected *c)
     for (uint32_t p = 0; p < c->info.parts; p++)
         json_array_append_new(list, json_pack("{s:s, s:I, s:s}", "file", c->parts[p].file, "bytes",
                                               (json_int_t)c->parts[p].bytes, "state",
-                                              state_words[c->parts[p].state]));
+                                              state_names[c->parts[p].state]));
     return list;
 }
 
@@ -199,11 +219,10 @@ static json_t *parsed(const char *text)
     return value ? value : json_string(text);
 }
 
-enum mu_status mu_inspected_print_json(const struct mu_inspected *c, const char *status, FILE *out)
+json_t *mu_inspected_json(const struct mu_inspected *c)
 {
     char identity[17];
     json_t *object;
-    int failed;
 
     snprintf(identity, sizeof identity, "%016" PRIx64, c->info.layout_identity);
     object =
@@ -212,17 +231,12 @@ enum mu_status mu_inspected_print_json(const struct mu_inspected *c, const char 
                   mu_hash_print(c->info.state_hash).text, "parameters",
                   (json_int_t)c->layout.parameters, "layout_identity", identity, "bytes",
                   (json_int_t)c->bytes, "written_by", c->info.written, "computed_by",
-                  c->info.fingerprint, "config", c->info.config, "journal", parsed(c->info.journal),
+                  c->info.fingerprint, "config", c->info.config, "note", parsed(c->info.journal),
                   "tensors", tensors_json(c), "parts", parts_json(c), "good", mu_inspected_good(c));
     if (c->deep && object) {
         json_object_set_new(object, "checksums_right", json_boolean(c->whole));
         json_object_set_new(object, "recomputed_state_hash",
                             c->whole ? json_string(mu_hash_print(c->state).text) : json_null());
     }
-    if (status && object)
-        json_object_set_new(object, "status", parsed(status));
-    failed = !object || json_dumpf(object, out, JSON_INDENT(2)) != 0 || fputc('\n', out) < 0;
-    json_decref(object);
-    return failed ? MU_FAIL(MU_FAILED, "cannot write what was found in %s as JSON", c->folder)
-                  : MU_OK;
+    return object;
 }

@@ -7,8 +7,7 @@
 
 struct mu_nearest {
     const char *word; /* as typed */
-    const char *best; /* of those offered so far that are near enough; the first of equals; kept by
-                         reference */
+    const char *best; /* nearest of those offered, NULL: none near enough; kept by reference */
     size_t doubt;     /* that best was meant: two for each mistake in typing */
 };
 

@@ -1,3 +1,5 @@
+/* A literal is split into sign, digits and a power of ten first, which also says whether it is one;
+ * integers are then multiplied out under overflow checks, reals left to strtod. */
 #include "orchestrator/config/number.h"
 
 #include <ctype.h>
@@ -28,8 +30,8 @@ static const char *skip_long_suffix(const char *c)
     return c + (*c == 'L');
 }
 
-/* [e[+-]digits]; an exponent beyond a million counts as a million. NULL when there are no digits.
- */
+/* [e[+-]digits]; an exponent beyond a million counts as a million. NULL when there are no
+ * digits. */
 static const char *take_exponent(const char *c, int64_t *exponent)
 {
     bool negative;

@@ -1,3 +1,7 @@
+/* One pass, token by token, that writes the copy as it goes. Of the grammar it knows only the last
+ * token and the open brackets: enough to tell where a value stands, as everything else is for
+ * libconfig to judge. Every new line of the copy is entered into the table of places as it is put.
+ * A mistake does not stop the pass, so that later ones are told as well. */
 #include "orchestrator/config/scan.h"
 
 #include <ctype.h>

@@ -67,8 +67,8 @@ struct mu_key_text mu_key_default(const struct mu_key *key);
 /* "MUSTER_RUN_DIR"; it is read only when the class is OPERATIONAL. */
 struct mu_key_text mu_key_environment(const struct mu_key *key);
 
-/* A value as it is written in a config: valid libconfig, and reading it back gives the same bits.
- */
+/* A value as it is written in a config: valid libconfig, and reading it back gives the same
+ * bits. */
 void mu_key_print_value(FILE *out, const struct mu_key *key, const struct mu_settings *settings);
 
 #endif

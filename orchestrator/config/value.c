@@ -1,3 +1,5 @@
+/* A value passes type, then range, then is stored, all driven by its row of the schema; the first
+ * test that fails writes the mistake, and only the last step touches the settings. */
 #include "orchestrator/config/value.h"
 
 #include <ctype.h>
@@ -142,8 +144,8 @@ static void take_word(const struct taking *t, struct mu_literal literal)
                         literal.text, mu_key_expected(t->key).text);
 }
 
-/* Absolute, and without "." and empty components. ".." stays: a symbolic link may stand before it.
- */
+/* Absolute, and without "." and empty components. ".." stays: a symbolic link may stand before
+ * it. */
 static bool absolute_path(const char *folder, const char *path, char out[MU_TEXT_MAX])
 {
     const char *parts[] = {*path == '/' ? "" : folder, path};

@@ -1,6 +1,6 @@
 #include "orchestrator/core/counting.h"
 
-double mu_flops_per_token(uint64_t parameters, const struct mu_gpt_shape *s)
+static double flops_per_token(uint64_t parameters, const struct mu_gpt_shape *s)
 {
     return 6.0 * (double)parameters +
            12.0 * (double)s->layers * (double)s->width * (double)s->context;
@@ -16,8 +16,8 @@ struct mu_counts mu_count_gpt(const struct mu_gpt_shape *s)
 
     n.non_embedding_head = n.non_embedding + s->vocab * c;
     n.all = n.non_embedding_head + s->context * c;
-    n.flops_all = mu_flops_per_token(n.all, s);
-    n.flops_non_embedding = mu_flops_per_token(n.non_embedding, s);
-    n.flops_non_embedding_head = mu_flops_per_token(n.non_embedding_head, s);
+    n.flops_all = flops_per_token(n.all, s);
+    n.flops_non_embedding = flops_per_token(n.non_embedding, s);
+    n.flops_non_embedding_head = flops_per_token(n.non_embedding_head, s);
     return n;
 }

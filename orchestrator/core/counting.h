@@ -11,16 +11,14 @@ struct mu_gpt_shape {
 };
 
 struct mu_counts {
-    uint64_t all;           /* with token and position embeddings (Hoffmann et al. 2022) */
-    uint64_t non_embedding; /* without both (Kaplan et al. 2020) */
-    uint64_t
-        non_embedding_head; /* and with the head: every matrix that a token is multiplied with */
+    uint64_t all;                /* with token and position embeddings (Hoffmann et al. 2022) */
+    uint64_t non_embedding;      /* without both (Kaplan et al. 2020) */
+    uint64_t non_embedding_head; /* and with the head: every matrix a token is multiplied with */
     /* Of a training token, forward and backward: 6 N + 12 L d T (Chowdhery et al. 2022, appendix
      * B), attention scores counted as if not causal. One for each N above. */
     double flops_all, flops_non_embedding, flops_non_embedding_head;
 };
 
 struct mu_counts mu_count_gpt(const struct mu_gpt_shape *shape);
-double mu_flops_per_token(uint64_t parameters, const struct mu_gpt_shape *shape);
 
 #endif

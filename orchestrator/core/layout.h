@@ -3,11 +3,12 @@
  * reduction and the update). Pure, and a function of the tensors' shapes alone: it does not depend
  * on ranks, hosts or threads.
  *
- *   elements  | tensor 0: row 0, row 1, ... | pad | tensor 1 ...      pads (to 64 elements) are
- * zero for ever blocks    | up to MU_BLOCK consecutive elements of one row; a row's last block may
- * be shorter; pads have none chunks    | consecutive whole blocks, about MU_CHUNK elements; a chunk
- * is a list of spans spans     | the part of one chunk that lies in one tensor: same decay, same
- * addends */
+ *   elements  tensor 0: row 0, row 1, ... | pad | tensor 1: ...
+ *             pads, up to the next multiple of 64 elements, are zero for ever
+ *   blocks    up to MU_BLOCK consecutive elements of one row; a row's last block may be shorter;
+ *             pads have none
+ *   chunks    consecutive whole blocks, about MU_CHUNK elements; a chunk is a list of spans
+ *   spans     the part of one chunk that lies in one tensor: same decay, same addends */
 #ifndef MUSTER_CORE_LAYOUT_H
 #define MUSTER_CORE_LAYOUT_H
 
@@ -29,10 +30,10 @@ struct mu_tensor_spec {
     char name[MU_TENSOR_NAME_MAX]; /* "h.3.attn.qkv.weight" */
     uint64_t rows, cols;
     bool decay; /* weight decay applies */
-    bool dense; /* a dense gradient addend exists (false: only row addends, as an untied embedding)
-                 */
-    uint8_t row_addends; /* sparse addends: rows named by the shard, 0 or 1 (a tied embedding: dense
-                            and 1) */
+    /* What a shard adds to the gradient: a dense addend, and 0 or 1 sparse ones, whose rows the
+     * shard names. An untied embedding has only the sparse one, a tied embedding both. */
+    bool dense;
+    uint8_t row_addends;
 };
 
 struct mu_tensor {
@@ -50,8 +51,7 @@ struct mu_span {
 };
 
 struct mu_chunk {
-    uint64_t offset,
-        count; /* elements from the first span's first to the last span's last, pads included */
+    uint64_t offset, count; /* elements, first span's first to last span's last, with pads */
     uint64_t first_block, block_count;
     uint32_t first_span, span_count;
 };

@@ -1,7 +1,12 @@
 /* The life of a rank, as a table of legal moves. One setter, which logs each move:
  *
- *   STARTING --MEET--> MEETING --PREPARE--> PREPARING --LOAD--> LOADING --RUN--> RUNNING --LEAVE-->
- * LEAVING RUNNING <--RUN-- EVALUATING, SAVING anything but LEAVING --FAIL--> FAILED
+ *   STARTING --MEET--> MEETING --PREPARE--> PREPARING --LOAD--> LOADING
+ *
+ *   LOADING --RUN--> RUNNING --LEAVE----> LEAVING
+ *                    RUNNING --EVALUATE-> EVALUATING --RUN--> RUNNING
+ *                    RUNNING --SAVE-----> SAVING     --RUN--> RUNNING
+ *
+ *   anything but LEAVING --FAIL--> FAILED
  *
  * MEETING: hello and welcome. PREPARING: device, data, segment. LOADING: initial weights or a
  * checkpoint, and the probe. */

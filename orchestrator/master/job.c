@@ -1,16 +1,24 @@
+/* The order of the start is the order of what must be in place before the next may hang or die:
+ * signals, the bond to mpirun, the board, the watch, and only then MPI_Init.
+ *
+ * There are two ways out. When all ranks know the same end (done, stopped, or a failure that was
+ * agreed on), everything is closed and MPI_Finalize called. Otherwise peers may be dead or stuck:
+ * this rank says why, leaves its entry on the board for them to find it dead, and exits; memory is
+ * left to the system. */
 #include "orchestrator/master/job.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
+#include "worker/comm/mpi_files.h"
 #include "worker/signals.h"
 #include "worker/start_watch.h"
 
-enum {
-    ROUND_DEADLINE_MS = 600000
-}; /* a rank may be late by its shards or its part of a checkpoint */
+/* A rank may be late by its shards or by its part of a checkpoint. */
+enum { ROUND_DEADLINE_MS = 3600000 };
 
 static void close_parts(struct mu_job *job)
 {
@@ -44,15 +52,12 @@ failed:
     return st;
 }
 
-/* Failures that all ranks have agreed on, so that all leave in an orderly way with the same exit
+/* All ranks know how it ended, the same on each: they leave in an orderly way, with the same exit
  * code. */
 static bool is_agreed(const struct mu_job *job, enum mu_status st)
 {
-    bool meeting = job->life.state < MU_LIFE_RUNNING;
-
     return st == MU_OK || st == MU_REQUEUE ||
-           (meeting && st != MU_PEER_LOST && st != MU_REVOKED && st != MU_TIMEOUT &&
-            job->poller.status == MU_OK);
+           (st == job->control.verdict && job->poller.status == MU_OK);
 }
 
 enum mu_status mu_job_run(const struct mu_job_request *request)
@@ -64,11 +69,13 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     if (!job)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a job");
     job->saved_step = -1;
+    job->status.loss = job->status.valid_loss = NAN;
     mu_signals_install();
     MU_TRY(mu_signals_die_with_parent(), st, early);
     MU_TRY(mu_board_open(&job->board), st, early);
     mu_fault_set_rank(mu_board_own_rank(job->board));
     mu_fault(MU_FAULT_START, 0);
+    mu_mpi_files_remove_stale();
     MU_TRY(mu_start_watch_begin(&watch, job->board), st, early);
     st = mu_comm_open(&job->comm);
     mu_start_watch_end(&watch);
@@ -84,15 +91,20 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     st = live(job, request);
     if (!is_agreed(job, st)) {
         mu_job_report_failure(job, st);
-        mu_board_close(job->board);
+        if (st == MU_PEER_LOST || st == MU_REVOKED)
+            mu_board_close(job->board);
+        else
+            mu_board_abandon(job->board);
         mu_comm_leave(job->comm, mu_status_exit_code(st));
     }
     if (st == MU_OK || st == MU_REQUEUE)
         mu_life_move(&job->life, MU_LIFE_ON_LEAVE);
+    else
+        mu_job_note_failure(job, st);
     mu_fault(MU_FAULT_LEAVE, job->life.step);
     close_parts(job);
     mu_board_close(job->board);
-    mu_comm_close(job->comm);
+    mu_comm_close(job->comm, mu_status_exit_code(st));
     free(job);
     return st;
 early:

@@ -58,7 +58,8 @@ struct mu_job {
     double peak_flops;  /* of all ranks' threads; 0: not known */
     uint64_t record_ns; /* when the last record was made */
     int64_t record_step;
-    uint64_t tokens; /* seen in all */
+    uint64_t tokens;                   /* seen in all */
+    struct mu_hash_text data_identity; /* of data.train when the job began; "": it has none */
 };
 
 /* What the command line asked for; only the master's is looked at. */
@@ -81,8 +82,13 @@ enum mu_status mu_job_train(struct mu_job *job) MU_CHECKED;
 /* Writes and publishes a checkpoint of the committed state, whose hash is given. A failure is an
  * alarm, the same on all ranks, and leaves the older ones as they are. */
 enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash) MU_CHECKED;
-/* After MU_PEER_LOST, MU_REVOKED or a local failure: one rank tells what happened; cleans up. The
- * caller then leaves. */
+/* Hash of the committed state, the same on all hosts (else MU_INTERNAL). */
+enum mu_status mu_job_hash(struct mu_job *job, struct mu_hash *out) MU_CHECKED;
+/* A failure that all ranks know of alike: it was told at its origin; the master writes the
+ * outcome. */
+void mu_job_note_failure(struct mu_job *job, enum mu_status st);
+/* After MU_PEER_LOST, MU_REVOKED or a failure of this rank alone: one rank tells what happened;
+ * cleans up. The caller then leaves. */
 void mu_job_report_failure(struct mu_job *job, enum mu_status st);
 
 #endif

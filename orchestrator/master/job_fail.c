@@ -108,33 +108,60 @@ static bool is_speaker(struct mu_job *job, struct dead *dead)
     }
 }
 
-static void put_failure(struct mu_job *job, const char *message)
+/* status.json, by whoever holds the run directory's lock, or gets it now that the master is
+ * dead. */
+static void put_outcome(struct mu_job *job, const char *message)
 {
-    if (!job->run && job->run_path[0] && mu_run_dir_lock(job->run_path, &job->run) == MU_OK &&
-        mu_run_dir_begin(job->run, job->config_text, job->life.step) != MU_OK)
-        return; /* told already */
-    if (!job->run || !job->config_text)
+    struct mu_run_losses losses;
+
+    if (!job->run && (!job->run_path[0] || mu_run_dir_lock(job->run_path, &job->run) != MU_OK))
         return;
+    losses = mu_run_dir_losses(job->run);
     job->status.state = MU_RUN_ENDED;
     job->status.outcome = MU_OUTCOME_FAILED;
     job->status.step = job->life.step;
     job->status.steps = job->settings.run_steps;
     job->status.ranks = (int)job->roll.size;
     job->status.hosts = (int)job->roll.hosts;
+    job->status.loss = losses.last_train;
+    job->status.valid_loss = losses.last_valid;
     snprintf(job->status.message, sizeof job->status.message, "%.255s", message);
     mu_run_dir_put_status(job->run, &job->status);
 }
 
+static void end_progress(struct mu_job *job)
+{
+    mu_log_set_where(NULL);
+    mu_life_move(&job->life, MU_LIFE_ON_FAIL);
+    mu_progress_close(job->progress);
+    job->progress = NULL;
+}
+
+void mu_job_note_failure(struct mu_job *job, enum mu_status st)
+{
+    char message[256];
+
+    end_progress(job);
+    if (!job->is_master || !job->run)
+        return;
+    if (job->saved_step > 0)
+        snprintf(message, sizeof message,
+                 "%s at step %" PRId64 "; the newest checkpoint is of step %" PRId64,
+                 mu_status_meaning(st), job->life.step, job->saved_step);
+    else
+        snprintf(message, sizeof message, "%s at step %" PRId64 "; there is no checkpoint",
+                 mu_status_meaning(st), job->life.step);
+    put_outcome(job, message);
+}
+
 void mu_job_report_failure(struct mu_job *job, enum mu_status st)
 {
-    bool began = job->life.state >= MU_LIFE_RUNNING;
+    bool knows_run = job->life.state >= MU_LIFE_PREPARING;
     char what[160], message[256];
     struct dead dead;
     bool speaks = true;
 
-    mu_life_move(&job->life, MU_LIFE_ON_FAIL);
-    mu_progress_close(job->progress);
-    job->progress = NULL;
+    end_progress(job);
     if (st == MU_PEER_LOST || st == MU_REVOKED) {
         dead = find_dead(job);
         mu_comm_revoke(job->comm);
@@ -157,8 +184,8 @@ void mu_job_report_failure(struct mu_job *job, enum mu_status st)
                      ". There is no checkpoint yet: the same command begins again",
                      what, job->life.step + 1);
         mu_log(MU_LOG_ERROR, "%s", message);
-        if (began)
-            put_failure(job, message);
+        if (knows_run)
+            put_outcome(job, message);
     }
     mu_segment_close(&job->segment, true);
 }

@@ -30,15 +30,23 @@ static enum mu_status exchange_order(struct mu_job *job, struct resume_order *or
     MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_RESUME, buffer, sizeof buffer, &size), st,
            failed);
     r = mu_wire_read(buffer, size);
-    st = (enum mu_status)mu_wire_get_u32(&r);
+    st = mu_control_get_status(&r);
     order->step = (int64_t)mu_wire_get_u64(&r);
     order->state_hash.high = mu_wire_get_u64(&r);
     order->state_hash.low = mu_wire_get_u64(&r);
     mu_wire_get_string(&r, order->folder, sizeof order->folder);
     if (!mu_wire_finished(&r))
-        return MU_FAIL(MU_INTERNAL, "the master's order of what to load cannot be read");
+        st = MU_FAIL(MU_INTERNAL, "the master's order of what to load cannot be read");
+    st = mu_control_agree(&job->control, st);
 failed:
     return st;
+}
+
+/* Half 0, whole on every rank, becomes the committed state. */
+static enum mu_status commit(struct mu_job *job, int64_t step)
+{
+    mu_worker_commit(&job->worker, step);
+    return mu_control_agree(&job->control, MU_OK);
 }
 
 /* Loads what was ordered and checks that it is the state that was saved. */
@@ -48,8 +56,9 @@ static enum mu_status load_checkpoint(struct mu_job *job, const struct resume_or
     enum mu_status st;
 
     mu_fault(MU_FAULT_LOAD, order->step);
-    st = mu_worker_load(&job->worker, order->folder, order->step);
+    st = mu_worker_load(&job->worker, order->folder);
     MU_TRY(mu_control_agree(&job->control, st), st, failed);
+    MU_TRY(commit(job, order->step), st, failed);
     MU_TRY(mu_worker_hash(&job->worker, &hash), st, failed);
     if (!mu_hash_equal(hash, order->state_hash))
         st = job->is_master ? MU_FAIL(MU_CORRUPT,
@@ -89,11 +98,12 @@ static enum mu_status load_newest(struct mu_job *job)
         if (st != MU_CORRUPT)
             goto done;
         if (job->is_master)
-            mu_log(MU_LOG_WARN, "%s is damaged: going on from the one before it", order.folder);
+            mu_log(MU_LOG_WARN, "%s is damaged: it is passed over", order.folder);
         st = MU_OK;
     }
     job->resumed_step = order.step;
     job->resumed_hash = order.state_hash;
+    job->tokens = candidates.tokens;
 done:
     mu_resume_candidates_free(&candidates);
     return st;
@@ -133,8 +143,8 @@ static enum mu_status compare_probes(struct mu_job *job, uint32_t half)
            failed);
     mu_wire_put_u64(&w, job->probe.high);
     mu_wire_put_u64(&w, job->probe.low);
-    MU_TRY(mu_control_gather(&job->control, MU_MESSAGE_READY, &w, take_ready, &probes), st, failed);
-    if (probes.differing > 0 && job->settings.batch_reduce == MU_REDUCE_EXACT)
+    st = mu_control_gather(&job->control, MU_MESSAGE_READY, &w, take_ready, &probes);
+    if (st == MU_OK && probes.differing > 0 && job->settings.batch_reduce == MU_REDUCE_EXACT)
         st = MU_FAIL(MU_FAILED,
                      "rank %d computes other bits than rank 0 from the same numbers: its CPU or "
                      "libraries differ. Use hosts of one kind, or "

@@ -1,6 +1,7 @@
 /* The steps, and what is due between them. Every rank comes to the same list of duties by itself
  * (core/duty.h); the master also writes down and shows how it goes. */
 #include <inttypes.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,11 @@ static void introduce(const struct mu_job *job)
            "run, the same command goes on",
            size, size == 1 ? "" : "s", hosts, workers, workers == 1 ? "" : "s", size - workers,
            size - workers == 1 ? "" : "s", shards, shards == 1 ? "" : "s");
+    if (size > 1 && !mu_comm_is_fault_tolerant(job->comm))
+        mu_log(MU_LOG_INFO,
+               "this MPI (%s) does not report deaths here: mpirun ends all ranks when one dies. "
+               "`. build/env` switches fault tolerance on where MPI has it",
+               mu_mpi_library_version());
     mu_log(MU_LOG_INFO, "%s", facts->summary);
     if (job->peak_flops > 0)
         mu_log(MU_LOG_INFO, "matrix products reach %.0f GFLOP/s here (%u x %lld threads, measured)",
@@ -52,22 +58,36 @@ static void introduce(const struct mu_job *job)
         mu_log(MU_LOG_INFO, "a new run in %s", job->run_path);
 }
 
-/* Run directory, journal and progress line: the master's, from here on. */
-static enum mu_status open_records(struct mu_job *job)
+static enum mu_status begin_journal(struct mu_job *job)
 {
-    char folder[MU_PATH_MAX], record[2 * MU_FINGERPRINT_MAX];
-    struct mu_run_losses losses;
+    char folder[MU_PATH_MAX], *record = NULL;
+    json_t *json;
     uint32_t generation;
     enum mu_status st;
 
-    MU_TRY(mu_run_dir_begin(job->run, job->config_text, job->resumed_step), st, failed);
-    mu_run_dir_clear_requests(job->run);
     MU_TRY(mu_path_format(folder, "%s/journal", job->run_path), st, failed);
     MU_TRY(mu_journal_open(folder, &job->journal, &generation), st, failed);
-    snprintf(record, sizeof record,
-             "{\"ranks\":%u,\"hosts\":%u,\"step\":%" PRId64 ",\"fingerprint\":\"%s\"}",
-             job->roll.size, job->roll.hosts, job->resumed_step, job->fingerprint);
-    MU_TRY(mu_journal_append(job->journal, MU_JOURNAL_GENERATION, record), st, failed);
+    json = json_pack("{s:i, s:i, s:I, s:s}", "ranks", (int)job->roll.size, "hosts",
+                     (int)job->roll.hosts, "step", (json_int_t)job->resumed_step, "fingerprint",
+                     job->fingerprint);
+    if (json)
+        record = json_dumps(json, JSON_COMPACT);
+    json_decref(json);
+    st = record ? mu_journal_append(job->journal, MU_JOURNAL_GENERATION, record)
+                : MU_FAIL(MU_NO_MEMORY, "no memory for the journal");
+    free(record);
+failed:
+    return st;
+}
+
+/* Run directory, journal and progress line: the master's, from here on. */
+static enum mu_status open_records(struct mu_job *job)
+{
+    struct mu_run_losses losses;
+    enum mu_status st;
+
+    MU_TRY(mu_run_dir_begin(job->run, job->config_text, job->resumed_step), st, failed);
+    MU_TRY(begin_journal(job), st, failed);
     losses = mu_run_dir_losses(job->run);
     job->status = (struct mu_run_status){
         .steps = job->settings.run_steps,
@@ -86,10 +106,11 @@ failed:
     return st;
 }
 
-static void record(struct mu_job *job, struct mu_metrics *m, const struct mu_step_result *step)
+/* done_ns: when the step was committed; what is due after it is not its time. */
+static void record(struct mu_job *job, struct mu_metrics *m, const struct mu_step_result *step,
+                   uint64_t done_ns)
 {
-    uint64_t now = mu_clock_ns();
-    double seconds = 1e-9 * (double)(now - job->record_ns),
+    double seconds = 1e-9 * (double)(done_ns - job->record_ns),
            steps = (double)(step->step - job->record_step);
     const struct mu_workload_facts *facts = &job->workload->facts;
 
@@ -99,8 +120,9 @@ static void record(struct mu_job *job, struct mu_metrics *m, const struct mu_ste
     m->lr = step->lr;
     m->step_ms = 1e3 * seconds / steps;
     m->tokens_per_s = steps * (double)facts->tokens_per_step / seconds;
-    m->peak_share =
-        job->peak_flops > 0 ? m->tokens_per_s * facts->flops_per_token / job->peak_flops : NAN;
+    m->peak_share = job->peak_flops > 0 && facts->flops_per_token > 0
+                        ? m->tokens_per_s * facts->flops_per_token / job->peak_flops
+                        : NAN;
     m->tokens = job->tokens;
     m->escapes = (uint32_t)step->escapes;
     m->redone = step->redone;
@@ -126,8 +148,8 @@ static enum mu_status take_evaluation(void *context, int rank, struct mu_wire_re
 {
     struct mu_eval_sum *all = context, one;
 
-    mu_wire_get_bytes(r, &one.loss, sizeof one.loss);
-    mu_wire_get_bytes(r, &one.bytes, sizeof one.bytes);
+    mu_wide_get(r, &one.loss);
+    mu_wide_get(r, &one.bytes);
     one.tokens = mu_wire_get_u64(r);
     if (!mu_wire_finished(r))
         return MU_FAIL(MU_INTERNAL, "rank %d sent an evaluation that cannot be read", rank);
@@ -140,14 +162,14 @@ static enum mu_status take_evaluation(void *context, int rank, struct mu_wire_re
 static enum mu_status evaluate(struct mu_job *job, struct mu_metrics *m)
 {
     struct mu_eval_sum own, all = {0};
-    uint8_t bytes[2 * sizeof(struct mu_wide) + 8];
+    uint8_t bytes[2 * MU_WIDE_WIRE_BYTES + 8];
     struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
     enum mu_status st;
 
     mu_life_move(&job->life, MU_LIFE_ON_EVALUATE);
     MU_TRY(mu_control_agree(&job->control, mu_worker_evaluate(&job->worker, &own)), st, failed);
-    mu_wire_put_bytes(&w, &own.loss, sizeof own.loss);
-    mu_wire_put_bytes(&w, &own.bytes, sizeof own.bytes);
+    mu_wide_put(&w, &own.loss);
+    mu_wide_put(&w, &own.bytes);
     mu_wire_put_u64(&w, own.tokens);
     MU_TRY(mu_control_gather(&job->control, MU_MESSAGE_EVALUATED, &w, take_evaluation, &all), st,
            failed);
@@ -181,7 +203,7 @@ static enum mu_status take_hash(void *context, int rank, struct mu_wire_reader *
 }
 
 /* Every host hashes its own copy of the state; they must agree. */
-static enum mu_status hash_state(struct mu_job *job, struct mu_hash *out)
+enum mu_status mu_job_hash(struct mu_job *job, struct mu_hash *out)
 {
     uint8_t bytes[16];
     struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
@@ -213,6 +235,7 @@ static enum mu_status save(struct mu_job *job, struct mu_hash hash, bool end)
                "the checkpoint of step %" PRId64
                " could not be saved: training goes on, the older ones are kept",
                job->life.step);
+    job->control.verdict = MU_OK; /* known, and lived with */
     return MU_OK;
 }
 
@@ -220,16 +243,17 @@ static enum mu_status do_duties(struct mu_job *job, struct mu_duties due,
                                 const struct mu_step_result *step)
 {
     struct mu_metrics m = {.valid_loss = NAN, .valid_bits_per_byte = NAN};
+    uint64_t done_ns = mu_clock_ns();
     enum mu_status st = MU_OK;
 
     if (due.evaluate)
         MU_TRY(evaluate(job, &m), st, failed);
     if (due.hash) {
-        MU_TRY(hash_state(job, &m.hash), st, failed);
+        MU_TRY(mu_job_hash(job, &m.hash), st, failed);
         m.has_hash = true;
     }
     if (due.log && job->is_master)
-        record(job, &m, step);
+        record(job, &m, step, done_ns);
     if (due.save)
         MU_TRY(save(job, m.hash, due.end), st, failed);
     if (due.log) {
@@ -249,6 +273,38 @@ static uint32_t own_requests(const struct mu_job *job)
     return requests;
 }
 
+/* Gradients of the next step are not finite. Every rank knows it from the same words; the state
+ * before that step is whole, and is saved for whoever looks for the reason. */
+static enum mu_status stop_at_nonfinite(struct mu_job *job)
+{
+    struct mu_hash hash;
+    enum mu_status st = MU_OK;
+
+    if (job->is_master)
+        mu_log(MU_LOG_ERROR,
+               "the gradient of step %" PRId64
+               " is not finite: stopping with the state of step %" PRId64
+               ". A lower optim.lr, more warm-up, or run.on_nonfinite = \"skip\" in a new run may "
+               "help",
+               job->life.step + 1, job->life.step);
+    if (job->life.step > 0 && job->life.step != job->saved_step) {
+        MU_TRY(mu_job_hash(job, &hash), st, failed);
+        MU_TRY(mu_job_save(job, hash), st, failed);
+    }
+    st = job->control.verdict = MU_FAILED;
+failed:
+    return st;
+}
+
+static void tell_where(const struct mu_job *job)
+{
+    static char where[96];
+
+    snprintf(where, sizeof where, "rank %d, epoch %u, step %" PRId64, mu_comm_rank(job->comm),
+             job->life.epoch, job->life.step + 1);
+    mu_log_set_where(where);
+}
+
 static enum mu_status steps(struct mu_job *job, bool *stopped)
 {
     enum mu_status st = MU_OK;
@@ -259,7 +315,13 @@ static enum mu_status steps(struct mu_job *job, bool *stopped)
         struct mu_duties due;
 
         job->worker.requests = own_requests(job);
-        MU_TRY(mu_worker_step(&job->worker, &r), st, failed);
+        tell_where(job);
+        st = mu_worker_step(&job->worker, &r);
+        mu_log_set_where(NULL);
+        if (r.stopped)
+            return stop_at_nonfinite(job);
+        if (st != MU_OK)
+            return st;
         job->life.step = r.step;
         job->tokens += r.tokens;
         *stopped = (r.requests & MU_REQUEST_STOP) && r.step < job->settings.run_steps;
@@ -306,6 +368,8 @@ static void summarise(struct mu_job *job, bool stopped)
                mu_hash_print(job->status.hash).text);
     mu_log(MU_LOG_DEBUG, "longest time without a poll on rank 0: %.1f ms",
            1e-6 * (double)job->poller.longest_gap_ns);
+    if (stopped)
+        mu_run_dir_clear_requests(job->run); /* obeyed */
     job->status.outcome = stopped ? MU_OUTCOME_REQUEUE : MU_OUTCOME_COMPLETE;
     put_status(job, MU_RUN_ENDED, text);
     snprintf(text, sizeof text, "{\"outcome\":\"%s\",\"step\":%" PRId64 "}", outcome,
@@ -326,8 +390,8 @@ enum mu_status mu_job_train(struct mu_job *job)
     MU_TRY(steps(job, &stopped), st, failed);
     if (job->is_master)
         summarise(job, stopped);
-    MU_TRY(mu_control_agree(&job->control, MU_OK), st,
-           failed); /* nobody leaves before everything is written */
+    /* Nobody leaves before everything is written. */
+    MU_TRY(mu_control_agree(&job->control, MU_OK), st, failed);
     st = stopped ? MU_REQUEUE : MU_OK;
 failed:
     return st;

@@ -16,6 +16,7 @@
 #include "orchestrator/base/log.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/master/job.h"
+#include "worker/data/tokens.h"
 #include "worker/fingerprint.h"
 
 extern char **environ;
@@ -76,14 +77,14 @@ static enum mu_status take_hello(void *context, int rank, struct mu_wire_reader 
 {
     struct hellos *all = context;
     struct hello *h = &all->of[rank];
-    uint32_t st = mu_wire_get_u32(r);
+    enum mu_status st = mu_control_get_status(r);
 
     mu_wire_get_string(r, h->host, sizeof h->host);
     h->host_key = mu_wire_get_u64(r);
     h->isa = mu_wire_get_u32(r);
     h->program.high = mu_wire_get_u64(r);
     h->program.low = mu_wire_get_u64(r);
-    if (!mu_wire_finished(r) || st >= MU_STATUS_COUNT || h->isa > MU_ISA_AMX)
+    if (!mu_wire_finished(r) || h->isa > MU_ISA_AMX)
         return MU_FAIL(MU_INTERNAL, "rank %d sent a hello that cannot be read", rank);
     if (st == MU_OK && !mu_hash_equal(h->program, all->of[0].program))
         return MU_FAIL(MU_FAILED,
@@ -91,7 +92,29 @@ static enum mu_status take_hello(void *context, int rank, struct mu_wire_reader 
                        "same one on all hosts",
                        rank, h->host, all->of[0].host);
     all->count++;
-    return (enum mu_status)st;
+    return st;
+}
+
+/* Data that the configuration names and that cannot be used are mistakes of the configuration: both
+ * files are looked at, before anything is made. */
+static enum mu_status check_data(struct mu_settings *settings)
+{
+    struct mu_workload *workload = NULL;
+    enum mu_status st = mu_workload_resolve(settings);
+    struct mu_tokens valid;
+
+    if (st == MU_OK)
+        st = mu_workload_open(settings, NULL, &workload);
+    else if (settings->data_valid[0] && mu_tokens_open(&valid, settings->data_valid) == MU_OK)
+        mu_tokens_close(&valid);
+    mu_workload_close(workload);
+    if (st == MU_NOT_FOUND || st == MU_CORRUPT || st == MU_FAILED)
+        st = MU_FAIL(
+            MU_CONFIG,
+            "data.train = \"%s\", data.valid = \"%s\": expected token files (make them with "
+            "`muster tokenize`, look at them with `muster inspect`)",
+            settings->data_train, settings->data_valid);
+    return st;
 }
 
 /* The master's configuration: file, overrides and environment, resolved with what the data say, and
@@ -107,7 +130,7 @@ static enum mu_status read_config(struct mu_job *job, const struct mu_job_reques
     enum mu_status st;
 
     MU_TRY(mu_config_load(&source, &job->settings), st, done);
-    MU_TRY(mu_workload_resolve(&job->settings), st, done);
+    MU_TRY(check_data(&job->settings), st, done);
     MU_TRY(mu_config_print(&job->settings, &job->config_text), st, done);
     MU_TRY(mu_path_format(job->run_path, "%s/%s", job->settings.run_dir, job->settings.run_name),
            st, done);
@@ -144,9 +167,14 @@ static enum mu_status take_run_dir(struct mu_job *job)
     enum mu_status st = mu_run_dir_lock(job->run_path, &job->run);
     char *plain = st == MU_OK ? realpath(job->run_path, NULL) : NULL;
 
+    if (st != MU_OK)
+        mu_log(MU_LOG_INFO, "the run directory is run.dir (%s) / run.name (%s)",
+               job->settings.run_dir, job->settings.run_name);
     if (plain)
         st = mu_path_format(job->run_path, "%s", plain);
     free(plain);
+    if (st == MU_OK)
+        mu_run_dir_clear_requests(job->run); /* those of an earlier run; from now on they count */
     return st;
 }
 
@@ -180,22 +208,24 @@ static enum mu_status take_welcome(struct mu_job *job, struct mu_wire_reader *r)
     uint32_t size = (uint32_t)mu_comm_size(job->comm);
     uint64_t *keys = calloc(size, sizeof *keys);
     char *text = malloc(CONFIG_TEXT_MAX);
-    enum mu_status st = (enum mu_status)mu_wire_get_u32(r);
+    uint32_t isa;
+    enum mu_status st = mu_control_get_status(r);
 
     if (!keys || !text)
         st = MU_FAIL(MU_NO_MEMORY, "no memory for the configuration");
     if (st != MU_OK)
         goto done;
-    job->isa = (enum mu_isa)mu_wire_get_u32(r);
+    isa = mu_wire_get_u32(r);
     job->generation = mu_wire_get_u64(r);
     for (uint32_t i = 0; i < size; i++)
         keys[i] = mu_wire_get_u64(r);
     mu_wire_get_string(r, job->run_path, sizeof job->run_path);
     mu_wire_get_string(r, text, CONFIG_TEXT_MAX);
-    if (!mu_wire_finished(r)) {
+    if (!mu_wire_finished(r) || isa > MU_ISA_AMX) {
         st = MU_FAIL(MU_INTERNAL, "the master's welcome cannot be read");
         goto done;
     }
+    job->isa = (enum mu_isa)isa;
     if (!job->is_master) {
         MU_TRY(
             mu_config_parse_text(text, strlen(text), "configuration of the master", &job->settings),
@@ -245,7 +275,7 @@ enum mu_status mu_job_meet(struct mu_job *job, const struct mu_job_request *requ
     MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_WELCOME, welcome, WELCOME_MAX, &size), st,
            done);
     r = mu_wire_read(welcome, size);
-    MU_TRY(take_welcome(job, &r), st, done);
+    st = mu_control_agree(&job->control, take_welcome(job, &r));
 done:
     free(all.of);
     free(welcome);

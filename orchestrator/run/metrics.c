@@ -136,7 +136,7 @@ size_t mu_metrics_print_json(const struct mu_metrics *m, char line[MU_METRICS_LI
     return used;
 }
 
-size_t mu_metrics_print_csv(const struct mu_metrics *m, char line[MU_METRICS_LINE_MAX])
+static size_t print_csv(const struct mu_metrics *m, char line[MU_METRICS_LINE_MAX])
 {
     size_t used = 0;
 
@@ -148,7 +148,7 @@ size_t mu_metrics_print_csv(const struct mu_metrics *m, char line[MU_METRICS_LIN
     return used;
 }
 
-size_t mu_metrics_print_csv_header(char line[MU_METRICS_LINE_MAX])
+static size_t print_csv_header(char line[MU_METRICS_LINE_MAX])
 {
     size_t used = 0;
 
@@ -276,8 +276,7 @@ struct mu_run_losses mu_metrics_losses(const char *folder)
     return losses;
 }
 
-/* ---- opening: keep what lies at or before the step gone on from -------------------------------
- */
+/* ---- opening: keep what lies at or before the step gone on from ---- */
 
 struct keep {
     int64_t resume_step;
@@ -298,7 +297,7 @@ static void keep_record(void *context, const struct mu_metrics *m, const char *l
         return;
     }
     fwrite(line, 1, size, keep->out[JSONL]); /* as it stands: keys of other versions stay */
-    fwrite(csv, 1, mu_metrics_print_csv(m, csv), keep->out[CSV]); /* errors: see finish_rewrite */
+    fwrite(csv, 1, print_csv(m, csv), keep->out[CSV]); /* errors: see finish_rewrite */
 }
 
 static enum mu_status finish_rewrite(FILE **file, const char *beside, const char *path)
@@ -333,7 +332,7 @@ static enum mu_status rewrite(const char *folder, int64_t resume_step)
             goto done;
         }
     }
-    fwrite(header, 1, mu_metrics_print_csv_header(header), keep.out[CSV]);
+    fwrite(header, 1, print_csv_header(header), keep.out[CSV]);
     MU_TRY(scan_records(path[JSONL], keep_record, &keep, &scan), st, done);
     for (int i = 0; i < 2; i++)
         MU_TRY(finish_rewrite(&keep.out[i], beside[i], path[i]), st, done);
@@ -404,8 +403,8 @@ static void cut_back(const struct mu_metrics_file *file)
         mu_log(MU_LOG_DEBUG, "cannot cut back metrics: %s", strerror(errno));
 }
 
-/* 0, or an errno; `file->size` is left to the caller, who knows whether the other file has it too.
- */
+/* 0, or an errno; `file->size` is left to the caller, who knows whether the other file has it
+ * too. */
 static int append(const struct mu_metrics_file *file, const char *line, size_t size)
 {
     ssize_t n;
@@ -419,7 +418,7 @@ static int append(const struct mu_metrics_file *file, const char *line, size_t s
 void mu_metrics_put(struct mu_metrics_log *log, const struct mu_metrics *m)
 {
     char json[MU_METRICS_LINE_MAX], csv[MU_METRICS_LINE_MAX];
-    size_t json_size = mu_metrics_print_json(m, json), csv_size = mu_metrics_print_csv(m, csv);
+    size_t json_size = mu_metrics_print_json(m, json), csv_size = print_csv(m, csv);
     int error = append(&log->jsonl, json, json_size);
 
     if (error == 0)

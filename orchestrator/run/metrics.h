@@ -1,5 +1,5 @@
-/* metrics.jsonl and metrics.csv: the same records twice, for programs and for spreadsheets. Private
- * to the run directory (run_dir.h is what others include). */
+/* metrics.jsonl and metrics.csv: the same records twice, for programs and for spreadsheets. Written
+ * by the run directory only (run_dir.h is what others include); `inspect` reads them. */
 #ifndef MUSTER_RUN_METRICS_H
 #define MUSTER_RUN_METRICS_H
 
@@ -29,10 +29,8 @@ void mu_metrics_put(struct mu_metrics_log *log, const struct mu_metrics *m);
 
 struct mu_run_losses mu_metrics_losses(const char *folder);
 
-/* One record as a line of JSON or CSV, newline included; gives back its length. */
+/* One record as a line of JSON, newline included; gives back its length. */
 size_t mu_metrics_print_json(const struct mu_metrics *m, char line[MU_METRICS_LINE_MAX]);
-size_t mu_metrics_print_csv(const struct mu_metrics *m, char line[MU_METRICS_LINE_MAX]);
-size_t mu_metrics_print_csv_header(char line[MU_METRICS_LINE_MAX]);
 /* False when the line is not a record. Keys that it lacks become NaN, 0 or false. */
 bool mu_metrics_parse_json(const char *line, size_t size, struct mu_metrics *m);
 

@@ -23,13 +23,13 @@ struct mu_plot {
 enum mu_status mu_plot_init(struct mu_plot *plot, const char *folder) MU_CHECKED;
 void mu_plot_deinit(struct mu_plot *plot); /* ends a drawing that is not done within a second */
 
-/* Begins to draw unless one is being drawn or one was begun within the last seconds; never blocks.
- */
+/* Begins to draw unless one is being drawn or one was begun within the last seconds; never
+ * blocks. */
 void mu_plot_start(struct mu_plot *plot);
 /* Draws what there is now and returns when it is drawn, or after ten seconds. */
 void mu_plot_draw(struct mu_plot *plot);
-/* Takes note of a gnuplot that ended, or ends one past its deadline. Cheap: call it now and then.
- */
+/* Takes note of a gnuplot that ended, or ends one past its deadline. Cheap: call it now and
+ * then. */
 void mu_plot_poll(struct mu_plot *plot);
 
 #endif

@@ -114,6 +114,7 @@ enum mu_status mu_run_dir_lock(const char *path, struct mu_run_dir **out)
     MU_TRY(mu_file_make_folders(path), st, failed);
     MU_TRY(take_lock(dir), st, failed);
     MU_TRY(make_folders(path), st, failed);
+    MU_TRY(mu_status_file_open(&dir->status, dir->path), st, failed);
     *out = dir;
     return MU_OK;
 failed:
@@ -129,7 +130,6 @@ enum mu_status mu_run_dir_begin(struct mu_run_dir *dir, const char *config_text,
 
     MU_TRY(mu_path_format(config, "%s/config.cfg", dir->path), st, failed);
     MU_TRY(mu_file_write_durably(config, config_text, strlen(config_text)), st, failed);
-    MU_TRY(mu_status_file_open(&dir->status, dir->path), st, failed);
     MU_TRY(mu_metrics_open(&dir->metrics, dir->path, resume_step), st, failed);
 failed:
     return st;

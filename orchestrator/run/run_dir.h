@@ -48,7 +48,7 @@ struct mu_run_status {
 /* Makes `path` (run.dir/run.name) with its folders, unless it is there, and takes its lock: nobody
  * else on this machine trains this run from now on. MU_FAILED, with the holder's pid and host,
  * while another process has it (after up to a second, since a killed process's lock may outlive it
- * a little). Nothing that stands there is touched. */
+ * a little). Nothing that stands there is touched; the status may be put. */
 enum mu_status mu_run_dir_lock(const char *path, struct mu_run_dir **out) MU_CHECKED;
 /* Begins to write: drops records beyond `resume_step` (steps committed in the checkpoint gone on
  * from; 0: a fresh run). config_text: the resolved configuration, written to config.cfg. */

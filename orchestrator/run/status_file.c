@@ -43,8 +43,8 @@ done:
     return st;
 }
 
-/* jansson refuses what is not UTF-8 (a path in a message may be anything): then only ASCII stays.
- */
+/* jansson refuses what is not UTF-8 (a path in a message may be anything): then only ASCII
+ * stays. */
 static json_t *text_value(const char *text)
 {
     json_t *value = json_string(text);

@@ -80,8 +80,8 @@ static void fill(struct bench *b)
     for (uint64_t i = 0; i < b->layout.elements; i++) {
         uint32_t w = (uint32_t)i * 2654435761u;
 
-        b->gradient[i] =
-            ((float)(w >> 8) * 0x1p-23f - 1) / (float)(1 << (w & 7)); /* (-1, 1) and smaller */
+        /* (-1, 1) and smaller */
+        b->gradient[i] = ((float)(w >> 8) * 0x1p-23f - 1) / (float)(1 << (w & 7));
     }
     for (uint64_t i = 0; i < b->layout.blocks; i++)
         b->prediction[i] = 0;

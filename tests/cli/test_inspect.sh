@@ -35,7 +35,11 @@ says "step         7"
 says "parameters   1,506 in 2 tensors"
 says "5 x 300"
 says "part-00001.h5"
-says 'journal      {"tokens":42}'
+says 'note         {"tokens":42}'
+says 'checksums    not read'
+says '/weights/NAME'
+grep -Eq '^  part-00001.h5 .* present$' "$work/out" || fail "contents that nobody read are called present"
+grep -q 'model.heads' "$work/out" && fail "a synthetic model has no heads"
 says 'config       model.kind="synthetic"'
 says 'run.steps=7'
 expect 0 "$checkpoint/checkpoint.h5"
@@ -60,7 +64,7 @@ c = json.load(open(sys.argv[1]))
 assert c["kind"] == "checkpoint" and c["step"] == 7 and c["parameters"] == 1506 and c["good"] is True
 assert [t["shape"] for t in c["tensors"]] == [[5, 300], [6]]
 assert [p["state"] for p in c["parts"]] == ["ok", "ok"]
-assert c["journal"] == {"tokens": 42} and "steps = 7" in c["config"]
+assert c["note"] == {"tokens": 42} and "steps = 7" in c["config"]
 assert c["recomputed_state_hash"] == c["state_hash"]
 PY
 fi
@@ -87,14 +91,14 @@ rm "$checkpoint/part-00001.h5"
 expect 1 "$checkpoint"
 says "1 of them MISSING OR DAMAGED"
 complains "part-00001.h5: the file is missing"
-grep -Eq '^  part-00001.h5 .* missing$' "$work/out" || fail "a missing part in the table"
+grep -Eq '^  part-00001.h5 .* MISSING$' "$work/out" || fail "a missing part in the table"
 expect 1 "$work/run"
 complains "holds no checkpoint that is whole"
 
 fresh
 truncate -s 9000 "$checkpoint/part-00001.h5"
 expect 1 "$checkpoint"
-grep -Eq '^  part-00001.h5 .* damaged$' "$work/out" || fail "a part cut short in the table"
+grep -Eq '^  part-00001.h5 .* DAMAGED$' "$work/out" || fail "a part cut short in the table"
 
 # 0.25 x 700 = 175 = 0x432f0000: a number of wte.weight, row 2, which part 1 has.
 fresh
@@ -103,6 +107,9 @@ printf '\x01' | dd of="$checkpoint/part-00001.h5" bs=1 seek="$at" conv=notrunc 2
 expect 0 "$checkpoint"
 expect 1 --deep "$checkpoint"
 says "checksums    WRONG"
+grep -Eq '^  part-00000.h5 .* ok$' "$work/out" || fail "a part that is whole beside a damaged one"
+grep -Eq '^  part-00001.h5 .* DAMAGED$' "$work/out" || fail "a damaged part in the table"
+says "Norms are not shown"
 complains "part-00001.h5: /weights/wte.weight is damaged: rows 2 to 4"
 expect 1 --deep --json "$checkpoint"
 says '"checksums_right": false'
@@ -114,6 +121,48 @@ complains "checkpoint.h5: cannot read it as an HDF5 file"
 rm "$checkpoint/checkpoint.h5"
 expect 1 "$checkpoint"
 complains "was never finished"
+
+# A run that was trained: its losses and its journal. Seven steps, a checkpoint at each third and at the end.
+mkdir "$work/runs"
+printf 'run: { name = "syn"; steps = 7; };\nmodel: { kind = "synthetic"; };\ncheckpoint: { every = 3; };\n' >"$work/syn.cfg"
+"$MUSTER" train "$work/syn.cfg" run.dir="$work/runs" >"$work/out" 2>"$work/err" || fail "train"
+expect 0 "$work/runs/syn"
+says "state        ended, outcome complete"
+says "progress     step 7 of 7, 28672 tokens"
+grep -Eq '^  training +loss [0-9.]+ first, [0-9.]+ last' "$work/out" || fail "losses"
+[ "$(sed -n 's/^    start 1 *//p' "$work/out" | sed 's/^20[^ ]* //')" = "started with 1 rank at step 0
+checkpoint of step 3
+checkpoint of step 6
+checkpoint of step 7
+ended at step 7, outcome complete" ] || fail "journal"
+expect 0 --json "$work/runs/syn"
+if command -v python3 >/dev/null; then
+    python3 - "$work/out" <<'PY' || fail "--json of a run"
+import json, sys
+r = json.load(open(sys.argv[1]))
+assert r["kind"] == "run" and r["status"]["state"] == "ended" and r["killed"] is False
+assert [e["type"] for e in r["journal"]] == ["GENERATION"] + 3 * ["CHECKPOINT"] + ["END"]
+assert r["checkpoint"]["step"] == 7 and r["losses"]["first_train"] > r["losses"]["last_train"]
+PY
+fi
+
+# Killed, or trained by somebody: the lock tells.
+sed -i 's/"ended"/"running"/; s/"complete"/"none"/' "$work/runs/syn/status.json"
+expect 0 "$work/runs/syn"
+says "nobody trains it now: it was killed; the same command goes on from step 7"
+expect 0 "$work/runs"
+grep -Eq '^  syn +killed +7 of 7' "$work/out" || fail "a list of runs"
+exec 9<"$work/runs/syn/.lock"
+flock -x 9
+expect 0 "$work/runs"
+grep -Eq '^  syn +running +7 of 7' "$work/out" || fail "a list of runs, one of them held"
+exec 9<&-
+rm -r "$work/runs/syn/checkpoints"
+expect 0 "$work/runs/syn"
+says "goes on from the beginning"
+says "checkpoint   none yet"
+expect 0 --json "$work/runs"
+says '"kind": "runs"'
 
 # Token files.
 fresh

@@ -74,8 +74,27 @@ for config in "$MUSTER_SOURCE"/configs/*.cfg; do
     "$MUSTER" config --check "$config" >"$scratch/log" 2>&1 || fail "$config: $(cat "$scratch/log")"
 done
 
-# setup explains a word it does not know; quickstart a file that is not there.
-if "$MUSTER_SOURCE/scripts/setup" --nonsense >"$scratch/log" 2>&1; then fail "setup --nonsense went through"; fi
-grep -q 'usage: scripts/setup' "$scratch/log" || fail "setup --nonsense: $(cat "$scratch/log")"
-if "$MUSTER_SOURCE/scripts/quickstart" /nonexistent.txt >"$scratch/log" 2>&1; then fail "quickstart of nothing"; fi
-grep -q "cannot read the text file '/nonexistent.txt'" "$scratch/log" || fail "quickstart: $(cat "$scratch/log")"
+# refuses TEXT SCRIPT WORD...: said at once, before anything is installed or built.
+refuses() {
+    local text=$1 script=$2
+    shift 2
+    if PATH=/usr/bin:/bin "$MUSTER_SOURCE/scripts/$script" "$@" >"$scratch/log" 2>&1; then fail "$script $* went through"; fi
+    grep -qF -- "$text" "$scratch/log" || fail "$script $*: $(cat "$scratch/log")"
+    [ "$(wc -l <"$scratch/log")" = 1 ] || fail "$script $* did more than to refuse: $(cat "$scratch/log")"
+}
+for script in build test setup quickstart fuzz; do
+    for word in --help -h; do
+        "$MUSTER_SOURCE/scripts/$script" "$word" >"$scratch/log" 2>&1 || fail "$script $word: $(cat "$scratch/log")"
+        grep -q "scripts/$script" "$scratch/log" || fail "$script $word: $(cat "$scratch/log")"
+        [ "$(wc -l <"$scratch/log")" -le 12 ] || fail "$script $word is long: $(cat "$scratch/log")"
+    done
+done
+refuses "usage: scripts/setup" setup --nonsense
+refuses "'--nonsense' is not an option" build --nonsense
+refuses "-D needs a value" build -D
+refuses "'--nonsense' is not an option" test --nonsense
+refuses "unknown option '--nonsense'" quickstart --nonsense
+refuses "cannot read the text file '/nonexistent.txt'" quickstart /nonexistent.txt
+refuses "'$scratch' is a folder" quickstart "$scratch"
+echo short >"$scratch/short.txt"
+refuses "too little text: 6 bytes; at least 100000" quickstart "$scratch/short.txt"

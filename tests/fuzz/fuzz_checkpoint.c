@@ -1,7 +1,7 @@
-/* Any bytes in the place of one file of a good checkpoint: refused, or what is loaded is what was
- * saved. The first byte says which file; the seeds are the files of
- * tests/oracle/checkpoint-1. HDF5 itself is not instrumented; what it does with memory
- * is seen by AddressSanitizer's malloc only. */
+/* Any bytes in the place of one file of a good checkpoint: refused, or what is loaded is what
+ * was saved. The first byte says which file; the seeds are the files of
+ * tests/oracle/checkpoint-1. HDF5 itself is not instrumented; what it does with memory is seen
+ * by AddressSanitizer's malloc only. */
 #include <unistd.h>
 
 #include "orchestrator/base/log.h"

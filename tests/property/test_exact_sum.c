@@ -25,8 +25,8 @@ static uint32_t below(struct gen *g, uint32_t n)
 /* +-2^[low, low + span) */
 static float value(struct gen *g, int low, int span)
 {
-    int exponent =
-        low + (int)below(g, (uint32_t)span); /* drawn one by one: C orders no arguments */
+    /* Drawn one by one: C orders no arguments. */
+    int exponent = low + (int)below(g, (uint32_t)span);
     float x = ldexpf(1.0f + (float)(word(g) >> 8) * 0x1p-24f, exponent);
 
     return word(g) & 1 ? -x : x;

@@ -1,6 +1,6 @@
-/* worker/comm/ring: any members, units and unit sizes, in any order of delivery: every member ends
- * with what a merge of all in one place gives, and nobody sends more than 2 (n-1)/n of the buffer.
- */
+/* worker/comm/ring: any members, units and unit sizes, in any order of delivery: every member
+ * ends with what a merge of all in one place gives, and nobody sends more than 2 (n-1)/n of the
+ * buffer. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

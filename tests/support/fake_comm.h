@@ -261,8 +261,9 @@ enum mu_status mu_comm_open(struct mu_comm **out)
     return MU_FAIL(MU_INTERNAL, "the fake is opened by fake_open");
 }
 
-void mu_comm_close(struct mu_comm *c)
+void mu_comm_close(struct mu_comm *c, int exit_code)
 {
+    (void)exit_code;
     (void)c;
 }
 

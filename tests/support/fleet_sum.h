@@ -133,8 +133,8 @@ static inline void fleet_reduce_chunk(struct fleet *f, int ranks, const struct m
     free(wide);
 }
 
-/* The total of the first `ranks` sums: all chunks, the norms of each apart, as their owners would.
- */
+/* The total of the first `ranks` sums: all chunks, the norms of each apart, as their owners
+ * would. */
 static inline struct fleet_total fleet_collect(struct fleet *f, int ranks)
 {
     struct fleet_total t = fleet_total_open(f);

@@ -63,8 +63,7 @@ static inline void test_oracle_layout(struct mu_layout *layout)
 }
 
 /* The contents of tests/oracle/checkpoint-1: weight = element number / 4 (exact), m = -element
- * number, v = 2^-(row), prediction = block number
- */
+ * number, v = 2^-(row), prediction = block number */
 static inline void test_oracle_fill(const struct mu_state_view *s)
 {
     for (uint32_t i = 0; i < s->layout->tensor_count; i++) {

@@ -112,7 +112,7 @@ static void no_folder_is_no_checkpoint(void **unused)
     free(steps);
     assert_int_equal(mu_checkpoint_find_newest("/nonexistent/checkpoints", &info), MU_NOT_FOUND);
     assert_int_equal(mu_checkpoint_find_newest(root, &info), MU_NOT_FOUND);
-    assert_int_equal(mu_checkpoint_retain("/nonexistent/checkpoints", 1, 0, -1), MU_OK);
+    assert_int_equal(mu_checkpoint_retain("/nonexistent/checkpoints", 1, 0, 100), MU_OK);
 }
 
 static void damaged_ones_are_passed_over(void **unused)
@@ -155,27 +155,64 @@ static void the_last_and_the_multiples_stay(void **unused)
     (void)unused;
     for (int64_t step = 100; step <= 700; step += 100)
         save(step);
-    assert_int_equal(mu_checkpoint_retain(root, 2, 300, -1), MU_OK);
+    assert_int_equal(mu_checkpoint_retain(root, 2, 300, 700), MU_OK);
     assert_listed((int64_t[]){300, 600, 700}, 3);
-    assert_int_equal(mu_checkpoint_retain(root, 1, 0, -1), MU_OK);
+    assert_int_equal(mu_checkpoint_retain(root, 1, 0, 700), MU_OK);
     assert_listed((int64_t[]){700}, 1);
     assert_false(has(300, "part-00000.h5"));
 }
 
-static void the_newest_good_one_always_stays(void **unused)
+/* Flips one bit of a weight in the first part: whoever looks at headers only does not see it. */
+static void damage_contents(int64_t step)
 {
-    (void)unused;
-    save(100);
-    save(200);
-    save(300);
-    save(400);
-    lose(300, "part-00000.h5");
-    lose(400, "part-00000.h5");
-    assert_int_equal(mu_checkpoint_retain(root, 1, 0, -1), MU_OK);
-    assert_listed((int64_t[]){200, 400}, 2);
+    char path[MU_PATH_MAX], folder[MU_PATH_MAX], *bytes, *at;
+    struct mu_checkpoint_info info;
+    size_t size;
+
+    path_in(path, step, "part-00000.h5");
+    assert_int_equal(mu_file_read(path, 1 << 24, &bytes, &size), MU_OK);
+    at = memmem(bytes, size, state.weight, 16 * sizeof(float));
+    assert_non_null(at);
+    *at ^= 1;
+    assert_int_equal(mu_file_write_atomically(path, bytes, size), MU_OK);
+    free(bytes);
+    assert_int_equal(mu_checkpoint_folder(folder, root, step), MU_OK);
+    assert_int_equal(mu_checkpoint_read_info(folder, &info), MU_OK);
+    mu_checkpoint_info_deinit(&info);
+    assert_int_equal(mu_checkpoint_load(folder, &state, 0, 1), MU_CORRUPT);
+    test_state_fill(&state, 1);
 }
 
-static void leavings_go_but_not_those_of_a_save_under_way(void **unused)
+/* A run that had to go on from step 10, past a damaged step 20, saves step 15. */
+static void what_was_just_saved_stays_and_a_damaged_future_goes(void **unused)
+{
+    char folder[MU_PATH_MAX];
+
+    (void)unused;
+    save(10);
+    save(20);
+    damage_contents(20);
+    save(15);
+    assert_int_equal(mu_checkpoint_retain(root, 1, 0, 15), MU_OK);
+    assert_listed((int64_t[]){15}, 1);
+    assert_false(has(20, "part-00000.h5"));
+    assert_int_equal(mu_checkpoint_folder(folder, root, 15), MU_OK);
+    assert_int_equal(mu_checkpoint_load(folder, &state, 0, 1), MU_OK);
+}
+
+static void a_future_does_not_count_as_kept(void **unused)
+{
+    (void)unused;
+    save(10);
+    save(20);
+    save(30);
+    save(40);
+    save(25);
+    assert_int_equal(mu_checkpoint_retain(root, 2, 40, 25), MU_OK);
+    assert_listed((int64_t[]){20, 25}, 2);
+}
+
+static void leavings_go(void **unused)
 {
     static const char *const leavings[] = {"part-00007.h5.tmp", "checkpoint.h5.tmp"};
     char path[MU_PATH_MAX];
@@ -190,13 +227,28 @@ static void leavings_go_but_not_those_of_a_save_under_way(void **unused)
     }
     lose(200, "checkpoint.h5");
     lose(400, "checkpoint.h5");
-    assert_int_equal(mu_checkpoint_retain(root, 5, 0, 400), MU_OK);
+    assert_int_equal(mu_checkpoint_retain(root, 5, 0, 300), MU_OK);
     assert_listed((int64_t[]){100, 300}, 2);
     assert_false(has(100, "part-00007.h5.tmp"));
     assert_false(has(300, "checkpoint.h5.tmp"));
     assert_false(has(200, "part-00000.h5"));
-    assert_true(has(400, "part-00007.h5.tmp"));
-    assert_true(has(400, "part-00000.h5"));
+    assert_false(has(400, "part-00000.h5"));
+}
+
+static void an_unfinished_one_is_removed_but_never_a_checkpoint(void **unused)
+{
+    char folder[MU_PATH_MAX];
+
+    (void)unused;
+    save(100);
+    assert_int_equal(mu_checkpoint_folder(folder, root, 100), MU_OK);
+    assert_int_equal(mu_checkpoint_remove_unfinished(folder), MU_OK);
+    assert_true(has(100, "checkpoint.h5"));
+    assert_true(has(100, "part-00001.h5"));
+    lose(100, "checkpoint.h5");
+    assert_int_equal(mu_checkpoint_remove_unfinished(folder), MU_OK);
+    assert_false(mu_file_exists(folder));
+    assert_int_equal(mu_checkpoint_remove_unfinished(folder), MU_OK);
 }
 
 int main(void)
@@ -209,8 +261,10 @@ int main(void)
         ROW(damaged_ones_are_passed_over),
         ROW(a_folder_under_another_name_is_passed_over),
         ROW(the_last_and_the_multiples_stay),
-        ROW(the_newest_good_one_always_stays),
-        ROW(leavings_go_but_not_those_of_a_save_under_way),
+        ROW(what_was_just_saved_stays_and_a_damaged_future_goes),
+        ROW(a_future_does_not_count_as_kept),
+        ROW(leavings_go),
+        ROW(an_unfinished_one_is_removed_but_never_a_checkpoint),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,6 @@
-/* Files that were written once, and are in the repository, can still be read: the format has not
- * changed by accident. tests/oracle/checkpoint-1/ was written by `unit-checkpoint_format FOLDER`,
- * in format 1; its contents are the formulas of
- * test_oracle_fill. */
+/* Files that were written once, and are in the repository, can still be read: the format has
+ * not changed by accident. tests/oracle/checkpoint-1/ was written by `unit-checkpoint_format
+ * FOLDER`, in format 1; its contents are the formulas of test_oracle_fill. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -267,18 +267,28 @@ static void what_is_longer_than_its_cap_is_refused(void **state)
     assert_int_equal(rank[0].takes, 1);
 }
 
+/* What cannot be read is a failure like another: everybody is told of it as the verdict. */
 static void a_status_that_is_none_is_refused(void **state)
 {
-    uint8_t message[64], payload[4] = {MU_STATUS_COUNT};
+    uint8_t message[64], payload[4] = {MU_STATUS_COUNT}, told[64] = {0};
     struct mu_message_head head = {MU_MESSAGE_STATUS, EPOCH, 1, 0};
-    struct mu_request request = {NULL};
+    struct mu_request request = {NULL}, verdict = {NULL};
+    bool done = false;
+    size_t size = 0;
 
     (void)state;
     mu_message_pack(&head, payload, 4, message);
     set_up(2, PATIENCE_MS);
     assert_int_equal(mu_comm_send(fake_comm(1), message, 28, 0, CONTROL_TAG, &request), MU_OK);
+    assert_int_equal(mu_comm_receive(fake_comm(1), told, sizeof told, 0, CONTROL_TAG, &verdict),
+                     MU_OK);
     agree(&rank[0]);
     assert_int_equal(rank[0].result, MU_INTERNAL);
+    assert_int_equal(rank[0].control.verdict, MU_INTERNAL);
+    while (!done)
+        assert_int_equal(mu_comm_test(fake_comm(1), &verdict, &done, &size), MU_OK);
+    assert_int_equal(size, 28);
+    assert_int_equal(told[MU_MESSAGE_HEADER_BYTES], MU_INTERNAL);
     fake_close();
 }
 

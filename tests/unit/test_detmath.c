@@ -1,5 +1,5 @@
-/* base/detmath against libm in long double: relative error below 1e-14 where detmath.h promises it.
- */
+/* base/detmath against libm in long double: relative error below 1e-14 where detmath.h promises
+ * it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -217,8 +217,7 @@ static void test_gradient_cpu_bf16(void **state)
     check_gradient(MU_DEVICE_CPU, MU_PRECISION_BF16, 4e-2);
 }
 
-/* ---- larger sizes: blocks, tails and several tiles, against the plain device -------------------
- */
+/* ---- larger sizes: blocks, tails and several tiles, against the plain device ---- */
 
 static struct mu_settings larger_settings(void)
 {

@@ -95,8 +95,8 @@ static void wraps_silently(void **state)
 }
 
 /* Integers up to 2^24 are floats, so limits below can be hit exactly. An odd and an even limit:
- * half above an odd one rounds up to even, out of bounds; half above an even one rounds down to it.
- */
+ * half above an odd one rounds up to even, out of bounds; half above an even one rounds down to
+ * it. */
 static void fits_up_to_the_limit(void **state)
 {
     float q = quantum(0);

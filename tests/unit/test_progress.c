@@ -274,8 +274,8 @@ static void test_plain_lines(void **state)
     }
     mu_progress_close(p);
     capture_end(&c);
-    assert_int_equal(count("\n"),
-                     2 + 4); /* within five seconds: the first, the last, evaluations */
+    /* Within five seconds: the first, the last, evaluations. */
+    assert_int_equal(count("\n"), 2 + 4);
     assert_int_equal(strncmp(captured, "step 1/1000  loss 2.3456", 24), 0);
     assert_int_equal(count("\nstep 1000/1000  loss 2.3456"), 1);
     assert_int_equal(count("valid loss 2.5000\n"), 4);

@@ -1,6 +1,6 @@
 /* core/roll: every way in which up to six ranks can live on hosts: hosts are numbered by their
- * lowest place, every place is on its host once, and chunks are dealt over all of a host's ranks.
- */
+ * lowest place, every place is on its host once, and chunks are dealt over all of a host's
+ * ranks. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -36,8 +36,8 @@ static void test_known_positions(void **state)
 static void test_windows(void **state)
 {
     (void)state;
-    /* a window needs its context and the token after it: 9 tokens hold [0,4] and [4,8], 8 only one
-     */
+    /* a window needs its context and the token after it: 9 tokens hold [0,4] and [4,8], 8 only
+     * one */
     assert_int_equal(mu_sampler_windows(9, 4), 2);
     assert_int_equal(mu_sampler_windows(8, 4), 1);
     assert_int_equal(mu_sampler_windows(5, 4), 1);

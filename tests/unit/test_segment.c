@@ -293,16 +293,57 @@ static void another_generation_is_not_attached(void **state)
     mu_segment_close(&s, true);
 }
 
-static void another_size_is_not_attached(void **state)
+/* The right generation made otherwise: refused at once, not waited for. */
+static void another_shape_is_refused(void **state)
 {
     struct mu_segment_options o = options_of(true);
+    struct mu_layout same_size = layout;
+    struct mu_tensor tensors[3];
     struct mu_segment s;
 
     (void)state;
     o.ranks = RANKS + 1;
     assert_int_equal(mu_segment_open(&s, &o), MU_OK);
-    assert_int_equal(attach_in_vain(), MU_TIMEOUT);
+    assert_int_equal(attach_in_vain(), MU_FAILED);
     mu_segment_close(&s, true);
+    o = options_of(true);
+    o.bf16 = false;
+    assert_int_equal(mu_segment_open(&s, &o), MU_OK);
+    assert_int_equal(attach_in_vain(), MU_FAILED);
+    mu_segment_close(&s, true);
+    memcpy(tensors, layout.tensors, sizeof tensors);
+    strcpy(tensors[0].spec.name, "renamed");
+    same_size.tensors = tensors;
+    assert_true(mu_layout_identity(&same_size) != mu_layout_identity(&layout));
+    o = options_of(true);
+    o.layout = &same_size;
+    assert_int_equal(mu_segment_open(&s, &o), MU_OK);
+    assert_int_equal(attach_in_vain(), MU_FAILED);
+    mu_segment_close(&s, true);
+}
+
+static void another_magic_is_refused(void **state)
+{
+    struct mu_segment_options o = options_of(true);
+    struct mu_segment s;
+
+    (void)state;
+    assert_int_equal(mu_segment_open(&s, &o), MU_OK);
+    s.header->magic[7]++;
+    assert_int_equal(attach_in_vain(), MU_FAILED);
+    mu_segment_close(&s, true);
+}
+
+/* Nothing is read beyond the end of a file that has no header yet. */
+static void a_short_file_is_waited_for(void **state)
+{
+    int fd = shm_open(own_name(), O_RDWR | O_CREAT | O_EXCL, 0600);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, 8), 0);
+    assert_int_equal(attach_in_vain(), MU_TIMEOUT);
+    close(fd);
 }
 
 static void the_leader_replaces_what_the_dead_left(void **state)
@@ -324,8 +365,24 @@ static void the_leader_replaces_what_the_dead_left(void **state)
     mu_segment_close(&s, true);
 }
 
-/* A link under the name: the leader takes it away and makes its own, the others do not follow it.
- */
+/* A leader that is late to close takes away nothing of the next generation's. */
+static void a_new_generation_keeps_its_name(void **state)
+{
+    struct mu_segment_options o = options_of(true);
+    struct mu_segment old, s;
+
+    (void)state;
+    assert_int_equal(mu_segment_open(&old, &o), MU_OK);
+    o.generation = GENERATION + 1;
+    assert_int_equal(mu_segment_open(&s, &o), MU_OK);
+    mu_segment_close(&old, true);
+    assert_true(exists());
+    mu_segment_close(&s, true);
+    assert_false(exists());
+}
+
+/* A link under the name: the leader takes it away and makes its own, the others do not follow
+ * it. */
 static void a_planted_link_is_not_followed(void **state)
 {
     struct mu_segment_options o = options_of(true);
@@ -395,8 +452,11 @@ int main(void)
         UNDER_A_NAME(waiting_ends_with_the_deadline),
         UNDER_A_NAME(waiting_ends_when_a_rank_dies),
         UNDER_A_NAME(another_generation_is_not_attached),
-        UNDER_A_NAME(another_size_is_not_attached),
+        UNDER_A_NAME(another_shape_is_refused),
+        UNDER_A_NAME(another_magic_is_refused),
+        UNDER_A_NAME(a_short_file_is_waited_for),
         UNDER_A_NAME(the_leader_replaces_what_the_dead_left),
+        UNDER_A_NAME(a_new_generation_keeps_its_name),
         UNDER_A_NAME(a_planted_link_is_not_followed),
         UNDER_A_NAME(anothers_segment_is_not_attached),
     };

@@ -15,8 +15,8 @@
 #include "worker/signals.h"
 #include "worker/worker.h"
 
-/* How a child ends that has installed the handlers and does `what`; its exit code is what it says.
- */
+/* How a child ends that has installed the handlers and does `what`; its exit code is what it
+ * says. */
 static int end_of(int (*what)(void))
 {
     int status;

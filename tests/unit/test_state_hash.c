@@ -12,8 +12,8 @@ struct fixture {
     struct mu_state_view state;
 };
 
-/* The first tensor has three pieces of 2^18 elements in each float array, and one of predictions.
- */
+/* The first tensor has three pieces of 2^18 elements in each float array, and one of
+ * predictions. */
 static int setup(void **out)
 {
     static struct fixture f;

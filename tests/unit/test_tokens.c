@@ -52,8 +52,8 @@ static void put_file(const char *path, const void *data, size_t size)
     close(fd);
 }
 
-/* The i-th token of the files below: below `vocab`, and nothing that repeats with a power of two.
- */
+/* The i-th token of the files below: below `vocab`, and nothing that repeats with a power of
+ * two. */
 static uint32_t token_of(uint64_t i, uint32_t vocab)
 {
     return (uint32_t)((i * 2654435761u + 17u) % vocab);

@@ -135,8 +135,8 @@ static void random_sums_in_any_order_and_parts(void **state)
     }
 }
 
-/* A million equal addends carry through every digit; n * x is exact in double when x has few bits.
- */
+/* A million equal addends carry through every digit; n * x is exact in double when x has few
+ * bits. */
 static void many_equal_addends(void **state)
 {
     (void)state;
@@ -169,6 +169,29 @@ static void doubling(void **state)
     assert_same(mu_wide_value(&w), ldexp(-1.0 / 3, 80));
 }
 
+/* Digits of both signs and the count come back; the bytes are two's complement, lowest first. */
+static void a_message_carries_it(void **state)
+{
+    uint8_t bytes[MU_WIDE_WIRE_BYTES],
+        expected[8] = {0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    struct mu_wire_writer writer = mu_wire_write(bytes, sizeof bytes);
+    struct mu_wire_reader reader = mu_wire_read(bytes, sizeof bytes);
+    struct mu_wide w = {.limb = {-2, 1 << 20}, .nonfinite = 3}, back;
+
+    (void)state;
+    w.limb[MU_WIDE_LIMBS - 1] = INT64_MIN;
+    mu_wide_put(&writer, &w);
+    assert_true(writer.ok);
+    assert_int_equal(writer.size, sizeof bytes);
+    assert_memory_equal(bytes, expected, 8);
+    assert_int_equal(bytes[8 + 2], 1 << 4);
+    assert_int_equal(bytes[8 * MU_WIDE_LIMBS - 1], 0x80);
+    assert_int_equal(bytes[8 * MU_WIDE_LIMBS], 3);
+    mu_wide_get(&reader, &back);
+    assert_true(mu_wire_finished(&reader));
+    assert_memory_equal(&back, &w, sizeof w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +202,7 @@ int main(void)
         cmocka_unit_test(random_sums_in_any_order_and_parts),
         cmocka_unit_test(many_equal_addends),
         cmocka_unit_test(doubling),
+        cmocka_unit_test(a_message_carries_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

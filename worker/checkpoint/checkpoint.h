@@ -3,8 +3,8 @@
  *
  * Order of events: every writer writes its part beside its final name, fsyncs, renames; when all
  * parts are there, one rank writes checkpoint.h5 in the same way. A folder without checkpoint.h5 is
- * not a checkpoint. A part that is missing would read as zeros through the virtual datasets, so
- * that loading checks parts and checksums first. */
+ * not a checkpoint. Rows of a part that is missing read as NaN (predictions: as the least int16)
+ * through the virtual datasets, never as numbers; loading checks parts and checksums. */
 #ifndef MUSTER_WORKER_CHECKPOINT_H
 #define MUSTER_WORKER_CHECKPOINT_H
 
@@ -31,8 +31,7 @@ struct mu_checkpoint_info {
     char fingerprint[1024]; /* numerics: who computed it */
     char written[128];      /* read: "muster 0.1.0, HDF5 1.10.8, 2026-11-22T21:30:00Z" */
     char *config;           /* text of the resolved configuration; malloc'ed */
-    char *journal; /* JSON of what the run wants to keep beside the tensors (tokens seen, best loss,
-                      ...); malloc'ed */
+    char *journal;          /* JSON of what the run keeps beside the tensors; malloc'ed */
 };
 void mu_checkpoint_info_deinit(struct mu_checkpoint_info *info);
 
@@ -51,17 +50,17 @@ enum mu_status mu_checkpoint_publish(const char *folder, const struct mu_layout 
  * MU_NOT_FOUND (not reported) when there is no checkpoint.h5; MU_CORRUPT with the file's name. */
 enum mu_status mu_checkpoint_read_info(const char *folder,
                                        struct mu_checkpoint_info *info) MU_CHECKED;
-/* Loads rows [rows * share / shares, ...) of every tensor into the view and checks every checksum
- * on the way; an array that is NULL in the view is left out. MU_NOT_FOUND (not
- * reported) when there is no checkpoint.h5; MU_CONFIG, naming the first tensor
- * that differs, when the view's layout is of another model; MU_CORRUPT with file and tensor. After
- * an error the view may hold some of the rows. */
+/* Loads rows [rows * share / shares, ...) of every tensor into the view and checks every
+ * checksum on the way; an array that is NULL in the view is left out. MU_NOT_FOUND (not
+ * reported) when there is no checkpoint.h5; MU_CONFIG, naming the first tensor that differs,
+ * when the view's layout is of another model; MU_CORRUPT with file and tensor. After an error
+ * the view may hold some of the rows. */
 enum mu_status mu_checkpoint_load(const char *folder, const struct mu_state_view *state,
                                   uint32_t share, uint32_t shares) MU_CHECKED;
 
-/* What checkpoint.h5 says by itself, with names and shapes of the tensors in order (malloc'ed, the
- * caller frees), and whether a part is there and belongs to it: for looking at what may be damaged.
- */
+/* What checkpoint.h5 says by itself, with names and shapes of the tensors in order (malloc'ed,
+ * the caller frees), and whether a part is there and belongs to it: for looking at what may be
+ * damaged. */
 enum mu_status mu_checkpoint_read_index(const char *folder, struct mu_checkpoint_info *info,
                                         struct mu_tensor_spec **specs, uint32_t *count) MU_CHECKED;
 enum mu_status mu_checkpoint_check_part(const char *folder, const struct mu_checkpoint_info *info,
@@ -79,10 +78,15 @@ enum mu_status mu_checkpoint_list(const char *checkpoints, int64_t **steps,
  * MU_NOT_FOUND (not reported) when none. */
 enum mu_status mu_checkpoint_find_newest(const char *checkpoints,
                                          struct mu_checkpoint_info *info) MU_CHECKED;
-/* Removes what retention does not keep (the last `keep`, multiples of keep_every if > 0, never the
- * newest good one) and the leavings of saves that did not finish (not those of `saving`, a step
- * being written now; -1: none). */
+/* Removes the folder of a save that failed, whose parts would only take room on the disk; one that
+ * holds a checkpoint.h5 is left as it is, and a missing one is no error. */
+enum mu_status mu_checkpoint_remove_unfinished(const char *folder) MU_CHECKED;
+/* To be called when the checkpoint of step `saved` was just published, which makes it a good
+ * one: it stays. Of it and the older ones the last `keep` stay and the multiples of keep_every
+ * (if > 0). Removed is the rest: those of later steps, which the run that saved has passed over
+ * as damaged and will compute again, and the leavings of saves that did not finish. No save may
+ * be under way. */
 enum mu_status mu_checkpoint_retain(const char *checkpoints, uint32_t keep, int64_t keep_every,
-                                    int64_t saving) MU_CHECKED;
+                                    int64_t saved) MU_CHECKED;
 
 #endif

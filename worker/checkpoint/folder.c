@@ -153,6 +153,18 @@ done:
     return st;
 }
 
+enum mu_status mu_checkpoint_remove_unfinished(const char *folder)
+{
+    char published[MU_PATH_MAX];
+    enum mu_status st = mu_path_format(published, "%s/checkpoint.h5", folder);
+
+    if (st != MU_OK || access(published, F_OK) == 0)
+        return st;
+    if (errno != ENOENT)
+        return MU_FAIL(MU_FAILED, "cannot look for %s: %s", published, strerror(errno));
+    return mu_file_remove_tree(folder);
+}
+
 /* Files that a save left beside their final names. */
 static enum mu_status remove_leavings(const char *folder)
 {
@@ -177,29 +189,20 @@ static enum mu_status remove_leavings(const char *folder)
 }
 
 enum mu_status mu_checkpoint_retain(const char *checkpoints, uint32_t keep, int64_t keep_every,
-                                    int64_t saving)
+                                    int64_t saved)
 {
-    enum mu_status st = MU_OK, found;
-    int64_t *steps = NULL, good = -1;
+    enum mu_status st = MU_OK;
+    int64_t *steps = NULL;
     uint32_t count = 0, newer = 0;
-    struct mu_checkpoint_info info;
     char folder[MU_PATH_MAX];
 
-    found = mu_checkpoint_find_newest(checkpoints, &info);
-    if (found != MU_OK && found != MU_NOT_FOUND)
-        return found;
-    if (found == MU_OK)
-        good = info.step;
-    mu_checkpoint_info_deinit(&info);
     MU_TRY(list_all(checkpoints, &steps, &count), st, done);
     for (uint32_t i = count; i-- > 0;) { /* newest first */
-        bool published = is_published(checkpoints, steps[i]);
-        bool kept = published && (newer < keep || steps[i] == good ||
-                                  (keep_every > 0 && steps[i] % keep_every == 0));
+        bool counts = steps[i] <= saved && is_published(checkpoints, steps[i]);
+        bool kept = counts && (newer < keep || steps[i] == saved ||
+                               (keep_every > 0 && steps[i] % keep_every == 0));
 
-        newer += published;
-        if (steps[i] == saving)
-            continue;
+        newer += counts;
         MU_TRY(mu_checkpoint_folder(folder, checkpoints, steps[i]), st, done);
         MU_TRY(kept ? remove_leavings(folder) : remove_checkpoint(folder), st, done);
     }

@@ -1,8 +1,11 @@
+/* From the table of arrays (format.h) to sizes, places and names: the only file that knows how an
+ * array's rows lie in a state view and what its dataset is called. */
 #include "worker/checkpoint/format.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "orchestrator/core/shards.h"
 #include "worker/checkpoint/h5.h"
 
 static const struct {
@@ -16,12 +19,9 @@ static const struct {
 
 struct mu_rows mu_rows_share(uint64_t rows, uint64_t share, uint64_t shares)
 {
-    uint64_t first, end;
+    struct mu_range range = mu_shards_of_worker(rows, share, shares);
 
-    MU_ASSERT(share < shares && shares <= MU_CHECKPOINT_PARTS_MAX && rows <= UINT64_MAX / shares);
-    first = rows * share / shares;
-    end = rows * (share + 1) / shares;
-    return (struct mu_rows){first, end - first};
+    return (struct mu_rows){range.from, range.to - range.from};
 }
 
 struct mu_rows mu_rows_overlap(struct mu_rows a, struct mu_rows b)
@@ -31,11 +31,6 @@ struct mu_rows mu_rows_overlap(struct mu_rows a, struct mu_rows b)
     uint64_t end = a_end < b_end ? a_end : b_end;
 
     return (struct mu_rows){first, end > first ? end - first : 0};
-}
-
-const char *mu_array_group(enum mu_array array)
-{
-    return arrays[array].group;
 }
 
 uint32_t mu_array_element_bytes(enum mu_array array)

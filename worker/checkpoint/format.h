@@ -58,11 +58,11 @@ enum mu_array {
 struct mu_rows {
     uint64_t first, count;
 };
-/* [rows * share / shares, rows * (share + 1) / shares) */
+/* [rows * share / shares, rows * (share + 1) / shares): as rows are dealt to ranks (core/shards.h),
+ * so that a rank writes and reads what it computes with. */
 struct mu_rows mu_rows_share(uint64_t rows, uint64_t share, uint64_t shares);
 struct mu_rows mu_rows_overlap(struct mu_rows a, struct mu_rows b); /* count 0: none */
 
-const char *mu_array_group(enum mu_array array); /* "weights" */
 uint32_t mu_array_element_bytes(enum mu_array array);
 uint64_t mu_array_cols(enum mu_array array, const struct mu_tensor *t);
 uint64_t mu_array_row_bytes(enum mu_array array, const struct mu_tensor *t);

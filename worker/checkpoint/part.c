@@ -1,5 +1,5 @@
-/* One part of a checkpoint: written by one rank, read by whoever needs its rows. Layout: format.h.
- */
+/* One part of a checkpoint: written by one rank, read by whoever needs its rows. Layout:
+ * format.h. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>

@@ -20,12 +20,12 @@ struct mu_request {
     void *handle; /* NULL: none, or complete */
 };
 
-/* MPI_Init and a communicator of our own that returns errors. Not under mpirun: a job of one rank.
- */
+/* MPI_Init and a communicator of our own that returns errors. Not under mpirun: a job of one
+ * rank. */
 enum mu_status mu_comm_open(struct mu_comm **out) MU_CHECKED;
 /* Orderly end: everybody has said goodbye; MPI_Finalize, under a deadline (it may hang after a
- * failure). */
-void mu_comm_close(struct mu_comm *comm);
+ * failure, or a rank be late): when that passes, the process ends with `exit_code`. */
+void mu_comm_close(struct mu_comm *comm, int exit_code);
 /* Tells the other ranks that this communicator is finished, so that those who wait leave. Local,
  * never blocks. */
 void mu_comm_revoke(struct mu_comm *comm);

@@ -1,3 +1,7 @@
+/* The only file that calls MPI (ulfm_mpi.h beside it). Everything goes over a duplicate of
+ * MPI_COMM_WORLD that returns errors; from_mpi is where their classes become statuses. MPI
+ * moves messages inside its calls only, on one thread: hence mu_comm_poll. An orderly end goes
+ * through MPI_Finalize with an alarm set; after a failure it is left out. */
 #include "worker/comm/comm.h"
 
 #include <limits.h>
@@ -10,15 +14,27 @@
 #include <unistd.h>
 
 #include "orchestrator/base/clock.h"
+#include "worker/comm/mpi_files.h"
 #include "worker/comm/ulfm_mpi.h"
 
 enum { FINALIZE_DEADLINE_S = 5 };
 
 struct mu_comm {
-    MPI_Comm comm;
+    MPI_Comm comm; /* MPI_COMM_NULL: not under mpirun, MPI is not started at all */
     int rank, size;
     bool fault_tolerant;
 };
+
+/* Without a launcher MPI would start as a job of one, slowly, and leave a file in /dev/shm. */
+static bool has_launcher(void)
+{
+    static const char *const names[] = {"PMIX_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (getenv(names[i]))
+            return true;
+    return false;
+}
 
 /* Started by an mpirun of another MPI, each rank takes itself for the only one. */
 static enum mu_status check_launcher(int size)
@@ -47,6 +63,12 @@ enum mu_status mu_comm_open(struct mu_comm **out)
     *out = NULL;
     if (!c)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a communicator");
+    if (!has_launcher()) {
+        c->comm = MPI_COMM_NULL;
+        c->size = 1;
+        *out = c;
+        return MU_OK;
+    }
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS) {
         free(c);
         return MU_FAIL(MU_FAILED, "MPI_Init failed");
@@ -61,23 +83,28 @@ enum mu_status mu_comm_open(struct mu_comm **out)
     MPI_Comm_size(c->comm, &c->size);
     c->fault_tolerant = mu_ulfm_is_on();
     if (check_launcher(c->size) != MU_OK) {
-        mu_comm_close(c);
+        mu_comm_close(c, mu_status_exit_code(MU_FAILED));
         return MU_FAILED;
     }
     *out = c;
     return MU_OK;
 }
 
+static volatile sig_atomic_t late_exit_code;
+
 static void end_now(int signal_number)
 {
     (void)signal_number;
-    _exit(0); /* every rank has agreed to leave: what was to be written is written */
+    _exit(late_exit_code); /* every rank has agreed to leave: what was to be written is written */
 }
 
-void mu_comm_close(struct mu_comm *c)
+void mu_comm_close(struct mu_comm *c, int exit_code)
 {
-    if (!c)
+    if (!c || c->comm == MPI_COMM_NULL) {
+        free(c);
         return;
+    }
+    late_exit_code = exit_code;
     signal(SIGALRM, end_now);
     alarm(FINALIZE_DEADLINE_S);
     MPI_Comm_free(&c->comm);
@@ -93,29 +120,9 @@ void mu_comm_revoke(struct mu_comm *c)
         mu_ulfm_revoke(c->comm);
 }
 
-/* Ranks that die by SIGKILL leave Open MPI's shared-memory files behind; they are mapped by their
- * peers. */
-static void remove_mpi_files(void)
-{
-    char line[1024];
-    FILE *maps = fopen("/proc/self/maps", "r");
-
-    if (!maps)
-        return;
-    while (fgets(line, sizeof line, maps)) {
-        char *path = strstr(line, "/dev/shm/sm_segment"), *end = path ? strpbrk(path, " \n") : NULL;
-
-        if (end) {
-            *end = 0;
-            unlink(path);
-        }
-    }
-    fclose(maps);
-}
-
 void mu_comm_leave(struct mu_comm *c, int exit_code)
 {
-    remove_mpi_files();
+    mu_mpi_files_remove_own();
     if (c && c->size > 1 && !c->fault_tolerant)
         MPI_Abort(MPI_COMM_WORLD, exit_code); /* the others would wait for ever */
     _exit(exit_code);
@@ -167,8 +174,8 @@ enum mu_status mu_comm_poll(struct mu_comm *c)
 
     if (c->size == 1)
         return MU_OK;
-    st = from_mpi(MPI_Iprobe(c->rank, 0, c->comm, &flag,
-                             MPI_STATUS_IGNORE)); /* progress; nothing is ever sent to oneself */
+    /* For its progress; nothing is ever sent to oneself. */
+    st = from_mpi(MPI_Iprobe(c->rank, 0, c->comm, &flag, MPI_STATUS_IGNORE));
     if (st != MU_OK || !c->fault_tolerant)
         return st;
     if (mu_ulfm_is_revoked(c->comm))

@@ -1,3 +1,8 @@
+/* A star: the master receives from rank 1, 2, ... or sends to them, in this order. All count
+ * rounds, and every message carries its round's number, so that a rank that lost its way is
+ * found out at its first message. A failure to understand one rank does not end a gathering:
+ * the others' messages are taken all the same, or the next round would find them. Buffers are
+ * malloc'ed, since that of a transfer which was given up stays MPI's and is left to it. */
 #include "worker/comm/control.h"
 
 #include <stdlib.h>
@@ -159,16 +164,29 @@ enum mu_status mu_control_announce(struct mu_control *c, enum mu_message_type ty
     return st;
 }
 
-static enum mu_status take_status(void *context, int rank, struct mu_wire_reader *payload)
+enum mu_status mu_control_get_status(struct mu_wire_reader *payload)
 {
-    enum mu_status *verdict = context;
     uint32_t st = mu_wire_get_u32(payload);
 
-    if (!mu_wire_finished(payload) || st >= MU_STATUS_COUNT)
+    payload->ok = payload->ok && st < MU_STATUS_COUNT;
+    return payload->ok ? (enum mu_status)st : MU_INTERNAL;
+}
+
+static enum mu_status take_status(void *context, int rank, struct mu_wire_reader *payload)
+{
+    enum mu_status *verdict = context, st = mu_control_get_status(payload);
+
+    if (!mu_wire_finished(payload))
         return MU_FAIL(MU_INTERNAL, "rank %d sent a status that is none", rank);
     if (*verdict == MU_OK)
-        *verdict = (enum mu_status)st;
+        *verdict = st;
     return MU_OK;
+}
+
+/* The communicator itself is broken: nothing can be told to anybody. */
+static bool is_broken(enum mu_status st)
+{
+    return st == MU_PEER_LOST || st == MU_REVOKED || st == MU_TIMEOUT;
 }
 
 enum mu_status mu_control_agree(struct mu_control *c, enum mu_status own)
@@ -176,17 +194,22 @@ enum mu_status mu_control_agree(struct mu_control *c, enum mu_status own)
     uint8_t bytes[8];
     struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
     enum mu_status verdict = MU_OK, st;
+    struct mu_wire_reader r;
     size_t size = 4;
 
     mu_wire_put_u32(&w, (uint32_t)own);
-    MU_TRY(mu_control_gather(c, MU_MESSAGE_STATUS, &w, take_status, &verdict), st, failed);
+    st = mu_control_gather(c, MU_MESSAGE_STATUS, &w, take_status, &verdict);
+    if (is_broken(st))
+        return st;
+    verdict = st == MU_OK ? verdict : st; /* what could not be read is a failure like another */
     w = mu_wire_write(bytes, sizeof bytes);
     mu_wire_put_u32(&w, (uint32_t)verdict);
     MU_TRY(mu_control_announce(c, MU_MESSAGE_VERDICT, bytes, sizeof bytes, &size), st, failed);
-    struct mu_wire_reader r = mu_wire_read(bytes, size);
-    verdict = (enum mu_status)mu_wire_get_u32(&r);
-    if (!mu_wire_finished(&r) || (unsigned)verdict >= MU_STATUS_COUNT)
+    r = mu_wire_read(bytes, size);
+    verdict = mu_control_get_status(&r);
+    if (!mu_wire_finished(&r))
         return MU_FAIL(MU_INTERNAL, "the master sent a verdict that is none");
+    c->verdict = verdict;
     return verdict;
 failed:
     return st;

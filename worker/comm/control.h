@@ -13,8 +13,9 @@ struct mu_control {
     struct mu_comm *comm;
     struct mu_poller *poller;
     uint32_t epoch, sequence;
-    uint64_t deadline_ms; /* of each round */
-    uint64_t refused;     /* messages that were not what was due */
+    uint64_t deadline_ms;   /* of each round */
+    enum mu_status verdict; /* the last failure that all ranks know of alike; MU_OK: none */
+    uint64_t refused;       /* messages that were not what was due */
 };
 
 struct mu_control mu_control_init(struct mu_comm *comm, struct mu_poller *poller, uint32_t epoch,
@@ -31,6 +32,8 @@ enum mu_status mu_control_gather(struct mu_control *c, enum mu_message_type type
  * how much. */
 enum mu_status mu_control_announce(struct mu_control *c, enum mu_message_type type, void *buffer,
                                    size_t capacity, size_t *size) MU_CHECKED;
+/* A status out of a message; makes the reader not ok when it is none. */
+enum mu_status mu_control_get_status(struct mu_wire_reader *payload);
 /* One rank's failure becomes everyone's: MU_OK when all say so, else the failure of the lowest rank
  * that has one. Failures of the communicator itself come first. */
 enum mu_status mu_control_agree(struct mu_control *c, enum mu_status own) MU_CHECKED;

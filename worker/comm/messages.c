@@ -1,3 +1,5 @@
+/* A receiver knows what is due, so a header is compared as a whole and not searched for meaning:
+ * any difference refuses the message, and its payload is not looked at. */
 #include "worker/comm/messages.h"
 
 static const uint32_t magic = 0x314d554d; /* "MUM1" */

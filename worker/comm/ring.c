@@ -1,3 +1,7 @@
+/* All state is the number of the hop and whether its two transfers are posted. A hop is one receive
+ * and one send, both done before the next begins: neighbours never have two under way with the same
+ * tag, and one piece of scratch is enough. In the first half pieces come into scratch and are
+ * merged, in the second they come to where they belong. */
 #include "worker/comm/ring.h"
 
 #include <string.h>

@@ -7,8 +7,8 @@
 
 struct mu_sniff {
     const char *what; /* "gzip", "HDF5", "text", ...; NULL: not known */
-    /* How to read a compressed file as text, a program that writes to stdout; NULL: not compressed
-     */
+    /* How to read a compressed file as text, a program that writes to stdout; NULL: not
+     * compressed */
     const char *decompressor;
 };
 

@@ -52,8 +52,8 @@ enum mu_status mu_token_header_decode(const uint8_t in[MU_TOKEN_HEADER_BYTES], c
 
     mu_wire_get_bytes(&r, magic, sizeof magic);
     version = mu_wire_get_u32(&r);
-    if (version !=
-        MU_TOKEN_VERSION) /* before the checksum: a later version may place it elsewhere */
+    /* Before the checksum: a later version may place it elsewhere. */
+    if (version != MU_TOKEN_VERSION)
         return MU_FAIL(MU_CORRUPT,
                        "%s is a token file of version %u; this muster reads version %d: make the "
                        "file again with this muster's `muster tokenize`, or use a newer muster",

@@ -1,3 +1,9 @@
+/* The header's page is left as a hole until everything is known, so that a file cut off at any
+ * moment has no valid one. `piece` and `beside` are the state:
+ *
+ *   open (piece) --finish--> whole, on the disk (beside) --publish--> at its final name (neither)
+ *
+ * Content is hashed as pieces fill up; abandon removes what `beside` names. */
 #include "worker/data/token_writer.h"
 
 #include <errno.h>

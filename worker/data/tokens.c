@@ -92,8 +92,8 @@ static enum mu_status view_muster(struct mu_tokens *t, const char *path)
     return check_size(t, MU_TOKEN_HEADER_BYTES, path);
 }
 
-/* llm.c's headers say nothing of the content, and all full shards of a data set have the same one.
- */
+/* llm.c's headers say nothing of the content, and all full shards of a data set have the same
+ * one. */
 static struct mu_hash identity_of_ends(const uint8_t *file, size_t size)
 {
     const size_t end = size < IDENTITY_END_BYTES ? size : IDENTITY_END_BYTES;

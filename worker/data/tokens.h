@@ -1,9 +1,12 @@
 /* A file of tokens, memory-mapped read-only. Formats:
- *   Muster's  (token_format.h): 1, 2 or 4 bytes a token, vocabulary, bytes of source text,
- * checksums; llm.c's   256 int32 of header (magic, version, count), then tokens: uint16 of GPT-2's
- * vocabulary (magic 20240520, version 1), or uint32 of Llama 3's (magic 20240801, version 7). A
- * truncated or foreign file is refused with what was found and what was expected. A file must not
- * be shortened while it is mapped: reading beyond its end would be a SIGBUS. */
+ *
+ *   Muster's  token_format.h: 1, 2 or 4 bytes a token, vocabulary, bytes of source text, checksums
+ *   llm.c's   256 int32 of header (magic, version, count), then tokens: uint16 of GPT-2's
+ *             vocabulary (magic 20240520, version 1) or uint32 of Llama 3's (magic 20240801,
+ *             version 7)
+ *
+ * A truncated or foreign file is refused with what was found and what was expected. A file must
+ * not be shortened while it is mapped: reading beyond its end would be a SIGBUS. */
 #ifndef MUSTER_WORKER_DATA_TOKENS_H
 #define MUSTER_WORKER_DATA_TOKENS_H
 
@@ -21,9 +24,9 @@ struct mu_tokens {
     uint32_t token_bytes; /* 1, 2 or 4 */
     uint32_t vocab;
     uint64_t source_bytes; /* of text; 0: unknown */
-    struct mu_hash
-        identity;    /* what was trained on: of header and, through it, content; of llm.c's
-                        files, whose header knows no content, of their first and last 64 KiB */
+    /* Of what was trained on: of the header and, through it, the content; of llm.c's files, whose
+     * header knows no content, of their first and last 64 KiB. */
+    struct mu_hash identity;
     char format[32]; /* "muster bytes", "llm.c gpt-2" */
 };
 
@@ -41,8 +44,8 @@ enum mu_status mu_tokens_require(const struct mu_tokens *t, const char *path, ui
 /* out[i] = token from + i, i < n. Range checked (our bug otherwise). Tokens of a damaged file may
  * be vocab or more: users of a file that was never verified check what they index with. */
 void mu_tokens_copy(const struct mu_tokens *t, uint64_t from, uint64_t n, int32_t *out);
-/* Reads every token and checks content hash (Muster's files) and range: MU_CORRUPT with the place.
- */
+/* Reads every token and checks content hash (Muster's files) and range: MU_CORRUPT with the
+ * place. */
 enum mu_status mu_tokens_verify(const struct mu_tokens *t, const char *path) MU_CHECKED;
 
 #endif

@@ -1,3 +1,7 @@
+/* Where a byte lies follows from two numbers of its part: where the part begins in the input
+ * (`first`) and in its file (`at`). Reads are preads from there, so that no position is kept
+ * and order costs nothing. All parts that had to be copied share one spool file, one after the
+ * other. */
 #include "worker/tokenize/source.h"
 
 #include <errno.h>

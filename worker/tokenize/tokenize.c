@@ -1,3 +1,7 @@
+/* Chunks are visited in the order of their permutation, so that both outputs are written from front
+ * to back in one pass, and reads jump: some are announced to the system ahead. Which file a chunk
+ * goes to is drawn twice, to count and to copy, instead of kept: a bit a chunk would be memory that
+ * grows with the input. Both outputs are whole on the disk before either gets its name. */
 #include "worker/tokenize/tokenize.h"
 
 #include <errno.h>

@@ -38,7 +38,8 @@ static double tokens_of_step(const struct mu_settings *s)
     return (double)s->batch_sequences * (double)s->model_context;
 }
 
-double mu_synthetic_loss(const struct mu_settings *s, int64_t steps)
+/* After `steps` steps; D is the tokens of that many. */
+static double loss_after(const struct mu_settings *s, int64_t steps)
 {
     const double n = (double)s->synthetic_params, d = (double)steps * tokens_of_step(s);
     const struct mu_rng_words luck = mu_rng_draw((uint64_t)s->run_seed, MU_RNG_SYNTHETIC, USE_NOISE,
@@ -110,7 +111,7 @@ static enum mu_status synthetic_shard_gradient(struct mu_workload *workload,
     out->dense = y->dense;
     out->row_count = 0;
     out->tokens = workload->facts.tokens_per_step / workload->facts.shards;
-    out->loss_nats = mu_synthetic_loss(&y->settings, step + 1) * (double)out->tokens;
+    out->loss_nats = loss_after(&y->settings, step + 1) * (double)out->tokens;
     return MU_OK;
 }
 
@@ -124,7 +125,7 @@ static enum mu_status synthetic_evaluate(struct mu_workload *workload, const str
 
     (void)w;
     out->tokens = tokens.to - tokens.from;
-    out->loss_nats = mu_synthetic_loss(&y->settings, step > 0 ? step : 1) * (double)out->tokens;
+    out->loss_nats = loss_after(&y->settings, step > 0 ? step : 1) * (double)out->tokens;
     out->bytes = 0;
     return MU_OK;
 }

@@ -28,10 +28,10 @@ struct mu_vector_epilogue {
     bool gelu;
 };
 
-/* One query block of causal attention: `rows` queries, the first at position `first`, against keys
- * 0
- * .. keys - 1. score and dprob are (rows, ld) f32 and are overwritten in place by act values: row r
- * of a bf16 result begins at (uint16_t *)score + r * 2 * ld. What is masked becomes 0. */
+/* One query block of causal attention: `rows` queries, the first at position `first`, against
+ * keys 0 .. keys - 1. score and dprob are (rows, ld) f32 and are overwritten in place by act
+ * values: row r of a bf16 result begins at (uint16_t *)score + r * 2 * ld. What is masked
+ * becomes 0. */
 struct mu_vector_attention {
     int64_t rows, first, keys, ld;
     float *score, *dprob; /* ld a multiple of 16, at least that of keys rounded up */

@@ -1,0 +1,317 @@
+#include "orchestrator/cli/inspect_run.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "orchestrator/run/journal.h"
+
+enum { STATUS_MAX = 1 << 20, JOURNAL_SHOWN = 20, TAIL_BYTES = 2 * MU_METRICS_LINE_MAX };
+
+/* ---- finding out ----------------------------------------------------------------------------- */
+
+static const char *status_text(const struct mu_inspected_run *r, const char *key)
+{
+    const char *text = json_string_value(json_object_get(r->status, key));
+
+    return text ? text : "";
+}
+
+static int64_t status_number(const struct mu_inspected_run *r, const char *key)
+{
+    return json_integer_value(json_object_get(r->status, key));
+}
+
+/* A file that cannot be opened or locked at all tells nothing: then it counts as held. */
+static bool lock_is_held(const char *run)
+{
+    char path[MU_PATH_MAX];
+    bool held = true;
+    int fd = mu_path_format(path, "%s/.lock", run) == MU_OK ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+
+    if (fd < 0)
+        return errno != ENOENT;
+    if (flock(fd, LOCK_SH | LOCK_NB) == 0)
+        held = false;
+    close(fd); /* and the lock with it */
+    return held;
+}
+
+/* The last record, from the end of the file: it may be long. */
+static void read_newest(struct mu_inspected_run *r)
+{
+    char path[MU_PATH_MAX], tail[TAIL_BYTES + 1];
+    FILE *in =
+        mu_path_format(path, "%s/metrics.jsonl", r->path) == MU_OK ? fopen(path, "re") : NULL;
+    char *end, *line;
+    size_t size;
+
+    if (!in)
+        return;
+    if (fseek(in, -TAIL_BYTES, SEEK_END) != 0)
+        rewind(in);
+    size = fread(tail, 1, TAIL_BYTES, in);
+    fclose(in);
+    tail[size] = 0;
+    end = strrchr(tail, '\n');
+    if (!end)
+        return;
+    *end = 0;
+    line = strrchr(tail, '\n');
+    line = line ? line + 1 : tail;
+    if (!mu_metrics_parse_json(line, (size_t)(end - line), &r->newest))
+        memset(&r->newest, 0, sizeof r->newest);
+}
+
+static const char *const type_names[] = {
+#define NAME(name, number, meaning) [number] = #name,
+    MU_JOURNAL_TABLE(NAME)
+#undef NAME
+};
+
+static void take_record(void *context, uint32_t generation, enum mu_journal_type type,
+                        const char *text, size_t size)
+{
+    struct mu_inspected_run *r = context;
+    json_t *record = json_loadb(text, size, 0, NULL), *entry;
+
+    entry = json_pack("{s:i, s:s, s:o}", "generation", (int)generation, "type", type_names[type],
+                      "record", record ? record : json_null());
+    json_array_append_new(r->journal, entry);
+    if (json_array_size(r->journal) > JOURNAL_SHOWN) {
+        json_array_remove(r->journal, 0);
+        r->journal_left++;
+    }
+}
+
+static enum mu_status read_status(struct mu_inspected_run *r)
+{
+    char file[MU_PATH_MAX], *text = NULL;
+    size_t size;
+    enum mu_status st = mu_path_format(file, "%s/status.json", r->path);
+
+    if (st == MU_OK)
+        st = mu_file_read(file, STATUS_MAX, &text, &size);
+    if (text)
+        r->status = json_loads(text, 0, NULL);
+    free(text);
+    if (r->status && strcmp(status_text(r, "state"), "ended") != 0)
+        r->killed = !lock_is_held(r->path);
+    return st == MU_NOT_FOUND ? MU_OK : st;
+}
+
+enum mu_status mu_inspect_run(const char *path, struct mu_inspected_run *r)
+{
+    char folder[MU_PATH_MAX];
+    enum mu_status st;
+
+    memset(r, 0, sizeof *r);
+    r->losses = (struct mu_run_losses){NAN, NAN, NAN, NAN};
+    r->journal = json_array();
+    MU_TRY(mu_path_format(r->path, "%s", path), st, done);
+    MU_TRY(read_status(r), st, done);
+    r->losses = mu_metrics_losses(path);
+    read_newest(r);
+    MU_TRY(mu_path_format(folder, "%s/journal", path), st, done);
+    MU_TRY(mu_journal_replay(folder, take_record, r), st, done);
+done:
+    if (st != MU_OK)
+        mu_inspected_run_deinit(r);
+    return st;
+}
+
+void mu_inspected_run_deinit(struct mu_inspected_run *r)
+{
+    json_decref(r->status);
+    json_decref(r->journal);
+    memset(r, 0, sizeof *r);
+}
+
+/* ---- for people ------------------------------------------------------------------------------ */
+
+static void print_losses(FILE *out, const char *name, double first, double last)
+{
+    if (isfinite(first) && isfinite(last))
+        fprintf(out, "  %-11s  loss %.4f first, %.4f last, in nats per token\n", name, first, last);
+}
+
+static const char *plural(int64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+static void print_state(const struct mu_inspected_run *r, int64_t from_step, FILE *out)
+{
+    const char *outcome = status_text(r, "outcome"), *message = status_text(r, "message");
+
+    fprintf(out, "  state        %s", status_text(r, "state"));
+    if (*outcome && strcmp(outcome, "none") != 0)
+        fprintf(out, ", outcome %s", outcome);
+    fprintf(out, ", as of %s\n", status_text(r, "updated"));
+    if (r->killed) {
+        fprintf(out, "               nobody trains it now: it was killed; the same command goes on "
+                     "from ");
+        if (from_step > 0)
+            fprintf(out, "step %" PRId64 "\n", from_step);
+        else
+            fprintf(out, "the beginning\n");
+    } else if (*message)
+        fprintf(out, "  message      %s\n", message);
+    fprintf(out, "  progress     step %" PRId64 " of %" PRId64, status_number(r, "step"),
+            status_number(r, "steps"));
+    if (r->newest.tokens > 0)
+        fprintf(out, ", %" PRIu64 " tokens", r->newest.tokens);
+    fputc('\n', out);
+    if (status_number(r, "ranks") > 0)
+        fprintf(out, "  computed on  %" PRId64 " rank%s, %" PRId64 " host%s\n",
+                status_number(r, "ranks"), plural(status_number(r, "ranks")),
+                status_number(r, "hosts"), plural(status_number(r, "hosts")));
+}
+
+static void print_record(const json_t *entry, FILE *out)
+{
+    const json_t *record = json_object_get(entry, "record");
+    const char *type = json_string_value(json_object_get(entry, "type"));
+    const char *date = json_string_value(json_object_get(record, "date"));
+    const char *outcome = json_string_value(json_object_get(record, "outcome"));
+    int64_t ranks = json_integer_value(json_object_get(record, "ranks"));
+    int64_t step = json_integer_value(json_object_get(record, "step"));
+
+    fprintf(out, "    start %-4" PRId64 "%s%s ",
+            (int64_t)json_integer_value(json_object_get(entry, "generation")), date ? " " : "",
+            date ? date : "");
+    if (!record || !type)
+        fputs("a record that cannot be read", out);
+    else if (strcmp(type, "GENERATION") == 0)
+        fprintf(out, "started with %" PRId64 " rank%s at step %" PRId64, ranks, plural(ranks),
+                step);
+    else if (strcmp(type, "CHECKPOINT") == 0)
+        fprintf(out, "checkpoint of step %" PRId64, step);
+    else if (strcmp(type, "END") == 0)
+        fprintf(out, "ended at step %" PRId64 ", outcome %s", step, outcome ? outcome : "unknown");
+    else {
+        char *text = json_dumps(record, JSON_COMPACT);
+
+        fprintf(out, "%s", text ? text : "");
+        free(text);
+    }
+    fputc('\n', out);
+}
+
+void mu_inspected_run_print(const struct mu_inspected_run *r, int64_t from_step, FILE *out)
+{
+    const json_t *entry;
+    size_t i;
+
+    fprintf(out, "run %s\n", r->path);
+    if (r->status)
+        print_state(r, from_step, out);
+    else
+        fprintf(out, "  state        unknown: no readable status.json\n");
+    print_losses(out, "training", r->losses.first_train, r->losses.last_train);
+    print_losses(out, "validation", r->losses.first_valid, r->losses.last_valid);
+    if (json_array_size(r->journal) > 0)
+        fprintf(out, "  journal\n");
+    if (r->journal_left > 0)
+        fprintf(out, "    (%" PRIu64 " older record%s)\n", r->journal_left,
+                plural((int64_t)r->journal_left));
+    json_array_foreach(r->journal, i, entry) print_record(entry, out);
+}
+
+/* ---- for programs ---------------------------------------------------------------------------- */
+
+static json_t *real(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *mu_inspected_run_json(const struct mu_inspected_run *r)
+{
+    return json_pack("{s:s, s:s, s:O?, s:b, s:{s:o, s:o, s:o, s:o}, s:I, s:O}", "kind", "run",
+                     "path", r->path, "status", r->status, "killed", r->killed, "losses",
+                     "first_train", real(r->losses.first_train), "last_train",
+                     real(r->losses.last_train), "first_valid", real(r->losses.first_valid),
+                     "last_valid", real(r->losses.last_valid), "tokens",
+                     (json_int_t)r->newest.tokens, "journal", r->journal);
+}
+
+/* ---- a folder of runs ------------------------------------------------------------------------ */
+
+static int only_names(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+static void print_row(const struct mu_inspected_run *r, const char *name, FILE *out)
+{
+    const char *state = status_text(r, "state"), *outcome = status_text(r, "outcome");
+    char progress[48];
+
+    if (r->killed)
+        state = "killed";
+    else if (strcmp(state, "ended") == 0)
+        state = outcome;
+    snprintf(progress, sizeof progress, "%" PRId64 " of %" PRId64, status_number(r, "step"),
+             status_number(r, "steps"));
+    fprintf(out, "  %-24s  %-9s  %16s", name, r->status ? state : "unknown", progress);
+    if (isfinite(r->losses.last_valid))
+        fprintf(out, "  %10.4f", r->losses.last_valid);
+    else
+        fprintf(out, "  %10s", "");
+    fprintf(out, "  %s\n", status_text(r, "updated"));
+}
+
+enum mu_status mu_inspect_runs(const char *folder, bool json, FILE *out)
+{
+    struct dirent **names;
+    int count = scandir(folder, &names, only_names, alphasort), found = 0;
+    json_t *list = json_array();
+    enum mu_status st = MU_OK;
+
+    if (count < 0)
+        st = MU_FAIL(MU_FAILED, "cannot read %s: %s", folder, strerror(errno));
+    for (int i = 0; i < count; i++) {
+        char path[MU_PATH_MAX], status[MU_PATH_MAX];
+        struct mu_inspected_run r;
+
+        if (st == MU_OK)
+            st = mu_path_format(path, "%s/%s", folder, names[i]->d_name);
+        if (st == MU_OK)
+            st = mu_path_format(status, "%s/status.json", path);
+        if (st == MU_OK && mu_file_exists(status))
+            st = mu_inspect_run(path, &r);
+        else
+            path[0] = 0;
+        if (st == MU_OK && path[0]) {
+            if (json)
+                json_array_append_new(list, mu_inspected_run_json(&r));
+            else if (found == 0)
+                fprintf(out, "runs %s\n  %-24s  %-9s  %16s  %10s  %s\n", folder, "name", "state",
+                        "step", "valid loss", "as of");
+            if (!json)
+                print_row(&r, names[i]->d_name, out);
+            mu_inspected_run_deinit(&r);
+            found++;
+        }
+        free(names[i]);
+    }
+    if (count >= 0)
+        free(names);
+    if (st == MU_OK && found == 0)
+        st = MU_NOT_FOUND;
+    if (st == MU_OK && json) {
+        json_t *object = json_pack("{s:s, s:s, s:O}", "kind", "runs", "path", folder, "runs", list);
+
+        if (!object || json_dumpf(object, out, JSON_INDENT(2)) != 0 || fputc('\n', out) < 0)
+            st = MU_FAIL(MU_FAILED, "cannot write the runs in %s as JSON", folder);
+        json_decref(object);
+    }
+    json_decref(list);
+    return st;
+}
