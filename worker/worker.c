@@ -159,6 +159,24 @@ static struct mu_weights weights_of(const struct mu_worker *w, uint32_t half)
     return (struct mu_weights){w->segment->half[half].weight, w->segment->weight_bf16[half]};
 }
 
+/* A full piece of an evaluation and the last, which may be shorter. */
+static enum mu_status probe_evaluation(struct mu_worker *w, const struct mu_weights *weights,
+                                       struct mu_hash *out)
+{
+    const uint64_t pieces = w->workload->facts.eval_pieces, probed[2] = {0, pieces - 1};
+    enum mu_status st = MU_OK;
+
+    for (int i = 0; i < (pieces < 2 ? (int)pieces : 2); i++) {
+        struct mu_piece_result r;
+
+        MU_TRY(w->workload->ops->evaluate(w->workload, weights, 0, probed[i], &r), st, failed);
+        MU_TRY(mu_poll(w->poller), st, failed);
+        *out = mu_hash_bytes(&r.loss_nats, sizeof r.loss_nats, out->low ^ out->high);
+    }
+failed:
+    return st;
+}
+
 enum mu_status mu_worker_probe(struct mu_worker *w, uint32_t half, struct mu_hash *out)
 {
     const struct mu_layout *l = &w->workload->layout;
@@ -182,8 +200,11 @@ enum mu_status mu_worker_probe(struct mu_worker *w, uint32_t half, struct mu_has
                           g.rows[i].count * l->tensors[g.rows[i].tensor].spec.cols * sizeof(float),
                           h[1].low ^ h[1].high);
     memcpy(&h[2], &g.loss_nats, sizeof g.loss_nats);
+    MU_TRY(mu_poll(w->poller), st, failed);
+    MU_TRY(probe_evaluation(w, &weights, &h[3]), st, failed);
     *out = mu_hash_bytes(h, sizeof h, 0);
-    return mu_poll(w->poller);
+failed:
+    return st;
 }
 
 enum mu_status mu_worker_evaluate(struct mu_worker *w, struct mu_eval_sum *out)
