@@ -134,12 +134,43 @@ static void the_probe_looks_at_the_first_and_last_piece(void **state)
     assert_int_equal(rig.calls, 0);
 }
 
+static void initial_values_are_filled_in_slices(void **state)
+{
+    const struct mu_layout *l = &rig.workload.layout;
+    const struct mu_state_view *view = &rig.segment.half[0];
+
+    (void)state;
+    assert_int_equal(mu_worker_fill_initial(&rig.worker, 0), MU_OK);
+    assert_true(rig.calls > 2); /* the first tensor takes some */
+    for (uint32_t i = 0; i < rig.calls; i++)
+        assert_true(rig.call[i] > 0 && rig.call[i] <= 1 << 17);
+    for (uint32_t t = 0; t < 2; t++) {
+        const struct mu_tensor *tensor = &l->tensors[t];
+
+        for (uint64_t i = 0; i < tensor->spec.rows * tensor->spec.cols; i++)
+            assert_true(view->weight[tensor->offset + i] == (float)(t + 1) * (float)(i + 1) &&
+                        view->m[tensor->offset + i] == 0 && view->v[tensor->offset + i] == 0);
+    }
+    for (uint64_t b = 0; b < l->blocks; b++)
+        assert_int_equal(view->prediction[b], MU_PREDICTION_NONE);
+}
+
+static void filling_ends_with_a_death(void **state)
+{
+    (void)state;
+    rig.fails_at = 2;
+    assert_int_equal(mu_worker_fill_initial(&rig.worker, 0), MU_PEER_LOST);
+    assert_int_equal(rig.calls, 2);
+}
+
 #define ON_A_RIG(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_A_RIG(the_probe_looks_at_the_first_and_last_piece),
+        ON_A_RIG(initial_values_are_filled_in_slices),
+        ON_A_RIG(filling_ends_with_a_death),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
