@@ -156,6 +156,11 @@ int mu_board_own_rank(const struct mu_board *b)
     return b->rank;
 }
 
+bool mu_board_may_tell(struct mu_board *b, int rank)
+{
+    return atomic_exchange(&b->entry[rank].told, 1) == 0;
+}
+
 struct mu_board_entry *mu_board_own(struct mu_board *b)
 {
     return &b->entry[b->rank];

@@ -17,8 +17,8 @@
 enum { MU_BOARD_RANKS = 4096 };
 
 struct mu_board_entry {
-    _Atomic uint32_t pid; /* 0: nobody */
-    uint32_t padding;
+    _Atomic uint32_t pid;        /* 0: nobody */
+    _Atomic uint32_t told;       /* somebody says what became of it */
     _Atomic uint64_t start_time; /* in clock ticks since boot: pids are used again */
     struct mu_fault_mark mark;   /* the last named point it passed */
     _Atomic uint64_t polls;
@@ -34,6 +34,8 @@ void mu_board_close(struct mu_board *board); /* NULL is allowed */
 void mu_board_abandon(struct mu_board *board);
 int mu_board_own_rank(const struct mu_board *board);
 struct mu_board_entry *mu_board_own(struct mu_board *board);
+/* true for the first on this host that is about to say what became of that rank. */
+bool mu_board_may_tell(struct mu_board *board, int rank);
 /* NULL: that rank is not on this host. */
 const struct mu_board_entry *mu_board_entry(const struct mu_board *board, int rank);
 

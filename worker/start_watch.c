@@ -16,13 +16,12 @@ enum {
     NOBODY = -1,
 };
 
-/* The lowest rank of this host whose entry is (alive) or is not (dead) that of a live process. */
-static int find(const struct mu_board *board, bool alive)
+static int find_dead(const struct mu_board *board)
 {
     for (int r = 0; r < MU_BOARD_RANKS; r++) {
         const struct mu_board_entry *e = mu_board_entry(board, r);
 
-        if (e && mu_board_is_alive(e) == alive)
+        if (e && !mu_board_is_alive(e))
             return r;
     }
     return NOBODY;
@@ -30,7 +29,7 @@ static int find(const struct mu_board *board, bool alive)
 
 static void leave(struct mu_start_watch *w, int dead)
 {
-    bool speaks = find(w->board, true) == mu_board_own_rank(w->board);
+    bool speaks = mu_board_may_tell(w->board, dead != NOBODY ? dead : 0);
 
     if (speaks && dead != NOBODY)
         mu_log(MU_LOG_ERROR,
@@ -52,7 +51,7 @@ static void *watch(void *context)
     struct mu_deadline deadline = mu_deadline_in_ms(DEADLINE_MS);
 
     while (!atomic_load(&w->over)) {
-        int dead = find(w->board, false);
+        int dead = find_dead(w->board);
 
         if (dead != NOBODY || mu_deadline_passed(deadline))
             leave(w, dead);
