@@ -39,7 +39,7 @@ refused 78 'model\.widht' "an unknown key"
 run 5 tiny.cfg run.name=new model.heads=3
 refused 78 'model\.heads' "heads that do not divide the width"
 run 5 tiny.cfg run.name=new data.train=nowhere.bin
-refused 1 'nowhere\.bin' "data that are not there"
+refused 78 'nowhere\.bin' "data that are not there"
 run 5 nowhere.cfg
 refused 78 'nowhere\.cfg' "a configuration that is not there"
 run 5
