@@ -143,12 +143,8 @@ void mu_board_close(struct mu_board *b)
 
 void mu_board_abandon(struct mu_board *b)
 {
-    bool others = false;
-
-    for (int i = 0; b && i < MU_BOARD_RANKS; i++)
-        others |= i != b->rank && mu_board_is_alive(&b->entry[i]);
-    if (b && !others)
-        shm_unlink(b->name);
+    if (b)
+        mu_shm_file_unlink_unheld(b->name, b->fd);
 }
 
 int mu_board_own_rank(const struct mu_board *b)

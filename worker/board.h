@@ -29,8 +29,8 @@ struct mu_board;
 /* Job and rank come from the environment that mpirun sets; without one, a job of one rank. */
 enum mu_status mu_board_open(struct mu_board **out) MU_CHECKED;
 void mu_board_close(struct mu_board *board); /* NULL is allowed */
-/* After a failure: the own entry stays, so that the others find this rank dead; the file goes when
- * nobody else lives. NULL is allowed. */
+/* After a failure: the own entry stays, so that the others find this rank dead; the file goes with
+ * the last one that holds it, also when all leave at once. NULL is allowed. */
 void mu_board_abandon(struct mu_board *board);
 int mu_board_own_rank(const struct mu_board *board);
 struct mu_board_entry *mu_board_own(struct mu_board *board);
