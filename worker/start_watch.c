@@ -30,13 +30,13 @@ static int find(const struct mu_board *board, bool alive)
 
 static void leave(struct mu_start_watch *w, int dead)
 {
-    bool speaks = find(w->board, true) == mu_board_own_rank(w->board);
+    bool lowest = find(w->board, true) == mu_board_own_rank(w->board);
 
-    if (speaks && dead != NOBODY)
+    if (dead != NOBODY && mu_board_claim_news(w->board, dead))
         mu_log(MU_LOG_ERROR,
                "rank %d died at the start, before the ranks had met: run the same command again",
                dead);
-    else if (speaks)
+    else if (dead == NOBODY && lowest)
         mu_log(MU_LOG_ERROR,
                "MPI_Init did not end within %d s: a rank on another host died or cannot be "
                "reached. Run the same command again",
