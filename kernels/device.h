@@ -10,6 +10,8 @@
  *  - It blocks until done, on the caller's thread and the device's own threads, and calls the poll
  *    hook on the caller's thread at least every few milliseconds. The hook must not call the
  *    device. A device is used by one thread, the one that opened it.
+ *  - What the hook says does not stop an operation: the first failure is kept, and whoever calls
+ *    operations looks at mu_device_status between them.
  *  - Buffers come from mu_device_alloc (64-byte aligned) or are segment memory (64-byte aligned
  *    tensors).
  *  - Sizes are in elements unless a name ends in _bytes. All tensors are row-major and contiguous.
@@ -34,9 +36,9 @@ struct mu_device;
 struct mu_device_options {
     enum mu_device_kind kind;
     enum mu_precision precision;
-    enum mu_isa isa;             /* not AUTO: what the ranks agreed on, see mu_device_best_isa */
-    int threads;                 /* of this rank */
-    void (*poll)(void *context); /* NULL: none */
+    enum mu_isa isa; /* not AUTO: what the ranks agreed on, see mu_device_best_isa */
+    int threads;     /* of this rank */
+    enum mu_status (*poll)(void *context); /* NULL: none */
     void *poll_context;
 };
 
@@ -155,7 +157,23 @@ struct mu_device_ops {
 struct mu_device {
     const struct mu_device_ops *ops;
     struct mu_device_options options;
+    enum mu_status status; /* the first failure that the poll hook told */
 };
+
+/* Calls the hook: by operations, and by work between them that takes its time. */
+static inline void mu_device_poll(struct mu_device *d)
+{
+    enum mu_status st = d->options.poll ? d->options.poll(d->options.poll_context) : MU_OK;
+
+    if (d->status == MU_OK)
+        d->status = st;
+}
+
+/* MU_OK, or why the work that this device is used for should be given up (a rank died). */
+static inline enum mu_status mu_device_status(const struct mu_device *d)
+{
+    return d->status;
+}
 
 /* MU_CONFIG with advice when the kind, precision or instruction set cannot be had here. */
 enum mu_status mu_device_open(const struct mu_device_options *options,

@@ -48,14 +48,6 @@ void mu_exact_sum_deinit(struct mu_exact_sum *x)
     x->misfit = NULL;
 }
 
-static void poll(const struct mu_exact_sum *x)
-{
-    const struct mu_device_options *o = &x->device->options;
-
-    if (o->poll)
-        o->poll(o->poll_context);
-}
-
 /* Integers of [from, to) become zero; a whole embedding may take longer than a poll may wait. */
 static void clear(const struct mu_exact_sum *x, int32_t *dense, uint64_t from, uint64_t to)
 {
@@ -65,7 +57,7 @@ static void clear(const struct mu_exact_sum *x, int32_t *dense, uint64_t from, u
         memset(dense + from, 0, n * sizeof *dense);
         from += n;
         if (n == clear_piece)
-            poll(x);
+            mu_device_poll(x->device);
     }
 }
 
@@ -165,7 +157,7 @@ static void add_rows(struct mu_exact_sum *x, struct mu_sum *sum, const int16_t *
         escape(x, sum, block, gradient + (r.offset - offset), r.count, prediction[block],
                log2_addends);
         if (n % escape_piece == 0)
-            poll(x);
+            mu_device_poll(x->device);
     }
 }
 

@@ -51,9 +51,9 @@ enum mu_status mu_poll(struct mu_poller *p)
     return p->status;
 }
 
-void mu_poll_hook(void *poller)
+enum mu_status mu_poll_hook(void *poller)
 {
-    (void)mu_poll(poller); /* kept in the poller */
+    return mu_poll(poller);
 }
 
 void mu_poller_forgive_gap(struct mu_poller *p)

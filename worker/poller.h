@@ -1,7 +1,7 @@
 /* mu_poll: called between operations, at most some milliseconds apart. It counts on the board that
  * this rank moves, makes MPI progress and finds out about deaths: by MPI, and by the board about
  * ranks of this host that left unseen by MPI. A failure is kept: operations run to their end, and
- * the step that called them sees it at its next check. */
+ * who called them sees it at the next check, a layer of a model later at most. */
 #ifndef MUSTER_WORKER_POLLER_H
 #define MUSTER_WORKER_POLLER_H
 
@@ -21,7 +21,7 @@ void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *
 /* MU_OK, or the failure that was seen now or before. */
 enum mu_status mu_poll(struct mu_poller *p);
 /* For the device's hook. */
-void mu_poll_hook(void *poller);
+enum mu_status mu_poll_hook(void *poller);
 /* A pause that does not count as a gap (before work that is known not to poll: files). */
 void mu_poller_forgive_gap(struct mu_poller *p);
 

@@ -20,6 +20,7 @@ enum {
     STANDSTILL_MS = 60000, /* nobody on this host has polled for so long: a wait is given up */
     LONGEST_MS = 3600000,  /* whatever the others do: a step on one rank may take minutes */
     LOOK_MS = 500,         /* between two looks at the board while waiting */
+    INIT_SLICE = 1 << 17,  /* elements between two polls: normals take some 3 ms */
 };
 
 enum mu_status mu_worker_init(struct mu_worker *w, int place)
@@ -122,28 +123,45 @@ static void round_rows(struct mu_worker *w, uint32_t half)
     }
 }
 
+/* Weights and moments of elements [from, to) of a tensor. */
+static enum mu_status fill_elements(struct mu_worker *w, struct mu_state_view *view,
+                                    uint32_t tensor, uint64_t from, uint64_t to)
+{
+    const uint64_t offset = w->workload->layout.tensors[tensor].offset;
+    enum mu_status st = MU_OK;
+
+    while (from < to) {
+        const uint64_t n = to - from < INIT_SLICE ? to - from : INIT_SLICE, at = offset + from;
+
+        MU_TRY(mu_poll(w->poller), st, failed);
+        w->workload->ops->init_tensor(w->workload, tensor, from, from + n, view->weight + at);
+        memset(view->m + at, 0, n * sizeof(float));
+        memset(view->v + at, 0, n * sizeof(float));
+        from += n;
+    }
+failed:
+    return st;
+}
+
 enum mu_status mu_worker_fill_initial(struct mu_worker *w, uint32_t half)
 {
     const struct mu_layout *l = &w->workload->layout;
     struct mu_state_view *view = &w->segment->half[half];
+    enum mu_status st = MU_OK;
 
     for (uint32_t i = 0; i < l->tensor_count; i++) {
         const struct mu_tensor *t = &l->tensors[i];
         struct mu_range rows = rows_of(w, t),
                         blocks = {rows.from * t->blocks_per_row, rows.to * t->blocks_per_row};
-        uint64_t from = rows.from * t->spec.cols, to = rows.to * t->spec.cols;
-        enum mu_status st = mu_poll(w->poller);
 
-        if (st != MU_OK)
-            return st;
-        w->workload->ops->init_tensor(w->workload, i, from, to, view->weight + t->offset + from);
-        memset(view->m + t->offset + from, 0, (to - from) * sizeof(float));
-        memset(view->v + t->offset + from, 0, (to - from) * sizeof(float));
+        MU_TRY(fill_elements(w, view, i, rows.from * t->spec.cols, rows.to * t->spec.cols), st,
+               failed);
         for (uint64_t b = blocks.from; b < blocks.to; b++)
             view->prediction[t->first_block + b] = MU_PREDICTION_NONE;
     }
     round_rows(w, half);
-    return MU_OK;
+failed:
+    return st;
 }
 
 enum mu_status mu_worker_load(struct mu_worker *w, const char *folder)
@@ -169,6 +187,24 @@ static struct mu_weights weights_of(const struct mu_worker *w, uint32_t half)
     return (struct mu_weights){w->segment->half[half].weight, w->segment->weight_bf16[half]};
 }
 
+/* A full piece of an evaluation and the last, which may be shorter. */
+static enum mu_status probe_evaluation(struct mu_worker *w, const struct mu_weights *weights,
+                                       struct mu_hash *out)
+{
+    const uint64_t pieces = w->workload->facts.eval_pieces, probed[2] = {0, pieces - 1};
+    enum mu_status st = MU_OK;
+
+    for (int i = 0; i < (pieces < 2 ? (int)pieces : 2); i++) {
+        struct mu_piece_result r;
+
+        MU_TRY(w->workload->ops->evaluate(w->workload, weights, 0, probed[i], &r), st, failed);
+        MU_TRY(mu_poll(w->poller), st, failed);
+        *out = mu_hash_bytes(&r.loss_nats, sizeof r.loss_nats, out->low ^ out->high);
+    }
+failed:
+    return st;
+}
+
 enum mu_status mu_worker_probe(struct mu_worker *w, uint32_t half, struct mu_hash *out)
 {
     const struct mu_layout *l = &w->workload->layout;
@@ -192,8 +228,11 @@ enum mu_status mu_worker_probe(struct mu_worker *w, uint32_t half, struct mu_has
                           g.rows[i].count * l->tensors[g.rows[i].tensor].spec.cols * sizeof(float),
                           h[1].low ^ h[1].high);
     memcpy(&h[2], &g.loss_nats, sizeof g.loss_nats);
+    MU_TRY(mu_poll(w->poller), st, failed);
+    MU_TRY(probe_evaluation(w, &weights, &h[3]), st, failed);
     *out = mu_hash_bytes(h, sizeof h, 0);
-    return mu_poll(w->poller);
+failed:
+    return st;
 }
 
 enum mu_status mu_worker_evaluate(struct mu_worker *w, struct mu_eval_sum *out)

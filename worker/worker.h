@@ -82,8 +82,8 @@ enum mu_status mu_worker_load(struct mu_worker *w, const char *folder) MU_CHECKE
  * everybody has agreed that it is whole. */
 void mu_worker_commit(struct mu_worker *w, int64_t step);
 
-/* Hash of the gradient of shard 0 of step 0 at the initial weights standing in `half`: every
- * product shape in use. */
+/* Hash of the gradient of shard 0 of step 0 at the initial weights standing in `half`, and of the
+ * loss of a full and of the last piece of an evaluation: every product shape in use. */
 enum mu_status mu_worker_probe(struct mu_worker *w, uint32_t half, struct mu_hash *out) MU_CHECKED;
 
 /* Waits until `ready(context)`, polling; MU_TIMEOUT when no rank of this host has moved for a

@@ -73,12 +73,16 @@ static const struct mu_device_ops cpu_ops = {
     .measure_peak = mu_cpu_measure_peak,
 };
 
+static void poll_device(void *device)
+{
+    mu_device_poll(device);
+}
+
 enum mu_status mu_cpu_open(const struct mu_device_options *options, struct mu_device **out)
 {
     struct mu_pool_options threads = {.threads = options->threads,
                                       .enter = mu_gemm_enter_thread,
-                                      .poll = options->poll,
-                                      .poll_context = options->poll_context};
+                                      .poll = options->poll ? poll_device : NULL};
     const struct mu_vector_ops *vector = mu_cpu_vector(options->isa);
     struct mu_cpu *cpu = NULL;
     enum mu_status st;
@@ -101,6 +105,7 @@ enum mu_status mu_cpu_open(const struct mu_device_options *options, struct mu_de
         goto failed;
     }
     MU_TRY(mu_gemm_engine_open(options->threads, cpu->bf16, &cpu->gemm), st, failed);
+    threads.poll_context = &cpu->base;
     MU_TRY(mu_pool_open(&threads, &cpu->pool), st, failed);
     *out = &cpu->base;
     return MU_OK;

@@ -5,10 +5,10 @@
 #include "kernels/device.h"
 #include "orchestrator/base/detmath.h"
 
-static inline void reference_poll(const struct mu_device *device)
+static inline void reference_poll(struct mu_device *device)
 {
-    if (device && device->options.poll)
-        device->options.poll(device->options.poll_context);
+    if (device)
+        mu_device_poll(device);
 }
 
 #endif

@@ -34,12 +34,12 @@ enum mu_status mu_cli_train(int argc, char **argv)
     st = mu_options_parse(&command, argc, argv, &words);
     if (st == MU_OK)
         st = mu_fault_init();
+    if (st == MU_OK && !words.help_shown && strchr(words.word[0], '=') &&
+        !mu_file_exists(words.word[0]))
+        st = mu_options_refuse(&command, "CONFIG is missing: the first word is %s", words.word[0]);
     mu_log_reset_level();
     if (st != MU_OK || words.help_shown)
         return st;
-    if (strchr(words.word[0], '=') && !mu_file_exists(words.word[0]))
-        return mu_options_refuse(&command, "CONFIG is missing: the first word is %s",
-                                 words.word[0]);
     request = (struct mu_job_request){words.word[0], words.word + 1, words.count - 1};
     return mu_job_run(&request);
 }

@@ -144,7 +144,11 @@ void mu_job_note_failure(struct mu_job *job, enum mu_status st)
     end_progress(job);
     if (!job->is_master || !job->run)
         return;
-    if (job->saved_step > 0)
+    if (!job->journal && st == MU_CONFIG)
+        return; /* this start was refused; the run is what it was */
+    if (!job->journal)
+        snprintf(message, sizeof message, "%s before the first step", mu_status_meaning(st));
+    else if (job->saved_step > 0)
         snprintf(message, sizeof message,
                  "%s at step %" PRId64 "; the newest checkpoint is of step %" PRId64,
                  mu_status_meaning(st), job->life.step, job->saved_step);

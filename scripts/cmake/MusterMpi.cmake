@@ -43,7 +43,8 @@ function(muster_find_mpi)
     if(version VERSION_LESS 5)
         list(APPEND environment OMPI_MCA_rmaps_base_oversubscribe=1)
     else()
-        list(APPEND environment PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe)
+        # Without "slot", all ranks that --host or a host file spreads go to the first host.
+        list(APPEND environment PRTE_MCA_rmaps_default_mapping_policy=slot:oversubscribe)
     endif()
     if(facts MATCHES "options:ft_mpi_support:yes")
         list(APPEND environment OMPI_MCA_mpi_ft_enable=1 PRTE_MCA_state_base_recoverable=1

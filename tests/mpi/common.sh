@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the tests of real mpiruns share. Sourced first by each of them; gives the functions below and a folder $scratch with a
 # tiny text, tokens of it and a configuration.
 #
@@ -13,6 +14,7 @@ spaces=(unshare "${user[@]}" --mount --pid --fork --kill-child --mount-proc ${ow
 if [ -z "${MUSTER_TEST_ALONE:-}" ]; then
     if "${spaces[@]}" mount -t tmpfs tmpfs /dev/shm 2>/dev/null; then
         export MUSTER_TEST_ALONE=1
+        # shellcheck disable=SC2016 # for the inner shell
         exec "${spaces[@]}" bash -c 'mount -t tmpfs tmpfs /dev/shm && exec bash "$0" "$@"' "$0" "$@"
     fi
     export MUSTER_TEST_ALONE=0

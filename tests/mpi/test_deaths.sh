@@ -4,7 +4,7 @@
 . "$(dirname "$0")/common.sh"
 
 every=3 # steps between checkpoints and evaluations
-long=(run.steps=48 checkpoint.every=$every eval.every=$every)
+long=(run.steps=48 "checkpoint.every=$every" "eval.every=$every")
 run 1 tiny.cfg run.name=whole "${long[@]}"
 ended_with 0 "the undisturbed run"
 nothing_left "the undisturbed run"

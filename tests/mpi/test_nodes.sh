@@ -13,7 +13,7 @@ run 1 tiny.cfg run.name=whole
 ended_with 0 "one host"
 
 mpirun_options=(--prtemca plm_ssh_agent "$scratch/nodes/shell" --prtemca prte_if_include 10.83.0.0/24
-    --mca btl_tcp_if_include 10.83.0.0/24 --host n1:2,n2:2,n3:2 --map-by ppr:2:node:oversubscribe)
+    --mca btl_tcp_if_include 10.83.0.0/24 --host "n1:2,n2:2,n3:2" --map-by ppr:2:node:oversubscribe)
 nothing_on_nodes() {
     local n left
     nothing_left "$1"

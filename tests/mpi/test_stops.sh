@@ -30,7 +30,7 @@ stopped() {
 slowly 3
 touch runs/run/control/stop
 stopped "control/stop"
-[ ! -e runs/run/control/stop ] || [ "$(find runs/run/checkpoints -name checkpoint.h5 | wc -l)" = 1 ] || fail "control/stop"
+[ "$(find runs/run/checkpoints -name checkpoint.h5 | wc -l)" = 1 ] || fail "control/stop: not one checkpoint"
 
 export MUSTER_HOSTS=2
 slowly 2

@@ -276,6 +276,64 @@ static void test_a_uniform_model_has_loss_ln_vocabulary(void **state)
     rig_close(&r);
 }
 
+/* ---- giving up ------------------------------------------------------------------------------- */
+
+struct death {
+    int polls, at; /* 0: nobody dies */
+};
+
+static enum mu_status poll_until_death(void *context)
+{
+    struct death *d = context;
+
+    return ++d->polls >= d->at && d->at > 0 ? MU_PEER_LOST : MU_OK;
+}
+
+/* A shard of 2 micro-batches and 8 layers: from a death to the end of the layer is less than an
+ * eighth of it. What was given up leaves no trace in what is computed next. */
+static void test_a_death_ends_the_shard_within_a_layer(void **state)
+{
+    struct mu_settings s = fixture_settings(folder);
+    struct death death = {0};
+    struct mu_shard_result shard;
+    struct mu_weights w;
+    double *kept, *again;
+    uint64_t n;
+    struct rig r;
+    int whole;
+
+    (void)state;
+    s.model_layers = 8;
+    r = rig_open(&s);
+    w = fixture_view(&r.weights);
+    n = r.workload->layout.elements;
+    kept = calloc(n, sizeof *kept);
+    again = calloc(n, sizeof *again);
+    r.device->options.poll = poll_until_death;
+    r.device->options.poll_context = &death;
+    assert_int_equal(r.workload->ops->shard_gradient(r.workload, &w, 0, 0, &shard), MU_OK);
+    fixture_add(&r.workload->layout, &shard, kept);
+    whole = death.polls;
+    for (int eighth = 0; eighth < 8; eighth++) {
+        death = (struct death){.at = 1 + whole * eighth / 8};
+        assert_int_equal(r.workload->ops->shard_gradient(r.workload, &w, 0, 1, &shard),
+                         MU_PEER_LOST);
+        assert_in_range(death.polls, death.at, death.at + whole / 8);
+        r.device->status = MU_OK;
+    }
+    death = (struct death){.at = 1};
+    assert_int_equal(r.workload->ops->evaluate(r.workload, &w, 0, 0, &(struct mu_piece_result){0}),
+                     MU_PEER_LOST);
+    r.device->status = MU_OK;
+    death = (struct death){0};
+    assert_int_equal(r.workload->ops->shard_gradient(r.workload, &w, 0, 0, &shard), MU_OK);
+    fixture_add(&r.workload->layout, &shard, again);
+    assert_memory_equal(kept, again, n * sizeof *kept);
+    free(kept);
+    free(again);
+    rig_close(&r);
+}
+
 /* ---- refusals -------------------------------------------------------------------------------- */
 
 /* What opening says on stderr. */
@@ -396,6 +454,7 @@ int main(void)
         cmocka_unit_test(test_evaluation_is_a_fixed_token_set),
         cmocka_unit_test(test_without_validation_data),
         cmocka_unit_test(test_a_uniform_model_has_loss_ln_vocabulary),
+        cmocka_unit_test(test_a_death_ends_the_shard_within_a_layer),
         cmocka_unit_test(test_settings_that_do_not_fit),
         cmocka_unit_test(test_data_that_do_not_fit),
         cmocka_unit_test(test_a_token_beyond_the_vocabulary_is_refused),

@@ -54,7 +54,7 @@ struct polls {
     int count;
 };
 
-static void poll(void *context)
+static enum mu_status poll(void *context)
 {
     struct polls *p = context;
     uint64_t now = mu_clock_ns();
@@ -62,9 +62,11 @@ static void poll(void *context)
     p->longest_ns = now - p->last_ns > p->longest_ns ? now - p->last_ns : p->longest_ns;
     p->last_ns = now;
     p->count++;
+    return p->count == 2 ? MU_REVOKED : p->count > 2 ? MU_PEER_LOST : MU_OK;
 }
 
-/* A product of some 100 ms on any CPU that tests run on: polled many times, on every device. */
+/* A product of some 100 ms on any CPU that tests run on: polled many times, on every device; what
+ * the hook says does not end it, and the first failure is kept. */
 static void polls_while_it_computes(void **state)
 {
     (void)state;
@@ -85,8 +87,10 @@ static void polls_while_it_computes(void **state)
         memory = mu_device_alloc(d, (size_t)(2 * s.rows * s.in + s.in * s.out) * sizeof *memory);
         assert_non_null(memory);
         x = memory + s.in * s.out;
+        assert_int_equal(mu_device_status(d), MU_OK);
         start = polls.last_ns = mu_clock_ns();
         d->ops->linear(d, s, x + s.rows * s.in, false, NULL, x, memory, NULL, MU_EPILOGUE_NONE);
+        assert_int_equal(mu_device_status(d), MU_REVOKED);
         /* A third of the most there could be at 5 ms, since the machine may be busy. */
         assert_true(polls.count >= (int)((mu_clock_ns() - start) / 15000000));
         assert_true(polls.count > 3);

@@ -38,12 +38,15 @@ struct rig {
     struct mu_device *device;
     struct mu_workload *workload;
     struct fixture_weights weights;
-    unsigned polls;
+    unsigned polls, polls_until_death; /* 0: nobody dies */
 };
 
-static void count_poll(void *context)
+static enum mu_status count_poll(void *context)
 {
-    ((struct rig *)context)->polls++;
+    struct rig *r = context;
+
+    r->polls++;
+    return r->polls_until_death > 0 && r->polls >= r->polls_until_death ? MU_PEER_LOST : MU_OK;
 }
 
 static void rig_open(struct rig *r, const struct mu_settings *s)
@@ -212,6 +215,23 @@ static void test_steps_are_paced_with_polls(void **state)
     rig_close(&r);
 }
 
+static void test_a_death_ends_the_wait(void **state)
+{
+    struct mu_settings s = law();
+    struct mu_shard_result out;
+    struct mu_weights w;
+    struct rig r;
+
+    (void)state;
+    s.synthetic_step_ms = 4000000; /* 1000 s a shard */
+    rig_open(&r, &s);
+    w = fixture_view(&r.weights);
+    r.polls_until_death = 3;
+    assert_int_equal(r.workload->ops->shard_gradient(r.workload, &w, 0, 0, &out), MU_PEER_LOST);
+    assert_int_equal(r.polls, 3);
+    rig_close(&r);
+}
+
 static void test_shards_must_divide(void **state)
 {
     struct mu_settings s = law();
@@ -232,6 +252,7 @@ int main(void)
         cmocka_unit_test(test_noise_is_a_run_s_luck),
         cmocka_unit_test(test_the_gradient_is_of_a_quadratic),
         cmocka_unit_test(test_steps_are_paced_with_polls),
+        cmocka_unit_test(test_a_death_ends_the_wait),
         cmocka_unit_test(test_shards_must_divide),
     };
 

@@ -11,12 +11,6 @@
 #include "orchestrator/base/fault.h"
 #include "worker/workload/gpt.h"
 
-static void poll(const struct mu_gpt *g)
-{
-    if (g->device->options.poll != NULL)
-        g->device->options.poll(g->device->options.poll_context);
-}
-
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
 /* Window of T + 1 tokens from `start` as place j of input and target. A file may hold tokens beyond
@@ -29,7 +23,7 @@ static enum mu_status take_window(struct mu_gpt *g, const struct mu_tokens *file
 
     mu_tokens_copy(file, start, t, input);
     mu_tokens_copy(file, start + 1, t, target);
-    poll(g); /* the file's pages may have come from a slow disk */
+    mu_device_poll(g->device); /* the file's pages may have come from a slow disk */
     for (uint64_t i = 0; i <= t; i++) {
         const int32_t token = i < t ? input[i] : target[t - 1];
 
@@ -72,15 +66,20 @@ static enum mu_status micro_batch(struct mu_gpt *g, const struct mu_weights *w, 
     const float scale = (float)(1.0 / ((double)g->batch * (double)g->dims.context));
     const int64_t sequences = (int64_t)g->micro;
     const bool first = from == 0;
+    enum mu_status st;
+    double part;
 
-    mu_gpt_forward(g, w, g->tokens.input + at, sequences);
+    MU_TRY(mu_gpt_forward(g, w, g->tokens.input + at, sequences), st, done);
     if (mu_fault(MU_FAULT_FORWARD, step))
         return MU_FAIL(MU_FAILED, "MUSTER_FAULT: forward pass of step %" PRId64 " failed", step);
-    *loss += mu_gpt_head(g, w, g->tokens.target + at, sequences, true, scale, first);
+    MU_TRY(mu_gpt_head(g, w, g->tokens.target + at, sequences, true, scale, first, &part), st,
+           done);
+    *loss += part;
     if (mu_fault(MU_FAULT_BACKWARD, step))
         return MU_FAIL(MU_FAILED, "MUSTER_FAULT: backward pass of step %" PRId64 " failed", step);
-    mu_gpt_backward(g, w, g->tokens.row_of + at, sequences, first);
-    return MU_OK;
+    MU_TRY(mu_gpt_backward(g, w, g->tokens.row_of + at, sequences, first), st, done);
+done:
+    return st;
 }
 
 static enum mu_status gpt_shard_gradient(struct mu_workload *workload, const struct mu_weights *w,
@@ -97,7 +96,7 @@ static enum mu_status gpt_shard_gradient(struct mu_workload *workload, const str
     for (uint64_t j = 0; j < count; j++)
         MU_TRY(take_window(g, &g->train, mu_sampler_start(&g->sampler, sample + j), j), st, done);
     rows = name_rows(g, n);
-    poll(g);
+    mu_device_poll(g->device);
     memset(g->buffers.row_value, 0, (size_t)rows * (size_t)g->dims.width * sizeof(float));
     for (uint64_t from = 0; from < count; from += g->micro)
         MU_TRY(micro_batch(g, w, step, from, &loss), st, done);
@@ -130,8 +129,9 @@ static enum mu_status gpt_evaluate(struct mu_workload *workload, const struct mu
         count = g->eval_sequences - from;
     for (uint64_t j = 0; j < count; j++)
         MU_TRY(take_window(g, &g->valid, (from + j) * t, j), st, done);
-    mu_gpt_forward(g, w, g->tokens.input, (int64_t)count);
-    out->loss_nats = mu_gpt_head(g, w, g->tokens.target, (int64_t)count, false, 0, false);
+    MU_TRY(mu_gpt_forward(g, w, g->tokens.input, (int64_t)count), st, done);
+    MU_TRY(mu_gpt_head(g, w, g->tokens.target, (int64_t)count, false, 0, false, &out->loss_nats),
+           st, done);
     out->tokens = count * t;
     out->bytes = (double)out->tokens * ((double)g->valid.source_bytes / (double)g->valid.count);
 done:

@@ -116,15 +116,18 @@ void mu_gpt_init_tensor(const struct mu_workload *w, uint32_t tensor, uint64_t f
                         float *out);
 
 /* ---- gpt_pass.c: `sequences` sequences, at most g->micro. input, target, row_of: their tokens. */
+/* Each looks at the device's status between layers, and gives it back: the work is given up in the
+ * middle, and its buffers hold nothing of use. */
 /* From tokens to the normalised stream that the head reads. */
-void mu_gpt_forward(struct mu_gpt *g, const struct mu_weights *w, const int32_t *input,
-                    int64_t sequences);
-/* Loss in nats, summed over the tokens in order; with `backward` the head's gradients too, of
+enum mu_status mu_gpt_forward(struct mu_gpt *g, const struct mu_weights *w, const int32_t *input,
+                              int64_t sequences) MU_CHECKED;
+/* loss: out, in nats, summed over the tokens in order; with `backward` the head's gradients too, of
  * scale * that sum. `first`: gradients are written, not added to. */
-double mu_gpt_head(struct mu_gpt *g, const struct mu_weights *w, const int32_t *target,
-                   int64_t sequences, bool backward, float scale, bool first);
+enum mu_status mu_gpt_head(struct mu_gpt *g, const struct mu_weights *w, const int32_t *target,
+                           int64_t sequences, bool backward, float scale, bool first,
+                           double *loss) MU_CHECKED;
 /* After mu_gpt_forward and mu_gpt_head of the same micro-batch. */
-void mu_gpt_backward(struct mu_gpt *g, const struct mu_weights *w, const int32_t *row_of,
-                     int64_t sequences, bool first);
+enum mu_status mu_gpt_backward(struct mu_gpt *g, const struct mu_weights *w, const int32_t *row_of,
+                               int64_t sequences, bool first) MU_CHECKED;
 
 #endif

@@ -68,36 +68,41 @@ static void forward_block(struct mu_gpt *g, const struct mu_weights *w, int64_t 
 #undef ACT
 }
 
-void mu_gpt_forward(struct mu_gpt *g, const struct mu_weights *w, const int32_t *input,
-                    int64_t sequences)
+enum mu_status mu_gpt_forward(struct mu_gpt *g, const struct mu_weights *w, const int32_t *input,
+                              int64_t sequences)
 {
     struct mu_device *d = g->device;
     struct mu_gpt_buffers *a = &g->buffers;
     const int64_t t = g->dims.context, n = sequences * t, c = g->dims.width;
+    enum mu_status st = MU_OK;
 
     d->ops->embed(d, a->block[0].x1, weight(g, w, MU_GPT_WTE), weight(g, w, MU_GPT_WPE), input, n,
                   t, c);
-    for (int64_t l = 0; l < g->dims.layers; l++)
+    for (int64_t l = 0; l < g->dims.layers; l++) {
         forward_block(g, w, l, l == 0 ? NULL : a->block[l - 1].x2, sequences);
+        MU_TRY(mu_device_status(d), st, failed);
+    }
     d->ops->layernorm(d, a->lnf, a->meanf, a->rstdf, a->xf, a->block[g->dims.layers - 1].x2,
                       a->branch, weight(g, w, mu_gpt_lnf_weight(&g->dims)),
                       weight(g, w, mu_gpt_lnf_bias(&g->dims)), n, c);
+failed:
+    return st;
 }
 
-double mu_gpt_head(struct mu_gpt *g, const struct mu_weights *w, const int32_t *target,
-                   int64_t sequences, bool backward, float scale, bool first)
+enum mu_status mu_gpt_head(struct mu_gpt *g, const struct mu_weights *w, const int32_t *target,
+                           int64_t sequences, bool backward, float scale, bool first, double *loss)
 {
     struct mu_device *d = g->device;
     struct mu_gpt_buffers *a = &g->buffers;
     const int64_t n = sequences * g->dims.context;
-    double sum = 0;
 
+    *loss = 0;
     d->ops->classifier(
         d, a->losses, backward ? a->dnorm : NULL, backward ? gradient(g, MU_GPT_WTE) : NULL, a->lnf,
         weight_act(g, w, MU_GPT_WTE), target, scale, n, g->dims.width, g->dims.vocab, first);
     for (int64_t i = 0; i < n; i++)
-        sum += (double)a->losses[i];
-    return sum;
+        *loss += (double)a->losses[i];
+    return mu_device_status(d);
 }
 
 /* buffers.dx: in, the gradient of the stream after the block; out, before it. */
@@ -140,18 +145,23 @@ static void backward_block(struct mu_gpt *g, const struct mu_weights *w, int64_t
 #undef GRAD
 }
 
-void mu_gpt_backward(struct mu_gpt *g, const struct mu_weights *w, const int32_t *row_of,
-                     int64_t sequences, bool first)
+enum mu_status mu_gpt_backward(struct mu_gpt *g, const struct mu_weights *w, const int32_t *row_of,
+                               int64_t sequences, bool first)
 {
     struct mu_device *d = g->device;
     struct mu_gpt_buffers *a = &g->buffers;
     const int64_t t = g->dims.context, n = sequences * t, c = g->dims.width;
     const uint32_t lnf_weight = mu_gpt_lnf_weight(&g->dims), lnf_bias = mu_gpt_lnf_bias(&g->dims);
+    enum mu_status st = MU_OK;
 
     memset(a->dx, 0, (size_t)(n * c) * sizeof *a->dx); /* layernorm_backward adds */
     d->ops->layernorm_backward(d, a->dx, gradient(g, lnf_weight), gradient(g, lnf_bias), a->dnorm,
                                a->xf, weight(g, w, lnf_weight), a->meanf, a->rstdf, n, c, first);
-    for (int64_t l = g->dims.layers - 1; l >= 0; l--)
+    for (int64_t l = g->dims.layers - 1; l >= 0; l--) {
         backward_block(g, w, l, sequences, first);
+        MU_TRY(mu_device_status(d), st, failed);
+    }
     d->ops->embed_backward(d, a->row_value, gradient(g, MU_GPT_WPE), a->dx, row_of, n, t, c, first);
+failed:
+    return st;
 }

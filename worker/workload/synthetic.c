@@ -51,7 +51,7 @@ static double loss_after(const struct mu_settings *s, int64_t steps)
 }
 
 /* Sleeps in slices, so that a rank that waits answers as a rank that computes does. */
-static void pace(const struct synthetic *y)
+static enum mu_status pace(const struct synthetic *y)
 {
     const double shard_ms = y->settings.synthetic_step_ms / (double)y->settings.batch_shards;
     const uint64_t end = mu_clock_ns() + (uint64_t)(shard_ms * 1e6);
@@ -60,9 +60,11 @@ static void pace(const struct synthetic *y)
         const uint64_t left_us = (end - now + 999) / 1000;
 
         mu_clock_sleep_us(left_us < SLICE_US ? (unsigned)left_us : SLICE_US);
-        if (y->device->options.poll != NULL)
-            y->device->options.poll(y->device->options.poll_context);
+        mu_device_poll(y->device);
+        if (mu_device_status(y->device) != MU_OK)
+            break;
     }
+    return mu_device_status(y->device);
 }
 
 /* Four numbers in (-1, 1). */
@@ -100,10 +102,12 @@ static enum mu_status synthetic_shard_gradient(struct mu_workload *workload,
     struct synthetic *y = (struct synthetic *)workload;
     const struct mu_layout *l = &workload->layout;
 
+    enum mu_status st;
+
     MU_ASSERT(step >= 0 && shard < workload->facts.shards);
     if (mu_fault(MU_FAULT_FORWARD, step))
         return MU_FAIL(MU_FAILED, "MUSTER_FAULT: forward pass of step %" PRId64 " failed", step);
-    pace(y);
+    MU_TRY(pace(y), st, failed);
     if (mu_fault(MU_FAULT_BACKWARD, step))
         return MU_FAIL(MU_FAILED, "MUSTER_FAULT: backward pass of step %" PRId64 " failed", step);
     for (uint32_t t = 0; t < l->tensor_count; t++)
@@ -112,7 +116,8 @@ static enum mu_status synthetic_shard_gradient(struct mu_workload *workload,
     out->row_count = 0;
     out->tokens = workload->facts.tokens_per_step / workload->facts.shards;
     out->loss_nats = loss_after(&y->settings, step + 1) * (double)out->tokens;
-    return MU_OK;
+failed:
+    return st;
 }
 
 /* Before the first step D is 0 and the law infinite: the loss after one step stands for it. */
