@@ -143,22 +143,19 @@ void mu_board_close(struct mu_board *b)
 
 void mu_board_abandon(struct mu_board *b)
 {
-    bool others = false;
+    if (b)
+        mu_shm_file_unlink_unheld(b->name, b->fd);
+}
 
-    for (int i = 0; b && i < MU_BOARD_RANKS; i++)
-        others |= i != b->rank && mu_board_is_alive(&b->entry[i]);
-    if (b && !others)
-        shm_unlink(b->name);
+bool mu_board_claim_news(struct mu_board *b, int dead_rank)
+{
+    return dead_rank < 0 || dead_rank >= MU_BOARD_RANKS ||
+           atomic_exchange(&b->entry[dead_rank].told, 1) == 0;
 }
 
 int mu_board_own_rank(const struct mu_board *b)
 {
     return b->rank;
-}
-
-bool mu_board_may_tell(struct mu_board *b, int rank)
-{
-    return atomic_exchange(&b->entry[rank].told, 1) == 0;
 }
 
 struct mu_board_entry *mu_board_own(struct mu_board *b)

@@ -18,7 +18,7 @@ enum { MU_BOARD_RANKS = 4096 };
 
 struct mu_board_entry {
     _Atomic uint32_t pid;        /* 0: nobody */
-    _Atomic uint32_t told;       /* somebody says what became of it */
+    _Atomic uint32_t told;       /* its death has been told by somebody */
     _Atomic uint64_t start_time; /* in clock ticks since boot: pids are used again */
     struct mu_fault_mark mark;   /* the last named point it passed */
     _Atomic uint64_t polls;
@@ -29,13 +29,13 @@ struct mu_board;
 /* Job and rank come from the environment that mpirun sets; without one, a job of one rank. */
 enum mu_status mu_board_open(struct mu_board **out) MU_CHECKED;
 void mu_board_close(struct mu_board *board); /* NULL is allowed */
-/* After a failure: the own entry stays, so that the others find this rank dead; the file goes when
- * nobody else lives. NULL is allowed. */
+/* After a failure: the own entry stays, so that the others find this rank dead; the file goes with
+ * the last one that holds it, also when all leave at once. NULL is allowed. */
 void mu_board_abandon(struct mu_board *board);
+/* Who may tell of that rank's death: true for the first of this host who asks, once. */
+bool mu_board_claim_news(struct mu_board *board, int dead_rank);
 int mu_board_own_rank(const struct mu_board *board);
 struct mu_board_entry *mu_board_own(struct mu_board *board);
-/* true for the first on this host that is about to say what became of that rank. */
-bool mu_board_may_tell(struct mu_board *board, int rank);
 /* NULL: that rank is not on this host. */
 const struct mu_board_entry *mu_board_entry(const struct mu_board *board, int rank);
 

@@ -16,12 +16,13 @@ enum {
     NOBODY = -1,
 };
 
-static int find_dead(const struct mu_board *board)
+/* The lowest rank of this host whose entry is (alive) or is not (dead) that of a live process. */
+static int find(const struct mu_board *board, bool alive)
 {
     for (int r = 0; r < MU_BOARD_RANKS; r++) {
         const struct mu_board_entry *e = mu_board_entry(board, r);
 
-        if (e && !mu_board_is_alive(e))
+        if (e && mu_board_is_alive(e) == alive)
             return r;
     }
     return NOBODY;
@@ -29,13 +30,13 @@ static int find_dead(const struct mu_board *board)
 
 static void leave(struct mu_start_watch *w, int dead)
 {
-    bool speaks = mu_board_may_tell(w->board, dead != NOBODY ? dead : 0);
+    bool lowest = find(w->board, true) == mu_board_own_rank(w->board);
 
-    if (speaks && dead != NOBODY)
+    if (dead != NOBODY && mu_board_claim_news(w->board, dead))
         mu_log(MU_LOG_ERROR,
                "rank %d died at the start, before the ranks had met: run the same command again",
                dead);
-    else if (speaks)
+    else if (dead == NOBODY && lowest)
         mu_log(MU_LOG_ERROR,
                "MPI_Init did not end within %d s: a rank on another host died or cannot be "
                "reached. Run the same command again",
@@ -51,7 +52,7 @@ static void *watch(void *context)
     struct mu_deadline deadline = mu_deadline_in_ms(DEADLINE_MS);
 
     while (!atomic_load(&w->over)) {
-        int dead = find_dead(w->board);
+        int dead = find(w->board, false);
 
         if (dead != NOBODY || mu_deadline_passed(deadline))
             leave(w, dead);

@@ -158,6 +158,18 @@ void mu_job_note_failure(struct mu_job *job, enum mu_status st)
     put_outcome(job, message);
 }
 
+/* Until ranks on other hosts have noticed too: one that noticed later would take the speaker, who
+ * has left, for another dead rank, and speak again. */
+static void linger(struct mu_job *job)
+{
+    struct mu_deadline deadline = mu_deadline_in_ms(ELSEWHERE_MS);
+
+    while (!mu_deadline_passed(deadline)) {
+        if (mu_comm_poll(job->comm) != MU_OK) /* carries the revocation on; what it says is known */
+            mu_clock_sleep_us(1000);
+    }
+}
+
 void mu_job_report_failure(struct mu_job *job, enum mu_status st)
 {
     bool knows_run = job->life.state >= MU_LIFE_PREPARING;
@@ -169,7 +181,8 @@ void mu_job_report_failure(struct mu_job *job, enum mu_status st)
     if (st == MU_PEER_LOST || st == MU_REVOKED) {
         dead = find_dead(job);
         mu_comm_revoke(job->comm);
-        speaks = is_speaker(job, &dead);
+        speaks = is_speaker(job, &dead) &&
+                 mu_board_claim_news(job->board, dead.count > 0 ? dead.rank[0] : -1);
         describe(job, &dead, what, sizeof what);
     } else { /* reported at its origin, which is here */
         mu_comm_revoke(job->comm);
@@ -191,5 +204,7 @@ void mu_job_report_failure(struct mu_job *job, enum mu_status st)
         if (knows_run)
             put_outcome(job, message);
     }
+    if (speaks && job->roll.hosts > 1)
+        linger(job);
     mu_segment_close(&job->segment, true);
 }
