@@ -1,12 +1,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/master/job.h"
+
+/* For rank 0 to say what is wrong. */
+static const unsigned speech_us = 500000;
 
 enum mu_status mu_cli_train(int argc, char **argv)
 {
@@ -27,9 +31,10 @@ enum mu_status mu_cli_train(int argc, char **argv)
     struct mu_words words;
     struct mu_job_request request;
     const char *rank = getenv("PMIX_RANK"); /* of mpirun */
+    const bool is_silent = rank && strcmp(rank, "0") != 0;
     enum mu_status st;
 
-    if (rank && strcmp(rank, "0") != 0)
+    if (is_silent)
         mu_log_set_level(MU_LOG_SILENT); /* a mistake of the command line is told once */
     st = mu_options_parse(&command, argc, argv, &words);
     if (st == MU_OK)
@@ -38,6 +43,8 @@ enum mu_status mu_cli_train(int argc, char **argv)
         !mu_file_exists(words.word[0]))
         st = mu_options_refuse(&command, "CONFIG is missing: the first word is %s", words.word[0]);
     mu_log_reset_level();
+    if (st != MU_OK && is_silent)
+        mu_clock_sleep_us(speech_us); /* mpirun ends all ranks, unheard, once one has failed */
     if (st != MU_OK || words.help_shown)
         return st;
     request = (struct mu_job_request){words.word[0], words.word + 1, words.count - 1};

@@ -67,9 +67,9 @@ static enum mu_status begin_journal(struct mu_job *job)
 
     MU_TRY(mu_path_format(folder, "%s/journal", job->run_path), st, failed);
     MU_TRY(mu_journal_open(folder, &job->journal, &generation), st, failed);
-    json = json_pack("{s:i, s:i, s:I, s:s}", "ranks", (int)job->roll.size, "hosts",
-                     (int)job->roll.hosts, "step", (json_int_t)job->resumed_step, "fingerprint",
-                     job->fingerprint);
+    json = json_pack("{s:s, s:i, s:i, s:I, s:s}", "date", mu_clock_date().text, "ranks",
+                     (int)job->roll.size, "hosts", (int)job->roll.hosts, "step",
+                     (json_int_t)job->resumed_step, "fingerprint", job->fingerprint);
     if (json)
         record = json_dumps(json, JSON_COMPACT);
     json_decref(json);
@@ -372,8 +372,8 @@ static void summarise(struct mu_job *job, bool stopped)
         mu_run_dir_clear_requests(job->run); /* obeyed */
     job->status.outcome = stopped ? MU_OUTCOME_REQUEUE : MU_OUTCOME_COMPLETE;
     put_status(job, MU_RUN_ENDED, text);
-    snprintf(text, sizeof text, "{\"outcome\":\"%s\",\"step\":%" PRId64 "}", outcome,
-             job->life.step);
+    snprintf(text, sizeof text, "{\"date\":\"%s\",\"outcome\":\"%s\",\"step\":%" PRId64 "}",
+             mu_clock_date().text, outcome, job->life.step);
     if (mu_journal_append(job->journal, MU_JOURNAL_END, text) != MU_OK)
         mu_log(MU_LOG_WARN, "the end of this run could not be written to its journal");
 }

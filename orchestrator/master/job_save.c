@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/master/job.h"
 #include "orchestrator/master/resume.h"
@@ -28,8 +29,8 @@ static void after_publishing(struct mu_job *job, struct mu_hash state_hash)
 {
     char record[256];
 
-    snprintf(record, sizeof record, "{\"step\":%" PRId64 ",\"state_hash\":\"%s\"}", job->life.step,
-             mu_hash_print(state_hash).text);
+    snprintf(record, sizeof record, "{\"date\":\"%s\",\"step\":%" PRId64 ",\"state_hash\":\"%s\"}",
+             mu_clock_date().text, job->life.step, mu_hash_print(state_hash).text);
     if (mu_journal_append(job->journal, MU_JOURNAL_CHECKPOINT, record) != MU_OK)
         mu_log(MU_LOG_WARN,
                "the checkpoint of step %" PRId64 " is saved, but the journal lacks its record",
