@@ -52,8 +52,7 @@ failed:
     return st;
 }
 
-/* All ranks know how it ended, the same on each: they leave in an orderly way, with the same exit
- * code. */
+/* All ranks know how it ended, the same on each: they leave in an orderly way. */
 static bool is_agreed(const struct mu_job *job, enum mu_status st)
 {
     return st == MU_OK || st == MU_REQUEUE ||
