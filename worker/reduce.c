@@ -104,22 +104,31 @@ static void merge_float(void *context, void *into, const void *from, size_t byte
     d->ops->add(d, into, from, (int64_t)(bytes / 4), false);
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 enum mu_status mu_reduction_init(struct mu_worker *w)
 {
     const struct mu_layout *l = &w->workload->layout;
     struct mu_reduction *r = &w->reduction;
-    uint64_t elements = 0, blocks = 0, slots;
+    uint32_t hosts = w->roll->hosts;
+    size_t elements = 0, blocks = 0, message = 0, slots, scratch;
 
     for (uint32_t c = 0; c < l->chunk_count; c++) {
-        elements = l->chunks[c].count > elements ? l->chunks[c].count : elements;
-        blocks = l->chunks[c].block_count > blocks ? l->chunks[c].block_count : blocks;
+        elements = larger(elements, l->chunks[c].count);
+        blocks = larger(blocks, l->chunks[c].block_count);
+        message = larger(message, round_a_bytes(&l->chunks[c]));
     }
     slots = blocks < w->exact.capacity ? blocks : w->exact.capacity;
-    r->round_a = mu_device_alloc(w->device, sizeof(struct round_a) + blocks / 8 + 16 + blocks);
+    scratch = larger(mu_ring_scratch_bytes(1, message, hosts),
+                     larger(mu_ring_scratch_bytes(elements, 4, hosts),
+                            mu_ring_scratch_bytes(slots * MU_BLOCK, 8, hosts)));
+    r->round_a = mu_device_alloc(w->device, message);
     r->dense = mu_device_alloc(w->device, elements * 4);
     r->wide = mu_device_alloc(w->device, slots * MU_BLOCK * 8);
-    r->ring_scratch = mu_device_alloc(w->device, sizeof(struct round_a) + blocks / 8 + 16 + blocks +
-                                                     elements * 4 + slots * MU_BLOCK * 8);
+    r->ring_scratch = mu_device_alloc(w->device, scratch);
     r->member = calloc(w->roll->hosts, sizeof *r->member);
     if (!r->round_a || !r->dense || !r->wide || !r->ring_scratch || !r->member)
         return MU_FAIL(MU_NO_MEMORY, "no memory for the reduction of chunks of %llu elements",

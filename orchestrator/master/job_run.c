@@ -228,7 +228,7 @@ static enum mu_status save(struct mu_job *job, struct mu_hash hash, bool end)
 
     put_status(job, MU_RUN_SAVING, "saving a checkpoint");
     st = mu_job_save(job, hash);
-    if (st == MU_PEER_LOST || st == MU_REVOKED || st == MU_TIMEOUT || end)
+    if (mu_control_is_broken(st) || end)
         return st;
     if (st != MU_OK && job->is_master)
         mu_log(MU_LOG_WARN,

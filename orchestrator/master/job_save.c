@@ -67,8 +67,7 @@ done:
  * here, so that none of them writes still. */
 static void clean_up(const struct mu_job *job, const char *folder, enum mu_status st)
 {
-    if (!job->is_master || st == MU_OK || st == MU_PEER_LOST || st == MU_REVOKED ||
-        st == MU_TIMEOUT)
+    if (!job->is_master || st == MU_OK || mu_control_is_broken(st))
         return;
     if (mu_checkpoint_remove_unfinished(folder) != MU_OK)
         mu_log(MU_LOG_WARN, "what the failed save has left in %s could not be removed", folder);

@@ -260,7 +260,7 @@ enum mu_status mu_job_meet(struct mu_job *job, const struct mu_job_request *requ
     said = say_hello(job, &w);
     st = mu_control_gather(&job->control, MU_MESSAGE_HELLO, &w, take_hello, &all);
     st = st == MU_OK ? said : st;
-    if (st == MU_PEER_LOST || st == MU_REVOKED || st == MU_TIMEOUT)
+    if (mu_control_is_broken(st))
         goto done;
     if (job->is_master) {
         if (st == MU_OK)

@@ -183,12 +183,6 @@ static enum mu_status take_status(void *context, int rank, struct mu_wire_reader
     return MU_OK;
 }
 
-/* The communicator itself is broken: nothing can be told to anybody. */
-static bool is_broken(enum mu_status st)
-{
-    return st == MU_PEER_LOST || st == MU_REVOKED || st == MU_TIMEOUT;
-}
-
 enum mu_status mu_control_agree(struct mu_control *c, enum mu_status own)
 {
     uint8_t bytes[8];
@@ -199,7 +193,7 @@ enum mu_status mu_control_agree(struct mu_control *c, enum mu_status own)
 
     mu_wire_put_u32(&w, (uint32_t)own);
     st = mu_control_gather(c, MU_MESSAGE_STATUS, &w, take_status, &verdict);
-    if (is_broken(st))
+    if (mu_control_is_broken(st))
         return st;
     verdict = st == MU_OK ? verdict : st; /* what could not be read is a failure like another */
     w = mu_wire_write(bytes, sizeof bytes);

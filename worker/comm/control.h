@@ -18,6 +18,12 @@ struct mu_control {
     uint64_t refused;       /* messages that were not what was due */
 };
 
+/* A round that ended so cannot be followed by another one: nothing can be told to anybody. */
+static inline bool mu_control_is_broken(enum mu_status st)
+{
+    return st == MU_PEER_LOST || st == MU_REVOKED || st == MU_TIMEOUT;
+}
+
 struct mu_control mu_control_init(struct mu_comm *comm, struct mu_poller *poller, uint32_t epoch,
                                   uint64_t deadline_ms);
 
