@@ -28,10 +28,9 @@
 
 #include "orchestrator/base/hash.h"
 #include "orchestrator/core/layout.h"
+#include "orchestrator/core/shards.h"
 #include "worker/checkpoint/checkpoint.h"
 #include "worker/exact_sum.h"
-
-enum { MU_SHARD_WORDS = 4 }; /* 256 shards at most */
 
 /* What a step gathers besides gradients. */
 struct mu_step_scalars {

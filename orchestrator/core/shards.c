@@ -13,6 +13,27 @@ struct mu_range mu_shards_of_worker(uint64_t total, uint64_t i, uint64_t w)
     return (struct mu_range){boundary(total, i, w), boundary(total, i + 1, w)};
 }
 
+uint32_t mu_shard_set_first(const struct mu_shard_set *s)
+{
+    uint32_t i = 0;
+
+    while (s->word[i] == 0) {
+        i++;
+        MU_ASSERT(i < MU_SHARD_WORDS);
+    }
+    return 64 * i + (uint32_t)__builtin_ctzll(s->word[i]);
+}
+
+struct mu_shard_set mu_shard_set_of(struct mu_range range)
+{
+    struct mu_shard_set s = {{0}};
+
+    MU_ASSERT(range.to <= MU_SHARDS_MAX);
+    for (uint64_t i = range.from; i < range.to; i++)
+        mu_shard_set_add(&s, (uint32_t)i);
+    return s;
+}
+
 uint64_t mu_shards_auto(uint64_t sequences, uint64_t context)
 {
     uint64_t shards = 1;

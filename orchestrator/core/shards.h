@@ -4,9 +4,12 @@
 #ifndef MUSTER_CORE_SHARDS_H
 #define MUSTER_CORE_SHARDS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
+    MU_SHARDS_MAX = 256,
+    MU_SHARD_WORDS = MU_SHARDS_MAX / 64,
     MU_SHARDS_AUTO_MAX = 64,
     MU_SHARDS_AUTO_TOKENS = 512, /* at least, of a shard: what keeps quantising cheap beside it */
     MU_MICRO_AUTO_TOKENS = 2048, /* at most, of a micro-batch: what keeps activations in cache */
@@ -18,6 +21,58 @@ struct mu_range {
 
 /* Items [total i / w, total (i + 1) / w): sizes differ by one at most. i < w. */
 struct mu_range mu_shards_of_worker(uint64_t total, uint64_t i, uint64_t w);
+
+/* A set of shards. */
+struct mu_shard_set {
+    uint64_t word[MU_SHARD_WORDS];
+};
+
+static inline bool mu_shard_set_has(const struct mu_shard_set *s, uint32_t shard)
+{
+    return s->word[shard / 64] >> shard % 64 & 1;
+}
+static inline void mu_shard_set_add(struct mu_shard_set *s, uint32_t shard)
+{
+    s->word[shard / 64] |= UINT64_C(1) << shard % 64;
+}
+static inline void mu_shard_set_add_all(struct mu_shard_set *s, const struct mu_shard_set *other)
+{
+    for (int i = 0; i < MU_SHARD_WORDS; i++)
+        s->word[i] |= other->word[i];
+}
+/* What is in a and not in b. */
+static inline struct mu_shard_set mu_shard_set_minus(const struct mu_shard_set *a,
+                                                     const struct mu_shard_set *b)
+{
+    struct mu_shard_set d;
+
+    for (int i = 0; i < MU_SHARD_WORDS; i++)
+        d.word[i] = a->word[i] & ~b->word[i];
+    return d;
+}
+static inline bool mu_shard_set_is_empty(const struct mu_shard_set *s)
+{
+    return (s->word[0] | s->word[1] | s->word[2] | s->word[3]) == 0;
+}
+static inline bool mu_shard_set_meets(const struct mu_shard_set *a, const struct mu_shard_set *b)
+{
+    for (int i = 0; i < MU_SHARD_WORDS; i++)
+        if (a->word[i] & b->word[i])
+            return true;
+    return false;
+}
+static inline uint32_t mu_shard_set_count(const struct mu_shard_set *s)
+{
+    uint32_t n = 0;
+
+    for (int i = 0; i < MU_SHARD_WORDS; i++)
+        n += (uint32_t)__builtin_popcountll(s->word[i]);
+    return n;
+}
+/* The lowest shard of a set that is not empty. */
+uint32_t mu_shard_set_first(const struct mu_shard_set *s);
+/* Shards [from, to). */
+struct mu_shard_set mu_shard_set_of(struct mu_range range);
 
 /* batch.shards = "auto": the largest power of two, at most 64, that divides the sequences and
  * leaves at least 512 tokens a shard; 1 when there is none. */
