@@ -1,6 +1,6 @@
 /* Three looks of very different cost, each as often as it can be afforded: the count on the board
- * at every call, MPI every 100 us, /proc twice a second. After the first failure nothing is asked
- * any more, and every call gives the same answer. */
+ * at every call, MPI every 100 us, /proc twice a second. After the first failure that was not
+ * repaired nothing is asked any more, and every call gives the same answer. */
 #include "worker/poller.h"
 
 #include <stdatomic.h>
@@ -19,41 +19,90 @@ void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *
 }
 
 /* A rank that ends without MPI_Finalize, but not by a signal, is not dead to MPI: its peers would
- * wait for it for ever. */
-static enum mu_status look_at_board(const struct mu_poller *p)
+ * wait for it for ever, and so would a repair. One that is dead by the board at two looks running,
+ * while MPI says nothing, is such a one: it cannot be lived with. */
+static enum mu_status look_at_board(struct mu_poller *p)
 {
-    for (int r = 0; r < mu_comm_size(p->comm); r++) {
-        const struct mu_board_entry *e = mu_board_entry(p->board, r);
+    bool missing = false;
 
-        if (e && !mu_board_is_alive(e))
-            return MU_PEER_LOST;
+    for (int place = 0; place < mu_comm_size(p->comm) && !missing; place++) {
+        const struct mu_board_entry *e = mu_board_entry(p->board, mu_comm_name(p->comm, place));
+
+        missing = e && !mu_board_is_alive(e);
     }
+    if (missing && p->missed_unseen)
+        return MU_PEER_LOST;
+    p->missed_unseen = missing;
     return MU_OK;
+}
+
+static bool is_death(enum mu_status st)
+{
+    return st == MU_PEER_LOST || st == MU_REVOKED;
+}
+
+enum mu_status mu_poller_take(struct mu_poller *p, enum mu_status st)
+{
+    if (!is_death(st) || p->held)
+        return st;
+    if (p->repair && (p->status == MU_OK || p->status == MU_RECOVERED)) {
+        p->held = true;
+        st = p->repair(p->repair_context);
+        p->held = p->missed_unseen = false;
+        mu_poller_forgive_gap(p);
+        st = st == MU_OK ? MU_RECOVERED : st;
+    }
+    p->status = st;
+    return st;
 }
 
 enum mu_status mu_poll(struct mu_poller *p)
 {
     uint64_t now = mu_clock_ns();
+    enum mu_status st = MU_OK;
 
     if (now - p->last_ns > p->longest_gap_ns)
         p->longest_gap_ns = now - p->last_ns;
     p->last_ns = now;
     if (p->board)
         atomic_fetch_add_explicit(&mu_board_own(p->board)->polls, 1, memory_order_relaxed);
-    if (p->comm && p->status == MU_OK && now - p->last_comm_ns >= comm_interval_ns) {
+    if (!p->comm || p->held || (p->status != MU_OK && p->status != MU_RECOVERED))
+        return p->status;
+    if (now - p->last_comm_ns >= comm_interval_ns) {
         p->last_comm_ns = now;
-        p->status = mu_comm_poll(p->comm);
+        st = mu_poller_take(p, mu_comm_poll(p->comm));
     }
-    if (p->comm && p->board && p->status == MU_OK && now - p->last_board_ns >= board_interval_ns) {
+    if (st == MU_OK && p->board && now - p->last_board_ns >= board_interval_ns) {
         p->last_board_ns = now;
-        p->status = look_at_board(p);
+        st = look_at_board(p);
     }
+    if (st != MU_OK)
+        p->status = st;
     return p->status;
+}
+
+void mu_poller_accept(struct mu_poller *p)
+{
+    if (p->status == MU_RECOVERED)
+        p->status = MU_OK;
+}
+
+void mu_poller_hold(struct mu_poller *p)
+{
+    MU_ASSERT(!p->held);
+    p->held = true;
+}
+
+void mu_poller_release(struct mu_poller *p)
+{
+    p->held = false;
 }
 
 enum mu_status mu_poll_hook(void *poller)
 {
-    return mu_poll(poller);
+    enum mu_status st = mu_poll(poller);
+
+    return st == MU_RECOVERED ? MU_OK : st;
 }
 
 void mu_poller_forgive_gap(struct mu_poller *p)

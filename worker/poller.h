@@ -1,10 +1,16 @@
 /* mu_poll: called between operations, at most some milliseconds apart. It counts on the board that
  * this rank moves, makes MPI progress and finds out about deaths: by MPI, and by the board about
- * ranks of this host that left unseen by MPI. A failure is kept: operations run to their end, and
- * who called them sees it at the next check, a layer of a model later at most. */
+ * ranks of this host that left unseen by MPI.
+ *
+ * A death that can be lived with is repaired in here, wherever the caller is. From then on every
+ * poll says MU_RECOVERED until somebody accepts it: whoever is in a round, a chunk or a wait gives
+ * it up and returns that status; whoever computes a shard goes on with it (the device's hook hears
+ * nothing) and returns it afterwards. Another failure is kept: operations run to their end, and who
+ * called them sees it at the next check, a layer of a model later at most. */
 #ifndef MUSTER_WORKER_POLLER_H
 #define MUSTER_WORKER_POLLER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "worker/board.h"
@@ -13,14 +19,27 @@
 struct mu_poller {
     struct mu_comm *comm;
     struct mu_board *board;
-    enum mu_status status; /* the first failure seen */
+    enum mu_status status; /* MU_RECOVERED until it is accepted; the first other failure for ever */
+    /* Leaves the dead out; NULL: a death is a failure. */
+    enum mu_status (*repair)(void *context);
+    void *repair_context;
+    bool held, missed_unseen;
     uint64_t last_ns, longest_gap_ns, last_comm_ns, last_board_ns;
 };
 
 void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *board);
-/* MU_OK, or the failure that was seen now or before. */
-enum mu_status mu_poll(struct mu_poller *p);
-/* For the device's hook. */
+/* MU_OK, MU_RECOVERED, or the failure that was seen now or before. */
+enum mu_status mu_poll(struct mu_poller *p) MU_CHECKED;
+/* What a function of comm.h said, which may be the first news of a death: repairs it as mu_poll
+ * does. Other statuses are given back as they are. */
+enum mu_status mu_poller_take(struct mu_poller *p, enum mu_status st) MU_CHECKED;
+/* Everything that is done from here on follows the new roll. */
+void mu_poller_accept(struct mu_poller *p);
+/* Between the two no repair can happen: polls only count. For what must be whole when others read
+ * it in a repair, and takes less than a poll may wait. */
+void mu_poller_hold(struct mu_poller *p);
+void mu_poller_release(struct mu_poller *p);
+/* For the device's hook: MU_RECOVERED is not told, since what is computed stays right. */
 enum mu_status mu_poll_hook(void *poller);
 /* A pause that does not count as a gap (before work that is known not to poll: files). */
 void mu_poller_forgive_gap(struct mu_poller *p);

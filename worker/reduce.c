@@ -4,7 +4,11 @@
  * it. The step's scalars ride on round A of chunk 0.
  *
  * Whether round B takes place is decided from what round A has made the same on every host, so
- * that no owner waits for one that does not send. */
+ * that no owner waits for one that does not send.
+ *
+ * A repair gives the chunk up wherever it is, but for its end: from the last look at the poller to
+ * the word, nothing can happen in between, so that a plan never takes a chunk for undone that is
+ * stamped a moment later, while the other hosts wait for its ring. */
 #include "worker/reduce.h"
 
 #include <stdatomic.h>
@@ -122,6 +126,8 @@ enum mu_status mu_reduction_init(struct mu_worker *w)
         message = larger(message, round_a_bytes(&l->chunks[c]));
     }
     slots = blocks < w->exact.capacity ? blocks : w->exact.capacity;
+    if (hosts > 2)
+        hosts = 2; /* after deaths pieces may be as large as between two */
     scratch = larger(mu_ring_scratch_bytes(1, message, hosts),
                      larger(mu_ring_scratch_bytes(elements, 4, hosts),
                             mu_ring_scratch_bytes(slots * MU_BLOCK, 8, hosts)));
@@ -146,15 +152,6 @@ void mu_reduction_deinit(struct mu_reduction *r)
     memset(r, 0, sizeof *r);
 }
 
-/* Ranks beyond the number of shards have none: their sums hold nothing that is defined. */
-static bool has_shards(const struct mu_worker *w, uint32_t local_index)
-{
-    struct mu_range r = mu_shards_of_worker(
-        w->workload->facts.shards, mu_roll_local(w->roll, w->host, local_index), w->roll->size);
-
-    return r.from < r.to;
-}
-
 /* Over the owners of the chunk on all hosts, polling. */
 static enum mu_status exchange(struct mu_worker *w, uint32_t chunk, int tag, void *data,
                                size_t units, size_t unit_bytes, mu_ring_merge *merge, void *context)
@@ -162,9 +159,10 @@ static enum mu_status exchange(struct mu_worker *w, uint32_t chunk, int tag, voi
     struct mu_deadline deadline = mu_deadline_in_ms(EXCHANGE_DEADLINE_MS);
     struct mu_backoff pause = {0};
     struct mu_ring ring;
-    enum mu_status st = MU_OK;
+    enum mu_status st;
     bool done = w->roll->hosts == 1 || units == 0;
 
+    MU_TRY(mu_poll(w->poller), st, failed);
     if (done)
         return MU_OK;
     for (uint32_t h = 0; h < w->roll->hosts; h++)
@@ -172,7 +170,10 @@ static enum mu_status exchange(struct mu_worker *w, uint32_t chunk, int tag, voi
     mu_ring_start(&ring, w->comm, w->reduction.member, w->roll->hosts, w->host, tag, data, units,
                   unit_bytes, w->reduction.ring_scratch, merge, context);
     while (!done) {
-        MU_TRY(mu_ring_poll(&ring, &done), st, failed);
+        mu_poller_hold(w->poller); /* merging polls, and the ring's requests are of this roll */
+        st = mu_ring_poll(&ring, &done);
+        mu_poller_release(w->poller);
+        MU_TRY(mu_poller_take(w->poller, st), st, failed);
         if (done)
             break;
         MU_TRY(mu_poll(w->poller), st, failed);
@@ -184,6 +185,16 @@ static enum mu_status exchange(struct mu_worker *w, uint32_t chunk, int tag, voi
     }
 failed:
     return st;
+}
+
+/* Of the sums that count; and what ranks without shards were asked for. */
+static void merge_scalars_of_host(const struct mu_worker *w, struct mu_step_scalars *all)
+{
+    for (uint32_t i = 0; i < w->summed_count; i++)
+        merge_scalars(all, &w->segment->rank[w->summed[i]].scalars);
+    for (uint32_t i = 0; i < w->local_count; i++)
+        all->requests |= w->segment->rank[mu_worker_slot(w, mu_roll_local(w->roll, w->host, i))]
+                             .scalars.requests;
 }
 
 /* Round A: on return the message and the segment's words hold what everybody agrees on. */
@@ -200,12 +211,10 @@ static enum mu_status agree_on_maxima(struct mu_worker *w, uint32_t chunk,
     m->escaped = escaped_of(message);
     m->largest = largest_of(message, c);
     mu_chunk_maxima_clear(m, c);
-    for (uint32_t i = 0; i < w->local_count; i++) {
-        if (has_shards(w, i))
-            mu_chunk_maxima_merge(m, c, &s->sum[i]);
-        if (chunk == 0)
-            merge_scalars(&head->scalars, &s->rank[i].scalars);
-    }
+    for (uint32_t i = 0; i < w->summed_count; i++)
+        mu_chunk_maxima_merge(m, c, &s->sum[w->summed[i]]);
+    if (chunk == 0)
+        merge_scalars_of_host(w, &head->scalars);
     head->flags = m->flags;
     MU_TRY(exchange(w, chunk, TAG_MAXIMA, message, 1, round_a_bytes(c), merge_round_a,
                     (void *)(uintptr_t)c),
@@ -235,10 +244,8 @@ static enum mu_status sum_exactly(struct mu_worker *w, uint32_t chunk,
         return MU_OK; /* the step is redone or given up, whatever the other chunks say */
     memset(r->dense, 0, c->count * sizeof *r->dense);
     memset(r->wide, 0, wide_count * sizeof *r->wide);
-    for (uint32_t i = 0; i < w->local_count; i++) {
-        if (!has_shards(w, i))
-            continue;
-        mu_chunk_add(&w->exact, r->dense, r->wide, m, c, &w->segment->sum[i]);
+    for (uint32_t i = 0; i < w->summed_count; i++) {
+        mu_chunk_add(&w->exact, r->dense, r->wide, m, c, &w->segment->sum[w->summed[i]]);
         MU_TRY(mu_poll(w->poller), st, failed);
     }
     MU_TRY(exchange(w, chunk, TAG_DENSE, r->dense, c->count, 4, merge_int32, w->device), st,
@@ -261,11 +268,11 @@ static enum mu_status sum_fast(struct mu_worker *w, uint32_t chunk)
     double squares = 0;
 
     memset(total, 0, c->count * sizeof *total);
-    for (uint32_t i = 0; i < w->local_count; i++) {
-        const float *sum = (const float *)(const void *)(w->segment->sum[i].dense + c->offset);
+    for (uint32_t i = 0; i < w->summed_count; i++) {
+        const float *sum =
+            (const float *)(const void *)(w->segment->sum[w->summed[i]].dense + c->offset);
 
-        if (has_shards(w, i))
-            w->device->ops->add(w->device, total, sum, (int64_t)c->count, false);
+        w->device->ops->add(w->device, total, sum, (int64_t)c->count, false);
         MU_TRY(mu_poll(w->poller), st, failed);
     }
     MU_TRY(exchange(w, chunk, TAG_DENSE, total, c->count, 4, merge_float, w->device), st, failed);
@@ -280,15 +287,21 @@ failed:
 enum mu_status mu_reduce_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn,
                                const int16_t *prediction)
 {
+    int server = mu_recovery_server(w->plan, w->home, chunk, turn);
     struct mu_chunk_maxima m;
     enum mu_status st;
 
     mu_fault(MU_FAULT_REDUCE, mu_segment_step(w->segment));
+    if (server != MU_RECOVERY_NOBODY) {
+        MU_TRY(mu_fetch_chunk(w, chunk, server), st, failed);
+        goto whole;
+    }
     MU_TRY(agree_on_maxima(w, chunk, &m), st, failed);
     if (w->settings->batch_reduce == MU_REDUCE_FAST)
         MU_TRY(sum_fast(w, chunk), st, failed);
     else
         MU_TRY(sum_exactly(w, chunk, &m, prediction), st, failed);
+whole:
     atomic_store_explicit(&w->segment->chunk[chunk].reduced, turn, memory_order_release);
     mu_fault(MU_FAULT_REDUCED, mu_segment_step(w->segment));
 failed:

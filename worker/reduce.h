@@ -24,8 +24,9 @@ struct mu_reduction {
 enum mu_status mu_reduction_init(struct mu_worker *w) MU_CHECKED;
 void mu_reduction_deinit(struct mu_reduction *r);
 
-/* Every rank of the host has a whole sum in this turn. On return the chunk's total, maxima, flags
- * and norm are in the segment and its word says `turn`. */
+/* Every rank of the host has all its shards in its sum in this turn, and w->summed lists the sums.
+ * On return the chunk's total, maxima, flags and norm are in the segment and its word says `turn`:
+ * reduced with the other hosts, or fetched from one that has them. */
 enum mu_status mu_reduce_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn,
                                const int16_t *prediction) MU_CHECKED;
 

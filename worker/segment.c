@@ -38,7 +38,7 @@ static void *take(struct carve *c, uint64_t bytes)
 
 /* The one description of what lies where: used to size and to attach. */
 static void place(struct mu_segment *s, struct carve *c, const struct mu_layout *l, uint32_t ranks,
-                  bool bf16)
+                  uint64_t eval_pieces, bool bf16)
 {
     uint64_t n = l->elements, blocks = l->blocks;
 
@@ -46,6 +46,7 @@ static void place(struct mu_segment *s, struct carve *c, const struct mu_layout 
     s->chunk = take(c, l->chunk_count * sizeof *s->chunk);
     s->rank = take(c, ranks * sizeof *s->rank);
     s->piece = take(c, mu_state_hash_pieces(l) * sizeof *s->piece);
+    s->evaluated = take(c, eval_pieces * sizeof *s->evaluated);
     for (int h = 0; h < 2; h++) {
         s->half[h].layout = l;
         s->half[h].weight = take(c, n * sizeof(float));
@@ -71,12 +72,13 @@ static void place(struct mu_segment *s, struct carve *c, const struct mu_layout 
     }
 }
 
-uint64_t mu_segment_bytes(const struct mu_layout *layout, uint32_t ranks, bool bf16)
+uint64_t mu_segment_bytes(const struct mu_layout *layout, uint32_t ranks, uint64_t eval_pieces,
+                          bool bf16)
 {
     struct mu_segment none = {0};
     struct carve count = {0};
 
-    place(&none, &count, layout, ranks, bf16);
+    place(&none, &count, layout, ranks, eval_pieces, bf16);
     return (count.used + 4095) / 4096 * 4096;
 }
 
@@ -203,7 +205,7 @@ failed:
 
 enum mu_status mu_segment_open(struct mu_segment *s, const struct mu_segment_options *o)
 {
-    uint64_t bytes = mu_segment_bytes(o->layout, o->ranks, o->bf16);
+    uint64_t bytes = mu_segment_bytes(o->layout, o->ranks, o->eval_pieces, o->bf16);
     struct carve c = {0};
     enum mu_status st;
     void *map = MAP_FAILED;
@@ -223,13 +225,14 @@ enum mu_status mu_segment_open(struct mu_segment *s, const struct mu_segment_opt
         return st;
     }
     c.base = map;
-    place(s, &c, o->layout, o->ranks, o->bf16);
+    place(s, &c, o->layout, o->ranks, o->eval_pieces, o->bf16);
     if (o->leader) {
         memcpy(s->header->magic, segment_magic, sizeof segment_magic);
         s->header->bytes = bytes;
         s->header->layout_identity = mu_layout_identity(o->layout);
         s->header->ranks = o->ranks;
         s->header->bf16 = o->bf16;
+        s->header->eval_pieces = o->eval_pieces;
         atomic_store_explicit(&s->header->generation, o->generation, memory_order_release);
     }
     return MU_OK;

@@ -14,8 +14,11 @@
  *   3. Words hold a *turn*, 2 * step + attempt + 1, which only grows; whoever waits for turn t
  *      cannot mistake what is left of an earlier one.
  *   4. A rank's sum is written by that rank only, and only between the turns in which owners read
- *      it: it begins turn t + 1 after all chunks are reduced in turn t, and no owner begins turn
- *      t + 1 before *every* rank of the host (also one without shards) says that its sum is whole.
+ *      it: it enters turn t + 1 after all chunks are reduced in turn t, and no owner reduces in turn
+ *      t + 1 before *every* living rank of the host (also one without shards) has entered it and has
+ *      all its shards in its sum.
+ *   5. Ranks have slots, for as long as the segment is there. What a dead rank left in its slot stays
+ *      as it is, and counts if it is whole (orchestrator/core/recovery.h).
  *
  * /dev/shm/muster-UID-RUN-hHOST, see worker/shm_file.h, made by the host's lowest rank. Whoever is
  * attached holds it: a segment that nobody holds was left by ranks that were all killed, and any
@@ -39,10 +42,18 @@ struct mu_step_scalars {
     uint32_t requests; /* OR of what signals and files asked ranks for: enum mu_request_flag */
 };
 
+/* What became of a piece of an evaluation: whoever needs it again need not compute it. */
+struct mu_eval_words {
+    _Atomic uint64_t step; /* + 1: steps that the weights had behind them; 0: nothing yet */
+    double loss_nats, bytes;
+    uint64_t tokens;
+};
+
 struct mu_segment_header {
     char magic[8];
     uint64_t bytes, layout_identity;
     uint32_t ranks, bf16;
+    uint64_t eval_pieces;
     _Atomic uint64_t generation; /* token; stored last: now the segment may be attached to */
     _Atomic uint64_t state;
     struct mu_step_scalars scalars; /* of everybody; valid with the words of chunk 0 */
@@ -57,11 +68,12 @@ struct mu_chunk_words {
 };
 
 struct mu_rank_words {
-    _Alignas(64) _Atomic uint64_t whole;     /* turn: all of this rank's shards are in its sum */
+    _Alignas(64) _Atomic uint64_t entered;   /* turn: this rank reads nothing of an earlier one */
     _Atomic uint64_t adding;                 /* turn << 1, with bit 0 set while a shard is added */
+    _Atomic uint64_t claim;                  /* mu_recovery_claim: the shard that is computed */
     _Atomic uint64_t shards[MU_SHARD_WORDS]; /* bitmap: which are whole in the sum, that turn */
-    _Atomic uint64_t hashed;                 /* round: its pieces of the state hash are there */
-    struct mu_step_scalars scalars;
+    _Atomic uint64_t hashed;                 /* mark: its pieces of the state hash are there */
+    struct mu_step_scalars scalars;          /* of what is in the sum; and the rank's requests */
 };
 
 struct mu_segment {
@@ -73,7 +85,8 @@ struct mu_segment {
     float *total;             /* layout->elements */
     uint8_t *largest;         /* layout->blocks: agreed maxima */
     struct mu_hash *piece;    /* hashes of the pieces of the state */
-    struct mu_sum *sum;       /* a rank each; of this process */
+    struct mu_eval_words *evaluated;
+    struct mu_sum *sum; /* a rank each; of this process */
     uint32_t ranks;
     bool is_private;
     int fd;        /* holds the lock; -1 when private */
@@ -85,6 +98,7 @@ struct mu_segment_options {
     uint64_t run_key;     /* names the run */
     uint64_t generation;  /* token of this mpirun, not 0 */
     uint32_t host, ranks; /* host number, ranks on it */
+    uint64_t eval_pieces;
     bool leader, bf16;
     uint64_t deadline_ms;
     /* Called while waiting; an error ends the wait. */
@@ -100,7 +114,8 @@ enum mu_status mu_segment_open(struct mu_segment *s,
                                const struct mu_segment_options *options) MU_CHECKED;
 /* Detaches; the leader (unlink true) also removes the name, unless the next generation has it. */
 void mu_segment_close(struct mu_segment *s, bool unlink);
-uint64_t mu_segment_bytes(const struct mu_layout *layout, uint32_t ranks, bool bf16);
+uint64_t mu_segment_bytes(const struct mu_layout *layout, uint32_t ranks, uint64_t eval_pieces,
+                          bool bf16);
 
 static inline int64_t mu_segment_step(const struct mu_segment *s)
 {

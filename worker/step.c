@@ -1,6 +1,7 @@
 /* One step: from half k, which everybody reads, to half k + 1, which becomes current by one store.
  *
- *   shards   each rank adds the gradients of its shards to its own sum           rank.whole = turn
+ *   enter    a rank has done with the turn before                              rank.entered = turn
+ *   shards   each rank adds the gradients of its shards to its own sum       rank.shards, its deal
  *   reduce   each chunk's owner adds the sums of all ranks and hosts          chunk.reduced = turn
  *   decide   from the chunks' words alone, so that everybody decides the same:
  *              non-finite gradients   stop, or skip the update
@@ -10,7 +11,10 @@
  *   commit   anybody flips the state word once all chunks are written             state = k + 1
  *
  * Nothing is overwritten that another rank may still read in the same turn: see the invariants in
- * segment.h. */
+ * segment.h. Every phase looks at the words first and does only what is not done yet, so that a rank
+ * that comes here again after a repair, with another deal and other chunks, goes on in the middle;
+ * whatever it finds there is whole. A shard that is being computed during a repair is finished and
+ * added all the same: the plan leaves it to the rank that claims it. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdatomic.h>
@@ -36,60 +40,122 @@ static bool owns(const struct mu_worker *w, uint32_t chunk)
     return mu_roll_owner(w->roll, w->host, chunk) == w->place;
 }
 
+static struct mu_shard_set deal_of(const struct mu_worker *w, uint64_t turn, uint32_t place)
+{
+    return mu_recovery_deal(w->plan, turn, place, w->workers, (uint32_t)w->workload->facts.shards);
+}
+
+/* What is whole in a slot's sum in a turn. */
+static struct mu_shard_set whole_in(const struct mu_rank_words *words, uint64_t turn)
+{
+    struct mu_shard_set set = {{0}};
+
+    if (atomic_load_explicit(&words->adding, memory_order_acquire) != turn << 1)
+        return set;
+    for (int i = 0; i < MU_SHARD_WORDS; i++)
+        set.word[i] = atomic_load_explicit(&words->shards[i], memory_order_acquire);
+    return set;
+}
+
 static enum mu_status add_shard(struct mu_worker *w, uint64_t turn, uint32_t shard,
                                 const int16_t *prediction, bool first)
 {
     struct mu_segment *s = w->segment;
-    struct mu_rank_words *words = &s->rank[w->local_index];
+    struct mu_rank_words *words = &s->rank[w->slot];
     uint32_t half = mu_segment_half(s);
     struct mu_weights weights = {s->half[half].weight, s->weight_bf16[half]};
     int64_t step = mu_segment_step(s);
     struct mu_shard_result g;
     enum mu_status st;
 
+    atomic_store_explicit(&words->claim, mu_recovery_claim(turn, shard), memory_order_release);
     MU_TRY(w->workload->ops->shard_gradient(w->workload, &weights, step, shard, &g), st, failed);
-    MU_TRY(mu_poll(w->poller), st, failed);
     atomic_store_explicit(&words->adding, turn << 1 | 1, memory_order_seq_cst);
     mu_fault(MU_FAULT_ADDING, step);
     if (w->settings->batch_reduce == MU_REDUCE_FAST)
-        mu_fast_sum_add(&w->exact, &s->sum[w->local_index], &g, first);
+        mu_fast_sum_add(&w->exact, &s->sum[w->slot], &g, first);
     else
-        mu_exact_sum_add(&w->exact, &s->sum[w->local_index], prediction, &g, first);
+        mu_exact_sum_add(&w->exact, &s->sum[w->slot], prediction, &g, first);
     mu_wide_add(&words->scalars.loss, g.loss_nats);
     words->scalars.tokens += g.tokens;
     atomic_fetch_or_explicit(&words->shards[shard / 64], UINT64_C(1) << shard % 64,
                              memory_order_relaxed);
     atomic_store_explicit(&words->adding, turn << 1, memory_order_release);
+    atomic_store_explicit(&words->claim, 0, memory_order_release);
     mu_fault(MU_FAULT_ADDED, step);
     st = mu_poll(w->poller);
 failed:
     return st;
 }
 
-/* All shards of this rank into its sum. A rank without shards says so too: nobody reads its sum. */
-static enum mu_status compute_shards(struct mu_worker *w, uint64_t turn, const int16_t *prediction)
+/* Until the turn is said to be entered, nothing of it is in the rank's slot. */
+static void enter(struct mu_worker *w, uint64_t turn)
 {
-    struct mu_range mine = mu_shards_of_worker(w->workload->facts.shards, w->place, w->roll->size);
-    struct mu_rank_words *words = &w->segment->rank[w->local_index];
-    enum mu_status st = MU_OK;
+    struct mu_rank_words *words = &w->segment->rank[w->slot];
 
+    if (atomic_load_explicit(&words->entered, memory_order_relaxed) >= turn)
+        return;
     for (int i = 0; i < MU_SHARD_WORDS; i++)
         atomic_store_explicit(&words->shards[i], 0, memory_order_relaxed);
     memset(&words->scalars, 0, sizeof words->scalars);
-    for (uint64_t shard = mine.from; shard < mine.to; shard++)
-        MU_TRY(add_shard(w, turn, (uint32_t)shard, prediction, shard == mine.from), st, failed);
     words->scalars.requests = w->requests;
-    atomic_store_explicit(&words->whole, turn, memory_order_release);
+    atomic_store_explicit(&words->entered, turn, memory_order_release);
+}
+
+/* All shards of this rank into its sum. */
+static enum mu_status compute_shards(struct mu_worker *w, uint64_t turn, const int16_t *prediction)
+{
+    struct mu_shard_set all = deal_of(w, turn, w->place), have, missing;
+    enum mu_status st;
+
+    enter(w, turn);
+    MU_TRY(mu_poll(w->poller), st, failed);
+    for (;;) {
+        have = whole_in(&w->segment->rank[w->slot], turn);
+        missing = mu_shard_set_minus(&all, &have);
+        if (mu_shard_set_is_empty(&missing))
+            break;
+        MU_TRY(add_shard(w, turn, mu_shard_set_first(&missing), prediction,
+                         mu_shard_set_is_empty(&have)),
+               st, failed);
+    }
 failed:
     return st;
 }
 
+/* Every living rank of the host is in this turn, and has in its sum what it was dealt. */
 static bool all_whole(struct mu_worker *w, uint64_t turn)
 {
-    for (uint32_t i = 0; i < w->local_count; i++)
-        if (atomic_load_explicit(&w->segment->rank[i].whole, memory_order_acquire) < turn)
+    for (uint32_t i = 0; i < w->local_count; i++) {
+        uint32_t place = mu_roll_local(w->roll, w->host, i);
+        const struct mu_rank_words *words = &w->segment->rank[mu_worker_slot(w, place)];
+        struct mu_shard_set all = deal_of(w, turn, place), have, missing;
+
+        if (atomic_load_explicit(&words->entered, memory_order_acquire) < turn)
             return false;
+        have = whole_in(words, turn);
+        missing = mu_shard_set_minus(&all, &have);
+        if (!mu_shard_set_is_empty(&missing))
+            return false;
+    }
     return true;
+}
+
+/* Which sums of this host make up the turn: of the living that were dealt something, and of the dead
+ * that left theirs whole. */
+static void list_sums(struct mu_worker *w, uint64_t turn)
+{
+    w->summed_count = 0;
+    for (uint32_t i = 0; i < w->local_count; i++) {
+        uint32_t place = mu_roll_local(w->roll, w->host, i);
+        struct mu_shard_set deal = deal_of(w, turn, place);
+
+        if (!mu_shard_set_is_empty(&deal))
+            w->summed[w->summed_count++] = mu_worker_slot(w, place);
+    }
+    for (uint32_t r = 0; w->plan && turn == w->plan->turn && r < w->fleet.ranks; r++)
+        if (w->fleet.home[r] == w->home && !mu_shard_set_is_empty(&w->plan->counted[r]))
+            w->summed[w->summed_count++] = w->fleet.slot[r];
 }
 
 static bool all_reduced(struct mu_worker *w, uint64_t turn)
@@ -113,8 +179,9 @@ static enum mu_status reduce(struct mu_worker *w, uint64_t turn, const int16_t *
     enum mu_status st;
 
     MU_TRY(mu_worker_wait(w, all_whole, turn, "the shards of the other ranks"), st, failed);
+    list_sums(w, turn);
     for (uint32_t c = 0; c < w->workload->layout.chunk_count; c++)
-        if (owns(w, c))
+        if (owns(w, c) && atomic_load(&w->segment->chunk[c].reduced) < turn)
             MU_TRY(mu_reduce_chunk(w, c, turn, prediction), st, failed);
     MU_TRY(mu_worker_wait(w, all_reduced, turn, "the reduction of the other ranks' chunks"), st,
            failed);
@@ -213,19 +280,20 @@ static void copy_chunk(struct mu_worker *w, uint32_t chunk, uint32_t half)
 
 /* state: the word as it was when the step began. A rank that owns no chunk may come here when the
  * others have committed already; its own look at the word would then be of the next step. */
-static enum mu_status update(struct mu_worker *w, uint64_t state, const struct agreed *a, bool skip,
-                             double *lr)
+static enum mu_status update(struct mu_worker *w, uint64_t state, const struct agreed *a, bool skip)
 {
     const struct mu_layout *l = &w->workload->layout;
     struct mu_segment *s = w->segment;
     uint32_t half = state & 1;
     int64_t step = (int64_t)(state >> 1);
-    struct mu_adamw adamw = optimizer(w, step, a->norm, lr);
-    enum mu_status st = MU_OK;
+    double lr;
+    struct mu_adamw adamw = optimizer(w, step, a->norm, &lr);
+    enum mu_status st;
 
+    MU_TRY(mu_poll(w->poller), st, failed);
     mu_predict_tensor_maxima(l, s->half[half].prediction, s->largest, w->tensor_max);
     for (uint32_t c = 0; c < l->chunk_count; c++) {
-        if (!owns(w, c))
+        if (!owns(w, c) || atomic_load(&s->chunk[c].written) > (uint64_t)step)
             continue;
         mu_fault(MU_FAULT_UPDATE, step);
         if (skip)
@@ -245,46 +313,92 @@ failed:
     return st;
 }
 
-enum mu_status mu_worker_step(struct mu_worker *w, struct mu_step_result *out)
+/* The turn that this host has come to in a step that is not committed. */
+static uint64_t turn_of_host(const struct mu_worker *w, int64_t step)
 {
-    struct mu_segment *s = w->segment;
-    const struct mu_layout *l = &w->workload->layout;
-    uint64_t state = atomic_load(&s->header->state);
-    int64_t step = (int64_t)(state >> 1);
-    const int16_t *prediction = s->half[state & 1].prediction;
-    uint64_t turn = 2 * (uint64_t)step + 1;
-    struct agreed a;
-    struct mu_step_scalars scalars;
+    uint64_t turn = 2 * (uint64_t)step + 1, last = turn + 1;
+
+    for (uint32_t i = 0; i < w->segment->ranks; i++) {
+        uint64_t entered = atomic_load_explicit(&w->segment->rank[i].entered, memory_order_acquire);
+
+        if (entered > turn && entered <= last) /* beyond it: the others have just committed it */
+            turn = entered;
+    }
+    return turn;
+}
+
+/* The predictions of a step's second attempt: from the maxima of the first, which stay as they are
+ * until every rank of the host has entered the second. */
+static const int16_t *raise_prediction(struct mu_worker *w, uint64_t turn,
+                                       const int16_t *prediction)
+{
+    if (w->raised_turn != turn)
+        mu_predict_raise(&w->workload->layout, prediction, w->segment->largest, w->raised);
+    w->raised_turn = turn;
+    return w->raised;
+}
+
+/* All attempts at a step: on return its totals stand in the segment. */
+static enum mu_status sum_up(struct mu_worker *w, uint64_t state, struct agreed *a)
+{
+    const int16_t *committed = w->segment->half[state & 1].prediction, *prediction = committed;
+    uint64_t first = 2 * (state >> 1) + 1, turn = turn_of_host(w, (int64_t)(state >> 1));
     enum mu_status st;
 
-    memset(out, 0, sizeof *out);
     for (;; turn++) {
+        MU_ASSERT(turn <= first + 1); /* raised to its own maxima a step fits */
+        if (turn > first)
+            prediction = raise_prediction(w, turn, committed);
         MU_TRY(compute_shards(w, turn, prediction), st, failed);
         MU_TRY(reduce(w, turn, prediction), st, failed);
-        a = agree(w);
-        if ((a.flags & MU_SUM_NONFINITE) ||
-            !mu_exact_sum_must_redo(a.escapes, w->exact.capacity, a.flags))
+        *a = agree(w);
+        if ((a->flags & MU_SUM_NONFINITE) ||
+            !mu_exact_sum_must_redo(a->escapes, w->exact.capacity, a->flags))
             break;
-        MU_ASSERT(!out->redone); /* raised to its own maxima a step fits */
-        out->redone = true;
-        mu_predict_raise(l, prediction, s->largest, w->raised);
-        prediction = w->raised;
     }
-    scalars = s->header->scalars;
-    out->skipped = a.flags & MU_SUM_NONFINITE;
-    if (out->skipped && w->settings->run_on_nonfinite == MU_NONFINITE_STOP) {
-        out->stopped = true;
-        st = MU_FAILED;
-        goto failed;
-    }
-    MU_TRY(update(w, state, &a, out->skipped, &out->lr), st, failed);
-    w->requests = 0;
+failed:
+    return st;
+}
+
+/* From the words of the step's last attempt, which stand until this rank enters the next turn. */
+static void tell_result(struct mu_worker *w, int64_t step, const struct agreed *a,
+                        struct mu_step_result *out)
+{
+    const struct mu_step_scalars *scalars = &w->segment->header->scalars;
+
+    optimizer(w, step, a->norm, &out->lr);
     out->step = step + 1;
-    out->loss = scalars.tokens > 0 ? mu_wide_value(&scalars.loss) / (double)scalars.tokens : 0;
-    out->gradient_norm = a.norm;
-    out->tokens = scalars.tokens;
-    out->escapes = a.escapes;
-    out->requests = scalars.requests;
+    out->loss = scalars->tokens > 0 ? mu_wide_value(&scalars->loss) / (double)scalars->tokens : 0;
+    out->gradient_norm = a->norm;
+    out->tokens = scalars->tokens;
+    out->escapes = a->escapes;
+    out->requests = scalars->requests;
+    out->redone = w->segment->chunk[0].reduced == 2 * (uint64_t)step + 2;
+    out->skipped = a->flags & MU_SUM_NONFINITE;
+}
+
+enum mu_status mu_worker_step(struct mu_worker *w, int64_t step, struct mu_step_result *out)
+{
+    struct mu_segment *s = w->segment;
+    uint64_t state = atomic_load(&s->header->state);
+    enum mu_status st = MU_OK;
+    struct agreed a;
+
+    memset(out, 0, sizeof *out);
+    if ((int64_t)(state >> 1) == step) {
+        MU_TRY(sum_up(w, state, &a), st, failed);
+        if ((a.flags & MU_SUM_NONFINITE) && w->settings->run_on_nonfinite == MU_NONFINITE_STOP) {
+            out->stopped = true;
+            st = MU_FAILED;
+            goto failed;
+        }
+        MU_TRY(update(w, state, &a, a.flags & MU_SUM_NONFINITE), st, failed);
+    } else {
+        MU_ASSERT((int64_t)(state >> 1) == step + 1); /* the others have committed it */
+        a = agree(w);
+    }
+    tell_result(w, step, &a, out);
+    w->requests = 0;
 failed:
     return st;
 }

@@ -23,21 +23,48 @@ enum {
     INIT_SLICE = 1 << 17,  /* elements between two polls: normals take some 3 ms */
 };
 
-enum mu_status mu_worker_init(struct mu_worker *w, int place)
+void mu_worker_adopt(struct mu_worker *w, const struct mu_recovery_plan *plan)
+{
+    w->plan = plan;
+    w->place = (uint32_t)mu_comm_rank(w->comm);
+    w->host = w->roll->host_of[w->place];
+    w->local_index = mu_roll_local_index(w->roll, w->place);
+    w->local_count = w->roll->host[w->host].count;
+    w->workers = mu_recovery_workers(w->roll->size, (uint32_t)w->settings->run_spares,
+                                     (uint32_t)w->workload->facts.shards);
+}
+
+static enum mu_status name_fleet(struct mu_worker *w)
+{
+    uint32_t size = w->roll->size, *name = calloc(size, sizeof *name);
+    enum mu_status st;
+
+    if (!name)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a fleet of %u ranks", size);
+    for (uint32_t i = 0; i < size; i++)
+        name[i] = (uint32_t)mu_comm_name(w->comm, (int)i);
+    st = mu_fleet_init(&w->fleet, w->roll, name, name[size - 1] + 1);
+    free(name);
+    return st;
+}
+
+enum mu_status mu_worker_init(struct mu_worker *w)
 {
     const struct mu_layout *l = &w->workload->layout;
     enum mu_status st;
 
-    w->place = (uint32_t)place;
-    w->host = w->roll->host_of[place];
-    w->local_index = mu_roll_local_index(w->roll, w->place);
-    w->local_count = w->roll->host[w->host].count;
+    mu_worker_adopt(w, NULL);
+    w->home = w->host;
+    w->slot = w->local_index;
+    MU_TRY(name_fleet(w), st, failed);
     MU_TRY(mu_exact_sum_init(&w->exact, l, w->device, (uint32_t)w->workload->facts.shards), st,
            failed);
     MU_TRY(mu_reduction_init(w), st, failed);
+    MU_TRY(mu_fetch_init(w), st, failed);
     w->raised = calloc(l->blocks, sizeof *w->raised);
     w->tensor_max = calloc(l->tensor_count, sizeof *w->tensor_max);
-    if (!w->raised || !w->tensor_max)
+    w->summed = calloc(w->local_count, sizeof *w->summed);
+    if (!w->raised || !w->tensor_max || !w->summed)
         st = MU_FAIL(MU_NO_MEMORY, "no memory for the predictions of %llu blocks",
                      (unsigned long long)l->blocks);
 failed:
@@ -48,10 +75,13 @@ void mu_worker_deinit(struct mu_worker *w)
 {
     mu_exact_sum_deinit(&w->exact);
     mu_reduction_deinit(&w->reduction);
+    mu_fetch_deinit(w);
+    mu_fleet_deinit(&w->fleet);
     free(w->raised);
     free(w->tensor_max);
-    w->raised = NULL;
-    w->tensor_max = NULL;
+    free(w->summed);
+    w->raised = w->tensor_max = NULL;
+    w->summed = NULL;
 }
 
 /* Grows as long as any other rank of this host moves, by the board. */
@@ -62,7 +92,7 @@ static uint64_t polls_of_others(const struct mu_worker *w)
     for (uint32_t i = 0; i < w->local_count; i++) {
         uint32_t place = mu_roll_local(w->roll, w->host, i);
         const struct mu_board_entry *e =
-            place == w->place ? NULL : mu_board_entry(w->board, (int)place);
+            place == w->place ? NULL : mu_board_entry(w->board, mu_comm_name(w->comm, (int)place));
 
         if (e)
             polls += atomic_load_explicit(&e->polls, memory_order_relaxed);
@@ -235,6 +265,23 @@ failed:
     return st;
 }
 
+/* Whoever computes a piece computes the same. */
+static enum mu_status evaluate_piece(struct mu_worker *w, const struct mu_weights *weights,
+                                     int64_t step, uint64_t piece)
+{
+    struct mu_eval_words *words = &w->segment->evaluated[piece];
+    struct mu_piece_result r;
+    enum mu_status st = w->workload->ops->evaluate(w->workload, weights, step, piece, &r);
+
+    if (st != MU_OK)
+        return st;
+    words->loss_nats = r.loss_nats;
+    words->bytes = r.bytes;
+    words->tokens = r.tokens;
+    atomic_store_explicit(&words->step, (uint64_t)step + 1, memory_order_release);
+    return MU_OK;
+}
+
 enum mu_status mu_worker_evaluate(struct mu_worker *w, struct mu_eval_sum *out)
 {
     struct mu_range mine =
@@ -245,14 +292,15 @@ enum mu_status mu_worker_evaluate(struct mu_worker *w, struct mu_eval_sum *out)
 
     memset(out, 0, sizeof *out);
     for (uint64_t piece = mine.from; piece < mine.to; piece++) {
-        struct mu_piece_result r;
+        struct mu_eval_words *words = &w->segment->evaluated[piece];
 
         mu_fault(MU_FAULT_EVALUATE, step);
-        MU_TRY(w->workload->ops->evaluate(w->workload, &weights, step, piece, &r), st, failed);
+        if (atomic_load_explicit(&words->step, memory_order_acquire) != (uint64_t)step + 1)
+            MU_TRY(evaluate_piece(w, &weights, step, piece), st, failed);
         MU_TRY(mu_poll(w->poller), st, failed);
-        mu_wide_add(&out->loss, r.loss_nats);
-        mu_wide_add(&out->bytes, r.bytes);
-        out->tokens += r.tokens;
+        mu_wide_add(&out->loss, words->loss_nats);
+        mu_wide_add(&out->bytes, words->bytes);
+        out->tokens += words->tokens;
     }
 failed:
     return st;
@@ -260,9 +308,12 @@ failed:
 
 static bool all_hashed(struct mu_worker *w, uint64_t mark)
 {
-    for (uint32_t i = 0; i < w->local_count; i++)
-        if (atomic_load_explicit(&w->segment->rank[i].hashed, memory_order_acquire) < mark)
+    for (uint32_t i = 0; i < w->local_count; i++) {
+        uint32_t slot = mu_worker_slot(w, mu_roll_local(w->roll, w->host, i));
+
+        if (atomic_load_explicit(&w->segment->rank[slot].hashed, memory_order_acquire) < mark)
             return false;
+    }
     return true;
 }
 
@@ -271,16 +322,15 @@ enum mu_status mu_worker_hash(struct mu_worker *w, struct mu_hash *out)
     uint64_t pieces = mu_state_hash_pieces(&w->workload->layout);
     struct mu_range mine = mu_shards_of_worker(pieces, w->local_index, w->local_count);
     struct mu_segment *s = w->segment;
-    uint64_t round = ++w->hash_round;
+    uint64_t mark = (uint64_t)w->roll->epoch << 40 | (uint64_t)mu_segment_step(s);
     enum mu_status st = MU_OK;
 
     for (uint64_t p = mine.from; p < mine.to; p++) {
         s->piece[p] = mu_state_hash_piece(&s->half[mu_segment_half(s)], p);
         MU_TRY(mu_poll(w->poller), st, failed);
     }
-    atomic_store_explicit(&s->rank[w->local_index].hashed, round, memory_order_release);
-    MU_TRY(mu_worker_wait(w, all_hashed, round, "the other ranks to hash their pieces"), st,
-           failed);
+    atomic_store_explicit(&s->rank[w->slot].hashed, mark, memory_order_release);
+    MU_TRY(mu_worker_wait(w, all_hashed, mark, "the other ranks to hash their pieces"), st, failed);
     *out = mu_state_hash_combine(s->piece, pieces, mu_segment_step(s));
 failed:
     return st;

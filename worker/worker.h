@@ -8,10 +8,12 @@
 
 #include "kernels/device.h"
 #include "orchestrator/config/settings.h"
+#include "orchestrator/core/recovery.h"
 #include "orchestrator/core/roll.h"
 #include "worker/board.h"
 #include "worker/comm/comm.h"
 #include "worker/exact_sum.h"
+#include "worker/fetch.h"
 #include "worker/poller.h"
 #include "worker/reduce.h"
 #include "worker/segment.h"
@@ -30,22 +32,40 @@ struct mu_worker {
     struct mu_board *board;
     struct mu_poller *poller;
     const struct mu_roll *roll;
+    const struct mu_recovery_plan
+        *plan; /* what the last repair left to do; NULL: nobody died yet */
     struct mu_device *device;
     struct mu_workload *workload;
     struct mu_segment *segment;
+    /* For as long as the segment is there. */
+    struct mu_fleet fleet;
+    uint32_t home, slot;
+    /* Of the roll; they change with it: mu_worker_adopt. */
     uint32_t place, host, local_index, local_count;
+    uint32_t workers; /* places 0 .. workers - 1 take shards */
+    uint32_t *summed; /* slots of this host whose sums count in the turn under way */
+    uint32_t summed_count;
+
     uint32_t requests; /* enum mu_request_flag: what this rank was asked for since the last step */
     struct mu_exact_sum exact;
     struct mu_reduction reduction;
-    uint64_t hash_round; /* hashes so far: every rank of a host takes part in each */
-    int16_t *raised;     /* predictions of a redone step, blocks */
-    int16_t *tensor_max; /* a tensor each */
+    struct mu_fetch fetch;
+    uint64_t raised_turn; /* that `raised` is for */
+    int16_t *raised;      /* predictions of a redone step, blocks */
+    int16_t *tensor_max;  /* a tensor each */
 };
 
 /* comm, board, poller, roll, device, workload, segment and settings are set by the caller, and
- * outlive it. */
-enum mu_status mu_worker_init(struct mu_worker *w, int place) MU_CHECKED;
+ * outlive it. The fleet is the roll as it is now. */
+enum mu_status mu_worker_init(struct mu_worker *w) MU_CHECKED;
 void mu_worker_deinit(struct mu_worker *w);
+/* Takes the place that the communicator and the roll say now; with a plan, after a repair. */
+void mu_worker_adopt(struct mu_worker *w, const struct mu_recovery_plan *plan);
+/* The slot of the rank at a place of this worker's host. */
+static inline uint32_t mu_worker_slot(const struct mu_worker *w, uint32_t place)
+{
+    return w->fleet.slot[mu_comm_name(w->comm, (int)place)];
+}
 
 struct mu_step_result {
     int64_t step;         /* committed steps after this one */
@@ -57,10 +77,12 @@ struct mu_step_result {
     bool stopped; /* with MU_FAILED: the gradient is not finite, on_nonfinite is "stop". All know */
     uint32_t requests; /* everybody's, OR-ed */
 };
-/* One step, from the committed state to the next. MU_FAILED: non-finite gradients and on_nonfinite
- * is "stop" (the committed state is untouched). MU_PEER_LOST, MU_REVOKED, MU_TIMEOUT: the roll is
- * broken; the committed state is whole. */
-enum mu_status mu_worker_step(struct mu_worker *w, struct mu_step_result *out) MU_CHECKED;
+/* Brings the committed state from `step` to step + 1, however much of it is done already: by this
+ * rank, before a repair, or by others. MU_FAILED: non-finite gradients and on_nonfinite is "stop"
+ * (the committed state is untouched). MU_RECOVERED: call again, or do first what the new roll has to
+ * do. MU_PEER_LOST, MU_REVOKED, MU_TIMEOUT: the roll is broken; the committed state is whole. */
+enum mu_status mu_worker_step(struct mu_worker *w, int64_t step,
+                              struct mu_step_result *out) MU_CHECKED;
 
 /* This rank's pieces of an evaluation of the committed state: loss in exact form, to be merged over
  * ranks. */

@@ -26,6 +26,9 @@
     X(REDUCED, "reduced", "a chunk's total is written")                                    \
     X(UPDATE, "update", "while half k+1 is written")                                       \
     X(FLIP, "flip", "before the step is committed")                                        \
+    X(SHRINK, "shrink", "in a recovery, before the dead are left out")                     \
+    X(EXCHANGE, "exchange", "in a recovery, before the survivors tell where they are")     \
+    X(AGREE, "agree", "in a recovery, before the survivors agree")                         \
     X(EVALUATE, "evaluate", "in an evaluation")                                            \
     X(SAVE, "save", "while a part of a checkpoint is written")                             \
     X(SAVE_DISK, "save-disk", "a write of a checkpoint fails as on a full disk (do:fail)") \

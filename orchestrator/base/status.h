@@ -3,7 +3,9 @@
  * Three kinds of error, three treatments:
  *   our bug         MU_ASSERT: always on, says where, dies by a signal, so that peers see the death
  *   local failure   a status upward; told in full once, at its origin, with MU_FAIL
- *   peer failure    MU_PEER_LOST, MU_REVOKED: a status upward to the one recovery loop
+ *   peer failure    MU_PEER_LOST, MU_REVOKED: a status upward to the one recovery loop.
+ *                   MU_RECOVERED: it has been repaired inside mu_poll; whatever was held by the
+ *                   old roll (a round, a chunk) is void, and the loop goes on from the new one
  *
  * MU_TRY passes a status on: the first error is the one that is kept. */
 #ifndef MUSTER_BASE_STATUS_H
@@ -24,7 +26,8 @@
     X(CORRUPT, 1, "damaged data")                                                      \
     X(TIMEOUT, 1, "deadline passed")                                                   \
     X(PEER_LOST, 1, "a rank died")                                                     \
-    X(REVOKED, 1, "the communicator was revoked")
+    X(REVOKED, 1, "the communicator was revoked")                                      \
+    X(RECOVERED, 1, "the ranks go on without one that died")
 
 enum mu_status {
 #define MU_STATUS_ENUM(name, code, meaning) MU_##name,

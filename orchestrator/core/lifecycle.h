@@ -6,10 +6,13 @@
  *                    RUNNING --EVALUATE-> EVALUATING --RUN--> RUNNING
  *                    RUNNING --SAVE-----> SAVING     --RUN--> RUNNING
  *
+ *   any of these but STARTING and LEAVING --RECOVER--> RECOVERING --RUN--> RUNNING
+ *                                                      RECOVERING --MEET-> MEETING
  *   anything but LEAVING --FAIL--> FAILED
  *
  * MEETING: hello and welcome. PREPARING: device, data, segment. LOADING: initial weights or a
- * checkpoint, and the probe. */
+ * checkpoint, and the probe. RECOVERING: somebody died, and the others go on from where they are, or
+ * begin again if nobody held the state yet. */
 #ifndef MUSTER_CORE_LIFECYCLE_H
 #define MUSTER_CORE_LIFECYCLE_H
 
@@ -19,8 +22,11 @@
 /* X(name) */
 #define MU_LIFE_STATES(X) \
     X(STARTING)           \
-    X(MEETING) X(PREPARING) X(LOADING) X(RUNNING) X(EVALUATING) X(SAVING) X(LEAVING) X(FAILED)
-#define MU_LIFE_EVENTS(X) X(MEET) X(PREPARE) X(LOAD) X(RUN) X(EVALUATE) X(SAVE) X(LEAVE) X(FAIL)
+    X(MEETING)            \
+    X(PREPARING)          \
+    X(LOADING) X(RUNNING) X(EVALUATING) X(SAVING) X(RECOVERING) X(LEAVING) X(FAILED)
+#define MU_LIFE_EVENTS(X) \
+    X(MEET) X(PREPARE) X(LOAD) X(RUN) X(EVALUATE) X(SAVE) X(RECOVER) X(LEAVE) X(FAIL)
 
 enum mu_life_state {
 #define MU_LIFE_STATE_ENUM(name) MU_LIFE_##name,

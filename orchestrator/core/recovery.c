@@ -5,20 +5,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum mu_status mu_fleet_init(struct mu_fleet *f, const struct mu_roll *roll)
+enum mu_status mu_fleet_init(struct mu_fleet *f, const struct mu_roll *roll, const uint32_t *name,
+                             uint32_t ranks)
 {
     memset(f, 0, sizeof *f);
-    f->ranks = roll->size;
+    f->ranks = ranks;
     f->hosts = roll->hosts;
-    f->home = calloc(f->ranks, sizeof *f->home);
-    f->slot = calloc(f->ranks, sizeof *f->slot);
+    f->home = calloc(ranks, sizeof *f->home);
+    f->slot = calloc(ranks, sizeof *f->slot);
     f->slots = calloc(f->hosts, sizeof *f->slots);
     if (!f->home || !f->slot || !f->slots) {
         mu_fleet_deinit(f);
-        return MU_FAIL(MU_NO_MEMORY, "no memory for a fleet of %u ranks", roll->size);
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a fleet of %u ranks", ranks);
     }
-    for (uint32_t r = 0; r < f->ranks; r++) {
-        f->home[r] = roll->host_of[r];
+    for (uint32_t r = 0; r < ranks; r++)
+        f->home[r] = f->hosts;
+    for (uint32_t i = 0; i < roll->size; i++) {
+        uint32_t r = name[i];
+
+        f->home[r] = roll->host_of[i];
         f->slot[r] = f->slots[f->home[r]]++;
     }
     return MU_OK;
@@ -117,8 +122,9 @@ static void count_the_deads(struct mu_recovery_plan *p, const struct mu_fleet *f
 
         while (next < roll->size && report[next].rank < r)
             next++;
-        if ((next < roll->size && report[next].rank == r) || p->host_turn[h] == 0)
-            continue;
+        if ((next < roll->size && report[next].rank == r) || h == fleet->hosts ||
+            p->host_turn[h] == 0)
+            continue; /* alive, or nothing of it is left */
         s = &host[h].slot[fleet->slot[r]];
         if (s->adding != p->turn << 1 || mu_shard_set_meets(have, &s->shards))
             continue; /* of another turn, torn, or somebody has it */

@@ -37,11 +37,14 @@ enum mu_recovery_phase { MU_RECOVERY_STARTING, MU_RECOVERY_RUNNING, MU_RECOVERY_
 
 struct mu_fleet {
     uint32_t ranks, hosts;
-    uint32_t *home;  /* by rank: its host, numbered as in the roll that the state was laid for */
+    uint32_t *home;  /* by rank: its host, numbered as in the roll that the state was laid for;
+                        `hosts`: the rank was dead by then */
     uint32_t *slot;  /* by rank: its slot in that host's segment */
     uint32_t *slots; /* by host: how many */
 };
-enum mu_status mu_fleet_init(struct mu_fleet *fleet, const struct mu_roll *roll) MU_CHECKED;
+/* name[place]: the rank at each place of the roll, ascending; `ranks` is above all of them. */
+enum mu_status mu_fleet_init(struct mu_fleet *fleet, const struct mu_roll *roll,
+                             const uint32_t *name, uint32_t ranks) MU_CHECKED;
 void mu_fleet_deinit(struct mu_fleet *fleet);
 
 /* A rank's own word. */

@@ -20,32 +20,57 @@
 /* A rank may be late by its shards or by its part of a checkpoint. */
 enum { ROUND_DEADLINE_MS = 3600000 };
 
-static void close_parts(struct mu_job *job)
+void mu_job_close_parts(struct mu_job *job)
 {
-    uint32_t place = (uint32_t)mu_comm_rank(job->comm);
-
     mu_progress_close(job->progress);
+    job->progress = NULL;
     mu_journal_close(job->journal);
+    job->journal = NULL;
     mu_run_dir_close(job->run);
+    job->run = NULL;
     mu_worker_deinit(&job->worker);
-    if (job->roll.size > 0)
-        mu_segment_close(&job->segment, mu_roll_local_index(&job->roll, place) == 0);
+    mu_segment_close(&job->segment, true);
     mu_workload_close(job->workload);
+    job->workload = NULL;
     mu_device_close(job->device);
+    job->device = NULL;
     mu_roll_deinit(&job->roll);
     free(job->config_text);
+    job->config_text = NULL;
+}
+
+/* To where every rank holds the same committed state; from the beginning again with those that are
+ * left when some die on the way. */
+static enum mu_status begin(struct mu_job *job, const struct mu_job_request *request)
+{
+    enum mu_status st;
+
+    for (;;) {
+        bool again = true;
+
+        mu_life_move(&job->life, MU_LIFE_ON_MEET);
+        st = mu_job_meet(job, request);
+        if (st == MU_OK) {
+            mu_life_move(&job->life, MU_LIFE_ON_PREPARE);
+            st = mu_job_prepare(job);
+        }
+        if (st == MU_OK) {
+            mu_life_move(&job->life, MU_LIFE_ON_LOAD);
+            st = mu_job_load(job);
+        }
+        if (!mu_comm_is_fault_tolerant(job->comm) || (st != MU_PEER_LOST && st != MU_REVOKED))
+            return st;
+        st = mu_job_recover_start(job, &again);
+        if (st != MU_OK || !again)
+            return st;
+    }
 }
 
 static enum mu_status live(struct mu_job *job, const struct mu_job_request *request)
 {
     enum mu_status st;
 
-    mu_life_move(&job->life, MU_LIFE_ON_MEET);
-    MU_TRY(mu_job_meet(job, request), st, failed);
-    mu_life_move(&job->life, MU_LIFE_ON_PREPARE);
-    MU_TRY(mu_job_prepare(job), st, failed);
-    mu_life_move(&job->life, MU_LIFE_ON_LOAD);
-    MU_TRY(mu_job_load(job), st, failed);
+    MU_TRY(begin(job, request), st, failed);
     mu_life_move(&job->life, MU_LIFE_ON_RUN);
     st = mu_job_train(job);
 failed:
@@ -87,7 +112,14 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     job->life.epoch = 1;
     mu_poller_init(&job->poller, job->comm, job->board);
     job->control = mu_control_init(job->comm, &job->poller, job->life.epoch, ROUND_DEADLINE_MS);
-    st = live(job, request);
+    job->recovery = (struct mu_recovery){.comm = job->comm,
+                                         .board = job->board,
+                                         .worker = &job->worker,
+                                         .roll = &job->roll,
+                                         .epoch = job->life.epoch};
+    st = mu_comm_is_fault_tolerant(job->comm) ? mu_recovery_init(&job->recovery) : MU_OK;
+    if (st == MU_OK)
+        st = live(job, request);
     if (!is_agreed(job, st)) {
         mu_job_report_failure(job, st);
         if (st == MU_PEER_LOST || st == MU_REVOKED)
@@ -101,7 +133,8 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     else
         mu_job_note_failure(job, st);
     mu_fault(MU_FAULT_LEAVE, job->life.step);
-    close_parts(job);
+    mu_job_close_parts(job);
+    mu_recovery_deinit(&job->recovery);
     mu_board_close(job->board);
     /* The master's exit code is mpirun's. When several ranks leave with one that is not 0, Open MPI
      * 5.0's mpirun hangs for ever, once in 25 times. */

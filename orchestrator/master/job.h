@@ -6,6 +6,7 @@
  *   job_load.c    a checkpoint or initial weights: every rank at the same committed state
  *   job_run.c     steps, and what is due between them
  *   job_save.c    checkpoints
+ *   job_recover.c going on without a rank that died
  *   job_fail.c    what a rank says and leaves behind when the job cannot go on */
 #ifndef MUSTER_MASTER_JOB_H
 #define MUSTER_MASTER_JOB_H
@@ -22,6 +23,7 @@
 #include "orchestrator/run/progress.h"
 #include "orchestrator/run/run_dir.h"
 #include "worker/comm/control.h"
+#include "worker/recover.h"
 #include "worker/worker.h"
 
 enum { MU_FINGERPRINT_MAX = 1024 };
@@ -42,7 +44,17 @@ struct mu_job {
     struct mu_workload *workload;
     struct mu_segment segment;
     struct mu_worker worker;
+    struct mu_recovery recovery;
     struct mu_duty_plan plan;
+    /* Where training stands: all ranks keep it, as any of them may be the master soon. */
+    struct mu_step_result last; /* of step life.step; nothing before the first one */
+    int64_t duties_done;        /* the newest step whose duties this rank need not do any more */
+    bool over;                  /* the last step's duties are done */
+    double peak_flops;          /* of a rank's threads; 0: not known */
+    uint64_t record_ns;         /* when the last record was made */
+    int64_t record_step;
+    uint64_t tokens;                   /* seen in all */
+    struct mu_hash_text data_identity; /* of data.train when the job began; "": it has none */
     char run_path[MU_PATH_MAX], checkpoints[MU_PATH_MAX];
     char fingerprint[MU_FINGERPRINT_MAX];
     int64_t resumed_step; /* of the checkpoint gone on from; 0: fresh */
@@ -55,11 +67,8 @@ struct mu_job {
     struct mu_journal *journal;
     struct mu_progress *progress;
     struct mu_run_status status;
-    double peak_flops;  /* of all ranks' threads; 0: not known */
-    uint64_t record_ns; /* when the last record was made */
-    int64_t record_step;
-    uint64_t tokens;                   /* seen in all */
-    struct mu_hash_text data_identity; /* of data.train when the job began; "": it has none */
+    bool summarised;
+    char news[256]; /* of deaths, not in the journal yet */
 };
 
 /* What the command line asked for; only the master's is looked at. */
@@ -84,6 +93,20 @@ enum mu_status mu_job_train(struct mu_job *job) MU_CHECKED;
 enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash) MU_CHECKED;
 /* Hash of the committed state, the same on all hosts (else MU_INTERNAL). */
 enum mu_status mu_job_hash(struct mu_job *job, struct mu_hash *out) MU_CHECKED;
+/* The poller's repair: leaves the dead out and tells who they were. */
+enum mu_status mu_job_recover(void *job) MU_CHECKED;
+/* Between two recoveries: takes up what the new roll gives this rank to do, the master's duties
+ * among it. */
+enum mu_status mu_job_take_roll(struct mu_job *job) MU_CHECKED;
+/* After MU_PEER_LOST or MU_REVOKED before every rank held the state: goes on without the dead. `again`:
+ * from mu_job_meet on, with nothing in hand; else as if loading had just ended. */
+enum mu_status mu_job_recover_start(struct mu_job *job, bool *again) MU_CHECKED;
+/* Every rank is done: MU_OK when all are known to be, and this one may leave. */
+enum mu_status mu_job_part(struct mu_job *job) MU_CHECKED;
+/* Everything that a start has opened. */
+void mu_job_close_parts(struct mu_job *job);
+/* Run directory, journal and progress line: the master's. */
+enum mu_status mu_job_open_records(struct mu_job *job) MU_CHECKED;
 /* A failure that all ranks know of alike: it was told at its origin; the master writes the
  * outcome. */
 void mu_job_note_failure(struct mu_job *job, enum mu_status st);

@@ -41,19 +41,20 @@ static struct dead find_dead(struct mu_job *job)
 {
     struct dead d = {.count = 0};
     struct mu_deadline deadline = mu_deadline_in_ms(NEWS_MS);
-    int ranks[MAX_NAMED], n;
+    int places[MAX_NAMED], n;
 
     while (!mu_deadline_passed(deadline) && d.count == 0) {
         if (mu_comm_poll(job->comm) == MU_OK)
             mu_clock_sleep_us(1000);
-        n = mu_comm_dead(job->comm, ranks, MAX_NAMED);
+        n = mu_comm_dead(job->comm, places, MAX_NAMED);
         for (int i = 0; i < n && i < MAX_NAMED; i++)
-            name(&d, ranks[i]);
-        for (int r = 0; r < mu_comm_size(job->comm); r++) {
-            const struct mu_board_entry *e = mu_board_entry(job->board, r);
+            name(&d, mu_comm_name(job->comm, places[i]));
+        for (int i = 0; i < mu_comm_size(job->comm); i++) {
+            int rank = mu_comm_name(job->comm, i);
+            const struct mu_board_entry *e = mu_board_entry(job->board, rank);
 
             if (e && !mu_board_is_alive(e))
-                name(&d, r);
+                name(&d, rank);
         }
     }
     return d;
@@ -90,12 +91,13 @@ static bool is_speaker(struct mu_job *job, struct dead *dead)
 
     for (;;) {
         const struct mu_board_entry *e;
-        int speaker = 0;
+        int place = 0, speaker;
 
-        while (is_named(dead, speaker))
-            speaker++;
-        if (speaker == mu_comm_rank(job->comm))
+        while (place < mu_comm_rank(job->comm) && is_named(dead, mu_comm_name(job->comm, place)))
+            place++;
+        if (place == mu_comm_rank(job->comm))
             return true;
+        speaker = mu_comm_name(job->comm, place);
         e = mu_board_entry(job->board, speaker);
         if (!e && !was_here)
             mu_clock_sleep_us(1000 * ELSEWHERE_MS);
@@ -186,7 +188,7 @@ void mu_job_report_failure(struct mu_job *job, enum mu_status st)
         describe(job, &dead, what, sizeof what);
     } else { /* reported at its origin, which is here */
         mu_comm_revoke(job->comm);
-        snprintf(what, sizeof what, "rank %d failed: %s", mu_comm_rank(job->comm),
+        snprintf(what, sizeof what, "rank %d failed: %s", mu_board_own_rank(job->board),
                  mu_status_meaning(st));
     }
     if (speaks) {

@@ -7,16 +7,22 @@
 #include "orchestrator/master/resume.h"
 #include "worker/fingerprint.h"
 
+static const double peak_seconds = 0.3;
+
+/* With what a rank must know to be the master some day. */
 struct resume_order {
     int64_t step; /* 0: from initial weights */
     char folder[MU_PATH_MAX];
     struct mu_hash state_hash;
+    uint64_t tokens;
+    double peak_flops;
+    struct mu_hash_text data_identity;
 };
 
 static enum mu_status exchange_order(struct mu_job *job, struct resume_order *order,
                                      enum mu_status st)
 {
-    uint8_t buffer[MU_PATH_MAX + 64];
+    uint8_t buffer[MU_PATH_MAX + 256];
     struct mu_wire_writer w = mu_wire_write(buffer, sizeof buffer);
     struct mu_wire_reader r;
     size_t size;
@@ -26,6 +32,9 @@ static enum mu_status exchange_order(struct mu_job *job, struct resume_order *or
     mu_wire_put_u64(&w, order->state_hash.high);
     mu_wire_put_u64(&w, order->state_hash.low);
     mu_wire_put_string(&w, order->folder);
+    mu_wire_put_u64(&w, order->tokens);
+    mu_wire_put_f64(&w, order->peak_flops);
+    mu_wire_put_string(&w, order->data_identity.text);
     size = w.size;
     MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_RESUME, buffer, sizeof buffer, &size), st,
            failed);
@@ -35,6 +44,9 @@ static enum mu_status exchange_order(struct mu_job *job, struct resume_order *or
     order->state_hash.high = mu_wire_get_u64(&r);
     order->state_hash.low = mu_wire_get_u64(&r);
     mu_wire_get_string(&r, order->folder, sizeof order->folder);
+    order->tokens = mu_wire_get_u64(&r);
+    order->peak_flops = mu_wire_get_f64(&r);
+    mu_wire_get_string(&r, order->data_identity.text, sizeof order->data_identity.text);
     if (!mu_wire_finished(&r))
         st = MU_FAIL(MU_INTERNAL, "the master's order of what to load cannot be read");
     st = mu_control_agree(&job->control, st);
@@ -72,6 +84,17 @@ failed:
     return st;
 }
 
+/* Before it is obeyed: a rank that loses the master meanwhile may go on with the state by then. */
+static void take_order(struct mu_job *job, const struct resume_order *order)
+{
+    job->resumed_step = job->life.step = order->step;
+    job->resumed_hash = order->state_hash;
+    job->saved_step = order->step > 0 ? order->step : -1;
+    job->tokens = order->tokens;
+    job->peak_flops = order->peak_flops;
+    job->data_identity = order->data_identity;
+}
+
 /* Tries checkpoints from the newest down until one is whole on every rank. A damaged one is named
  * and passed over. */
 static enum mu_status load_newest(struct mu_job *job)
@@ -80,16 +103,22 @@ static enum mu_status load_newest(struct mu_job *job)
     struct mu_resume_candidates candidates = {0};
     enum mu_status st = MU_OK;
 
-    if (job->is_master)
+    if (job->is_master) {
+        job->peak_flops = mu_device_measure_peak(job->device, peak_seconds);
         st = mu_resume_candidates_find(&candidates, job->checkpoints);
+    }
     for (;;) {
         if (job->is_master && st == MU_OK) {
             st = mu_resume_candidates_next(&candidates, job, &order.step, order.folder,
                                            &order.state_hash);
             order.step = st == MU_NOT_FOUND ? 0 : order.step;
             st = st == MU_NOT_FOUND ? MU_OK : st;
+            order.tokens = candidates.tokens;
+            order.peak_flops = job->peak_flops;
+            order.data_identity = job->data_identity;
         }
         MU_TRY(exchange_order(job, &order, st), st, done);
+        take_order(job, &order);
         if (order.step == 0)
             break;
         st = load_checkpoint(job, &order);
@@ -101,9 +130,6 @@ static enum mu_status load_newest(struct mu_job *job)
             mu_log(MU_LOG_WARN, "%s is damaged: it is passed over", order.folder);
         st = MU_OK;
     }
-    job->resumed_step = order.step;
-    job->resumed_hash = order.state_hash;
-    job->tokens = candidates.tokens;
 done:
     mu_resume_candidates_free(&candidates);
     return st;
@@ -173,9 +199,6 @@ enum mu_status mu_job_load(struct mu_job *job)
     MU_TRY(load_newest(job), st, failed);
     if (job->resumed_step == 0)
         MU_TRY(fill_initial(job, 0), st, failed);
-    else
-        job->saved_step = job->resumed_step;
-    job->life.step = job->resumed_step;
 failed:
     return st;
 }

@@ -12,8 +12,6 @@
 #include "orchestrator/master/job.h"
 #include "worker/signals.h"
 
-static const double peak_seconds = 0.3;
-
 /* ---- what the master shows ---- */
 static void put_status(struct mu_job *job, enum mu_run_state state, const char *message)
 {
@@ -28,17 +26,19 @@ static void put_status(struct mu_job *job, enum mu_run_state state, const char *
 static void introduce(const struct mu_job *job)
 {
     const struct mu_workload_facts *facts = &job->workload->facts;
-    uint32_t size = job->roll.size, shards = (uint32_t)facts->shards,
-             workers = size < shards ? size : shards;
+    uint32_t size = job->roll.size, shards = (uint32_t)facts->shards, workers = job->worker.workers;
     char hosts[32];
 
     snprintf(hosts, sizeof hosts, job->roll.hosts == 1 ? "1 host" : "%u hosts", job->roll.hosts);
     mu_log(MU_LOG_INFO,
-           "%u rank%s on %s: %u worker%s (rank 0 is also master), %u spare%s; %u shard%s; "
-           "recovery: in-job off, a death ends the "
-           "run, the same command goes on",
-           size, size == 1 ? "" : "s", hosts, workers, workers == 1 ? "" : "s", size - workers,
-           size - workers == 1 ? "" : "s", shards, shards == 1 ? "" : "s");
+           "%u rank%s on %s: %u worker%s (rank %d is also master), %u spare%s; %u shard%s; "
+           "recovery: in-job %s",
+           size, size == 1 ? "" : "s", hosts, workers, workers == 1 ? "" : "s",
+           mu_comm_name(job->comm, 0), size - workers, size - workers == 1 ? "" : "s", shards,
+           shards == 1 ? "" : "s",
+           mu_comm_is_fault_tolerant(job->comm)
+               ? "on"
+               : "off, a death ends the run, the same command goes on");
     if (size > 1 && !mu_comm_is_fault_tolerant(job->comm))
         mu_log(MU_LOG_INFO,
                "this MPI (%s) does not report deaths here: mpirun ends all ranks when one dies. "
@@ -47,7 +47,7 @@ static void introduce(const struct mu_job *job)
     mu_log(MU_LOG_INFO, "%s", facts->summary);
     if (job->peak_flops > 0)
         mu_log(MU_LOG_INFO, "matrix products reach %.0f GFLOP/s here (%u x %lld threads, measured)",
-               1e-9 * job->peak_flops, size, (long long)job->settings.device_threads);
+               1e-9 * job->peak_flops * size, size, (long long)job->settings.device_threads);
     mu_log(MU_LOG_DEBUG, "%s", job->fingerprint);
     if (job->segment.is_private)
         mu_log(MU_LOG_INFO, "the state lies in private memory");
@@ -80,29 +80,36 @@ failed:
     return st;
 }
 
-/* Run directory, journal and progress line: the master's, from here on. */
-static enum mu_status open_records(struct mu_job *job)
+/* A rank that becomes the master on the way finds them as the old one left them. */
+enum mu_status mu_job_open_records(struct mu_job *job)
 {
+    const struct mu_recovery_plan *plan = job->worker.plan;
+    int64_t step = plan && plan->step > job->life.step ? plan->step : job->life.step;
     struct mu_run_losses losses;
     enum mu_status st;
 
-    MU_TRY(mu_run_dir_begin(job->run, job->config_text, job->resumed_step), st, failed);
+    if (!job->run)
+        MU_TRY(mu_run_dir_lock(job->run_path, &job->run), st, failed);
+    MU_TRY(mu_run_dir_begin(job->run, job->config_text, step), st, failed);
     MU_TRY(begin_journal(job), st, failed);
     losses = mu_run_dir_losses(job->run);
-    job->status = (struct mu_run_status){
-        .steps = job->settings.run_steps,
-        .loss = losses.last_train,
-        .valid_loss = losses.last_valid,
-        .has_hash = job->resumed_step > 0,
-        .hash = job->resumed_hash,
-        .hash_step = job->resumed_step,
-        .ranks = (int)job->roll.size,
-        .hosts = (int)job->roll.hosts,
-    };
-    job->peak_flops = mu_device_measure_peak(job->device, peak_seconds) * job->roll.size;
-    introduce(job);
-    job->progress = mu_progress_open(job->settings.run_steps, job->resumed_step);
+    job->status.steps = job->settings.run_steps;
+    job->status.loss = losses.last_train;
+    job->status.valid_loss = losses.last_valid;
+    job->status.ranks = (int)job->roll.size;
+    job->status.hosts = (int)job->roll.hosts;
+    job->progress = mu_progress_open(job->settings.run_steps, job->life.step);
 failed:
+    return st;
+}
+
+/* The master's, at the start. */
+static enum mu_status open_run(struct mu_job *job)
+{
+    enum mu_status st = mu_job_open_records(job);
+
+    if (st == MU_OK)
+        introduce(job);
     return st;
 }
 
@@ -120,19 +127,15 @@ static void record(struct mu_job *job, struct mu_metrics *m, const struct mu_ste
     m->lr = step->lr;
     m->step_ms = 1e3 * seconds / steps;
     m->tokens_per_s = steps * (double)facts->tokens_per_step / seconds;
-    m->peak_share = job->peak_flops > 0 && facts->flops_per_token > 0
-                        ? m->tokens_per_s * facts->flops_per_token / job->peak_flops
-                        : NAN;
+    m->peak_share =
+        job->peak_flops > 0 && facts->flops_per_token > 0
+            ? m->tokens_per_s * facts->flops_per_token / (job->peak_flops * job->roll.size)
+            : NAN;
     m->tokens = job->tokens;
     m->escapes = (uint32_t)step->escapes;
     m->redone = step->redone;
     m->skipped = step->skipped;
     job->status.loss = step->loss;
-    job->status.has_hash |= m->has_hash;
-    if (m->has_hash) {
-        job->status.hash = m->hash;
-        job->status.hash_step = step->step;
-    }
     mu_run_dir_put_metrics(job->run, m);
     mu_progress_step(job->progress, m);
     if (!isnan(m->valid_loss)) {
@@ -140,7 +143,6 @@ static void record(struct mu_job *job, struct mu_metrics *m, const struct mu_ste
         mu_progress_eval(job->progress, m);
         mu_run_dir_plot(job->run, false);
     }
-    job->record_step = step->step;
 }
 
 /* ---- evaluation and hash, by all ranks ---- */
@@ -239,21 +241,65 @@ static enum mu_status save(struct mu_job *job, struct mu_hash hash, bool end)
     return MU_OK;
 }
 
-static enum mu_status do_duties(struct mu_job *job, struct mu_duties due,
-                                const struct mu_step_result *step)
+/* What of a step's duties was done before somebody died, as the master finds it: it tells all, who
+ * would else wait for rounds that others do not have. */
+static enum mu_status leave_out_what_is_done(struct mu_job *job, struct mu_duties *due)
+{
+    uint8_t bytes[8];
+    size_t size = 4;
+    struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
+    struct mu_checkpoint_info info = {0};
+    char folder[MU_PATH_MAX];
+    struct mu_wire_reader r;
+    enum mu_status st;
+    bool recorded = false, saved = false;
+    uint32_t done;
+
+    if (!job->worker.plan || (!due->evaluate && !due->hash && !due->save && !due->log))
+        return MU_OK;
+    if (job->is_master) {
+        recorded = mu_run_dir_losses(job->run).last_step >= job->life.step;
+        saved = due->save &&
+                mu_checkpoint_folder(folder, job->checkpoints, job->life.step) == MU_OK &&
+                mu_checkpoint_read_info(folder, &info) == MU_OK;
+        mu_checkpoint_info_deinit(&info);
+    }
+    mu_wire_put_u32(&w, (uint32_t)recorded | (uint32_t)saved << 1);
+    MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_DUTIES, bytes, sizeof bytes, &size), st,
+           failed);
+    r = mu_wire_read(bytes, size);
+    done = mu_wire_get_u32(&r);
+    if (!mu_wire_finished(&r))
+        return MU_FAIL(MU_INTERNAL, "the master's word on duties cannot be read");
+    if (done & 1)
+        due->log = due->evaluate = false;
+    if (done & 2) {
+        due->save = false;
+        job->saved_step = job->life.step;
+    }
+failed:
+    return st;
+}
+
+static enum mu_status do_duties(struct mu_job *job, struct mu_duties due)
 {
     struct mu_metrics m = {.valid_loss = NAN, .valid_bits_per_byte = NAN};
     uint64_t done_ns = mu_clock_ns();
-    enum mu_status st = MU_OK;
+    enum mu_status st;
 
+    MU_TRY(leave_out_what_is_done(job, &due), st, failed);
     if (due.evaluate)
         MU_TRY(evaluate(job, &m), st, failed);
     if (due.hash) {
         MU_TRY(mu_job_hash(job, &m.hash), st, failed);
-        m.has_hash = true;
+        m.has_hash = job->status.has_hash = true;
+        job->status.hash = m.hash;
+        job->status.hash_step = job->life.step;
     }
     if (due.log && job->is_master)
-        record(job, &m, step, done_ns);
+        record(job, &m, &job->last, done_ns);
+    if (due.log)
+        job->record_step = job->life.step;
     if (due.save)
         MU_TRY(save(job, m.hash, due.end), st, failed);
     if (due.log) {
@@ -305,31 +351,61 @@ static void tell_where(const struct mu_job *job)
     mu_log_set_where(where);
 }
 
-static enum mu_status steps(struct mu_job *job, bool *stopped)
+static bool is_stopped(const struct mu_job *job)
+{
+    return (job->last.requests & MU_REQUEST_STOP) && job->life.step < job->settings.run_steps;
+}
+
+static enum mu_status step(struct mu_job *job)
+{
+    struct mu_step_result r;
+    enum mu_status st;
+
+    job->worker.requests = own_requests(job);
+    tell_where(job);
+    st = mu_worker_step(&job->worker, job->life.step, &r);
+    mu_log_set_where(NULL);
+    if (r.stopped)
+        return stop_at_nonfinite(job);
+    if (st != MU_OK)
+        return st;
+    job->last = r;
+    job->life.step = r.step;
+    job->tokens += r.tokens;
+    mu_signals_clear(r.requests & MU_REQUEST_CHECKPOINT);
+    return MU_OK;
+}
+
+static enum mu_status duties(struct mu_job *job)
+{
+    struct mu_duties due = mu_duties_at(
+        &job->plan, job->life.step, job->last.requests & MU_REQUEST_CHECKPOINT, is_stopped(job));
+    enum mu_status st = do_duties(job, due);
+
+    if (st != MU_OK)
+        return st;
+    job->duties_done = job->life.step;
+    if (job->is_master)
+        job->recovery.duties = job->life.step;
+    return MU_OK;
+}
+
+/* Until the last step's duties are done. A recovery that took place in the last operation of a step
+ * is heard of here. */
+static enum mu_status steps(struct mu_job *job)
 {
     enum mu_status st = MU_OK;
 
-    *stopped = false;
-    while (!*stopped && job->life.step < job->settings.run_steps) {
-        struct mu_step_result r;
-        struct mu_duties due;
-
-        job->worker.requests = own_requests(job);
-        tell_where(job);
-        st = mu_worker_step(&job->worker, &r);
-        mu_log_set_where(NULL);
-        if (r.stopped)
-            return stop_at_nonfinite(job);
-        if (st != MU_OK)
-            return st;
-        job->life.step = r.step;
-        job->tokens += r.tokens;
-        *stopped = (r.requests & MU_REQUEST_STOP) && r.step < job->settings.run_steps;
-        due = mu_duties_at(&job->plan, r.step, r.requests & MU_REQUEST_CHECKPOINT, *stopped);
-        mu_signals_clear(r.requests & MU_REQUEST_CHECKPOINT);
-        MU_TRY(do_duties(job, due, &r), st, failed);
+    while (st == MU_OK && !job->over) {
+        if (job->poller.status == MU_RECOVERED)
+            return MU_RECOVERED;
+        if (job->duties_done < job->life.step)
+            st = duties(job);
+        else if (job->life.step >= job->settings.run_steps || is_stopped(job))
+            job->over = true;
+        else
+            st = step(job);
     }
-failed:
     return st;
 }
 
@@ -378,21 +454,50 @@ static void summarise(struct mu_job *job, bool stopped)
         mu_log(MU_LOG_WARN, "the end of this run could not be written to its journal");
 }
 
-enum mu_status mu_job_train(struct mu_job *job)
+/* Nobody leaves before everything is written, and all know it. */
+static enum mu_status finish(struct mu_job *job)
 {
-    bool stopped = false;
     enum mu_status st;
 
-    MU_TRY(mu_control_agree(&job->control, job->is_master ? open_records(job) : MU_OK), st, failed);
-    put_status(job, MU_RUN_RUNNING, "training");
-    job->record_ns = mu_clock_ns();
-    job->record_step = job->life.step;
-    MU_TRY(steps(job, &stopped), st, failed);
-    if (job->is_master)
-        summarise(job, stopped);
-    /* Nobody leaves before everything is written. */
+    if (job->is_master && !job->summarised)
+        summarise(job, is_stopped(job));
+    job->summarised = true;
     MU_TRY(mu_control_agree(&job->control, MU_OK), st, failed);
-    st = stopped ? MU_REQUEUE : MU_OK;
+    st = mu_job_part(job);
 failed:
     return st;
+}
+
+static enum mu_status begin_training(struct mu_job *job)
+{
+    job->recovery.phase = MU_RECOVERY_RUNNING;
+    job->recovery.duties = job->duties_done = job->life.step;
+    if (mu_comm_is_fault_tolerant(job->comm)) {
+        job->poller.repair = mu_job_recover;
+        job->poller.repair_context = job;
+    }
+    job->status.has_hash = job->resumed_step > 0;
+    job->status.hash = job->resumed_hash;
+    job->status.hash_step = job->resumed_step;
+    job->record_ns = mu_clock_ns();
+    job->record_step = job->life.step;
+    return mu_control_agree(&job->control, job->is_master ? open_run(job) : MU_OK);
+}
+
+enum mu_status mu_job_train(struct mu_job *job)
+{
+    enum mu_status st = begin_training(job);
+
+    if (st == MU_OK)
+        put_status(job, MU_RUN_RUNNING, "training");
+    for (;;) {
+        if (st == MU_OK)
+            st = steps(job);
+        if (st == MU_OK)
+            st = finish(job);
+        if (st != MU_RECOVERED)
+            break;
+        st = mu_job_take_roll(job);
+    }
+    return st == MU_OK && is_stopped(job) ? MU_REQUEUE : st;
 }

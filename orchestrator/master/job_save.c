@@ -18,10 +18,17 @@
 #include "orchestrator/master/job.h"
 #include "orchestrator/master/resume.h"
 
-/* Checked by all: the master alone makes the folder, before anybody writes into it. */
+/* Checked by all: the master alone makes the folder, before anybody writes into it. What another
+ * roll has begun there goes: it had other parts. */
 static enum mu_status make_folder(struct mu_job *job, const char *folder)
 {
-    return mu_control_agree(&job->control, job->is_master ? mu_file_make_folders(folder) : MU_OK);
+    enum mu_status st = MU_OK;
+
+    if (job->is_master && job->worker.plan)
+        st = mu_checkpoint_remove_unfinished(folder);
+    if (job->is_master && st == MU_OK)
+        st = mu_file_make_folders(folder);
+    return mu_control_agree(&job->control, st);
 }
 
 /* The checkpoint is there, whatever fails here. */

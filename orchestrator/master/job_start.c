@@ -66,7 +66,7 @@ static enum mu_status say_hello(struct mu_job *job, struct mu_wire_writer *w)
     gethostname(name, sizeof name - 1);
     mu_wire_put_u32(w, (uint32_t)st);
     mu_wire_put_string(w, name);
-    mu_wire_put_u64(w, host_key(name, mu_comm_rank(job->comm)));
+    mu_wire_put_u64(w, host_key(name, mu_comm_name(job->comm, mu_comm_rank(job->comm))));
     mu_wire_put_u32(w, (uint32_t)mu_device_best_isa());
     mu_wire_put_u64(w, job->program.high);
     mu_wire_put_u64(w, job->program.low);
@@ -233,7 +233,7 @@ static enum mu_status take_welcome(struct mu_job *job, struct mu_wire_reader *r)
         job->config_text = text;
         text = NULL;
     }
-    MU_TRY(mu_roll_init(&job->roll, 1, keys, size), st, done);
+    MU_TRY(mu_roll_init(&job->roll, job->life.epoch, keys, size), st, done);
     job->run_key = mu_hash_bytes(job->run_path, strlen(job->run_path), 0).low;
     st = mu_path_format(job->checkpoints, "%s/checkpoints", job->run_path);
 done:
@@ -336,6 +336,7 @@ static enum mu_status open_segment(struct mu_job *job)
         .run_key = job->run_key,
         .generation = job->generation,
         .host = host,
+        .eval_pieces = job->workload->facts.eval_pieces,
         .ranks = job->roll.host[host].count,
         .leader = index == 0,
         .bf16 = job->settings.device_precision == MU_PRECISION_BF16,
@@ -379,8 +380,7 @@ enum mu_status mu_job_prepare(struct mu_job *job)
         .checkpoint_every = job->settings.checkpoint_every,
         .can_evaluate = job->workload->facts.eval_pieces > 0,
     };
-    MU_TRY(mu_control_agree(&job->control, mu_worker_init(&job->worker, mu_comm_rank(job->comm))),
-           st, failed);
+    MU_TRY(mu_control_agree(&job->control, mu_worker_init(&job->worker)), st, failed);
 failed:
     return st;
 }

@@ -252,6 +252,7 @@ static void take_losses(void *context, const struct mu_metrics *m, const char *l
 
     (void)line;
     (void)size;
+    losses->last_step = m->step;
     if (!isnan(m->loss)) {
         if (isnan(losses->first_train))
             losses->first_train = m->loss;
@@ -266,13 +267,13 @@ static void take_losses(void *context, const struct mu_metrics *m, const char *l
 
 struct mu_run_losses mu_metrics_losses(const char *folder)
 {
-    struct mu_run_losses losses = {NAN, NAN, NAN, NAN};
+    struct mu_run_losses losses = {NAN, NAN, NAN, NAN, 0};
     char path[MU_PATH_MAX];
     struct scan scan;
 
     if (mu_path_format(path, "%s/%s", folder, names[JSONL]) != MU_OK ||
         scan_records(path, take_losses, &losses, &scan) != MU_OK)
-        return (struct mu_run_losses){NAN, NAN, NAN, NAN}; /* the reason has been told */
+        return (struct mu_run_losses){NAN, NAN, NAN, NAN, 0}; /* the reason has been told */
     return losses;
 }
 

@@ -12,18 +12,19 @@
 #include "orchestrator/core/lifecycle.h"
 #include "tests/support/run_folder.h"
 
-/* A row a state, a column an event: MEET PREPARE LOAD RUN EVALUATE SAVE LEAVE FAIL; the first
+/* A row a state, a column an event: MEET PREPARE LOAD RUN EVALUATE SAVE RECOVER LEAVE FAIL; the first
  * letters of the state that it leads to, "-" where it is illegal. */
 static const char *const table[MU_LIFE_STATE_COUNT][MU_LIFE_EVENT_COUNT] = {
-    [MU_LIFE_STARTING] = {"MEE", "-", "-", "-", "-", "-", "-", "FAI"},
-    [MU_LIFE_MEETING] = {"-", "PRE", "-", "-", "-", "-", "-", "FAI"},
-    [MU_LIFE_PREPARING] = {"-", "-", "LOA", "-", "-", "-", "-", "FAI"},
-    [MU_LIFE_LOADING] = {"-", "-", "-", "RUN", "-", "-", "-", "FAI"},
-    [MU_LIFE_RUNNING] = {"-", "-", "-", "-", "EVA", "SAV", "LEA", "FAI"},
-    [MU_LIFE_EVALUATING] = {"-", "-", "-", "RUN", "-", "-", "-", "FAI"},
-    [MU_LIFE_SAVING] = {"-", "-", "-", "RUN", "-", "-", "-", "FAI"},
-    [MU_LIFE_LEAVING] = {"-", "-", "-", "-", "-", "-", "-", "-"},
-    [MU_LIFE_FAILED] = {"-", "-", "-", "-", "-", "-", "-", "-"},
+    [MU_LIFE_STARTING] = {"MEE", "-", "-", "-", "-", "-", "-", "-", "FAI"},
+    [MU_LIFE_MEETING] = {"-", "PRE", "-", "-", "-", "-", "REC", "-", "FAI"},
+    [MU_LIFE_PREPARING] = {"-", "-", "LOA", "-", "-", "-", "REC", "-", "FAI"},
+    [MU_LIFE_LOADING] = {"-", "-", "-", "RUN", "-", "-", "REC", "-", "FAI"},
+    [MU_LIFE_RUNNING] = {"-", "-", "-", "-", "EVA", "SAV", "REC", "LEA", "FAI"},
+    [MU_LIFE_EVALUATING] = {"-", "-", "-", "RUN", "-", "-", "REC", "-", "FAI"},
+    [MU_LIFE_SAVING] = {"-", "-", "-", "RUN", "-", "-", "REC", "-", "FAI"},
+    [MU_LIFE_RECOVERING] = {"MEE", "-", "-", "RUN", "-", "-", "-", "-", "FAI"},
+    [MU_LIFE_LEAVING] = {"-", "-", "-", "-", "-", "-", "-", "-", "-"},
+    [MU_LIFE_FAILED] = {"-", "-", "-", "-", "-", "-", "-", "-", "-"},
 };
 
 static void every_move_is_as_in_the_table(void **state)

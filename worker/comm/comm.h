@@ -3,8 +3,9 @@
  * are built from these calls, so that every wait polls, has a deadline, and ends when a rank dies.
  *
  * A status of MU_PEER_LOST (a rank of the communicator died) or MU_REVOKED (another rank said so)
- * is final for this communicator. Only the main thread may call. Buffers belong to a request until
- * it has completed, with or without error. */
+ * is final for the communicator as it is: mu_comm_repair makes it one of the survivors. Only the
+ * main thread may call. Buffers belong to a request until it has completed, with or without error;
+ * a repair completes all of them. */
 #ifndef MUSTER_WORKER_COMM_H
 #define MUSTER_WORKER_COMM_H
 
@@ -33,15 +34,32 @@ void mu_comm_revoke(struct mu_comm *comm);
  * as well as it can. Removes what MPI left in /dev/shm for this job. */
 _Noreturn void mu_comm_leave(struct mu_comm *comm, int exit_code);
 
+/* Place among those that live, and how many these are. */
 int mu_comm_rank(const struct mu_comm *comm);
 int mu_comm_size(const struct mu_comm *comm);
+/* The rank that a place had in the beginning: its name for ever, also on the board. Ascending. */
+int mu_comm_name(const struct mu_comm *comm, int place);
 bool mu_comm_is_fault_tolerant(const struct mu_comm *comm); /* MPI reports deaths (ULFM) */
 const char *mu_mpi_library_version(void);                   /* "Open MPI 5.0.11" */
 
 /* Makes progress and looks for deaths: MU_OK, MU_PEER_LOST, MU_REVOKED. About 2 µs. */
 enum mu_status mu_comm_poll(struct mu_comm *comm) MU_CHECKED;
-/* Ranks known to be dead, into ranks[capacity]; returns how many there are. */
-int mu_comm_dead(struct mu_comm *comm, int *ranks, int capacity);
+/* Places known to be dead, into places[capacity]; returns how many there are. */
+int mu_comm_dead(struct mu_comm *comm, int *places, int capacity);
+
+/* What the survivors tell each other on the communicator that they have now, by mu_comm_allgather;
+ * called once for each attempt. */
+typedef enum mu_status mu_comm_exchange(void *context);
+/* By every survivor: revokes, leaves the dead out, runs `exchange`, agrees that it went well
+ * everywhere; all of it again until it did, whoever dies meanwhile. Blocks in MPI until all that
+ * live are here, so that a stopped rank must be killed by somebody else. Afterwards places and size
+ * are the survivors', and no request is open. Another status than MU_OK is this rank's own failure,
+ * or MPI's: the caller dies, and the others go on without it. */
+enum mu_status mu_comm_repair(struct mu_comm *comm, mu_comm_exchange *exchange,
+                              void *context) MU_CHECKED;
+/* all[size][bytes]. Inside a repair only: it blocks. */
+enum mu_status mu_comm_allgather(struct mu_comm *comm, const void *own, size_t bytes,
+                                 void *all) MU_CHECKED;
 
 enum mu_status mu_comm_send(struct mu_comm *comm, const void *data, size_t bytes, int to, int tag,
                             struct mu_request *request) MU_CHECKED;

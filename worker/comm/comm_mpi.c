@@ -1,7 +1,11 @@
 /* The only file that calls MPI (ulfm_mpi.h beside it). Everything goes over a duplicate of
  * MPI_COMM_WORLD that returns errors; from_mpi is where their classes become statuses. MPI
  * moves messages inside its calls only, on one thread: hence mu_comm_poll. An orderly end goes
- * through MPI_Finalize with an alarm set; after a failure it is left out. */
+ * through MPI_Finalize with an alarm set; after a failure it is left out.
+ *
+ * A repair is a loop of shrink, exchange and agreement, since ranks may die inside it, and only the
+ * agreement makes all that live take the same branch. Open requests are kept in a list, so that the
+ * repair can see each of them complete, with an error, before its buffer is used again. */
 #include "worker/comm/comm.h"
 
 #include <limits.h>
@@ -17,12 +21,23 @@
 #include "worker/comm/mpi_files.h"
 #include "worker/comm/ulfm_mpi.h"
 
-enum { FINALIZE_DEADLINE_S = 5 };
+enum {
+    FINALIZE_DEADLINE_S = 5,
+    DRAIN_DEADLINE_MS = 10000,
+    MOST_ATTEMPTS = 1000, /* of a repair: more than ranks can die in it */
+};
+
+struct pending {
+    MPI_Request request;
+    struct pending *next, *previous;
+};
 
 struct mu_comm {
     MPI_Comm comm; /* MPI_COMM_NULL: not under mpirun, MPI is not started at all */
     int rank, size;
-    bool fault_tolerant;
+    int *name; /* by place */
+    bool fault_tolerant, repaired;
+    struct pending open; /* head of the ring of open requests */
 };
 
 /* Without a launcher MPI would start as a job of one, slowly, and leave a file in /dev/shm. */
@@ -55,6 +70,38 @@ static enum mu_status check_launcher(int size)
     return MU_OK;
 }
 
+/* From now on everything goes over `comm`. */
+static void take(struct mu_comm *c, MPI_Comm comm)
+{
+    c->comm = comm;
+    MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
+    MPI_Comm_rank(comm, &c->rank);
+    MPI_Comm_size(comm, &c->size);
+}
+
+/* Local: groups are known to every member. */
+static enum mu_status name_places(struct mu_comm *c)
+{
+    MPI_Group here, world;
+    int *place = malloc((size_t)c->size * sizeof *place);
+
+    free(c->name);
+    c->name = malloc((size_t)c->size * sizeof *c->name);
+    if (!place || !c->name) {
+        free(place);
+        return MU_FAIL(MU_NO_MEMORY, "no memory for the names of %d ranks", c->size);
+    }
+    for (int i = 0; i < c->size; i++)
+        place[i] = i;
+    MPI_Comm_group(c->comm, &here);
+    MPI_Comm_group(MPI_COMM_WORLD, &world);
+    MPI_Group_translate_ranks(here, c->size, place, world, c->name);
+    MPI_Group_free(&here);
+    MPI_Group_free(&world);
+    free(place);
+    return MU_OK;
+}
+
 enum mu_status mu_comm_open(struct mu_comm **out)
 {
     struct mu_comm *c = calloc(1, sizeof *c);
@@ -63,6 +110,7 @@ enum mu_status mu_comm_open(struct mu_comm **out)
     *out = NULL;
     if (!c)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a communicator");
+    c->open.next = c->open.previous = &c->open;
     if (!has_launcher()) {
         c->comm = MPI_COMM_NULL;
         c->size = 1;
@@ -78,11 +126,9 @@ enum mu_status mu_comm_open(struct mu_comm **out)
         free(c);
         return MU_FAIL(MU_FAILED, "MPI_Comm_dup failed");
     }
-    MPI_Comm_set_errhandler(c->comm, MPI_ERRORS_RETURN);
-    MPI_Comm_rank(c->comm, &c->rank);
-    MPI_Comm_size(c->comm, &c->size);
+    take(c, c->comm);
     c->fault_tolerant = mu_ulfm_is_on();
-    if (check_launcher(c->size) != MU_OK) {
+    if (check_launcher(c->size) != MU_OK || name_places(c) != MU_OK) {
         mu_comm_close(c, mu_status_exit_code(MU_FAILED));
         return MU_FAILED;
     }
@@ -100,9 +146,15 @@ static void end_now(int signal_number)
 
 void mu_comm_close(struct mu_comm *c, int exit_code)
 {
+    if (c)
+        free(c->name);
     if (!c || c->comm == MPI_COMM_NULL) {
         free(c);
         return;
+    }
+    if (c->repaired) { /* MPI_Finalize may hang now, and everybody has agreed to leave */
+        mu_mpi_files_remove_own();
+        _exit(exit_code);
     }
     late_exit_code = exit_code;
     signal(SIGALRM, end_now);
@@ -136,6 +188,11 @@ int mu_comm_rank(const struct mu_comm *c)
 int mu_comm_size(const struct mu_comm *c)
 {
     return c->size;
+}
+
+int mu_comm_name(const struct mu_comm *c, int place)
+{
+    return c->name ? c->name[place] : place;
 }
 
 bool mu_comm_is_fault_tolerant(const struct mu_comm *c)
@@ -183,7 +240,7 @@ enum mu_status mu_comm_poll(struct mu_comm *c)
     return mu_comm_dead(c, &dead, 1) > 0 ? MU_PEER_LOST : MU_OK;
 }
 
-int mu_comm_dead(struct mu_comm *c, int *ranks, int capacity)
+int mu_comm_dead(struct mu_comm *c, int *places, int capacity)
 {
     int count = 0;
     MPI_Group dead, all;
@@ -194,7 +251,7 @@ int mu_comm_dead(struct mu_comm *c, int *ranks, int capacity)
     if (count > 0) {
         MPI_Comm_group(c->comm, &all);
         for (int i = 0; i < count && i < capacity; i++)
-            MPI_Group_translate_ranks(dead, 1, &i, all, &ranks[i]);
+            MPI_Group_translate_ranks(dead, 1, &i, all, &places[i]);
         MPI_Group_free(&all);
     }
     if (dead != MPI_GROUP_EMPTY)
@@ -202,7 +259,30 @@ int mu_comm_dead(struct mu_comm *c, int *ranks, int capacity)
     return count;
 }
 
-_Static_assert(sizeof(MPI_Request) <= sizeof(void *), "a request is kept in a pointer");
+/* Takes the request into the list of open ones. */
+static enum mu_status open_request(struct mu_comm *c, enum mu_status st, MPI_Request request,
+                                   struct mu_request *r)
+{
+    struct pending *p;
+
+    r->handle = NULL;
+    if (st != MU_OK)
+        return st;
+    p = malloc(sizeof *p);
+    MU_ASSERT(p); /* the transfer cannot be taken back */
+    *p = (struct pending){request, &c->open, c->open.previous};
+    p->previous->next = p;
+    c->open.previous = p;
+    r->handle = p;
+    return MU_OK;
+}
+
+static void close_request(struct pending *p)
+{
+    p->previous->next = p->next;
+    p->next->previous = p->previous;
+    free(p);
+}
 
 enum mu_status mu_comm_send(struct mu_comm *c, const void *data, size_t bytes, int to, int tag,
                             struct mu_request *r)
@@ -212,8 +292,7 @@ enum mu_status mu_comm_send(struct mu_comm *c, const void *data, size_t bytes, i
 
     MU_ASSERT(bytes <= INT_MAX);
     st = from_mpi(MPI_Isend(data, (int)bytes, MPI_BYTE, to, tag, c->comm, &request));
-    r->handle = st == MU_OK ? (void *)request : NULL;
-    return st;
+    return open_request(c, st, request, r);
 }
 
 enum mu_status mu_comm_receive(struct mu_comm *c, void *data, size_t bytes, int from, int tag,
@@ -224,29 +303,95 @@ enum mu_status mu_comm_receive(struct mu_comm *c, void *data, size_t bytes, int 
 
     MU_ASSERT(bytes <= INT_MAX);
     st = from_mpi(MPI_Irecv(data, (int)bytes, MPI_BYTE, from, tag, c->comm, &request));
-    r->handle = st == MU_OK ? (void *)request : NULL;
-    return st;
+    return open_request(c, st, request, r);
 }
 
 enum mu_status mu_comm_test(struct mu_comm *c, struct mu_request *r, bool *done, size_t *received)
 {
-    MPI_Request request = (MPI_Request)r->handle;
+    struct pending *p = r->handle;
     MPI_Status status;
     enum mu_status st;
     int flag = 0, count = 0;
 
     (void)c;
     *done = true;
-    if (!r->handle)
+    if (!p)
         return MU_OK;
-    st = from_mpi(MPI_Test(&request, &flag, &status));
+    st = from_mpi(MPI_Test(&p->request, &flag, &status));
     *done = flag || st != MU_OK;
     if (!*done)
         return MU_OK;
-    r->handle = NULL;
     if (st == MU_OK && received) {
         MPI_Get_count(&status, MPI_BYTE, &count);
         *received = (size_t)count;
     }
+    if (p->request == MPI_REQUEST_NULL) { /* after an error it may still be MPI's */
+        close_request(p);
+        r->handle = NULL;
+    }
     return st;
+}
+
+/* A buffer belongs to its request until that is complete, be it with an error; a revocation
+ * completes all of them, but for a transfer that is under way. */
+static enum mu_status drain(struct mu_comm *c)
+{
+    struct mu_deadline deadline = mu_deadline_in_ms(DRAIN_DEADLINE_MS);
+
+    while (c->open.next != &c->open) {
+        struct pending *p = c->open.next;
+        int flag = 0;
+
+        MPI_Test(&p->request, &flag, MPI_STATUS_IGNORE);
+        if (flag || p->request == MPI_REQUEST_NULL)
+            close_request(p);
+        else if (mu_deadline_passed(deadline))
+            return MU_FAIL(MU_TIMEOUT, "a message to or from a dead rank did not end within %d s",
+                           DRAIN_DEADLINE_MS / 1000);
+    }
+    return MU_OK;
+}
+
+static bool is_death(enum mu_status st)
+{
+    return st == MU_PEER_LOST || st == MU_REVOKED;
+}
+
+enum mu_status mu_comm_repair(struct mu_comm *c, mu_comm_exchange *exchange, void *context)
+{
+    MPI_Comm old = c->comm, from = old, fresh;
+    enum mu_status st = MU_FAILED;
+    bool agreed = false;
+
+    mu_ulfm_revoke(old);
+    for (int attempt = 0; !agreed; attempt++) {
+        if (attempt == MOST_ATTEMPTS)
+            return MU_FAIL(MU_FAILED, "the communicator could not be repaired in %d attempts",
+                           attempt);
+        if (!mu_ulfm_shrink(from, &fresh))
+            continue;
+        if (from != old)
+            MPI_Comm_free(&from);
+        from = fresh;
+        take(c, fresh);
+        MU_TRY(name_places(c), st, failed);
+        st = exchange(context);
+        if (is_death(st))
+            mu_ulfm_revoke(fresh); /* releases those who still wait in it */
+        else if (st != MU_OK)
+            goto failed;
+        agreed = mu_ulfm_agree(fresh, st == MU_OK);
+    }
+    c->repaired = true;
+    st = drain(c);
+    if (st == MU_OK)
+        MPI_Comm_free(&old); /* 10 kB otherwise, for each death */
+failed:
+    return st;
+}
+
+enum mu_status mu_comm_allgather(struct mu_comm *c, const void *own, size_t bytes, void *all)
+{
+    MU_ASSERT(bytes <= INT_MAX);
+    return from_mpi(MPI_Allgather(own, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, c->comm));
 }

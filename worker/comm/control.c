@@ -27,7 +27,8 @@ static enum mu_status wait_for(struct mu_control *c, struct mu_request *request,
     bool done = false;
 
     for (;;) {
-        enum mu_status st = mu_comm_test(c->comm, request, &done, received);
+        enum mu_status st =
+            mu_poller_take(c->poller, mu_comm_test(c->comm, request, &done, received));
 
         if (st == MU_OK && !done)
             st = mu_poll(c->poller);
@@ -62,6 +63,13 @@ static enum mu_status unpack(struct mu_control *c, enum mu_message_type type, in
                    mu_message_name(type), c->epoch, c->sequence);
 }
 
+/* A buffer whose transfer was given up is MPI's, and is left to it: the process is about to end. A
+ * repair has completed it. */
+static bool is_free(enum mu_status st, const struct mu_request *request)
+{
+    return st == MU_OK || st == MU_RECOVERED || !request->handle;
+}
+
 static enum mu_status send_all(struct mu_control *c, int to, enum mu_message_type type,
                                const void *payload, size_t size)
 {
@@ -73,11 +81,12 @@ static enum mu_status send_all(struct mu_control *c, int to, enum mu_message_typ
     if (!message)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a message of %zu bytes", size);
     mu_message_pack(&head, payload, size, message);
-    st = mu_comm_send(c->comm, message, MU_MESSAGE_HEADER_BYTES + size, to, TAG, &request);
+    st = mu_poller_take(c->poller, mu_comm_send(c->comm, message, MU_MESSAGE_HEADER_BYTES + size,
+                                                to, TAG, &request));
     if (st == MU_OK)
         st = wait_for(c, &request, NULL, mu_message_name(type), to);
-    if (st == MU_OK || !request.handle)
-        free(message); /* else it belongs to MPI; the process is about to end */
+    if (is_free(st, &request))
+        free(message);
     return st;
 }
 
@@ -92,14 +101,15 @@ static enum mu_status receive_from(struct mu_control *c, int from, enum mu_messa
 
     if (!message)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a message of %zu bytes", capacity);
-    st = mu_comm_receive(c->comm, message, capacity, from, TAG, &request);
+    st =
+        mu_poller_take(c->poller, mu_comm_receive(c->comm, message, capacity, from, TAG, &request));
     if (st == MU_OK)
         st = wait_for(c, &request, &size, mu_message_name(type), from);
     if (st == MU_OK)
         st = unpack(c, type, from, message, size, &payload);
     if (st == MU_OK)
         st = take(context, from, &payload);
-    if (st == MU_OK || !request.handle)
+    if (is_free(st, &request))
         free(message);
     return st;
 }
@@ -111,6 +121,7 @@ enum mu_status mu_control_gather(struct mu_control *c, enum mu_message_type type
     enum mu_status st, first = MU_OK;
 
     MU_ASSERT(payload->ok);
+    MU_TRY(mu_poll(c->poller), first, failed); /* a roll that is void already has no rounds */
     if (mu_comm_rank(c->comm) == 0) {
         struct mu_wire_reader own = mu_wire_read(payload->at, payload->size);
 
@@ -127,6 +138,7 @@ enum mu_status mu_control_gather(struct mu_control *c, enum mu_message_type type
         first = send_all(c, 0, type, payload->at, payload->size);
     }
     c->sequence++;
+failed:
     return first;
 }
 
@@ -152,8 +164,9 @@ enum mu_status mu_control_announce(struct mu_control *c, enum mu_message_type ty
                                    size_t capacity, size_t *size)
 {
     struct copy_target target = {buffer, capacity, size};
-    enum mu_status st = MU_OK;
+    enum mu_status st;
 
+    MU_TRY(mu_poll(c->poller), st, failed);
     if (mu_comm_rank(c->comm) == 0) {
         for (int r = 1; st == MU_OK && r < mu_comm_size(c->comm); r++)
             st = send_all(c, r, type, buffer, *size);
@@ -161,6 +174,7 @@ enum mu_status mu_control_announce(struct mu_control *c, enum mu_message_type ty
         st = receive_from(c, 0, type, copy_payload, &target);
     }
     c->sequence++;
+failed:
     return st;
 }
 

@@ -1,6 +1,7 @@
 /* What the ranks do together besides training: rounds in which every rank tells the master
  * something, or the master tells all. Every rank takes part in the same rounds in the same order.
- * Each wait polls, has a deadline, and ends with MU_PEER_LOST or MU_REVOKED when a rank dies. */
+ * Each wait polls, has a deadline, and ends with MU_PEER_LOST, MU_REVOKED or (where deaths are
+ * repaired) MU_RECOVERED when a rank dies. */
 #ifndef MUSTER_WORKER_COMM_CONTROL_H
 #define MUSTER_WORKER_COMM_CONTROL_H
 
@@ -18,10 +19,10 @@ struct mu_control {
     uint64_t refused;       /* messages that were not what was due */
 };
 
-/* A round that ended so cannot be followed by another one: nothing can be told to anybody. */
+/* A round that ended so cannot be followed by another one of the same roll. */
 static inline bool mu_control_is_broken(enum mu_status st)
 {
-    return st == MU_PEER_LOST || st == MU_REVOKED || st == MU_TIMEOUT;
+    return st == MU_PEER_LOST || st == MU_REVOKED || st == MU_TIMEOUT || st == MU_RECOVERED;
 }
 
 struct mu_control mu_control_init(struct mu_comm *comm, struct mu_poller *poller, uint32_t epoch,

@@ -33,6 +33,18 @@ static inline bool mu_ulfm_failed_group(MPI_Comm comm, MPI_Group *group)
 {
     return MPIX_Comm_get_failed(comm, group) == MPI_SUCCESS;
 }
+/* Collective over all that live; they get communicators of the same members. */
+static inline bool mu_ulfm_shrink(MPI_Comm from, MPI_Comm *to)
+{
+    return MPIX_Comm_shrink(from, to) == MPI_SUCCESS;
+}
+/* The same answer on all that live: whether all of them said yes and nobody died unseen. */
+static inline bool mu_ulfm_agree(MPI_Comm comm, bool own)
+{
+    int flag = own;
+
+    return MPIX_Comm_agree(comm, &flag) == MPI_SUCCESS && flag;
+}
 static inline bool mu_ulfm_is_death(int error_class)
 {
     return error_class == MPIX_ERR_PROC_FAILED || error_class == MPIX_ERR_PROC_FAILED_PENDING;
@@ -61,6 +73,18 @@ static inline bool mu_ulfm_failed_group(MPI_Comm comm, MPI_Group *group)
 {
     (void)comm;
     (void)group;
+    return false;
+}
+static inline bool mu_ulfm_shrink(MPI_Comm from, MPI_Comm *to)
+{
+    (void)from;
+    (void)to;
+    return false;
+}
+static inline bool mu_ulfm_agree(MPI_Comm comm, bool own)
+{
+    (void)comm;
+    (void)own;
     return false;
 }
 static inline bool mu_ulfm_is_death(int error_class)

@@ -1,0 +1,178 @@
+/* R1 as a job lives it. The repair itself (worker/recover.h) runs inside mu_poll, in the middle of
+ * whatever this rank is doing; it changes the roll, the plan and the rounds' epoch, and says who
+ * died. Everything else waits until the rank has come back to its loop with MU_RECOVERED: then it
+ * takes up what it has to do now (mu_job_take_roll).
+ *
+ * The duties of a committed step are done again from the beginning unless the master is known to
+ * have finished them: evaluation, hash, record and checkpoint are the same whoever does them, and
+ * what is there already is left out. So a new master needs nothing from the old one. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "orchestrator/base/clock.h"
+#include "orchestrator/base/fault.h"
+#include "orchestrator/base/log.h"
+#include "orchestrator/master/job.h"
+
+/* Appends to a text that may be cut off. */
+__attribute__((format(printf, 3, 4))) static void add(char *text, size_t capacity,
+                                                      const char *format, ...)
+{
+    size_t used = strlen(text);
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text + used, capacity - used, format, arguments);
+    va_end(arguments);
+}
+
+static void add_deaths(const struct mu_job *job, char *text, size_t capacity)
+{
+    const struct mu_recovery *r = &job->recovery;
+
+    for (int i = 0; i < r->dead_count; i++) {
+        const struct mu_board_entry *e = mu_board_entry(job->board, r->dead[i]);
+
+        add(text, capacity, "%srank %d died", i > 0 ? ", " : "", r->dead[i]);
+        if (e)
+            add(text, capacity, " (pid %u, last seen at: %s, step %" PRId64 ")",
+                atomic_load(&e->pid),
+                mu_fault_point_name((enum mu_fault_point)atomic_load(&e->mark.point)),
+                atomic_load(&e->mark.step) + 1);
+    }
+}
+
+/* "; its 2 shards are computed again by ranks 1 and 4" */
+static void add_shards(const struct mu_job *job, char *text, size_t capacity)
+{
+    const struct mu_recovery_plan *p = &job->recovery.plan;
+    uint32_t left = 0;
+
+    if (p->redealt == 0)
+        return;
+    for (uint32_t i = 0; i < job->roll.size; i++)
+        left += !mu_shard_set_is_empty(&p->extra[i]);
+    add(text, capacity, "; %u shard%s computed again by rank%s", p->redealt,
+        p->redealt == 1 ? " is" : "s are", left == 1 ? "" : "s");
+    for (uint32_t i = 0; i < job->roll.size; i++)
+        if (!mu_shard_set_is_empty(&p->extra[i]))
+            add(text, capacity, " %d%s", mu_comm_name(job->comm, (int)i),
+                --left > 1  ? ","
+                : left == 1 ? " and"
+                            : "");
+}
+
+static void tell(struct mu_job *job)
+{
+    char text[512] = "";
+    int size = mu_comm_size(job->comm);
+
+    if (job->recovery.dead_count == 0 || mu_comm_rank(job->comm) != 0)
+        return;
+    add_deaths(job, text, sizeof text);
+    if (job->recovery.plan.restart)
+        add(text, sizeof text, " before the ranks held a state");
+    else
+        add_shards(job, text, sizeof text);
+    if (!job->is_master)
+        add(text, sizeof text, "; rank %d is the master now", mu_comm_name(job->comm, 0));
+    add(text, sizeof text, "; %d rank%s after %.3f s", size, size == 1 ? " goes on" : "s go on",
+        1e-9 * (double)job->recovery.took_ns);
+    mu_log(MU_LOG_WARN, "%s", text);
+    add(job->news, sizeof job->news, "%s%.200s", job->news[0] ? ". " : "", text);
+}
+
+enum mu_status mu_job_recover(void *context)
+{
+    struct mu_job *job = context;
+    struct mu_fault_mark *mark = &mu_board_own(job->board)->mark;
+    uint32_t point = atomic_load(&mark->point);
+    int64_t step = atomic_load(&mark->step);
+    enum mu_status st = mu_recover(&job->recovery);
+
+    if (st != MU_OK)
+        return st;
+    atomic_store(&mark->step, step); /* it goes on where it was */
+    atomic_store(&mark->point, point);
+    job->life.epoch = job->recovery.epoch;
+    job->control =
+        mu_control_init(job->comm, &job->poller, job->life.epoch, job->control.deadline_ms);
+    tell(job);
+    return MU_OK;
+}
+
+/* What the newest plan says of the boundary between two steps. */
+static void take_duties(struct mu_job *job)
+{
+    const struct mu_recovery_plan *p = &job->recovery.plan;
+
+    if (p->duties < p->step)
+        job->duties_done = p->step - 1;
+    else
+        job->duties_done = p->step;
+    job->recovery.duties = p->duties; /* now this rank knows it too */
+    job->over = false;
+}
+
+static void write_news(struct mu_job *job)
+{
+    char record[512];
+
+    if (!job->news[0])
+        return;
+    snprintf(record, sizeof record, "{\"date\":\"%s\",\"event\":\"%s\"}", mu_clock_date().text,
+             job->news);
+    job->news[0] = 0;
+    if (mu_journal_append(job->journal, MU_JOURNAL_EVENT, record) != MU_OK)
+        mu_log(MU_LOG_WARN, "a death could not be written to the journal");
+}
+
+enum mu_status mu_job_take_roll(struct mu_job *job)
+{
+    enum mu_status st = MU_OK;
+
+    mu_life_move(&job->life, MU_LIFE_ON_RECOVER);
+    mu_poller_accept(&job->poller);
+    mu_log_set_where(NULL);
+    take_duties(job);
+    job->is_master = mu_comm_rank(job->comm) == 0;
+    if (job->is_master && !job->journal)
+        MU_TRY(mu_job_open_records(job), st, failed);
+    if (job->is_master)
+        write_news(job);
+    mu_life_move(&job->life, MU_LIFE_ON_RUN);
+failed:
+    return st;
+}
+
+enum mu_status mu_job_recover_start(struct mu_job *job, bool *again)
+{
+    enum mu_status st;
+
+    mu_life_move(&job->life, MU_LIFE_ON_RECOVER);
+    MU_TRY(mu_job_recover(job), st, failed);
+    mu_poller_init(&job->poller, job->comm, job->board);
+    job->is_master = mu_comm_rank(job->comm) == 0;
+    *again = job->recovery.plan.restart;
+    if (*again)
+        mu_job_close_parts(job);
+failed:
+    return st;
+}
+
+enum mu_status mu_job_part(struct mu_job *job)
+{
+    enum mu_status st;
+
+    if (!job->recovery.dead || mu_comm_size(job->comm) == 1)
+        return MU_OK;
+    job->recovery.phase = MU_RECOVERY_FINISHED;
+    st = mu_job_recover(job);
+    job->recovery.phase = MU_RECOVERY_RUNNING;
+    if (st == MU_OK && !job->recovery.plan.finished)
+        return MU_RECOVERED; /* somebody else died before it knew */
+    return st;
+}

@@ -1,0 +1,165 @@
+/* A message in two: the head (flags, escapes, norm, the step's scalars, maxima) and the total as it
+ * lies in the segment. What is served does not change while it is under way: no chunk of the next
+ * turn is reduced before the host that fetches has entered that turn. */
+#include "worker/fetch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/clock.h"
+#include "worker/worker.h"
+
+enum { TAG_HEAD = 1003, TAG_TOTAL = 1004, FETCH_DEADLINE_MS = 600000 };
+
+/* Goes as it lies in memory: both ends run the same program. */
+struct head {
+    struct mu_step_scalars scalars;
+    struct mu_wide norm;
+    uint64_t turn;
+    uint32_t flags, escapes;
+    /* then: maxima, a byte a block */
+};
+
+struct mu_served {
+    struct mu_served *next;
+    struct mu_request head, total;
+    uint8_t bytes[];
+};
+
+static size_t head_bytes(const struct mu_chunk *c)
+{
+    return sizeof(struct head) + (size_t)c->block_count;
+}
+
+enum mu_status mu_fetch_init(struct mu_worker *w)
+{
+    const struct mu_layout *l = &w->workload->layout;
+    size_t most = 0;
+
+    for (uint32_t c = 0; c < l->chunk_count; c++)
+        most = head_bytes(&l->chunks[c]) > most ? head_bytes(&l->chunks[c]) : most;
+    w->fetch.head = malloc(most);
+    return w->fetch.head ? MU_OK : MU_FAIL(MU_NO_MEMORY, "no memory to fetch chunks");
+}
+
+static void forget_served(struct mu_worker *w)
+{
+    while (w->fetch.served) {
+        struct mu_served *s = w->fetch.served;
+
+        w->fetch.served = s->next;
+        free(s);
+    }
+}
+
+void mu_fetch_deinit(struct mu_worker *w)
+{
+    forget_served(w);
+    free(w->fetch.head);
+    w->fetch.head = NULL;
+}
+
+static enum mu_status send_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn, uint32_t to)
+{
+    const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
+    const struct mu_chunk_words *words = &w->segment->chunk[chunk];
+    struct mu_served *s = calloc(1, sizeof *s + head_bytes(c));
+    struct head head = {.scalars = w->segment->header->scalars,
+                        .norm = words->norm,
+                        .turn = turn,
+                        .flags = words->flags,
+                        .escapes = words->escapes};
+    enum mu_status st;
+
+    if (!s)
+        return MU_FAIL(MU_NO_MEMORY, "no memory to send a chunk");
+    s->next = w->fetch.served;
+    w->fetch.served = s;
+    memcpy(s->bytes, &head, sizeof head);
+    memcpy(s->bytes + sizeof head, w->segment->largest + c->first_block, (size_t)c->block_count);
+    MU_TRY(mu_comm_send(w->comm, s->bytes, head_bytes(c), (int)to, TAG_HEAD, &s->head), st, failed);
+    MU_TRY(mu_comm_send(w->comm, w->segment->total + c->offset, c->count * sizeof(float), (int)to,
+                        TAG_TOTAL, &s->total),
+           st, failed);
+failed:
+    return st;
+}
+
+static uint32_t home_of(const struct mu_worker *w, uint32_t host)
+{
+    return w->fleet.home[mu_comm_name(w->comm, (int)mu_roll_local(w->roll, host, 0))];
+}
+
+/* A host that is behind lacks totals of its own turn; one that is not, of the plan's. */
+enum mu_status mu_fetch_serve(struct mu_worker *w)
+{
+    enum mu_status st = MU_OK;
+
+    forget_served(w);
+    for (uint32_t c = 0; c < w->workload->layout.chunk_count; c++) {
+        if (mu_roll_owner(w->roll, w->host, c) != w->place)
+            continue;
+        for (uint32_t h = 0; h < w->roll->hosts; h++) {
+            uint32_t home = home_of(w, h);
+            uint64_t turn = w->plan->host_turn[home];
+
+            if (h != w->host && mu_recovery_server(w->plan, home, c, turn) == (int)w->home)
+                MU_TRY(send_chunk(w, c, turn, mu_roll_owner(w->roll, h, c)), st, failed);
+        }
+    }
+failed:
+    return st;
+}
+
+static enum mu_status receive(struct mu_worker *w, void *data, size_t bytes, uint32_t from, int tag)
+{
+    struct mu_deadline deadline = mu_deadline_in_ms(FETCH_DEADLINE_MS);
+    struct mu_request request = {NULL};
+    struct mu_backoff pause = {0};
+    enum mu_status st;
+    bool done = false;
+
+    MU_TRY(
+        mu_poller_take(w->poller, mu_comm_receive(w->comm, data, bytes, (int)from, tag, &request)),
+        st, failed);
+    for (;;) {
+        MU_TRY(mu_poller_take(w->poller, mu_comm_test(w->comm, &request, &done, NULL)), st, failed);
+        if (done)
+            break;
+        MU_TRY(mu_poll(w->poller), st, failed);
+        if (mu_deadline_passed(deadline))
+            return MU_FAIL(MU_TIMEOUT, "rank %d did not send a chunk within %d s",
+                           mu_comm_name(w->comm, (int)from), FETCH_DEADLINE_MS / 1000);
+        mu_backoff_pause(&pause);
+    }
+failed:
+    return st;
+}
+
+enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, int server)
+{
+    const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
+    struct mu_chunk_words *words = &w->segment->chunk[chunk];
+    uint32_t from = 0, host = 0;
+    struct head head;
+    enum mu_status st;
+
+    while (home_of(w, host) != (uint32_t)server) {
+        host++;
+        MU_ASSERT(host < w->roll->hosts);
+    }
+    from = mu_roll_owner(w->roll, host, chunk);
+    MU_TRY(receive(w, w->fetch.head, head_bytes(c), from, TAG_HEAD), st, failed);
+    MU_TRY(receive(w, w->segment->total + c->offset, c->count * sizeof(float), from, TAG_TOTAL), st,
+           failed);
+    memcpy(&head, w->fetch.head, sizeof head);
+    memcpy(w->segment->largest + c->first_block, w->fetch.head + sizeof head,
+           (size_t)c->block_count);
+    words->norm = head.norm;
+    words->flags = head.flags;
+    words->escapes = head.escapes;
+    if (chunk == 0)
+        w->segment->header->scalars = head.scalars;
+failed:
+    return st;
+}

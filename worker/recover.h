@@ -1,0 +1,32 @@
+/* R1: the survivors of a death go on inside the job. Called by mu_poll on every rank, wherever it
+ * is; also by whoever has no state yet. Nothing of the state is touched: words are read, the roll
+ * and the plan change (orchestrator/core/recovery.h), and totals are put on their way. */
+#ifndef MUSTER_WORKER_RECOVER_H
+#define MUSTER_WORKER_RECOVER_H
+
+#include "worker/worker.h"
+
+struct mu_recovery {
+    struct mu_comm *comm;
+    struct mu_board *board;
+    struct mu_worker *worker; /* initialised, once `phase` is not STARTING */
+    struct mu_roll *roll;     /* replaced by each recovery */
+    /* This rank's own word, kept up to date by its owner. */
+    enum mu_recovery_phase phase;
+    int64_t duties; /* MU_DUTIES_UNKNOWN unless this is the master */
+    /* What came out. */
+    struct mu_recovery_plan plan;
+    uint32_t epoch;
+    uint64_t began_ns, took_ns;
+    int *dead; /* names of those that died since the epoch before, ascending */
+    int dead_count;
+};
+#define MU_DUTIES_UNKNOWN INT64_MIN
+
+enum mu_status mu_recovery_init(struct mu_recovery *r) MU_CHECKED;
+void mu_recovery_deinit(struct mu_recovery *r);
+/* With MU_OK the communicator is the survivors', and unless plan.restart is set, roll, plan and
+ * worker are those of the new epoch. Else this rank cannot go on. */
+enum mu_status mu_recover(struct mu_recovery *r) MU_CHECKED;
+
+#endif
