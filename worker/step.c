@@ -130,9 +130,12 @@ static bool all_whole(struct mu_worker *w, uint64_t turn)
         uint32_t place = mu_roll_local(w->roll, w->host, i);
         const struct mu_rank_words *words = &w->segment->rank[mu_worker_slot(w, place)];
         struct mu_shard_set all = deal_of(w, turn, place), have, missing;
+        uint64_t entered = atomic_load_explicit(&words->entered, memory_order_acquire);
 
-        if (atomic_load_explicit(&words->entered, memory_order_acquire) < turn)
+        if (entered < turn)
             return false;
+        if (entered > turn)
+            continue; /* every chunk is reduced already */
         have = whole_in(words, turn);
         missing = mu_shard_set_minus(&all, &have);
         if (!mu_shard_set_is_empty(&missing))

@@ -133,8 +133,27 @@ static void count_the_deads(struct mu_recovery_plan *p, const struct mu_fleet *f
     }
 }
 
+/* What ranks that are dead had begun in the turn under way, as far as their host tells. */
+static struct mu_shard_set begun_by_the_deads(const struct mu_recovery_plan *p,
+                                              const struct mu_fleet *fleet,
+                                              const struct mu_host_report *host)
+{
+    struct mu_shard_set begun = {{0}};
+
+    for (uint32_t r = 0; r < fleet->ranks; r++) {
+        uint32_t h = fleet->home[r];
+
+        if (h < fleet->hosts && p->host_turn[h] > 0) {
+            struct mu_shard_set set = held(&host[h].slot[fleet->slot[r]], p->turn);
+
+            mu_shard_set_add_all(&begun, &set); /* the livings' are not dealt */
+        }
+    }
+    return begun;
+}
+
 static void deal_the_rest(struct mu_recovery_plan *p, const struct mu_roll *roll, uint32_t shards,
-                          const struct mu_shard_set *have)
+                          const struct mu_shard_set *have, const struct mu_shard_set *begun)
 {
     for (uint32_t s = 0; s < shards; s++) {
         uint32_t best = 0, fewest = UINT32_MAX;
@@ -151,7 +170,7 @@ static void deal_the_rest(struct mu_recovery_plan *p, const struct mu_roll *roll
         }
         mu_shard_set_add(&p->deal[best], s);
         mu_shard_set_add(&p->extra[best], s);
-        p->redealt++;
+        p->lost += mu_shard_set_has(begun, s);
     }
 }
 
@@ -161,7 +180,7 @@ enum mu_status mu_recovery_plan_init(struct mu_recovery_plan *p, const struct mu
                                      const struct mu_host_report *host, uint32_t shards,
                                      uint32_t chunks)
 {
-    struct mu_shard_set have = {{0}};
+    struct mu_shard_set have = {{0}}, begun;
 
     memset(p, 0, sizeof *p);
     p->restart = p->finished = true;
@@ -187,8 +206,9 @@ enum mu_status mu_recovery_plan_init(struct mu_recovery_plan *p, const struct mu
     place_hosts(p, fleet, roll, report, host);
     keep_the_livings(p, fleet, roll, report, host, &have);
     count_the_deads(p, fleet, roll, report, host, &have);
+    begun = begun_by_the_deads(p, fleet, host);
     if (needs_shards(p, chunks))
-        deal_the_rest(p, roll, shards, &have);
+        deal_the_rest(p, roll, shards, &have, &begun);
     return MU_OK;
 }
 

@@ -86,8 +86,8 @@ struct mu_recovery_plan {
     uint64_t *host_turn; /* by host of the fleet; 0: nobody lives there */
     uint64_t *done;      /* by host of the fleet, done_words each: as reported */
     uint32_t done_words, hosts;
-    uint32_t redealt;           /* shards that nobody had */
-    struct mu_shard_set *extra; /* by place: those of them that it got */
+    struct mu_shard_set *extra; /* by place: what it got of the shards that nobody had */
+    uint32_t lost; /* shards of these that a dead rank had begun: they are computed again */
 };
 
 /* report: by place of the roll, which is the new one. host: by host of the fleet; those where nobody

@@ -45,24 +45,13 @@ static void add_deaths(const struct mu_job *job, char *text, size_t capacity)
     }
 }
 
-/* "; its 2 shards are computed again by ranks 1 and 4" */
+/* "; 2 shards are computed again" */
 static void add_shards(const struct mu_job *job, char *text, size_t capacity)
 {
-    const struct mu_recovery_plan *p = &job->recovery.plan;
-    uint32_t left = 0;
+    uint32_t lost = job->recovery.plan.lost;
 
-    if (p->redealt == 0)
-        return;
-    for (uint32_t i = 0; i < job->roll.size; i++)
-        left += !mu_shard_set_is_empty(&p->extra[i]);
-    add(text, capacity, "; %u shard%s computed again by rank%s", p->redealt,
-        p->redealt == 1 ? " is" : "s are", left == 1 ? "" : "s");
-    for (uint32_t i = 0; i < job->roll.size; i++)
-        if (!mu_shard_set_is_empty(&p->extra[i]))
-            add(text, capacity, " %d%s", mu_comm_name(job->comm, (int)i),
-                --left > 1  ? ","
-                : left == 1 ? " and"
-                            : "");
+    if (lost > 0)
+        add(text, capacity, "; %u shard%s computed again", lost, lost == 1 ? " is" : "s are");
 }
 
 static void tell(struct mu_job *job)

@@ -137,7 +137,8 @@ enum mu_status mu_control_gather(struct mu_control *c, enum mu_message_type type
     } else {
         first = send_all(c, 0, type, payload->at, payload->size);
     }
-    c->sequence++;
+    if (first != MU_RECOVERED) /* rounds are counted from 0 again */
+        c->sequence++;
 failed:
     return first;
 }
@@ -173,7 +174,8 @@ enum mu_status mu_control_announce(struct mu_control *c, enum mu_message_type ty
     } else {
         st = receive_from(c, 0, type, copy_payload, &target);
     }
-    c->sequence++;
+    if (st != MU_RECOVERED)
+        c->sequence++;
 failed:
     return st;
 }
