@@ -17,12 +17,16 @@ static const double peak_seconds = 0.3;
 /* ---- what the master shows ---- */
 static void put_status(struct mu_job *job, enum mu_run_state state, const char *message)
 {
+    enum mu_phase before;
+
     if (!job->is_master)
         return;
+    before = mu_board_set_phase(job->board, MU_PHASE_RECORDING);
     job->status.state = state;
     job->status.step = job->life.step;
     snprintf(job->status.message, sizeof job->status.message, "%s", message);
     mu_run_dir_put_status(job->run, &job->status);
+    mu_board_set_phase(job->board, before);
 }
 
 static void introduce(const struct mu_job *job)
@@ -166,7 +170,7 @@ static enum mu_status evaluate(struct mu_job *job, struct mu_metrics *m)
     struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
     enum mu_status st;
 
-    mu_life_move(&job->life, MU_LIFE_ON_EVALUATE);
+    mu_job_move(job, MU_LIFE_ON_EVALUATE);
     MU_TRY(mu_control_agree(&job->control, mu_worker_evaluate(&job->worker, &own)), st, failed);
     mu_wide_put(&w, &own.loss);
     mu_wide_put(&w, &own.bytes);
@@ -179,7 +183,7 @@ static enum mu_status evaluate(struct mu_job *job, struct mu_metrics *m)
         m->valid_loss = nats / (double)all.tokens;
         m->valid_bits_per_byte = text > 0 ? nats / M_LN2 / text : NAN;
     }
-    mu_life_move(&job->life, MU_LIFE_ON_RUN);
+    mu_job_move(job, MU_LIFE_ON_RUN);
 failed:
     return st;
 }
@@ -252,8 +256,12 @@ static enum mu_status do_duties(struct mu_job *job, struct mu_duties due,
         MU_TRY(mu_job_hash(job, &m.hash), st, failed);
         m.has_hash = true;
     }
-    if (due.log && job->is_master)
+    if (due.log && job->is_master) {
+        enum mu_phase before = mu_board_set_phase(job->board, MU_PHASE_RECORDING);
+
         record(job, &m, step, done_ns);
+        mu_board_set_phase(job->board, before);
+    }
     if (due.save)
         MU_TRY(save(job, m.hash, due.end), st, failed);
     if (due.log) {
@@ -383,11 +391,14 @@ enum mu_status mu_job_train(struct mu_job *job)
     bool stopped = false;
     enum mu_status st;
 
+    mu_board_set_phase(job->board, MU_PHASE_RECORDING);
     MU_TRY(mu_control_agree(&job->control, job->is_master ? open_records(job) : MU_OK), st, failed);
     put_status(job, MU_RUN_RUNNING, "training");
+    mu_board_set_phase(job->board, MU_PHASE_RUNNING);
     job->record_ns = mu_clock_ns();
     job->record_step = job->life.step;
     MU_TRY(steps(job, &stopped), st, failed);
+    mu_board_set_phase(job->board, MU_PHASE_RECORDING);
     if (job->is_master)
         summarise(job, stopped);
     /* Nobody leaves before everything is written. */

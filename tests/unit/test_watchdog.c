@@ -1,4 +1,4 @@
-/* worker/start_watch: a rank that waits in MPI_Init for one that is dead is ended; one whose peers
+/* worker/watchdog: a rank that waits in MPI_Init for one that is dead is ended; one whose peers
  * live is left alone. In forked children, since it ends the process. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 #include "orchestrator/base/log.h"
 #include "tests/support/fake_comm.h"
 #include "tests/support/run_folder.h"
-#include "worker/start_watch.h"
+#include "worker/watchdog.h"
 
 enum { STARTED = 50, NOT_OPENED = 51 };
 
@@ -34,7 +34,7 @@ static struct mu_board *open_board_as(const char *rank)
 /* Exit code of rank 0 that stays in "MPI_Init" for init_ms, and what it says. */
 static int code_of_start(unsigned init_ms)
 {
-    struct mu_start_watch watch;
+    struct mu_watchdog *watch;
     int status;
     pid_t pid;
 
@@ -44,10 +44,10 @@ static int code_of_start(unsigned init_ms)
         struct mu_board *b = open_board_as("0");
 
         mu_log_set_level(MU_LOG_ERROR);
-        if (mu_start_watch_begin(&watch, b) != MU_OK)
+        if (mu_watchdog_begin(&watch, b) != MU_OK)
             _exit(NOT_OPENED);
         mu_clock_sleep_us(1000 * init_ms);
-        mu_start_watch_end(&watch);
+        mu_watchdog_met(watch);
         mu_board_close(b);
         _exit(STARTED);
     }
