@@ -98,14 +98,15 @@ static void begin_afresh(struct mu_watched *k, const struct mu_watch_view *v)
     };
 }
 
-/* step_ns: what this look counts for. */
-static void observe(struct mu_watch *w, const struct mu_watch_view *v, uint64_t step_ns)
+/* step_ns: what this look counts for. true: its watchdog is found to run no more. */
+static bool observe(struct mu_watch *w, const struct mu_watch_view *v, uint64_t step_ns)
 {
     struct mu_watched *k = &w->of[v->rank];
+    bool was_quiet;
 
     if (k->pid != v->pid || k->start_time != v->start_time) {
         begin_afresh(k, v);
-        return;
+        return false;
     }
     if (k->polls != v->polls || k->phase != v->phase || k->repair != v->repair) {
         k->polls = v->polls;
@@ -116,6 +117,7 @@ static void observe(struct mu_watch *w, const struct mu_watch_view *v, uint64_t 
     } else {
         k->still_ns += step_ns;
     }
+    was_quiet = k->quiet_ns >= MU_WATCH_QUIET_MS * ms;
     if (k->beats != v->beats || v->rank == w->own_rank) {
         k->beats = v->beats;
         k->quiet_ns = 0;
@@ -128,6 +130,7 @@ static void observe(struct mu_watch *w, const struct mu_watch_view *v, uint64_t 
         k->still_ns = k->quiet_ns = 0;
     if (v->phase == MU_PHASE_RUNNING && (unsigned)v->point < MU_FAULT_COUNT)
         k->seen[v->point]++;
+    return !was_quiet && k->quiet_ns >= MU_WATCH_QUIET_MS * ms;
 }
 
 static bool takes_part(const struct mu_watch *w, const struct mu_watch_view *v)
@@ -178,8 +181,10 @@ static uint64_t deadline_ms_of(const struct mu_watch_view *v, enum rule rule,
 static enum mu_fence_why judge(const struct mu_watched *k, const struct mu_watch_view *v,
                                const struct repair *r, uint64_t deadline_ms)
 {
-    if (v->process == MU_PROCESS_STOPPED && k->still_ns >= MU_WATCH_STOPPED_MS * ms &&
-        k->quiet_ns >= MU_WATCH_STOPPED_MS * ms)
+    uint64_t stopped_ns = k->quiet_ns < k->still_ns ? k->quiet_ns : k->still_ns;
+
+    if (v->process == MU_PROCESS_STOPPED &&
+        (stopped_ns >= MU_WATCH_STOPPED_MS * ms || stopped_ns / ms >= deadline_ms))
         return MU_FENCE_STOPPED;
     if (v->process == MU_PROCESS_NOT_ASKED || k->still_ns / ms < deadline_ms)
         return MU_FENCE_NOT;
@@ -188,7 +193,7 @@ static enum mu_fence_why judge(const struct mu_watched *k, const struct mu_watch
     return r->any && v->repair < r->epoch ? MU_FENCE_BEHIND : MU_FENCE_STILL;
 }
 
-/* The end of one rank is news for all that wait in a repair. */
+/* The end of one rank is news for all that wait in a repair: whoever saw it waits afresh. */
 static void give_time_to_repairs(struct mu_watch *w, const struct mu_watch_view *views, int count)
 {
     for (int i = 0; i < count; i++)
@@ -218,6 +223,14 @@ static struct fencers find_fencers(const struct mu_watch *w, const struct mu_wat
     return f;
 }
 
+/* Of those who all sit in one repair the first fencer is left for last: two could end each other. */
+static int fencer_of(const struct mu_watch_view *v, enum rule rule, struct fencers f)
+{
+    if (v->rank != f.first)
+        return f.first;
+    return v->phase == MU_PHASE_REPAIRING && rule == RULE_PHASE ? NOBODY : f.second;
+}
+
 static void find_still(struct mu_watch *w, const struct mu_watch_view *views, int count,
                        struct fencers fencers, uint64_t hang_timeout_ms,
                        struct mu_watch_actions *out)
@@ -238,7 +251,7 @@ static void find_still(struct mu_watch *w, const struct mu_watch_view *views, in
             k->still_ns = 0;
         k->rule = rule;
         k->asks = false;
-        if ((fencers.first != v->rank ? fencers.first : fencers.second) != w->own_rank || k->gone)
+        if (fencer_of(v, rule, fencers) != w->own_rank || k->gone)
             continue;
         why = judge(k, v, &repair, deadline_ms_of(v, rule, hang_timeout_ms));
         k->asks = k->still_ns >= MU_WATCH_QUIET_MS * ms;
@@ -336,6 +349,7 @@ void mu_watch_look(struct mu_watch *w, const struct mu_watch_view *views, int co
 {
     uint64_t gap_ns = now_ns - w->last_ns, step_ns = 2 * MU_WATCH_LOOK_MS * ms;
     bool is_fresh = w->last_ns == 0 || now_ns < w->last_ns || gap_ns > MU_WATCH_LATE_MS * ms;
+    bool news = false;
     struct fencers fencers;
 
     out->fences = out->slows = 0;
@@ -351,7 +365,9 @@ void mu_watch_look(struct mu_watch *w, const struct mu_watch_view *views, int co
     step_ns = gap_ns < step_ns ? gap_ns : step_ns;
     for (int i = 0; i < count; i++)
         if (is_of_use(&views[i]))
-            observe(w, &views[i], step_ns);
+            news |= observe(w, &views[i], step_ns);
+    if (news)
+        give_time_to_repairs(w, views, count);
     fencers = find_fencers(w, views, count);
     find_still(w, views, count, fencers, hang_timeout_ms, out);
     w->window_ns += step_ns;
