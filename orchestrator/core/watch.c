@@ -112,10 +112,11 @@ static bool observe(struct mu_watch *w, const struct mu_watch_view *v, uint64_t 
         k->polls = v->polls;
         k->phase = v->phase;
         k->repair = v->repair;
-        k->still_ns = 0;
+        k->still_ns = k->clock_ns = 0;
         k->fenced = false;
     } else {
         k->still_ns += step_ns;
+        k->clock_ns += step_ns;
     }
     was_quiet = k->quiet_ns >= MU_WATCH_QUIET_MS * ms;
     if (k->beats != v->beats || v->rank == w->own_rank) {
@@ -127,7 +128,7 @@ static bool observe(struct mu_watch *w, const struct mu_watch_view *v, uint64_t 
     if (v->process == MU_PROCESS_GONE)
         k->gone = true;
     if (v->process == MU_PROCESS_TRACED)
-        k->still_ns = k->quiet_ns = 0;
+        k->still_ns = k->clock_ns = k->quiet_ns = 0;
     if (v->phase == MU_PHASE_RUNNING && (unsigned)v->point < MU_FAULT_COUNT)
         k->seen[v->point]++;
     return !was_quiet && k->quiet_ns >= MU_WATCH_QUIET_MS * ms;
@@ -186,7 +187,7 @@ static enum mu_fence_why judge(const struct mu_watched *k, const struct mu_watch
     if (v->process == MU_PROCESS_STOPPED &&
         (stopped_ns >= MU_WATCH_STOPPED_MS * ms || stopped_ns / ms >= deadline_ms))
         return MU_FENCE_STOPPED;
-    if (v->process == MU_PROCESS_NOT_ASKED || k->still_ns / ms < deadline_ms)
+    if (v->process == MU_PROCESS_NOT_ASKED || k->clock_ns / ms < deadline_ms)
         return MU_FENCE_NOT;
     if (v->phase == MU_PHASE_REPAIRING)
         return MU_FENCE_IN_REPAIR;
@@ -198,7 +199,7 @@ static void give_time_to_repairs(struct mu_watch *w, const struct mu_watch_view 
 {
     for (int i = 0; i < count; i++)
         if (is_of_use(&views[i]) && views[i].phase == MU_PHASE_REPAIRING)
-            w->of[views[i].rank].still_ns = 0;
+            w->of[views[i].rank].clock_ns = 0;
 }
 
 /* The two lowest ranks whose watchdogs run. */
@@ -248,7 +249,7 @@ static void find_still(struct mu_watch *w, const struct mu_watch_view *views, in
         k = &w->of[v->rank];
         rule = rule_of(v, &repair);
         if (rule != k->rule)
-            k->still_ns = 0;
+            k->clock_ns = 0;
         k->rule = rule;
         k->asks = false;
         if (fencer_of(v, rule, fencers) != w->own_rank || k->gone)

@@ -126,6 +126,7 @@ struct mu_watched {
     uint32_t pid, repair, phase, rule;
     uint64_t start_time, polls, beats;
     uint64_t still_ns, quiet_ns; /* looked at, since polls (or phase, or repair), beats changed */
+    uint64_t clock_ns;           /* as still_ns, but only while the deadline runs */
     bool gone, asks, fenced;
     uint64_t base_shards, base_compute_ns; /* when its rate was last known */
     uint64_t told_slow_ns;                 /* 0: never */

@@ -653,7 +653,7 @@ static void a_repair_that_does_not_end_costs_one_rank_at_a_time(void **state)
     pass_looks(MU_PHASE_REPAIR_MS - 3000);
     for (int r = 0; r < 4; r++)
         assert_int_equal(ended_by[r], r == 1 ? 0 : -1);
-    pass_looks(3000);
+    pass_looks(5000);
     for (int r = 0; r < 4; r++)
         assert_int_equal(ended_by[r] == -1, r == 0 || r == 3);
     rank[0].process = MU_PROCESS_GONE; /* the next fencer has waited as long, and gives time too */
