@@ -23,6 +23,7 @@
 enum {
     NEWS_MS = 500, /* until everybody has found out and the one that speaks has spoken */
     START_MS = 120000,
+    LOOKS_AT_ALL = 10, /* one in so many goes over the whole board, most of which is empty */
     NOBODY = -1,
 };
 
@@ -33,6 +34,8 @@ struct mu_watchdog {
     pthread_cond_t wake;
     bool met, over;
     int64_t hang_timeout_ms; /* 0: not known yet */
+    uint64_t looks;
+    int known; /* ranks beyond were not on the board when it was last looked at whole */
     struct mu_watch watch;
     struct mu_watch_view views[MU_BOARD_RANKS];
     struct mu_watch_actions actions;
@@ -132,14 +135,15 @@ static void tell_slow(const struct mu_watch_slow *s)
 
 static void look_at_ranks(struct mu_watchdog *w)
 {
-    int count = 0;
+    int until = w->looks++ % LOOKS_AT_ALL == 0 ? MU_BOARD_RANKS : w->known, count = 0;
 
     atomic_fetch_add_explicit(&mu_board_own(w->board)->beats, 1, memory_order_relaxed);
-    for (int r = 0; r < MU_BOARD_RANKS; r++) {
+    for (int r = 0; r < until; r++) {
         const struct mu_board_entry *e = mu_board_entry(w->board, r);
 
         if (!e)
             continue;
+        w->known = r + 1;
         w->views[count] = mu_board_view(e, r);
         if (mu_watch_asks(&w->watch, r))
             w->views[count].process = mu_board_process_state(e);

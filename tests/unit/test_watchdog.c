@@ -124,6 +124,7 @@ enum manner {
     MOVES, /* polls */
     HANGS, /* does not; its watchdog runs */
     STOPS, /* stops itself, whole; when it is continued it writes to `wrote` */
+    WAITS, /* in a repair, where nobody polls */
     LIES,  /* hangs, and its entry names another process than it is */
 };
 
@@ -142,6 +143,8 @@ static _Noreturn void live(struct mu_board *b, enum manner manner, int wrote)
     mu_watchdog_set_timeout(w, 1);
     mu_board_set_phase(b, MU_PHASE_RUNNING);
     mu_fault(MU_FAULT_BACKWARD, 41);
+    if (manner == WAITS)
+        mu_board_enter_repair(b, 1);
     if (manner == LIES)
         atomic_fetch_add(&mu_board_own(b)->start_time, 1);
     if (write(wrote, "r", 1) != 1)
@@ -256,6 +259,26 @@ static void a_stopped_fencer_is_killed_by_the_next(void **state)
     mu_board_close(b);
 }
 
+/* As the shrink after another's death: all wait for the one that is stopped, longer than the deadline
+ * of those who stand still. */
+static void who_waits_in_a_repair_is_not_killed_for_a_stopped_one(void **state)
+{
+    struct mu_board *b = open_board_as("4");
+    struct peer p[3] = {start_rank("0", WAITS), start_rank("1", STOPS), start_rank("2", WAITS)};
+
+    (void)state;
+    killed_within(p[1], 20000);
+    assert_told(b, 1, "rank 1 was stopped by a signal for ",
+                " s in backward of step 42 and was ended by rank 0");
+    mu_clock_sleep_us(1500000);
+    assert_true(is_alive(p[0]));
+    assert_true(is_alive(p[2]));
+    close(p[1].wrote);
+    end_rank(p[0]);
+    end_rank(p[2]);
+    mu_board_close(b);
+}
+
 /* It is continued as soon as it is told to be ended: not a byte more comes from it. */
 static void a_late_continuation_writes_nothing(void **state)
 {
@@ -313,6 +336,7 @@ int main(void)
         cmocka_unit_test(a_dead_peer_ends_the_start),
         cmocka_unit_test(who_hangs_is_killed_and_who_moves_is_not),
         cmocka_unit_test(a_stopped_fencer_is_killed_by_the_next),
+        cmocka_unit_test(who_waits_in_a_repair_is_not_killed_for_a_stopped_one),
         cmocka_unit_test(a_late_continuation_writes_nothing),
         cmocka_unit_test(it_ends_without_delay),
     };
