@@ -95,7 +95,7 @@ for pid in "${pids[@]}"; do
 done
 undisturbed paused "all stopped and continued"
 
-fault='at:evaluate,count:3,do:sleep-250;rank:0,at:save,step:20,do:sleep-1800' slowly patient 2 run.hang_timeout=1
+fault='at:evaluate,count:3,do:sleep-150;rank:0,at:save,step:20,do:sleep-1800' slowly patient 2 run.hang_timeout=1
 undisturbed patient "a long evaluation and a slow save"
 
 busy=()
