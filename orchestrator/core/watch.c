@@ -119,7 +119,7 @@ static bool observe(struct mu_watch *w, const struct mu_watch_view *v, uint64_t 
         k->clock_ns += step_ns;
     }
     was_quiet = k->quiet_ns >= MU_WATCH_QUIET_MS * ms;
-    if (k->beats != v->beats || v->rank == w->own_rank) {
+    if (k->beats != v->beats) {
         k->beats = v->beats;
         k->quiet_ns = 0;
     } else {
@@ -279,22 +279,6 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The lower median of sorted[count] without one element of that value. */
-static uint64_t median_of_others(const uint64_t *sorted, int count, uint64_t value)
-{
-    int middle = (count - 2) / 2, at = 0, end = count;
-
-    while (at < end) { /* the first element that is not less */
-        int half = at + (end - at) / 2;
-
-        if (sorted[half] < value)
-            at = half + 1;
-        else
-            end = half;
-    }
-    return sorted[middle >= at ? middle + 1 : middle];
-}
-
 static enum mu_fault_point most_seen(const struct mu_watched *k)
 {
     enum mu_fault_point most = MU_FAULT_FORWARD;
@@ -310,6 +294,7 @@ static enum mu_fault_point most_seen(const struct mu_watched *k)
 static void find_slow(struct mu_watch *w, const struct mu_watch_view *views, int count,
                       uint64_t now_ns, struct mu_watch_actions *out)
 {
+    uint64_t others;
     int known = 0;
 
     for (int i = 0; i < count; i++) {
@@ -321,14 +306,14 @@ static void find_slow(struct mu_watch *w, const struct mu_watch_view *views, int
             w->sorted[known++] = w->rate[i];
     }
     qsort(w->sorted, (size_t)known, sizeof *w->sorted, compare);
+    /* The (lower) median of all others than one that stands above it. */
+    others = known > 1 ? w->sorted[(known - 2) / 2] : UINT64_MAX;
     for (int i = 0; i < count; i++) {
         struct mu_watched *k;
-        uint64_t others;
 
         if (w->rate[i] == 0)
             continue;
         k = &w->of[views[i].rank];
-        others = known > 1 ? median_of_others(w->sorted, known, w->rate[i]) : UINT64_MAX;
         if (w->rate[i] / MU_WATCH_SLOW_FACTOR >= others && out->slows < MU_WATCH_ACTIONS &&
             (k->told_slow_ns == 0 || now_ns - k->told_slow_ns >= MU_WATCH_SLOW_AGAIN_MS * ms)) {
             k->told_slow_ns = now_ns;
@@ -349,14 +334,14 @@ void mu_watch_look(struct mu_watch *w, const struct mu_watch_view *views, int co
                    uint64_t hang_timeout_ms, uint64_t now_ns, struct mu_watch_actions *out)
 {
     uint64_t gap_ns = now_ns - w->last_ns, step_ns = 2 * MU_WATCH_LOOK_MS * ms;
-    bool is_fresh = w->last_ns == 0 || now_ns < w->last_ns || gap_ns > MU_WATCH_LATE_MS * ms;
+    bool is_late = gap_ns > MU_WATCH_LATE_MS * ms; /* so is a time before the last one */
     bool news = false;
     struct fencers fencers;
 
     out->fences = out->slows = 0;
     w->last_ns = now_ns;
     count = count < MU_WATCH_RANKS ? count : MU_WATCH_RANKS;
-    if (is_fresh) {
+    if (is_late) {
         w->window_ns = 0;
         for (int i = 0; i < count; i++)
             if (is_of_use(&views[i]))

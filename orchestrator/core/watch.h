@@ -134,7 +134,7 @@ struct mu_watched {
 };
 struct mu_watch {
     int own_rank;
-    uint64_t last_ns; /* 0: none yet */
+    uint64_t last_ns;
     uint64_t window_ns;
     struct mu_watched of[MU_WATCH_RANKS];
     uint64_t rate[MU_WATCH_RANKS], sorted[MU_WATCH_RANKS]; /* scratch; ns a shard */
@@ -143,8 +143,8 @@ struct mu_watch {
 void mu_watch_init(struct mu_watch *w, int own_rank);
 /* Whether that rank's process is to be asked for before the next look. */
 bool mu_watch_asks(const struct mu_watch *w, int rank);
-/* One look at all entries of the host, in order of rank. hang_timeout_ms 0: not known yet; only who
- * is stopped is ended. now_ns > 0 */
+/* One look at all entries of the host, in order of rank; the own one's beats count it already. hang_timeout_ms 0: not known yet; only who
+ * is stopped is ended. */
 void mu_watch_look(struct mu_watch *w, const struct mu_watch_view *views, int count,
                    uint64_t hang_timeout_ms, uint64_t now_ns, struct mu_watch_actions *out);
 

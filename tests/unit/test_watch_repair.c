@@ -128,22 +128,64 @@ static void who_stays_in_a_repair_that_is_over_is_ended(void **state)
 static void a_repair_that_does_not_end_costs_one_rank_at_a_time(void **state)
 {
     (void)state;
-    open_host(4);
-    for (int r = 0; r < 4; r++)
+    open_host(5);
+    for (int r = 0; r < 5; r++)
         enter(r, 1);
     pass_looks(MU_PHASE_REPAIR_MS - 1000);
     assert_nobody_ended();
     pass_looks(2000);
     assert_ended(1, 0, MU_FENCE_IN_REPAIR, MU_PHASE_REPAIR_MS);
     pass_looks(MU_PHASE_REPAIR_MS - 3000);
-    for (int r = 0; r < 4; r++)
+    for (int r = 0; r < 5; r++)
         assert_int_equal(ended_by[r], r == 1 ? 0 : -1);
     pass_looks(5000);
-    for (int r = 0; r < 4; r++)
-        assert_int_equal(ended_by[r] == -1, r == 0 || r == 3);
+    for (int r = 0; r < 5; r++)
+        assert_int_equal(ended_by[r], r == 1 || r == 2 ? 0 : -1);
     rank[0].process = MU_PROCESS_GONE; /* the next fencer has waited as long, and gives time too */
-    pass_looks(MU_PHASE_REPAIR_MS);
-    assert_int_equal(ended_by[3], -1);
+    pass_looks(MU_PHASE_REPAIR_MS - 3000);
+    assert_int_equal(ended_by[4], -1);
+    pass_looks(6000);
+    assert_int_equal(ended_by[4], 3);
+}
+
+/* For one that moves, or that a debugger holds, however long: nobody is ended in its place. */
+static void who_waits_for_one_that_lives_is_left_alone(void **state)
+{
+    (void)state;
+    for (int traced = 0; traced < 2; traced++) {
+        open_host(3);
+        if (traced)
+            rank[1].process = MU_PROCESS_TRACED;
+        enter(0, 1);
+        enter(2, 1);
+        pass_looks(3 * MU_PHASE_REPAIR_MS);
+        assert_nobody_ended();
+    }
+}
+
+/* Nobody has come out, and who is leaving will not come in. */
+static void who_is_leaving_keeps_nobody_in_a_repair(void **state)
+{
+    (void)state;
+    open_host(3);
+    rank[2].phase = MU_PHASE_LEAVING;
+    enter(0, 1);
+    enter(1, 1);
+    pass_looks(MU_PHASE_REPAIR_MS + 1000);
+    assert_ended(1, 0, MU_FENCE_IN_REPAIR, MU_PHASE_REPAIR_MS);
+}
+
+/* The same of who is dead; its entry stays. */
+static void who_is_dead_keeps_nobody_in_a_repair(void **state)
+{
+    (void)state;
+    open_host(3);
+    pass_looks(1000);
+    rank[2].process = MU_PROCESS_GONE;
+    enter(0, 1);
+    enter(1, 1);
+    pass_looks(MU_PHASE_REPAIR_MS + 10000);
+    assert_int_equal(ended_by[1], 0);
 }
 
 static void nobody_waits_for_the_dead_nor_for_those_who_left(void **state)
@@ -175,6 +217,9 @@ int main(void)
         cmocka_unit_test(who_is_saving_is_waited_for),
         cmocka_unit_test(who_stays_in_a_repair_that_is_over_is_ended),
         cmocka_unit_test(a_repair_that_does_not_end_costs_one_rank_at_a_time),
+        cmocka_unit_test(who_waits_for_one_that_lives_is_left_alone),
+        cmocka_unit_test(who_is_leaving_keeps_nobody_in_a_repair),
+        cmocka_unit_test(who_is_dead_keeps_nobody_in_a_repair),
         cmocka_unit_test(nobody_waits_for_the_dead_nor_for_those_who_left),
     };
 
