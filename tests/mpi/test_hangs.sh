@@ -4,7 +4,7 @@
 # run goes on by itself after the death or the same command does.
 . "$(dirname "$0")/common.sh"
 
-long=(run.steps=60 checkpoint.every=10 eval.every=30)
+long=(run.steps=40 checkpoint.every=10 eval.every=20)
 run 1 tiny.cfg run.name=whole "${long[@]}"
 ended_with 0 "the undisturbed run"
 
@@ -72,7 +72,7 @@ said "rank [03] $stopped .* and was ended by rank 1\$" "two stopped"
 gone_on two "two stopped"
 
 # One that does not move, though it is not stopped. Another host is pretended: it is one machine to the board.
-fault='rank:1,at:backward,step:20,do:sleep-60000' slowly hung 3 run.hang_timeout=1
+fault='rank:1,at:backward,step:20,do:sleep-40000' slowly hung 3 run.hang_timeout=1
 fenced 1 'stood still' 0 20000 "a rank that hangs"
 said 'rank 1 stood still for 1\.[0-9] s in backward of step 21 and' "a rank that hangs"
 gone_on hung "a rank that hangs"
