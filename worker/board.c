@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,11 @@ struct mu_board {
 
 static const size_t board_bytes = MU_BOARD_RANKS * sizeof(struct mu_board_entry);
 
-uint64_t mu_board_process_start(uint32_t pid)
+/* A fence in one word, so that it is there whole or not at all. */
+enum { FENCE_BY_BITS = 16, FENCE_WHY_BITS = 4, FENCE_PHASE_BITS = 4 };
+
+/* Start time of a process, and the letter of its state. 0: there is none, or only its zombie. */
+static uint64_t read_process(uint32_t pid, char *state)
 {
     char path[64], text[1024], *after;
     unsigned long long start = 0;
@@ -43,10 +48,27 @@ uint64_t mu_board_process_start(uint32_t pid)
     if (!after || after[1] != ' ' || after[2] == 'Z' || after[2] == 'X')
         return 0;
     if (sscanf(after + 2,
-               "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-               &start) != 1)
+               "%c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               state, &start) != 2)
         return 0;
     return start;
+}
+
+uint64_t mu_board_process_start(uint32_t pid)
+{
+    char state;
+
+    return read_process(pid, &state);
+}
+
+enum mu_process_state mu_board_process_state(const struct mu_board_entry *e)
+{
+    char state = 0;
+    uint64_t start = read_process(atomic_load(&e->pid), &state);
+
+    if (start == 0 || start != atomic_load(&e->start_time))
+        return MU_PROCESS_GONE;
+    return state == 'T' ? MU_PROCESS_STOPPED : state == 't' ? MU_PROCESS_TRACED : MU_PROCESS_RUNS;
 }
 
 bool mu_board_is_alive(const struct mu_board_entry *e)
@@ -94,6 +116,23 @@ static int map_board(struct mu_board *b)
     return error;
 }
 
+/* Another process of this job may have been this rank before. */
+static void clear(struct mu_board_entry *e)
+{
+    atomic_store(&e->pid, 0);
+    atomic_store(&e->told, 0);
+    atomic_store(&e->mark.point, MU_FAULT_START);
+    atomic_store(&e->mark.step, 0);
+    atomic_store(&e->polls, 0);
+    atomic_store(&e->beats, 0);
+    atomic_store(&e->phase, MU_PHASE_STARTING);
+    atomic_store(&e->epoch, 0);
+    atomic_store(&e->repair, 0);
+    atomic_store(&e->fence, 0);
+    atomic_store(&e->shards_done, 0);
+    atomic_store(&e->compute_ns, 0);
+}
+
 enum mu_status mu_board_open(struct mu_board **out)
 {
     struct mu_board *b = calloc(1, sizeof *b);
@@ -122,6 +161,7 @@ enum mu_status mu_board_open(struct mu_board **out)
         return st;
     }
     own = mu_board_own(b);
+    clear(own);
     atomic_store(&own->start_time, mu_board_process_start((uint32_t)getpid()));
     atomic_store(&own->pid, (uint32_t)getpid());
     mu_fault_set_mark(&own->mark);
@@ -168,4 +208,112 @@ const struct mu_board_entry *mu_board_entry(const struct mu_board *b, int rank)
     if (rank < 0 || rank >= MU_BOARD_RANKS || atomic_load(&b->entry[rank].pid) == 0)
         return NULL;
     return &b->entry[rank];
+}
+
+enum mu_phase mu_board_phase(const struct mu_board_entry *e)
+{
+    return (enum mu_phase)atomic_load_explicit(&e->phase, memory_order_relaxed);
+}
+
+enum mu_phase mu_board_set_phase(struct mu_board *b, enum mu_phase phase)
+{
+    return b ? (enum mu_phase)atomic_exchange(&mu_board_own(b)->phase, (uint32_t)phase) : phase;
+}
+
+enum mu_phase mu_board_enter_repair(struct mu_board *b, uint32_t epoch)
+{
+    if (b)
+        atomic_store(&mu_board_own(b)->repair, epoch);
+    return mu_board_set_phase(b, MU_PHASE_REPAIRING);
+}
+
+void mu_board_set_epoch(struct mu_board *b, uint32_t epoch)
+{
+    if (b)
+        atomic_store(&mu_board_own(b)->epoch, epoch);
+}
+
+void mu_board_note_shard(struct mu_board *b, uint64_t compute_ns)
+{
+    if (!b)
+        return;
+    atomic_fetch_add_explicit(&mu_board_own(b)->compute_ns, compute_ns, memory_order_relaxed);
+    atomic_fetch_add_explicit(&mu_board_own(b)->shards_done, 1, memory_order_relaxed);
+}
+
+struct mu_watch_view mu_board_view(const struct mu_board_entry *e, int rank)
+{
+    return (struct mu_watch_view){
+        .rank = rank,
+        .pid = atomic_load(&e->pid),
+        .start_time = atomic_load(&e->start_time),
+        .polls = atomic_load_explicit(&e->polls, memory_order_relaxed),
+        .beats = atomic_load_explicit(&e->beats, memory_order_relaxed),
+        .phase = mu_board_phase(e),
+        .repair = atomic_load_explicit(&e->repair, memory_order_relaxed),
+        .point = (enum mu_fault_point)atomic_load_explicit(&e->mark.point, memory_order_relaxed),
+        .shards_done = atomic_load_explicit(&e->shards_done, memory_order_relaxed),
+        .compute_ns = atomic_load_explicit(&e->compute_ns, memory_order_relaxed),
+    };
+}
+
+bool mu_board_claim_fence(struct mu_board *b, const struct mu_watch_fence *f)
+{
+    uint64_t nobody = 0, still_ms = f->still_ms < UINT32_MAX ? f->still_ms : UINT32_MAX;
+    uint64_t word = (uint64_t)b->rank | (uint64_t)f->why << FENCE_BY_BITS |
+                    (uint64_t)f->phase << (FENCE_BY_BITS + FENCE_WHY_BITS) | still_ms << 32;
+
+    return atomic_compare_exchange_strong(&b->entry[f->rank].fence, &nobody, word);
+}
+
+void mu_board_withdraw_fence(struct mu_board *b, int rank)
+{
+    atomic_store(&b->entry[rank].fence, 0);
+}
+
+static unsigned bits(uint64_t word, unsigned from, unsigned count)
+{
+    return (unsigned)(word >> from & ((UINT64_C(1) << count) - 1));
+}
+
+bool mu_board_tell_fence(const struct mu_board_entry *e, int rank, char *out, size_t capacity)
+{
+    uint64_t word = atomic_load(&e->fence);
+    enum mu_phase phase =
+        (enum mu_phase)bits(word, FENCE_BY_BITS + FENCE_WHY_BITS, FENCE_PHASE_BITS);
+    double seconds = 1e-3 * (double)bits(word, 32, 32);
+    unsigned by = bits(word, 0, FENCE_BY_BITS);
+    char where[96];
+
+    if (phase == MU_PHASE_RUNNING || phase == MU_PHASE_EVALUATING)
+        snprintf(where, sizeof where, "in %s of step %" PRId64,
+                 mu_fault_point_name((enum mu_fault_point)atomic_load(&e->mark.point)),
+                 atomic_load(&e->mark.step) + 1);
+    else
+        snprintf(where, sizeof where, "while %s", mu_phase_name(phase));
+    switch ((enum mu_fence_why)bits(word, FENCE_BY_BITS, FENCE_WHY_BITS)) {
+    case MU_FENCE_STILL:
+        snprintf(out, capacity, "rank %d stood still for %.1f s %s and was ended by rank %u", rank,
+                 seconds, where, by);
+        return true;
+    case MU_FENCE_STOPPED:
+        snprintf(out, capacity,
+                 "rank %d was stopped by a signal for %.1f s %s and was ended by rank %u", rank,
+                 seconds, where, by);
+        return true;
+    case MU_FENCE_BEHIND:
+        snprintf(out, capacity,
+                 "rank %d stood still for %.1f s %s, kept the others from recovering, and was "
+                 "ended by rank %u",
+                 rank, seconds, where, by);
+        return true;
+    case MU_FENCE_IN_REPAIR:
+        snprintf(out, capacity,
+                 "rank %d did not come out of a recovery for %.1f s and was ended by rank %u", rank,
+                 seconds, by);
+        return true;
+    case MU_FENCE_NOT:
+        break;
+    }
+    return false;
 }

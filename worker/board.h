@@ -1,4 +1,4 @@
-/* The board of a host: a page in /dev/shm on which every rank of a job writes who it is and how it
+/* The board of a host: pages in /dev/shm on which every rank of a job writes who it is and how it
  * gets on, before MPI_Init. Others read there where a rank died, and whether it still moves (its
  * own count of polls), without MPI.
  *
@@ -9,19 +9,30 @@
 #define MUSTER_WORKER_BOARD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/status.h"
+#include "orchestrator/core/watch.h"
 
-enum { MU_BOARD_RANKS = 4096 };
+enum { MU_BOARD_RANKS = MU_WATCH_RANKS };
 
+/* Of its own cache lines: it is written at every poll. All words but `told` and `fence` are its
+ * rank's alone to write. */
 struct mu_board_entry {
-    _Atomic uint32_t pid;        /* 0: nobody */
-    _Atomic uint32_t told;       /* its death has been told by somebody */
-    _Atomic uint64_t start_time; /* in clock ticks since boot: pids are used again */
-    struct mu_fault_mark mark;   /* the last named point it passed */
-    _Atomic uint64_t polls;
+    _Alignas(128) _Atomic uint32_t pid; /* 0: nobody */
+    _Atomic uint32_t told;              /* its death has been told by somebody */
+    _Atomic uint64_t start_time;        /* in clock ticks since boot: pids are used again */
+    struct mu_fault_mark mark;          /* the last named point it passed */
+    _Atomic uint64_t polls;             /* of the main thread */
+    _Atomic uint64_t beats;             /* looks of its watchdog */
+    _Atomic uint32_t phase;             /* enum mu_phase */
+    _Atomic uint32_t epoch;             /* of the roll it works in */
+    _Atomic uint32_t repair;            /* the newest epoch whose repair it has entered */
+    _Atomic uint64_t fence;             /* who ended it, and why; see board.c. 0: nobody */
+    _Atomic uint64_t shards_done;       /* in all */
+    _Atomic uint64_t compute_ns;        /* that they took */
 };
 
 struct mu_board;
@@ -41,6 +52,31 @@ const struct mu_board_entry *mu_board_entry(const struct mu_board *board, int ra
 
 /* false: that entry's process is gone (or is a zombie). */
 bool mu_board_is_alive(const struct mu_board_entry *entry);
+
+/* What the own rank is doing. Both return the phase before; a board of NULL is allowed. */
+enum mu_phase mu_board_set_phase(struct mu_board *board, enum mu_phase phase);
+/* Before a shrink: the roll of `epoch` is broken, and this rank has come to repair it. It is not
+ * taken for hung while it waits there for others. Afterwards: mu_board_set_epoch with the new one,
+ * and mu_board_set_phase with what this returned. */
+enum mu_phase mu_board_enter_repair(struct mu_board *board, uint32_t epoch);
+void mu_board_set_epoch(struct mu_board *board, uint32_t epoch);
+/* After each shard, with what it took this rank, waiting not counted: whoever is much slower than
+ * the others is told of. */
+void mu_board_note_shard(struct mu_board *board, uint64_t compute_ns);
+enum mu_phase mu_board_phase(const struct mu_board_entry *entry);
+
+/* What a look at an entry shows, without its process. */
+struct mu_watch_view mu_board_view(const struct mu_board_entry *entry, int rank);
+/* What /proc says of the entry's process. */
+enum mu_process_state mu_board_process_state(const struct mu_board_entry *entry);
+
+/* Before ending a rank: writes down that this one does, and why. false: another one has. */
+bool mu_board_claim_fence(struct mu_board *board, const struct mu_watch_fence *fence);
+/* It was not done: the process had gone already. */
+void mu_board_withdraw_fence(struct mu_board *board, int rank);
+/* "rank 3 stood still for 10.0 s in backward of step 812 and was ended by rank 0", into
+ * out[capacity]; false: nobody has ended it. */
+bool mu_board_tell_fence(const struct mu_board_entry *entry, int rank, char *out, size_t capacity);
 
 /* Start time of a process as in /proc/PID/stat; 0: no such process, or only its zombie. */
 uint64_t mu_board_process_start(uint32_t pid);

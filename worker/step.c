@@ -20,6 +20,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "orchestrator/base/clock.h"
 #include "orchestrator/base/detmath.h"
 #include "orchestrator/base/fault.h"
 #include "orchestrator/core/schedule.h"
@@ -65,6 +66,7 @@ static enum mu_status add_shard(struct mu_worker *w, uint64_t turn, uint32_t sha
     uint32_t half = mu_segment_half(s);
     struct mu_weights weights = {s->half[half].weight, s->weight_bf16[half]};
     int64_t step = mu_segment_step(s);
+    uint64_t began_ns = mu_clock_ns();
     struct mu_shard_result g;
     enum mu_status st;
 
@@ -83,6 +85,7 @@ static enum mu_status add_shard(struct mu_worker *w, uint64_t turn, uint32_t sha
     atomic_store_explicit(&words->adding, turn << 1, memory_order_release);
     atomic_store_explicit(&words->claim, 0, memory_order_release);
     mu_fault(MU_FAULT_ADDED, step);
+    mu_board_note_shard(w->board, mu_clock_ns() - began_ns);
     st = mu_poll(w->poller);
 failed:
     return st;

@@ -15,7 +15,7 @@
 #include "orchestrator/base/log.h"
 #include "worker/comm/mpi_files.h"
 #include "worker/signals.h"
-#include "worker/start_watch.h"
+#include "worker/watchdog.h"
 
 /* A rank may be late by its shards or by its part of a checkpoint. */
 enum { ROUND_DEADLINE_MS = 3600000 };
@@ -39,6 +39,12 @@ void mu_job_close_parts(struct mu_job *job)
     job->config_text = NULL;
 }
 
+void mu_job_move(struct mu_job *job, enum mu_life_event event)
+{
+    mu_life_move(&job->life, event);
+    mu_board_set_phase(job->board, mu_phase_of_life(job->life.state));
+}
+
 /* To where every rank holds the same committed state; from the beginning again with those that are
  * left when some die on the way. */
 static enum mu_status begin(struct mu_job *job, const struct mu_job_request *request)
@@ -48,14 +54,15 @@ static enum mu_status begin(struct mu_job *job, const struct mu_job_request *req
     for (;;) {
         bool again = true;
 
-        mu_life_move(&job->life, MU_LIFE_ON_MEET);
+        mu_job_move(job, MU_LIFE_ON_MEET);
         st = mu_job_meet(job, request);
         if (st == MU_OK) {
-            mu_life_move(&job->life, MU_LIFE_ON_PREPARE);
+            mu_watchdog_set_timeout(job->watchdog, job->settings.run_hang_timeout);
+            mu_job_move(job, MU_LIFE_ON_PREPARE);
             st = mu_job_prepare(job);
         }
         if (st == MU_OK) {
-            mu_life_move(&job->life, MU_LIFE_ON_LOAD);
+            mu_job_move(job, MU_LIFE_ON_LOAD);
             st = mu_job_load(job);
         }
         if (!mu_comm_is_fault_tolerant(job->comm) || (st != MU_PEER_LOST && st != MU_REVOKED))
@@ -71,7 +78,7 @@ static enum mu_status live(struct mu_job *job, const struct mu_job_request *requ
     enum mu_status st;
 
     MU_TRY(begin(job, request), st, failed);
-    mu_life_move(&job->life, MU_LIFE_ON_RUN);
+    mu_job_move(job, MU_LIFE_ON_RUN);
     st = mu_job_train(job);
 failed:
     return st;
@@ -87,7 +94,6 @@ static bool is_agreed(const struct mu_job *job, enum mu_status st)
 enum mu_status mu_job_run(const struct mu_job_request *request)
 {
     struct mu_job *job = calloc(1, sizeof *job);
-    struct mu_start_watch watch;
     enum mu_status st;
 
     if (!job)
@@ -100,9 +106,9 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     mu_fault_set_rank(mu_board_own_rank(job->board));
     mu_fault(MU_FAULT_START, 0);
     mu_mpi_files_remove_stale();
-    MU_TRY(mu_start_watch_begin(&watch, job->board), st, early);
+    MU_TRY(mu_watchdog_begin(&job->watchdog, job->board), st, early);
     st = mu_comm_open(&job->comm);
-    mu_start_watch_end(&watch);
+    mu_watchdog_met(job->watchdog);
     if (st != MU_OK)
         goto early;
     mu_fault_set_rank(mu_comm_rank(job->comm));
@@ -122,6 +128,7 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
         st = live(job, request);
     if (!is_agreed(job, st)) {
         mu_job_report_failure(job, st);
+        mu_watchdog_end(job->watchdog);
         if (st == MU_PEER_LOST || st == MU_REVOKED)
             mu_board_close(job->board);
         else
@@ -129,12 +136,13 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
         mu_comm_leave(job->comm, mu_status_exit_code(st));
     }
     if (st == MU_OK || st == MU_REQUEUE)
-        mu_life_move(&job->life, MU_LIFE_ON_LEAVE);
+        mu_job_move(job, MU_LIFE_ON_LEAVE);
     else
         mu_job_note_failure(job, st);
     mu_fault(MU_FAULT_LEAVE, job->life.step);
     mu_job_close_parts(job);
     mu_recovery_deinit(&job->recovery);
+    mu_watchdog_end(job->watchdog);
     mu_board_close(job->board);
     /* The master's exit code is mpirun's. When several ranks leave with one that is not 0, Open MPI
      * 5.0's mpirun hangs for ever, once in 25 times. */
@@ -144,6 +152,7 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     free(job);
     return st;
 early:
+    mu_watchdog_end(job->watchdog);
     mu_board_close(job->board);
     free(job);
     return st;

@@ -24,6 +24,7 @@
 #include "orchestrator/run/run_dir.h"
 #include "worker/comm/control.h"
 #include "worker/recover.h"
+#include "worker/watchdog.h"
 #include "worker/worker.h"
 
 enum { MU_FINGERPRINT_MAX = 1024 };
@@ -31,6 +32,7 @@ enum { MU_FINGERPRINT_MAX = 1024 };
 struct mu_job {
     struct mu_life life;
     struct mu_board *board;
+    struct mu_watchdog *watchdog;
     struct mu_comm *comm;
     struct mu_poller poller;
     struct mu_control control;
@@ -83,6 +85,8 @@ struct mu_job_request {
  * other way than by leaving. */
 enum mu_status mu_job_run(const struct mu_job_request *request) MU_CHECKED;
 
+/* mu_life_move, and the same on the board. */
+void mu_job_move(struct mu_job *job, enum mu_life_event event);
 /* The parts, in order. */
 enum mu_status mu_job_meet(struct mu_job *job, const struct mu_job_request *request) MU_CHECKED;
 enum mu_status mu_job_prepare(struct mu_job *job) MU_CHECKED;

@@ -134,7 +134,7 @@ static void put_outcome(struct mu_job *job, const char *message)
 static void end_progress(struct mu_job *job)
 {
     mu_log_set_where(NULL);
-    mu_life_move(&job->life, MU_LIFE_ON_FAIL);
+    mu_job_move(job, MU_LIFE_ON_FAIL);
     mu_progress_close(job->progress);
     job->progress = NULL;
 }

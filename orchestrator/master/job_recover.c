@@ -35,8 +35,14 @@ static void add_deaths(const struct mu_job *job, char *text, size_t capacity)
 
     for (int i = 0; i < r->dead_count; i++) {
         const struct mu_board_entry *e = mu_board_entry(job->board, r->dead[i]);
+        char why[256];
 
-        add(text, capacity, "%srank %d died", i > 0 ? ", " : "", r->dead[i]);
+        add(text, capacity, "%s", i > 0 ? ", " : "");
+        if (e && mu_board_tell_fence(e, r->dead[i], why, sizeof why)) {
+            add(text, capacity, "%s", why);
+            continue;
+        }
+        add(text, capacity, "rank %d died", r->dead[i]);
         if (e)
             add(text, capacity, " (pid %u, last seen at: %s, step %" PRId64 ")",
                 atomic_load(&e->pid),
@@ -80,12 +86,15 @@ enum mu_status mu_job_recover(void *context)
     struct mu_fault_mark *mark = &mu_board_own(job->board)->mark;
     uint32_t point = atomic_load(&mark->point);
     int64_t step = atomic_load(&mark->step);
+    enum mu_phase before = mu_board_enter_repair(job->board, job->life.epoch);
     enum mu_status st = mu_recover(&job->recovery);
 
     if (st != MU_OK)
         return st;
     atomic_store(&mark->step, step); /* it goes on where it was */
     atomic_store(&mark->point, point);
+    mu_board_set_epoch(job->board, job->recovery.epoch);
+    mu_board_set_phase(job->board, before);
     job->life.epoch = job->recovery.epoch;
     job->control =
         mu_control_init(job->comm, &job->poller, job->life.epoch, job->control.deadline_ms);
@@ -123,7 +132,7 @@ enum mu_status mu_job_take_roll(struct mu_job *job)
 {
     enum mu_status st = MU_OK;
 
-    mu_life_move(&job->life, MU_LIFE_ON_RECOVER);
+    mu_job_move(job, MU_LIFE_ON_RECOVER);
     mu_poller_accept(&job->poller);
     mu_log_set_where(NULL);
     take_duties(job);
@@ -132,7 +141,7 @@ enum mu_status mu_job_take_roll(struct mu_job *job)
         MU_TRY(mu_job_open_records(job), st, failed);
     if (job->is_master)
         write_news(job);
-    mu_life_move(&job->life, MU_LIFE_ON_RUN);
+    mu_job_move(job, MU_LIFE_ON_RUN);
 failed:
     return st;
 }
@@ -141,7 +150,7 @@ enum mu_status mu_job_recover_start(struct mu_job *job, bool *again)
 {
     enum mu_status st;
 
-    mu_life_move(&job->life, MU_LIFE_ON_RECOVER);
+    mu_job_move(job, MU_LIFE_ON_RECOVER);
     MU_TRY(mu_job_recover(job), st, failed);
     mu_poller_init(&job->poller, job->comm, job->board);
     job->is_master = mu_comm_rank(job->comm) == 0;

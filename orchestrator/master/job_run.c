@@ -15,12 +15,16 @@
 /* ---- what the master shows ---- */
 static void put_status(struct mu_job *job, enum mu_run_state state, const char *message)
 {
+    enum mu_phase before;
+
     if (!job->is_master)
         return;
+    before = mu_board_set_phase(job->board, MU_PHASE_RECORDING);
     job->status.state = state;
     job->status.step = job->life.step;
     snprintf(job->status.message, sizeof job->status.message, "%s", message);
     mu_run_dir_put_status(job->run, &job->status);
+    mu_board_set_phase(job->board, before);
 }
 
 static void introduce(const struct mu_job *job)
@@ -168,7 +172,7 @@ static enum mu_status evaluate(struct mu_job *job, struct mu_metrics *m)
     struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
     enum mu_status st;
 
-    mu_life_move(&job->life, MU_LIFE_ON_EVALUATE);
+    mu_job_move(job, MU_LIFE_ON_EVALUATE);
     MU_TRY(mu_control_agree(&job->control, mu_worker_evaluate(&job->worker, &own)), st, failed);
     mu_wide_put(&w, &own.loss);
     mu_wide_put(&w, &own.bytes);
@@ -181,7 +185,7 @@ static enum mu_status evaluate(struct mu_job *job, struct mu_metrics *m)
         m->valid_loss = nats / (double)all.tokens;
         m->valid_bits_per_byte = text > 0 ? nats / M_LN2 / text : NAN;
     }
-    mu_life_move(&job->life, MU_LIFE_ON_RUN);
+    mu_job_move(job, MU_LIFE_ON_RUN);
 failed:
     return st;
 }
@@ -296,8 +300,12 @@ static enum mu_status do_duties(struct mu_job *job, struct mu_duties due)
         job->status.hash = m.hash;
         job->status.hash_step = job->life.step;
     }
-    if (due.log && job->is_master)
+    if (due.log && job->is_master) {
+        enum mu_phase before = mu_board_set_phase(job->board, MU_PHASE_RECORDING);
+
         record(job, &m, &job->last, done_ns);
+        mu_board_set_phase(job->board, before);
+    }
     if (due.log)
         job->record_step = job->life.step;
     if (due.save)
@@ -459,6 +467,7 @@ static enum mu_status finish(struct mu_job *job)
 {
     enum mu_status st;
 
+    mu_board_set_phase(job->board, MU_PHASE_RECORDING);
     if (job->is_master && !job->summarised)
         summarise(job, is_stopped(job));
     job->summarised = true;
@@ -470,6 +479,8 @@ failed:
 
 static enum mu_status begin_training(struct mu_job *job)
 {
+    enum mu_status st;
+
     job->recovery.phase = MU_RECOVERY_RUNNING;
     job->recovery.duties = job->duties_done = job->life.step;
     if (mu_comm_is_fault_tolerant(job->comm)) {
@@ -481,7 +492,10 @@ static enum mu_status begin_training(struct mu_job *job)
     job->status.hash_step = job->resumed_step;
     job->record_ns = mu_clock_ns();
     job->record_step = job->life.step;
-    return mu_control_agree(&job->control, job->is_master ? open_run(job) : MU_OK);
+    mu_board_set_phase(job->board, MU_PHASE_RECORDING);
+    st = mu_control_agree(&job->control, job->is_master ? open_run(job) : MU_OK);
+    mu_board_set_phase(job->board, MU_PHASE_RUNNING);
+    return st;
 }
 
 enum mu_status mu_job_train(struct mu_job *job)

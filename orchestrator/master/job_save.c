@@ -103,12 +103,12 @@ enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash)
     char folder[MU_PATH_MAX];
     enum mu_status st = mu_checkpoint_folder(folder, job->checkpoints, job->life.step);
 
-    mu_life_move(&job->life, MU_LIFE_ON_SAVE);
+    mu_job_move(job, MU_LIFE_ON_SAVE);
     if (st == MU_OK) {
         st = save(job, folder, state_hash);
         clean_up(job, folder, st);
     }
     mu_poller_forgive_gap(&job->poller);
-    mu_life_move(&job->life, MU_LIFE_ON_RUN);
+    mu_job_move(job, MU_LIFE_ON_RUN);
     return st;
 }

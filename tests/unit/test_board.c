@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -167,6 +168,148 @@ static void the_dead_are_known(void **state)
     assert_int_equal(e->mark.point, MU_FAULT_BACKWARD);
     mu_board_close(b);
     assert_false(board_exists(job)); /* the dead one is nobody */
+}
+
+static void an_entry_says_what_its_rank_does(void **state)
+{
+    struct mu_watch_view v;
+    struct mu_board *b;
+
+    (void)state;
+    be_rank(job, 3);
+    assert_int_equal(mu_board_open(&b), MU_OK);
+    assert_int_equal(mu_board_phase(mu_board_own(b)), MU_PHASE_STARTING);
+    assert_int_equal(mu_board_set_phase(b, MU_PHASE_RUNNING), MU_PHASE_STARTING);
+    mu_board_set_epoch(b, 4);
+    mu_board_note_shard(b, 1000);
+    mu_board_note_shard(b, 500);
+    mu_fault(MU_FAULT_BACKWARD, 8);
+    atomic_fetch_add(&mu_board_own(b)->polls, 5);
+    v = mu_board_view(mu_board_entry(b, 3), 3);
+    assert_int_equal(v.rank, 3);
+    assert_int_equal(v.pid, getpid());
+    assert_int_equal(v.start_time, mu_board_process_start((uint32_t)getpid()));
+    assert_int_equal(v.polls, 5);
+    assert_int_equal(v.phase, MU_PHASE_RUNNING);
+    assert_int_equal(v.repair, 0);
+    assert_int_equal(v.point, MU_FAULT_BACKWARD);
+    assert_int_equal(v.shards_done, 2);
+    assert_int_equal(v.compute_ns, 1500);
+    assert_int_equal(v.process, MU_PROCESS_NOT_ASKED);
+    assert_int_equal(mu_board_enter_repair(b, 4), MU_PHASE_RUNNING);
+    v = mu_board_view(mu_board_own(b), 3);
+    assert_int_equal(v.phase, MU_PHASE_REPAIRING);
+    assert_int_equal(v.repair, 4);
+    mu_board_set_epoch(b, 5);
+    assert_int_equal(mu_board_set_phase(b, MU_PHASE_RUNNING), MU_PHASE_REPAIRING);
+    assert_int_equal(mu_board_own(b)->epoch, 5);
+    mu_board_close(b);
+    assert_int_equal(mu_board_set_phase(NULL, MU_PHASE_SAVING), MU_PHASE_SAVING);
+    mu_board_set_epoch(NULL, 1);
+    mu_board_note_shard(NULL, 1);
+}
+
+/* Two ranks that write at every poll do not share a cache line. */
+static void entries_share_no_cache_line(void **state)
+{
+    (void)state;
+    assert_int_equal(sizeof(struct mu_board_entry) % 128, 0);
+}
+
+/* The next process that is this rank begins with an empty entry, its predecessor's death told. */
+static void an_entry_is_taken_over_empty(void **state)
+{
+    struct child keeper = start_rank(job, 1), dead = start_rank(job, 0);
+    const struct mu_watch_fence f = {.rank = 0, .why = MU_FENCE_STILL};
+    struct mu_board *b;
+    struct mu_watch_view v;
+    char told[256];
+
+    (void)state;
+    kill_rank(dead);
+    be_rank(job, 2);
+    assert_int_equal(mu_board_open(&b), MU_OK);
+    assert_true(mu_board_claim_news(b, 0));
+    assert_true(mu_board_claim_fence(b, &f));
+    assert_int_equal(mu_board_entry(b, 0)->polls, 7);
+    mu_board_close(b);
+    be_rank(job, 0);
+    assert_int_equal(mu_board_open(&b), MU_OK);
+    v = mu_board_view(mu_board_own(b), 0);
+    assert_int_equal(v.polls + v.beats + v.shards_done + v.compute_ns + v.repair, 0);
+    assert_int_equal(v.phase, MU_PHASE_STARTING);
+    assert_int_equal(v.point, MU_FAULT_START);
+    assert_false(mu_board_tell_fence(mu_board_own(b), 0, told, sizeof told));
+    assert_true(mu_board_claim_news(b, 0)); /* its own death would be news */
+    leave_orderly(keeper);
+    mu_board_close(b);
+}
+
+static void the_state_of_a_process_is_known(void **state)
+{
+    struct child c = start_rank(job, 1);
+    const struct mu_board_entry *e;
+    struct mu_board *b;
+    int status;
+
+    (void)state;
+    assert_int_equal(mu_board_open(&b), MU_OK);
+    e = mu_board_entry(b, 1);
+    assert_int_equal(mu_board_process_state(e), MU_PROCESS_RUNS);
+    kill(c.pid, SIGSTOP);
+    assert_int_equal(waitpid(c.pid, &status, WUNTRACED), c.pid);
+    assert_int_equal(mu_board_process_state(e), MU_PROCESS_STOPPED);
+    if (ptrace(PTRACE_SEIZE, c.pid, NULL, NULL) == 0) {
+        kill(c.pid, SIGCONT);
+        assert_int_equal(ptrace(PTRACE_INTERRUPT, c.pid, NULL, NULL), 0);
+        assert_int_equal(waitpid(c.pid, &status, 0), c.pid);
+        assert_int_equal(mu_board_process_state(e), MU_PROCESS_TRACED);
+    }
+    kill_rank(c);
+    assert_int_equal(mu_board_process_state(e), MU_PROCESS_GONE);
+    mu_board_close(b);
+}
+
+static void who_ended_a_rank_and_why_is_told(void **state)
+{
+    static const struct {
+        struct mu_watch_fence fence;
+        const char *said;
+    } cases[] = {
+        {{.why = MU_FENCE_STILL, .phase = MU_PHASE_RUNNING, .still_ms = 10040},
+         "rank 2 stood still for 10.0 s in backward of step 43 and was ended by rank 4095"},
+        {{.why = MU_FENCE_STILL, .phase = MU_PHASE_SAVING, .still_ms = 600100},
+         "rank 2 stood still for 600.1 s while saving and was ended by rank 4095"},
+        {{.why = MU_FENCE_STOPPED, .phase = MU_PHASE_EVALUATING, .still_ms = 2000},
+         "rank 2 was stopped by a signal for 2.0 s in backward of step 43 and was ended by rank "
+         "4095"},
+        {{.why = MU_FENCE_BEHIND, .phase = MU_PHASE_RUNNING, .still_ms = UINT64_MAX},
+         "rank 2 stood still for 4294967.3 s in backward of step 43, kept the others from "
+         "recovering, and was ended by rank 4095"},
+        {{.why = MU_FENCE_IN_REPAIR, .phase = MU_PHASE_REPAIRING, .still_ms = 60000},
+         "rank 2 did not come out of a recovery for 60.0 s and was ended by rank 4095"},
+    };
+    struct child c = start_rank(job, 2);
+    struct mu_board *b;
+    char told[256];
+
+    (void)state;
+    be_rank(job, MU_BOARD_RANKS - 1);
+    assert_int_equal(mu_board_open(&b), MU_OK);
+    assert_false(mu_board_tell_fence(mu_board_entry(b, 2), 2, told, sizeof told));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct mu_watch_fence f = cases[i].fence;
+
+        f.rank = 2;
+        assert_true(mu_board_claim_fence(b, &f));
+        assert_false(mu_board_claim_fence(b, &f)); /* once */
+        assert_true(mu_board_tell_fence(mu_board_entry(b, 2), 2, told, sizeof told));
+        assert_string_equal(told, cases[i].said);
+        mu_board_withdraw_fence(b, 2);
+        assert_false(mu_board_tell_fence(mu_board_entry(b, 2), 2, told, sizeof told));
+    }
+    leave_orderly(c);
+    mu_board_close(b);
 }
 
 /* The pid lives, but in another process than the one that wrote itself down. */
@@ -372,6 +515,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_A_BOARD(ranks_see_each_other),
         ON_A_BOARD(the_dead_are_known),
+        ON_A_BOARD(an_entry_says_what_its_rank_does),
+        ON_A_BOARD(entries_share_no_cache_line),
+        ON_A_BOARD(an_entry_is_taken_over_empty),
+        ON_A_BOARD(the_state_of_a_process_is_known),
+        ON_A_BOARD(who_ended_a_rank_and_why_is_told),
         ON_A_BOARD(a_pid_used_again_is_another_process),
         ON_A_BOARD(start_times_are_of_living_processes),
         ON_A_BOARD(boards_of_dead_jobs_are_removed),
