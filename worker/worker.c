@@ -166,8 +166,9 @@ failed:
 
 enum mu_status mu_worker_load(struct mu_worker *w, const char *folder)
 {
+    const struct mu_checkpoint_poll poll = {mu_poll_hook, w->poller};
     enum mu_status st =
-        mu_checkpoint_load(folder, &w->segment->half[0], w->local_index, w->local_count);
+        mu_checkpoint_load(folder, &w->segment->half[0], w->local_index, w->local_count, &poll);
 
     mu_poller_forgive_gap(w->poller);
     if (st != MU_OK)

@@ -52,11 +52,12 @@ static enum mu_status publish(struct mu_job *job, const char *folder, struct mu_
         .state_hash = state_hash,
         .config = job->config_text,
     };
+    const struct mu_checkpoint_poll poll = {mu_poll_hook, &job->poller};
     enum mu_status st;
 
     snprintf(info.fingerprint, sizeof info.fingerprint, "%s", job->fingerprint);
     MU_TRY(mu_resume_note_write(job, &info.journal), st, done);
-    MU_TRY(mu_checkpoint_publish(folder, &job->workload->layout, &info), st, done);
+    MU_TRY(mu_checkpoint_publish(folder, &job->workload->layout, &info, &poll), st, done);
     after_publishing(job, state_hash);
 done:
     free(info.journal);
@@ -76,11 +77,12 @@ static void clean_up(const struct mu_job *job, const char *folder, enum mu_statu
 static enum mu_status save(struct mu_job *job, const char *folder, struct mu_hash state_hash)
 {
     const struct mu_state_view *view = &job->segment.half[mu_segment_half(&job->segment)];
+    const struct mu_checkpoint_poll poll = {mu_poll_hook, &job->poller};
     enum mu_status st;
 
     MU_TRY(make_folder(job, folder), st, done);
     st = mu_checkpoint_write_part(folder, view, job->life.step, (uint32_t)mu_comm_rank(job->comm),
-                                  job->roll.size);
+                                  job->roll.size, &poll);
     mu_poller_forgive_gap(&job->poller);
     MU_TRY(mu_control_agree(&job->control, st), st, done);
     MU_TRY(

@@ -13,6 +13,7 @@
 
 #include "orchestrator/base/log.h"
 #include "worker/checkpoint/checkpoint.h"
+#include "worker/checkpoint/format.h"
 
 static void folder_name(char out[32], int64_t step)
 {
@@ -25,6 +26,19 @@ enum mu_status mu_checkpoint_folder(char out[MU_PATH_MAX], const char *checkpoin
 
     folder_name(name, step);
     return mu_path_format(out, "%s/%s", checkpoints, name);
+}
+
+enum mu_status mu_checkpoint_sync(const char *path, const struct mu_checkpoint_poll *poll)
+{
+    return poll ? mu_file_sync_polling(path, poll->poll, poll->context) : mu_file_sync(path);
+}
+
+enum mu_status mu_checkpoint_rename(const char *from, const char *to, const char *folder,
+                                    const struct mu_checkpoint_poll *poll)
+{
+    if (rename(from, to) != 0)
+        return MU_FAIL(MU_FAILED, "cannot rename %s to %s: %s", from, to, strerror(errno));
+    return mu_checkpoint_sync(folder, poll);
 }
 
 /* -1: not the name of a checkpoint. */

@@ -161,7 +161,8 @@ done:
 }
 
 enum mu_status mu_checkpoint_write_part(const char *folder, const struct mu_state_view *state,
-                                        int64_t step, uint32_t part, uint32_t parts)
+                                        int64_t step, uint32_t part, uint32_t parts,
+                                        const struct mu_checkpoint_poll *poll)
 {
     enum mu_status st = MU_OK;
     struct mu_part_header h = {MU_CHECKPOINT_FORMAT, (uint64_t)step, part, parts,
@@ -175,15 +176,15 @@ enum mu_status mu_checkpoint_write_part(const char *folder, const struct mu_stat
     MU_TRY(mu_path_format(published, "%s/checkpoint.h5", folder), st, done);
     MU_TRY(check_space(folder, state, &h), st, done);
 
-    MU_TRY(mu_h5_create(&f, beside), st, failed);
+    MU_TRY(mu_h5_create(&f, beside, poll), st, failed);
     MU_TRY(put_header(&f, &h), st, failed);
     MU_TRY(write_tensors(&f, state, &h), st, failed);
     MU_TRY(mu_h5_close(&f), st, failed);
-    MU_TRY(mu_file_sync(beside), st, failed);
+    MU_TRY(mu_checkpoint_sync(beside, poll), st, failed);
     /* Saved again at the same step: not a checkpoint while its parts change. */
     if (unlink(published) == 0)
-        MU_TRY(mu_file_sync_folder(folder), st, failed);
-    MU_TRY(mu_file_rename_durably(beside, path), st, failed);
+        MU_TRY(mu_checkpoint_sync(folder, poll), st, failed);
+    MU_TRY(mu_checkpoint_rename(beside, path, folder, poll), st, failed);
     return MU_OK;
 failed:
     mu_h5_close_quietly(&f);
@@ -196,6 +197,7 @@ done:
 struct reading {
     struct mu_h5 *file;
     const struct mu_state_view *state;
+    const struct mu_checkpoint_poll *poll;
     void *scratch;
 };
 
@@ -247,8 +249,10 @@ static enum mu_status read_array(const struct reading *r, enum mu_array array,
         uint64_t from = i * rows, left = have.count - from;
         struct mu_rows piece = {have.first + from, left < rows ? left : rows};
 
-        if (mu_rows_overlap(piece, want).count > 0)
-            MU_TRY(read_piece(&data, r, array, t, have, piece, want, hashes[i]), st, done);
+        if (mu_rows_overlap(piece, want).count == 0)
+            continue;
+        MU_TRY(mu_checkpoint_ask(r->poll), st, done);
+        MU_TRY(read_piece(&data, r, array, t, have, piece, want, hashes[i]), st, done);
     }
 done:
     mu_h5_array_close(&sums);
@@ -271,11 +275,12 @@ static uint64_t largest_piece(const struct mu_layout *layout)
 }
 
 enum mu_status mu_part_load(const char *folder, const struct mu_part_header *expected,
-                            const struct mu_state_view *state, uint32_t share, uint32_t shares)
+                            const struct mu_state_view *state, uint32_t share, uint32_t shares,
+                            const struct mu_checkpoint_poll *poll)
 {
     enum mu_status st = MU_OK;
     struct mu_h5 f = MU_H5_CLOSED;
-    struct reading r = {&f, state, malloc(largest_piece(state->layout))};
+    struct reading r = {&f, state, poll, malloc(largest_piece(state->layout))};
 
     if (!r.scratch)
         return MU_FAIL(MU_NO_MEMORY, "no memory to load a checkpoint");
