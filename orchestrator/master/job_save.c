@@ -21,7 +21,11 @@
 /* Checked by all: the master alone makes the folder, before anybody writes into it. */
 static enum mu_status make_folder(struct mu_job *job, const char *folder)
 {
-    return mu_control_agree(&job->control, job->is_master ? mu_file_make_folders(folder) : MU_OK);
+    enum mu_status st = job->is_master ? mu_file_make_folders(folder) : MU_OK;
+
+    if (st == MU_OK && job->is_master)
+        st = mu_checkpoint_check_space(folder, &job->workload->layout);
+    return mu_control_agree(&job->control, st);
 }
 
 /* The checkpoint is there, whatever fails here. */

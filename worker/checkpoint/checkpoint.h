@@ -40,6 +40,10 @@ struct mu_checkpoint_info {
 };
 void mu_checkpoint_info_deinit(struct mu_checkpoint_info *info);
 
+/* An early, clear word on a disk that is too small for all parts together: by one rank, before they
+ * are written. What fills up meanwhile fails in the writes. */
+enum mu_status mu_checkpoint_check_space(const char *folder,
+                                         const struct mu_layout *layout) MU_CHECKED;
 /* Writes this writer's part: of every tensor rows [rows * part / parts, rows * (part + 1) / parts),
  * and the same share of the predictions. `folder` exists. The view stands still meanwhile. A folder
  * that is a checkpoint already ceases to be one: do not save a step again that was published.

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "orchestrator/base/log.h"
@@ -26,6 +27,24 @@ enum mu_status mu_checkpoint_folder(char out[MU_PATH_MAX], const char *checkpoin
 
     folder_name(name, step);
     return mu_path_format(out, "%s/%s", checkpoints, name);
+}
+
+enum mu_status mu_checkpoint_check_space(const char *folder, const struct mu_layout *layout)
+{
+    uint64_t need = 1 << 16;
+    struct statvfs disk;
+    double left;
+
+    for (uint32_t i = 0; i < layout->tensor_count; i++)
+        for (enum mu_array a = 0; a < MU_ARRAY_COUNT; a++)
+            need += layout->tensors[i].spec.rows * mu_array_row_bytes(a, &layout->tensors[i]);
+    if (statvfs(folder, &disk) != 0)
+        return MU_FAIL(MU_FAILED, "cannot write a checkpoint to %s: %s", folder, strerror(errno));
+    left = (double)disk.f_bavail * (double)disk.f_frsize;
+    if (disk.f_blocks > 0 && left < (double)need)
+        return MU_FAIL(MU_FAILED, "%s: a checkpoint needs %.1f MB and the disk has %.1f MB left",
+                       folder, (double)need * 1e-6, left * 1e-6);
+    return MU_OK;
 }
 
 enum mu_status mu_checkpoint_sync(const char *path, const struct mu_checkpoint_poll *poll)

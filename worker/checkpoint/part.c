@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "orchestrator/base/fault.h"
@@ -114,32 +113,6 @@ done:
     return st;
 }
 
-/* An early, clear word on a disk that is too small; what fills up meanwhile fails in the writes. */
-static enum mu_status check_space(const char *folder, const struct mu_state_view *state,
-                                  const struct mu_part_header *h)
-{
-    uint64_t need = 1 << 16;
-    struct statvfs disk;
-    double left;
-
-    for (uint32_t i = 0; i < state->layout->tensor_count; i++) {
-        const struct mu_tensor *t = &state->layout->tensors[i];
-        uint64_t rows = mu_rows_share(t->spec.rows, h->part, h->parts).count;
-
-        for (enum mu_array a = 0; a < MU_ARRAY_COUNT; a++)
-            need += rows * mu_array_row_bytes(a, t);
-    }
-    if (statvfs(folder, &disk) != 0)
-        return MU_FAIL(MU_FAILED, "cannot write a checkpoint to %s: %s", folder, strerror(errno));
-    left = (double)disk.f_bavail * (double)disk.f_frsize;
-    if (disk.f_blocks > 0 && left < (double)need)
-        return MU_FAIL(MU_FAILED,
-                       "%s: part %" PRIu64 " needs %.1f MB and the disk has %.1f MB left; "
-                       "earlier checkpoints are untouched",
-                       folder, h->part, (double)need * 1e-6, left * 1e-6);
-    return MU_OK;
-}
-
 static enum mu_status write_tensors(struct mu_h5 *f, const struct mu_state_view *state,
                                     const struct mu_part_header *h)
 {
@@ -174,7 +147,6 @@ enum mu_status mu_checkpoint_write_part(const char *folder, const struct mu_stat
     MU_TRY(mu_part_path(path, folder, part), st, done);
     MU_TRY(mu_path_format(beside, "%s.tmp", path), st, done);
     MU_TRY(mu_path_format(published, "%s/checkpoint.h5", folder), st, done);
-    MU_TRY(check_space(folder, state, &h), st, done);
 
     MU_TRY(mu_h5_create(&f, beside, poll), st, failed);
     MU_TRY(put_header(&f, &h), st, failed);
