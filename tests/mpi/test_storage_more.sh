@@ -111,5 +111,7 @@ mount -o remount,size=1m /dev/shm
 dd if=/dev/zero of=/dev/shm/ballast bs=1k 2>/dev/null || true
 limit=30 run 2 tiny.cfg run.name=noshm
 [ "$code" != 0 ] && [ "$code" != 124 ] || fail "a full /dev/shm: exit code $code"
+said 'error: cannot make /dev/shm/muster-.*: No space left on device. Is /dev/shm full' "a full /dev/shm"
+[ "$(find /dev/shm -mindepth 1)" = /dev/shm/ballast ] || fail "a full /dev/shm: something was left in it"
 rm /dev/shm/ballast
 no_rank_left "a full /dev/shm"
