@@ -91,6 +91,16 @@ static inline enum mu_ledger_kind mu_ledger_enter(struct mu_ledger *l, enum mu_l
     return before;
 }
 
+/* The same for waits and messages, which belong to what they are for: nothing changes while time
+ * counts as checkpoint or recover. */
+static inline enum mu_ledger_kind mu_ledger_enter_at_work(struct mu_ledger *l,
+                                                          enum mu_ledger_kind kind, uint64_t now_ns)
+{
+    bool away = l->kind == MU_LEDGER_CHECKPOINT || l->kind == MU_LEDGER_RECOVER;
+
+    return mu_ledger_enter(l, away ? l->kind : kind, now_ns);
+}
+
 static inline void mu_ledger_count(struct mu_ledger *l, enum mu_ledger_event event, uint64_t n)
 {
     l->events[event] += n;

@@ -66,6 +66,7 @@ void mu_run_dir_close(struct mu_run_dir *dir); /* NULL is allowed */
 struct mu_run_kept {
     struct mu_ledger_sum goodput;
     int64_t step; /* committed steps: those beyond the checkpoint gone on from are taken again */
+    bool interrupted; /* the run was begun, and neither completed nor stopped on request */
 };
 struct mu_run_kept mu_run_dir_kept(const struct mu_run_dir *dir);
 /* Errors (disk full) are warned of once and training goes on: metrics are not worth a run. The

@@ -36,6 +36,7 @@ static const char *const outcome_names[] = {
 
 static void read_kept(struct mu_status_file *file)
 {
+    const char *outcome;
     char *text = NULL;
     size_t size;
     json_t *object;
@@ -46,6 +47,9 @@ static void read_kept(struct mu_status_file *file)
     if (!mu_goodput_from_json(json_object_get(object, "goodput"), &file->kept.goodput))
         mu_log(MU_LOG_DEBUG, "%s holds no goodput: the account begins anew", file->path);
     file->kept.step = json_integer_value(json_object_get(object, "step"));
+    outcome = json_string_value(json_object_get(object, "outcome"));
+    file->kept.interrupted = outcome && strcmp(outcome, outcome_names[MU_OUTCOME_COMPLETE]) != 0 &&
+                             strcmp(outcome, outcome_names[MU_OUTCOME_REQUEUE]) != 0;
     json_decref(object);
     free(text);
 }

@@ -61,6 +61,23 @@ static void a_stretch_counts_as_what_it_was_entered_as(void **state)
     assert_int_equal(total_ns(&l), 2900);
 }
 
+static void waiting_in_a_save_is_the_save(void **state)
+{
+    struct mu_ledger l;
+    enum mu_ledger_kind before;
+
+    (void)state;
+    mu_ledger_start(&l, MU_LEDGER_CHECKPOINT, 0);
+    before = mu_ledger_enter_at_work(&l, MU_LEDGER_WAIT, 10);
+    mu_ledger_enter(&l, before, 30);
+    mu_ledger_enter(&l, MU_LEDGER_COMPUTE, 60);
+    before = mu_ledger_enter_at_work(&l, MU_LEDGER_WAIT, 100);
+    mu_ledger_enter(&l, before, 130);
+    assert_int_equal(l.ns[MU_LEDGER_CHECKPOINT], 60);
+    assert_int_equal(l.ns[MU_LEDGER_COMPUTE], 40);
+    assert_int_equal(l.ns[MU_LEDGER_WAIT], 30);
+}
+
 static void time_that_goes_back_adds_nothing(void **state)
 {
     struct mu_ledger l;
@@ -247,6 +264,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stretch_counts_as_what_it_was_entered_as),
+        cmocka_unit_test(waiting_in_a_save_is_the_save),
         cmocka_unit_test(time_that_goes_back_adds_nothing),
         cmocka_unit_test(random_sequences_add_up),
         cmocka_unit_test(shares_add_up),

@@ -216,6 +216,7 @@ static void test_goodput_is_carried_on(void **state)
     (void)state;
     assert_int_equal(mu_ledger_total_us(&kept.goodput), 0);
     assert_int_equal(kept.step, 0);
+    assert_false(kept.interrupted);
     s.loss = 1.0 / 3; /* 16 digits */
     s.goodput.us[MU_LEDGER_COMPUTE] = 97300000;
     s.goodput.us[MU_LEDGER_WAIT] = 2700123;
@@ -225,11 +226,13 @@ static void test_goodput_is_carried_on(void **state)
     dir = open_run(0);
     kept = mu_run_dir_kept(dir);
     assert_int_equal(kept.step, 7);
+    assert_true(kept.interrupted);
     assert_int_equal(kept.goodput.us[MU_LEDGER_COMPUTE], 97300000);
     assert_int_equal(kept.goodput.us[MU_LEDGER_WAIT], 2700000);
     assert_int_equal(kept.goodput.events[MU_LEDGER_DEATHS], 2);
     s = running(8);
     s.state = MU_RUN_ENDED;
+    s.outcome = MU_OUTCOME_REQUEUE;
     mu_run_dir_put_status(dir, &s);
     status = read_status();
     assert_int_equal(json_object_size(status), 15);
@@ -238,6 +241,9 @@ static void test_goodput_is_carried_on(void **state)
     assert_int_equal(json_integer_value(json_object_get(goodput, "deaths")), 2);
     assert_true(json_real_value(json_object_get(goodput, "rank_seconds")) == 100.0);
     json_decref(status);
+    mu_run_dir_close(dir);
+    dir = open_run(0);
+    assert_false(mu_run_dir_kept(dir).interrupted);
     mu_run_dir_close(dir);
 }
 
