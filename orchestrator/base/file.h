@@ -34,6 +34,9 @@ enum mu_status mu_file_sync_polling(const char *path, enum mu_status (*poll)(voi
                                     void *context) MU_CHECKED;
 /* rename + fsync of the folder of `to`. */
 enum mu_status mu_file_rename_durably(const char *from, const char *to) MU_CHECKED;
+/* Removes a file's name at once, however large it is: a thread gives its room back (80 ms for 400
+ * MB). A missing one is no error. */
+enum mu_status mu_file_remove(const char *path) MU_CHECKED;
 /* Removes a folder and all in it; a missing one is no error. Follows no symbolic link. */
 enum mu_status mu_file_remove_tree(const char *path) MU_CHECKED;
 /* All bytes or an error; interrupted and short writes are continued. */

@@ -212,6 +212,26 @@ static void a_slow_disk_is_waited_for_with_polls(void **unused)
     assert_int_equal(syncs_ended, 1);
 }
 
+/* Its name is gone at once; who reads it goes on; a missing one is no error, a folder is. */
+static void a_file_is_removed(void **unused)
+{
+    char path[MU_PATH_MAX], text[8];
+    FILE *reader;
+
+    (void)unused;
+    assert_int_equal(mu_path_format(path, "%s/file", root), MU_OK);
+    assert_int_equal(mu_file_remove(path), MU_OK);
+    assert_int_equal(mu_file_write_atomically(path, "read me", 7), MU_OK);
+    reader = fopen(path, "re");
+    assert_non_null(reader);
+    assert_int_equal(mu_file_remove(path), MU_OK);
+    assert_false(mu_file_exists(path));
+    assert_int_equal(fread(text, 1, sizeof text, reader), 7);
+    fclose(reader);
+    assert_int_equal(mu_file_remove(root), MU_FAILED);
+    assert_true(mu_file_exists(root));
+}
+
 static void what_the_disk_says_comes_back(void **unused)
 {
     char missing[MU_PATH_MAX];
@@ -235,6 +255,7 @@ int main(void)
         SMALL(a_failing_poll_publishes_nothing),
         SMALL(a_failing_poll_ends_loading),
         SMALL(a_slow_disk_is_waited_for_with_polls),
+        SMALL(a_file_is_removed),
         SMALL(what_the_disk_says_comes_back),
     };
 

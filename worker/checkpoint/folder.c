@@ -169,6 +169,25 @@ enum mu_status mu_checkpoint_find_newest(const char *checkpoints, struct mu_chec
     return found == MU_OK ? MU_OK : MU_NOT_FOUND;
 }
 
+/* A folder that is not, or no more, a checkpoint; its parts may be large. */
+static enum mu_status remove_folder(const char *folder)
+{
+    enum mu_status st = MU_OK;
+    char path[MU_PATH_MAX];
+    struct dirent *entry;
+    DIR *dir = opendir(folder);
+
+    while (dir && st == MU_OK && (entry = readdir(dir)))
+        if (entry->d_type == DT_REG) {
+            st = mu_path_format(path, "%s/%s", folder, entry->d_name);
+            if (st == MU_OK)
+                st = mu_file_remove(path);
+        }
+    if (dir)
+        closedir(dir);
+    return st == MU_OK ? mu_file_remove_tree(folder) : st;
+}
+
 static enum mu_status remove_checkpoint(const char *folder)
 {
     enum mu_status st = MU_OK;
@@ -181,7 +200,7 @@ static enum mu_status remove_checkpoint(const char *folder)
         st = MU_FAIL(MU_FAILED, "cannot remove %s: %s", published, strerror(errno));
         goto done;
     }
-    MU_TRY(mu_file_remove_tree(folder), st, done);
+    MU_TRY(remove_folder(folder), st, done);
 done:
     return st;
 }
@@ -195,7 +214,7 @@ enum mu_status mu_checkpoint_remove_unfinished(const char *folder)
         return st;
     if (errno != ENOENT)
         return MU_FAIL(MU_FAILED, "cannot look for %s: %s", published, strerror(errno));
-    return mu_file_remove_tree(folder);
+    return remove_folder(folder);
 }
 
 /* Files that a save left beside their final names. */

@@ -156,6 +156,7 @@ enum mu_status mu_checkpoint_write_part(const char *folder, const struct mu_stat
     /* Saved again at the same step: not a checkpoint while its parts change. */
     if (unlink(published) == 0)
         MU_TRY(mu_checkpoint_sync(folder, poll), st, failed);
+    MU_TRY(mu_file_remove(path), st, failed);
     MU_TRY(mu_checkpoint_rename(beside, path, folder, poll), st, failed);
     return MU_OK;
 failed:

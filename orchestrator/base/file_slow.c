@@ -1,5 +1,6 @@
-/* fsync may take seconds and cannot be interrupted: a helper thread waits for it. Who leaves first,
- * the caller or the thread, says so in `state`; the other one frees. */
+/* What may take the system long and cannot be interrupted is done by a helper thread: fsync, and
+ * giving back the room of a large file, which happens in the last close. Who leaves first, the
+ * caller or the thread, says so in `state`; the other one closes and frees. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -15,12 +16,14 @@
 enum { SYNC_DEADLINE_MS = 600000 };
 enum { WORKING, DONE, ABANDONED };
 
-struct sync {
-    int fd, error; /* error: errno of fsync; 0: none */
+struct slow {
+    int fd;
+    bool syncs;
+    int error; /* errno of fsync; 0: none */
     _Atomic int state;
 };
 
-static void release(struct sync *s)
+static void release(struct slow *s)
 {
     close(s->fd);
     free(s);
@@ -28,17 +31,17 @@ static void release(struct sync *s)
 
 static void *work(void *argument)
 {
-    struct sync *s = argument;
+    struct slow *s = argument;
 
-    if (fsync(s->fd) != 0)
+    if (s->syncs && fsync(s->fd) != 0)
         s->error = errno;
     if (atomic_exchange(&s->state, DONE) == ABANDONED)
         release(s);
     return NULL;
 }
 
-/* Signals are for the other threads. 0, or errno. */
-static int start(struct sync *s)
+/* Signals are for the other threads. Without a thread to be had it is done here and now. */
+static void start(struct slow *s)
 {
     pthread_attr_t attributes;
     pthread_t thread;
@@ -52,7 +55,8 @@ static int start(struct sync *s)
     error = pthread_create(&thread, &attributes, work, s);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    return error;
+    if (error != 0)
+        work(s);
 }
 
 enum mu_status mu_file_sync_polling(const char *path, enum mu_status (*poll)(void *context),
@@ -62,7 +66,7 @@ enum mu_status mu_file_sync_polling(const char *path, enum mu_status (*poll)(voi
     struct mu_backoff pause = {0};
     enum mu_status st = MU_OK;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct sync *s = fd < 0 ? NULL : calloc(1, sizeof *s);
+    struct slow *s = fd < 0 ? NULL : calloc(1, sizeof *s);
 
     if (!s) {
         st = MU_FAIL(MU_FAILED, "cannot open %s to sync it: %s", path, strerror(errno));
@@ -70,9 +74,8 @@ enum mu_status mu_file_sync_polling(const char *path, enum mu_status (*poll)(voi
             close(fd);
         return st;
     }
-    s->fd = fd;
-    if (start(s) != 0)
-        work(s); /* no thread to be had: without polls */
+    *s = (struct slow){.fd = fd, .syncs = true, .state = WORKING};
+    start(s);
     while (st == MU_OK && atomic_load(&s->state) == WORKING) {
         st = poll(context);
         mu_backoff_pause(&pause);
@@ -85,5 +88,23 @@ enum mu_status mu_file_sync_polling(const char *path, enum mu_status (*poll)(voi
     if (st == MU_OK && s->error != 0)
         st = MU_FAIL(MU_FAILED, "cannot sync %s: %s", path, strerror(s->error));
     release(s);
+    return st;
+}
+
+enum mu_status mu_file_remove(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct slow *s = NULL;
+    enum mu_status st = MU_OK;
+
+    if (unlink(path) != 0 && errno != ENOENT)
+        st = MU_FAIL(MU_FAILED, "cannot remove %s: %s", path, strerror(errno));
+    else if (fd >= 0)
+        s = calloc(1, sizeof *s);
+    if (s) {
+        *s = (struct slow){.fd = fd, .state = ABANDONED};
+        start(s);
+    } else if (fd >= 0)
+        close(fd);
     return st;
 }
