@@ -186,7 +186,7 @@ static void print_goodput(const struct mu_inspected_run *r, FILE *out)
     fprintf(out, "  time         %s\n", mu_ledger_print(&s).text);
     for (enum mu_ledger_event e = 0; e < MU_LEDGER_EVENT_COUNT; e++)
         if (s.events[e] > 0) {
-            fprintf(out, "%s%" PRIu64 " %s", separator, s.events[e], mu_ledger_event_text(e));
+            fprintf(out, "%s%s %" PRIu64, separator, mu_ledger_event_text(e), s.events[e]);
             separator = ", ";
         }
     if (*separator == ',')
