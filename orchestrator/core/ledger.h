@@ -33,7 +33,8 @@
 #define MU_LEDGER_EVENTS(X)                                                                        \
     X(DEATHS, "deaths", "deaths", "ranks that died")                                               \
     X(RECOVERIES, "recoveries", "recoveries", "repairs in the job, and generations after a death") \
-    X(SHARDS_REDONE, "shards_redone", "shards computed again", "one by one, after a repair")       \
+    X(SHARDS_REDONE, "shards_redone", "shards computed again",                                     \
+      "after a death, or with a whole step")                                                       \
     X(STEPS_LOST, "steps_lost", "steps lost", "committed, and taken again by a later generation")
 
 enum mu_ledger_kind {
