@@ -16,6 +16,7 @@ static const uint64_t board_interval_ns = 500000000;
 void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *board)
 {
     *p = (struct mu_poller){.comm = comm, .board = board, .last_ns = mu_clock_ns()};
+    mu_ledger_start(&p->ledger, MU_LEDGER_RECOVER, p->last_ns);
 }
 
 /* A rank that ends without MPI_Finalize, but not by a signal, is not dead to MPI: its peers would
@@ -49,6 +50,16 @@ enum mu_status mu_poll(struct mu_poller *p)
         p->status = look_at_board(p);
     }
     return p->status;
+}
+
+enum mu_ledger_kind mu_poller_enter(struct mu_poller *p, enum mu_ledger_kind kind)
+{
+    return mu_ledger_enter(&p->ledger, kind, mu_clock_ns());
+}
+
+enum mu_ledger_kind mu_poller_enter_at_work(struct mu_poller *p, enum mu_ledger_kind kind)
+{
+    return mu_ledger_enter_at_work(&p->ledger, kind, mu_clock_ns());
 }
 
 enum mu_status mu_poll_hook(void *poller)

@@ -67,12 +67,18 @@ failed:
 }
 
 /* All shards of this rank into its sum. A rank without shards says so too: nobody reads its sum. */
-static enum mu_status compute_shards(struct mu_worker *w, uint64_t turn, const int16_t *prediction)
+static enum mu_status compute_shards(struct mu_worker *w, uint64_t turn, const int16_t *prediction,
+                                     bool again)
 {
     struct mu_range mine = mu_shards_of_worker(w->workload->facts.shards, w->place, w->roll->size);
     struct mu_rank_words *words = &w->segment->rank[w->local_index];
+    enum mu_ledger_kind before =
+        mu_poller_enter(w->poller, again ? MU_LEDGER_REDO : MU_LEDGER_COMPUTE);
     enum mu_status st = MU_OK;
 
+    w->is_idle = mine.from == mine.to;
+    if (again)
+        mu_ledger_count(&w->poller->ledger, MU_LEDGER_SHARDS_REDONE, mine.to - mine.from);
     for (int i = 0; i < MU_SHARD_WORDS; i++)
         atomic_store_explicit(&words->shards[i], 0, memory_order_relaxed);
     memset(&words->scalars, 0, sizeof words->scalars);
@@ -81,6 +87,7 @@ static enum mu_status compute_shards(struct mu_worker *w, uint64_t turn, const i
     words->scalars.requests = w->requests;
     atomic_store_explicit(&words->whole, turn, memory_order_release);
 failed:
+    mu_poller_enter(w->poller, before);
     return st;
 }
 
@@ -259,7 +266,7 @@ enum mu_status mu_worker_step(struct mu_worker *w, struct mu_step_result *out)
 
     memset(out, 0, sizeof *out);
     for (;; turn++) {
-        MU_TRY(compute_shards(w, turn, prediction), st, failed);
+        MU_TRY(compute_shards(w, turn, prediction, out->redone || step < w->reached), st, failed);
         MU_TRY(reduce(w, turn, prediction), st, failed);
         a = agree(w);
         if ((a.flags & MU_SUM_NONFINITE) ||

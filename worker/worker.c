@@ -70,8 +70,8 @@ static uint64_t polls_of_others(const struct mu_worker *w)
     return polls;
 }
 
-enum mu_status mu_worker_wait(struct mu_worker *w, bool (*ready)(struct mu_worker *, uint64_t),
-                              uint64_t mark, const char *what)
+static enum mu_status wait(struct mu_worker *w, bool (*ready)(struct mu_worker *, uint64_t),
+                           uint64_t mark, const char *what)
 {
     struct mu_backoff pause = {0};
     struct mu_deadline standstill = mu_deadline_in_ms(STANDSTILL_MS);
@@ -99,6 +99,17 @@ enum mu_status mu_worker_wait(struct mu_worker *w, bool (*ready)(struct mu_worke
         next_look = mu_deadline_in_ms(LOOK_MS);
     }
     return MU_OK;
+}
+
+enum mu_status mu_worker_wait(struct mu_worker *w, bool (*ready)(struct mu_worker *, uint64_t),
+                              uint64_t mark, const char *what)
+{
+    enum mu_ledger_kind before =
+        mu_poller_enter_at_work(w->poller, w->is_idle ? MU_LEDGER_IDLE : MU_LEDGER_WAIT);
+    enum mu_status st = wait(w, ready, mark, what);
+
+    mu_poller_enter(w->poller, before);
+    return st;
 }
 
 static struct mu_range rows_of(const struct mu_worker *w, const struct mu_tensor *t)

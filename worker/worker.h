@@ -37,6 +37,8 @@ struct mu_worker {
     uint32_t requests; /* enum mu_request_flag: what this rank was asked for since the last step */
     struct mu_exact_sum exact;
     struct mu_reduction reduction;
+    bool is_idle;        /* it had no shards in this step: it waits for no straggler */
+    int64_t reached;     /* steps below it were taken before, and are taken again */
     uint64_t hash_round; /* hashes so far: every rank of a host takes part in each */
     int16_t *raised;     /* predictions of a redone step, blocks */
     int16_t *tensor_max; /* a tensor each */

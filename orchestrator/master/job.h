@@ -18,6 +18,7 @@
 #include "orchestrator/core/duty.h"
 #include "orchestrator/core/lifecycle.h"
 #include "orchestrator/core/roll.h"
+#include "orchestrator/core/time_limit.h"
 #include "orchestrator/run/journal.h"
 #include "orchestrator/run/progress.h"
 #include "orchestrator/run/run_dir.h"
@@ -49,6 +50,9 @@ struct mu_job {
     struct mu_hash resumed_hash;
     int64_t saved_step; /* of the newest checkpoint; -1: none */
     bool is_master;
+    int64_t reached;     /* committed by an earlier generation: up to there, steps are redone */
+    uint64_t started_ns; /* this process */
+    struct mu_time_limit time_limit;
 
     /* The master's own. */
     struct mu_run_dir *run;
@@ -84,6 +88,10 @@ enum mu_status mu_job_train(struct mu_job *job) MU_CHECKED;
 enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash) MU_CHECKED;
 /* Hash of the committed state, the same on all hosts (else MU_INTERNAL). */
 enum mu_status mu_job_hash(struct mu_job *job, struct mu_hash *out) MU_CHECKED;
+/* job_ledger.c: the master's account goes on from what status.json says. */
+void mu_job_ledger_begin(struct mu_job *job);
+/* All ranks: what they spent since the last time is added to the master's account. */
+enum mu_status mu_job_ledger_gather(struct mu_job *job) MU_CHECKED;
 /* A failure that all ranks know of alike: it was told at its origin; the master writes the
  * outcome. */
 void mu_job_note_failure(struct mu_job *job, enum mu_status st);

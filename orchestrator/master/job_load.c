@@ -11,6 +11,7 @@ struct resume_order {
     int64_t step; /* 0: from initial weights */
     char folder[MU_PATH_MAX];
     struct mu_hash state_hash;
+    int64_t reached; /* by status.json */
 };
 
 static enum mu_status exchange_order(struct mu_job *job, struct resume_order *order,
@@ -25,6 +26,7 @@ static enum mu_status exchange_order(struct mu_job *job, struct resume_order *or
     mu_wire_put_u64(&w, (uint64_t)order->step);
     mu_wire_put_u64(&w, order->state_hash.high);
     mu_wire_put_u64(&w, order->state_hash.low);
+    mu_wire_put_u64(&w, (uint64_t)order->reached);
     mu_wire_put_string(&w, order->folder);
     size = w.size;
     MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_RESUME, buffer, sizeof buffer, &size), st,
@@ -34,6 +36,7 @@ static enum mu_status exchange_order(struct mu_job *job, struct resume_order *or
     order->step = (int64_t)mu_wire_get_u64(&r);
     order->state_hash.high = mu_wire_get_u64(&r);
     order->state_hash.low = mu_wire_get_u64(&r);
+    order->reached = (int64_t)mu_wire_get_u64(&r);
     mu_wire_get_string(&r, order->folder, sizeof order->folder);
     if (!mu_wire_finished(&r))
         st = MU_FAIL(MU_INTERNAL, "the master's order of what to load cannot be read");
@@ -81,6 +84,8 @@ static enum mu_status load_newest(struct mu_job *job)
     enum mu_status st = MU_OK;
 
     if (job->is_master)
+        order.reached = mu_run_dir_kept(job->run).step;
+    if (job->is_master)
         st = mu_resume_candidates_find(&candidates, job->checkpoints);
     for (;;) {
         if (job->is_master && st == MU_OK) {
@@ -103,6 +108,7 @@ static enum mu_status load_newest(struct mu_job *job)
     }
     job->resumed_step = order.step;
     job->resumed_hash = order.state_hash;
+    job->reached = job->worker.reached = order.reached;
     job->tokens = candidates.tokens;
 done:
     mu_resume_candidates_free(&candidates);
@@ -170,7 +176,11 @@ enum mu_status mu_job_load(struct mu_job *job)
      * other one. */
     MU_TRY(fill_initial(job, 1), st, failed);
     MU_TRY(compare_probes(job, 1), st, failed);
-    MU_TRY(load_newest(job), st, failed);
+    mu_poller_enter(&job->poller, MU_LEDGER_CHECKPOINT);
+    st = load_newest(job);
+    mu_poller_enter(&job->poller, MU_LEDGER_RECOVER);
+    if (st != MU_OK)
+        goto failed;
     if (job->resumed_step == 0)
         MU_TRY(fill_initial(job, 0), st, failed);
     else
