@@ -16,6 +16,7 @@ static const uint64_t board_interval_ns = 500000000;
 void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *board)
 {
     *p = (struct mu_poller){.comm = comm, .board = board, .last_ns = mu_clock_ns()};
+    mu_ledger_start(&p->ledger, MU_LEDGER_RECOVER, p->last_ns);
 }
 
 /* A rank that ends without MPI_Finalize, but not by a signal, is not dead to MPI: its peers would
@@ -46,8 +47,11 @@ enum mu_status mu_poller_take(struct mu_poller *p, enum mu_status st)
     if (!is_death(st) || p->held)
         return st;
     if (p->repair && (p->status == MU_OK || p->status == MU_RECOVERED)) {
+        enum mu_ledger_kind before = mu_poller_enter(p, MU_LEDGER_RECOVER);
+
         p->held = true;
         st = p->repair(p->repair_context);
+        mu_poller_enter(p, before);
         p->held = p->missed_unseen = false;
         mu_poller_forgive_gap(p);
         st = st == MU_OK ? MU_RECOVERED : st;
@@ -96,6 +100,16 @@ void mu_poller_hold(struct mu_poller *p)
 void mu_poller_release(struct mu_poller *p)
 {
     p->held = false;
+}
+
+enum mu_ledger_kind mu_poller_enter(struct mu_poller *p, enum mu_ledger_kind kind)
+{
+    return mu_ledger_enter(&p->ledger, kind, mu_clock_ns());
+}
+
+enum mu_ledger_kind mu_poller_enter_at_work(struct mu_poller *p, enum mu_ledger_kind kind)
+{
+    return mu_ledger_enter_at_work(&p->ledger, kind, mu_clock_ns());
 }
 
 enum mu_status mu_poll_hook(void *poller)

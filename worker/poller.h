@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "orchestrator/core/ledger.h"
 #include "worker/board.h"
 #include "worker/comm/comm.h"
 
@@ -25,6 +26,7 @@ struct mu_poller {
     void *repair_context;
     bool held, missed_unseen;
     uint64_t last_ns, longest_gap_ns, last_comm_ns, last_board_ns;
+    struct mu_ledger ledger; /* of this rank's time */
 };
 
 void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *board);
@@ -39,6 +41,9 @@ void mu_poller_accept(struct mu_poller *p);
  * it in a repair, and takes less than a poll may wait. */
 void mu_poller_hold(struct mu_poller *p);
 void mu_poller_release(struct mu_poller *p);
+/* From now on this rank's time counts as `kind`; gives back what it counted as (core/ledger.h). */
+enum mu_ledger_kind mu_poller_enter(struct mu_poller *p, enum mu_ledger_kind kind);
+enum mu_ledger_kind mu_poller_enter_at_work(struct mu_poller *p, enum mu_ledger_kind kind);
 /* For the device's hook: MU_RECOVERED is not told, since what is computed stays right. */
 enum mu_status mu_poll_hook(void *poller);
 /* A pause that does not count as a gap (before work that is known not to poll: files). */

@@ -158,15 +158,17 @@ static enum mu_status exchange(struct mu_worker *w, uint32_t chunk, int tag, voi
 {
     struct mu_deadline deadline = mu_deadline_in_ms(EXCHANGE_DEADLINE_MS);
     struct mu_backoff pause = {0};
+    enum mu_ledger_kind before;
     struct mu_ring ring;
     enum mu_status st;
     bool done = w->roll->hosts == 1 || units == 0;
 
-    MU_TRY(mu_poll(w->poller), st, failed);
-    if (done)
-        return MU_OK;
+    st = mu_poll(w->poller);
+    if (st != MU_OK || done)
+        return st;
     for (uint32_t h = 0; h < w->roll->hosts; h++)
         w->reduction.member[h] = mu_roll_owner(w->roll, h, chunk);
+    before = mu_poller_enter(w->poller, MU_LEDGER_COMMUNICATE);
     mu_ring_start(&ring, w->comm, w->reduction.member, w->roll->hosts, w->host, tag, data, units,
                   unit_bytes, w->reduction.ring_scratch, merge, context);
     while (!done) {
@@ -177,13 +179,16 @@ static enum mu_status exchange(struct mu_worker *w, uint32_t chunk, int tag, voi
         if (done)
             break;
         MU_TRY(mu_poll(w->poller), st, failed);
-        if (mu_deadline_passed(deadline))
-            return MU_FAIL(MU_TIMEOUT,
-                           "the exchange of chunk %u with other hosts did not end within %d s",
-                           chunk, EXCHANGE_DEADLINE_MS / 1000);
+        if (mu_deadline_passed(deadline)) {
+            st = MU_FAIL(MU_TIMEOUT,
+                         "the exchange of chunk %u with other hosts did not end within %d s", chunk,
+                         EXCHANGE_DEADLINE_MS / 1000);
+            goto failed;
+        }
         mu_backoff_pause(&pause);
     }
 failed:
+    mu_poller_enter(w->poller, before);
     return st;
 }
 

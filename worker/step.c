@@ -105,12 +105,34 @@ static void enter(struct mu_worker *w, uint64_t turn)
     atomic_store_explicit(&words->entered, turn, memory_order_release);
 }
 
+/* Whether somebody has computed the shard before: in the step's first attempt, in a run that has
+ * been here already, or a rank that died. */
+static bool is_redone(const struct mu_worker *w, uint64_t turn, uint32_t shard)
+{
+    return turn % 2 == 0 || (int64_t)((turn - 1) / 2) < w->reached ||
+           (w->plan && turn == w->plan->turn && mu_shard_set_has(&w->plan->again, shard));
+}
+
+static enum mu_status compute_shard(struct mu_worker *w, uint64_t turn, uint32_t shard,
+                                    const int16_t *prediction, bool first)
+{
+    bool redone = is_redone(w, turn, shard);
+    enum mu_ledger_kind before =
+        mu_poller_enter(w->poller, redone ? MU_LEDGER_REDO : MU_LEDGER_COMPUTE);
+    enum mu_status st = add_shard(w, turn, shard, prediction, first);
+
+    mu_ledger_count(&w->poller->ledger, MU_LEDGER_SHARDS_REDONE, redone);
+    mu_poller_enter(w->poller, before);
+    return st;
+}
+
 /* All shards of this rank into its sum. */
 static enum mu_status compute_shards(struct mu_worker *w, uint64_t turn, const int16_t *prediction)
 {
     struct mu_shard_set all = deal_of(w, turn, w->place), have, missing;
     enum mu_status st;
 
+    w->is_idle = mu_shard_set_is_empty(&all);
     enter(w, turn);
     MU_TRY(mu_poll(w->poller), st, failed);
     for (;;) {
@@ -118,8 +140,8 @@ static enum mu_status compute_shards(struct mu_worker *w, uint64_t turn, const i
         missing = mu_shard_set_minus(&all, &have);
         if (mu_shard_set_is_empty(&missing))
             break;
-        MU_TRY(add_shard(w, turn, mu_shard_set_first(&missing), prediction,
-                         mu_shard_set_is_empty(&have)),
+        MU_TRY(compute_shard(w, turn, mu_shard_set_first(&missing), prediction,
+                             mu_shard_set_is_empty(&have)),
                st, failed);
     }
 failed:

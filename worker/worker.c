@@ -100,8 +100,8 @@ static uint64_t polls_of_others(const struct mu_worker *w)
     return polls;
 }
 
-enum mu_status mu_worker_wait(struct mu_worker *w, bool (*ready)(struct mu_worker *, uint64_t),
-                              uint64_t mark, const char *what)
+static enum mu_status wait(struct mu_worker *w, bool (*ready)(struct mu_worker *, uint64_t),
+                           uint64_t mark, const char *what)
 {
     struct mu_backoff pause = {0};
     struct mu_deadline standstill = mu_deadline_in_ms(STANDSTILL_MS);
@@ -129,6 +129,17 @@ enum mu_status mu_worker_wait(struct mu_worker *w, bool (*ready)(struct mu_worke
         next_look = mu_deadline_in_ms(LOOK_MS);
     }
     return MU_OK;
+}
+
+enum mu_status mu_worker_wait(struct mu_worker *w, bool (*ready)(struct mu_worker *, uint64_t),
+                              uint64_t mark, const char *what)
+{
+    enum mu_ledger_kind before =
+        mu_poller_enter_at_work(w->poller, w->is_idle ? MU_LEDGER_IDLE : MU_LEDGER_WAIT);
+    enum mu_status st = wait(w, ready, mark, what);
+
+    mu_poller_enter(w->poller, before);
+    return st;
 }
 
 static struct mu_range rows_of(const struct mu_worker *w, const struct mu_tensor *t)
@@ -196,8 +207,9 @@ failed:
 
 enum mu_status mu_worker_load(struct mu_worker *w, const char *folder)
 {
+    const struct mu_checkpoint_poll poll = {mu_poll_hook, w->poller};
     enum mu_status st =
-        mu_checkpoint_load(folder, &w->segment->half[0], w->local_index, w->local_count);
+        mu_checkpoint_load(folder, &w->segment->half[0], w->local_index, w->local_count, &poll);
 
     mu_poller_forgive_gap(w->poller);
     if (st != MU_OK)

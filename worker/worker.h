@@ -50,6 +50,8 @@ struct mu_worker {
     struct mu_exact_sum exact;
     struct mu_reduction reduction;
     struct mu_fetch fetch;
+    bool is_idle;         /* it had no shards in this step: it waits for no straggler */
+    int64_t reached;      /* steps below it were taken before, and are taken again */
     uint64_t raised_turn; /* that `raised` is for */
     int16_t *raised;      /* predictions of a redone step, blocks */
     int16_t *tensor_max;  /* a tensor each */

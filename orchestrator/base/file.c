@@ -224,6 +224,8 @@ static enum mu_status remove_at(int parent, const char *name, const char *shown)
     if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
         return MU_OK;
     fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return MU_OK; /* on a read-only disk only the opening says that it is missing */
     folder = fd < 0 ? NULL : fdopendir(fd);
     if (!folder) {
         if (fd >= 0)

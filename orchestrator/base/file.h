@@ -28,8 +28,15 @@ enum mu_status mu_file_write_atomically(const char *path, const void *data, size
 /* fsync of a file's content; of a folder's names. */
 enum mu_status mu_file_sync(const char *path) MU_CHECKED;
 enum mu_status mu_file_sync_folder(const char *path) MU_CHECKED;
+/* Of either, while `poll` is called again and again; what it gives back other than MU_OK ends the
+ * wait and is passed on (the fsync goes on by itself). MU_FAILED too when ten minutes do not do. */
+enum mu_status mu_file_sync_polling(const char *path, enum mu_status (*poll)(void *context),
+                                    void *context) MU_CHECKED;
 /* rename + fsync of the folder of `to`. */
 enum mu_status mu_file_rename_durably(const char *from, const char *to) MU_CHECKED;
+/* Removes a file's name at once, however large it is: a thread gives its room back (80 ms for 400
+ * MB). A missing one is no error. */
+enum mu_status mu_file_remove(const char *path) MU_CHECKED;
 /* Removes a folder and all in it; a missing one is no error. Follows no symbolic link. */
 enum mu_status mu_file_remove_tree(const char *path) MU_CHECKED;
 /* All bytes or an error; interrupted and short writes are continued. */

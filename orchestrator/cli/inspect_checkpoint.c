@@ -52,7 +52,7 @@ static void measure_weights(struct mu_inspected *c, const float *weights)
 static enum mu_status read_parts(struct mu_inspected *c, const struct mu_state_view *s)
 {
     for (uint32_t p = 0; p < c->info.parts; p++) {
-        enum mu_status st = mu_checkpoint_load(c->folder, s, p, c->info.parts);
+        enum mu_status st = mu_checkpoint_load(c->folder, s, p, c->info.parts, NULL);
 
         if (st == MU_CORRUPT) {
             c->parts[p].state = MU_PART_DAMAGED;

@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "orchestrator/run/goodput.h"
 #include "orchestrator/run/journal.h"
 
 enum { STATUS_MAX = 1 << 20, JOURNAL_SHOWN = 20, TAIL_BYTES = 2 * MU_METRICS_LINE_MAX };
@@ -174,6 +175,24 @@ static void print_state(const struct mu_inspected_run *r, int64_t from_step, FIL
                 status_number(r, "hosts"), plural(status_number(r, "hosts")));
 }
 
+static void print_goodput(const struct mu_inspected_run *r, FILE *out)
+{
+    const json_t *object = json_object_get(r->status, "goodput");
+    struct mu_ledger_sum s;
+    const char *separator = "  counts       ";
+
+    if (!mu_goodput_from_json(object, &s) || mu_ledger_total_us(&s) == 0)
+        return;
+    fprintf(out, "  time         %s\n", mu_ledger_print(&s).text);
+    for (enum mu_ledger_event e = 0; e < MU_LEDGER_EVENT_COUNT; e++)
+        if (s.events[e] > 0) {
+            fprintf(out, "%s%s %" PRIu64, separator, mu_ledger_event_text(e), s.events[e]);
+            separator = ", ";
+        }
+    if (*separator == ',')
+        fputc('\n', out);
+}
+
 static void print_record(const json_t *entry, FILE *out)
 {
     const json_t *record = json_object_get(entry, "record");
@@ -216,6 +235,7 @@ void mu_inspected_run_print(const struct mu_inspected_run *r, int64_t from_step,
         fprintf(out, "  state        unknown: no readable status.json\n");
     print_losses(out, "training", r->losses.first_train, r->losses.last_train);
     print_losses(out, "validation", r->losses.first_valid, r->losses.last_valid);
+    print_goodput(r, out);
     if (json_array_size(r->journal) > 0)
         fprintf(out, "  journal\n");
     if (r->journal_left > 0)

@@ -170,7 +170,8 @@ static void deal_the_rest(struct mu_recovery_plan *p, const struct mu_roll *roll
         }
         mu_shard_set_add(&p->deal[best], s);
         mu_shard_set_add(&p->extra[best], s);
-        p->lost += mu_shard_set_has(begun, s);
+        if (mu_shard_set_has(begun, s))
+            mu_shard_set_add(&p->again, s);
     }
 }
 

@@ -87,7 +87,7 @@ struct mu_recovery_plan {
     uint64_t *done;      /* by host of the fleet, done_words each: as reported */
     uint32_t done_words, hosts;
     struct mu_shard_set *extra; /* by place: what it got of the shards that nobody had */
-    uint32_t lost; /* shards of these that a dead rank had begun: they are computed again */
+    struct mu_shard_set again;  /* those of them that a dead rank had begun */
 };
 
 /* report: by place of the roll, which is the new one. host: by host of the fleet; those where nobody

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
 #include "worker/comm/mpi_files.h"
@@ -93,6 +94,7 @@ static bool is_agreed(const struct mu_job *job, enum mu_status st)
 
 enum mu_status mu_job_run(const struct mu_job_request *request)
 {
+    const uint64_t started_ns = mu_clock_ns();
     struct mu_job *job = calloc(1, sizeof *job);
     enum mu_status st;
 
@@ -117,6 +119,8 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     job->is_master = mu_comm_rank(job->comm) == 0;
     job->life.epoch = 1;
     mu_poller_init(&job->poller, job->comm, job->board);
+    mu_ledger_start(&job->poller.ledger, MU_LEDGER_RECOVER, started_ns);
+    job->started_ns = started_ns;
     job->control = mu_control_init(job->comm, &job->poller, job->life.epoch, ROUND_DEADLINE_MS);
     job->recovery = (struct mu_recovery){.comm = job->comm,
                                          .board = job->board,

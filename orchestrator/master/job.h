@@ -19,6 +19,7 @@
 #include "orchestrator/core/duty.h"
 #include "orchestrator/core/lifecycle.h"
 #include "orchestrator/core/roll.h"
+#include "orchestrator/core/time_limit.h"
 #include "orchestrator/run/journal.h"
 #include "orchestrator/run/progress.h"
 #include "orchestrator/run/run_dir.h"
@@ -63,6 +64,9 @@ struct mu_job {
     struct mu_hash resumed_hash;
     int64_t saved_step; /* of the newest checkpoint; -1: none */
     bool is_master;
+    int64_t reached;     /* committed by an earlier generation: up to there, steps are redone */
+    uint64_t started_ns; /* this process */
+    struct mu_time_limit time_limit;
 
     /* The master's own. */
     struct mu_run_dir *run;
@@ -111,6 +115,10 @@ enum mu_status mu_job_part(struct mu_job *job) MU_CHECKED;
 void mu_job_close_parts(struct mu_job *job);
 /* Run directory, journal and progress line: the master's. */
 enum mu_status mu_job_open_records(struct mu_job *job) MU_CHECKED;
+/* job_ledger.c: the master's account goes on from what status.json says. */
+void mu_job_ledger_begin(struct mu_job *job);
+/* All ranks: what they spent since the last time is added to the master's account. */
+enum mu_status mu_job_ledger_gather(struct mu_job *job) MU_CHECKED;
 /* A failure that all ranks know of alike: it was told at its origin; the master writes the
  * outcome. */
 void mu_job_note_failure(struct mu_job *job, enum mu_status st);

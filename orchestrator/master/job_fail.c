@@ -112,13 +112,16 @@ static bool is_speaker(struct mu_job *job, struct dead *dead)
 
 /* status.json, by whoever holds the run directory's lock, or gets it now that the master is
  * dead. */
-static void put_outcome(struct mu_job *job, const char *message)
+static void put_outcome(struct mu_job *job, const char *message, int deaths)
 {
     struct mu_run_losses losses;
 
     if (!job->run && (!job->run_path[0] || mu_run_dir_lock(job->run_path, &job->run) != MU_OK))
         return;
     losses = mu_run_dir_losses(job->run);
+    if (mu_ledger_total_us(&job->status.goodput) == 0)
+        job->status.goodput = mu_run_dir_kept(job->run).goodput;
+    job->status.goodput.events[MU_LEDGER_DEATHS] += (uint64_t)deaths;
     job->status.state = MU_RUN_ENDED;
     job->status.outcome = MU_OUTCOME_FAILED;
     job->status.step = job->life.step;
@@ -157,7 +160,7 @@ void mu_job_note_failure(struct mu_job *job, enum mu_status st)
     else
         snprintf(message, sizeof message, "%s at step %" PRId64 "; there is no checkpoint",
                  mu_status_meaning(st), job->life.step);
-    put_outcome(job, message);
+    put_outcome(job, message, 0);
 }
 
 /* Until ranks on other hosts have noticed too: one that noticed later would take the speaker, who
@@ -176,7 +179,7 @@ void mu_job_report_failure(struct mu_job *job, enum mu_status st)
 {
     bool knows_run = job->life.state >= MU_LIFE_PREPARING;
     char what[160], message[256];
-    struct dead dead;
+    struct dead dead = {.count = 0};
     bool speaks = true;
 
     end_progress(job);
@@ -204,7 +207,7 @@ void mu_job_report_failure(struct mu_job *job, enum mu_status st)
                      what, job->life.step + 1);
         mu_log(MU_LOG_ERROR, "%s", message);
         if (knows_run)
-            put_outcome(job, message);
+            put_outcome(job, message, dead.count);
     }
     if (speaks && job->roll.hosts > 1)
         linger(job);

@@ -17,6 +17,7 @@ struct resume_order {
     uint64_t tokens;
     double peak_flops;
     struct mu_hash_text data_identity;
+    int64_t reached; /* by status.json */
 };
 
 static enum mu_status exchange_order(struct mu_job *job, struct resume_order *order,
@@ -31,6 +32,7 @@ static enum mu_status exchange_order(struct mu_job *job, struct resume_order *or
     mu_wire_put_u64(&w, (uint64_t)order->step);
     mu_wire_put_u64(&w, order->state_hash.high);
     mu_wire_put_u64(&w, order->state_hash.low);
+    mu_wire_put_u64(&w, (uint64_t)order->reached);
     mu_wire_put_string(&w, order->folder);
     mu_wire_put_u64(&w, order->tokens);
     mu_wire_put_f64(&w, order->peak_flops);
@@ -43,6 +45,7 @@ static enum mu_status exchange_order(struct mu_job *job, struct resume_order *or
     order->step = (int64_t)mu_wire_get_u64(&r);
     order->state_hash.high = mu_wire_get_u64(&r);
     order->state_hash.low = mu_wire_get_u64(&r);
+    order->reached = (int64_t)mu_wire_get_u64(&r);
     mu_wire_get_string(&r, order->folder, sizeof order->folder);
     order->tokens = mu_wire_get_u64(&r);
     order->peak_flops = mu_wire_get_f64(&r);
@@ -93,6 +96,7 @@ static void take_order(struct mu_job *job, const struct resume_order *order)
     job->tokens = order->tokens;
     job->peak_flops = order->peak_flops;
     job->data_identity = order->data_identity;
+    job->reached = job->worker.reached = order->reached;
 }
 
 /* Tries checkpoints from the newest down until one is whole on every rank. A damaged one is named
@@ -105,6 +109,7 @@ static enum mu_status load_newest(struct mu_job *job)
 
     if (job->is_master) {
         job->peak_flops = mu_device_measure_peak(job->device, peak_seconds);
+        order.reached = mu_run_dir_kept(job->run).step;
         st = mu_resume_candidates_find(&candidates, job->checkpoints);
     }
     for (;;) {
@@ -196,7 +201,11 @@ enum mu_status mu_job_load(struct mu_job *job)
      * other one. */
     MU_TRY(fill_initial(job, 1), st, failed);
     MU_TRY(compare_probes(job, 1), st, failed);
-    MU_TRY(load_newest(job), st, failed);
+    mu_poller_enter(&job->poller, MU_LEDGER_CHECKPOINT);
+    st = load_newest(job);
+    mu_poller_enter(&job->poller, MU_LEDGER_RECOVER);
+    if (st != MU_OK)
+        goto failed;
     if (job->resumed_step == 0)
         MU_TRY(fill_initial(job, 0), st, failed);
 failed:

@@ -54,7 +54,7 @@ static void add_deaths(const struct mu_job *job, char *text, size_t capacity)
 /* "; 2 shards are computed again" */
 static void add_shards(const struct mu_job *job, char *text, size_t capacity)
 {
-    uint32_t lost = job->recovery.plan.lost;
+    uint32_t lost = mu_shard_set_count(&job->recovery.plan.again);
 
     if (lost > 0)
         add(text, capacity, "; %u shard%s computed again", lost, lost == 1 ? " is" : "s are");
@@ -77,6 +77,8 @@ static void tell(struct mu_job *job)
     add(text, sizeof text, "; %d rank%s after %.3f s", size, size == 1 ? " goes on" : "s go on",
         1e-9 * (double)job->recovery.took_ns);
     mu_log(MU_LOG_WARN, "%s", text);
+    mu_ledger_count(&job->poller.ledger, MU_LEDGER_DEATHS, (uint64_t)job->recovery.dead_count);
+    mu_ledger_count(&job->poller.ledger, MU_LEDGER_RECOVERIES, 1);
     add(job->news, sizeof job->news, "%s%.200s", job->news[0] ? ". " : "", text);
 }
 

@@ -102,6 +102,7 @@ enum mu_status mu_job_open_records(struct mu_job *job)
     job->status.valid_loss = losses.last_valid;
     job->status.ranks = (int)job->roll.size;
     job->status.hosts = (int)job->roll.hosts;
+    mu_job_ledger_begin(job);
     job->progress = mu_progress_open(job->settings.run_steps, job->life.step);
 failed:
     return st;
@@ -230,10 +231,14 @@ failed:
 /* ---- between two steps ---- */
 static enum mu_status save(struct mu_job *job, struct mu_hash hash, bool end)
 {
+    enum mu_ledger_kind before = mu_poller_enter(&job->poller, MU_LEDGER_CHECKPOINT);
+    uint64_t began_ns = mu_clock_ns();
     enum mu_status st;
 
     put_status(job, MU_RUN_SAVING, "saving a checkpoint");
     st = mu_job_save(job, hash);
+    mu_poller_enter(&job->poller, before);
+    mu_time_limit_saved(&job->time_limit, mu_clock_ns() - began_ns);
     if (mu_control_is_broken(st) || end)
         return st;
     if (st != MU_OK && job->is_master)
@@ -310,6 +315,8 @@ static enum mu_status do_duties(struct mu_job *job, struct mu_duties due)
         job->record_step = job->life.step;
     if (due.save)
         MU_TRY(save(job, m.hash, due.end), st, failed);
+    if (due.save || due.evaluate)
+        MU_TRY(mu_job_ledger_gather(job), st, failed);
     if (due.log) {
         put_status(job, MU_RUN_RUNNING, "training");
         job->record_ns = mu_clock_ns(); /* what was due is not the steps' time */
@@ -318,9 +325,15 @@ failed:
     return st;
 }
 
-static uint32_t own_requests(const struct mu_job *job)
+static uint32_t own_requests(struct mu_job *job)
 {
     uint32_t requests = mu_signals_requests();
+
+    if (mu_time_limit_ask(&job->time_limit, mu_clock_ns()) && job->is_master) {
+        mu_log(MU_LOG_INFO,
+               "run.time_limit: stopping while there is time for two steps and a checkpoint");
+        requests |= MU_REQUEST_STOP;
+    }
 
     if (job->is_master && mu_run_dir_stop_requested(job->run))
         requests |= MU_REQUEST_STOP;
@@ -404,6 +417,7 @@ static enum mu_status steps(struct mu_job *job)
 {
     enum mu_status st = MU_OK;
 
+    mu_poller_enter(&job->poller, MU_LEDGER_COMPUTE);
     while (st == MU_OK && !job->over) {
         if (job->poller.status == MU_RECOVERED)
             return MU_RECOVERED;
@@ -450,6 +464,8 @@ static void summarise(struct mu_job *job, bool stopped)
     if (job->status.has_hash)
         mu_log(MU_LOG_INFO, "state hash of step %" PRId64 ": %s", job->status.hash_step,
                mu_hash_print(job->status.hash).text);
+    if (mu_ledger_total_us(&job->status.goodput) > 0)
+        mu_log(MU_LOG_INFO, "%s", mu_ledger_print(&job->status.goodput).text);
     mu_log(MU_LOG_DEBUG, "longest time without a poll on rank 0: %.1f ms",
            1e-6 * (double)job->poller.longest_gap_ns);
     if (stopped)
@@ -480,6 +496,9 @@ failed:
 static enum mu_status begin_training(struct mu_job *job)
 {
     enum mu_status st;
+
+    job->time_limit = mu_time_limit_init(job->started_ns, (uint64_t)job->settings.run_time_limit,
+                                         3 * sizeof(float) * job->workload->layout.elements);
 
     job->recovery.phase = MU_RECOVERY_RUNNING;
     job->recovery.duties = job->duties_done = job->life.step;

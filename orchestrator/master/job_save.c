@@ -18,6 +18,12 @@
 #include "orchestrator/master/job.h"
 #include "orchestrator/master/resume.h"
 
+/* A roll that is void has no use for this rank's part: the new one begins the save again. */
+static enum mu_status poll_save(void *job)
+{
+    return mu_poll(&((struct mu_job *)job)->poller);
+}
+
 /* Checked by all: the master alone makes the folder, before anybody writes into it. What another
  * roll has begun there goes: it had other parts. */
 static enum mu_status make_folder(struct mu_job *job, const char *folder)
@@ -28,6 +34,8 @@ static enum mu_status make_folder(struct mu_job *job, const char *folder)
         st = mu_checkpoint_remove_unfinished(folder);
     if (job->is_master && st == MU_OK)
         st = mu_file_make_folders(folder);
+    if (job->is_master && st == MU_OK)
+        st = mu_checkpoint_check_space(folder, &job->workload->layout);
     return mu_control_agree(&job->control, st);
 }
 
@@ -59,11 +67,12 @@ static enum mu_status publish(struct mu_job *job, const char *folder, struct mu_
         .state_hash = state_hash,
         .config = job->config_text,
     };
+    const struct mu_checkpoint_poll poll = {poll_save, job};
     enum mu_status st;
 
     snprintf(info.fingerprint, sizeof info.fingerprint, "%s", job->fingerprint);
     MU_TRY(mu_resume_note_write(job, &info.journal), st, done);
-    MU_TRY(mu_checkpoint_publish(folder, &job->workload->layout, &info), st, done);
+    MU_TRY(mu_checkpoint_publish(folder, &job->workload->layout, &info, &poll), st, done);
     after_publishing(job, state_hash);
 done:
     free(info.journal);
@@ -83,11 +92,12 @@ static void clean_up(const struct mu_job *job, const char *folder, enum mu_statu
 static enum mu_status save(struct mu_job *job, const char *folder, struct mu_hash state_hash)
 {
     const struct mu_state_view *view = &job->segment.half[mu_segment_half(&job->segment)];
+    const struct mu_checkpoint_poll poll = {poll_save, job};
     enum mu_status st;
 
     MU_TRY(make_folder(job, folder), st, done);
     st = mu_checkpoint_write_part(folder, view, job->life.step, (uint32_t)mu_comm_rank(job->comm),
-                                  job->roll.size);
+                                  job->roll.size, &poll);
     mu_poller_forgive_gap(&job->poller);
     MU_TRY(mu_control_agree(&job->control, st), st, done);
     MU_TRY(

@@ -161,6 +161,11 @@ void mu_run_dir_close(struct mu_run_dir *dir)
     free(dir);
 }
 
+struct mu_run_kept mu_run_dir_kept(const struct mu_run_dir *dir)
+{
+    return dir->status.kept;
+}
+
 void mu_run_dir_put_metrics(struct mu_run_dir *dir, const struct mu_metrics *m)
 {
     mu_metrics_put(&dir->metrics, m);

@@ -10,6 +10,7 @@
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/hash.h"
 #include "orchestrator/base/status.h"
+#include "orchestrator/core/ledger.h"
 
 struct mu_run_dir;
 
@@ -43,6 +44,8 @@ struct mu_run_status {
     int64_t hash_step;
     int ranks, hosts;
     char message[256]; /* one plain sentence */
+    /* Of the whole run, earlier generations included. Without any time: what they have left. */
+    struct mu_ledger_sum goodput;
 };
 
 /* Makes `path` (run.dir/run.name) with its folders, unless it is there, and takes its lock: nobody
@@ -58,6 +61,14 @@ enum mu_status mu_run_dir_begin(struct mu_run_dir *dir, const char *config_text,
 enum mu_status mu_run_dir_open(const char *path, const char *config_text, int64_t resume_step,
                                struct mu_run_dir **out) MU_CHECKED;
 void mu_run_dir_close(struct mu_run_dir *dir); /* NULL is allowed */
+
+/* What status.json said when the lock was taken, to be carried on; zeros in a new run. */
+struct mu_run_kept {
+    struct mu_ledger_sum goodput;
+    int64_t step; /* committed steps: those beyond the checkpoint gone on from are taken again */
+    bool interrupted; /* the run was begun, and neither completed nor stopped on request */
+};
+struct mu_run_kept mu_run_dir_kept(const struct mu_run_dir *dir);
 /* Errors (disk full) are warned of once and training goes on: metrics are not worth a run. The
  * status is written at most twice a second, at once when its state or outcome changes, and a last
  * time at closing. */

@@ -15,8 +15,10 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/run/goodput.h"
 #include "orchestrator/run/metrics.h"
 
+enum { FILE_MAX = 1 << 20 };
 static const uint64_t INTERVAL_NS = 500000000;
 
 static const char *const state_names[] = {
@@ -32,6 +34,26 @@ static const char *const outcome_names[] = {
     [MU_OUTCOME_FAILED] = "failed",
 };
 
+static void read_kept(struct mu_status_file *file)
+{
+    const char *outcome;
+    char *text = NULL;
+    size_t size;
+    json_t *object;
+
+    if (mu_file_read(file->path, FILE_MAX, &text, &size) != MU_OK)
+        return; /* a new run; another reason has been told, and costs no more than the account */
+    object = json_loadb(text, size, 0, NULL);
+    if (!mu_goodput_from_json(json_object_get(object, "goodput"), &file->kept.goodput))
+        mu_log(MU_LOG_DEBUG, "%s holds no goodput: the account begins anew", file->path);
+    file->kept.step = json_integer_value(json_object_get(object, "step"));
+    outcome = json_string_value(json_object_get(object, "outcome"));
+    file->kept.interrupted = outcome && strcmp(outcome, outcome_names[MU_OUTCOME_COMPLETE]) != 0 &&
+                             strcmp(outcome, outcome_names[MU_OUTCOME_REQUEUE]) != 0;
+    json_decref(object);
+    free(text);
+}
+
 enum mu_status mu_status_file_open(struct mu_status_file *file, const char *folder)
 {
     enum mu_status st;
@@ -39,6 +61,7 @@ enum mu_status mu_status_file_open(struct mu_status_file *file, const char *fold
     *file = (struct mu_status_file){0};
     MU_TRY(mu_path_format(file->path, "%s/status.json", folder), st, done);
     MU_TRY(mu_path_format(file->beside, "%s/status.json.tmp", folder), st, done);
+    read_kept(file);
 done:
     return st;
 }
@@ -67,6 +90,23 @@ static json_t *real_value(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+/* The object's last member is "goodput": null, which gives way to the goodput's own text, as its
+ * numbers are printed with other digits. */
+static char *with_goodput(const char *text, const struct mu_ledger_sum *s)
+{
+    static const char end[] = "null\n}";
+    json_t *object = mu_goodput_to_json(s);
+    char *goodput = json_dumps(object, JSON_REAL_PRECISION(MU_GOODPUT_DIGITS)), *whole = NULL;
+    size_t n = strlen(text);
+
+    MU_ASSERT(n > sizeof end && strcmp(text + n - (sizeof end - 1), end) == 0);
+    if (goodput && asprintf(&whole, "%.*s%s\n}", (int)(n - (sizeof end - 1)), text, goodput) < 0)
+        whole = NULL;
+    free(goodput);
+    json_decref(object);
+    return whole;
+}
+
 /* malloc'ed; NULL: no memory. */
 static char *print(const struct mu_run_status *s)
 {
@@ -75,21 +115,25 @@ static char *print(const struct mu_run_status *s)
     size_t digits = (size_t)(a > b ? a : b);
     char host[256] = "";
     json_t *object;
-    char *text;
+    char *text, *whole;
 
     gethostname(host, sizeof host - 1);
-    object = json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:o, s:s, s:o}",
-                       "state", state_names[s->state], "outcome", outcome_names[s->outcome], "step",
-                       (json_int_t)s->step, "steps", (json_int_t)s->steps, "loss",
-                       real_value(s->loss), "valid_loss", real_value(s->valid_loss), "state_hash",
-                       s->has_hash ? json_string(mu_hash_print(s->hash).text) : json_null(),
-                       "state_hash_step", s->has_hash ? json_integer(s->hash_step) : json_null(),
-                       "ranks", s->ranks, "hosts", s->hosts, "pid", (int)getpid(), "host",
-                       text_value(host), "updated", mu_clock_date().text, "message",
-                       text_value(s->message));
+    object = json_pack(
+        "{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:o, s:s, s:o, s:n}", "state",
+        state_names[s->state], "outcome", outcome_names[s->outcome], "step", (json_int_t)s->step,
+        "steps", (json_int_t)s->steps, "loss", real_value(s->loss), "valid_loss",
+        real_value(s->valid_loss), "state_hash",
+        s->has_hash ? json_string(mu_hash_print(s->hash).text) : json_null(), "state_hash_step",
+        s->has_hash ? json_integer(s->hash_step) : json_null(), "ranks", s->ranks, "hosts",
+        s->hosts, "pid", (int)getpid(), "host", text_value(host), "updated", mu_clock_date().text,
+        "message", text_value(s->message), "goodput");
     text = json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(digits));
     json_decref(object);
-    return text;
+    if (!text || mu_ledger_total_us(&s->goodput) == 0)
+        return text;
+    whole = with_goodput(text, &s->goodput);
+    free(text);
+    return whole;
 }
 
 static int replace(const struct mu_status_file *file, const char *text)
@@ -133,6 +177,8 @@ void mu_status_file_put(struct mu_status_file *file, const struct mu_run_status 
     MU_ASSERT((size_t)s->state < sizeof state_names / sizeof *state_names);
     MU_ASSERT((size_t)s->outcome < sizeof outcome_names / sizeof *outcome_names);
     file->newest = *s;
+    if (mu_ledger_total_us(&s->goodput) == 0)
+        file->newest.goodput = file->kept.goodput;
     file->given = true;
     file->pending = true;
     if (moved || mu_clock_ns() - file->written_ns >= INTERVAL_NS)

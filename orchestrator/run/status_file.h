@@ -14,8 +14,10 @@ struct mu_status_file {
     bool given, pending; /* `newest` holds something; it is not in the file yet */
     bool warned;
     uint64_t written_ns;
+    struct mu_run_kept kept; /* what an earlier generation has left */
 };
 
+/* Reads what is to be carried on (kept); a file that is missing or damaged keeps nothing. */
 enum mu_status mu_status_file_open(struct mu_status_file *file, const char *folder) MU_CHECKED;
 void mu_status_file_put(struct mu_status_file *file, const struct mu_run_status *s);
 void mu_status_file_close(struct mu_status_file *file); /* writes what is pending */

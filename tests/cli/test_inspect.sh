@@ -71,7 +71,10 @@ fi
 
 # A run directory: status and newest checkpoint; a damaged newer one is passed over.
 cat >"$work/run/status.json" <<'JSON'
-{"state": "ended", "outcome": "complete", "step": 7, "steps": 9, "loss": 1.5, "updated": "2026-01-02T03:04:05Z", "message": "all is done"}
+{"state": "ended", "outcome": "complete", "step": 7, "steps": 9, "loss": 1.5, "updated": "2026-01-02T03:04:05Z", "message": "all is done",
+ "goodput": {"rank_seconds": 1204.1,
+   "seconds": {"compute": 1171.5, "communicate": 5, "checkpoint": 3.6, "recover": 1, "redo": 0, "idle": 0, "wait": 23},
+   "percent": {}, "deaths": 2, "recoveries": 1, "shards_redone": 0, "steps_lost": 4}}
 JSON
 mkdir "$work/run/checkpoints/step-00000008"
 cp "$checkpoint/checkpoint.h5" "$work/run/checkpoints/step-00000008/"
@@ -79,6 +82,8 @@ expect 0 "$work/run"
 says "state        ended, outcome complete"
 says "step 7 of 9"
 says "all is done"
+says "  time         goodput 97.3 % of 1,204 rank-seconds: compute 97.3, wait 1.9, communicate 0.4, checkpoint 0.3, recover 0.1 %"
+says "  counts       deaths 2, recoveries 1, steps lost 4"
 says "step         7"
 complains "step-00000008 is damaged: it is passed over"
 expect 0 "$work/run/checkpoints"

@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     file = data[0] % FILES;
     MU_ASSERT(mu_file_write_atomically(paths[file], data + 1, size - 1) == MU_OK);
-    if (mu_checkpoint_load(folder, &loaded, 0, 1) == MU_OK)
+    if (mu_checkpoint_load(folder, &loaded, 0, 1, NULL) == MU_OK)
         MU_ASSERT(test_state_equal(&saved, &loaded));
     if (mu_checkpoint_read_index(folder, &info, &specs, &count) == MU_OK) {
         MU_ASSERT(info.config && info.journal && count > 0);

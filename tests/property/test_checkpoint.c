@@ -55,7 +55,7 @@ static void n_writers_m_readers(void **unused)
         test_state_fill(&saved, seed + (uint64_t)i);
         assert_int_equal(test_save(root, &saved, STEP, writers), MU_OK);
         for (uint32_t r = readers; r-- > 0;)
-            assert_int_equal(mu_checkpoint_load(folder, &loaded, r, readers), MU_OK);
+            assert_int_equal(mu_checkpoint_load(folder, &loaded, r, readers, NULL), MU_OK);
         assert_true(test_state_equal(&saved, &loaded));
         assert_true(mu_hash_equal(test_state_hash(&saved, STEP), test_state_hash(&loaded, STEP)));
         test_state_free(&saved);
@@ -104,7 +104,7 @@ static void a_flipped_bit_never_loads_wrong(void **unused)
         assert_int_equal(stat(path, &file), 0);
         bit = draw((uint64_t)file.st_size * 8);
         flip(path, bit);
-        if (mu_checkpoint_load(folder, &loaded, 0, 1) != MU_OK)
+        if (mu_checkpoint_load(folder, &loaded, 0, 1, NULL) != MU_OK)
             refused++;
         else if (!test_state_equal(&saved, &loaded))
             fail_msg("bit %llu of %s was flipped, and other numbers were loaded",
@@ -113,7 +113,7 @@ static void a_flipped_bit_never_loads_wrong(void **unused)
     }
     /* Two files in three are numbers nearly all over. */
     assert_true(refused > 60);
-    assert_int_equal(mu_checkpoint_load(folder, &loaded, 0, 1), MU_OK);
+    assert_int_equal(mu_checkpoint_load(folder, &loaded, 0, 1, NULL), MU_OK);
     test_state_free(&saved);
     test_state_free(&loaded);
     mu_layout_deinit(&layout);

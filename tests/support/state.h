@@ -118,8 +118,8 @@ static inline enum mu_status test_save(const char *checkpoints, const struct mu_
     if (st == MU_OK)
         st = mu_file_make_folders(folder);
     for (uint32_t p = 0; st == MU_OK && p < parts; p++)
-        st = mu_checkpoint_write_part(folder, s, step, p, parts);
-    return st == MU_OK ? mu_checkpoint_publish(folder, s->layout, &info) : st;
+        st = mu_checkpoint_write_part(folder, s, step, p, parts, NULL);
+    return st == MU_OK ? mu_checkpoint_publish(folder, s->layout, &info, NULL) : st;
 }
 
 static inline void test_folder_make(char out[MU_PATH_MAX])

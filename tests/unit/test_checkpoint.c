@@ -77,7 +77,7 @@ static enum mu_status load_all(void)
     enum mu_status st;
 
     listen_begin();
-    st = mu_checkpoint_load(f.folder, &f.loaded, 0, 1);
+    st = mu_checkpoint_load(f.folder, &f.loaded, 0, 1, NULL);
     listen_end();
     return st;
 }
@@ -126,7 +126,7 @@ static void a_share_gets_its_rows_and_no_others(void **unused)
     uint64_t first = 40 * 2 / 7, end = 40 * 3 / 7;
 
     (void)unused;
-    assert_int_equal(mu_checkpoint_load(f.folder, &f.loaded, 2, 7), MU_OK);
+    assert_int_equal(mu_checkpoint_load(f.folder, &f.loaded, 2, 7, NULL), MU_OK);
     for (uint64_t row = 0; row < 40; row++) {
         bool mine = row >= first && row < end;
         static const float zero[100];
@@ -142,7 +142,7 @@ static void arrays_that_are_not_wanted_are_left_out(void **unused)
     struct mu_state_view weights = {.layout = &f.layout, .weight = f.loaded.weight};
 
     (void)unused;
-    assert_int_equal(mu_checkpoint_load(f.folder, &weights, 0, 1), MU_OK);
+    assert_int_equal(mu_checkpoint_load(f.folder, &weights, 0, 1, NULL), MU_OK);
     assert_memory_equal(f.loaded.weight, f.saved.weight, f.layout.elements * sizeof(float));
 }
 
@@ -221,7 +221,7 @@ static void a_damaged_tensor_is_named(void **unused)
     assert_int_equal(load_all(), MU_CORRUPT);
     assert_said("part-00002.h5: /adam_m/short is damaged: rows 1 to 1");
     /* The first row is in another part, and whole. */
-    assert_int_equal(mu_checkpoint_load(f.folder, &f.loaded, 0, 2), MU_OK);
+    assert_int_equal(mu_checkpoint_load(f.folder, &f.loaded, 0, 2, NULL), MU_OK);
 }
 
 static void damaged_predictions_are_named(void **unused)
@@ -242,13 +242,13 @@ static void another_model_is_refused(void **unused)
     (void)unused;
     assert_int_equal(mu_layout_init(&other, specs, 3), MU_OK);
     listen_begin();
-    assert_int_equal(mu_checkpoint_load(f.folder, &view, 0, 1), MU_CONFIG);
+    assert_int_equal(mu_checkpoint_load(f.folder, &view, 0, 1, NULL), MU_CONFIG);
     listen_end();
     assert_said("tensor 1 is short (2 x 700), the model's is short (2 x 701)");
     mu_layout_deinit(&other);
     assert_int_equal(mu_layout_init(&other, specs, 1), MU_OK);
     listen_begin();
-    assert_int_equal(mu_checkpoint_load(f.folder, &view, 0, 1), MU_CONFIG);
+    assert_int_equal(mu_checkpoint_load(f.folder, &view, 0, 1, NULL), MU_CONFIG);
     listen_end();
     assert_said("it has 3 tensors, the model has 1; short is in one only");
     mu_layout_deinit(&other);
@@ -263,7 +263,7 @@ static void publishing_needs_all_parts(void **unused)
     in_folder(path, "checkpoint.h5");
     assert_int_equal(unlink(path), 0);
     listen_begin();
-    assert_int_equal(mu_checkpoint_publish(f.folder, &f.layout, &info), MU_CORRUPT);
+    assert_int_equal(mu_checkpoint_publish(f.folder, &f.layout, &info, NULL), MU_CORRUPT);
     listen_end();
     assert_false(mu_file_exists(path));
     assert_int_equal(mu_checkpoint_read_info(f.folder, &info), MU_NOT_FOUND);
@@ -283,7 +283,7 @@ static void assert_only_the_old_one(void)
     assert_int_equal(mu_checkpoint_find_newest(f.root, &info), MU_OK);
     assert_int_equal(info.step, 100);
     mu_checkpoint_info_deinit(&info);
-    assert_int_equal(mu_checkpoint_load(f.folder, &f.loaded, 0, 1), MU_OK);
+    assert_int_equal(mu_checkpoint_load(f.folder, &f.loaded, 0, 1, NULL), MU_OK);
     assert_true(test_state_equal(&f.saved, &f.loaded));
 }
 
@@ -360,7 +360,7 @@ static void a_real_failure_to_write_keeps_the_old_one(void **unused)
         limit = (struct rlimit){(rlim_t)bytes, was.rlim_max};
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
         listen_begin();
-        st = mu_checkpoint_write_part(folder, &f.saved, 200, 0, 3);
+        st = mu_checkpoint_write_part(folder, &f.saved, 200, 0, 3, NULL);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
         listen_end();
         assert_int_equal(st, MU_FAILED);

@@ -179,7 +179,7 @@ static void damage_contents(int64_t step)
     assert_int_equal(mu_checkpoint_folder(folder, root, step), MU_OK);
     assert_int_equal(mu_checkpoint_read_info(folder, &info), MU_OK);
     mu_checkpoint_info_deinit(&info);
-    assert_int_equal(mu_checkpoint_load(folder, &state, 0, 1), MU_CORRUPT);
+    assert_int_equal(mu_checkpoint_load(folder, &state, 0, 1, NULL), MU_CORRUPT);
     test_state_fill(&state, 1);
 }
 
@@ -197,7 +197,7 @@ static void what_was_just_saved_stays_and_a_damaged_future_goes(void **unused)
     assert_listed((int64_t[]){15}, 1);
     assert_false(has(20, "part-00000.h5"));
     assert_int_equal(mu_checkpoint_folder(folder, root, 15), MU_OK);
-    assert_int_equal(mu_checkpoint_load(folder, &state, 0, 1), MU_OK);
+    assert_int_equal(mu_checkpoint_load(folder, &state, 0, 1, NULL), MU_OK);
 }
 
 static void a_future_does_not_count_as_kept(void **unused)

@@ -28,7 +28,7 @@ static void format_1_is_read(void **unused)
     expected = test_state(&layout);
     loaded = test_state(&layout);
     test_oracle_fill(&expected);
-    assert_int_equal(mu_checkpoint_load(folder, &loaded, 0, 1), MU_OK);
+    assert_int_equal(mu_checkpoint_load(folder, &loaded, 0, 1, NULL), MU_OK);
     assert_true(test_state_equal(&expected, &loaded));
     assert_int_equal(mu_checkpoint_read_info(folder, &info), MU_OK);
     assert_int_equal(info.parts, 2);

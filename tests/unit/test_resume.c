@@ -85,8 +85,8 @@ static void save(int64_t of_step, const char *note)
         assert_int_equal(mu_resume_note_write(job, &info.journal), MU_OK);
     assert_int_equal(mu_checkpoint_folder(folder, job->checkpoints, of_step), MU_OK);
     assert_int_equal(mu_file_make_folders(folder), MU_OK);
-    assert_int_equal(mu_checkpoint_write_part(folder, &state, of_step, 0, 1), MU_OK);
-    assert_int_equal(mu_checkpoint_publish(folder, &layout, &info), MU_OK);
+    assert_int_equal(mu_checkpoint_write_part(folder, &state, of_step, 0, 1, NULL), MU_OK);
+    assert_int_equal(mu_checkpoint_publish(folder, &layout, &info, NULL), MU_OK);
     free(info.journal);
     test_state_free(&state);
     mu_layout_deinit(&layout);

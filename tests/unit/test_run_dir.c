@@ -173,7 +173,7 @@ static void test_status_keys(void **state)
     s.hash_step = 5;
     mu_run_dir_put_status(dir, &s);
     status = read_status();
-    assert_int_equal(json_object_size(status), 14);
+    assert_int_equal(json_object_size(status), 15);
     assert_status_text(status, "state", "running");
     assert_status_text(status, "outcome", "none");
     assert_int_equal(json_integer_value(json_object_get(status, "step")), 7);
@@ -201,6 +201,49 @@ static void test_status_keys(void **state)
     assert_true(json_is_null(json_object_get(status, "state_hash_step")));
     assert_status_text(status, "message", "caf? \"quoted\"\n");
     json_decref(status);
+    mu_run_dir_close(dir);
+}
+
+/* A run's second generation: it finds what the first has left, and who knows nothing of it (a rank
+ * that only says that the run has failed) does not wipe it out. */
+static void test_goodput_is_carried_on(void **state)
+{
+    struct mu_run_dir *dir = open_run(0);
+    struct mu_run_status s = running(7);
+    struct mu_run_kept kept = mu_run_dir_kept(dir);
+    json_t *status, *goodput;
+
+    (void)state;
+    assert_int_equal(mu_ledger_total_us(&kept.goodput), 0);
+    assert_int_equal(kept.step, 0);
+    assert_false(kept.interrupted);
+    s.loss = 1.0 / 3; /* 16 digits */
+    s.goodput.us[MU_LEDGER_COMPUTE] = 97300000;
+    s.goodput.us[MU_LEDGER_WAIT] = 2700123;
+    s.goodput.events[MU_LEDGER_DEATHS] = 2;
+    mu_run_dir_put_status(dir, &s);
+    mu_run_dir_close(dir);
+    dir = open_run(0);
+    kept = mu_run_dir_kept(dir);
+    assert_int_equal(kept.step, 7);
+    assert_true(kept.interrupted);
+    assert_int_equal(kept.goodput.us[MU_LEDGER_COMPUTE], 97300000);
+    assert_int_equal(kept.goodput.us[MU_LEDGER_WAIT], 2700000);
+    assert_int_equal(kept.goodput.events[MU_LEDGER_DEATHS], 2);
+    s = running(8);
+    s.state = MU_RUN_ENDED;
+    s.outcome = MU_OUTCOME_REQUEUE;
+    mu_run_dir_put_status(dir, &s);
+    status = read_status();
+    assert_int_equal(json_object_size(status), 15);
+    assert_int_equal(json_integer_value(json_object_get(status, "step")), 8);
+    goodput = json_object_get(status, "goodput");
+    assert_int_equal(json_integer_value(json_object_get(goodput, "deaths")), 2);
+    assert_true(json_real_value(json_object_get(goodput, "rank_seconds")) == 100.0);
+    json_decref(status);
+    mu_run_dir_close(dir);
+    dir = open_run(0);
+    assert_false(mu_run_dir_kept(dir).interrupted);
     mu_run_dir_close(dir);
 }
 
@@ -270,6 +313,7 @@ int main(void)
         IN_ROOT(test_second_opener_is_told_who),
         IN_ROOT(test_lock_dies_with_its_process),
         IN_ROOT(test_status_keys),
+        IN_ROOT(test_goodput_is_carried_on),
         IN_ROOT(test_status_is_written_seldom_but_ends_true),
         IN_ROOT(test_status_on_a_full_disk),
     };

@@ -101,7 +101,7 @@ static enum mu_status transfer(struct mu_h5_array *a, uint64_t first, uint64_t r
     if (file < 0 || memory < 0 || !select_rows(file, a->shape, first, rows) ||
         (from ? H5Dwrite(a->id, type, memory, file, H5P_DEFAULT, from)
               : H5Dread(a->id, type, memory, file, H5P_DEFAULT, to)) < 0 ||
-        a->file->write_error != 0)
+        mu_h5_has_failed(a->file))
         st = mu_h5_fail(from ? MU_FAILED : MU_CORRUPT, a->file, from ? "write" : "read", a->name);
     if (memory >= 0)
         H5Sclose(memory);

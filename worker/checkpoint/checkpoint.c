@@ -41,12 +41,16 @@ enum mu_status mu_checkpoint_check_part(const char *folder, const struct mu_chec
     return mu_part_check(folder, &h);
 }
 
-static enum mu_status check_parts(const char *folder, const struct mu_checkpoint_info *info)
+static enum mu_status check_parts(const char *folder, const struct mu_checkpoint_info *info,
+                                  const struct mu_checkpoint_poll *poll)
 {
     enum mu_status st = MU_OK;
 
-    for (uint32_t p = 0; st == MU_OK && p < info->parts; p++)
-        st = mu_checkpoint_check_part(folder, info, p);
+    for (uint32_t p = 0; p < info->parts; p++) {
+        MU_TRY(mu_checkpoint_ask(poll), st, done);
+        MU_TRY(mu_checkpoint_check_part(folder, info, p), st, done);
+    }
+done:
     return st;
 }
 
@@ -106,6 +110,7 @@ static enum mu_status put_views(struct mu_h5 *f, const struct mu_layout *layout,
         for (enum mu_array a = 0; a < MU_ARRAY_COUNT; a++) {
             char name[MU_DATASET_NAME_MAX];
 
+            MU_TRY(mu_h5_ask(f), st, done);
             mu_array_dataset(name, a, t, false);
             MU_TRY(mu_h5_put_virtual(f, name, mu_array_shape(a, t, t->spec.rows), sources, count),
                    st, done);
@@ -129,7 +134,8 @@ static enum mu_status remove_surplus_parts(const char *folder, uint32_t parts)
 
 static enum mu_status write_and_rename(const char *folder, const struct mu_layout *layout,
                                        const struct mu_checkpoint_info *info, const char *tensors,
-                                       struct mu_h5_source *sources)
+                                       struct mu_h5_source *sources,
+                                       const struct mu_checkpoint_poll *poll)
 {
     enum mu_status st = MU_OK;
     struct mu_h5 f = MU_H5_CLOSED;
@@ -138,17 +144,17 @@ static enum mu_status write_and_rename(const char *folder, const struct mu_layou
     MU_TRY(mu_path_format(path, "%s/checkpoint.h5", folder), st, done);
     MU_TRY(mu_path_format(beside, "%s.tmp", path), st, done);
     MU_TRY(mu_path_format(parent, "%s/..", folder), st, done);
-    MU_TRY(mu_h5_create(&f, beside), st, failed);
+    MU_TRY(mu_h5_create(&f, beside, poll), st, failed);
     MU_TRY(put_info(&f, info, tensors), st, failed);
     MU_TRY(put_views(&f, layout, info->parts, sources), st, failed);
     MU_TRY(mu_h5_close(&f), st, failed);
-    MU_TRY(mu_file_sync(beside), st, failed);
+    MU_TRY(mu_checkpoint_sync(beside, poll), st, failed);
     if (mu_fault(MU_FAULT_PUBLISH, info->step)) {
         st = MU_FAIL(MU_FAILED, "%s: failed on request (MUSTER_FAULT)", beside);
         goto failed;
     }
-    MU_TRY(mu_file_sync_folder(parent), st, failed); /* the folder's own name */
-    MU_TRY(mu_file_rename_durably(beside, path), st, failed);
+    MU_TRY(mu_checkpoint_sync(parent, poll), st, failed); /* the folder's own name */
+    MU_TRY(mu_checkpoint_rename(beside, path, folder, poll), st, failed);
     return MU_OK;
 failed:
     mu_h5_close_quietly(&f);
@@ -158,7 +164,8 @@ done:
 }
 
 enum mu_status mu_checkpoint_publish(const char *folder, const struct mu_layout *layout,
-                                     const struct mu_checkpoint_info *given)
+                                     const struct mu_checkpoint_info *given,
+                                     const struct mu_checkpoint_poll *poll)
 {
     enum mu_status st = MU_OK;
     struct mu_checkpoint_info info = *given;
@@ -171,7 +178,7 @@ enum mu_status mu_checkpoint_publish(const char *folder, const struct mu_layout 
     info.journal = info.journal ? info.journal : empty_journal;
     snprintf(info.written, sizeof info.written, "muster %s, %s, %s", MUSTER_VERSION,
              mu_h5_library_version(), mu_clock_date().text);
-    MU_TRY(check_parts(folder, &info), st, done);
+    MU_TRY(check_parts(folder, &info, poll), st, done);
     MU_TRY(remove_surplus_parts(folder, info.parts), st, done);
     tensors = mu_tensors_to_json(layout);
     sources = malloc(info.parts * sizeof *sources);
@@ -179,7 +186,7 @@ enum mu_status mu_checkpoint_publish(const char *folder, const struct mu_layout 
         st = MU_FAIL(MU_NO_MEMORY, "no memory to publish %s", folder);
         goto done;
     }
-    MU_TRY(write_and_rename(folder, layout, &info, tensors, sources), st, done);
+    MU_TRY(write_and_rename(folder, layout, &info, tensors, sources, poll), st, done);
 done:
     free(tensors);
     free(sources);
@@ -247,7 +254,7 @@ enum mu_status mu_checkpoint_read_info(const char *folder, struct mu_checkpoint_
     char *tensors = NULL;
 
     MU_TRY(read_own(folder, info, &tensors), st, done);
-    MU_TRY(check_parts(folder, info), st, done);
+    MU_TRY(check_parts(folder, info, NULL), st, done);
 done:
     free(tensors);
     if (st != MU_OK)
@@ -318,7 +325,8 @@ done:
 }
 
 enum mu_status mu_checkpoint_load(const char *folder, const struct mu_state_view *state,
-                                  uint32_t share, uint32_t shares)
+                                  uint32_t share, uint32_t shares,
+                                  const struct mu_checkpoint_poll *poll)
 {
     enum mu_status st = MU_OK;
     struct mu_checkpoint_info info = {0};
@@ -328,7 +336,7 @@ enum mu_status mu_checkpoint_load(const char *folder, const struct mu_state_view
     MU_TRY(read_own(folder, &info, &tensors), st, done);
     if (info.layout_identity != mu_layout_identity(state->layout))
         MU_TRY(refuse_layout(folder, tensors, state->layout), st, done);
-    MU_TRY(check_parts(folder, &info), st, done);
+    MU_TRY(check_parts(folder, &info, poll), st, done);
     if (mu_fault(MU_FAULT_LOAD, info.step)) {
         st = MU_FAIL(MU_FAILED, "%s: loading failed on request (MUSTER_FAULT)", folder);
         goto done;
@@ -336,7 +344,7 @@ enum mu_status mu_checkpoint_load(const char *folder, const struct mu_state_view
     for (uint32_t p = 0; p < info.parts; p++) {
         struct mu_part_header h = header_of(&info, p);
 
-        MU_TRY(mu_part_load(folder, &h, state, share, shares), st, done);
+        MU_TRY(mu_part_load(folder, &h, state, share, shares, poll), st, done);
     }
 done:
     free(tensors);

@@ -4,7 +4,11 @@
  * Order of events: every writer writes its part beside its final name, fsyncs, renames; when all
  * parts are there, one rank writes checkpoint.h5 in the same way. A folder without checkpoint.h5 is
  * not a checkpoint. Rows of a part that is missing read as NaN (predictions: as the least int16)
- * through the virtual datasets, never as numbers; loading checks parts and checksums. */
+ * through the virtual datasets, never as numbers; loading checks parts and checksums.
+ *
+ * What may take long asks `poll` (NULL: nobody) at most some milliseconds of work apart, and ends
+ * with what it gives back other than MU_OK; a thread waits for the disk meanwhile. One write of a
+ * quarter of a MB, or one read of a MB, that the system makes wait cannot ask. */
 #ifndef MUSTER_WORKER_CHECKPOINT_H
 #define MUSTER_WORKER_CHECKPOINT_H
 
@@ -14,6 +18,7 @@
 #include "orchestrator/base/hash.h"
 #include "orchestrator/base/status.h"
 #include "orchestrator/core/layout.h"
+#include "worker/checkpoint/poll.h"
 
 /* A view of one half of the state (memory of the segment, or of a test). */
 struct mu_state_view {
@@ -35,16 +40,23 @@ struct mu_checkpoint_info {
 };
 void mu_checkpoint_info_deinit(struct mu_checkpoint_info *info);
 
+/* An early, clear word on a disk that is too small for all parts together: by one rank, before they
+ * are written. What fills up meanwhile fails in the writes. */
+enum mu_status mu_checkpoint_check_space(const char *folder,
+                                         const struct mu_layout *layout) MU_CHECKED;
 /* Writes this writer's part: of every tensor rows [rows * part / parts, rows * (part + 1) / parts),
  * and the same share of the predictions. `folder` exists. The view stands still meanwhile. A folder
  * that is a checkpoint already ceases to be one: do not save a step again that was published.
- * MU_FAILED (disk full, ...) leaves earlier checkpoints as they are. */
+ * MU_FAILED (disk full, ...) leaves earlier checkpoints as they are. A part that was not finished
+ * leaves nothing. */
 enum mu_status mu_checkpoint_write_part(const char *folder, const struct mu_state_view *state,
-                                        int64_t step, uint32_t part, uint32_t parts) MU_CHECKED;
+                                        int64_t step, uint32_t part, uint32_t parts,
+                                        const struct mu_checkpoint_poll *poll) MU_CHECKED;
 /* After all parts are there: checkpoint.h5, durably. Checks that every part exists and is of this
  * step. */
 enum mu_status mu_checkpoint_publish(const char *folder, const struct mu_layout *layout,
-                                     const struct mu_checkpoint_info *info) MU_CHECKED;
+                                     const struct mu_checkpoint_info *info,
+                                     const struct mu_checkpoint_poll *poll) MU_CHECKED;
 
 /* Reads info; checks that all parts are there and belong together (not their contents).
  * MU_NOT_FOUND (not reported) when there is no checkpoint.h5; MU_CORRUPT with the file's name. */
@@ -56,7 +68,8 @@ enum mu_status mu_checkpoint_read_info(const char *folder,
  * when the view's layout is of another model; MU_CORRUPT with file and tensor. After an error
  * the view may hold some of the rows. */
 enum mu_status mu_checkpoint_load(const char *folder, const struct mu_state_view *state,
-                                  uint32_t share, uint32_t shares) MU_CHECKED;
+                                  uint32_t share, uint32_t shares,
+                                  const struct mu_checkpoint_poll *poll) MU_CHECKED;
 
 /* What checkpoint.h5 says by itself, with names and shapes of the tensors in order (malloc'ed,
  * the caller frees), and whether a part is there and belongs to it: for looking at what may be

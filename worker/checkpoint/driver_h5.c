@@ -2,7 +2,7 @@
  * failing H5Fclose: the file stays half open in its tables, and a later call, or the end of the
  * process, runs into freed memory. A run must survive a full disk. So this driver never tells the
  * library of a failure: it keeps the first errno where mu_h5_close finds it, and drops what comes
- * after. Nothing that was dropped is asked for again: the library's metadata cache evicts nothing
+ * after; the same when the poll, asked after each slice, says that the writing is to end. Nothing that was dropped is asked for again: the library's metadata cache evicts nothing
  * (file_h5.c) and arrays are only written. */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,15 +12,17 @@
 
 #include "worker/checkpoint/internal_h5.h"
 
+enum { SLICE_BYTES = 1 << 18 }; /* some tenths of a ms into the page cache */
+
 struct driver_info {
-    int *write_error;
+    struct mu_h5_writing *writing;
 };
 
 struct driver_file {
     H5FD_t base; /* the library's part, first */
     int fd;
     haddr_t eoa, eof; /* what is allocated, what is written */
-    int *write_error;
+    struct mu_h5_writing *writing;
 };
 
 static struct driver_file *of(const H5FD_t *base)
@@ -30,8 +32,13 @@ static struct driver_file *of(const H5FD_t *base)
 
 static void keep_first(struct driver_file *f, int error)
 {
-    if (*f->write_error == 0)
-        *f->write_error = error;
+    if (f->writing->error == 0)
+        f->writing->error = error;
+}
+
+static bool goes_on(const struct driver_file *f)
+{
+    return f->writing->error == 0 && f->writing->stopped == MU_OK;
 }
 
 static H5FD_t *driver_open(const char *name, unsigned flags, hid_t list, haddr_t most)
@@ -47,13 +54,13 @@ static H5FD_t *driver_open(const char *name, unsigned flags, hid_t list, haddr_t
     fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     f = fd < 0 ? NULL : calloc(1, sizeof *f);
     if (!f) {
-        *info->write_error = errno;
+        info->writing->error = errno;
         if (fd >= 0)
             close(fd);
         return NULL;
     }
     f->fd = fd;
-    f->write_error = info->write_error;
+    f->writing = info->writing;
     return &f->base;
 }
 
@@ -129,8 +136,8 @@ static herr_t driver_write(H5FD_t *base, H5FD_mem_t type, hid_t list, haddr_t ad
 
     (void)type;
     (void)list;
-    while (size > 0 && *f->write_error == 0) {
-        ssize_t n = pwrite(f->fd, at, size, (off_t)address);
+    while (size > 0 && goes_on(f)) {
+        ssize_t n = pwrite(f->fd, at, size < SLICE_BYTES ? size : SLICE_BYTES, (off_t)address);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -138,6 +145,7 @@ static herr_t driver_write(H5FD_t *base, H5FD_mem_t type, hid_t list, haddr_t ad
             keep_first(f, errno);
             break;
         }
+        f->writing->stopped = mu_checkpoint_ask(f->writing->poll);
         at += n;
         address += (haddr_t)n;
         size -= (size_t)n;
@@ -154,7 +162,7 @@ static herr_t driver_truncate(H5FD_t *base, hid_t list, hbool_t closing)
     (void)closing;
     if (f->eof == f->eoa)
         return 0;
-    if (*f->write_error == 0 && ftruncate(f->fd, (off_t)f->eoa) != 0)
+    if (goes_on(f) && ftruncate(f->fd, (off_t)f->eoa) != 0)
         keep_first(f, errno);
     f->eof = f->eoa;
     return 0;
@@ -177,10 +185,10 @@ static const H5FD_class_t driver_class = {
     .fl_map = H5FD_FLMAP_DICHOTOMY,
 };
 
-bool mu_h5_use_write_driver(hid_t list, int *write_error)
+bool mu_h5_use_write_driver(hid_t list, struct mu_h5_writing *writing)
 {
     static hid_t driver = -1;
-    struct driver_info info = {write_error};
+    struct driver_info info = {writing};
 
     if (H5Iis_valid(driver) <= 0)
         driver = H5FDregister(&driver_class);

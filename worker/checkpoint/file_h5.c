@@ -34,8 +34,12 @@ enum mu_status mu_h5_fail(enum mu_status st, const struct mu_h5 *f, const char *
 {
     char reason[MU_H5_REASON_MAX] = "no reason given";
 
-    if (f->write_error != 0)
-        snprintf(reason, sizeof reason, "%s", strerror(f->write_error));
+    if (f->writing.stopped != MU_OK) {
+        H5Eclear2(H5E_DEFAULT);
+        return f->writing.stopped;
+    }
+    if (f->writing.error != 0)
+        snprintf(reason, sizeof reason, "%s", strerror(f->writing.error));
     else
         H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_innermost, reason);
     H5Eclear2(H5E_DEFAULT);
@@ -68,14 +72,15 @@ static bool keep_metadata(hid_t list)
     return H5Pset_mdc_config(list, &cache) >= 0;
 }
 
-enum mu_status mu_h5_create(struct mu_h5 *f, const char *path)
+enum mu_status mu_h5_create(struct mu_h5 *f, const char *path,
+                            const struct mu_checkpoint_poll *poll)
 {
     hid_t list = access_list();
     enum mu_status st = mu_path_format(f->path, "%s", path);
 
     f->id = -1;
-    f->write_error = 0;
-    if (st == MU_OK && keep_metadata(list) && mu_h5_use_write_driver(list, &f->write_error))
+    f->writing = (struct mu_h5_writing){.poll = poll};
+    if (st == MU_OK && keep_metadata(list) && mu_h5_use_write_driver(list, &f->writing))
         f->id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, list);
     if (st == MU_OK && f->id < 0)
         st = mu_h5_fail(MU_FAILED, f, "create", "the file");
@@ -89,7 +94,7 @@ enum mu_status mu_h5_open(struct mu_h5 *f, const char *path)
     enum mu_status st = mu_path_format(f->path, "%s", path);
 
     f->id = -1;
-    f->write_error = 0;
+    f->writing = (struct mu_h5_writing){0};
     if (st == MU_OK && access(path, R_OK) != 0)
         st = MU_FAIL(errno == ENOENT ? MU_CORRUPT : MU_FAILED, "%s: %s", path,
                      errno == ENOENT ? "the file is missing" : strerror(errno));
@@ -101,6 +106,13 @@ enum mu_status mu_h5_open(struct mu_h5 *f, const char *path)
     return st;
 }
 
+enum mu_status mu_h5_ask(struct mu_h5 *f)
+{
+    if (f->writing.stopped == MU_OK)
+        f->writing.stopped = mu_checkpoint_ask(f->writing.poll);
+    return f->writing.stopped;
+}
+
 enum mu_status mu_h5_close(struct mu_h5 *f)
 {
     hid_t id = f->id;
@@ -108,13 +120,15 @@ enum mu_status mu_h5_close(struct mu_h5 *f)
     if (id < 0)
         return MU_OK;
     f->id = -1;
-    return H5Fclose(id) < 0 || f->write_error != 0
+    return H5Fclose(id) < 0 || mu_h5_has_failed(f)
                ? mu_h5_fail(MU_FAILED, f, "write", "the rest of the file")
                : MU_OK;
 }
 
 void mu_h5_close_quietly(struct mu_h5 *f)
 {
+    if (f->writing.stopped == MU_OK)
+        f->writing.stopped = MU_FAILED; /* nothing more is written, and nobody asked */
     if (f->id >= 0)
         H5Fclose(f->id);
     f->id = -1;

@@ -9,10 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "orchestrator/base/log.h"
 #include "worker/checkpoint/checkpoint.h"
+#include "worker/checkpoint/format.h"
 
 static void folder_name(char out[32], int64_t step)
 {
@@ -25,6 +27,37 @@ enum mu_status mu_checkpoint_folder(char out[MU_PATH_MAX], const char *checkpoin
 
     folder_name(name, step);
     return mu_path_format(out, "%s/%s", checkpoints, name);
+}
+
+enum mu_status mu_checkpoint_check_space(const char *folder, const struct mu_layout *layout)
+{
+    uint64_t need = 1 << 16;
+    struct statvfs disk;
+    double left;
+
+    for (uint32_t i = 0; i < layout->tensor_count; i++)
+        for (enum mu_array a = 0; a < MU_ARRAY_COUNT; a++)
+            need += layout->tensors[i].spec.rows * mu_array_row_bytes(a, &layout->tensors[i]);
+    if (statvfs(folder, &disk) != 0)
+        return MU_FAIL(MU_FAILED, "cannot write a checkpoint to %s: %s", folder, strerror(errno));
+    left = (double)disk.f_bavail * (double)disk.f_frsize;
+    if (disk.f_blocks > 0 && left < (double)need)
+        return MU_FAIL(MU_FAILED, "%s: a checkpoint needs %.1f MB and the disk has %.1f MB left",
+                       folder, (double)need * 1e-6, left * 1e-6);
+    return MU_OK;
+}
+
+enum mu_status mu_checkpoint_sync(const char *path, const struct mu_checkpoint_poll *poll)
+{
+    return poll ? mu_file_sync_polling(path, poll->poll, poll->context) : mu_file_sync(path);
+}
+
+enum mu_status mu_checkpoint_rename(const char *from, const char *to, const char *folder,
+                                    const struct mu_checkpoint_poll *poll)
+{
+    if (rename(from, to) != 0)
+        return MU_FAIL(MU_FAILED, "cannot rename %s to %s: %s", from, to, strerror(errno));
+    return mu_checkpoint_sync(folder, poll);
 }
 
 /* -1: not the name of a checkpoint. */
@@ -136,6 +169,25 @@ enum mu_status mu_checkpoint_find_newest(const char *checkpoints, struct mu_chec
     return found == MU_OK ? MU_OK : MU_NOT_FOUND;
 }
 
+/* A folder that is not, or no more, a checkpoint; its parts may be large. */
+static enum mu_status remove_folder(const char *folder)
+{
+    enum mu_status st = MU_OK;
+    char path[MU_PATH_MAX];
+    struct dirent *entry;
+    DIR *dir = opendir(folder);
+
+    while (dir && st == MU_OK && (entry = readdir(dir)))
+        if (entry->d_type == DT_REG) {
+            st = mu_path_format(path, "%s/%s", folder, entry->d_name);
+            if (st == MU_OK)
+                st = mu_file_remove(path);
+        }
+    if (dir)
+        closedir(dir);
+    return st == MU_OK ? mu_file_remove_tree(folder) : st;
+}
+
 static enum mu_status remove_checkpoint(const char *folder)
 {
     enum mu_status st = MU_OK;
@@ -148,7 +200,7 @@ static enum mu_status remove_checkpoint(const char *folder)
         st = MU_FAIL(MU_FAILED, "cannot remove %s: %s", published, strerror(errno));
         goto done;
     }
-    MU_TRY(mu_file_remove_tree(folder), st, done);
+    MU_TRY(remove_folder(folder), st, done);
 done:
     return st;
 }
@@ -162,7 +214,7 @@ enum mu_status mu_checkpoint_remove_unfinished(const char *folder)
         return st;
     if (errno != ENOENT)
         return MU_FAIL(MU_FAILED, "cannot look for %s: %s", published, strerror(errno));
-    return mu_file_remove_tree(folder);
+    return remove_folder(folder);
 }
 
 /* Files that a save left beside their final names. */

@@ -86,8 +86,14 @@ enum mu_status mu_part_path(char out[MU_PATH_MAX], const char *folder, uint32_t 
 enum mu_status mu_part_check(const char *folder, const struct mu_part_header *expected) MU_CHECKED;
 /* Loads the rows that this part has of share `share` of `shares`. */
 enum mu_status mu_part_load(const char *folder, const struct mu_part_header *expected,
-                            const struct mu_state_view *state, uint32_t share,
-                            uint32_t shares) MU_CHECKED;
+                            const struct mu_state_view *state, uint32_t share, uint32_t shares,
+                            const struct mu_checkpoint_poll *poll) MU_CHECKED;
+/* fsync of a file or folder. */
+enum mu_status mu_checkpoint_sync(const char *path,
+                                  const struct mu_checkpoint_poll *poll) MU_CHECKED;
+/* Durably; `to` lies in `folder`. */
+enum mu_status mu_checkpoint_rename(const char *from, const char *to, const char *folder,
+                                    const struct mu_checkpoint_poll *poll) MU_CHECKED;
 
 /* ---- tensors.c: names and shapes as JSON ---- */
 char *mu_tensors_to_json(const struct mu_layout *layout); /* malloc'ed; NULL: out of memory */

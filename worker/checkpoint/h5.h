@@ -12,19 +12,32 @@
 
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/status.h"
+#include "worker/checkpoint/poll.h"
+
+/* How the writing of a file goes; after the first failure nothing more is written. */
+struct mu_h5_writing {
+    const struct mu_checkpoint_poll *poll; /* asked between writes; NULL: nobody */
+    enum mu_status stopped;                /* what it gave back when it was not MU_OK */
+    int error;                             /* errno of the write that failed; 0: none */
+};
 
 /* Stays in place from create or open to close. */
 struct mu_h5 {
-    int64_t id;      /* HDF5's hid_t; negative: closed */
-    int write_error; /* errno of the first write that failed; 0: none */
+    int64_t id; /* HDF5's hid_t; negative: closed */
+    struct mu_h5_writing writing;
     char path[MU_PATH_MAX];
 };
 #define MU_H5_CLOSED ((struct mu_h5){.id = -1})
 
 enum mu_h5_type { MU_H5_F32, MU_H5_I16, MU_H5_U64 }; /* little-endian in the file */
 
-enum mu_status mu_h5_create(struct mu_h5 *f, const char *path) MU_CHECKED; /* truncates */
-enum mu_status mu_h5_open(struct mu_h5 *f, const char *path) MU_CHECKED;   /* read-only */
+/* Truncates. poll (NULL: none) is asked after each quarter of a MB that is written; what it gives
+ * back other than MU_OK comes out of the call that writes, unreported. */
+enum mu_status mu_h5_create(struct mu_h5 *f, const char *path,
+                            const struct mu_checkpoint_poll *poll) MU_CHECKED;
+enum mu_status mu_h5_open(struct mu_h5 *f, const char *path) MU_CHECKED; /* read-only */
+/* Asks the poll of a file that is written; once it has failed, it is not asked any more. */
+enum mu_status mu_h5_ask(struct mu_h5 *f) MU_CHECKED;
 /* Writes what HDF5 still holds. The word of a whole file is the success of this call. */
 enum mu_status mu_h5_close(struct mu_h5 *f) MU_CHECKED;
 void mu_h5_close_quietly(struct mu_h5 *f); /* after an error; a closed one is allowed */

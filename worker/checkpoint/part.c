@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "orchestrator/base/fault.h"
@@ -114,32 +113,6 @@ done:
     return st;
 }
 
-/* An early, clear word on a disk that is too small; what fills up meanwhile fails in the writes. */
-static enum mu_status check_space(const char *folder, const struct mu_state_view *state,
-                                  const struct mu_part_header *h)
-{
-    uint64_t need = 1 << 16;
-    struct statvfs disk;
-    double left;
-
-    for (uint32_t i = 0; i < state->layout->tensor_count; i++) {
-        const struct mu_tensor *t = &state->layout->tensors[i];
-        uint64_t rows = mu_rows_share(t->spec.rows, h->part, h->parts).count;
-
-        for (enum mu_array a = 0; a < MU_ARRAY_COUNT; a++)
-            need += rows * mu_array_row_bytes(a, t);
-    }
-    if (statvfs(folder, &disk) != 0)
-        return MU_FAIL(MU_FAILED, "cannot write a checkpoint to %s: %s", folder, strerror(errno));
-    left = (double)disk.f_bavail * (double)disk.f_frsize;
-    if (disk.f_blocks > 0 && left < (double)need)
-        return MU_FAIL(MU_FAILED,
-                       "%s: part %" PRIu64 " needs %.1f MB and the disk has %.1f MB left; "
-                       "earlier checkpoints are untouched",
-                       folder, h->part, (double)need * 1e-6, left * 1e-6);
-    return MU_OK;
-}
-
 static enum mu_status write_tensors(struct mu_h5 *f, const struct mu_state_view *state,
                                     const struct mu_part_header *h)
 {
@@ -161,7 +134,8 @@ done:
 }
 
 enum mu_status mu_checkpoint_write_part(const char *folder, const struct mu_state_view *state,
-                                        int64_t step, uint32_t part, uint32_t parts)
+                                        int64_t step, uint32_t part, uint32_t parts,
+                                        const struct mu_checkpoint_poll *poll)
 {
     enum mu_status st = MU_OK;
     struct mu_part_header h = {MU_CHECKPOINT_FORMAT, (uint64_t)step, part, parts,
@@ -173,17 +147,17 @@ enum mu_status mu_checkpoint_write_part(const char *folder, const struct mu_stat
     MU_TRY(mu_part_path(path, folder, part), st, done);
     MU_TRY(mu_path_format(beside, "%s.tmp", path), st, done);
     MU_TRY(mu_path_format(published, "%s/checkpoint.h5", folder), st, done);
-    MU_TRY(check_space(folder, state, &h), st, done);
 
-    MU_TRY(mu_h5_create(&f, beside), st, failed);
+    MU_TRY(mu_h5_create(&f, beside, poll), st, failed);
     MU_TRY(put_header(&f, &h), st, failed);
     MU_TRY(write_tensors(&f, state, &h), st, failed);
     MU_TRY(mu_h5_close(&f), st, failed);
-    MU_TRY(mu_file_sync(beside), st, failed);
+    MU_TRY(mu_checkpoint_sync(beside, poll), st, failed);
     /* Saved again at the same step: not a checkpoint while its parts change. */
     if (unlink(published) == 0)
-        MU_TRY(mu_file_sync_folder(folder), st, failed);
-    MU_TRY(mu_file_rename_durably(beside, path), st, failed);
+        MU_TRY(mu_checkpoint_sync(folder, poll), st, failed);
+    MU_TRY(mu_file_remove(path), st, failed);
+    MU_TRY(mu_checkpoint_rename(beside, path, folder, poll), st, failed);
     return MU_OK;
 failed:
     mu_h5_close_quietly(&f);
@@ -196,6 +170,7 @@ done:
 struct reading {
     struct mu_h5 *file;
     const struct mu_state_view *state;
+    const struct mu_checkpoint_poll *poll;
     void *scratch;
 };
 
@@ -247,8 +222,10 @@ static enum mu_status read_array(const struct reading *r, enum mu_array array,
         uint64_t from = i * rows, left = have.count - from;
         struct mu_rows piece = {have.first + from, left < rows ? left : rows};
 
-        if (mu_rows_overlap(piece, want).count > 0)
-            MU_TRY(read_piece(&data, r, array, t, have, piece, want, hashes[i]), st, done);
+        if (mu_rows_overlap(piece, want).count == 0)
+            continue;
+        MU_TRY(mu_checkpoint_ask(r->poll), st, done);
+        MU_TRY(read_piece(&data, r, array, t, have, piece, want, hashes[i]), st, done);
     }
 done:
     mu_h5_array_close(&sums);
@@ -271,11 +248,12 @@ static uint64_t largest_piece(const struct mu_layout *layout)
 }
 
 enum mu_status mu_part_load(const char *folder, const struct mu_part_header *expected,
-                            const struct mu_state_view *state, uint32_t share, uint32_t shares)
+                            const struct mu_state_view *state, uint32_t share, uint32_t shares,
+                            const struct mu_checkpoint_poll *poll)
 {
     enum mu_status st = MU_OK;
     struct mu_h5 f = MU_H5_CLOSED;
-    struct reading r = {&f, state, malloc(largest_piece(state->layout))};
+    struct reading r = {&f, state, poll, malloc(largest_piece(state->layout))};
 
     if (!r.scratch)
         return MU_FAIL(MU_NO_MEMORY, "no memory to load a checkpoint");

@@ -76,6 +76,7 @@ static enum mu_status send_all(struct mu_control *c, int to, enum mu_message_typ
     struct mu_request request = {NULL};
     struct mu_message_head head = head_of(c, type, mu_comm_rank(c->comm));
     uint8_t *message = malloc(MU_MESSAGE_HEADER_BYTES + size);
+    enum mu_ledger_kind before;
     enum mu_status st;
 
     if (!message)
@@ -83,8 +84,10 @@ static enum mu_status send_all(struct mu_control *c, int to, enum mu_message_typ
     mu_message_pack(&head, payload, size, message);
     st = mu_poller_take(c->poller, mu_comm_send(c->comm, message, MU_MESSAGE_HEADER_BYTES + size,
                                                 to, TAG, &request));
+    before = mu_poller_enter_at_work(c->poller, MU_LEDGER_COMMUNICATE);
     if (st == MU_OK)
         st = wait_for(c, &request, NULL, mu_message_name(type), to);
+    mu_poller_enter(c->poller, before);
     if (is_free(st, &request))
         free(message);
     return st;
@@ -97,14 +100,17 @@ static enum mu_status receive_from(struct mu_control *c, int from, enum mu_messa
     struct mu_request request = {NULL};
     struct mu_wire_reader payload;
     uint8_t *message = malloc(capacity);
+    enum mu_ledger_kind before;
     enum mu_status st;
 
     if (!message)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a message of %zu bytes", capacity);
     st =
         mu_poller_take(c->poller, mu_comm_receive(c->comm, message, capacity, from, TAG, &request));
+    before = mu_poller_enter_at_work(c->poller, MU_LEDGER_WAIT);
     if (st == MU_OK)
         st = wait_for(c, &request, &size, mu_message_name(type), from);
+    mu_poller_enter(c->poller, before);
     if (st == MU_OK)
         st = unpack(c, type, from, message, size, &payload);
     if (st == MU_OK)

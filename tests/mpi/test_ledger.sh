@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Where the time went, over a death and the generation after it; and run.time_limit, which ends a run in time.
+. "$(dirname "$0")/common.sh"
+cat >paced.cfg <<'CONFIG'
+run = { dir = "runs"; steps = 120; log_every = 5; };
+model = { kind = "synthetic"; };
+synthetic = { step_ms = 60.0; };
+batch = { sequences = 12; shards = 12; };
+checkpoint = { every = 50; };
+CONFIG
+# count RUN KEY: an integer of its goodput.
+count() { sed -n 's/.*"goodput": {.*"'"$2"'": \([0-9]*\).*/\1/p' "runs/$1/status.json"; }
+# seconds RUN KIND: of rank time, in ms.
+ms() { sed -n 's/.*"seconds": {[^}]*"'"$2"'": \([0-9.]*\).*/\1/p' "runs/$1/status.json" | awk '{ printf "%.0f\n", 1000 * $1 }'; }
+total() { sed -n 's/.*"rank_seconds": \([0-9.]*\).*/\1/p' "runs/$1/status.json" | awk '{ printf "%.0f\n", 1000 * $1 }'; }
+adds_up() {
+    local sum=0 kind
+    for kind in compute communicate checkpoint recover redo idle wait; do sum=$((sum + $(ms "$1" $kind))); done
+    [ "$sum" = "$(total "$1")" ] || fail "$1: the kinds add up to $sum ms of $(total "$1")"
+}
+
+# 120 steps of 20 ms: 7.2 rank-seconds of three ranks must be computing (120 x 60 ms), whatever else the machine does.
+run 3 paced.cfg run.name=whole
+ended_with 0 "an undisturbed run"
+said_once 'goodput [0-9.]+ % of [0-9]+ rank-seconds: compute' "an undisturbed run"
+adds_up whole
+[ "$(ms whole compute)" -ge 7140 ] || fail "computing took $(ms whole compute) ms of 7200"
+[ "$(count whole deaths)" = 0 ] && [ "$(count whole steps_lost)" = 0 ] && [ "$(ms whole idle)" = 0 ] || fail "a quiet run's counts"
+
+# Killed in the 71st step: 20 committed steps, after the checkpoint of step 50, are taken again by all ranks.
+MUSTER_FAULT=rank:1,at:flip,step:70,do:kill run 3 paced.cfg run.name=killed
+[ "$code" != 0 ] || fail "a death: exit code 0"
+[ "$(count killed deaths)" = 1 ] || fail "a death: $(count killed deaths) were counted"
+run 3 paced.cfg run.name=killed
+ended_with 0 "after a death"
+adds_up killed
+lost=$(count killed steps_lost)
+[ "$lost" = 20 ] || [ "$lost" = 21 ] || fail "after a death: $lost steps lost"
+[ "$(count killed deaths) $(count killed recoveries)" = "1 1" ] || fail "after a death: counts"
+[ "$(ms killed redo)" -ge $((60 * lost - 60)) ] || fail "after a death: $(ms killed redo) ms of redoing $lost steps"
+nothing_left "after a death"
+
+# More ranks than shards: the others are idle.
+run 3 paced.cfg run.name=few batch.shards=2 run.steps=40
+ended_with 0 "a rank without shards"
+adds_up few
+[ "$(ms few idle)" -ge 1100 ] || fail "a rank without shards: idle for $(ms few idle) ms of 1200"
+
+# run.time_limit.
+began=$SECONDS
+run 3 paced.cfg run.name=limited run.steps=100000 run.time_limit=6
+ended_with 75 "run.time_limit"
+[ $((SECONDS - began)) -le 7 ] || fail "run.time_limit = 6: it took $((SECONDS - began)) s"
+said_once 'run.time_limit: stopping' "run.time_limit"
+said 'with a checkpoint: the same command goes on' "run.time_limit"
+[ "$(field limited outcome)" = requeue ] || fail "run.time_limit: outcome $(field limited outcome)"
+nothing_left "run.time_limit"
