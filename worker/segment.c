@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +18,11 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "worker/board.h"
 #include "worker/shm_file.h"
 #include "worker/state_hash.h"
+
+enum { FENCE_DEADLINE_MS = 10000 };
 
 static const char segment_magic[8] = "MUSTERS1";
 
@@ -44,7 +48,6 @@ static void place(struct mu_segment *s, struct carve *c, const struct mu_layout 
 
     s->header = take(c, sizeof *s->header);
     s->chunk = take(c, l->chunk_count * sizeof *s->chunk);
-    s->rank = take(c, ranks * sizeof *s->rank);
     s->piece = take(c, mu_state_hash_pieces(l) * sizeof *s->piece);
     s->evaluated = take(c, eval_pieces * sizeof *s->evaluated);
     for (int h = 0; h < 2; h++) {
@@ -57,6 +60,7 @@ static void place(struct mu_segment *s, struct carve *c, const struct mu_layout 
     }
     s->total = take(c, n * sizeof(float));
     s->largest = take(c, blocks);
+    s->rank = take(c, ranks * sizeof *s->rank); /* from here on it is as long as there are ranks */
     for (uint32_t r = 0; r < ranks; r++) {
         struct mu_sum sum = {
             .dense = take(c, n * sizeof(int32_t)),
@@ -91,15 +95,98 @@ static enum mu_status no_room(const struct mu_segment *s, uint64_t bytes, int er
                    (double)bytes / 0x1p30, s->name, strerror(error));
 }
 
-/* The leader's part: an old segment of this run is removed (its generation is dead: the run
- * directory's lock says so), a new one is made whole before it gets its size, and its pages are
- * taken now, since a full tmpfs kills by SIGBUS. */
+/* Nobody of an earlier generation may write any more. */
+static enum mu_status fence(const struct mu_segment *s, const struct mu_rank_words *rank,
+                            uint32_t ranks)
+{
+    struct mu_deadline deadline = mu_deadline_in_ms(FENCE_DEADLINE_MS);
+
+    for (uint32_t i = 0; i < ranks; i++) {
+        uint32_t pid = atomic_load(&rank[i].pid);
+
+        while (pid != 0 && mu_board_process_start(pid) == rank[i].start_time) {
+            kill((pid_t)pid, SIGKILL);
+            if (mu_deadline_passed(deadline))
+                return MU_FAIL(
+                    MU_TIMEOUT,
+                    "process %u of an earlier generation holds /dev/shm%s and does not end", pid,
+                    s->name);
+            mu_clock_sleep_us(1000);
+        }
+    }
+    return MU_OK;
+}
+
+static bool is_ours(const struct mu_segment_options *o, const struct mu_segment_header *h,
+                    uint64_t size)
+{
+    return memcmp(h->magic, segment_magic, sizeof segment_magic) == 0 && h->bytes == size &&
+           h->layout_identity == mu_layout_identity(o->layout) && h->bf16 == o->bf16 &&
+           h->run_id == o->run_id && h->eval_pieces == o->eval_pieces &&
+           mu_segment_bytes(o->layout, h->ranks, h->eval_pieces, h->bf16) == size &&
+           atomic_load(&h->settled) == 1;
+}
+
+/* Of a step that was under way nothing is kept but the committed state: its sums were in slots of
+ * ranks that are not there any more. */
+static void forget_step(struct mu_segment *s, const struct mu_layout *l)
+{
+    memset((void *)s->chunk, 0, l->chunk_count * sizeof *s->chunk);
+    for (uint64_t i = 0; i < s->header->eval_pieces; i++)
+        atomic_store(&s->evaluated[i].step, 0); /* which tokens it was about may have changed */
+}
+
+/* Takes up the segment of an earlier generation, made as long as this one's ranks need; *map stays
+ * MAP_FAILED when there is none that fits. */
+static enum mu_status take_up(struct mu_segment *s, const struct mu_segment_options *o,
+                              uint64_t bytes, void **map)
+{
+    struct mu_segment old = {0};
+    struct carve c = {0};
+    struct stat file;
+    enum mu_status st;
+    size_t size;
+    int error;
+
+    if (mu_shm_file_open(s->name, 0, &s->fd) != 0)
+        return MU_OK;
+    if (fstat(s->fd, &file) != 0 || (size_t)file.st_size < sizeof(struct mu_segment_header))
+        goto none;
+    size = (size_t)file.st_size;
+    c.base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+    if (c.base == MAP_FAILED)
+        goto none;
+    if (!is_ours(o, (const struct mu_segment_header *)(void *)c.base, size)) {
+        munmap(c.base, size);
+        goto none;
+    }
+    place(&old, &c, o->layout, ((const struct mu_segment_header *)(void *)c.base)->ranks,
+          o->eval_pieces, o->bf16);
+    atomic_store(&old.header->generation, 0);
+    st = fence(s, old.rank, old.header->ranks);
+    forget_step(&old, o->layout);
+    munmap(old.header, size);
+    if (st != MU_OK)
+        return st;
+    error = size < bytes ? mu_shm_file_reserve(s->fd, bytes)
+                         : (ftruncate(s->fd, (off_t)bytes) == 0 ? 0 : errno);
+    if (error != 0)
+        return no_room(s, bytes, error);
+    *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+    return *map != MAP_FAILED ? MU_OK : no_room(s, bytes, errno);
+none:
+    close(s->fd);
+    s->fd = -1;
+    return MU_OK;
+}
+
+/* A new one is made whole before it gets its size, and its pages are taken now, since a full tmpfs
+ * kills by SIGBUS. */
 static enum mu_status create(struct mu_segment *s, const struct mu_segment_options *o,
                              uint64_t bytes, void **map)
 {
     int error;
 
-    mu_shm_file_remove_stale(NULL); /* a lost segment may hold gigabytes */
     if (shm_unlink(s->name) == 0)
         mu_log(MU_LOG_DEBUG, "removed /dev/shm%s, left by an earlier generation", s->name);
     error = mu_shm_file_open(s->name, O_CREAT | O_EXCL, &s->fd);
@@ -126,6 +213,20 @@ static enum mu_status create(struct mu_segment *s, const struct mu_segment_optio
     return *map == MAP_FAILED
                ? MU_FAIL(MU_NO_MEMORY, "no memory for the %" PRIu64 " bytes of state", bytes)
                : MU_OK;
+}
+
+static enum mu_status lead(struct mu_segment *s, const struct mu_segment_options *o, uint64_t bytes,
+                           void **map, bool *taken_up)
+{
+    enum mu_status st;
+
+    mu_shm_file_remove_stale("", s->name); /* a lost segment may hold gigabytes */
+    MU_TRY(take_up(s, o, bytes, map), st, failed);
+    *taken_up = *map != MAP_FAILED;
+    if (!*taken_up)
+        st = create(s, o, bytes, map);
+failed:
+    return st;
 }
 
 /* The generation is right: whatever else differs is a mistake, and waiting does not mend it. */
@@ -203,39 +304,64 @@ failed:
     return st;
 }
 
+static void introduce(struct mu_segment *s, const struct mu_segment_options *o, uint64_t bytes,
+                      bool taken_up)
+{
+    struct mu_segment_header *h = s->header;
+
+    memset((void *)s->rank, 0, o->ranks * sizeof *s->rank);
+    memcpy(h->magic, segment_magic, sizeof segment_magic);
+    h->bytes = bytes;
+    h->layout_identity = mu_layout_identity(o->layout);
+    h->ranks = o->ranks;
+    h->bf16 = o->bf16;
+    h->eval_pieces = o->eval_pieces;
+    h->run_id = o->run_id;
+    h->taken_up = taken_up;
+    atomic_store_explicit(&h->generation, o->generation, memory_order_release);
+}
+
 enum mu_status mu_segment_open(struct mu_segment *s, const struct mu_segment_options *o)
 {
     uint64_t bytes = mu_segment_bytes(o->layout, o->ranks, o->eval_pieces, o->bf16);
     struct carve c = {0};
     enum mu_status st;
     void *map = MAP_FAILED;
+    bool taken_up = false;
 
     memset(s, 0, sizeof *s);
     s->fd = -1;
     s->ranks = o->ranks;
-    snprintf(s->name, sizeof s->name, "/muster-%u-%016" PRIx64 "-h%u", (unsigned)geteuid(),
+    snprintf(s->name, sizeof s->name, "/muster-%u-%016" PRIx64 "-h%08x", (unsigned)geteuid(),
              o->run_key, o->host);
     s->sum = calloc(o->ranks, sizeof *s->sum);
     if (!s->sum)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a segment's views");
-    st = o->leader ? create(s, o, bytes, &map) : attach(s, o, bytes, &map);
+    st = o->leader ? lead(s, o, bytes, &map, &taken_up) : attach(s, o, bytes, &map);
     if (st != MU_OK) {
+        if (s->fd >= 0)
+            close(s->fd);
         free(s->sum);
         memset(s, 0, sizeof *s);
         return st;
     }
     c.base = map;
     place(s, &c, o->layout, o->ranks, o->eval_pieces, o->bf16);
-    if (o->leader) {
-        memcpy(s->header->magic, segment_magic, sizeof segment_magic);
-        s->header->bytes = bytes;
-        s->header->layout_identity = mu_layout_identity(o->layout);
-        s->header->ranks = o->ranks;
-        s->header->bf16 = o->bf16;
-        s->header->eval_pieces = o->eval_pieces;
-        atomic_store_explicit(&s->header->generation, o->generation, memory_order_release);
-    }
+    if (o->leader)
+        introduce(s, o, bytes, taken_up);
+    s->rank[o->slot].start_time = mu_board_process_start((uint32_t)getpid());
+    atomic_store(&s->rank[o->slot].pid, (uint32_t)getpid());
     return MU_OK;
+}
+
+void mu_segment_reset(struct mu_segment *s)
+{
+    struct mu_segment_header *h = s->header;
+
+    atomic_store(&h->settled, 0);
+    h->taken_up = 0;
+    memset(h->result, 0, sizeof h->result);
+    atomic_store(&h->state, 0);
 }
 
 void mu_segment_close(struct mu_segment *s, bool unlink)

@@ -3,9 +3,9 @@
  *
  *   header    identity, token of the generation, `state` = committed step << 1 | half that holds it
  *   chunks    a row of words each: how far the reduction and the update of the chunk have come
- *   ranks     a row of words each: how far the rank's own sum has come
  *   halves    weights, m, v, predictions (and the bf16 copy of the weights), twice: steps k, k + 1
  *   total     the reduced gradient of step k, and the agreed block maxima
+ *   ranks     a row of words each: how far the rank's own sum has come
  *   sums      each rank's integer sum (worker/exact_sum.h)
  *
  * Invariants:
@@ -21,8 +21,9 @@
  *      as it is, and counts if it is whole (orchestrator/core/recovery.h).
  *
  * /dev/shm/muster-UID-RUN-hHOST, see worker/shm_file.h, made by the host's lowest rank. Whoever is
- * attached holds it: a segment that nobody holds was left by ranks that were all killed, and any
- * next start of the same user's removes it. */
+ * attached holds it: a segment that nobody holds was left by ranks that were all killed. The next
+ * start of the same run takes it up, with any number of ranks, and goes on from its committed state;
+ * any other start of the same user's removes it. */
 #ifndef MUSTER_WORKER_SEGMENT_H
 #define MUSTER_WORKER_SEGMENT_H
 
@@ -49,12 +50,35 @@ struct mu_eval_words {
     uint64_t tokens;
 };
 
+/* What a step came to: the same on every rank. */
+struct mu_step_result {
+    int64_t step;         /* committed steps after this one */
+    double loss;          /* nats per token of the batch, before the update */
+    double gradient_norm; /* before clipping */
+    double lr;
+    uint64_t tokens, escapes;
+    bool redone, skipped;
+    bool stopped; /* with MU_FAILED: the gradient is not finite, on_nonfinite is "stop". All know */
+    uint32_t requests; /* everybody's, OR-ed */
+};
+
+/* What is known of those who computed the state, so that whoever takes it up need not find out. */
+struct mu_segment_origin {
+    uint64_t setting; /* hash of all that decides bits, but for the probe */
+    struct mu_hash probe;
+    double peak_flops; /* of a rank */
+};
+
 struct mu_segment_header {
     char magic[8];
     uint64_t bytes, layout_identity;
     uint32_t ranks, bf16;
-    uint64_t eval_pieces;
-    _Atomic uint64_t generation; /* token; stored last: now the segment may be attached to */
+    uint64_t eval_pieces, run_id;
+    uint32_t taken_up; /* by this generation: the committed state is an earlier one's */
+    struct mu_segment_origin origin;
+    _Atomic uint32_t settled;        /* the committed state is whole, and may be taken up */
+    struct mu_step_result result[2]; /* of the step that made the committed state: at step & 1 */
+    _Atomic uint64_t generation;     /* token; stored last: now the segment may be attached to */
     _Atomic uint64_t state;
     struct mu_step_scalars scalars; /* of everybody; valid with the words of chunk 0 */
 };
@@ -73,6 +97,8 @@ struct mu_rank_words {
     _Atomic uint64_t claim;                  /* mu_recovery_claim: the shard that is computed */
     _Atomic uint64_t shards[MU_SHARD_WORDS]; /* bitmap: which are whole in the sum, that turn */
     _Atomic uint64_t hashed;                 /* mark: its pieces of the state hash are there */
+    _Atomic uint32_t pid;                    /* who has the slot; 0: nobody yet */
+    uint64_t start_time;                     /* of that process, see worker/board.h */
     struct mu_step_scalars scalars;          /* of what is in the sum; and the rank's requests */
 };
 
@@ -95,9 +121,11 @@ struct mu_segment {
 
 struct mu_segment_options {
     const struct mu_layout *layout;
-    uint64_t run_key;     /* names the run */
+    uint64_t run_key;     /* names the run directory */
+    uint64_t run_id;      /* and the run in it: another one's state is not taken up */
     uint64_t generation;  /* token of this mpirun, not 0 */
-    uint32_t host, ranks; /* host number, ranks on it */
+    uint32_t host;        /* names the host, the same in every generation */
+    uint32_t ranks, slot; /* on the host; this rank's among them */
     uint64_t eval_pieces;
     bool leader, bf16;
     uint64_t deadline_ms;
@@ -106,7 +134,9 @@ struct mu_segment_options {
     void *poll_context;
 };
 
-/* The leader makes it (zeroed: committed step 0 in half 0), the others wait for it; MU_FAILED when
+/* The leader takes up what the last generation left, if it is settled and fits, and sees to it that
+ * nobody of then can write any more; else it makes a new one (zeroed: committed step 0 in half 0).
+ * The others wait for it; MU_FAILED when
  * this generation's is made for other ranks, precision or layout than theirs. Too little room
  * in /dev/shm: with one rank on the host private memory is taken, with a line that says so; else
  * MU_FAILED with how much is needed. */
@@ -114,6 +144,8 @@ enum mu_status mu_segment_open(struct mu_segment *s,
                                const struct mu_segment_options *options) MU_CHECKED;
 /* Detaches; the leader (unlink true) also removes the name, unless the next generation has it. */
 void mu_segment_close(struct mu_segment *s, bool unlink);
+/* By the leader: what was taken up is not used; as if new. */
+void mu_segment_reset(struct mu_segment *s);
 uint64_t mu_segment_bytes(const struct mu_layout *layout, uint32_t ranks, uint64_t eval_pieces,
                           bool bf16);
 

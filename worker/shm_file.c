@@ -96,7 +96,14 @@ static void remove_if_stale(const char *name)
     close(fd);
 }
 
-void mu_shm_file_remove_stale(const char *except)
+static bool ends_with(const char *name, const char *ending)
+{
+    size_t n = strlen(name), m = strlen(ending);
+
+    return n >= m && strcmp(name + n - m, ending) == 0;
+}
+
+void mu_shm_file_remove_stale(const char *ending, const char *except)
 {
     char prefix[32], name[96];
     struct dirent *file;
@@ -105,6 +112,7 @@ void mu_shm_file_remove_stale(const char *except)
     snprintf(prefix, sizeof prefix, "muster-%u-", (unsigned)geteuid());
     while (folder && (file = readdir(folder))) {
         if (strncmp(file->d_name, prefix, strlen(prefix)) != 0 ||
+            !ends_with(file->d_name, ending) ||
             (size_t)snprintf(name, sizeof name, "/%s", file->d_name) >= sizeof name)
             continue;
         if (except == NULL || strcmp(name, except) != 0)

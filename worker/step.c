@@ -259,6 +259,26 @@ static struct mu_adamw optimizer(const struct mu_worker *w, int64_t step, double
     };
 }
 
+/* From the words of the step's last attempt, which stand until this rank enters the next turn. */
+static struct mu_step_result result_of(const struct mu_worker *w, int64_t step,
+                                       const struct agreed *a)
+{
+    const struct mu_step_scalars *s = &w->segment->header->scalars;
+    struct mu_step_result r = {
+        .step = step + 1,
+        .loss = s->tokens > 0 ? mu_wide_value(&s->loss) / (double)s->tokens : 0,
+        .gradient_norm = a->norm,
+        .tokens = s->tokens,
+        .escapes = a->escapes,
+        .requests = s->requests,
+        .redone = w->segment->chunk[0].reduced == 2 * (uint64_t)step + 2,
+        .skipped = a->flags & MU_SUM_NONFINITE,
+    };
+
+    optimizer(w, step, a->norm, &r.lr);
+    return r;
+}
+
 /* Chunk c of half k + 1 from half k and the total. */
 static void update_chunk(struct mu_worker *w, uint32_t chunk, uint32_t half, struct mu_adamw adamw)
 {
@@ -334,6 +354,8 @@ static enum mu_status update(struct mu_worker *w, uint64_t state, const struct a
     MU_TRY(
         mu_worker_wait(w, all_written, (uint64_t)step + 1, "the other ranks to write their chunks"),
         st, failed);
+    /* All write the same; before the flip, so that whoever finds the step committed finds it too. */
+    s->header->result[(step + 1) & 1] = result_of(w, step, a);
     mu_fault(MU_FAULT_FLIP, step);
     atomic_compare_exchange_strong(&s->header->state, &state,
                                    (uint64_t)(step + 1) << 1 | (~state & 1));
@@ -388,23 +410,6 @@ failed:
     return st;
 }
 
-/* From the words of the step's last attempt, which stand until this rank enters the next turn. */
-static void tell_result(struct mu_worker *w, int64_t step, const struct agreed *a,
-                        struct mu_step_result *out)
-{
-    const struct mu_step_scalars *scalars = &w->segment->header->scalars;
-
-    optimizer(w, step, a->norm, &out->lr);
-    out->step = step + 1;
-    out->loss = scalars->tokens > 0 ? mu_wide_value(&scalars->loss) / (double)scalars->tokens : 0;
-    out->gradient_norm = a->norm;
-    out->tokens = scalars->tokens;
-    out->escapes = a->escapes;
-    out->requests = scalars->requests;
-    out->redone = w->segment->chunk[0].reduced == 2 * (uint64_t)step + 2;
-    out->skipped = a->flags & MU_SUM_NONFINITE;
-}
-
 enum mu_status mu_worker_step(struct mu_worker *w, int64_t step, struct mu_step_result *out)
 {
     struct mu_segment *s = w->segment;
@@ -425,7 +430,7 @@ enum mu_status mu_worker_step(struct mu_worker *w, int64_t step, struct mu_step_
         MU_ASSERT((int64_t)(state >> 1) == step + 1); /* the others have committed it */
         a = agree(w);
     }
-    tell_result(w, step, &a, out);
+    *out = result_of(w, step, &a);
     w->requests = 0;
 failed:
     return st;

@@ -224,6 +224,14 @@ void mu_worker_commit(struct mu_worker *w, int64_t step)
         atomic_store(&w->segment->header->state, (uint64_t)step << 1);
 }
 
+void mu_worker_settle(struct mu_worker *w, const struct mu_segment_origin *origin)
+{
+    if (w->local_index != 0)
+        return;
+    w->segment->header->origin = *origin;
+    atomic_store(&w->segment->header->settled, 1);
+}
+
 static struct mu_weights weights_of(const struct mu_worker *w, uint32_t half)
 {
     return (struct mu_weights){w->segment->half[half].weight, w->segment->weight_bf16[half]};

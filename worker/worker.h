@@ -69,16 +69,6 @@ static inline uint32_t mu_worker_slot(const struct mu_worker *w, uint32_t place)
     return w->fleet.slot[mu_comm_name(w->comm, (int)place)];
 }
 
-struct mu_step_result {
-    int64_t step;         /* committed steps after this one */
-    double loss;          /* nats per token of the batch, before the update */
-    double gradient_norm; /* before clipping */
-    double lr;
-    uint64_t tokens, escapes;
-    bool redone, skipped;
-    bool stopped; /* with MU_FAILED: the gradient is not finite, on_nonfinite is "stop". All know */
-    uint32_t requests; /* everybody's, OR-ed */
-};
 /* Brings the committed state from `step` to step + 1, however much of it is done already: by this
  * rank, before a repair, or by others. MU_FAILED: non-finite gradients and on_nonfinite is "stop"
  * (the committed state is untouched). MU_RECOVERED: call again, or do first what the new roll has to
@@ -105,6 +95,8 @@ enum mu_status mu_worker_load(struct mu_worker *w, const char *folder) MU_CHECKE
 /* Half 0 is the committed state of step `step` from now on: by the host's first rank, once
  * everybody has agreed that it is whole. */
 void mu_worker_commit(struct mu_worker *w, int64_t step);
+/* The committed state is whole on every host: from now on a later generation may take it up. */
+void mu_worker_settle(struct mu_worker *w, const struct mu_segment_origin *origin);
 
 /* Hash of the gradient of shard 0 of step 0 at the initial weights standing in `half`, and of the
  * loss of a full and of the last piece of an evaluation: every product shape in use. */

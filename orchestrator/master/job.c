@@ -36,6 +36,8 @@ void mu_job_close_parts(struct mu_job *job)
     mu_device_close(job->device);
     job->device = NULL;
     mu_roll_deinit(&job->roll);
+    free(job->host_key);
+    job->host_key = NULL;
     free(job->config_text);
     job->config_text = NULL;
 }

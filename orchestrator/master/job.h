@@ -41,7 +41,8 @@ struct mu_job {
     struct mu_settings settings;
     char *config_text; /* resolved; malloc'ed */
     enum mu_isa isa;
-    uint64_t generation, run_key;
+    uint64_t generation, run_key, run_id;
+    uint64_t *host_key; /* by place, when the ranks met */
     struct mu_hash program, probe;
     struct mu_device *device;
     struct mu_workload *workload;
@@ -53,6 +54,8 @@ struct mu_job {
     struct mu_step_result last; /* of step life.step; nothing before the first one */
     int64_t duties_done;        /* the newest step whose duties this rank need not do any more */
     bool over;                  /* the last step's duties are done */
+    bool from_memory;           /* the state was taken up from an earlier generation's */
+    uint64_t setting;           /* struct mu_segment_origin */
     double peak_flops;          /* of a rank's threads; 0: not known */
     uint64_t record_ns;         /* when the last record was made */
     int64_t record_step;

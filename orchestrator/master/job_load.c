@@ -1,6 +1,9 @@
-/* To the state that training goes on from, the same on every rank: the newest checkpoint whose
- * contents are whole (RESUME, as often as one turns out damaged), or initial weights; the probe of
- * all ranks must agree: READY. */
+/* To the state that training goes on from, the same on every rank: what an earlier generation left
+ * in memory (HELD), else the newest checkpoint whose contents are whole (RESUME, as often as one
+ * turns out damaged), or initial weights. The probe of all ranks must agree (READY); it is spared
+ * when everything that it depends on is as it was for the state in memory. */
+#include <string.h>
+
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/master/job.h"
@@ -17,7 +20,9 @@ struct resume_order {
     uint64_t tokens;
     double peak_flops;
     struct mu_hash_text data_identity;
-    int64_t reached; /* by status.json */
+    int64_t reached;  /* by status.json */
+    bool from_memory; /* the state of `step` is there already */
+    int64_t saved;    /* step of the newest checkpoint; -1: none */
 };
 
 static enum mu_status exchange_order(struct mu_job *job, struct resume_order *order,
@@ -33,6 +38,8 @@ static enum mu_status exchange_order(struct mu_job *job, struct resume_order *or
     mu_wire_put_u64(&w, order->state_hash.high);
     mu_wire_put_u64(&w, order->state_hash.low);
     mu_wire_put_u64(&w, (uint64_t)order->reached);
+    mu_wire_put_u32(&w, order->from_memory);
+    mu_wire_put_u64(&w, (uint64_t)order->saved);
     mu_wire_put_string(&w, order->folder);
     mu_wire_put_u64(&w, order->tokens);
     mu_wire_put_f64(&w, order->peak_flops);
@@ -46,6 +53,8 @@ static enum mu_status exchange_order(struct mu_job *job, struct resume_order *or
     order->state_hash.high = mu_wire_get_u64(&r);
     order->state_hash.low = mu_wire_get_u64(&r);
     order->reached = (int64_t)mu_wire_get_u64(&r);
+    order->from_memory = mu_wire_get_u32(&r);
+    order->saved = (int64_t)mu_wire_get_u64(&r);
     mu_wire_get_string(&r, order->folder, sizeof order->folder);
     order->tokens = mu_wire_get_u64(&r);
     order->peak_flops = mu_wire_get_f64(&r);
@@ -84,59 +93,6 @@ static enum mu_status load_checkpoint(struct mu_job *job, const struct resume_or
                             : MU_CORRUPT;
     st = mu_control_agree(&job->control, st);
 failed:
-    return st;
-}
-
-/* Before it is obeyed: a rank that loses the master meanwhile may go on with the state by then. */
-static void take_order(struct mu_job *job, const struct resume_order *order)
-{
-    job->resumed_step = job->life.step = order->step;
-    job->resumed_hash = order->state_hash;
-    job->saved_step = order->step > 0 ? order->step : -1;
-    job->tokens = order->tokens;
-    job->peak_flops = order->peak_flops;
-    job->data_identity = order->data_identity;
-    job->reached = job->worker.reached = order->reached;
-}
-
-/* Tries checkpoints from the newest down until one is whole on every rank. A damaged one is named
- * and passed over. */
-static enum mu_status load_newest(struct mu_job *job)
-{
-    struct resume_order order = {0};
-    struct mu_resume_candidates candidates = {0};
-    enum mu_status st = MU_OK;
-
-    if (job->is_master) {
-        job->peak_flops = mu_device_measure_peak(job->device, peak_seconds);
-        order.reached = mu_run_dir_kept(job->run).step;
-        st = mu_resume_candidates_find(&candidates, job->checkpoints);
-    }
-    for (;;) {
-        if (job->is_master && st == MU_OK) {
-            st = mu_resume_candidates_next(&candidates, job, &order.step, order.folder,
-                                           &order.state_hash);
-            order.step = st == MU_NOT_FOUND ? 0 : order.step;
-            st = st == MU_NOT_FOUND ? MU_OK : st;
-            order.tokens = candidates.tokens;
-            order.peak_flops = job->peak_flops;
-            order.data_identity = job->data_identity;
-        }
-        MU_TRY(exchange_order(job, &order, st), st, done);
-        take_order(job, &order);
-        if (order.step == 0)
-            break;
-        st = load_checkpoint(job, &order);
-        if (st == MU_OK)
-            break;
-        if (st != MU_CORRUPT)
-            goto done;
-        if (job->is_master)
-            mu_log(MU_LOG_WARN, "%s is damaged: it is passed over", order.folder);
-        st = MU_OK;
-    }
-done:
-    mu_resume_candidates_free(&candidates);
     return st;
 }
 
@@ -182,9 +138,163 @@ static enum mu_status compare_probes(struct mu_job *job, uint32_t half)
                      "device.isa = \"avx2\" or \"generic\"",
                      probes.differing);
     MU_TRY(mu_control_agree(&job->control, st), st, failed);
-    mu_fingerprint_text(job->fingerprint, sizeof job->fingerprint, job->device, job->program,
-                        job->probe);
 failed:
+    return st;
+}
+
+/* What the ranks hold, as the master hears it. */
+struct held {
+    int64_t step; /* of all of them; -1: some hold none, or others another one */
+    struct mu_segment_origin origin;
+    bool same_origin; /* all were computed in one setting, which is today's of every rank */
+    int heard;
+};
+
+static enum mu_status take_held(void *context, int rank, struct mu_wire_reader *r)
+{
+    struct held *all = context;
+    int64_t step = (int64_t)mu_wire_get_u64(r);
+    struct mu_segment_origin origin = {.setting = mu_wire_get_u64(r)};
+    bool is_todays;
+
+    origin.probe.high = mu_wire_get_u64(r);
+    origin.probe.low = mu_wire_get_u64(r);
+    origin.peak_flops = mu_wire_get_f64(r);
+    is_todays = mu_wire_get_u32(r);
+    if (!mu_wire_finished(r))
+        return MU_FAIL(MU_INTERNAL, "rank %d sent a word on its memory that cannot be read", rank);
+    if (all->heard++ == 0) {
+        all->step = step;
+        all->origin = origin;
+        all->same_origin = is_todays;
+    }
+    if (step != all->step)
+        all->step = -1;
+    all->same_origin = all->same_origin && is_todays && origin.setting == all->origin.setting &&
+                       mu_hash_equal(origin.probe, all->origin.probe);
+    return MU_OK;
+}
+
+/* Whether an earlier generation's state can be gone on with: every host has it, at the same step,
+ * computed as these ranks would compute it. Else who holds one forgets it. */
+static enum mu_status gather_held(struct mu_job *job, struct held *all)
+{
+    const struct mu_segment_header *h = job->segment.header;
+    uint8_t bytes[64];
+    struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
+
+    mu_wire_put_u64(&w, h->taken_up ? (uint64_t)mu_segment_step(&job->segment) : UINT64_MAX);
+    mu_wire_put_u64(&w, h->origin.setting);
+    mu_wire_put_u64(&w, h->origin.probe.high);
+    mu_wire_put_u64(&w, h->origin.probe.low);
+    mu_wire_put_f64(&w, h->origin.peak_flops);
+    mu_wire_put_u32(&w, h->origin.setting == job->setting);
+    return mu_control_gather(&job->control, MU_MESSAGE_HELD, &w, take_held, all);
+}
+
+/* Before it is obeyed: a rank that loses the master meanwhile may go on with the state by then. */
+static void take_order(struct mu_job *job, const struct resume_order *order)
+{
+    job->resumed_step = job->life.step = order->step;
+    job->resumed_hash = order->state_hash;
+    job->saved_step = order->saved;
+    job->tokens = order->tokens;
+    job->peak_flops = order->peak_flops;
+    job->data_identity = order->data_identity;
+    job->from_memory = order->from_memory;
+    job->reached = job->worker.reached = order->reached;
+}
+
+/* The master's choice: what is in memory, unless a checkpoint is newer. */
+static enum mu_status choose_held(struct mu_job *job, const struct held *held,
+                                  struct resume_order *order,
+                                  struct mu_resume_candidates *candidates)
+{
+    int64_t newest = candidates->count > 0 ? candidates->steps[candidates->count - 1] : 0;
+    enum mu_status st = mu_resume_identify_data(job);
+
+    order->from_memory = st == MU_OK && held->step > 0 && held->same_origin && held->step >= newest;
+    if (!order->from_memory)
+        return st;
+    order->step = held->step;
+    order->tokens = (uint64_t)held->step * job->workload->facts.tokens_per_step;
+    order->peak_flops = held->origin.peak_flops;
+    order->saved = newest > 0 ? newest : -1;
+    order->data_identity = job->data_identity;
+    return MU_OK;
+}
+
+/* Goes on with what is in memory, or finds out that nothing is to be used there. */
+static enum mu_status use_memory(struct mu_job *job)
+{
+    struct resume_order order = {.saved = -1};
+    struct mu_resume_candidates candidates = {0};
+    struct held held = {.step = -1};
+    enum mu_status st;
+
+    st = gather_held(job, &held);
+    if (mu_control_is_broken(st))
+        return st;
+    if (job->is_master) {
+        if (st == MU_OK)
+            st = mu_resume_candidates_find(&candidates, job->checkpoints);
+        if (st == MU_OK)
+            st = choose_held(job, &held, &order, &candidates);
+        order.reached = mu_run_dir_kept(job->run).step;
+        mu_resume_candidates_free(&candidates);
+    }
+    MU_TRY(exchange_order(job, &order, st), st, failed);
+    take_order(job, &order);
+    if (order.from_memory) {
+        job->probe = job->segment.header->origin.probe;
+        job->last = job->segment.header->result[order.step & 1];
+    } else if (job->worker.local_index == 0) {
+        mu_segment_reset(&job->segment);
+    }
+    st = mu_control_agree(&job->control, MU_OK);
+failed:
+    return st;
+}
+
+/* Tries checkpoints from the newest down until one is whole on every rank. A damaged one is named
+ * and passed over. */
+static enum mu_status load_newest(struct mu_job *job)
+{
+    struct resume_order order = {.saved = -1};
+    struct mu_resume_candidates candidates = {0};
+    enum mu_status st = MU_OK;
+
+    if (job->is_master) {
+        job->peak_flops = mu_device_measure_peak(job->device, peak_seconds);
+        order.reached = mu_run_dir_kept(job->run).step;
+        st = mu_resume_candidates_find(&candidates, job->checkpoints);
+    }
+    for (;;) {
+        if (job->is_master && st == MU_OK) {
+            st = mu_resume_candidates_next(&candidates, job, &order.step, order.folder,
+                                           &order.state_hash);
+            order.step = st == MU_NOT_FOUND ? 0 : order.step;
+            st = st == MU_NOT_FOUND ? MU_OK : st;
+            order.saved = order.step > 0 ? order.step : -1;
+            order.tokens = candidates.tokens;
+            order.peak_flops = job->peak_flops;
+            order.data_identity = job->data_identity;
+        }
+        MU_TRY(exchange_order(job, &order, st), st, done);
+        take_order(job, &order);
+        if (order.step == 0)
+            break;
+        st = load_checkpoint(job, &order);
+        if (st == MU_OK)
+            break;
+        if (st != MU_CORRUPT)
+            goto done;
+        if (job->is_master)
+            mu_log(MU_LOG_WARN, "%s is damaged: it is passed over", order.folder);
+        st = MU_OK;
+    }
+done:
+    mu_resume_candidates_free(&candidates);
     return st;
 }
 
@@ -193,21 +303,46 @@ static enum mu_status fill_initial(struct mu_job *job, uint32_t half)
     return mu_control_agree(&job->control, mu_worker_fill_initial(&job->worker, half));
 }
 
+/* Everything that bits depend on, but for the probe. */
+static uint64_t setting_of(const struct mu_job *job)
+{
+    char text[MU_FINGERPRINT_MAX];
+
+    mu_fingerprint_text(text, sizeof text, job->device, job->program, (struct mu_hash){0});
+    return mu_hash_bytes(text, strlen(text), 0).low;
+}
+
+static void settle(struct mu_job *job)
+{
+    struct mu_segment_origin origin = {job->setting, job->probe, job->peak_flops};
+
+    mu_worker_settle(&job->worker, &origin);
+}
+
 enum mu_status mu_job_load(struct mu_job *job)
 {
     enum mu_status st;
 
-    /* The initial weights stand in the spare half for the probe; a checkpoint is loaded into the
-     * other one. */
-    MU_TRY(fill_initial(job, 1), st, failed);
-    MU_TRY(compare_probes(job, 1), st, failed);
-    mu_poller_enter(&job->poller, MU_LEDGER_CHECKPOINT);
-    st = load_newest(job);
-    mu_poller_enter(&job->poller, MU_LEDGER_RECOVER);
-    if (st != MU_OK)
-        goto failed;
-    if (job->resumed_step == 0)
-        MU_TRY(fill_initial(job, 0), st, failed);
+    job->setting = setting_of(job);
+    MU_TRY(use_memory(job), st, failed);
+    /* Else the initial weights stand in the spare half for the probe; a checkpoint is loaded into
+     * the other one. */
+    if (!job->from_memory) {
+        MU_TRY(fill_initial(job, 1), st, failed);
+        MU_TRY(compare_probes(job, 1), st, failed);
+    }
+    mu_fingerprint_text(job->fingerprint, sizeof job->fingerprint, job->device, job->program,
+                        job->probe);
+    if (!job->from_memory) {
+        mu_poller_enter(&job->poller, MU_LEDGER_CHECKPOINT);
+        st = load_newest(job);
+        mu_poller_enter(&job->poller, MU_LEDGER_RECOVER);
+        if (st != MU_OK)
+            goto failed;
+        if (job->resumed_step == 0)
+            MU_TRY(fill_initial(job, 0), st, failed);
+    }
+    settle(job);
 failed:
     return st;
 }

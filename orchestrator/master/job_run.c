@@ -55,7 +55,10 @@ static void introduce(const struct mu_job *job)
     mu_log(MU_LOG_DEBUG, "%s", job->fingerprint);
     if (job->segment.is_private)
         mu_log(MU_LOG_INFO, "the state lies in private memory");
-    if (job->resumed_step > 0)
+    if (job->from_memory)
+        mu_log(MU_LOG_INFO, "going on from step %" PRId64 ", which was still in memory, in %s",
+               job->resumed_step, job->run_path);
+    else if (job->resumed_step > 0)
         mu_log(MU_LOG_INFO, "going on from the checkpoint of step %" PRId64 " in %s",
                job->resumed_step, job->run_path);
     else
@@ -250,7 +253,7 @@ static enum mu_status save(struct mu_job *job, struct mu_hash hash, bool end)
     return MU_OK;
 }
 
-/* What of a step's duties was done before somebody died, as the master finds it: it tells all, who
+/* What of a step's duties was done before somebody died, in this generation or the last, as the master finds it: it tells all, who
  * would else wait for rounds that others do not have. */
 static enum mu_status leave_out_what_is_done(struct mu_job *job, struct mu_duties *due)
 {
@@ -264,7 +267,9 @@ static enum mu_status leave_out_what_is_done(struct mu_job *job, struct mu_dutie
     bool recorded = false, saved = false;
     uint32_t done;
 
-    if (!job->worker.plan || (!due->evaluate && !due->hash && !due->save && !due->log))
+    bool unsure = job->worker.plan || (job->from_memory && job->life.step == job->resumed_step);
+
+    if (!unsure || (!due->evaluate && !due->hash && !due->save && !due->log))
         return MU_OK;
     if (job->is_master) {
         recorded = mu_run_dir_losses(job->run).last_step >= job->life.step;
@@ -501,12 +506,12 @@ static enum mu_status begin_training(struct mu_job *job)
                                          3 * sizeof(float) * job->workload->layout.elements);
 
     job->recovery.phase = MU_RECOVERY_RUNNING;
-    job->recovery.duties = job->duties_done = job->life.step;
+    job->recovery.duties = job->duties_done = job->life.step - job->from_memory;
     if (mu_comm_is_fault_tolerant(job->comm)) {
         job->poller.repair = mu_job_recover;
         job->poller.repair_context = job;
     }
-    job->status.has_hash = job->resumed_step > 0;
+    job->status.has_hash = job->resumed_step > 0 && !job->from_memory;
     job->status.hash = job->resumed_hash;
     job->status.hash_step = job->resumed_step;
     job->record_ns = mu_clock_ns();

@@ -174,6 +174,8 @@ static enum mu_status take_run_dir(struct mu_job *job)
         st = mu_path_format(job->run_path, "%s", plain);
     free(plain);
     if (st == MU_OK)
+        st = mu_run_dir_identity(job->run, &job->run_id);
+    if (st == MU_OK)
         mu_run_dir_clear_requests(job->run); /* those of an earlier run; from now on they count */
     return st;
 }
@@ -197,6 +199,7 @@ static void put_welcome(const struct mu_job *job, const struct hellos *all, enum
         return;
     mu_wire_put_u32(w, (uint32_t)lowest_isa(job, all));
     mu_wire_put_u64(w, (mu_clock_ns() ^ ((uint64_t)getpid() << 40)) | 1);
+    mu_wire_put_u64(w, job->run_id);
     for (int i = 0; i < all->count; i++)
         mu_wire_put_u64(w, all->of[i].host_key);
     mu_wire_put_string(w, job->run_path);
@@ -217,6 +220,7 @@ static enum mu_status take_welcome(struct mu_job *job, struct mu_wire_reader *r)
         goto done;
     isa = mu_wire_get_u32(r);
     job->generation = mu_wire_get_u64(r);
+    job->run_id = mu_wire_get_u64(r);
     for (uint32_t i = 0; i < size; i++)
         keys[i] = mu_wire_get_u64(r);
     mu_wire_get_string(r, job->run_path, sizeof job->run_path);
@@ -235,6 +239,8 @@ static enum mu_status take_welcome(struct mu_job *job, struct mu_wire_reader *r)
     }
     MU_TRY(mu_roll_init(&job->roll, job->life.epoch, keys, size), st, done);
     job->run_key = mu_hash_bytes(job->run_path, strlen(job->run_path), 0).low;
+    job->host_key = keys;
+    keys = NULL;
     st = mu_path_format(job->checkpoints, "%s/checkpoints", job->run_path);
 done:
     free(keys);
@@ -334,10 +340,12 @@ static enum mu_status open_segment(struct mu_job *job)
     struct mu_segment_options options = {
         .layout = &job->workload->layout,
         .run_key = job->run_key,
+        .run_id = job->run_id,
         .generation = job->generation,
-        .host = host,
+        .host = (uint32_t)job->host_key[place],
         .eval_pieces = job->workload->facts.eval_pieces,
         .ranks = job->roll.host[host].count,
+        .slot = index,
         .leader = index == 0,
         .bf16 = job->settings.device_precision == MU_PRECISION_BF16,
         .deadline_ms = START_DEADLINE_MS,

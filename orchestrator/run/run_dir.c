@@ -15,10 +15,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "orchestrator/base/clock.h"
@@ -120,6 +122,27 @@ enum mu_status mu_run_dir_lock(const char *path, struct mu_run_dir **out)
 failed:
     mu_run_dir_close(dir);
     return st;
+}
+
+enum mu_status mu_run_dir_identity(const struct mu_run_dir *dir, uint64_t *out)
+{
+    char path[MU_PATH_MAX], text[32], *found = NULL;
+    size_t size;
+    enum mu_status st = mu_path_format(path, "%s/.id", dir->path);
+
+    if (st != MU_OK)
+        return st;
+    if (mu_file_read(path, sizeof text, &found, &size) == MU_OK) {
+        bool whole = size == 17 && sscanf(found, "%16" SCNx64, out) == 1;
+
+        free(found);
+        if (whole)
+            return MU_OK;
+    }
+    if (getrandom(out, sizeof *out, 0) != sizeof *out)
+        return MU_FAIL(MU_FAILED, "the system has no random numbers: %s", strerror(errno));
+    snprintf(text, sizeof text, "%016" PRIx64 "\n", *out);
+    return mu_file_write_durably(path, text, strlen(text));
 }
 
 enum mu_status mu_run_dir_begin(struct mu_run_dir *dir, const char *config_text,

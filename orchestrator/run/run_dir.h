@@ -53,6 +53,9 @@ struct mu_run_status {
  * while another process has it (after up to a second, since a killed process's lock may outlive it
  * a little). Nothing that stands there is touched; the status may be put. */
 enum mu_status mu_run_dir_lock(const char *path, struct mu_run_dir **out) MU_CHECKED;
+/* A number that this run has for ever, and another run in a folder of the same name has not: what
+ * is left in memory of that one is none of this one's. */
+enum mu_status mu_run_dir_identity(const struct mu_run_dir *dir, uint64_t *out) MU_CHECKED;
 /* Begins to write: drops records beyond `resume_step` (steps committed in the checkpoint gone on
  * from; 0: a fresh run). config_text: the resolved configuration, written to config.cfg. */
 enum mu_status mu_run_dir_begin(struct mu_run_dir *dir, const char *config_text,
