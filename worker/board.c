@@ -150,7 +150,8 @@ enum mu_status mu_board_open(struct mu_board **out)
         free(b);
         return st;
     }
-    mu_shm_file_remove_stale(".board", b->name); /* a segment may be what this run goes on from */
+    mu_shm_file_remove_stale("", ".board",
+                             b->name); /* a segment may be what this run goes on from */
     error = map_board(b);
     if (error != 0) {
         enum mu_status st = MU_FAIL(

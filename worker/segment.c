@@ -220,7 +220,7 @@ static enum mu_status lead(struct mu_segment *s, const struct mu_segment_options
 {
     enum mu_status st;
 
-    mu_shm_file_remove_stale("", s->name); /* a lost segment may hold gigabytes */
+    mu_shm_file_remove_stale("", "", s->name); /* a lost segment may hold gigabytes */
     MU_TRY(take_up(s, o, bytes, map), st, failed);
     *taken_up = *map != MAP_FAILED;
     if (!*taken_up)
@@ -364,12 +364,24 @@ void mu_segment_reset(struct mu_segment *s)
     atomic_store(&h->state, 0);
 }
 
+/* What hosts of which nobody is left have here: they were pretended. */
+static void remove_run(const char *name)
+{
+    const char *run = strchr(strchr(name, '-') + 1, '-') + 1;
+    char beginning[32];
+
+    snprintf(beginning, sizeof beginning, "%.*s", (int)(strchr(run, '-') + 1 - run), run);
+    mu_shm_file_remove_stale(beginning, "", NULL);
+}
+
 void mu_segment_close(struct mu_segment *s, bool unlink)
 {
     if (s->header)
         munmap(s->header, s->header->bytes);
-    if (unlink && s->name[0])
+    if (unlink && s->name[0]) {
         mu_shm_file_unlink(s->name, s->fd);
+        remove_run(s->name);
+    }
     if (s->header && s->fd >= 0)
         close(s->fd);
     free(s->sum);

@@ -103,13 +103,13 @@ static bool ends_with(const char *name, const char *ending)
     return n >= m && strcmp(name + n - m, ending) == 0;
 }
 
-void mu_shm_file_remove_stale(const char *ending, const char *except)
+void mu_shm_file_remove_stale(const char *beginning, const char *ending, const char *except)
 {
-    char prefix[32], name[96];
+    char prefix[64], name[96];
     struct dirent *file;
     DIR *folder = opendir("/dev/shm");
 
-    snprintf(prefix, sizeof prefix, "muster-%u-", (unsigned)geteuid());
+    snprintf(prefix, sizeof prefix, "muster-%u-%.32s", (unsigned)geteuid(), beginning);
     while (folder && (file = readdir(folder))) {
         if (strncmp(file->d_name, prefix, strlen(prefix)) != 0 ||
             !ends_with(file->d_name, ending) ||

@@ -102,9 +102,9 @@ rank_pid() {
 # mpirun_pid: of the mpirun that start started (below timeout).
 mpirun_pid() { cat "/proc/$mpirun/task/$mpirun/children"; }
 
-# die RUN RANKS RANK ACTION POINT STEP LINE [ARGUMENTS...]: the rank dies there; the run ends within seconds, with one line of
-# Muster's, which is LINE.
-die() {
+# ends RUN RANKS RANK ACTION POINT STEP LINE [ARGUMENTS...]: a death that cannot be lived with: the run ends within seconds, with
+# one line of Muster's, which is LINE.
+ends() {
     local name=$1 ranks=$2 what="rank $3, $4 at $5" fault="rank:$3,do:$4,at:$5,step:$6" line=$7 began=$SECONDS
     shift 7
     export MUSTER_FAULT=$fault
@@ -115,6 +115,21 @@ die() {
     said_once 'muster.*error:' "$what"
     said "$line" "$what"
     no_rank_left "$what"
+}
+
+# survives RUN RANKS FAULTS DEATHS [ARGUMENTS...]: ranks die, DEATHS of them; the others go on by themselves, to the end of the
+# undisturbed run `whole`. Each death is told once.
+survives() {
+    local name=$1 ranks=$2 faults=$3 deaths=$4 told
+    shift 4
+    export MUSTER_FAULT=$faults
+    limit=40 run "$ranks" tiny.cfg run.name="$name" "$@"
+    unset MUSTER_FAULT
+    ended_with 0 "$faults"
+    told=$(grep -aoE 'rank [0-9]+ died' "$log" | sort | uniq -c | awk '$1 == 1' | wc -l)
+    [ "$told" = "$deaths" ] || fail "$faults: $told deaths were told once each, not $deaths"
+    same_as "$name" whole "$faults"
+    nothing_left "$faults"
 }
 
 # lines RUN: steps in its metrics. beyond RUN N: more than N.

@@ -1,49 +1,47 @@
 #!/usr/bin/env bash
-# A rank dies by SIGKILL at every named point: the run ends within seconds and says in one line who died and where; the same
-# command goes on. One run is killed again and again, and ends with the bits of the undisturbed one.
+# Ranks die by SIGKILL at every named point, masters and workers, on one host and on several that are pretended: the others go
+# on by themselves and end with the bits, the losses and the checkpoints of the undisturbed run.
 . "$(dirname "$0")/common.sh"
 
-every=3 # steps between checkpoints and evaluations
-long=(run.steps=48 "checkpoint.every=$every" "eval.every=$every")
+long=(run.steps=30 checkpoint.every=3 eval.every=3)
 run 1 tiny.cfg run.name=whole "${long[@]}"
 ended_with 0 "the undisturbed run"
 nothing_left "the undisturbed run"
 
-# die_everywhere RUN RANK: in order of steps, each after a checkpoint that the one before did not reach.
-die_everywhere() {
-    local at step=0 seen="rank $2 died \(pid [0-9]+, last seen at:"
-    die "$1" 3 "$2" kill start '*' "rank $2 died at the start" "${long[@]}"
-    die "$1" 3 "$2" kill started '*' "$seen started.*There is no checkpoint yet: the same command begins again" "${long[@]}"
-    # In the probe, which is step 0.
-    die "$1" 3 "$2" kill forward 0 "$seen forward.*There is no checkpoint yet" "${long[@]}"
-    for at in forward backward adding added reduce reduced update flip; do
-        step=$((step + every))
-        die "$1" 3 "$2" kill $at $((step + 1)) \
-            "$seen $at, step $((step + 2))\).*The newest checkpoint is of step $step: the same command goes on" "${long[@]}"
-        [ "$(field "$1" outcome)" = failed ] || fail "killed at $at: outcome $(field "$1" outcome)"
+# in_turn STEP RANK...: a fault for each rank, at the named points in order, from that step on, two steps apart.
+points=(forward backward adding added reduce reduced update flip)
+in_turn() {
+    local step=$1 at faults=
+    shift
+    for at in "${points[@]}"; do
+        [ $# -gt 0 ] || break
+        faults+="rank:$1,at:$at,step:$step,do:kill;"
+        step=$((step + 2))
+        shift
     done
-    die "$1" 3 "$2" kill load '*' "$seen load" "${long[@]}"
-    for at in evaluate save publish; do
-        step=$((step + every))
-        # Only the master publishes.
-        if [ "$at" != publish ] || [ "$2" = 0 ]; then
-            die "$1" 3 "$2" kill $at $((step + every)) "$seen $at.*The newest checkpoint is of step $step" "${long[@]}"
-        fi
-    done
-    # After the last step everything is written: whoever dies then is not missed.
-    MUSTER_FAULT="rank:$2,at:leave,do:kill" limit=30 run 3 tiny.cfg run.name="$1" "${long[@]}"
-    [ "$code" != 124 ] || fail "rank $2 killed at leave: nobody ended"
-    said 'complete: 48 steps' "rank $2 killed at leave"
-    no_rank_left "rank $2 killed at leave"
-    run 2 tiny.cfg run.name="$1" "${long[@]}"
-    ended_with 0 "the run whose rank $2 was killed"
-    said 'complete already: 48 steps' "the run whose rank $2 was killed"
-    same_as "$1" whole "the run whose rank $2 was killed"
-    nothing_left "the run whose rank $2 was killed"
+    echo "$faults"
 }
+for hosts in 1 2 3; do
+    export MUSTER_HOSTS=$hosts
+    # The lowest is the master each time; then the highest, who is none.
+    survives "masters-$hosts" 9 "$(in_turn 2 0 1 2 3 4 5 6 7)" 8 "${long[@]}"
+    said 'rank 8 is the master now' "masters"
+    # What is done between two steps: evaluation, hash, the parts of a checkpoint, publishing.
+    survives "between-$hosts" 9 "rank:0,at:evaluate,step:3,do:kill;rank:8,at:evaluate,step:6,do:kill;rank:7,at:save,step:9,do:kill;\
+rank:1,at:save,step:12,do:kill;rank:2,at:publish,step:15,do:kill;rank:3,at:evaluate,step:18,do:kill;rank:4,at:save,step:30,do:kill;\
+rank:5,at:publish,step:30,do:kill" 8 "${long[@]}"
+    [ "$(ls runs/between-$hosts/checkpoints)" = "$(ls runs/whole/checkpoints)" ] || fail "other checkpoints than the undisturbed run's"
+    "$MUSTER" inspect --deep "runs/between-$hosts/checkpoints/step-00000030" >"$log" 2>&1 || fail "the last checkpoint is not whole"
+    # Inside the recovery of another one, in each of its phases; two at once; and again at once.
+    survives "recovery-$hosts" 9 "rank:3,at:backward,step:4,do:kill;rank:0,at:shrink,do:kill;rank:1,at:exchange,do:kill;\
+rank:5,at:agree,do:kill;rank:6,at:adding,step:9,do:kill;rank:7,at:adding,step:9,do:kill;rank:2,at:update,step:15,do:kill" 7 "${long[@]}"
+done
 
-# Rank 0 among others of its host; rank 1 alone on a host (of two that are pretended).
-die_everywhere master 0
+# Ten chunks, so that every rank reduces and updates some; the highest rank dies each time.
+run 2 tiny.cfg run.name=whole2 run.steps=18 model.layers=8 model.width=160
+ended_with 0 "the undisturbed run of ten chunks"
+mv runs/whole runs/whole1
+mv runs/whole2 runs/whole
 export MUSTER_HOSTS=2
-die_everywhere worker 1
+survives workers 8 "$(in_turn 3 7 6 5 4 3 2 1)" 7 run.steps=18 model.layers=8 model.width=160
 unset MUSTER_HOSTS

@@ -1,19 +1,30 @@
 #!/usr/bin/env bash
-# Deaths that are no SIGKILL of one rank: crashes, exits that MPI does not notice, mpirun itself, everybody at once; and
-# an Open MPI without its fault tolerance.
+# Deaths at the start, of spares, and those that are no SIGKILL of one rank: crashes, exits that MPI does not notice, mpirun
+# itself, everybody at once; and an Open MPI without its fault tolerance.
 . "$(dirname "$0")/common.sh"
 
 long=(run.steps=48 checkpoint.every=3 eval.every=3)
 run 1 tiny.cfg run.name=whole "${long[@]}"
 ended_with 0 "the undisturbed run"
 
+# Before everybody holds the state the others begin again; in MPI_Init there is nobody to do so.
+survives started 4 "rank:0,at:started,do:kill;rank:2,at:forward,step:0,do:kill" 2 "${long[@]}"
+ends init 3 0 kill start '*' "rank 0 died at the start" "${long[@]}"
+run 3 tiny.cfg run.name=init run.steps=48 checkpoint.every=3 eval.every=3 # every file of the start is made by now
+survives loaded 3 "rank:1,at:flip,step:20,do:kill;rank:2,at:backward,step:21,do:kill" 2 "${long[@]}"
+
+# With 8 shards the ninth rank is a spare; with run.spares two are.
+survives spare 9 "rank:8,at:flip,step:9,do:kill;rank:3,at:backward,step:12,do:kill" 2 "${long[@]}"
+said '8 workers .*, 1 spare;' "a spare"
+survives spares 5 "rank:0,at:forward,step:9,do:kill" 1 run.spares=2 "${long[@]}"
+said '3 workers .*, 2 spares;' "two spares"
+
 died() { echo "rank $1 died \(pid [0-9]+, last seen at: $2"; }
-die run 3 1 exit adding 4 "$(died 1 adding)" "${long[@]}"
-MUSTER_HOSTS=2 die run 3 1 exit reduce 7 "$(died 1 reduce)" "${long[@]}"
-MUSTER_HOSTS=3 die run 3 0 exit save 12 "$(died 0 save)" "${long[@]}"
-die run 3 0 exit start '*' "rank 0 died at the start" "${long[@]}"
-die run 3 0 segv backward 13 "$(died 0 backward)" "${long[@]}"
-MUSTER_HOSTS=2 die run 3 1 segv update 16 "$(died 1 update)" "${long[@]}"
+survives segv 4 "rank:0,at:backward,step:13,do:segv;rank:2,at:forward,step:16,do:segv" 2 "${long[@]}"
+# A rank that leaves by exit() is not dead to MPI, whose repair would wait for it.
+ends run 3 1 exit adding 4 "$(died 1 adding)" "${long[@]}"
+MUSTER_HOSTS=2 ends run 3 1 exit reduce 7 "$(died 1 reduce)" "${long[@]}"
+MUSTER_HOSTS=3 ends run 3 0 exit save 12 "$(died 0 save)" "${long[@]}"
 
 # slowly RANKS: starts, and waits until it has gone beyond the newest checkpoint.
 slowly() {
@@ -31,6 +42,7 @@ no_rank_left "mpirun killed"
 finish
 
 slowly 3
+said 'which was still in memory' "after mpirun was killed"
 # shellcheck disable=SC2046
 kill -KILL $(ranks_alive)
 finish
