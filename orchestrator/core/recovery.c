@@ -71,18 +71,24 @@ static void place_hosts(struct mu_recovery_plan *p, const struct mu_fleet *fleet
     }
 }
 
-/* Some chunk of the turn under way is reduced nowhere, so that its shards are needed. */
-static bool needs_shards(const struct mu_recovery_plan *p, uint32_t chunks)
+/* Who has which total of the turn under way. True: some chunk is reduced nowhere, so that its shards
+ * are needed. */
+static bool find_servers(struct mu_recovery_plan *p, uint32_t chunks)
 {
-    for (uint32_t c = 0; c < chunks; c++) {
-        bool somewhere = false;
+    uint32_t missing = chunks;
 
-        for (uint32_t h = 0; h < p->hosts && !somewhere; h++)
-            somewhere = p->host_turn[h] == p->turn && is_done(p, h, c);
-        if (!somewhere)
-            return true;
+    for (uint32_t c = 0; c < chunks; c++)
+        p->server[c] = MU_RECOVERY_NOBODY;
+    for (uint32_t h = 0; h < p->hosts && missing > 0; h++) {
+        if (p->host_turn[h] != p->turn)
+            continue;
+        for (uint32_t c = 0; c < chunks; c++)
+            if (p->server[c] == MU_RECOVERY_NOBODY && is_done(p, h, c)) {
+                p->server[c] = (int)h;
+                missing--;
+            }
     }
-    return false;
+    return missing > 0;
 }
 
 /* What a slot's rank has, or is busy with, in a turn. */
@@ -152,26 +158,27 @@ static struct mu_shard_set begun_by_the_deads(const struct mu_recovery_plan *p,
     return begun;
 }
 
+/* One by one to the lowest place of those that have the fewest: level by level, in the order of
+ * places. In a large fleet one round is enough. */
 static void deal_the_rest(struct mu_recovery_plan *p, const struct mu_roll *roll, uint32_t shards,
                           const struct mu_shard_set *have, const struct mu_shard_set *begun)
 {
-    for (uint32_t s = 0; s < shards; s++) {
-        uint32_t best = 0, fewest = UINT32_MAX;
+    uint32_t next = 0;
 
-        if (mu_shard_set_has(have, s))
-            continue;
+    for (uint32_t level = 0; next < shards; level++) {
         for (uint32_t i = 0; i < roll->size; i++) {
-            uint32_t n = mu_shard_set_count(&p->deal[i]);
-
-            if (n < fewest) {
-                fewest = n;
-                best = i;
-            }
+            while (next < shards && mu_shard_set_has(have, next))
+                next++;
+            if (next == shards)
+                return;
+            if (mu_shard_set_count(&p->deal[i]) != level)
+                continue;
+            mu_shard_set_add(&p->deal[i], next);
+            mu_shard_set_add(&p->extra[i], next);
+            if (mu_shard_set_has(begun, next))
+                mu_shard_set_add(&p->again, next);
+            next++;
         }
-        mu_shard_set_add(&p->deal[best], s);
-        mu_shard_set_add(&p->extra[best], s);
-        if (mu_shard_set_has(begun, s))
-            mu_shard_set_add(&p->again, s);
     }
 }
 
@@ -200,7 +207,8 @@ enum mu_status mu_recovery_plan_init(struct mu_recovery_plan *p, const struct mu
     p->counted = calloc(fleet->ranks, sizeof *p->counted);
     p->host_turn = calloc(fleet->hosts, sizeof *p->host_turn);
     p->done = calloc((size_t)fleet->hosts * p->done_words, sizeof *p->done);
-    if (!p->deal || !p->extra || !p->counted || !p->host_turn || !p->done) {
+    p->server = calloc(chunks, sizeof *p->server);
+    if (!p->deal || !p->extra || !p->counted || !p->host_turn || !p->done || !p->server) {
         mu_recovery_plan_deinit(p);
         return MU_FAIL(MU_NO_MEMORY, "no memory for a plan of %u ranks", roll->size);
     }
@@ -208,7 +216,7 @@ enum mu_status mu_recovery_plan_init(struct mu_recovery_plan *p, const struct mu
     keep_the_livings(p, fleet, roll, report, host, &have);
     count_the_deads(p, fleet, roll, report, host, &have);
     begun = begun_by_the_deads(p, fleet, host);
-    if (needs_shards(p, chunks))
+    if (find_servers(p, chunks))
         deal_the_rest(p, roll, shards, &have, &begun);
     return MU_OK;
 }
@@ -220,6 +228,7 @@ void mu_recovery_plan_deinit(struct mu_recovery_plan *p)
     free(p->counted);
     free(p->host_turn);
     free(p->done);
+    free(p->server);
     memset(p, 0, sizeof *p);
 }
 
@@ -240,6 +249,8 @@ int mu_recovery_server(const struct mu_recovery_plan *p, uint32_t host, uint32_t
 {
     if (!p || turn > p->turn || (p->host_turn[host] == turn && is_done(p, host, chunk)))
         return MU_RECOVERY_NOBODY;
+    if (turn == p->turn)
+        return p->server[chunk];
     for (uint32_t h = 0; h < p->hosts; h++) {
         /* Ahead of that turn: all of its totals are there. */
         if (p->host_turn[h] > turn || (p->host_turn[h] == turn && is_done(p, h, chunk)))

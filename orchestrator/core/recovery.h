@@ -86,6 +86,7 @@ struct mu_recovery_plan {
     uint64_t *host_turn; /* by host of the fleet; 0: nobody lives there */
     uint64_t *done;      /* by host of the fleet, done_words each: as reported */
     uint32_t done_words, hosts;
+    int *server; /* by chunk: the first host that has its total of `turn`; MU_RECOVERY_NOBODY */
     struct mu_shard_set *extra; /* by place: what it got of the shards that nobody had */
     struct mu_shard_set again;  /* those of them that a dead rank had begun */
 };
