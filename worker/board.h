@@ -14,7 +14,7 @@
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/status.h"
 
-enum { MU_BOARD_RANKS = 4096 };
+enum { MU_BOARD_RANKS = 4096, MU_BOARD_NAME_MAX = 64 };
 
 struct mu_board_entry {
     _Atomic uint32_t pid;        /* 0: nobody */
@@ -26,7 +26,8 @@ struct mu_board_entry {
 
 struct mu_board;
 
-/* Job and rank come from the environment that mpirun sets; without one, a job of one rank. */
+/* Job and rank come from the environment that mpirun sets (the job from MUSTER_JOB, when a launcher
+ * gave it a name); without one, a job of one rank. */
 enum mu_status mu_board_open(struct mu_board **out) MU_CHECKED;
 void mu_board_close(struct mu_board *board); /* NULL is allowed */
 /* After a failure: the own entry stays, so that the others find this rank dead; the file goes with
@@ -41,6 +42,10 @@ const struct mu_board_entry *mu_board_entry(const struct mu_board *board, int ra
 
 /* false: that entry's process is gone (or is a zombie). */
 bool mu_board_is_alive(const struct mu_board_entry *entry);
+
+/* The name of a job's board, for shm_open: a file of MU_BOARD_RANKS entries. For the launcher, which
+ * makes it before any rank does. */
+void mu_board_name(const char *job, char name[MU_BOARD_NAME_MAX]);
 
 /* Start time of a process as in /proc/PID/stat; 0: no such process, or only its zombie. */
 uint64_t mu_board_process_start(uint32_t pid);
