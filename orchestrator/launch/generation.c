@@ -77,12 +77,14 @@ void mu_generation_look(struct mu_generation *g, const char *run)
 {
     int status;
 
+    if (g->has_ended)
+        return; /* who is dead now died with it */
     look_at_board(g);
     if (!g->is_training && mu_outcome_read(run, g->job).is_running) {
         g->is_training = g->has_started = true;
         g->training_ns = mu_clock_ns();
     }
-    if (!g->has_ended && waitpid(g->mpirun, &status, WNOHANG) == g->mpirun) {
+    if (waitpid(g->mpirun, &status, WNOHANG) == g->mpirun) {
         take_end(g, status);
         look_at_board(g);
         mu_ranks_describe_dead(&g->ranks, g->dead, sizeof g->dead);

@@ -15,12 +15,10 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
-#include "orchestrator/config/config.h"
 #include "orchestrator/launch/hosts.h"
 #include "orchestrator/launch/outcome.h"
 #include "orchestrator/launch/parts.h"
 #include "orchestrator/launch/probe.h"
-#include "orchestrator/run/run_dir.h"
 
 enum { FENCE_MS = 10000 };
 
@@ -91,20 +89,6 @@ static uint32_t usable_cores(void)
     if (sched_getaffinity(0, sizeof mask, &mask) == 0 && CPU_COUNT(&mask) > 0)
         return (uint32_t)CPU_COUNT(&mask);
     return 1;
-}
-
-/* Of the run as it stands: for whether more ranks pay. */
-static void read_shards(struct mu_launch *l)
-{
-    struct mu_settings *s = malloc(sizeof *s);
-    char *text = NULL;
-
-    if (s && mu_run_dir_read_config(l->run, &text) == MU_OK &&
-        mu_config_parse_text(text, strlen(text), "config.cfg of the run directory", s) == MU_OK &&
-        s->batch_shards > 0)
-        l->shards = (uint32_t)s->batch_shards;
-    free(text);
-    free(s);
 }
 
 static bool wants_to_give_up(void *context)
@@ -301,8 +285,6 @@ static enum mu_status live(struct mu_launch *l, const struct mu_ladder_plan *pla
     mu_launch_note_story(l, next, &end);
     if (l->now.is_abroad && next->relaunch && next->cause != MU_CAUSE_CHANGED)
         judge_hosts(l, plan, next->cause);
-    if (l->shards == 0)
-        read_shards(l);
     return MU_OK;
 }
 

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -11,9 +12,11 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/config/config.h"
 #include "orchestrator/launch/hosts.h"
 #include "orchestrator/launch/outcome.h"
 #include "orchestrator/launch/parts.h"
+#include "orchestrator/run/run_dir.h"
 
 enum {
     START_LOOK_MS = 20,
@@ -132,6 +135,20 @@ static void look_at_hostfile(struct mu_launch *l)
         mu_log(MU_LOG_WARN, "the host file has changed and cannot be used: going on as before");
 }
 
+/* Of the run as it stands: for whether more ranks pay. */
+static void read_shards(struct mu_launch *l)
+{
+    struct mu_settings *s = malloc(sizeof *s);
+    char *text = NULL;
+
+    if (s && mu_run_dir_read_config(l->run, &text) == MU_OK &&
+        mu_config_parse_text(text, strlen(text), "config.cfg of the run directory", s) == MU_OK &&
+        s->batch_shards > 0)
+        l->shards = (uint32_t)s->batch_shards;
+    free(text);
+    free(s);
+}
+
 /* A planned relaunch: because it was asked for, or since there is room for more ranks and enough left
  * to do. */
 static void look_for_change(struct mu_launch *l)
@@ -151,6 +168,8 @@ static void look_for_change(struct mu_launch *l)
         mu_log(MU_LOG_INFO, "this run has %u ranks already", l->resize_to);
         l->resize_to = 0;
     }
+    if (l->shards == 0)
+        read_shards(l);
     plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
     gain = (struct mu_ladder_gain){
         .steps_left = l->steps - l->step,

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Several launchers for one run: one at a time has it; when it is killed the next takes over at once.
+. "$(dirname "$0")/common.sh"
+# shellcheck source=tests/mpi/launch.sh
+. "$(dirname "$0")/launch.sh"
+
+long=(run.steps=150 checkpoint.every=5 eval.every=50)
+run 1 tiny.cfg run.name=whole "${long[@]}"
+ended_with 0 "the undisturbed run"
+
+# A second launch is refused while the first lives, whatever the first is doing.
+slowly 3 tiny.cfg run.name=run "${long[@]}"
+first=$mpirun
+log=$scratch/second launch -n 2 train tiny.cfg run.name=run "${long[@]}"
+[ "$code" = 1 ] || fail "a second launch: exit code $code"
+grep -q "another launcher has this run: pid $first on $(hostname)" "$scratch/second" || fail "$(cat "$scratch/second")"
+kill -STOP "$first"
+log=$scratch/second launch -n 2 train tiny.cfg run.name=run "${long[@]}"
+[ "$code" = 1 ] || fail "a second launch while the first is stopped: exit code $code"
+kill -CONT "$first"
+
+# The first is killed: its ranks go with it, and the next has the run at once.
+ranks=$(all_ranks)
+kill -KILL "$first"
+wait "$first" || true
+began=$(date +%s%N)
+slowly 2 tiny.cfg run.name=run "${long[@]}"
+said "taking over from a launcher that was killed \(pid $first\)" "a takeover"
+for rank in $ranks; do
+    if [ -e "/proc/$rank/maps" ] && grep -q muster "/proc/$rank/maps"; then fail "a takeover: rank $rank lives"; fi
+done
+[ $(($(date +%s%N) - began)) -le 5000000000 ] || fail "a takeover took $((($(date +%s%N) - began) / 1000000)) ms"
+finish
+ended_with 0 "a takeover"
+same_as run whole "a takeover"
+untouched "a takeover"
+
+# Eight at once, again and again, some of them killed: never two at a time. Each launcher starts a program that says so.
+cat >witness <<'WITNESS'
+#!/usr/bin/env bash
+# In the place of mpirun: complains when another one is there.
+mkdir "$WITNESS_FOLDER/there" 2>/dev/null || echo "two at once" >>"$WITNESS_FOLDER/complaints"
+sleep 0.2
+rmdir "$WITNESS_FOLDER/there" || echo "two at once" >>"$WITNESS_FOLDER/complaints"
+echo "$$" >>"$WITNESS_FOLDER/served"
+exit 78
+WITNESS
+chmod +x witness
+export WITNESS_FOLDER=$scratch
+# many FAULT TIMES: TIMES rounds of eight.
+many() {
+    local i pids
+    : >served
+    for _ in $(seq "$2"); do
+        pids=()
+        for i in $(seq 8); do
+            MUSTER_FAULT=$1 "$MUSTER" launch --mpirun ./witness -n 1 train tiny.cfg run.name=contested >"$scratch/c$i" 2>&1 &
+            pids+=($!)
+        done
+        for i in "${pids[@]}"; do wait "$i" || true; done
+    done
+    [ ! -e complaints ] || fail "$1: $(sort complaints | uniq -c)"
+    [ "$(wc -l <served)" -ge "$2" ] || fail "$1: only $(wc -l <served) of $2 rounds had a launcher"
+}
+many "" 5
+many at:lock,do:fail 2
+untouched "many launchers"
