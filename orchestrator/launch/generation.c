@@ -62,6 +62,10 @@ static void look_at_board(struct mu_generation *g)
     uint64_t now_ns = mu_clock_ns();
 
     g->view = mu_ranks_look(&g->ranks);
+    if (g->seen_ns == 0 && g->view.seen > 0)
+        g->seen_ns = now_ns;
+    if (g->started_ns == 0 && g->view.started > 0)
+        g->started_ns = now_ns;
     g->has_started = g->has_started || g->view.started > 0;
     if (!g->has_started && g->view.dead > 0 && g->death_ns == 0)
         g->death_ns = now_ns;

@@ -11,6 +11,11 @@ static const char *plural(uint64_t n)
     return n == 1 ? "" : "s";
 }
 
+static double seconds(uint64_t from_ns, uint64_t to_ns)
+{
+    return to_ns > from_ns ? 1e-9 * (double)(to_ns - from_ns) : 0;
+}
+
 /* Newest last. */
 void mu_launch_note_story(struct mu_launch *l, const struct mu_ladder_next *next,
                           const struct mu_ladder_end *end)
@@ -44,14 +49,23 @@ void mu_launch_tell_relaunch(const struct mu_launch *l, const struct mu_ladder_p
         snprintf(when, sizeof when, " in %.3g s", 1e-3 * (double)pause_ms);
     mu_log(MU_LOG_INFO, "%s; starting again%s with %u rank%s on %u host%s (%.2f s)",
            l->story[MU_LADDER_STILL - 1], when, plan->ranks, plural(plan->ranks), plan->hosts,
-           plural(plan->hosts), 1e-9 * (double)(mu_clock_ns() - l->ended_ns));
+           plural(plan->hosts), seconds(l->ended_ns, mu_clock_ns()));
 }
 
 void mu_launch_tell_training(const struct mu_launch *l)
 {
-    if (l->now.number > 1)
+    const struct mu_generation *g = &l->now;
+
+    if (g->number > 1)
         mu_log(MU_LOG_INFO, "generation %d trains, %.2f s after the end of generation %d",
-               l->now.number, 1e-9 * (double)(l->now.training_ns - l->ended_ns), l->now.number - 1);
+               g->number, seconds(l->ended_ns, g->training_ns), g->number - 1);
+    if (g->seen_ns != 0 && g->started_ns != 0)
+        mu_log(
+            MU_LOG_DEBUG,
+            "generation %d, parts of its start: clearing %.3f s, mpirun %.3f s, MPI_Init %.3f s, loading %.3f s",
+            g->number, l->ended_ns ? seconds(l->ended_ns, g->start_ns) : 0,
+            seconds(g->start_ns, g->seen_ns), seconds(g->seen_ns, g->started_ns),
+            seconds(g->started_ns, g->training_ns));
 }
 
 void mu_launch_tell_diagnosis(const struct mu_launch *l, const struct mu_ladder_next *next)

@@ -129,8 +129,8 @@ static void look_at_hostfile(struct mu_launch *l)
          file.st_mtim.tv_nsec == l->hosts_changed.tv_nsec))
         return;
     if (mu_launch_read_hosts(l) == MU_OK)
-        mu_log(MU_LOG_INFO, "the host file %s has changed: %u hosts", l->request->hostfile,
-               l->ladder.hosts);
+        mu_log(MU_LOG_INFO, "the host file %s has changed: %u host%s", l->request->hostfile,
+               l->ladder.hosts, l->ladder.hosts == 1 ? "" : "s");
     else
         mu_log(MU_LOG_WARN, "the host file has changed and cannot be used: going on as before");
 }

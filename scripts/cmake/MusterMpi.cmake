@@ -45,6 +45,8 @@ function(muster_find_mpi)
     else()
         # Without "slot", all ranks that --host or a host file spreads go to the first host.
         list(APPEND environment PRTE_MCA_rmaps_default_mapping_policy=slot:oversubscribe)
+        # btl/ofi is for one-sided transfers, which nobody here makes; looking for its devices takes MPI_Init a second.
+        list(APPEND environment OMPI_MCA_btl=^ofi)
     endif()
     if(facts MATCHES "options:ft_mpi_support:yes")
         list(APPEND environment OMPI_MCA_mpi_ft_enable=1 PRTE_MCA_state_base_recoverable=1

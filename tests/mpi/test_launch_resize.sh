@@ -36,7 +36,7 @@ echo "localhost slots=2" >hosts
 MUSTER_FAULT=at:flip,do:sleep-20 MUSTER_FAULT_GENERATIONS=99 begin --hostfile hosts train tiny.cfg run.name=grows "${long[@]}" run.steps=600
 until_said "^step "
 echo "localhost slots=4 # two more" >hosts
-until_said 'generation 1: stopped for a change of ranks, step [0-9]+; starting again with 4 ranks on 1 host'
+until_said 'starting again with 4 ranks on 1 host'
 next_generation
 kill -TERM "$mpirun"
 finish
