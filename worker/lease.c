@@ -137,7 +137,7 @@ static void *watch(void *context)
         uint64_t still_ms = mu_lease_still_ms(&w, is_read ? &r : NULL, mu_clock_ns());
 
         if (is_read && strcmp(r.job, bound.job) != 0) {
-            mu_log(MU_LOG_ERROR, "another launcher has taken this run over: this rank ends");
+            mu_log(MU_LOG_ERROR, "the generation that this rank belongs to is over: it ends");
             raise(SIGKILL);
         }
         if (still_ms >= MU_LEASE_END_MS) {

@@ -49,7 +49,8 @@ static enum mu_status read_config(const struct mu_words *words, struct mu_settin
 
 enum mu_status mu_cli_launch(int argc, char **argv)
 {
-    struct mu_launch_request request = {.most_restarts = 100, .start_deadline_s = 120};
+    struct mu_launch_request request = {
+        .most_restarts = 100, .start_deadline_s = 120, .stall_deadline_s = 600};
     const struct mu_option options[] = {
         {"ranks", "N",
          "ranks (also -n N); otherwise as many as the hosts have slots, or as this "
@@ -67,6 +68,10 @@ enum mu_status mu_cli_launch(int argc, char **argv)
          .integer = &request.most_restarts, .least = 0, .most = 1e9},
         {"start-deadline", "S", "seconds that a start may take (120)",
          .integer = &request.start_deadline_s, .least = 1, .most = 1e6},
+        {"stall-deadline", "S",
+         "seconds without any sign of progress after which all ranks are "
+         "ended and started again (600); 0: never",
+         .integer = &request.stall_deadline_s, .least = 0, .most = 1e6},
     };
     const struct mu_command command = {
         .usage = "muster launch [options] [--] train CONFIG [key=value...]",

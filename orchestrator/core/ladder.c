@@ -77,6 +77,8 @@ static enum mu_ladder_cause find_cause(const struct mu_ladder_end *end)
         return MU_CAUSE_LEASE_LOST;
     if (end->wish == MU_WISH_STOP || (end->wish == MU_WISH_GO_ON && was_asked_to_stop(end)))
         return MU_CAUSE_STOPPED;
+    if (end->stalled)
+        return MU_CAUSE_STALLED;
     if (refusal(end) != MU_OK)
         return MU_CAUSE_REFUSED;
     if (end->wish == MU_WISH_CHANGE && end->outcome == MU_LADDER_REQUEUE)

@@ -39,6 +39,7 @@ enum mu_ladder_wish { MU_WISH_GO_ON, MU_WISH_STOP, MU_WISH_CHANGE };
     X(MPIRUN_KILLED, "mpirun was killed")                          \
     X(START_DIED, "a rank died in MPI_Init")                       \
     X(START_HUNG, "the ranks did not start within their deadline") \
+    X(STALLED, "nothing moved any more")                           \
     X(RANKS_DIED, "ranks died")                                    \
     X(MPIRUN_ENDED, "mpirun ended before the run did")             \
     X(LEASE_LOST, "the lock of the run could not be renewed")
@@ -56,14 +57,14 @@ struct mu_ladder_end {
     enum mu_ladder_outcome outcome;
     bool agreed; /* FAILED: the ranks say that all of them gave up together */
     enum mu_ladder_wish wish;
-    int mpirun_signal;           /* that killed mpirun; 0: it exited by itself */
-    int exit_code;               /* of mpirun, when mpirun_signal is 0 */
-    uint32_t seen;               /* ranks of this machine that were on the board */
-    uint32_t deaths;             /* of them: died there, did not leave orderly */
-    bool is_abroad;              /* some ranks were on other machines, whose boards nobody sees */
-    bool has_started;            /* MPI_Init was passed */
-    bool start_hung, lease_lost; /* the launcher ended it, for this reason */
-    int64_t step;                /* committed, as far as is known; -1: unknown */
+    int mpirun_signal; /* that killed mpirun; 0: it exited by itself */
+    int exit_code;     /* of mpirun, when mpirun_signal is 0 */
+    uint32_t seen;     /* ranks of this machine that were on the board */
+    uint32_t deaths;   /* of them: died there, did not leave orderly */
+    bool is_abroad;    /* some ranks were on other machines, whose boards nobody sees */
+    bool has_started;  /* MPI_Init was passed */
+    bool start_hung, stalled, lease_lost; /* the launcher ended it, for this reason */
+    int64_t step;                         /* committed, as far as is known; -1: unknown */
 };
 
 struct mu_ladder_host {

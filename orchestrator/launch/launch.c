@@ -20,7 +20,10 @@
 #include "orchestrator/launch/parts.h"
 #include "orchestrator/launch/probe.h"
 
-enum { FENCE_MS = 10000 };
+enum {
+    FENCE_MS = 10000,
+    ABROAD_MS = 1000, /* two looks of a rank at its lease */
+};
 
 static const double relaunch_guess_s = 3; /* until one was measured */
 
@@ -168,7 +171,7 @@ static enum mu_status start(struct mu_launch *l, const struct mu_ladder_plan *pl
         .hosts = hosts,
         .words = r->words,
         .word_count = r->word_count,
-        .lease = mu_hold_is_shared(l->hold) ? mu_hold_path(l->hold) : NULL,
+        .lease = mu_hold_is_shared(l->hold) || is_abroad(l, plan) ? mu_hold_path(l->hold) : NULL,
         .with_faults = has_faults(l->generations + 1),
         .with_bar = l->with_bar,
     };
@@ -180,8 +183,8 @@ static enum mu_status start(struct mu_launch *l, const struct mu_ladder_plan *pl
                                     .hosts = plan->hosts,
                                     .is_abroad = is_abroad(l, plan)};
     l->wish = MU_WISH_GO_ON;
-    l->wish_ns = l->pace_ns = 0;
-    l->start_hung = l->lease_lost = false;
+    l->wish_ns = l->pace_ns = l->moved_ns = 0;
+    l->start_hung = l->stalled = l->lease_lost = false;
     MU_TRY(mu_generation_prepare(&l->now), st, done);
     lease = mu_generation_describe(&l->now);
     mu_hold_describe(l->hold, &lease); /* before there is anything to clear */
@@ -213,6 +216,7 @@ static struct mu_ladder_end describe_end(struct mu_launch *l)
         .is_abroad = g->is_abroad,
         .has_started = g->has_started || o.is_of_job,
         .start_hung = l->start_hung,
+        .stalled = l->stalled,
         .lease_lost = l->lease_lost,
         .step = step,
     };
@@ -232,15 +236,16 @@ static int host_of_rank(const struct mu_launch *l, const struct mu_ladder_plan *
 }
 
 /* After a failure with ranks abroad: which hosts had a part in it? This machine itself is never left
- * out. */
-static void judge_hosts(struct mu_launch *l, const struct mu_ladder_plan *plan,
-                        enum mu_ladder_cause cause)
+ * out. Gives back how long to wait until no rank of a host that cannot be seen still lives: they end
+ * when they read in the lease that their generation is over, or cannot read it any more. */
+static uint64_t judge_hosts(struct mu_launch *l, const struct mu_ladder_plan *plan,
+                            enum mu_ladder_cause cause)
 {
     int dead = mu_outcome_read(l->run, l->now.job).dead_rank;
     int failed = dead >= 0 && (cause == MU_CAUSE_RANKS_DIED || cause == MU_CAUSE_MPIRUN_ENDED)
                      ? host_of_rank(l, plan, dead)
                      : -1;
-    bool answers[MU_LADDER_HOSTS];
+    bool answers[MU_LADDER_HOSTS], all = true;
 
     mu_probe_hosts(l->request, &l->ladder, plan, answers);
     for (uint32_t i = 0; i < l->ladder.hosts; i++) {
@@ -248,6 +253,7 @@ static void judge_hosts(struct mu_launch *l, const struct mu_ladder_plan *plan,
 
         if (!plan->use[i] || mu_host_is_here(name))
             continue;
+        all = all && answers[i];
         if (!answers[i]) {
             mu_ladder_host_lost(&l->ladder, i, mu_clock_ns());
             mu_log(MU_LOG_WARN, "host %s does not answer: left out for some minutes", name);
@@ -257,6 +263,7 @@ static void judge_hosts(struct mu_launch *l, const struct mu_ladder_plan *plan,
                    name, MU_LADDER_FAILURES);
         }
     }
+    return all ? ABROAD_MS : MU_LEASE_END_MS + ABROAD_MS;
 }
 
 /* One generation from start to its clean end. */
@@ -266,6 +273,7 @@ static enum mu_status live(struct mu_launch *l, const struct mu_ladder_plan *pla
     enum mu_status st = start(l, plan), cleared;
     struct mu_lease_record nothing = {.pid = 0};
     struct mu_ladder_end end;
+    uint64_t lease_ms = 0;
 
     if (st == MU_OK)
         mu_launch_watch(l);
@@ -284,7 +292,8 @@ static enum mu_status live(struct mu_launch *l, const struct mu_ladder_plan *pla
     l->count[next->cause]++;
     mu_launch_note_story(l, next, &end);
     if (l->now.is_abroad && next->relaunch && next->cause != MU_CAUSE_CHANGED)
-        judge_hosts(l, plan, next->cause);
+        lease_ms = judge_hosts(l, plan, next->cause);
+    next->pause_ms = next->pause_ms > lease_ms ? next->pause_ms : lease_ms;
     return MU_OK;
 }
 

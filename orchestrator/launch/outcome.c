@@ -8,21 +8,23 @@
 #include <unistd.h>
 
 #include "orchestrator/base/file.h"
+#include "orchestrator/base/hash.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/run/run_dir.h"
 #include "worker/board.h"
 
 enum { STATUS_MAX = 1 << 20, RESIZE_MAX = 64 };
 
-static json_t *read_json(const char *run)
+static json_t *read_json(const char *run, uint64_t *signs)
 {
     char path[MU_PATH_MAX], *text = NULL;
     json_t *status = NULL;
-    size_t size;
+    size_t size = 0;
 
     if (mu_path_format(path, "%s/status.json", run) == MU_OK &&
         mu_file_read(path, STATUS_MAX, &text, &size) == MU_OK)
         status = json_loads(text, 0, NULL);
+    *signs = mu_hash_bytes(text ? text : "", size, 0).low;
     free(text);
     return status;
 }
@@ -44,7 +46,7 @@ static int64_t number_of(const json_t *status, const char *key)
 struct mu_outcome mu_outcome_read(const char *run, const char *job)
 {
     struct mu_outcome out = {.step = -1, .steps = -1, .dead_rank = -1};
-    json_t *status = read_json(run);
+    json_t *status = read_json(run, &out.signs);
     const char *word = text_of(status, "outcome");
 
     if (!status)

@@ -15,6 +15,7 @@ struct mu_outcome {
     enum mu_ladder_outcome outcome; /* of it */
     bool agreed;
     int dead_rank;       /* that its message names; -1: none */
+    uint64_t signs;      /* changes with everything that stands there */
     int64_t step, steps; /* as in the file, whoever wrote it; -1: none */
 };
 

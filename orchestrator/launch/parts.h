@@ -29,7 +29,8 @@ struct mu_launch {
     int fatal;          /* the signal that came a second time; 0: none did */
     uint64_t wish_ns;   /* when the ranks were asked */
     uint32_t resize_to; /* asked for and not yet obeyed; 0: nothing */
-    bool start_hung, lease_lost;
+    bool start_hung, stalled, lease_lost;
+    uint64_t signs, moved_ns;      /* what was seen last, and when it changed last */
     int64_t step, steps;           /* committed, as far as is known; of the run; -1: unknown */
     uint32_t shards;               /* of the run; 0: unknown */
     struct timespec hosts_changed; /* mtime of the host file */

@@ -94,7 +94,7 @@ static void note(struct mu_ranks *r, uint32_t rank)
 
 struct mu_ranks_view mu_ranks_look(struct mu_ranks *r)
 {
-    struct mu_ranks_view v = {.first_dead = -1};
+    struct mu_ranks_view v = {.seen = 0};
 
     for (uint32_t i = 0; i < r->count; i++) {
         const struct mu_board_entry *e = &r->entry[i];
@@ -104,14 +104,14 @@ struct mu_ranks_view mu_ranks_look(struct mu_ranks *r)
         if (r->pid[i] == 0)
             continue;
         v.seen++;
+        v.marks = v.marks * 31 + (uint64_t)atomic_load(&e->mark.step) * MU_FAULT_COUNT + point;
         v.started += point >= MU_FAULT_STARTED;
         if (atomic_load(&e->pid) == 0)
             v.left++;
         else if (lives(r->pid[i], r->start_time[i]))
             v.living++;
-        else {
-            v.first_dead = v.dead++ == 0 ? (int)i : v.first_dead;
-        }
+        else
+            v.dead++;
     }
     return v;
 }

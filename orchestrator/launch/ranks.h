@@ -31,7 +31,7 @@ struct mu_ranks_view {
     uint32_t dead;    /* their entries stand, their processes are gone */
     uint32_t left;    /* took their entries away: an orderly end */
     uint32_t started; /* seen beyond MPI_Init */
-    int first_dead;   /* the lowest dead rank; -1: none */
+    uint64_t marks;   /* changes when any of them passes a named point */
 };
 struct mu_ranks_view mu_ranks_look(struct mu_ranks *ranks);
 /* "rank 1 (pid 71, last seen at: backward, step 12)" for each dead rank, at most a few. */

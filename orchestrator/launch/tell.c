@@ -60,12 +60,12 @@ void mu_launch_tell_training(const struct mu_launch *l)
         mu_log(MU_LOG_INFO, "generation %d trains, %.2f s after the end of generation %d",
                g->number, seconds(l->ended_ns, g->training_ns), g->number - 1);
     if (g->seen_ns != 0 && g->started_ns != 0)
-        mu_log(
-            MU_LOG_DEBUG,
-            "generation %d, parts of its start: clearing %.3f s, mpirun %.3f s, MPI_Init %.3f s, loading %.3f s",
-            g->number, l->ended_ns ? seconds(l->ended_ns, g->start_ns) : 0,
-            seconds(g->start_ns, g->seen_ns), seconds(g->seen_ns, g->started_ns),
-            seconds(g->started_ns, g->training_ns));
+        mu_log(MU_LOG_DEBUG,
+               "generation %d, parts of its start: clearing %.3f s, mpirun %.3f s, MPI_Init %.3f "
+               "s, loading %.3f s",
+               g->number, l->ended_ns ? seconds(l->ended_ns, g->start_ns) : 0,
+               seconds(g->start_ns, g->seen_ns), seconds(g->seen_ns, g->started_ns),
+               seconds(g->started_ns, g->training_ns));
 }
 
 void mu_launch_tell_diagnosis(const struct mu_launch *l, const struct mu_ladder_next *next)

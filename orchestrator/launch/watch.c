@@ -80,8 +80,12 @@ static void measure(struct mu_launch *l)
 {
     struct mu_outcome o = mu_outcome_read(l->run, l->now.job);
     int64_t step = mu_segments_hold(&l->segments);
-    uint64_t now_ns = mu_clock_ns();
+    uint64_t now_ns = mu_clock_ns(), signs = o.signs ^ l->now.view.marks ^ ((uint64_t)step << 32);
 
+    if (l->moved_ns == 0 || signs != l->signs) {
+        l->signs = signs;
+        l->moved_ns = now_ns;
+    }
     if (o.is_of_job && o.step > step)
         step = o.step;
     if (o.is_there)
@@ -204,6 +208,10 @@ static void look_for_trouble(struct mu_launch *l)
     } else if (!g->has_started &&
                is_past(g->start_ns, (uint64_t)l->request->start_deadline_s * 1000)) {
         l->start_hung = true;
+        mu_generation_end(g, false);
+    } else if (g->has_started && l->request->stall_deadline_s > 0 &&
+               is_past(l->moved_ns, (uint64_t)l->request->stall_deadline_s * 1000)) {
+        l->stalled = true;
         mu_generation_end(g, false);
     } else if ((!g->has_started && is_past(g->death_ns, NEWS_MS)) ||
                (!g->is_abroad && is_past(g->nobody_ns, NOBODY_MS)) ||
