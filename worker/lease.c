@@ -5,8 +5,8 @@
  *   pid 4711 start 123456
  *   ...
  *
- * padded with spaces to one size: a write never changes the length of the file, and needs no room on
- * a full disk. */
+ * padded with spaces to one size: a write never changes the length of the file, and needs no
+ * room on a full disk. */
 #include "worker/lease.h"
 
 #include <errno.h>

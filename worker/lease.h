@@ -1,13 +1,13 @@
-/* The lease of a run: RUN/launch.lock, a short record in which the launcher that holds the run says
- * who it is, and a count that it moves on every second. Whoever sees the count stand still, by its own
- * CLOCK_MONOTONIC, knows that this launcher is dead, stopped or cut off:
+/* The lease of a run: RUN/launch.lock, a short record in which the launcher that holds the run
+ * says who it is, and a count that it moves on every second. Whoever sees the count stand still,
+ * by its own CLOCK_MONOTONIC, knows that this launcher is dead, stopped or cut off:
  *
  *    5 s  the ranks of its generation end themselves, and so does the launcher's own work
  *   10 s  another launcher may take the run over
  *
- * Nobody compares clocks of two machines. The record is overwritten in place, since a lock (flock) is
- * held on the same file where the file system has locks; a reader that meets half of a write sees a
- * wrong checksum, and looks again. */
+ * Nobody compares clocks of two machines. The record is overwritten in place, since a lock
+ * (flock) is held on the same file where the file system has locks; a reader that meets half of
+ * a write sees a wrong checksum, and looks again. */
 #ifndef MUSTER_WORKER_LEASE_H
 #define MUSTER_WORKER_LEASE_H
 
@@ -53,9 +53,10 @@ struct mu_lease_watch {
 uint64_t mu_lease_still_ms(struct mu_lease_watch *watch, const struct mu_lease_record *record,
                            uint64_t now_ns);
 
-/* A rank that was started by a launcher whose run directory other machines can see (MUSTER_LEASE, the
- * path of the file): a thread that ends this process by SIGKILL when the lease has run out or another
- * generation has begun. Does nothing in any other process. Before MPI_Init. */
+/* A rank that was started by a launcher whose run directory other machines can see
+ * (MUSTER_LEASE, the path of the file): a thread that ends this process by SIGKILL when the
+ * lease has run out or another generation has begun. Does nothing in any other process. Before
+ * MPI_Init. */
 enum mu_status mu_lease_bind_process(void) MU_CHECKED;
 
 #endif

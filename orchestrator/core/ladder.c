@@ -50,8 +50,9 @@ static enum mu_status refusal(const struct mu_ladder_end *end)
     }
 }
 
-/* TERM to mpirun reaches the ranks first, which may manage to stop in an orderly way; but nobody asked *the run* to stop. mpirun's exit code tells
- * (75 when the ranks were asked), unless a rank had died before, after which it tells nothing. */
+/* TERM to mpirun reaches the ranks first, which may manage to stop in an orderly way; but nobody
+ * asked *the run* to stop. mpirun's exit code tells (75 when the ranks were asked), unless a
+ * rank had died before, after which it tells nothing. */
 static bool was_asked_to_stop(const struct mu_ladder_end *end)
 {
     return end->outcome == MU_LADDER_REQUEUE && end->mpirun_signal == 0 &&

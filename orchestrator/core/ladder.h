@@ -96,8 +96,8 @@ struct mu_ladder_next {
 };
 struct mu_ladder_next mu_ladder_after(struct mu_ladder *ladder, const struct mu_ladder_end *end);
 
-/* Takes over a list of hosts (name and slots count), at most MU_LADDER_HOSTS; what is known of those
- * that were there before is kept. */
+/* Takes over a list of hosts (name and slots count), at most MU_LADDER_HOSTS; what is known of
+ * those that were there before is kept. */
 void mu_ladder_set_hosts(struct mu_ladder *ladder, const struct mu_ladder_host *host,
                          uint32_t count);
 /* Ranks of that host died. true: it is left out from now on. */

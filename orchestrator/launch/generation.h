@@ -35,8 +35,8 @@ struct mu_generation {
     char dead[400];     /* who was dead when it ended */
 };
 
-/* The request is filled in but for job, folder and ranks; *g is zeroed but for number, ranks_wanted,
- * hosts and is_abroad. */
+/* The request is filled in but for job, folder and ranks; *g is zeroed but for number,
+ * ranks_wanted, hosts and is_abroad. */
 enum mu_status mu_generation_prepare(struct mu_generation *g) MU_CHECKED;
 enum mu_status mu_generation_start(struct mu_generation *g,
                                    struct mu_mpirun_request *request) MU_CHECKED;
@@ -44,8 +44,8 @@ enum mu_status mu_generation_start(struct mu_generation *g,
 void mu_generation_look(struct mu_generation *g, const char *run);
 /* Ranks of this machine by their pids; with ranks abroad mpirun is asked to hand it on. */
 void mu_generation_signal(struct mu_generation *g, int number);
-/* Ends what lives of it. in_a_hurry: without asking mpirun first, which then cannot clean up on other
- * hosts. */
+/* Ends what lives of it. in_a_hurry: without asking mpirun first, which then cannot clean up on
+ * other hosts. */
 void mu_generation_end(struct mu_generation *g, bool in_a_hurry);
 /* After mpirun has ended: sees to it that nobody is left, and removes all that is. MU_TIMEOUT: some
  * process could not be ended, and no other generation may begin. */

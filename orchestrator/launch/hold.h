@@ -11,10 +11,10 @@
 struct mu_hold;
 
 /* On one machine at once: the lock goes with its process, however that ends. MU_FAILED, with the
- * holder's pid and host, while another launcher lives. A holder on another machine, or one on a file
- * system without locks, must first be silent for MU_LEASE_TAKE_MS. *previous: what the last holder
- * left, to be fenced and cleared away before anything is started (pid 0: nothing). Waits ask
- * give_up(context) several times a second: MU_REQUEUE when it says true. */
+ * holder's pid and host, while another launcher lives. A holder on another machine, or one on a
+ * file system without locks, must first be silent for MU_LEASE_TAKE_MS. *previous: what the last
+ * holder left, to be fenced and cleared away before anything is started (pid 0: nothing). Waits
+ * ask give_up(context) several times a second: MU_REQUEUE when it says true. */
 enum mu_status mu_hold_take(const char *run, bool (*give_up)(void *context), void *context,
                             struct mu_lease_record *previous, struct mu_hold **out) MU_CHECKED;
 /* Makes the file tell of no holder. NULL is allowed. */

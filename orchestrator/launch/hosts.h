@@ -1,5 +1,5 @@
-/* The hosts that a launch may use: --hosts a:4,b:4, or a file with a line a host, "NAME", "NAME:4" or
- * "NAME slots=4", as mpirun reads it; # begins a comment. */
+/* The hosts that a launch may use: --hosts a:4,b:4, or a file with a line a host, "NAME",
+ * "NAME:4" or "NAME slots=4", as mpirun reads it; # begins a comment. */
 #ifndef MUSTER_LAUNCH_HOSTS_H
 #define MUSTER_LAUNCH_HOSTS_H
 

@@ -126,7 +126,8 @@ failed:
 }
 
 /* ---- a generation ---- */
-/* Whether the environment's faults are for this one: the first only, unless it is told otherwise. */
+/* Whether the environment's faults are for this one: the first only, unless it is told
+ * otherwise. */
 static bool has_faults(int number)
 {
     const char *last = getenv("MUSTER_FAULT_GENERATIONS");
@@ -235,9 +236,10 @@ static int host_of_rank(const struct mu_launch *l, const struct mu_ladder_plan *
     return -1;
 }
 
-/* After a failure with ranks abroad: which hosts had a part in it? This machine itself is never left
- * out. Gives back how long to wait until no rank of a host that cannot be seen still lives: they end
- * when they read in the lease that their generation is over, or cannot read it any more. */
+/* After a failure with ranks abroad: which hosts had a part in it? This machine itself is never
+ * left out. Gives back how long to wait until no rank of a host that cannot be seen still lives:
+ * they end when they read in the lease that their generation is over, or cannot read it any
+ * more. */
 static uint64_t judge_hosts(struct mu_launch *l, const struct mu_ladder_plan *plan,
                             enum mu_ladder_cause cause)
 {

@@ -1,5 +1,5 @@
-/* A run that goes on when mpirun, a node or all ranks die: starts mpirun, watches it, and starts it
- * again as core/ladder.h decides, until the run is complete, stopped, or hopeless.
+/* A run that goes on when mpirun, a node or all ranks die: starts mpirun, watches it, and starts
+ * it again as core/ladder.h decides, until the run is complete, stopped, or hopeless.
  *
  *   launch.c     from the lock of the run to the last line
  *   watch.c      what is looked at and obeyed while a generation lives
@@ -8,8 +8,8 @@
  *   generation.h one mpirun; ranks.h: its ranks; remains.h: what it leaves
  *   mpirun.h     its command line and environment; hosts.h: where; outcome.h: what the ranks wrote
  *
- * Signals: TERM, INT, HUP, USR1 ask the ranks for a checkpoint and an end (75); a second TERM or INT
- * ends everything at once, and the launcher dies by that signal. USR2: a checkpoint. */
+ * Signals: TERM, INT, HUP, USR1 ask the ranks for a checkpoint and an end (75); a second TERM or
+ * INT ends everything at once, and the launcher dies by that signal. USR2: a checkpoint. */
 #ifndef MUSTER_LAUNCH_LAUNCH_H
 #define MUSTER_LAUNCH_LAUNCH_H
 

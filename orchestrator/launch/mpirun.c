@@ -1,5 +1,6 @@
-/* Everything is put together before the fork; between fork and exec there are system calls only. A
- * pipe that closes at exec tells the parent that mpirun runs, or the error number of what failed. */
+/* Everything is put together before the fork; between fork and exec there are system calls only.
+ * A pipe that closes at exec tells the parent that mpirun runs, or the error number of what
+ * failed. */
 #include "orchestrator/launch/mpirun.h"
 
 #include <errno.h>

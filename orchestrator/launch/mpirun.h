@@ -24,8 +24,8 @@ struct mu_mpirun_request {
 };
 
 /* *pid is also its session. It does not read from stdin; stdout and stderr are this process's. A
- * program that cannot be started is MU_FAILED. The calling thread must live as long as mpirun is to:
- * PR_SET_PDEATHSIG follows the thread. */
+ * program that cannot be started is MU_FAILED. The calling thread must live as long as mpirun is
+ * to: PR_SET_PDEATHSIG follows the thread. */
 enum mu_status mu_mpirun_start(const struct mu_mpirun_request *request, pid_t *pid) MU_CHECKED;
 
 #endif

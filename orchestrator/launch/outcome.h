@@ -22,8 +22,8 @@ struct mu_outcome {
 /* Never fails: what cannot be read is not there. */
 struct mu_outcome mu_outcome_read(const char *run, const char *job);
 
-/* control/resize: how many ranks are asked for; 0: nothing. A request that is no number is told of and
- * taken away. */
+/* control/resize: how many ranks are asked for; 0: nothing. A request that is no number is told
+ * of and taken away. */
 uint32_t mu_resize_read(const char *run);
 void mu_resize_clear(const char *run);
 enum mu_status mu_resize_write(const char *run, uint32_t ranks) MU_CHECKED;

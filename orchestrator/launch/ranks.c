@@ -1,5 +1,6 @@
-/* A process is known by pid and start time, so that none that came after it is taken for it. Entries
- * are noted when they are first seen: an orderly rank takes its own away while it still lives. */
+/* A process is known by pid and start time, so that none that came after it is taken for it.
+ * Entries are noted when they are first seen: an orderly rank takes its own away while it still
+ * lives. */
 #include "orchestrator/launch/ranks.h"
 
 #include <ctype.h>

@@ -1,6 +1,6 @@
-/* The ranks of a generation on this machine, as the launcher sees them: by the board that it makes
- * before they do (worker/board.h), and by the session that mpirun and all it starts live in. It holds
- * the board, so that the file stays until the launcher takes it away. */
+/* The ranks of a generation on this machine, as the launcher sees them: by the board that it
+ * makes before they do (worker/board.h), and by the session that mpirun and all it starts live
+ * in. It holds the board, so that the file stays until the launcher takes it away. */
 #ifndef MUSTER_LAUNCH_RANKS_H
 #define MUSTER_LAUNCH_RANKS_H
 
@@ -46,7 +46,8 @@ bool mu_ranks_find_mpi_files(const struct mu_ranks *ranks, char *out, size_t cap
  * until none of them lives. MU_TIMEOUT: some still do after deadline_ms. */
 enum mu_status mu_ranks_end(struct mu_ranks *ranks, pid_t session, uint64_t deadline_ms) MU_CHECKED;
 
-/* Ranks that an earlier launcher of this machine left on the board of that job: the same; and the board goes. */
+/* Ranks that an earlier launcher of this machine left on the board of that job: the same; and
+ * the board goes. */
 enum mu_status mu_ranks_fence(const char *job, pid_t session, uint64_t session_start,
                               uint64_t deadline_ms) MU_CHECKED;
 

@@ -8,8 +8,8 @@
 
 #include "orchestrator/base/status.h"
 
-/* A folder for one generation's TMPDIR below the user's; below /tmp when that one's path is too long
- * for the sockets in it. */
+/* A folder for one generation's TMPDIR below the user's; below /tmp when that one's path is too
+ * long for the sockets in it. */
 enum mu_status mu_remains_make_folder(char out[64]) MU_CHECKED;
 void mu_remains_remove_folder(const char *path); /* only one that looks as if made above */
 /* Files in /dev/shm of this user's whose paths begin so; "" is none. */

@@ -61,7 +61,8 @@ void mu_launch_pause(struct mu_launch *l, uint64_t ms)
     poll(p, l->now.pidfd >= 0 ? 2 : 1, (int)(ms < 60000 ? ms : 60000));
 }
 
-/* The ranks save and leave at the next step boundary; before they train there is nothing to save. */
+/* The ranks save and leave at the next step boundary; before they train there is nothing to
+ * save. */
 static void ask_to_stop(struct mu_launch *l)
 {
     if (l->wish_ns != 0)
@@ -153,8 +154,8 @@ static void read_shards(struct mu_launch *l)
     free(s);
 }
 
-/* A planned relaunch: because it was asked for, or since there is room for more ranks and enough left
- * to do. */
+/* A planned relaunch: because it was asked for, or since there is room for more ranks and enough
+ * left to do. */
 static void look_for_change(struct mu_launch *l)
 {
     uint32_t asked = mu_resize_read(l->run);
