@@ -69,6 +69,8 @@ static void look_at_board(struct mu_generation *g)
     g->has_started = g->has_started || g->view.started > 0;
     if (!g->has_started && g->view.dead > 0 && g->death_ns == 0)
         g->death_ns = now_ns;
+    if (g->thinned_ns == 0 && g->view.dead > 0)
+        g->thinned_ns = now_ns;
     if (g->view.living > 0 || g->view.seen == 0)
         g->nobody_ns = 0;
     else if (g->nobody_ns == 0)

@@ -30,9 +30,10 @@ struct mu_generation {
     bool has_ended, was_ended_here;                              /* mpirun; by mu_generation_end */
     int exit_code, signal;                                       /* of mpirun */
     uint64_t start_ns, seen_ns, started_ns, training_ns, end_ns; /* 0: not yet */
-    uint64_t death_ns;  /* when a death during the start was seen; 0: none was */
-    uint64_t nobody_ns; /* since when nobody of this machine lives; 0: somebody does */
-    char dead[400];     /* who was dead when it ended */
+    uint64_t death_ns;   /* when a death during the start was seen; 0: none was */
+    uint64_t thinned_ns; /* since when some ranks of this machine are dead; 0: none is */
+    uint64_t nobody_ns;  /* since when nobody of this machine lives; 0: somebody does */
+    char dead[400];      /* who was dead when it ended */
 };
 
 /* The request is filled in but for job, folder and ranks; *g is zeroed but for number,

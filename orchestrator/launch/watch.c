@@ -22,8 +22,8 @@ enum {
     START_LOOK_MS = 20,
     LOOK_MS = 100,
     FILES_MS = 500,
-    NEWS_MS =
-        1500, /* for the ranks to tell of a death during the start and to leave by themselves */
+    NEWS_MS = 1500,    /* for ranks to tell of a death during the start, and to leave */
+    REPAIR_MS = 5000,  /* for ranks to repair a death among them, or to give up */
     NOBODY_MS = 15000, /* for an mpirun without ranks to end */
     STOP_MS = 3600000, /* for ranks to save and stop */
 };
@@ -154,6 +154,15 @@ static void read_shards(struct mu_launch *l)
     free(s);
 }
 
+/* How many ranks compute: fewer than were started, when some have died and the others went on
+ * without them for some time. */
+static uint32_t ranks_at_work(const struct mu_launch *l)
+{
+    const struct mu_generation *g = &l->now;
+
+    return is_past(g->thinned_ns, REPAIR_MS) ? g->ranks_wanted - g->view.dead : g->ranks_wanted;
+}
+
 /* A planned relaunch: because it was asked for, or since there is room for more ranks and enough
  * left to do. */
 static void look_for_change(struct mu_launch *l)
@@ -169,7 +178,7 @@ static void look_for_change(struct mu_launch *l)
     }
     if (!l->now.is_training || l->wish != MU_WISH_GO_ON)
         return;
-    if (l->resize_to == l->now.ranks_wanted) {
+    if (l->resize_to == ranks_at_work(l)) {
         mu_log(MU_LOG_INFO, "this run has %u ranks already", l->resize_to);
         l->resize_to = 0;
     }
@@ -180,7 +189,7 @@ static void look_for_change(struct mu_launch *l)
         .steps_left = l->steps - l->step,
         .step_s = l->step_s,
         .relaunch_s = l->relaunch_s,
-        .ranks_now = l->now.ranks_wanted,
+        .ranks_now = ranks_at_work(l),
         .ranks_then = plan.ranks,
         .shards = l->shards,
     };
