@@ -67,8 +67,10 @@ static void look_at_board(struct mu_generation *g)
     if (g->started_ns == 0 && g->view.started > 0)
         g->started_ns = now_ns;
     g->has_started = g->has_started || g->view.started > 0;
-    if (!g->has_started && g->view.dead > 0 && g->death_ns == 0)
+    if (!g->has_started && g->view.dead > 0 && g->death_ns == 0) {
         g->death_ns = now_ns;
+        mu_ranks_describe_dead(&g->ranks, g->dead, sizeof g->dead);
+    }
     if (g->thinned_ns == 0 && g->view.dead > 0)
         g->thinned_ns = now_ns;
     if (g->view.living > 0 || g->view.seen == 0)
@@ -77,6 +79,13 @@ static void look_at_board(struct mu_generation *g)
         g->nobody_ns = now_ns;
     if (!g->mpi_files[0])
         mu_ranks_find_mpi_files(&g->ranks, g->mpi_files, sizeof g->mpi_files);
+}
+
+/* Who died first during a start is the one to name: mpirun then ends the others. */
+static void describe_dead(struct mu_generation *g)
+{
+    if (g->death_ns == 0 || g->has_started)
+        mu_ranks_describe_dead(&g->ranks, g->dead, sizeof g->dead);
 }
 
 void mu_generation_look(struct mu_generation *g, const char *run)
@@ -93,7 +102,7 @@ void mu_generation_look(struct mu_generation *g, const char *run)
     if (waitpid(g->mpirun, &status, WNOHANG) == g->mpirun) {
         take_end(g, status);
         look_at_board(g);
-        mu_ranks_describe_dead(&g->ranks, g->dead, sizeof g->dead);
+        describe_dead(g);
     }
 }
 
@@ -125,7 +134,7 @@ void mu_generation_end(struct mu_generation *g, bool in_a_hurry)
     if (g->has_ended || g->mpirun <= 0)
         return;
     look_at_board(g);
-    mu_ranks_describe_dead(&g->ranks, g->dead, sizeof g->dead);
+    describe_dead(g);
     g->was_ended_here = true;
     if (!in_a_hurry) {
         kill(g->mpirun, SIGTERM);

@@ -90,11 +90,15 @@ static bool try_lock(struct mu_hold *h)
 
 static enum mu_status refuse(const struct mu_hold *h, const struct mu_lease_record *r)
 {
+    char holder[320] = "it has only just begun";
+
+    if (r->pid != 0)
+        snprintf(holder, sizeof holder, "pid %" PRId64 " on %.*s", r->pid,
+                 (int)strcspn(r->host, "/"), r->host);
     return MU_FAIL(MU_FAILED,
-                   "another launcher has this run: pid %" PRId64
-                   " on %.*s (%s). Stop it (kill -TERM), "
-                   "or give this run another name (run.name)",
-                   r->pid, (int)strcspn(r->host, "/"), r->host, h->path);
+                   "another launcher has this run: %s (%s). Stop it (kill -TERM), or give this run "
+                   "another name (run.name)",
+                   holder, h->path);
 }
 
 /* Until nobody holds the run, as far as this process can know; then *previous is what stands in the

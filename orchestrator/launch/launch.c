@@ -94,6 +94,17 @@ static uint32_t usable_cores(void)
     return 1;
 }
 
+/* The bar of the ranks stands in the last line; they draw it again. */
+static void take_bar_away(void *context, int begin)
+{
+    static const char clear_line[] = "\r\033[K";
+
+    (void)context;
+    if (begin && write(STDERR_FILENO, clear_line, sizeof clear_line - 1) < 0) {
+        /* nobody watches */
+    }
+}
+
 static bool wants_to_give_up(void *context)
 {
     return mu_launch_take_signals(context);
@@ -109,6 +120,8 @@ static enum mu_status begin(struct mu_launch *l)
 
     l->relaunch_s = relaunch_guess_s;
     l->with_bar = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+    if (l->with_bar)
+        mu_log_set_guard(take_bar_away, NULL);
     l->ladder =
         mu_ladder_begin(r->ranks > 0 ? (uint32_t)r->ranks : usable_cores(), r->most_restarts, 0);
     MU_TRY(mu_launch_read_hosts(l), st, failed);
@@ -116,6 +129,7 @@ static enum mu_status begin(struct mu_launch *l)
     MU_TRY(catch_signals(l), st, failed);
     MU_TRY(mu_hold_take(l->run, wants_to_give_up, l, &before, &l->hold), st, failed);
     MU_TRY(fence(&before), st, failed);
+    mu_resize_clear(l->run); /* asked of an earlier launcher */
     mu_segments_begin(&l->segments, l->run);
     l->step = mu_segments_hold(&l->segments);
     o = mu_outcome_read(l->run, "");
@@ -352,9 +366,10 @@ enum mu_status mu_launch_run(const struct mu_launch_request *request)
     l->step = l->steps = -1;
     MU_TRY(begin(l), st, done);
     st = run(l);
-    mu_segments_end(&l->segments, st != MU_REQUEUE);
+    mu_segments_end(&l->segments, st != MU_REQUEUE && mu_hold_is_good(l->hold));
     mu_launch_tell_end(l, st);
 done:
+    mu_log_set_guard(NULL, NULL);
     mu_hold_release(l->hold);
     if (l->signals >= 0)
         close(l->signals);

@@ -43,12 +43,22 @@ untouched "all ranks killed"
 MUSTER_FAULT=rank:1,at:start,do:kill launch -n 3 train tiny.cfg run.name=start "${long[@]}"
 ended_with 0 "killed in MPI_Init"
 same_as start whole "killed in MPI_Init"
-said 'generation 1: rank 1 \(pid [0-9]+, last seen at: start\) died' "killed in MPI_Init"
+said 'generation 1: .*rank 1 \(pid [0-9]+, last seen at: start\).* died' "killed in MPI_Init"
 untouched "killed in MPI_Init"
 MUSTER_FAULT=rank:2,at:backward,step:20,do:kill launch -n 3 train tiny.cfg run.name=step "${long[@]}"
 ended_with 0 "killed in a step"
 same_as step whole "killed in a step"
 untouched "killed in a step"
+
+# Where MPI ends the job with the first rank that dies, as one without fault tolerance does.
+(
+    export OMPI_MCA_mpi_ft_enable=0 PRTE_MCA_state_base_recoverable=0 PRTE_MCA_state_base_notify_errors=0
+    MUSTER_FAULT=rank:1,at:update,step:20,do:kill launch -n 3 train tiny.cfg run.name=plain "${long[@]}"
+    ended_with 0 "without fault tolerance"
+)
+same_as plain whole "without fault tolerance"
+said 'launch: complete; 2 generations' "without fault tolerance"
+untouched "without fault tolerance"
 
 # All die in the same step, every time.
 MUSTER_FAULT=at:backward,step:20,do:kill MUSTER_FAULT_GENERATIONS=99 launch -n 2 train tiny.cfg run.name=wall "${long[@]}"

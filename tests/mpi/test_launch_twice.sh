@@ -36,8 +36,13 @@ for rank in $ranks; do
     if [ -e "/proc/$rank/maps" ] && grep -q muster "/proc/$rank/maps"; then fail "a takeover: rank $rank lives"; fi
 done
 [ $(($(date +%s%N) - began)) -le 5000000000 ] || fail "a takeover took $((($(date +%s%N) - began) / 1000000)) ms"
-finish
+# Killed again, and nobody takes over for a while: the ranks end by themselves.
+kill -KILL "$mpirun"
+wait "$mpirun" || true
+no_rank_left "the launcher killed"
+launch -n 4 train tiny.cfg run.name=run "${long[@]}"
 ended_with 0 "a takeover"
+said "taking over from a launcher that was killed \(pid $mpirun\)" "a second takeover"
 same_as run whole "a takeover"
 untouched "a takeover"
 
