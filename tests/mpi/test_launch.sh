@@ -53,7 +53,7 @@ untouched "killed in a step"
 # Where MPI ends the job with the first rank that dies, as one without fault tolerance does.
 (
     export OMPI_MCA_mpi_ft_enable=0 PRTE_MCA_state_base_recoverable=0 PRTE_MCA_state_base_notify_errors=0
-    MUSTER_FAULT=rank:1,at:update,step:20,do:kill launch -n 3 train tiny.cfg run.name=plain "${long[@]}"
+    MUSTER_FAULT=rank:1,at:backward,step:20,do:kill launch -n 3 train tiny.cfg run.name=plain "${long[@]}"
     ended_with 0 "without fault tolerance"
 )
 same_as plain whole "without fault tolerance"
