@@ -322,6 +322,17 @@ static void wait_for(struct mu_launch *l, uint64_t ms)
         mu_launch_pause(l, (end.at_ns - mu_clock_ns()) / 1000000u + 1);
 }
 
+/* A launcher that was stopped for some time may find that nobody took the run: it needs a moment to
+ * renew its lease. */
+static bool holds_still(const struct mu_launch *l)
+{
+    struct mu_deadline end = mu_deadline_in_ms(3 * MU_LEASE_RENEW_MS);
+
+    while (!mu_hold_is_good(l->hold) && !mu_deadline_passed(end))
+        mu_clock_sleep_us(20000);
+    return mu_hold_is_good(l->hold);
+}
+
 static enum mu_status run(struct mu_launch *l)
 {
     struct mu_ladder_plan plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
@@ -339,7 +350,7 @@ static enum mu_status run(struct mu_launch *l)
                 mu_launch_tell_diagnosis(l, &next);
             return next.status;
         }
-        if (!mu_hold_is_good(l->hold))
+        if (!holds_still(l))
             return MU_FAIL(MU_FAILED, "this launcher has lost the run to another one");
         plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
         if (plan.ranks == 0)

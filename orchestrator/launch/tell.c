@@ -31,13 +31,12 @@ void mu_launch_note_story(struct mu_launch *l, const struct mu_ladder_next *next
     else if (next->cause == MU_CAUSE_MPIRUN_KILLED)
         snprintf(what, sizeof what, "mpirun was killed (signal %d)", end->mpirun_signal);
     else if (next->cause == MU_CAUSE_MPIRUN_ENDED)
-        snprintf(what, sizeof what, "mpirun ended with exit code %d before the run did",
-                 end->exit_code);
+        snprintf(what, sizeof what, "mpirun ended with exit code %d", end->exit_code);
     if (end->step >= 0)
-        snprintf(story, MU_STORY_MAX, "generation %d: %s, step %" PRId64, g->number, what,
+        snprintf(story, MU_STORY_MAX, "generation %d: %s at step %" PRId64, g->number, what,
                  end->step);
     else
-        snprintf(story, MU_STORY_MAX, "generation %d: %s, before the first step", g->number, what);
+        snprintf(story, MU_STORY_MAX, "generation %d: %s before the first step", g->number, what);
 }
 
 void mu_launch_tell_relaunch(const struct mu_launch *l, const struct mu_ladder_plan *plan,
@@ -78,7 +77,7 @@ void mu_launch_tell_diagnosis(const struct mu_launch *l, const struct mu_ladder_
                l->ladder.best_step, MU_LADDER_STILL);
     else
         mu_log(MU_LOG_ERROR,
-               "%" PRId64 " relaunches were allowed (--max-restarts), and all were used:",
+               "no relaunch is left of the %" PRId64 " that were allowed (--max-restarts):",
                l->ladder.most_restarts);
     for (int i = 0; i < MU_LADDER_STILL; i++)
         if (l->story[i][0])

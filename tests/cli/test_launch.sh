@@ -45,7 +45,7 @@ expect 78 "$(error "command line: run.steps: 0 is out of range; expected an inte
 expect 1 "$(error "cannot start ./no-mpirun: No such file or directory")" "$MUSTER" launch --mpirun ./no-mpirun train ok.cfg
 printf '#!/bin/sh\nexit 3\n' >mpirun
 chmod +x mpirun
-expect 1 "$(error "  generation 3: mpirun ended with exit code 3 before the run did, before the first step")" \
+expect 1 "$(error "  generation 3: mpirun ended with exit code 3 before the first step")" \
     "$MUSTER" launch --mpirun ./mpirun train ok.cfg
 [ -z "$(ls -A "$TMPDIR")" ] || { echo "FAIL: a folder is left" >&2; failures=1; }
 

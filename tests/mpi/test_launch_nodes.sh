@@ -60,4 +60,4 @@ done
 finish
 ended_with 0 "a link cut"
 same_as cut whole "a link cut"
-said 'generation 1: nothing moved any more, step [0-9]+' "a link cut"
+said 'generation 1: nothing moved any more at step [0-9]+' "a link cut"

@@ -24,8 +24,8 @@ until_said 'this run has 4 ranks already'
 "$MUSTER" resize runs/run 3
 finish
 ended_with 0 "resized"
-said 'generation 1: stopped for a change of ranks, step [0-9]+; starting again with 4 ranks on 1 host' "resized"
-said 'generation 2: stopped for a change of ranks, step [0-9]+; starting again with 3 ranks on 1 host' "resized"
+said 'generation 1: stopped for a change of ranks at step [0-9]+; starting again with 4 ranks on 1 host' "resized"
+said 'generation 2: stopped for a change of ranks at step [0-9]+; starting again with 3 ranks on 1 host' "resized"
 same_as run whole "resized"
 untouched "resized"
 if "$MUSTER" resize runs/run 2 2>"$log"; then fail "a resize that nobody obeys"; fi

@@ -49,11 +49,11 @@ untouched "TERM during a pause"
 # A start that hangs; and a second TERM, while the ranks cannot obey the first.
 MUSTER_FAULT='rank:0,at:start,do:stop' launch -n 2 --start-deadline 3 train tiny.cfg run.name=hangs run.steps=12
 ended_with 0 "a start that hangs"
-said 'generation 1: the ranks did not start within their deadline, before the first step; starting again' "a start that hangs"
+said 'generation 1: the ranks did not start within their deadline before the first step; starting again' "a start that hangs"
 untouched "a start that hangs"
 MUSTER_FAULT='rank:1,at:forward,step:7,do:stop' launch -n 2 --stall-deadline 2 train tiny.cfg run.name=stalls run.steps=12
 ended_with 0 "a rank that stands still"
-said 'generation 1: nothing moved any more, step [0-9]+; starting again' "a rank that stands still"
+said 'generation 1: nothing moved any more at step [0-9]+; starting again' "a rank that stands still"
 untouched "a rank that stands still"
 MUSTER_FAULT='at:flip,step:5,do:sleep-60000' begin -n 2 train tiny.cfg run.name=twice "${long[@]}"
 until_said '^step '
