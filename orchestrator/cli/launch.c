@@ -5,6 +5,7 @@
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/config/config.h"
+#include "orchestrator/core/ladder.h"
 #include "orchestrator/launch/launch.h"
 #include "worker/board.h"
 
@@ -49,8 +50,10 @@ static enum mu_status read_config(const struct mu_words *words, struct mu_settin
 
 enum mu_status mu_cli_launch(int argc, char **argv)
 {
-    struct mu_launch_request request = {
-        .most_restarts = 100, .start_deadline_s = 120, .stall_deadline_s = 600};
+    struct mu_launch_request request = {.most_restarts = 100,
+                                        .most_still = MU_LADDER_STILL,
+                                        .start_deadline_s = 120,
+                                        .stall_deadline_s = 600};
     const struct mu_option options[] = {
         {"ranks", "N",
          "ranks (also -n N); otherwise as many as the hosts have slots, or as this "
@@ -66,6 +69,8 @@ enum mu_status mu_cli_launch(int argc, char **argv)
          .text = &request.mpirun_args},
         {"max-restarts", "K", "relaunches after failures, at most (100)",
          .integer = &request.most_restarts, .least = 0, .most = 1e9},
+        {"patience", "K", "generations in a row that may fail without a newly committed step (3)",
+         .integer = &request.most_still, .least = 1, .most = 1e6},
         {"start-deadline", "S", "seconds that a start may take (120)",
          .integer = &request.start_deadline_s, .least = 1, .most = 1e6},
         {"stall-deadline", "S",

@@ -29,8 +29,10 @@ const char *mu_ladder_cause_words(enum mu_ladder_cause cause)
 
 struct mu_ladder mu_ladder_begin(uint32_t ranks, int64_t most_restarts, int64_t committed_step)
 {
-    return (struct mu_ladder){
-        .wanted = ranks, .most_restarts = most_restarts, .best_step = committed_step};
+    return (struct mu_ladder){.wanted = ranks,
+                              .most_restarts = most_restarts,
+                              .best_step = committed_step,
+                              .most_still = MU_LADDER_STILL};
 }
 
 /* An exit code of ours that no repetition mends; MU_OK: it is none. */
@@ -100,7 +102,7 @@ static void decide_relaunch(struct mu_ladder *l, const struct mu_ladder_end *end
                             struct mu_ladder_next *next)
 {
     l->still = end->step > l->best_step ? 0 : l->still + 1;
-    next->no_progress = l->still >= MU_LADDER_STILL;
+    next->no_progress = l->still >= l->most_still;
     next->no_restart_left = l->restarts >= l->most_restarts;
     if (next->no_progress || next->no_restart_left) {
         next->status = MU_FAILED;

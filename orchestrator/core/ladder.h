@@ -77,9 +77,10 @@ struct mu_ladder_host {
 
 struct mu_ladder {
     int64_t most_restarts, restarts;
-    int64_t best_step; /* committed by any generation; -1: none yet */
-    int still;         /* failed generations in a row that committed nothing new */
-    uint32_t wanted;   /* ranks */
+    int64_t best_step;  /* committed by any generation; -1: none yet */
+    int64_t most_still; /* MU_LADDER_STILL, unless the shell sets another one */
+    int still;          /* failed generations in a row that committed nothing new */
+    uint32_t wanted;    /* ranks */
     struct mu_ladder_host host[MU_LADDER_HOSTS];
     uint32_t hosts; /* 0: this machine, any number of ranks */
 };

@@ -124,6 +124,7 @@ static enum mu_status begin(struct mu_launch *l)
         mu_log_set_guard(take_bar_away, NULL);
     l->ladder =
         mu_ladder_begin(r->ranks > 0 ? (uint32_t)r->ranks : usable_cores(), r->most_restarts, 0);
+    l->ladder.most_still = r->most_still;
     MU_TRY(mu_launch_read_hosts(l), st, failed);
     MU_TRY(find_run(l), st, failed);
     MU_TRY(catch_signals(l), st, failed);

@@ -71,10 +71,10 @@ void mu_launch_tell_diagnosis(const struct mu_launch *l, const struct mu_ladder_
 {
     if (next->no_progress)
         mu_log(MU_LOG_ERROR,
-               "the run does not get beyond step %" PRId64
-               ": %d generations in a row have committed nothing new. Starting again will not help "
+               "the run does not get beyond step %" PRId64 ": %" PRId64
+               " generations in a row have committed nothing new. Starting again will not help "
                "until the reason is found:",
-               l->ladder.best_step, MU_LADDER_STILL);
+               l->ladder.best_step, l->ladder.most_still);
     else
         mu_log(MU_LOG_ERROR,
                "no relaunch is left of the %" PRId64 " that were allowed (--max-restarts):",

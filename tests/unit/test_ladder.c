@@ -148,6 +148,15 @@ static void three_generations_without_a_new_step_are_the_end(void **state)
     assert_false(next.no_restart_left);
     assert_int_equal(next.status, MU_FAILED);
     assert_int_equal(l.best_step, 20);
+
+    l = mu_ladder_begin(4, 100, 0);
+    l.most_still = 9;
+    for (int i = 1; i < 9; i++) {
+        next = killed_at(&l, 0);
+        assert_true(next.relaunch);
+        assert_int_equal(next.pause_ms, i == 1 ? 0 : 1000 << (i - 2)); /* 64 s in the end */
+    }
+    assert_true(killed_at(&l, 0).no_progress);
 }
 
 static void a_new_step_begins_the_count_anew(void **state)
