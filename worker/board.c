@@ -5,6 +5,7 @@
  * again is not taken for its predecessor, and a zombie is dead. */
 #include "worker/board.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -21,7 +22,7 @@
 struct mu_board {
     struct mu_board_entry *entry; /* MU_BOARD_RANKS */
     int rank, fd;                 /* holds the lock */
-    char name[64];                /* for shm_open */
+    char name[MU_BOARD_NAME_MAX]; /* for shm_open */
 };
 
 static const size_t board_bytes = MU_BOARD_RANKS * sizeof(struct mu_board_entry);
@@ -78,21 +79,47 @@ bool mu_board_is_alive(const struct mu_board_entry *e)
     return pid != 0 && mu_board_process_start(pid) == atomic_load(&e->start_time);
 }
 
+void mu_board_name(const char *job, char name[MU_BOARD_NAME_MAX])
+{
+    snprintf(name, MU_BOARD_NAME_MAX, "/muster-%u-%016llx.board", (unsigned)geteuid(),
+             (unsigned long long)mu_hash_bytes(job, strlen(job), 0).low);
+}
+
+bool mu_board_may_write(const struct mu_board_entry *e)
+{
+    char path[64];
+    struct dirent *task;
+    int tasks = 0;
+    DIR *folder;
+
+    if (mu_board_is_alive(e))
+        return true;
+    snprintf(path, sizeof path, "/proc/%u/task", atomic_load(&e->pid));
+    folder = opendir(path);
+    while (folder && (task = readdir(folder)))
+        tasks += task->d_name[0] != '.';
+    if (folder)
+        closedir(folder);
+    return tasks > 1; /* one: the zombie itself, or another process that has got its pid */
+}
+
 static void identify(struct mu_board *b)
 {
-    const char *job = getenv("PMIX_NAMESPACE"), *rank = getenv("PMIX_RANK");
+    const char *launch = getenv("MUSTER_JOB"), *job = getenv("PMIX_NAMESPACE"),
+               *rank = getenv("PMIX_RANK");
     char alone[32];
 
     if (!rank)
         rank = getenv("OMPI_COMM_WORLD_RANK");
     if (!job)
         job = getenv("OMPI_MCA_ess_base_jobid");
+    if (launch && *launch)
+        job = launch; /* the launcher looks at this board too, and mpirun's job it cannot know */
     snprintf(alone, sizeof alone, "pid%ld", (long)getpid());
     if (!job || !rank)
         job = alone;
     b->rank = rank && job != alone ? atoi(rank) : 0;
-    snprintf(b->name, sizeof b->name, "/muster-%u-%016llx.board", (unsigned)geteuid(),
-             (unsigned long long)mu_hash_bytes(job, strlen(job), 0).low);
+    mu_board_name(job, b->name);
 }
 
 /* Whoever comes first makes it; a full /dev/shm is seen here. An error number. */

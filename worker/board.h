@@ -16,7 +16,7 @@
 #include "orchestrator/base/status.h"
 #include "orchestrator/core/watch.h"
 
-enum { MU_BOARD_RANKS = MU_WATCH_RANKS };
+enum { MU_BOARD_RANKS = MU_WATCH_RANKS, MU_BOARD_NAME_MAX = 64 };
 
 /* Of its own cache lines: it is written at every poll. All words but `told` and `fence` are its
  * rank's alone to write. */
@@ -37,7 +37,8 @@ struct mu_board_entry {
 
 struct mu_board;
 
-/* Job and rank come from the environment that mpirun sets; without one, a job of one rank. */
+/* Job and rank come from the environment that mpirun sets (the job from MUSTER_JOB, when a launcher
+ * gave it a name); without one, a job of one rank. */
 enum mu_status mu_board_open(struct mu_board **out) MU_CHECKED;
 void mu_board_close(struct mu_board *board); /* NULL is allowed */
 /* After a failure: the own entry stays, so that the others find this rank dead; the file goes with
@@ -52,6 +53,9 @@ const struct mu_board_entry *mu_board_entry(const struct mu_board *board, int ra
 
 /* false: that entry's process is gone (or is a zombie). */
 bool mu_board_is_alive(const struct mu_board_entry *entry);
+/* Whether a thread of that process may still run: the first one may be a zombie before the others
+ * have ended. */
+bool mu_board_may_write(const struct mu_board_entry *entry);
 
 /* What the own rank is doing. Both return the phase before; a board of NULL is allowed. */
 enum mu_phase mu_board_set_phase(struct mu_board *board, enum mu_phase phase);
@@ -77,6 +81,10 @@ void mu_board_withdraw_fence(struct mu_board *board, int rank);
 /* "rank 3 stood still for 10.0 s in backward of step 812 and was ended by rank 0", into
  * out[capacity]; false: nobody has ended it. */
 bool mu_board_tell_fence(const struct mu_board_entry *entry, int rank, char *out, size_t capacity);
+
+/* The name of a job's board, for shm_open: a file of MU_BOARD_RANKS entries. For the launcher, which
+ * makes it before any rank does. */
+void mu_board_name(const char *job, char name[MU_BOARD_NAME_MAX]);
 
 /* Start time of a process as in /proc/PID/stat; 0: no such process, or only its zombie. */
 uint64_t mu_board_process_start(uint32_t pid);

@@ -68,8 +68,9 @@ static enum mu_status fence(struct exchange *x)
 
         if (!e || is_living(r->comm, x->name[i]))
             continue;
-        while (mu_board_is_alive(e)) {
-            kill((pid_t)atomic_load(&e->pid), SIGKILL);
+        while (mu_board_may_write(e)) {
+            if (mu_board_is_alive(e))
+                kill((pid_t)atomic_load(&e->pid), SIGKILL);
             if (mu_deadline_passed(deadline))
                 return MU_FAIL(MU_TIMEOUT,
                                "rank %d is dead to MPI, and its process %u does not end",
@@ -255,7 +256,7 @@ enum mu_status mu_recover(struct mu_recovery *r)
         return MU_FAIL(MU_NO_MEMORY, "no memory for the names of %d ranks", x.count);
     for (int i = 0; i < x.count; i++)
         x.name[i] = mu_comm_name(r->comm, i);
-    MU_TRY(mu_comm_repair(r->comm, exchange, &x), st, done);
+    MU_TRY(mu_comm_repair(r->comm, r->phase == MU_RECOVERY_FINISHED, exchange, &x), st, done);
     note_dead(r, &x);
     mu_recovery_plan_deinit(&r->plan);
     r->plan = x.plan;

@@ -34,7 +34,8 @@
     X(SAVE_DISK, "save-disk", "a write of a checkpoint fails as on a full disk (do:fail)") \
     X(PUBLISH, "publish", "before a checkpoint is published")                              \
     X(LOAD, "load", "while a checkpoint is loaded")                                        \
-    X(LEAVE, "leave", "after the last step")
+    X(LEAVE, "leave", "after the last step")                                               \
+    X(LOCK, "lock", "file locks are of no use on the run directory (do:fail)")
 
 enum mu_fault_point {
 #define MU_FAULT_ENUM(id, name, where) MU_FAULT_##id,

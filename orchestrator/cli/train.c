@@ -7,6 +7,7 @@
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/master/job.h"
+#include "worker/lease.h"
 
 enum mu_status mu_cli_train(int argc, char **argv)
 {
@@ -43,6 +44,9 @@ enum mu_status mu_cli_train(int argc, char **argv)
         return MU_OK; /* rank 0 tells; when several fail, mpirun may end it unheard, or hang */
     if (st != MU_OK || words.help_shown)
         return st;
+    MU_TRY(mu_lease_bind_process(), st, failed);
     request = (struct mu_job_request){words.word[0], words.word + 1, words.count - 1};
-    return mu_job_run(&request);
+    st = mu_job_run(&request);
+failed:
+    return st;
 }

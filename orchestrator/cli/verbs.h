@@ -8,6 +8,8 @@
 /* X(function suffix, word, one line of help) */
 #define MU_VERB_TABLE(X)                                                               \
     X(train, "train", "train a model; run it alone or under mpirun")                   \
+    X(launch, "launch", "train under mpirun, and start again what dies")               \
+    X(resize, "resize", "change the number of ranks of a launched run")                \
     X(tokenize, "tokenize", "make token files from text")                              \
     X(inspect, "inspect", "show what a checkpoint, run directory or token file holds") \
     X(config, "config", "explain configuration keys, check a file, print it resolved")

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "orchestrator/base/clock.h"
@@ -160,6 +161,7 @@ void mu_job_note_failure(struct mu_job *job, enum mu_status st)
     else
         snprintf(message, sizeof message, "%s at step %" PRId64 "; there is no checkpoint",
                  mu_status_meaning(st), job->life.step);
+    job->status.agreed = true;
     put_outcome(job, message, 0);
 }
 
@@ -211,5 +213,6 @@ void mu_job_report_failure(struct mu_job *job, enum mu_status st)
     }
     if (speaks && job->roll.hosts > 1)
         linger(job);
-    mu_segment_close(&job->segment, true);
+    /* A launcher keeps the state for the next generation. */
+    mu_segment_close(&job->segment, getenv("MUSTER_JOB") == NULL);
 }

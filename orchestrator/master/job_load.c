@@ -205,6 +205,15 @@ static void take_order(struct mu_job *job, const struct resume_order *order)
     job->reached = job->worker.reached = order->reached;
 }
 
+/* Every step before has its record: another generation, that went on from an older state, has not
+ * dropped it. */
+static bool is_recorded(const struct mu_job *job, int64_t step)
+{
+    int64_t every = job->settings.run_log_every, due = (step - 1) / every * every;
+
+    return mu_run_dir_losses(job->run).last_step >= due;
+}
+
 /* The master's choice: what is in memory, unless a checkpoint is newer. */
 static enum mu_status choose_held(struct mu_job *job, const struct held *held,
                                   struct resume_order *order,
@@ -213,7 +222,8 @@ static enum mu_status choose_held(struct mu_job *job, const struct held *held,
     int64_t newest = candidates->count > 0 ? candidates->steps[candidates->count - 1] : 0;
     enum mu_status st = mu_resume_identify_data(job);
 
-    order->from_memory = st == MU_OK && held->step > 0 && held->same_origin && held->step >= newest;
+    order->from_memory = st == MU_OK && held->step > 0 && held->same_origin &&
+                         held->step >= newest && is_recorded(job, held->step);
     if (!order->from_memory)
         return st;
     order->step = held->step;

@@ -489,9 +489,10 @@ static enum mu_status finish(struct mu_job *job)
     enum mu_status st;
 
     mu_board_set_phase(job->board, MU_PHASE_RECORDING);
-    if (job->is_master && !job->summarised)
+    if (job->is_master && !job->summarised) {
         summarise(job, is_stopped(job));
-    job->summarised = true;
+        job->summarised = true;
+    }
     MU_TRY(mu_control_agree(&job->control, MU_OK), st, failed);
     st = mu_job_part(job);
 failed:

@@ -231,8 +231,8 @@ void mu_run_dir_clear_requests(struct mu_run_dir *dir)
         return; /* the reason has been told */
     folder = opendir(path);
     while (folder && (entry = readdir(folder)))
-        if (entry->d_name[0] != '.' && unlinkat(dirfd(folder), entry->d_name, 0) != 0 &&
-            errno != ENOENT)
+        if (entry->d_name[0] != '.' && strcmp(entry->d_name, MU_REQUEST_RESIZE) != 0 &&
+            unlinkat(dirfd(folder), entry->d_name, 0) != 0 && errno != ENOENT)
             mu_log(MU_LOG_WARN,
                    "cannot remove the request %s/%s: %s; remove it, or it is obeyed "
                    "again",

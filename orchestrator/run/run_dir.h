@@ -37,6 +37,7 @@ enum mu_run_outcome { MU_OUTCOME_NONE, MU_OUTCOME_COMPLETE, MU_OUTCOME_REQUEUE, 
 struct mu_run_status {
     enum mu_run_state state;
     enum mu_run_outcome outcome;
+    bool agreed; /* failed: all ranks came to the same end, which starting again will not mend */
     int64_t step, steps;
     double loss, valid_loss;
     bool has_hash;
@@ -81,7 +82,9 @@ void mu_run_dir_put_status(struct mu_run_dir *dir, const struct mu_run_status *s
  * you like, a drawing is begun at most every 15 s), or `wait`: until it is drawn, at most 10 s. */
 void mu_run_dir_plot(struct mu_run_dir *dir, bool wait);
 bool mu_run_dir_stop_requested(const struct mu_run_dir *dir); /* control/stop exists */
-/* Removes whatever stands in control/: it has been obeyed. */
+/* A request to the launcher, which alone takes it away: control/resize holds a number of ranks. */
+#define MU_REQUEST_RESIZE "resize"
+/* Removes whatever else stands in control/: it has been obeyed. */
 void mu_run_dir_clear_requests(struct mu_run_dir *dir);
 
 /* First and last recorded losses, for the summary; NaN when there are none. Reads the file. */

@@ -114,19 +114,21 @@ static char *print(const struct mu_run_status *s)
     int b = isfinite(s->valid_loss) ? mu_metrics_digits(s->valid_loss) : 6;
     size_t digits = (size_t)(a > b ? a : b);
     char host[256] = "";
+    const char *launch = getenv("MUSTER_JOB"); /* which generation of a launcher's wrote this */
     json_t *object;
     char *text, *whole;
 
     gethostname(host, sizeof host - 1);
     object = json_pack(
-        "{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:o, s:s, s:o, s:n}", "state",
-        state_names[s->state], "outcome", outcome_names[s->outcome], "step", (json_int_t)s->step,
-        "steps", (json_int_t)s->steps, "loss", real_value(s->loss), "valid_loss",
-        real_value(s->valid_loss), "state_hash",
+        "{s:s, s:s, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:o, s:s, s:o, s:o, s:n}",
+        "state", state_names[s->state], "outcome", outcome_names[s->outcome], "agreed", s->agreed,
+        "step", (json_int_t)s->step, "steps", (json_int_t)s->steps, "loss", real_value(s->loss),
+        "valid_loss", real_value(s->valid_loss), "state_hash",
         s->has_hash ? json_string(mu_hash_print(s->hash).text) : json_null(), "state_hash_step",
         s->has_hash ? json_integer(s->hash_step) : json_null(), "ranks", s->ranks, "hosts",
         s->hosts, "pid", (int)getpid(), "host", text_value(host), "updated", mu_clock_date().text,
-        "message", text_value(s->message), "goodput");
+        "message", text_value(s->message), "launch", launch ? json_string(launch) : json_null(),
+        "goodput");
     text = json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(digits));
     json_decref(object);
     if (!text || mu_ledger_total_us(&s->goodput) == 0)

@@ -8,6 +8,11 @@ endif()
 set(MUSTER_ENV_BIN ${CMAKE_BINARY_DIR})
 configure_file(${CMAKE_SOURCE_DIR}/scripts/cmake/env.in ${CMAKE_BINARY_DIR}/env @ONLY)
 
+# The same for `muster launch`, which works without it.
+list(JOIN MUSTER_ENVIRONMENT "\",\n    \"" MUSTER_SETTINGS)
+configure_file(${CMAKE_SOURCE_DIR}/scripts/cmake/mpi_settings.c.in ${CMAKE_BINARY_DIR}/mpi_settings.c @ONLY)
+target_sources(mu_orchestrator PRIVATE ${CMAKE_BINARY_DIR}/mpi_settings.c)
+
 # The prefix is known only at installation: one field stays open until then.
 set(MUSTER_ENV_BIN "@CMAKE_INSTALL_PREFIX@/${CMAKE_INSTALL_BINDIR}")
 configure_file(${CMAKE_SOURCE_DIR}/scripts/cmake/env.in ${CMAKE_BINARY_DIR}/env-installed.in @ONLY)

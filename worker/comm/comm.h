@@ -50,12 +50,13 @@ int mu_comm_dead(struct mu_comm *comm, int *places, int capacity);
 /* What the survivors tell each other on the communicator that they have now, by mu_comm_allgather;
  * called once for each attempt. */
 typedef enum mu_status mu_comm_exchange(void *context);
-/* By every survivor: revokes, leaves the dead out, runs `exchange`, agrees that it went well
+/* By every survivor: revokes (unless `quietly`: who is not here yet may still be reading messages
+ * of before; for a parting), leaves the dead out, runs `exchange`, agrees that it went well
  * everywhere; all of it again until it did, whoever dies meanwhile. Blocks in MPI until all that
  * live are here, so that a stopped rank must be killed by somebody else. Afterwards places and size
  * are the survivors', and no request is open. Another status than MU_OK is this rank's own failure,
  * or MPI's: the caller dies, and the others go on without it. */
-enum mu_status mu_comm_repair(struct mu_comm *comm, mu_comm_exchange *exchange,
+enum mu_status mu_comm_repair(struct mu_comm *comm, bool quietly, mu_comm_exchange *exchange,
                               void *context) MU_CHECKED;
 /* all[size][bytes]. Inside a repair only: it blocks. */
 enum mu_status mu_comm_allgather(struct mu_comm *comm, const void *own, size_t bytes,

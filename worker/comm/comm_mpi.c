@@ -357,13 +357,16 @@ static bool is_death(enum mu_status st)
     return st == MU_PEER_LOST || st == MU_REVOKED;
 }
 
-enum mu_status mu_comm_repair(struct mu_comm *c, mu_comm_exchange *exchange, void *context)
+enum mu_status mu_comm_repair(struct mu_comm *c, bool quietly, mu_comm_exchange *exchange,
+                              void *context)
 {
     MPI_Comm old = c->comm, from = old, fresh;
+    const int size = c->size;
     enum mu_status st = MU_FAILED;
     bool agreed = false;
 
-    mu_ulfm_revoke(old);
+    if (!quietly)
+        mu_ulfm_revoke(old);
     for (int attempt = 0; !agreed; attempt++) {
         if (attempt == MOST_ATTEMPTS)
             return MU_FAIL(MU_FAILED, "the communicator could not be repaired in %d attempts",
@@ -382,7 +385,7 @@ enum mu_status mu_comm_repair(struct mu_comm *c, mu_comm_exchange *exchange, voi
             goto failed;
         agreed = mu_ulfm_agree(fresh, st == MU_OK);
     }
-    c->repaired = true;
+    c->repaired = c->repaired || c->size < size;
     st = drain(c);
     if (st == MU_OK)
         MPI_Comm_free(&old); /* 10 kB otherwise, for each death */

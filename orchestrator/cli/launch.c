@@ -1,0 +1,114 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/fault.h"
+#include "orchestrator/cli/options.h"
+#include "orchestrator/cli/verbs.h"
+#include "orchestrator/config/config.h"
+#include "orchestrator/core/ladder.h"
+#include "orchestrator/launch/launch.h"
+#include "worker/board.h"
+
+extern char **environ;
+
+/* -n and -np are what mpirun's users type. */
+static void spell_out_ranks(int argc, char **argv)
+{
+    static char ranks[] = "--ranks";
+
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "-n") == 0 || strcmp(argv[i], "-np") == 0)
+            argv[i] = ranks;
+}
+
+static enum mu_status check(const struct mu_command *command, const struct mu_words *words,
+                            const struct mu_launch_request *request)
+{
+    if (getenv("PMIX_RANK") || getenv("OMPI_COMM_WORLD_RANK"))
+        return mu_options_refuse(command, "launch starts mpirun by itself: call it without mpirun");
+    if (strcmp(words->word[0], "train") != 0)
+        return mu_options_refuse(command, "'%s' cannot be launched; expected: train CONFIG",
+                                 words->word[0]);
+    if (strchr(words->word[1], '='))
+        return mu_options_refuse(command, "CONFIG is missing: the first word after train is %s",
+                                 words->word[1]);
+    if (request->hosts && request->hostfile)
+        return mu_options_refuse(command, "--hosts and --hostfile: give one of them");
+    return mu_fault_init();
+}
+
+/* A mistake in it would be made again by every generation. */
+static enum mu_status read_config(const struct mu_words *words, struct mu_settings *settings)
+{
+    struct mu_config_source source = {.path = words->word[1],
+                                      .overrides = words->word + 2,
+                                      .override_count = words->count - 2,
+                                      .environment = environ};
+
+    return mu_config_load(&source, settings);
+}
+
+enum mu_status mu_cli_launch(int argc, char **argv)
+{
+    struct mu_launch_request request = {.most_restarts = 100,
+                                        .most_still = MU_LADDER_STILL,
+                                        .start_deadline_s = 120,
+                                        .stall_deadline_s = 600};
+    const struct mu_option options[] = {
+        {"ranks", "N",
+         "ranks (also -n N); otherwise as many as the hosts have slots, or as this "
+         "process may use cores",
+         .integer = &request.ranks, .least = 1, .most = MU_BOARD_RANKS},
+        {"hosts", "A:4,B:4", "hosts with their slots; otherwise this machine",
+         .text = &request.hosts},
+        {"hostfile", "FILE", "the same, a line each: NAME slots=4; looked at again when it changes",
+         .text = &request.hostfile},
+        {"mpirun", "PATH", "another mpirun than that of the Open MPI muster was built with",
+         .text = &request.mpirun},
+        {"mpirun-args", "WORDS", "further arguments for mpirun, separated by spaces",
+         .text = &request.mpirun_args},
+        {"max-restarts", "K", "relaunches after failures, at most (100)",
+         .integer = &request.most_restarts, .least = 0, .most = 1e9},
+        {"patience", "K", "generations in a row that may fail without a newly committed step (3)",
+         .integer = &request.most_still, .least = 1, .most = 1e6},
+        {"start-deadline", "S", "seconds that a start may take (120)",
+         .integer = &request.start_deadline_s, .least = 1, .most = 1e6},
+        {"stall-deadline", "S",
+         "seconds without any sign of progress after which all ranks are "
+         "ended and started again (600); 0: never",
+         .integer = &request.stall_deadline_s, .least = 0, .most = 1e6},
+    };
+    const struct mu_command command = {
+        .usage = "muster launch [options] [--] train CONFIG [key=value...]",
+        .about =
+            "Starts mpirun for `muster train`, watches it, and starts it again when it, a host or "
+            "all ranks die, until the run is complete. Stops when nothing is gained any more, and "
+            "says why. TERM, Ctrl-C or USR1: checkpoint at the next step, exit code 75; a second "
+            "TERM or Ctrl-C ends at once. USR2: checkpoint and go on. `muster resize` changes the "
+            "number of ranks.",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+        .least_words = 2,
+        .most_words = INT_MAX,
+    };
+    struct mu_settings *settings = NULL;
+    struct mu_words words;
+    enum mu_status st;
+
+    spell_out_ranks(argc, argv);
+    st = mu_options_parse(&command, argc, argv, &words);
+    if (st != MU_OK || words.help_shown)
+        return st;
+    MU_TRY(check(&command, &words, &request), st, done);
+    settings = malloc(sizeof *settings);
+    if (!settings)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for the configuration");
+    MU_TRY(read_config(&words, settings), st, done);
+    request.settings = settings;
+    request.words = words.word;
+    request.word_count = words.count;
+    st = mu_launch_run(&request);
+done:
+    free(settings);
+    return st;
+}

@@ -1,0 +1,9 @@
+/* Which mpirun, and in which environment: as found at configuration, in a file that CMake makes. */
+#ifndef MUSTER_LAUNCH_MPI_SETTINGS_H
+#define MUSTER_LAUNCH_MPI_SETTINGS_H
+
+extern const char mu_mpi_run[];             /* its path */
+extern const int mu_mpi_major;              /* of Open MPI's version */
+extern const char *const mu_mpi_settings[]; /* NAME=VALUE; ends with NULL */
+
+#endif

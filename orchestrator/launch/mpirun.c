@@ -1,0 +1,221 @@
+/* Everything is put together before the fork; between fork and exec there are system calls only.
+ * A pipe that closes at exec tells the parent that mpirun runs, or the error number of what
+ * failed. */
+#include "orchestrator/launch/mpirun.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "orchestrator/base/file.h"
+#include "orchestrator/launch/mpi_settings.h"
+
+extern char **environ;
+
+/* A list of strings that ends with NULL; all of them malloc'ed. */
+struct list {
+    char **item;
+    size_t count;
+    bool ok;
+};
+
+static void add(struct list *l, const char *text)
+{
+    char **item = l->ok ? realloc(l->item, (l->count + 2) * sizeof *item) : NULL;
+
+    l->ok = item != NULL;
+    if (!item)
+        return;
+    l->item = item;
+    item[l->count] = strdup(text);
+    l->ok = item[l->count] != NULL;
+    item[++l->count] = NULL;
+}
+
+static void discard(struct list *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        free(l->item[i]);
+    free(l->item);
+}
+
+static bool has_name(const char *setting, const char *name)
+{
+    size_t n = strlen(name);
+
+    return strncmp(setting, name, n) == 0 && setting[n] == '=';
+}
+
+/* The last one that is set counts; `setting` is NAME=VALUE. */
+static void set(struct list *l, const char *setting)
+{
+    size_t length = strcspn(setting, "=") + 1;
+
+    for (size_t i = 0; i < l->count; i++)
+        if (strncmp(l->item[i], setting, length) == 0) {
+            free(l->item[i]);
+            l->item[i] = l->item[--l->count];
+            l->item[l->count] = NULL;
+            break;
+        }
+    add(l, setting);
+}
+
+static bool is_set(const struct list *l, const char *setting)
+{
+    size_t length = strcspn(setting, "=") + 1;
+
+    for (size_t i = 0; i < l->count; i++)
+        if (strncmp(l->item[i], setting, length) == 0)
+            return true;
+    return false;
+}
+
+static void set_value(struct list *l, const char *name, const char *value)
+{
+    char text[MU_PATH_MAX + 64];
+
+    snprintf(text, sizeof text, "%s=%s", name, value);
+    set(l, text);
+}
+
+/* What the user has set goes before what we would set. */
+static struct list make_environment(const struct mu_mpirun_request *r)
+{
+    struct list l = {.ok = true};
+
+    for (char **e = environ; *e; e++)
+        if (!has_name(*e, "MUSTER_JOB") && !has_name(*e, "MUSTER_LEASE") &&
+            (r->with_faults || !has_name(*e, "MUSTER_FAULT")))
+            add(&l, *e);
+    for (const char *const *s = mu_mpi_settings; *s; s++)
+        if (!is_set(&l, *s))
+            add(&l, *s);
+    if (geteuid() == 0) { /* Open MPI refuses root unless told twice */
+        set(&l, "OMPI_ALLOW_RUN_AS_ROOT=1");
+        set(&l, "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1");
+    }
+    set_value(&l, "TMPDIR", r->folder);
+    set_value(&l, "MUSTER_JOB", r->job);
+    if (r->lease)
+        set_value(&l, "MUSTER_LEASE", r->lease);
+    if (r->with_bar && !is_set(&l, "MUSTER_PROGRESS="))
+        set(&l, "MUSTER_PROGRESS=bar");
+    return l;
+}
+
+static void add_words(struct list *l, const char *text)
+{
+    char *copy = strdup(text), *rest = NULL;
+
+    l->ok = l->ok && copy;
+    for (char *word = copy ? strtok_r(copy, " \t", &rest) : NULL; word;
+         word = strtok_r(NULL, " \t", &rest))
+        add(l, word);
+    free(copy);
+}
+
+/* Every MUSTER_ variable goes to other hosts too, which get nothing by themselves. */
+static void add_exports(struct list *l, const struct list *environment)
+{
+    for (size_t i = 0; i < environment->count; i++) {
+        char name[128];
+
+        if (strncmp(environment->item[i], "MUSTER_", 7) != 0 ||
+            (size_t)snprintf(name, sizeof name, "%.*s", (int)strcspn(environment->item[i], "="),
+                             environment->item[i]) >= sizeof name)
+            continue;
+        add(l, "-x");
+        add(l, name);
+    }
+}
+
+static struct list make_arguments(const struct mu_mpirun_request *r, const struct list *environment)
+{
+    struct list l = {.ok = true};
+    char number[16], self[MU_PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+    self[n > 0 ? n : 0] = 0;
+    snprintf(number, sizeof number, "%u", r->ranks);
+    add(&l, r->mpirun ? r->mpirun : mu_mpi_run);
+    add(&l, "-n");
+    add(&l, number);
+    if (r->hosts) {
+        add(&l, "--host");
+        add(&l, r->hosts);
+    }
+    add_exports(&l, environment);
+    if (r->with_bar && mu_mpi_major >= 5) { /* it keeps back what does not end a line */
+        add(&l, "--stream-buffering");
+        add(&l, "0");
+    }
+    if (r->extra)
+        add_words(&l, r->extra);
+    add(&l, r->program ? r->program : self);
+    for (int i = 0; i < r->word_count; i++)
+        add(&l, r->words[i]);
+    return l;
+}
+
+/* In the child. Gives back only when something failed. */
+static void become_mpirun(pid_t parent, char **arguments, char **environment)
+{
+    int nothing = open("/dev/null", O_RDONLY);
+    sigset_t none;
+
+    if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || setsid() < 0 ||
+        prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+        return;
+    if (getppid() != parent)
+        raise(SIGKILL); /* the launcher died in between */
+    signal(SIGPIPE, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execvpe(arguments[0], arguments, environment);
+}
+
+enum mu_status mu_mpirun_start(const struct mu_mpirun_request *r, pid_t *pid)
+{
+    struct list environment = make_environment(r), arguments = make_arguments(r, &environment);
+    pid_t parent = getpid();
+    enum mu_status st = MU_OK;
+    int ready[2], error = 0;
+
+    *pid = -1;
+    if (!environment.ok || !arguments.ok)
+        st = MU_FAIL(MU_NO_MEMORY, "no memory to start mpirun");
+    else if (pipe2(ready, O_CLOEXEC) != 0)
+        st = MU_FAIL(MU_FAILED, "cannot make a pipe: %s", strerror(errno));
+    if (st != MU_OK)
+        goto done;
+    *pid = fork();
+    if (*pid == 0) {
+        become_mpirun(parent, arguments.item, environment.item);
+        error = errno;
+        if (write(ready[1], &error, sizeof error) < 0) {
+            /* the parent is gone */
+        }
+        _exit(127);
+    }
+    close(ready[1]);
+    if (*pid < 0) {
+        st = MU_FAIL(MU_FAILED, "cannot fork: %s", strerror(errno));
+    } else if (read(ready[0], &error, sizeof error) == (ssize_t)sizeof error) {
+        waitpid(*pid, NULL, 0);
+        *pid = -1;
+        st = MU_FAIL(MU_FAILED, "cannot start %s: %s", arguments.item[0], strerror(error));
+    }
+    close(ready[0]);
+done:
+    discard(&arguments);
+    discard(&environment);
+    return st;
+}

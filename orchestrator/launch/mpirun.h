@@ -1,0 +1,31 @@
+/* Starts an mpirun, in a session of its own and bound to die with the launcher. */
+#ifndef MUSTER_LAUNCH_MPIRUN_H
+#define MUSTER_LAUNCH_MPIRUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "orchestrator/base/status.h"
+
+struct mu_mpirun_request {
+    const char *mpirun; /* NULL: the one that muster was built with */
+    const char *extra;  /* further arguments, separated by spaces; NULL: none */
+    const char *hosts;  /* "a:4,b:4"; NULL: this machine */
+    uint32_t ranks;
+    const char *program; /* NULL: this one */
+    char *const *words;  /* train CONFIG ... */
+    int word_count;
+    const char *job;    /* MUSTER_JOB */
+    const char *lease;  /* MUSTER_LEASE; NULL: none */
+    const char *folder; /* TMPDIR */
+    bool with_faults;   /* hand MUSTER_FAULT on */
+    bool with_bar;      /* a person watches stderr */
+};
+
+/* *pid is also its session. It does not read from stdin; stdout and stderr are this process's. A
+ * program that cannot be started is MU_FAILED. The calling thread must live as long as mpirun is
+ * to: PR_SET_PDEATHSIG follows the thread. */
+enum mu_status mu_mpirun_start(const struct mu_mpirun_request *request, pid_t *pid) MU_CHECKED;
+
+#endif

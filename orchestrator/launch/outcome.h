@@ -1,0 +1,31 @@
+/* What the ranks of a generation wrote into status.json: the launcher believes nothing else. */
+#ifndef MUSTER_LAUNCH_OUTCOME_H
+#define MUSTER_LAUNCH_OUTCOME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "orchestrator/base/status.h"
+#include "orchestrator/core/ladder.h"
+
+struct mu_outcome {
+    bool is_there;                  /* a status that can be read */
+    bool is_of_job;                 /* written by this generation */
+    bool is_running;                /* of it: past the start */
+    enum mu_ladder_outcome outcome; /* of it */
+    bool agreed;
+    int dead_rank;       /* that its message names; -1: none */
+    uint64_t signs;      /* changes with everything that stands there */
+    int64_t step, steps; /* as in the file, whoever wrote it; -1: none */
+};
+
+/* Never fails: what cannot be read is not there. */
+struct mu_outcome mu_outcome_read(const char *run, const char *job);
+
+/* control/resize: how many ranks are asked for; 0: nothing. A request that is no number is told
+ * of and taken away. */
+uint32_t mu_resize_read(const char *run);
+void mu_resize_clear(const char *run);
+enum mu_status mu_resize_write(const char *run, uint32_t ranks) MU_CHECKED;
+
+#endif

@@ -1,0 +1,65 @@
+/* What the parts of a launch share. Private to orchestrator/launch/. */
+#ifndef MUSTER_LAUNCH_PARTS_H
+#define MUSTER_LAUNCH_PARTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "orchestrator/base/file.h"
+#include "orchestrator/core/ladder.h"
+#include "orchestrator/launch/generation.h"
+#include "orchestrator/launch/hold.h"
+#include "orchestrator/launch/launch.h"
+#include "orchestrator/launch/remains.h"
+
+enum { MU_STORY_MAX = 512 };
+
+struct mu_launch {
+    const struct mu_launch_request *request;
+    char run[MU_PATH_MAX]; /* the plain path */
+    struct mu_hold *hold;
+    struct mu_ladder ladder;
+    struct mu_segments segments;
+    struct mu_generation now;
+    int signals; /* signalfd */
+    bool with_bar;
+
+    enum mu_ladder_wish wish;
+    int fatal;          /* the signal that came a second time; 0: none did */
+    uint64_t wish_ns;   /* when the ranks were asked */
+    uint32_t resize_to; /* asked for and not yet obeyed; 0: nothing */
+    bool start_hung, stalled, lease_lost;
+    uint64_t signs, moved_ns;      /* what was seen last, and when it changed last */
+    int64_t step, steps;           /* committed, as far as is known; of the run; -1: unknown */
+    uint32_t shards;               /* of the run; 0: unknown */
+    struct timespec hosts_changed; /* mtime of the host file */
+    uint64_t pace_ns;              /* when step pace_step was seen first, in this generation */
+    int64_t pace_step;
+    double step_s, relaunch_s; /* measured; 0: not yet */
+
+    int generations;
+    int64_t count[MU_CAUSE_COUNT];
+    uint64_t lost_ns;  /* between generations: from an end to training again */
+    uint64_t ended_ns; /* of the last generation */
+    char story[MU_LADDER_STILL][MU_STORY_MAX]; /* how the last generations ended */
+};
+
+/* watch.c: until mpirun has ended or was ended. */
+void mu_launch_watch(struct mu_launch *l);
+/* Signals that have come; true: a stop is wished for. */
+bool mu_launch_take_signals(struct mu_launch *l);
+/* Sleeps up to that long, or until a signal comes. */
+void mu_launch_pause(struct mu_launch *l, uint64_t ms);
+enum mu_status mu_launch_read_hosts(struct mu_launch *l) MU_CHECKED;
+
+/* tell.c */
+void mu_launch_note_story(struct mu_launch *l, const struct mu_ladder_next *next,
+                          const struct mu_ladder_end *end);
+void mu_launch_tell_relaunch(const struct mu_launch *l, const struct mu_ladder_plan *plan,
+                             uint64_t pause_ms);
+void mu_launch_tell_training(const struct mu_launch *l);
+void mu_launch_tell_diagnosis(const struct mu_launch *l, const struct mu_ladder_next *next);
+void mu_launch_tell_end(const struct mu_launch *l, enum mu_status st);
+
+#endif

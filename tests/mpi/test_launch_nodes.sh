@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# muster launch over three hosts made of network namespaces: a host's ranks die, its daemon dies, its link is cut, it is gone.
+# The run goes on with those that are left, to the same bits. Needs root (or user namespaces) and ip.
+own_network=1
+. "$(dirname "$0")/common.sh"
+# shellcheck source=tests/mpi/launch.sh
+. "$(dirname "$0")/launch.sh"
+if [ "$MUSTER_TEST_ALONE" != 1 ] || ! command -v ip >/dev/null || ! command -v nsenter >/dev/null; then
+    echo "SKIPPED: hosts made of network namespaces need root, ip and nsenter"
+    exit 77
+fi
+"$MUSTER_SOURCE/tests/support/nodes" 3 "$scratch/nodes" >"$log" 2>&1 || fail "no hosts could be made"
+
+long=(run.steps=200 run.hash_every=50 checkpoint.every=10 eval.every=0)
+run 1 tiny.cfg run.name=whole "${long[@]}"
+ended_with 0 "one host"
+
+words="--prtemca plm_ssh_agent $scratch/nodes/shell --prtemca prte_if_include 10.83.0.0/24 --mca btl_tcp_if_include 10.83.0.0/24"
+# over WORDS...: launches over the three hosts, slowly, and waits until it trains.
+over() {
+    export MUSTER_FAULT=at:flip,do:sleep-20 MUSTER_FAULT_GENERATIONS=99
+    begin --hosts n1:2,n2:2,n3:2 --mpirun-args "$words" "$@" "${long[@]}"
+    unset MUSTER_FAULT MUSTER_FAULT_GENERATIONS
+    until_said "^step "
+}
+# on NODE NAME: pids of the processes of that name there.
+on() {
+    local p net
+    net=$(readlink "/proc/$(cat "nodes/$1")/ns/net")
+    for p in /proc/[0-9]*; do
+        if [ "$(readlink "$p/ns/net")" = "$net" ] && [ "$(cat "$p/comm")" = "$2" ]; then echo "${p#/proc/}"; fi
+    done 2>/dev/null
+}
+
+over train tiny.cfg run.name=nodes
+said '6 ranks on 3 hosts' "three hosts"
+# shellcheck disable=SC2046
+kill -KILL $(on n2 muster)
+next_generation
+# shellcheck disable=SC2046
+kill -KILL $(on n3 prted)
+finish
+ended_with 0 "a node's ranks and a node's daemon killed"
+same_as nodes whole "a node's ranks and a node's daemon killed"
+said 'launch: complete; 3 generations' "a node's ranks and a node's daemon killed"
+untouched "a node's ranks and a node's daemon killed"
+
+# A link that is cut is reported by nobody: a deadline ends it. Ranks beyond the cut end themselves before others go on.
+over --stall-deadline 3 train tiny.cfg run.name=cut
+old=$(on n3 muster)
+[ -n "$old" ] || fail "no ranks on n3"
+ip link set card3 down
+mv nodes/n3 nodes/n3.gone
+until_said 'host n3 does not answer: left out for some minutes'
+until_said 'starting again in 6 s with 4 ranks on 2 hosts'
+until_said '4 ranks on 2 hosts: 4 workers'
+for pid in $old; do
+    [ "$(readlink "/proc/$pid/exe")" != "$MUSTER" ] || fail "rank $pid beyond the cut lives on"
+done
+finish
+ended_with 0 "a link cut"
+same_as cut whole "a link cut"
+said 'generation 1: nothing moved any more at step [0-9]+' "a link cut"
