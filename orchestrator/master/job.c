@@ -133,6 +133,7 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     if (st == MU_OK)
         st = live(job, request);
     if (!is_agreed(job, st)) {
+        mu_job_die_alone(job, st);
         mu_job_report_failure(job, st);
         mu_watchdog_end(job->watchdog);
         if (st == MU_PEER_LOST || st == MU_REVOKED)

@@ -128,5 +128,8 @@ void mu_job_note_failure(struct mu_job *job, enum mu_status st);
 /* After MU_PEER_LOST, MU_REVOKED or a failure of this rank alone: one rank tells what happened;
  * cleans up. The caller then leaves. */
 void mu_job_report_failure(struct mu_job *job, enum mu_status st);
+/* A failure of this rank alone, which the others can do without: says so and dies. Returns where it
+ * matters to all. */
+void mu_job_die_alone(struct mu_job *job, enum mu_status st);
 
 #endif

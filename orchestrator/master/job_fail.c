@@ -177,6 +177,17 @@ static void linger(struct mu_job *job)
     }
 }
 
+void mu_job_die_alone(struct mu_job *job, enum mu_status st)
+{
+    if (st == MU_PEER_LOST || st == MU_REVOKED || !mu_comm_is_fault_tolerant(job->comm) ||
+        mu_comm_size(job->comm) == 1)
+        return;
+    end_progress(job);
+    mu_log(MU_LOG_ERROR, "rank %d failed: %s; it leaves, and the others go on without it",
+           mu_board_own_rank(job->board), mu_status_meaning(st));
+    mu_comm_die();
+}
+
 void mu_job_report_failure(struct mu_job *job, enum mu_status st)
 {
     bool knows_run = job->life.state >= MU_LIFE_PREPARING;

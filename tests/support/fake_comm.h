@@ -273,6 +273,11 @@ void mu_comm_leave(struct mu_comm *c, int exit_code)
     _Exit(exit_code);
 }
 
+void mu_comm_die(void)
+{
+    abort();
+}
+
 int mu_comm_rank(const struct mu_comm *c)
 {
     return c->rank;

@@ -33,6 +33,9 @@ void mu_comm_revoke(struct mu_comm *comm);
 /* Ends the process after a failure without MPI_Finalize, in a way that mpirun passes on `exit_code`
  * as well as it can. Removes what MPI left in /dev/shm for this job. */
 _Noreturn void mu_comm_leave(struct mu_comm *comm, int exit_code);
+/* Ends this process by a signal, which MPI reports to the others: they go on without it. An exit
+ * would leave them waiting. */
+_Noreturn void mu_comm_die(void);
 
 /* Place among those that live, and how many these are. */
 int mu_comm_rank(const struct mu_comm *comm);
