@@ -38,25 +38,31 @@ static void name(struct dead *d, int rank)
 }
 
 /* Everybody who is known to be dead, by MPI or by the board. */
+static void find_known_dead(struct mu_job *job, struct dead *d)
+{
+    int places[MAX_NAMED], n = mu_comm_dead(job->comm, places, MAX_NAMED);
+
+    for (int i = 0; i < n && i < MAX_NAMED; i++)
+        name(d, mu_comm_name(job->comm, places[i]));
+    for (int i = 0; i < mu_comm_size(job->comm); i++) {
+        int rank = mu_comm_name(job->comm, i);
+        const struct mu_board_entry *e = mu_board_entry(job->board, rank);
+
+        if (e && !mu_board_is_alive(e))
+            name(d, rank);
+    }
+}
+
+/* The same, when there must be somebody. */
 static struct dead find_dead(struct mu_job *job)
 {
     struct dead d = {.count = 0};
     struct mu_deadline deadline = mu_deadline_in_ms(NEWS_MS);
-    int places[MAX_NAMED], n;
 
     while (!mu_deadline_passed(deadline) && d.count == 0) {
         if (mu_comm_poll(job->comm) == MU_OK)
             mu_clock_sleep_us(1000);
-        n = mu_comm_dead(job->comm, places, MAX_NAMED);
-        for (int i = 0; i < n && i < MAX_NAMED; i++)
-            name(&d, mu_comm_name(job->comm, places[i]));
-        for (int i = 0; i < mu_comm_size(job->comm); i++) {
-            int rank = mu_comm_name(job->comm, i);
-            const struct mu_board_entry *e = mu_board_entry(job->board, rank);
-
-            if (e && !mu_board_is_alive(e))
-                name(&d, rank);
-        }
+        find_known_dead(job, &d);
     }
     return d;
 }
@@ -177,10 +183,30 @@ static void linger(struct mu_job *job)
     }
 }
 
+/* Whether some other rank lives that is not about to leave. */
+static bool others_go_on(struct mu_job *job)
+{
+    struct dead dead = {.count = 0};
+
+    find_known_dead(job, &dead);
+    for (int i = 0; i < mu_comm_size(job->comm); i++) {
+        int rank = mu_comm_name(job->comm, i);
+        const struct mu_board_entry *e = mu_board_entry(job->board, rank);
+
+        if (i != mu_comm_rank(job->comm) && !is_named(&dead, rank) &&
+            (!e || mu_board_phase(e) != MU_PHASE_LEAVING))
+            return true;
+    }
+    return false;
+}
+
 void mu_job_die_alone(struct mu_job *job, enum mu_status st)
 {
-    if (st == MU_PEER_LOST || st == MU_REVOKED || !mu_comm_is_fault_tolerant(job->comm) ||
-        mu_comm_size(job->comm) == 1)
+    if (st == MU_PEER_LOST || st == MU_REVOKED || !mu_comm_is_fault_tolerant(job->comm))
+        return;
+    mu_board_set_phase(job->board,
+                       MU_PHASE_LEAVING); /* first: of two that fail at once, both see */
+    if (!others_go_on(job))
         return;
     end_progress(job);
     mu_log(MU_LOG_ERROR, "rank %d failed: %s; it leaves, and the others go on without it",

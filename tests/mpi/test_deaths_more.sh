@@ -21,6 +21,12 @@ said '3 workers .*, 2 spares;' "two spares"
 
 died() { echo "rank $1 died \(pid [0-9]+, last seen at: $2"; }
 survives segv 4 "rank:0,at:backward,step:13,do:segv;rank:2,at:forward,step:16,do:segv" 2 "${long[@]}"
+# A failure that is one rank's alone is a death like another one; one that all ranks have ends the run.
+survives alone 3 "rank:0,at:backward,step:9,do:fail;rank:2,at:forward,step:14,do:fail" 2 "${long[@]}"
+MUSTER_FAULT=at:backward,step:5,do:fail limit=30 run 3 tiny.cfg run.name=together "${long[@]}"
+ended_with 1 "all ranks failed"
+[ "$(field together outcome)" = failed ] || fail "all ranks failed: outcome $(field together outcome)"
+nothing_left "all ranks failed"
 # A rank that leaves by exit() is not dead to MPI, whose repair would wait for it.
 ends run 3 1 exit adding 4 "$(died 1 adding)" "${long[@]}"
 MUSTER_HOSTS=2 ends run 3 1 exit reduce 7 "$(died 1 reduce)" "${long[@]}"
