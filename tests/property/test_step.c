@@ -189,7 +189,7 @@ static enum mu_status train(struct rank *r, struct mu_worker *w)
         }
         if (k == 1 && r->place == r->roll->size - 1)
             w->requests = MU_REQUEST_CHECKPOINT;
-        MU_TRY(mu_worker_step(w, &r->step[k]), st, done);
+        MU_TRY(mu_worker_step(w, k, &r->step[k]), st, done);
     }
     if (r->job->dies < 0) {
         MU_TRY(mu_worker_hash(w, &together), st, done);
@@ -238,7 +238,7 @@ static void *run_rank(void *context)
     if (r->status == MU_OK)
         r->status = open_segment(r, &toy.base.layout, &poller, &segment);
     if (r->status == MU_OK)
-        r->status = mu_worker_init(&w, (int)r->place);
+        r->status = mu_worker_init(&w);
     if (r->status == MU_OK)
         r->status = mu_worker_fill_initial(&w, 0);
     pthread_barrier_wait(r->meet);
