@@ -387,7 +387,7 @@ static uint64_t number_from(const char *name, uint64_t otherwise)
 static int set_up(void **state)
 {
     struct schedule alone = {.size = 1, .hosts = 1, .settings = toy_settings(STEPS), .looks = ~0u};
-    char text[16];
+    char text[16], job[64];
 
     (void)state;
     seed = number_from("MUSTER_TEST_SEED", (uint64_t)time(NULL));
@@ -395,7 +395,8 @@ static int set_up(void **state)
     mu_log_set_level(MU_LOG_SILENT);
     signal(SIGABRT, at_abort);
     snprintf(text, sizeof text, "%d", BOARD_RANK);
-    setenv("PMIX_NAMESPACE", "test-step-deaths", 1);
+    snprintf(job, sizeof job, "test-step-deaths-%ld", (long)getpid());
+    setenv("PMIX_NAMESPACE", job, 1);
     setenv("PMIX_RANK", text, 1);
     if (mu_layout_init(&layout, specs, 4) != MU_OK || mu_board_open(&board) != MU_OK)
         return -1;
