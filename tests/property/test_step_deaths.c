@@ -33,7 +33,7 @@ enum {
     MOST_HOSTS = 4,
     VARIANTS = 4,
     SCHEDULES = 200,  /* unless MUSTER_TEST_COUNT says so */
-    PATIENCE_S = 60,  /* for a schedule, which takes milliseconds */
+    PATIENCE_S = 20,  /* for a schedule, which takes milliseconds */
     BOARD_RANK = 999, /* of this program: on the board there is none of the ranks of a schedule */
 };
 
@@ -262,7 +262,7 @@ static void make_rank(const struct schedule *s, uint32_t i)
                                    .roll = &r->roll,
                                    .workload = &r->toy.base,
                                    .segment = &r->segment};
-    assert_int_equal(open_device(&r->worker.device), MU_OK);
+    assert_int_equal(open_device(&r->poller, &r->worker.device), MU_OK);
     assert_int_equal(mu_worker_init(&r->worker), MU_OK);
     assert_int_equal(mu_worker_fill_initial(&r->worker, 0), MU_OK);
     r->recovery = (struct mu_recovery){.comm = r->worker.comm,

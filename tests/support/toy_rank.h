@@ -41,33 +41,39 @@ static _Atomic uint32_t ended; /* threads */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t one_ended = PTHREAD_COND_INITIALIZER;
 
-/* ---- a device in whose work ranks die ---- */
+/* ---- a device in whose work ranks die, and which polls at the end of it ---- */
 static const struct mu_device_ops *plain;
 
 static void quantise_add(struct mu_device *d, const struct mu_quantise *q)
 {
     fake_pass(QUANTISE);
     plain->quantise_add(d, q);
+    mu_device_poll(d);
 }
 
 static void adamw(struct mu_device *d, const struct mu_adamw *a)
 {
     fake_pass(ADAMW);
     plain->adamw(d, a);
+    mu_device_poll(d);
 }
 
 static void add_int32(struct mu_device *d, int32_t *a, const int32_t *b, int64_t n)
 {
     fake_pass(ADD_INT32);
     plain->add_int32(d, a, b, n);
+    mu_device_poll(d);
 }
 
 static struct mu_device_ops watched;
 
-static enum mu_status open_device(struct mu_device **out)
+static enum mu_status open_device(struct mu_poller *poller, struct mu_device **out)
 {
-    const struct mu_device_options options = {
-        .kind = MU_DEVICE_REFERENCE, .isa = MU_ISA_GENERIC, .threads = 1};
+    const struct mu_device_options options = {.kind = MU_DEVICE_REFERENCE,
+                                              .isa = MU_ISA_GENERIC,
+                                              .threads = 1,
+                                              .poll = mu_poll_hook,
+                                              .poll_context = poller};
     enum mu_status st = mu_device_open(&options, out);
 
     if (st != MU_OK)
