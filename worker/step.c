@@ -80,8 +80,9 @@ static enum mu_status add_shard(struct mu_worker *w, uint64_t turn, uint32_t sha
         mu_exact_sum_add(&w->exact, &s->sum[w->slot], prediction, &g, first);
     mu_wide_add(&words->scalars.loss, g.loss_nats);
     words->scalars.tokens += g.tokens;
+    /* released on its own: a reader may have seen `adding` before this shard, and sees the bit now */
     atomic_fetch_or_explicit(&words->shards[shard / 64], UINT64_C(1) << shard % 64,
-                             memory_order_relaxed);
+                             memory_order_release);
     atomic_store_explicit(&words->adding, turn << 1, memory_order_release);
     atomic_store_explicit(&words->claim, 0, memory_order_release);
     mu_fault(MU_FAULT_ADDED, step);

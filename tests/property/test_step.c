@@ -15,111 +15,17 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
 #include "tests/support/fake_comm.h"
-#include "worker/state_hash.h"
-#include "worker/worker.h"
+#include "tests/support/toy.h"
 
-enum {
-    SHARDS = 6,
-    STEPS = 4,
-    OUTLIERS_AT = 3,
-    TOKENS_OF_SHARD = 10,
-    MOST_RANKS = 9,
-    TOUCHED = 3,
-    NEVER = -1
-};
+enum { SHARDS = TOY_SHARDS, STEPS = 4, OUTLIERS_AT = TOY_OUTLIERS_AT, MOST_RANKS = 9 };
 
-/* ---- a workload of two chunks, with every kind of tensor ---- */
+/* Two chunks. */
 static const struct mu_tensor_spec specs[] = {
     {.name = "w", .rows = 300, .cols = 900, .decay = true, .dense = true},
     {.name = "b", .rows = 1, .cols = 77, .dense = true},
     {.name = "tied", .rows = 250, .cols = 256, .dense = true, .row_addends = 1},
     {.name = "untied", .rows = 210, .cols = 250, .row_addends = 1},
 };
-
-struct toy {
-    struct mu_workload base;
-    float *dense, *value[2];
-    uint32_t row[2][TOUCHED];
-    int64_t nan_at, surprise_at; /* steps, or NEVER: a gradient of which nobody could know */
-};
-
-/* In [-1, 1), of any three numbers. */
-static float noise(uint64_t a, uint64_t b, uint64_t c)
-{
-    uint64_t x = (a * 0x9e3779b97f4a7c15u + b) * 0xbf58476d1ce4e5b9u + c;
-
-    x ^= x >> 29;
-    x *= 0x94d049bb133111ebu;
-    x ^= x >> 32;
-    return (float)(int32_t)(uint32_t)x * 0x1p-31f;
-}
-
-static void toy_init(const struct mu_workload *w, uint32_t tensor, uint64_t from, uint64_t to,
-                     float *out)
-{
-    (void)w;
-    for (uint64_t i = from; i < to; i++)
-        out[i - from] = noise(1000 + tensor, i, 0);
-}
-
-static enum mu_status toy_gradient(struct mu_workload *workload, const struct mu_weights *w,
-                                   int64_t step, uint32_t shard, struct mu_shard_result *out)
-{
-    struct toy *t = (struct toy *)workload;
-    const struct mu_layout *l = &workload->layout;
-    const uint64_t key = (uint64_t)step * SHARDS + shard;
-    const float scale = step == t->surprise_at ? 1e6f : 1;
-
-    for (uint64_t i = 0; i < l->elements; i++)
-        t->dense[i] = scale * (w->f32[i] + noise(key, i, 1)) / SHARDS;
-    if (step == t->nan_at && shard == 3)
-        t->dense[l->tensors[2].offset + 5] = NAN;
-    for (uint32_t k = 0; k < 2; k++) {
-        uint64_t cols = specs[2 + k].cols;
-
-        for (uint32_t j = 0; j < TOUCHED; j++)
-            t->row[k][j] = shard % 2 + 90 * j;
-        for (uint64_t i = 0; i < TOUCHED * cols; i++)
-            t->value[k][i] = noise(key, i, 2 + k);
-        out->rows[k] = (struct mu_row_gradient){
-            .tensor = 2 + k, .count = TOUCHED, .row = t->row[k], .value = t->value[k]};
-    }
-    for (uint64_t i = 0; step == OUTLIERS_AT && i < MU_BLOCK; i++) { /* a block of each kind */
-        if (shard == 2)
-            t->dense[l->tensors[0].offset + 7 * specs[0].cols + i] *= 1e4f;
-        if (shard == 4)
-            t->value[0][i] *= 1e4f;
-    }
-    out->dense = t->dense;
-    out->row_count = 2;
-    out->loss_nats = 20 + (double)noise(key, 0, 9);
-    out->tokens = TOKENS_OF_SHARD;
-    return MU_OK;
-}
-
-static const struct mu_workload_ops toy_ops = {
-    .name = "toy", .init_tensor = toy_init, .shard_gradient = toy_gradient};
-
-static bool toy_open(struct toy *t, int64_t nan_at, int64_t surprise_at)
-{
-    *t = (struct toy){.nan_at = nan_at, .surprise_at = surprise_at};
-    t->base.ops = &toy_ops;
-    t->base.facts.shards = SHARDS;
-    if (mu_layout_init(&t->base.layout, specs, sizeof specs / sizeof *specs) != MU_OK)
-        return false;
-    t->dense = malloc(t->base.layout.elements * sizeof(float));
-    for (int k = 0; k < 2; k++)
-        t->value[k] = malloc(TOUCHED * specs[2 + k].cols * sizeof(float));
-    return t->dense && t->value[0] && t->value[1];
-}
-
-static void toy_close(struct toy *t)
-{
-    free(t->dense);
-    free(t->value[0]);
-    free(t->value[1]);
-    mu_layout_deinit(&t->base.layout);
-}
 
 /* ---- a job ---- */
 struct job {
@@ -163,20 +69,6 @@ static enum mu_status poll_rank(void *poller)
     return mu_poll(poller);
 }
 
-/* Of the state as it stands in the segment, by this rank alone. */
-static struct mu_hash hash_alone(const struct mu_segment *s, const struct mu_layout *l)
-{
-    uint64_t pieces = mu_state_hash_pieces(l);
-    struct mu_hash *piece = calloc(pieces, sizeof *piece), hash;
-
-    MU_ASSERT(piece);
-    for (uint64_t p = 0; p < pieces; p++)
-        piece[p] = mu_state_hash_piece(&s->half[mu_segment_half(s)], p);
-    hash = mu_state_hash_combine(piece, pieces, mu_segment_step(s));
-    free(piece);
-    return hash;
-}
-
 static enum mu_status train(struct rank *r, struct mu_worker *w)
 {
     struct mu_hash together;
@@ -189,11 +81,11 @@ static enum mu_status train(struct rank *r, struct mu_worker *w)
         }
         if (k == 1 && r->place == r->roll->size - 1)
             w->requests = MU_REQUEST_CHECKPOINT;
-        MU_TRY(mu_worker_step(w, &r->step[k]), st, done);
+        MU_TRY(mu_worker_step(w, k, &r->step[k]), st, done);
     }
     if (r->job->dies < 0) {
         MU_TRY(mu_worker_hash(w, &together), st, done);
-        if (!mu_hash_equal(together, hash_alone(w->segment, &w->workload->layout)))
+        if (!mu_hash_equal(together, toy_hash(w->segment, &w->workload->layout)))
             st = MU_INTERNAL;
     }
 done:
@@ -233,12 +125,12 @@ static void *run_rank(void *context)
     w.poller = &poller;
     w.segment = &segment;
     w.workload = &toy.base;
-    MU_ASSERT(toy_open(&toy, r->job->nan_at, r->job->surprise_at));
+    MU_ASSERT(toy_open(&toy, specs, r->job->nan_at, r->job->surprise_at));
     r->status = mu_device_open(&options, &w.device);
     if (r->status == MU_OK)
         r->status = open_segment(r, &toy.base.layout, &poller, &segment);
     if (r->status == MU_OK)
-        r->status = mu_worker_init(&w, (int)r->place);
+        r->status = mu_worker_init(&w);
     if (r->status == MU_OK)
         r->status = mu_worker_fill_initial(&w, 0);
     pthread_barrier_wait(r->meet);
@@ -247,7 +139,7 @@ static void *run_rank(void *context)
     pthread_barrier_wait(r->meet); /* others may still commit a step that this one gave up */
     if (segment.header) {
         r->committed = mu_segment_step(&segment);
-        r->hash = hash_alone(&segment, &toy.base.layout);
+        r->hash = toy_hash(&segment, &toy.base.layout);
     }
     mu_worker_deinit(&w);
     mu_segment_close(&segment, leader);
@@ -290,20 +182,10 @@ static struct job job_of(uint32_t size, const char *hosts)
 {
     struct job job = {
         .size = size,
-        .nan_at = NEVER,
-        .surprise_at = NEVER,
+        .nan_at = TOY_NEVER,
+        .surprise_at = TOY_NEVER,
         .dies = -1,
-        .settings = {.run_steps = STEPS,
-                     .run_on_nonfinite = MU_NONFINITE_SKIP,
-                     .batch_shards = SHARDS,
-                     .batch_reduce = MU_REDUCE_EXACT,
-                     .optim_lr = 0.01,
-                     .optim_betas = {0.9, 0.95},
-                     .optim_eps = 1e-8,
-                     .optim_weight_decay = 0.1,
-                     .optim_clip = 1,
-                     .schedule_kind = MU_SCHEDULE_WSD,
-                     .schedule_floor = 0.1},
+        .settings = toy_settings(STEPS),
     };
 
     for (uint32_t i = 0; i < size; i++)
@@ -362,8 +244,8 @@ static double mean_loss(int64_t step)
     double sum = 0;
 
     for (uint64_t s = 0; s < SHARDS; s++)
-        sum += 20 + (double)noise((uint64_t)step * SHARDS + s, 0, 9);
-    return sum / (SHARDS * TOKENS_OF_SHARD);
+        sum += 20 + (double)toy_noise((uint64_t)step * SHARDS + s, 0, 9);
+    return sum / (SHARDS * TOY_TOKENS);
 }
 
 static void the_same_bits_on_every_roll(void **state)
@@ -376,7 +258,7 @@ static void the_same_bits_on_every_roll(void **state)
     assert_true(one.step[0].redone); /* nothing is known of the first one */
     for (int k = 0; k < STEPS; k++) {
         assert_true(one.step[k].step == k + 1);
-        assert_true(one.step[k].tokens == SHARDS * TOKENS_OF_SHARD);
+        assert_true(one.step[k].tokens == SHARDS * TOY_TOKENS);
         assert_true(fabs(one.step[k].loss - mean_loss(k)) < 1e-12);
         assert_true(one.step[k].gradient_norm > 0);
         assert_false(one.step[k].skipped);

@@ -6,56 +6,122 @@
  * overtake each other; a transfer happens at any time after both sides are posted, by draws of a
  * seed; a send is complete at once (its bytes are copied) or only after the transfer. Until its
  * transfer a receive's buffer holds garbage. A message that is longer than the receive is an error.
- * A death is told to whoever polls, and to whoever waits for the dead rank; a revocation to all. */
+ * A death is told to whoever polls, and to whoever waits for the dead rank; a revocation to all.
+ *
+ * Deaths. fake_kill: of a rank that runs nothing. A rank that is a thread calls fake_run_as first;
+ * then it dies where its fate says (at the n-th passage of a kind), or at its next passage after
+ * fake_doom, by a jump out of wherever it is: what it wrote stays, its locks are not held, its
+ * messages are lost but for those whose bytes were on their way.
+ *
+ * Repairs (fake_repair.h) do what ULFM promises: the same steps as comm_mpi.c's, in memory. */
 #ifndef MUSTER_TESTS_FAKE_COMM_H
 #define MUSTER_TESTS_FAKE_COMM_H
 
 #include <pthread.h>
+#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "orchestrator/base/rng.h"
 #include "worker/comm/comm.h"
 
-enum { FAKE_RANKS = 16 };
+enum { FAKE_RANKS = 16, FAKE_KINDS = 64 };
+
+/* Kinds of passages; a test may number its own from FAKE_OTHERS. */
+enum fake_kind {
+    FAKE_POLL,
+    FAKE_TEST,
+    FAKE_SEND,
+    FAKE_RECEIVE,
+    FAKE_REPAIR,
+    FAKE_SHRUNK,
+    FAKE_GATHER,
+    FAKE_GATHERED,
+    FAKE_AGREE,
+    FAKE_AGREED,
+    FAKE_OTHERS
+};
 
 struct mu_comm {
-    int rank;
+    int self; /* name */
+    int place, size;
+    int name[FAKE_RANKS]; /* by place */
+    unsigned epoch, gathers;
 };
 
 struct fake_operation {
     struct fake_operation *next; /* in order of posting */
     struct fake_operation *peer; /* a receive's send, and the other way round, once matched */
     bool is_send, done, abandoned;
-    int self, other, tag; /* ranks: whose operation, and with whom */
+    int self, other, tag; /* names: whose operation, and with whom */
+    unsigned epoch;
     uint8_t *data, *copy; /* copy: of a send that was complete at once */
     size_t bytes, received;
     unsigned delay; /* looks until the transfer */
     enum mu_status status;
 };
 
+struct fake_fate {
+    unsigned kind, let_through; /* passages of that kind; FAKE_KINDS: lives for ever */
+    uint32_t takes_along;       /* ranks that are doomed with it */
+};
+
+/* Where all that live meet in a repair. */
+struct fake_meeting {
+    uint64_t number;
+    uint32_t here;                        /* ranks */
+    bool shrinks, all_say_yes, result[2]; /* of the last two */
+    pthread_cond_t over;
+};
+
+/* A gathering; the one after it may have begun. */
+struct fake_gathering {
+    uint64_t id;
+    uint32_t here;
+    uint8_t *data; /* by name */
+};
+
 static struct {
     pthread_mutex_t lock;
     struct mu_comm comm[FAKE_RANKS];
     struct fake_operation *first;
-    uint64_t seed, draws, transfers;
+    struct fake_meeting meeting;
+    struct fake_gathering gathering[2];
+    pthread_cond_t gathered;
+    uint64_t seed, draws, transfers, repairs;
     unsigned most_delay;
     int size;
     bool dead[FAKE_RANKS], revoked;
-} fake = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    _Atomic bool doomed[FAKE_RANKS];
+    struct fake_fate fate[FAKE_RANKS];
+    unsigned passed[FAKE_RANKS][FAKE_KINDS];
+    _Atomic unsigned last_passed[FAKE_RANKS]; /* kind */
+    jmp_buf end[FAKE_RANKS];                  /* of the thread's life */
+} fake = {.lock = PTHREAD_MUTEX_INITIALIZER,
+          .gathered = PTHREAD_COND_INITIALIZER,
+          .meeting.over = PTHREAD_COND_INITIALIZER};
+
+static _Thread_local int fake_self = -1;
 
 static inline void fake_open(int size, uint64_t seed, unsigned most_delay)
 {
     MU_ASSERT(size <= FAKE_RANKS && !fake.first);
     for (int r = 0; r < size; r++) {
-        fake.comm[r].rank = r;
-        fake.dead[r] = false;
+        fake.comm[r] = (struct mu_comm){.self = r, .place = r, .size = size};
+        for (int i = 0; i < size; i++)
+            fake.comm[r].name[i] = i;
+        fake.dead[r] = fake.doomed[r] = false;
+        fake.fate[r] = (struct fake_fate){.kind = FAKE_KINDS};
+        fake.last_passed[r] = FAKE_KINDS;
     }
+    memset(fake.passed, 0, sizeof fake.passed);
     fake.size = size;
     fake.seed = seed;
-    fake.draws = fake.transfers = 0;
+    fake.draws = fake.transfers = fake.repairs = 0;
     fake.most_delay = most_delay;
     fake.revoked = false;
+    fake.meeting.here = 0;
+    fake.gathering[0].id = fake.gathering[1].id = UINT64_MAX;
 }
 
 /* Operations that nobody waits for any more are kept where leak checkers find them: by contract
@@ -71,18 +137,15 @@ static inline void fake_close(void)
         o->next = graveyard;
         graveyard = o;
     }
+    for (int i = 0; i < 2; i++) {
+        free(fake.gathering[i].data);
+        fake.gathering[i].data = NULL;
+    }
 }
 
 static inline struct mu_comm *fake_comm(int rank)
 {
     return &fake.comm[rank];
-}
-
-static inline void fake_kill(int rank)
-{
-    pthread_mutex_lock(&fake.lock);
-    fake.dead[rank] = true;
-    pthread_mutex_unlock(&fake.lock);
 }
 
 static inline uint32_t fake_draw(uint32_t n)
@@ -105,7 +168,7 @@ static inline void fake_match(struct fake_operation *send)
 {
     for (struct fake_operation *o = fake.first; o; o = o->next)
         if (!o->is_send && !o->peer && !o->done && o->self == send->other &&
-            o->other == send->self && o->tag == send->tag) {
+            o->other == send->self && o->tag == send->tag && o->epoch == send->epoch) {
             o->peer = send;
             send->peer = o;
             send->delay = fake_draw(fake.most_delay + 1);
@@ -144,15 +207,93 @@ static inline void fake_progress(void)
     }
 }
 
+static inline bool fake_one_is_dead(const struct mu_comm *c)
+{
+    for (int i = 0; i < c->size; i++)
+        if (fake.dead[c->name[i]])
+            return true;
+    return false;
+}
+
+static inline void fake_look_at_meeting(void);
+
+/* What it had under way is lost, but for bytes that are their own by now. */
+static inline void fake_bury(int rank)
+{
+    fake.dead[rank] = true;
+    for (struct fake_operation *o = fake.first, *next; o; o = next) {
+        next = o->next;
+        if (o->self != rank)
+            continue;
+        if (o->is_send && o->copy && !o->done) {
+            o->abandoned = true;
+            continue;
+        }
+        if (o->peer)
+            o->peer->peer = NULL;
+        fake_remove(o);
+    }
+    fake_look_at_meeting();
+    pthread_cond_broadcast(&fake.gathered);
+}
+
+static inline void fake_kill(int rank)
+{
+    pthread_mutex_lock(&fake.lock);
+    fake_bury(rank);
+    pthread_mutex_unlock(&fake.lock);
+}
+
+static inline void fake_doom(int rank)
+{
+    fake.doomed[rank] = true;
+}
+
+static inline void fake_die(int rank)
+{
+    for (int r = 0; r < fake.size; r++)
+        if (fake.fate[rank].takes_along >> r & 1)
+            fake_doom(r);
+    fake_kill(rank);
+    pthread_mutex_lock(&fake.lock); /* those who wait look whether they are doomed */
+    pthread_cond_broadcast(&fake.meeting.over);
+    pthread_cond_broadcast(&fake.gathered);
+    pthread_mutex_unlock(&fake.lock);
+    fake_self = -1;
+    longjmp(fake.end[rank], 1);
+}
+
+/* This thread is that rank from here on; comes back a second time, with true, when it has died:
+ *     if (!setjmp(fake.end[rank])) { fake_run_as(rank); ... }  */
+static inline void fake_run_as(int rank)
+{
+    fake_self = rank;
+}
+
+static inline void fake_pass(unsigned kind)
+{
+    int r = fake_self;
+
+    if (r < 0)
+        return;
+    fake.last_passed[r] = kind;
+    if (fake.doomed[r] ||
+        (fake.passed[r][kind]++ == fake.fate[r].let_through && fake.fate[r].kind == kind))
+        fake_die(r);
+}
+
 static inline enum mu_status fake_post(struct mu_comm *c, bool is_send, void *data, size_t bytes,
                                        int other, int tag, struct mu_request *request)
 {
-    struct fake_operation *o = calloc(1, sizeof *o), **at = &fake.first;
+    struct fake_operation *o, **at = &fake.first;
 
-    MU_ASSERT(o && other >= 0 && other < fake.size && other != c->rank && !request->handle);
+    fake_pass(is_send ? FAKE_SEND : FAKE_RECEIVE);
+    o = calloc(1, sizeof *o);
+    MU_ASSERT(o && other >= 0 && other < c->size && other != c->place && !request->handle);
     *o = (struct fake_operation){.is_send = is_send,
-                                 .self = c->rank,
-                                 .other = other,
+                                 .self = c->self,
+                                 .other = c->name[other],
+                                 .epoch = c->epoch,
                                  .tag = tag,
                                  .data = data,
                                  .bytes = bytes};
@@ -194,7 +335,8 @@ enum mu_status mu_comm_test(struct mu_comm *c, struct mu_request *request, bool 
     *done = true;
     if (!o)
         return MU_OK;
-    MU_ASSERT(o->self == c->rank);
+    fake_pass(FAKE_TEST);
+    MU_ASSERT(o->self == c->self && o->epoch == c->epoch);
     pthread_mutex_lock(&fake.lock);
     fake_progress();
     if (o->done) {
@@ -222,27 +364,25 @@ enum mu_status mu_comm_poll(struct mu_comm *c)
 {
     enum mu_status st = MU_OK;
 
-    (void)c;
+    fake_pass(FAKE_POLL);
     pthread_mutex_lock(&fake.lock);
     fake_progress();
-    for (int r = 0; r < fake.size; r++)
-        if (fake.dead[r])
-            st = MU_PEER_LOST;
+    if (fake_one_is_dead(c))
+        st = MU_PEER_LOST;
     if (fake.revoked)
         st = MU_REVOKED;
     pthread_mutex_unlock(&fake.lock);
     return st;
 }
 
-int mu_comm_dead(struct mu_comm *c, int *ranks, int capacity)
+int mu_comm_dead(struct mu_comm *c, int *places, int capacity)
 {
     int count = 0;
 
-    (void)c;
     pthread_mutex_lock(&fake.lock);
-    for (int r = 0; r < fake.size; r++)
-        if (fake.dead[r] && count++ < capacity)
-            ranks[count - 1] = r;
+    for (int i = 0; i < c->size; i++)
+        if (fake.dead[c->name[i]] && count++ < capacity)
+            places[count - 1] = i;
     pthread_mutex_unlock(&fake.lock);
     return count;
 }
@@ -252,6 +392,7 @@ void mu_comm_revoke(struct mu_comm *c)
     (void)c;
     pthread_mutex_lock(&fake.lock);
     fake.revoked = true;
+    pthread_cond_broadcast(&fake.gathered);
     pthread_mutex_unlock(&fake.lock);
 }
 
@@ -280,13 +421,17 @@ void mu_comm_die(void)
 
 int mu_comm_rank(const struct mu_comm *c)
 {
-    return c->rank;
+    return c->place;
 }
 
 int mu_comm_size(const struct mu_comm *c)
 {
-    (void)c;
-    return fake.size;
+    return c->size;
+}
+
+int mu_comm_name(const struct mu_comm *c, int place)
+{
+    return c->name[place];
 }
 
 bool mu_comm_is_fault_tolerant(const struct mu_comm *c)
@@ -299,5 +444,7 @@ const char *mu_mpi_library_version(void)
 {
     return "fake";
 }
+
+#include "tests/support/fake_repair.h"
 
 #endif

@@ -1,5 +1,5 @@
 /* worker/poller: it counts on the board, measures the longest gap, asks the communicator and the
- * board now and then, and keeps the first failure. */
+ * board now and then, repairs deaths in the middle of a poll, and keeps the first failure. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -115,22 +115,151 @@ static void the_hook_keeps_it_for_the_next_poll(void **state)
     assert_int_equal(mu_poll(&p), MU_REVOKED);
 }
 
+/* ---- repairs ---- */
+static struct repairs {
+    struct mu_poller poller;
+    int count;
+    enum mu_status says, inner; /* inner: what a poll inside the repair said */
+} repairs;
+
+/* The dead are left out at once: the other ranks run nothing here. */
+static enum mu_status repair(void *context)
+{
+    struct repairs *r = context;
+
+    r->count++;
+    mu_clock_sleep_us(200);
+    r->inner = mu_poll(&r->poller);
+    pthread_mutex_lock(&fake.lock);
+    fake_shrink(fake_living());
+    pthread_mutex_unlock(&fake.lock);
+    return r->says;
+}
+
+static struct mu_poller *poller_that_repairs(struct mu_board *b)
+{
+    memset(&repairs, 0, sizeof repairs);
+    mu_poller_init(&repairs.poller, fake_comm(0), b);
+    repairs.poller.repair = repair;
+    repairs.poller.repair_context = &repairs;
+    return &repairs.poller;
+}
+
+static void a_death_is_repaired_inside_the_poll(void **state)
+{
+    struct mu_poller *p = poller_that_repairs(NULL);
+
+    (void)state;
+    assert_int_equal(poll_for_a_while(p), MU_OK);
+    fake_kill(2);
+    assert_int_equal(poll_for_a_while(p), MU_RECOVERED);
+    assert_int_equal(repairs.inner, MU_OK); /* it only counts */
+    assert_int_equal(mu_comm_size(p->comm), 2);
+    for (int i = 0; i < 5; i++) { /* it is told until somebody accepts it */
+        mu_clock_sleep_us(200);
+        assert_int_equal(mu_poll(p), MU_RECOVERED);
+    }
+    mu_poller_accept(p);
+    assert_int_equal(poll_for_a_while(p), MU_OK);
+    assert_int_equal(repairs.count, 1);
+}
+
+static void a_second_death_before_acceptance_is_repaired_too(void **state)
+{
+    struct mu_poller *p = poller_that_repairs(NULL);
+
+    (void)state;
+    fake_kill(2);
+    assert_int_equal(poll_for_a_while(p), MU_RECOVERED);
+    fake_kill(1);
+    for (int i = 0; i < 5; i++) {
+        mu_clock_sleep_us(200);
+        assert_int_equal(mu_poll(p), MU_RECOVERED);
+    }
+    assert_int_equal(repairs.count, 2);
+    assert_int_equal(mu_comm_size(p->comm), 1);
+    mu_poller_accept(p); /* of both */
+    assert_int_equal(poll_for_a_while(p), MU_OK);
+}
+
+static void a_repair_that_fails_is_kept(void **state)
+{
+    struct mu_poller *p = poller_that_repairs(NULL);
+
+    (void)state;
+    repairs.says = MU_TIMEOUT;
+    fake_kill(2);
+    assert_int_equal(poll_for_a_while(p), MU_TIMEOUT);
+    fake_kill(1);
+    mu_poller_accept(p);
+    assert_int_equal(poll_for_a_while(p), MU_TIMEOUT);
+    assert_int_equal(mu_poller_take(p, MU_PEER_LOST), MU_PEER_LOST);
+    assert_int_equal(repairs.count, 1);
+}
+
+static void nothing_is_repaired_while_it_is_held(void **state)
+{
+    struct mu_poller *p = poller_that_repairs(NULL);
+
+    (void)state;
+    mu_poller_hold(p);
+    fake_kill(2);
+    assert_int_equal(poll_for_a_while(p), MU_OK);
+    assert_int_equal(mu_poller_take(p, MU_PEER_LOST), MU_PEER_LOST);
+    assert_int_equal(p->status, MU_OK); /* its news are for after the hold */
+    mu_poller_release(p);
+    assert_int_equal(repairs.count, 0);
+    assert_int_equal(poll_for_a_while(p), MU_RECOVERED);
+    assert_int_equal(repairs.count, 1);
+}
+
+static void the_hook_hides_a_recovery_and_no_failure(void **state)
+{
+    struct mu_poller *p = poller_that_repairs(NULL);
+
+    (void)state;
+    fake_kill(2);
+    for (int i = 0; i < 5; i++) {
+        mu_clock_sleep_us(200);
+        assert_int_equal(mu_poll_hook(p), MU_OK);
+    }
+    assert_int_equal(repairs.count, 1);
+    assert_int_equal(mu_poll(p), MU_RECOVERED);
+    mu_poller_accept(p);
+    repairs.says = MU_FAILED;
+    fake_kill(1);
+    mu_clock_sleep_us(200);
+    assert_int_equal(mu_poll_hook(p), MU_FAILED);
+}
+
+static void what_a_message_says_is_taken_as_a_polls_finding(void **state)
+{
+    struct mu_poller *p = poller_that_repairs(NULL);
+
+    (void)state;
+    assert_int_equal(mu_poller_take(p, MU_OK), MU_OK);
+    assert_int_equal(mu_poller_take(p, MU_CORRUPT), MU_CORRUPT);
+    assert_int_equal(p->status, MU_OK);
+    fake_kill(2);
+    assert_int_equal(mu_poller_take(p, MU_REVOKED), MU_RECOVERED);
+    assert_int_equal(repairs.count, 1);
+    assert_int_equal(mu_poll(p), MU_RECOVERED);
+}
+
+/* ---- the board ---- */
 static void be_rank(const char *rank)
 {
     setenv("PMIX_NAMESPACE", job, 1);
     setenv("PMIX_RANK", rank, 1);
 }
 
-/* A rank of this host that has left without a word: MPI knows nothing of it. */
-static void a_rank_that_left_unseen_is_missed_on_the_board(void **state)
+/* Rank 1 of this host has left without a word: MPI knows nothing of it. */
+static struct mu_board *board_with_one_gone(void)
 {
-    struct mu_deadline patience = mu_deadline_in_ms(20000);
     struct mu_board *b;
-    struct mu_poller p;
     int status;
     pid_t pid;
 
-    (void)state;
     snprintf(job, sizeof job, "test-poller-%ld", (long)getpid());
     be_rank("0");
     assert_int_equal(mu_board_open(&b), MU_OK); /* the job lives: nobody removes its board */
@@ -141,13 +270,53 @@ static void a_rank_that_left_unseen_is_missed_on_the_board(void **state)
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
-    mu_poller_init(&p, fake_comm(0), b);
-    while (mu_poll(&p) == MU_OK && !mu_deadline_passed(patience))
-        mu_clock_sleep_us(1000);
-    assert_int_equal(mu_poll(&p), MU_PEER_LOST);
+    return b;
+}
+
+static void close_board(struct mu_board *b)
+{
     mu_board_close(b);
     unsetenv("PMIX_NAMESPACE");
     unsetenv("PMIX_RANK");
+}
+
+/* Two looks at the board, and it cannot be repaired: MPI would wait for it. */
+static void a_rank_that_left_unseen_is_missed_on_the_board(void **state)
+{
+    struct mu_deadline patience = mu_deadline_in_ms(20000);
+    struct mu_board *b = board_with_one_gone();
+    struct mu_poller *p = poller_that_repairs(b);
+    uint64_t began_ns = mu_clock_ns();
+
+    (void)state;
+    while (mu_poll(p) == MU_OK && !mu_deadline_passed(patience))
+        mu_clock_sleep_us(1000);
+    assert_int_equal(mu_poll(p), MU_PEER_LOST);
+    assert_true(mu_clock_ns() - began_ns > 400 * ms);
+    assert_int_equal(repairs.count, 0);
+    close_board(b);
+}
+
+/* The board was quicker: one look finds the rank gone, then MPI tells. */
+static void a_death_that_mpi_tells_after_the_board_is_repaired(void **state)
+{
+    struct mu_deadline three_looks;
+    struct mu_board *b = board_with_one_gone();
+    struct mu_poller *p = poller_that_repairs(b);
+
+    (void)state;
+    assert_int_equal(mu_poll(p), MU_OK); /* the first look */
+    assert_true(p->missed_unseen);
+    fake_kill(1);
+    assert_int_equal(poll_for_a_while(p), MU_RECOVERED);
+    mu_poller_accept(p);
+    three_looks = mu_deadline_in_ms(1600);
+    while (!mu_deadline_passed(three_looks)) { /* what is no member is not missed */
+        assert_int_equal(mu_poll(p), MU_OK);
+        mu_clock_sleep_us(1000);
+    }
+    assert_int_equal(repairs.count, 1);
+    close_board(b);
 }
 
 int main(void)
@@ -160,6 +329,17 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_death_is_seen_and_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_hook_keeps_it_for_the_next_poll, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_death_is_repaired_inside_the_poll, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_second_death_before_acceptance_is_repaired_too, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_repair_that_fails_is_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nothing_is_repaired_while_it_is_held, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_hook_hides_a_recovery_and_no_failure, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_a_message_says_is_taken_as_a_polls_finding, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_death_that_mpi_tells_after_the_board_is_repaired, set_up,
+                                        tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,7 +97,7 @@ static void a_new_one_is_zero(void **state)
     assert_string_equal(s.name, own_name());
     assert_int_equal(stat(own_path(), &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
-    assert_int_equal(st.st_size, mu_segment_bytes(&layout, RANKS, true));
+    assert_int_equal(st.st_size, mu_segment_bytes(&layout, RANKS, 0, true));
     assert_int_equal(mu_segment_step(&s), 0);
     assert_int_equal(mu_segment_half(&s), 0);
     assert_true(s.header->generation == GENERATION);
@@ -174,7 +174,8 @@ static void without_bf16_there_is_no_copy(void **state)
     assert_null(s.weight_bf16[0]);
     assert_null(s.weight_bf16[1]);
     mu_segment_close(&s, true);
-    assert_true(mu_segment_bytes(&layout, RANKS, false) < mu_segment_bytes(&layout, RANKS, true));
+    assert_true(mu_segment_bytes(&layout, RANKS, 0, false) <
+                mu_segment_bytes(&layout, RANKS, 0, true));
 }
 
 /* A rank in a process of its own: attaches, reads what the leader wrote, writes into its own sum.

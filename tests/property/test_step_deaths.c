@@ -1,0 +1,478 @@
+/* R1 under random deaths: whole steps (worker/step.c, reduce.c, fetch.c) with the recovery as the
+ * poller's repair (worker/recover.c), each rank a thread that runs the loop of job_run.c. Ranks die
+ * anywhere: in a shard, in the middle of adding one, in a ring, a fetch, an update, inside the
+ * repair; several, whole hosts, down to one. The survivors end with the bits of the run in which
+ * nobody died, in every step's result and at every boundary where they look.
+ *
+ * A schedule is drawn from the seed and its number: MUSTER_TEST_SEED, MUSTER_TEST_FIRST and
+ * MUSTER_TEST_COUNT run it again, though threads then interleave as they like. Chunks are small here
+ * (layout.c is compiled in with another size), so that a step has several and takes no time. All
+ * ranks of a host use one mapping of its segment: a thread sanitizer sees it as it is. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "orchestrator/core/layout.h"
+#define MU_CHUNK 2500
+#include "orchestrator/core/layout.c"
+#undef MU_CHUNK
+
+#include "orchestrator/base/log.h"
+#include "tests/support/toy_rank.h"
+
+enum {
+    MOST_HOSTS = 4,
+    VARIANTS = 4,
+    SCHEDULES = 200,  /* unless MUSTER_TEST_COUNT says so */
+    PATIENCE_S = 20,  /* for a schedule, which takes milliseconds */
+    BOARD_RANK = 999, /* of this program: on the board there is none of the ranks of a schedule */
+};
+
+/* The dead free nothing. */
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void)
+{
+    return 1;
+}
+
+static const struct mu_tensor_spec specs[] = {
+    {.name = "w", .rows = 20, .cols = 300, .decay = true, .dense = true},
+    {.name = "b", .rows = 1, .cols = 77, .dense = true},
+    {.name = "tied", .rows = 9, .cols = 256, .dense = true, .row_addends = 1},
+    {.name = "untied", .rows = 10, .cols = 250, .row_addends = 1},
+};
+
+/* Where ranks die, and among how many passages: about as many as there are in a run. */
+static const struct place {
+    unsigned kind, most;
+    bool in_repair;
+} places[] = {
+    {FAKE_POLL, 80, false},
+    {FAKE_TEST, 60, false},
+    {FAKE_SEND, 30, false},
+    {FAKE_RECEIVE, 30, false},
+    {GRADIENT, 12, false},
+    {QUANTISE, 60, false},
+    {ADAMW, 20, false},
+    {ADD_INT32, 20, false},
+    {FAKE_FAULTS + MU_FAULT_ADDING, 12, false},
+    {FAKE_FAULTS + MU_FAULT_ADDED, 12, false},
+    {FAKE_FAULTS + MU_FAULT_REDUCE, 20, false},
+    {FAKE_FAULTS + MU_FAULT_REDUCED, 20, false},
+    {FAKE_FAULTS + MU_FAULT_UPDATE, 16, false},
+    {FAKE_FAULTS + MU_FAULT_FLIP, STEPS, false},
+    {FAKE_FAULTS + MU_FAULT_SHRINK, 3, true},
+    {FAKE_FAULTS + MU_FAULT_EXCHANGE, 4, true},
+    {FAKE_FAULTS + MU_FAULT_AGREE, 4, true},
+    {FAKE_REPAIR, 3, true},
+    {FAKE_SHRUNK, 4, true},
+    {FAKE_GATHER, 6, true},
+    {FAKE_GATHERED, 6, true},
+    {FAKE_AGREE, 4, true},
+    {FAKE_AGREED, 4, true},
+};
+enum { PLACES = sizeof places / sizeof *places, PLACES_IN_REPAIR = 9 };
+
+struct schedule {
+    uint32_t size, hosts;
+    uint64_t host[MOST_RANKS];
+    struct mu_settings settings;
+    uint32_t variant; /* bit 0: a step is redone; bit 1: a step is skipped */
+    uint32_t looks;   /* struct rank */
+    struct fake_fate fate[MOST_RANKS];
+};
+
+static struct mu_segment segments[MOST_HOSTS];
+static struct mu_layout layout;
+static struct mu_board *board;
+static uint64_t seed, number;
+static struct rank undisturbed[VARIANTS];
+
+/* ---- what is told of a schedule that went wrong ---- */
+static const char *passage_name(unsigned kind)
+{
+    static const char *const messages[] = {"poll",   "test",   "send",     "receive",  "repair",
+                                           "shrunk", "gather", "gathered", "to-agree", "agreed"};
+    static const char *const own[] = {"gradient", "quantise", "adamw", "add-int32"};
+
+    if (kind < FAKE_OTHERS)
+        return messages[kind];
+    if (kind < FAKE_AFTER_FAULTS)
+        return mu_fault_point_name((enum mu_fault_point)(kind - FAKE_FAULTS));
+    return kind < PASSAGES ? own[kind - GRADIENT] : "-";
+}
+
+static void tell_rank(const struct schedule *s, uint32_t i)
+{
+    const struct rank *r = &rank[i];
+    const struct mu_rank_words *words = &r->segment.rank[r->worker.slot];
+
+    fprintf(stderr,
+            "  rank %u host %llu slot %u%s%s: at %s (fate: %s %u%s), step %lld, epoch %u, status "
+            "%d, poller %d; state %llu, entered %llu, adding %llx, claim %llx\n",
+            i, (unsigned long long)s->host[i], r->worker.slot, r->ended ? " ended" : "",
+            r->died ? " dead" : "", passage_name(fake.last_passed[i]),
+            passage_name(s->fate[i].kind), s->fate[i].let_through,
+            s->fate[i].takes_along ? " with its host" : "", (long long)r->step, r->recovery.epoch,
+            (int)r->status, (int)r->poller.status, (unsigned long long)r->segment.header->state,
+            (unsigned long long)words->entered, (unsigned long long)words->adding,
+            (unsigned long long)words->claim);
+}
+
+static const struct schedule *running;
+
+static void tell(const char *what)
+{
+    fprintf(stderr, "%s: MUSTER_TEST_SEED=%llu MUSTER_TEST_FIRST=%llu MUSTER_TEST_COUNT=1\n", what,
+            (unsigned long long)seed, (unsigned long long)number);
+    for (uint32_t i = 0; running && i < running->size; i++)
+        tell_rank(running, i);
+}
+
+static void remove_segments(uint32_t hosts)
+{
+    for (uint32_t h = 0; h < hosts; h++)
+        if (segments[h].header)
+            mu_segment_close(&segments[h], true);
+    memset(segments, 0, sizeof segments);
+}
+
+/* Threads cannot be ended: the program is. */
+static void give_up(const char *what)
+{
+    static _Atomic bool begun;
+
+    if (atomic_exchange(&begun, true)) { /* another thread tells; this one has waited long enough */
+        mu_clock_sleep_us(1000000);
+        _exit(1);
+    }
+    tell(what);
+    for (uint32_t h = 0; h < MOST_HOSTS; h++)
+        if (segments[h].header)
+            shm_unlink(segments[h].name);
+    mu_board_close(board);
+    _exit(1);
+}
+
+static void at_abort(int signal_number)
+{
+    (void)signal_number;
+    give_up("an assertion failed");
+}
+
+/* ---- a schedule ---- */
+static uint64_t draws;
+
+static uint32_t below(uint32_t n)
+{
+    return mu_rng_draw(seed, MU_RNG_SYNTHETIC, (uint32_t)number, draws++).w[0] % n;
+}
+
+static uint32_t mates_of(const struct schedule *s, uint32_t one)
+{
+    uint32_t mates = 0;
+
+    for (uint32_t i = 0; i < s->size; i++)
+        mates |= (uint32_t)(s->host[i] == s->host[one]) << i;
+    return mates;
+}
+
+/* One rank lives; of the others one to all die, the first not inside a repair. */
+static void draw_fates(struct schedule *s)
+{
+    uint32_t survivor = below(s->size), victims, first = below(s->size);
+
+    if (s->size == 1)
+        return;
+    victims = 1 + below(below(2) ? s->size - 1 : 1);
+    for (uint32_t i = first, n = 0; n < victims; i++) {
+        uint32_t v = i % s->size;
+        const struct place *p;
+
+        if (v == survivor)
+            continue;
+        p = &places[below(n == 0 ? PLACES - PLACES_IN_REPAIR : PLACES)];
+        s->fate[v] = (struct fake_fate){.kind = p->kind, .let_through = below(p->most)};
+        if (below(6) == 0)
+            s->fate[v].takes_along = mates_of(s, v) & ~(UINT32_C(1) << survivor);
+        n++;
+    }
+}
+
+static struct schedule draw_schedule(void)
+{
+    struct schedule s = {.settings = toy_settings(STEPS)};
+
+    draws = 0;
+    s.size = 1 + below(MOST_RANKS);
+    s.hosts = 1 + below(s.size < MOST_HOSTS ? s.size : MOST_HOSTS);
+    for (uint32_t i = 0; i < s.size; i++)
+        s.host[i] = i < s.hosts ? i : (uint64_t)below(s.hosts);
+    s.settings.run_spares = below(3);
+    s.variant = below(VARIANTS);
+    s.looks = below(2) ? below(1 << (STEPS + 1)) : 0;
+    for (uint32_t i = 0; i < MOST_RANKS; i++)
+        s.fate[i].kind = FAKE_KINDS;
+    draw_fates(&s);
+    return s;
+}
+
+static enum mu_status never(void *context)
+{
+    (void)context;
+    return MU_OK;
+}
+
+static void open_segments(const struct mu_roll *roll)
+{
+    for (uint32_t h = 0; h < roll->hosts; h++) {
+        struct mu_segment_options o = {.layout = &layout,
+                                       .run_key = (uint64_t)getpid() << 32 | (uint32_t)number,
+                                       .generation = 1,
+                                       .host = h,
+                                       .ranks = roll->host[h].count,
+                                       .leader = true,
+                                       .deadline_ms = 60000,
+                                       .poll = never};
+
+        assert_int_equal(mu_segment_open(&segments[h], &o), MU_OK);
+    }
+}
+
+static void make_rank(const struct schedule *s, uint32_t i)
+{
+    struct rank *r = &rank[i];
+
+    memset(r, 0, sizeof *r);
+    r->looks = s->looks;
+    assert_int_equal(mu_roll_init(&r->roll, 0, s->host, s->size), MU_OK);
+    assert_true(
+        toy_open(&r->toy, specs, s->variant & 2 ? 2 : TOY_NEVER, s->variant & 1 ? 1 : TOY_NEVER));
+    mu_poller_init(&r->poller, fake_comm((int)i), board);
+    r->toy.pause = pause_in_shard;
+    r->toy.context = &r->poller;
+    r->segment = segments[r->roll.host_of[i]];
+    r->worker = (struct mu_worker){.settings = &s->settings,
+                                   .comm = fake_comm((int)i),
+                                   .board = board,
+                                   .poller = &r->poller,
+                                   .roll = &r->roll,
+                                   .workload = &r->toy.base,
+                                   .segment = &r->segment};
+    assert_int_equal(open_device(&r->poller, &r->worker.device), MU_OK);
+    assert_int_equal(mu_worker_init(&r->worker), MU_OK);
+    assert_int_equal(mu_worker_fill_initial(&r->worker, 0), MU_OK);
+    r->recovery = (struct mu_recovery){.comm = r->worker.comm,
+                                       .board = board,
+                                       .worker = &r->worker,
+                                       .roll = &r->roll,
+                                       .phase = MU_RECOVERY_RUNNING};
+    assert_int_equal(mu_recovery_init(&r->recovery), MU_OK);
+    r->recovery.duties = 0;
+    r->control = mu_control_init(r->worker.comm, &r->poller, 0, 1000 * PATIENCE_S);
+    r->poller.repair = repair;
+    r->poller.repair_context = r;
+}
+
+static void free_rank(struct rank *r)
+{
+    mu_worker_deinit(&r->worker);
+    mu_device_close(r->worker.device);
+    mu_recovery_deinit(&r->recovery);
+    mu_roll_deinit(&r->roll);
+    toy_close(&r->toy);
+}
+
+static void wait_for_all(uint32_t size)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until); /* pthread's; the patience is long */
+    until.tv_sec += PATIENCE_S;
+    pthread_mutex_lock(&lock);
+    while (ended < size)
+        if (pthread_cond_timedwait(&one_ended, &lock, &until) == ETIMEDOUT)
+            give_up("some ranks did not end");
+    pthread_mutex_unlock(&lock);
+    for (uint32_t i = 0; i < size; i++)
+        pthread_join(rank[i].thread, NULL);
+}
+
+static void run(const struct schedule *s)
+{
+    struct mu_roll roll;
+
+    fake_open((int)s->size, seed + number, 5);
+    memcpy(fake.fate, s->fate, s->size * sizeof *s->fate);
+    assert_int_equal(mu_roll_init(&roll, 0, s->host, s->size), MU_OK);
+    open_segments(&roll);
+    mu_roll_deinit(&roll);
+    for (uint32_t i = 0; i < s->size; i++)
+        make_rank(s, i);
+    running = s;
+    ended = 0;
+    for (uint32_t i = 0; i < s->size; i++)
+        assert_int_equal(pthread_create(&rank[i].thread, NULL, run_rank, &rank[i]), 0);
+    wait_for_all(s->size);
+}
+
+static void clean_up(const struct schedule *s)
+{
+    running = NULL;
+    fake_close();
+    for (uint32_t i = 0; i < s->size; i++)
+        free_rank(&rank[i]);
+    remove_segments(s->hosts);
+}
+
+/* ---- what has to hold ---- */
+static bool is_same_result(const struct mu_step_result *a, const struct mu_step_result *b)
+{
+    return a->step == b->step && memcmp(&a->loss, &b->loss, sizeof a->loss) == 0 &&
+           memcmp(&a->gradient_norm, &b->gradient_norm, sizeof a->gradient_norm) == 0 &&
+           a->lr == b->lr && a->tokens == b->tokens && a->escapes == b->escapes &&
+           a->redone == b->redone && a->skipped == b->skipped;
+}
+
+/* What is wrong with a rank that lived; NULL: nothing. */
+static const char *fault_of(const struct rank *r, const struct rank *right)
+{
+    if (r->status != MU_OK)
+        return "a survivor failed";
+    for (int k = 0; k < STEPS; k++)
+        if (!is_same_result(&r->result[k], &right->result[k]))
+            return "a step's result is not that of the undisturbed run";
+    for (int k = 1; k <= STEPS; k++)
+        if ((r->hashed >> k & 1) && !mu_hash_equal(r->hash[k], right->hash[k]))
+            return "the state on the way is not that of the undisturbed run";
+    if (mu_segment_step(&r->segment) != STEPS)
+        return "the last step is not committed";
+    if (!mu_hash_equal(toy_hash(&r->segment, &layout), right->hash[STEPS]))
+        return "the last state is not that of the undisturbed run";
+    return NULL;
+}
+
+static struct tally {
+    uint64_t deaths, repairs, survivors, alone;
+} tally;
+
+static void check(const struct schedule *s)
+{
+    uint32_t survivors = 0;
+
+    for (uint32_t i = 0; i < s->size; i++) {
+        const char *fault = rank[i].died ? NULL : fault_of(&rank[i], &undisturbed[s->variant]);
+
+        if (fault)
+            give_up(fault);
+        survivors += !rank[i].died;
+        tally.repairs += rank[i].recovery.epoch;
+    }
+    assert_true(survivors > 0);
+    tally.deaths += s->size - survivors;
+    tally.survivors += survivors;
+    tally.alone += survivors == 1 && s->size > 1;
+}
+
+static uint64_t number_from(const char *name, uint64_t otherwise)
+{
+    const char *given = getenv(name);
+
+    return given ? strtoull(given, NULL, 10) : otherwise;
+}
+
+static int set_up(void **state)
+{
+    struct schedule alone = {.size = 1, .hosts = 1, .settings = toy_settings(STEPS), .looks = ~0u};
+    char text[16], job[64];
+
+    (void)state;
+    seed = number_from("MUSTER_TEST_SEED", (uint64_t)time(NULL));
+    print_message("MUSTER_TEST_SEED=%llu\n", (unsigned long long)seed);
+    mu_log_set_level(MU_LOG_SILENT);
+    signal(SIGABRT, at_abort);
+    snprintf(text, sizeof text, "%d", BOARD_RANK);
+    snprintf(job, sizeof job, "test-step-deaths-%ld", (long)getpid());
+    setenv("PMIX_NAMESPACE", job, 1);
+    setenv("PMIX_RANK", text, 1);
+    if (mu_layout_init(&layout, specs, 4) != MU_OK || mu_board_open(&board) != MU_OK)
+        return -1;
+    alone.fate[0].kind = FAKE_KINDS;
+    number = UINT32_MAX;
+    for (alone.variant = 0; alone.variant < VARIANTS; alone.variant++) {
+        run(&alone);
+        undisturbed[alone.variant] = rank[0];
+        clean_up(&alone);
+    }
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    mu_board_close(board);
+    mu_layout_deinit(&layout);
+    return 0;
+}
+
+/* Else the property would say nothing. */
+static void the_undisturbed_run_has_what_is_to_be_survived(void **state)
+{
+    (void)state;
+    assert_true(layout.chunk_count >= 4);
+    for (uint32_t v = 0; v < VARIANTS; v++) {
+        const struct rank *r = &undisturbed[v];
+
+        assert_int_equal(r->status, MU_OK);
+        assert_int_equal(r->result[0].redone, true); /* nothing is known of the first one */
+        assert_int_equal(r->result[1].redone, v & 1);
+        assert_int_equal(r->result[2].skipped, (v & 2) != 0);
+        if (!(v & 1)) /* else the predictions are far above */
+            assert_true(r->result[TOY_OUTLIERS_AT].escapes > 0);
+        for (int k = 1; k < STEPS; k++)
+            assert_false(mu_hash_equal(r->hash[k], r->hash[k + 1]));
+    }
+}
+
+static void survivors_end_with_the_same_bits(void **state)
+{
+    uint64_t first = number_from("MUSTER_TEST_FIRST", 0);
+    uint64_t count = number_from("MUSTER_TEST_COUNT", SCHEDULES), began_ns = mu_clock_ns();
+
+    (void)state;
+    for (number = first; number < first + count; number++) {
+        struct schedule s = draw_schedule();
+
+        run(&s);
+        check(&s);
+        clean_up(&s);
+    }
+    print_message("%llu schedules, %.0f a second: %llu deaths, %llu repairs by a rank, %llu "
+                  "survivors, %llu times one alone\n",
+                  (unsigned long long)count,
+                  1e9 * (double)count / (double)(mu_clock_ns() - began_ns),
+                  (unsigned long long)tally.deaths, (unsigned long long)tally.repairs,
+                  (unsigned long long)tally.survivors, (unsigned long long)tally.alone);
+    if (count >= SCHEDULES)
+        assert_true(tally.deaths > count && tally.alone > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_undisturbed_run_has_what_is_to_be_survived),
+        cmocka_unit_test(survivors_end_with_the_same_bits),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,212 @@
+/* A rank as a thread that lives as a job does after its start (orchestrator/master/job_run.c and
+ * job_recover.c, without files): steps, now and then a look at the state that all agree on, repairs
+ * inside polls, and an end that all know of; or a death (fake_comm.h) anywhere in it, also in the
+ * device's work and in a shard. */
+#ifndef MUSTER_TESTS_TOY_RANK_H
+#define MUSTER_TESTS_TOY_RANK_H
+
+#include "orchestrator/base/clock.h"
+#include "tests/support/fake_fault.h"
+#include "tests/support/toy.h"
+#include "worker/comm/control.h"
+#include "worker/recover.h"
+
+enum { STEPS = 5, MOST_RANKS = 9 };
+
+/* Passages beside the communicator's and the named points. */
+enum passage { GRADIENT = FAKE_AFTER_FAULTS, QUANTISE, ADAMW, ADD_INT32, PASSAGES };
+
+struct rank {
+    uint32_t looks; /* bitmap of steps after which all hash the state */
+    struct mu_roll roll;
+    struct mu_poller poller;
+    struct mu_recovery recovery;
+    struct mu_control control;
+    struct mu_worker worker;
+    struct mu_segment segment;
+    struct toy toy;
+    pthread_t thread;
+    int64_t step, duties_done;
+    bool over;
+    _Atomic bool ended, died;
+    /* what came out */
+    enum mu_status status;
+    struct mu_step_result result[STEPS];
+    struct mu_hash hash[STEPS + 1];
+    uint32_t hashed; /* bitmap of steps */
+};
+
+static struct rank rank[MOST_RANKS];
+static _Atomic uint32_t ended; /* threads */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t one_ended = PTHREAD_COND_INITIALIZER;
+
+/* ---- a device in whose work ranks die, and which polls at the end of it ---- */
+static const struct mu_device_ops *plain;
+
+static void quantise_add(struct mu_device *d, const struct mu_quantise *q)
+{
+    fake_pass(QUANTISE);
+    plain->quantise_add(d, q);
+    mu_device_poll(d);
+}
+
+static void adamw(struct mu_device *d, const struct mu_adamw *a)
+{
+    fake_pass(ADAMW);
+    plain->adamw(d, a);
+    mu_device_poll(d);
+}
+
+static void add_int32(struct mu_device *d, int32_t *a, const int32_t *b, int64_t n)
+{
+    fake_pass(ADD_INT32);
+    plain->add_int32(d, a, b, n);
+    mu_device_poll(d);
+}
+
+static struct mu_device_ops watched;
+
+static enum mu_status open_device(struct mu_poller *poller, struct mu_device **out)
+{
+    const struct mu_device_options options = {.kind = MU_DEVICE_REFERENCE,
+                                              .isa = MU_ISA_GENERIC,
+                                              .threads = 1,
+                                              .poll = mu_poll_hook,
+                                              .poll_context = poller};
+    enum mu_status st = mu_device_open(&options, out);
+
+    if (st != MU_OK)
+        return st;
+    if (!plain) {
+        plain = (*out)->ops;
+        watched = *plain;
+        watched.quantise_add = quantise_add;
+        watched.adamw = adamw;
+        watched.add_int32 = add_int32;
+    }
+    (*out)->ops = &watched;
+    return MU_OK;
+}
+
+/* In the middle of a shard: some take long enough for a death to be repaired there. */
+static void pause_in_shard(uint64_t key, struct toy *t)
+{
+    fake_pass(GRADIENT);
+    for (uint64_t i = 0; i < (key * 7 + fake.seed) % 4; i++) {
+        mu_clock_sleep_us(60);
+        mu_poll_hook(t->context);
+    }
+}
+
+/* ---- the life of a rank, as job_run.c and job_recover.c live it ---- */
+static enum mu_status repair(void *context)
+{
+    struct rank *r = context;
+    enum mu_status st = mu_recover(&r->recovery);
+
+    if (st == MU_OK)
+        r->control =
+            mu_control_init(r->worker.comm, &r->poller, r->recovery.epoch, r->control.deadline_ms);
+    return st;
+}
+
+static void take_roll(struct rank *r)
+{
+    const struct mu_recovery_plan *p = &r->recovery.plan;
+
+    mu_poller_accept(&r->poller);
+    r->duties_done = p->duties < p->step ? p->step - 1 : p->step;
+    r->recovery.duties = p->duties;
+    r->over = false;
+}
+
+static enum mu_status duties(struct rank *r)
+{
+    enum mu_status st = MU_OK;
+
+    if (r->looks >> r->step & 1) {
+        MU_TRY(mu_worker_hash(&r->worker, &r->hash[r->step]), st, failed);
+        r->hashed |= UINT32_C(1) << r->step;
+        MU_TRY(mu_control_agree(&r->control, MU_OK), st, failed);
+    }
+    r->duties_done = r->step;
+    if (mu_comm_rank(r->worker.comm) == 0)
+        r->recovery.duties = r->step;
+failed:
+    return st;
+}
+
+static enum mu_status steps(struct rank *r)
+{
+    enum mu_status st = MU_OK;
+
+    while (st == MU_OK && !r->over) {
+        struct mu_step_result result;
+
+        if (r->poller.status == MU_RECOVERED)
+            return MU_RECOVERED;
+        if (r->duties_done < r->step) {
+            st = duties(r);
+        } else if (r->step == STEPS) {
+            r->over = true;
+        } else {
+            st = mu_worker_step(&r->worker, r->step, &result);
+            if (st == MU_OK)
+                r->result[r->step++] = result;
+        }
+    }
+    return st;
+}
+
+static enum mu_status part(struct rank *r)
+{
+    enum mu_status st;
+
+    MU_TRY(mu_control_agree(&r->control, MU_OK), st, failed);
+    if (mu_comm_size(r->worker.comm) == 1)
+        return MU_OK;
+    r->recovery.phase = MU_RECOVERY_FINISHED;
+    st = repair(r);
+    r->recovery.phase = MU_RECOVERY_RUNNING;
+    if (st == MU_OK && !r->recovery.plan.finished)
+        return MU_RECOVERED;
+failed:
+    return st;
+}
+
+static void live(struct rank *r)
+{
+    enum mu_status st;
+
+    for (;;) {
+        st = steps(r);
+        if (st == MU_OK)
+            st = part(r);
+        if (st != MU_RECOVERED)
+            break;
+        take_roll(r);
+    }
+    r->status = st;
+}
+
+static void *run_rank(void *context)
+{
+    struct rank *r = context;
+    int self = (int)(r - rank);
+
+    if (setjmp(fake.end[self]) == 0) {
+        fake_run_as(self);
+        live(r);
+    } else {
+        r->died = true;
+    }
+    pthread_mutex_lock(&lock);
+    r->ended = true;
+    ended++;
+    pthread_cond_broadcast(&one_ended);
+    pthread_mutex_unlock(&lock);
+    return NULL;
+}
+
+#endif
