@@ -33,7 +33,7 @@ static enum mu_status tell_nothing(void *context)
 static enum mu_status repair(void *context)
 {
     struct rank *r = context;
-    enum mu_status st = mu_comm_repair(r->comm, tell_nothing, NULL);
+    enum mu_status st = mu_comm_repair(r->comm, false, tell_nothing, NULL);
 
     if (st == MU_OK)
         r->control = mu_control_init(r->comm, &r->poller, r->control.epoch + 1, PATIENCE_MS);

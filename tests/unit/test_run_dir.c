@@ -245,7 +245,7 @@ static void test_goodput_is_carried_on(void **state)
     s.outcome = MU_OUTCOME_REQUEUE;
     mu_run_dir_put_status(dir, &s);
     status = read_status();
-    assert_int_equal(json_object_size(status), 15);
+    assert_int_equal(json_object_size(status), 17);
     assert_int_equal(json_integer_value(json_object_get(status, "step")), 8);
     goodput = json_object_get(status, "goodput");
     assert_int_equal(json_integer_value(json_object_get(goodput, "deaths")), 2);

@@ -50,7 +50,7 @@ static const char *own_name(void)
 {
     static char name[96];
 
-    snprintf(name, sizeof name, "/muster-%u-%016llx-h2", (unsigned)geteuid(),
+    snprintf(name, sizeof name, "/muster-%u-%016llx-h00000002", (unsigned)geteuid(),
              (unsigned long long)run_key);
     return name;
 }
@@ -83,6 +83,18 @@ static int tear_down(void **state)
     (void)state;
     shm_unlink(own_name());
     return 0;
+}
+
+static bool is_of_generation(uint64_t generation)
+{
+    struct mu_segment_header h;
+    int fd = shm_open(own_name(), O_RDONLY, 0600);
+    bool is =
+        fd >= 0 && pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h && h.generation == generation;
+
+    if (fd >= 0)
+        close(fd);
+    return is;
 }
 
 static void a_new_one_is_zero(void **state)
@@ -366,6 +378,109 @@ static void the_leader_replaces_what_the_dead_left(void **state)
     mu_segment_close(&s, true);
 }
 
+/* As a generation that was killed in the middle of step 8 leaves it: state of 7 steps in half 1. */
+static void leave_behind(struct mu_segment_options o)
+{
+    struct mu_segment old;
+
+    assert_int_equal(mu_segment_open(&old, &o), MU_OK);
+    old.half[1].weight[layout.elements - 1] = 3;
+    old.half[1].prediction[0] = 17;
+    old.header->result[1].step = 7;
+    old.header->state = 7 << 1 | 1;
+    old.header->settled = 1;
+    old.chunk[0].reduced = 16;
+    old.chunk[0].written = 8;
+    old.rank[0].entered = 16;
+    old.rank[0].pid = 0; /* of this process, which is not to be killed */
+    mu_segment_close(&old, false);
+}
+
+static void what_is_settled_is_taken_up_by_any_number_of_ranks(void **state)
+{
+    static const uint32_t before[] = {1, RANKS, RANKS + 3};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct mu_segment_options o = options_of(true);
+        struct mu_segment s;
+
+        o.ranks = before[i];
+        leave_behind(o);
+        o = options_of(true);
+        o.generation = GENERATION + 1;
+        assert_int_equal(mu_segment_open(&s, &o), MU_OK);
+        assert_int_equal(s.header->taken_up, 1);
+        assert_int_equal(mu_segment_step(&s), 7);
+        assert_int_equal(mu_segment_half(&s), 1);
+        assert_true(s.half[1].weight[layout.elements - 1] == 3);
+        assert_int_equal(s.half[1].prediction[0], 17);
+        assert_int_equal(s.header->result[1].step, 7);
+        assert_true(s.chunk[0].reduced == 0 && s.chunk[0].written == 0);
+        assert_true(s.rank[0].entered == 0 && s.rank[RANKS - 1].entered == 0);
+        assert_int_equal(s.header->bytes, mu_segment_bytes(&layout, RANKS, 0, true));
+        mu_segment_reset(&s);
+        assert_true(s.header->settled == 0 && mu_segment_step(&s) == 0);
+        mu_segment_close(&s, true);
+    }
+}
+
+static void what_is_another_runs_or_not_settled_is_not_taken_up(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct mu_segment_options o = options_of(true);
+        struct mu_segment s;
+
+        o.run_id = i == 0 ? 5 : 0;
+        o.bf16 = i != 1;
+        o.eval_pieces = i == 2 ? 3 : 0;
+        leave_behind(o);
+        if (i == 3) {
+            int fd = shm_open(own_name(), O_RDWR, 0600);
+            struct mu_segment_header *h =
+                mmap(NULL, sizeof *h, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+            h->settled = 0;
+            munmap(h, sizeof *h);
+            close(fd);
+        }
+        o = options_of(true);
+        assert_int_equal(mu_segment_open(&s, &o), MU_OK);
+        assert_int_equal(s.header->taken_up, 0);
+        assert_int_equal(mu_segment_step(&s), 0);
+        assert_true(s.half[1].weight[layout.elements - 1] == 0);
+        mu_segment_close(&s, true);
+    }
+}
+
+/* Whoever still has the segment and could write is ended first. */
+static void the_last_holder_is_ended_before_the_state_is_taken_up(void **state)
+{
+    struct mu_segment_options o = options_of(true);
+    struct mu_segment s;
+    int status;
+    pid_t pid = fork();
+
+    (void)state;
+    if (pid == 0) {
+        leave_behind(o);
+        o.generation = GENERATION + 1;
+        if (mu_segment_open(&s, &o) != MU_OK)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    while (!exists() || !is_of_generation(GENERATION + 1))
+        mu_clock_sleep_us(1000);
+    o.generation = GENERATION + 2;
+    assert_int_equal(mu_segment_open(&s, &o), MU_OK);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_int_equal(mu_segment_step(&s), 7);
+    mu_segment_close(&s, true);
+}
+
 /* A leader that is late to close takes away nothing of the next generation's. */
 static void a_new_generation_keeps_its_name(void **state)
 {
@@ -457,6 +572,9 @@ int main(void)
         UNDER_A_NAME(another_magic_is_refused),
         UNDER_A_NAME(a_short_file_is_waited_for),
         UNDER_A_NAME(the_leader_replaces_what_the_dead_left),
+        UNDER_A_NAME(what_is_settled_is_taken_up_by_any_number_of_ranks),
+        UNDER_A_NAME(what_is_another_runs_or_not_settled_is_not_taken_up),
+        UNDER_A_NAME(the_last_holder_is_ended_before_the_state_is_taken_up),
         UNDER_A_NAME(a_new_generation_keeps_its_name),
         UNDER_A_NAME(a_planted_link_is_not_followed),
         UNDER_A_NAME(anothers_segment_is_not_attached),

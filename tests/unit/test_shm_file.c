@@ -53,13 +53,13 @@ static void what_is_held_is_kept(void **state)
 
     (void)state;
     assert_int_equal(mu_shm_file_open(name, O_CREAT | O_EXCL, &fd), 0);
-    mu_shm_file_remove_stale(NULL);
+    mu_shm_file_remove_stale("", "", NULL);
     assert_true(exists());
     assert_int_equal(mu_shm_file_reserve(fd, 10000), 0);
-    mu_shm_file_remove_stale(NULL);
+    mu_shm_file_remove_stale("", "", NULL);
     assert_true(exists());
     close(fd);
-    mu_shm_file_remove_stale(NULL);
+    mu_shm_file_remove_stale("", "", NULL);
     assert_false(exists());
 }
 
