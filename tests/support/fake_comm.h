@@ -110,7 +110,8 @@ static inline void fake_open(int size, uint64_t seed, unsigned most_delay)
         fake.comm[r] = (struct mu_comm){.self = r, .place = r, .size = size};
         for (int i = 0; i < size; i++)
             fake.comm[r].name[i] = i;
-        fake.dead[r] = fake.doomed[r] = false;
+        fake.dead[r] = false;
+        fake.doomed[r] = false;
         fake.fate[r] = (struct fake_fate){.kind = FAKE_KINDS};
         fake.last_passed[r] = FAKE_KINDS;
     }
