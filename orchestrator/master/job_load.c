@@ -2,6 +2,8 @@
  * in memory (HELD), else the newest checkpoint whose contents are whole (RESUME, as often as one
  * turns out damaged), or initial weights. The probe of all ranks must agree (READY); it is spared
  * when everything that it depends on is as it was for the state in memory. */
+#include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "orchestrator/base/fault.h"
@@ -9,8 +11,10 @@
 #include "orchestrator/master/job.h"
 #include "orchestrator/master/resume.h"
 #include "worker/fingerprint.h"
+#include "worker/hand_over.h"
 
 static const double peak_seconds = 0.3;
+enum { MOST_HOSTS = 4096 };
 
 /* With what a rank must know to be the master some day. */
 struct resume_order {
@@ -23,12 +27,16 @@ struct resume_order {
     int64_t reached;  /* by status.json */
     bool from_memory; /* the state of `step` is there already */
     int64_t saved;    /* step of the newest checkpoint; -1: none */
+    /* from_memory: the probe of those who computed it; which hosts lack it, and who gives it. */
+    struct mu_hash probe;
+    uint32_t source;
+    bool lacks[MOST_HOSTS];
 };
 
 static enum mu_status exchange_order(struct mu_job *job, struct resume_order *order,
                                      enum mu_status st)
 {
-    uint8_t buffer[MU_PATH_MAX + 256];
+    uint8_t buffer[MU_PATH_MAX + 256 + MOST_HOSTS];
     struct mu_wire_writer w = mu_wire_write(buffer, sizeof buffer);
     struct mu_wire_reader r;
     size_t size;
@@ -44,6 +52,10 @@ static enum mu_status exchange_order(struct mu_job *job, struct resume_order *or
     mu_wire_put_u64(&w, order->tokens);
     mu_wire_put_f64(&w, order->peak_flops);
     mu_wire_put_string(&w, order->data_identity.text);
+    mu_wire_put_u64(&w, order->probe.high);
+    mu_wire_put_u64(&w, order->probe.low);
+    mu_wire_put_u32(&w, order->source);
+    mu_wire_put_bytes(&w, order->lacks, job->roll.hosts * sizeof *order->lacks);
     size = w.size;
     MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_RESUME, buffer, sizeof buffer, &size), st,
            failed);
@@ -59,6 +71,10 @@ static enum mu_status exchange_order(struct mu_job *job, struct resume_order *or
     order->tokens = mu_wire_get_u64(&r);
     order->peak_flops = mu_wire_get_f64(&r);
     mu_wire_get_string(&r, order->data_identity.text, sizeof order->data_identity.text);
+    order->probe.high = mu_wire_get_u64(&r);
+    order->probe.low = mu_wire_get_u64(&r);
+    order->source = mu_wire_get_u32(&r);
+    mu_wire_get_bytes(&r, order->lacks, job->roll.hosts * sizeof *order->lacks);
     if (!mu_wire_finished(&r))
         st = MU_FAIL(MU_INTERNAL, "the master's order of what to load cannot be read");
     st = mu_control_agree(&job->control, st);
@@ -144,10 +160,12 @@ failed:
 
 /* What the ranks hold, as the master hears it. */
 struct held {
-    int64_t step; /* of all of them; -1: some hold none, or others another one */
-    struct mu_segment_origin origin;
-    bool same_origin; /* all were computed in one setting, which is today's of every rank */
-    int heard;
+    int64_t *step; /* by place; -1: nothing that can be used */
+    int64_t newest;
+    uint32_t source;                 /* the lowest place that holds the newest */
+    struct mu_segment_origin origin; /* of that */
+    uint64_t setting;                /* of all ranks today */
+    bool one_setting;
 };
 
 static enum mu_status take_held(void *context, int rank, struct mu_wire_reader *r)
@@ -155,40 +173,43 @@ static enum mu_status take_held(void *context, int rank, struct mu_wire_reader *
     struct held *all = context;
     int64_t step = (int64_t)mu_wire_get_u64(r);
     struct mu_segment_origin origin = {.setting = mu_wire_get_u64(r)};
-    bool is_todays;
+    uint64_t todays;
 
     origin.probe.high = mu_wire_get_u64(r);
     origin.probe.low = mu_wire_get_u64(r);
     origin.peak_flops = mu_wire_get_f64(r);
-    is_todays = mu_wire_get_u32(r);
+    todays = mu_wire_get_u64(r);
     if (!mu_wire_finished(r))
         return MU_FAIL(MU_INTERNAL, "rank %d sent a word on its memory that cannot be read", rank);
-    if (all->heard++ == 0) {
-        all->step = step;
+    if (rank == 0)
+        all->setting = todays;
+    all->one_setting = all->one_setting && todays == all->setting;
+    all->step[rank] = origin.setting == todays ? step : -1;
+    if (all->step[rank] > all->newest) {
+        all->newest = all->step[rank];
+        all->source = (uint32_t)rank;
         all->origin = origin;
-        all->same_origin = is_todays;
     }
-    if (step != all->step)
-        all->step = -1;
-    all->same_origin = all->same_origin && is_todays && origin.setting == all->origin.setting &&
-                       mu_hash_equal(origin.probe, all->origin.probe);
     return MU_OK;
 }
 
-/* Whether an earlier generation's state can be gone on with: every host has it, at the same step,
- * computed as these ranks would compute it. Else who holds one forgets it. */
+/* What an earlier generation left on each host: only what these ranks would compute too. */
 static enum mu_status gather_held(struct mu_job *job, struct held *all)
 {
     const struct mu_segment_header *h = job->segment.header;
     uint8_t bytes[64];
     struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
 
+    *all = (struct held){.newest = -1, .one_setting = true};
+    all->step = calloc(job->roll.size, sizeof *all->step);
+    if (!all->step)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for the words of %u ranks", job->roll.size);
     mu_wire_put_u64(&w, h->taken_up ? (uint64_t)mu_segment_step(&job->segment) : UINT64_MAX);
     mu_wire_put_u64(&w, h->origin.setting);
     mu_wire_put_u64(&w, h->origin.probe.high);
     mu_wire_put_u64(&w, h->origin.probe.low);
     mu_wire_put_f64(&w, h->origin.peak_flops);
-    mu_wire_put_u32(&w, h->origin.setting == job->setting);
+    mu_wire_put_u64(&w, job->setting);
     return mu_control_gather(&job->control, MU_MESSAGE_HELD, &w, take_held, all);
 }
 
@@ -222,47 +243,89 @@ static enum mu_status choose_held(struct mu_job *job, const struct held *held,
     int64_t newest = candidates->count > 0 ? candidates->steps[candidates->count - 1] : 0;
     enum mu_status st = mu_resume_identify_data(job);
 
-    order->from_memory = st == MU_OK && held->step > 0 && held->same_origin &&
-                         held->step >= newest && is_recorded(job, held->step);
+    order->from_memory = st == MU_OK && held->newest > 0 && held->one_setting &&
+                         held->newest >= newest && is_recorded(job, held->newest);
     if (!order->from_memory)
         return st;
-    order->step = held->step;
-    order->tokens = (uint64_t)held->step * job->workload->facts.tokens_per_step;
+    order->step = held->newest;
+    order->source = job->roll.host_of[held->source];
+    for (uint32_t i = 0; i < job->roll.size; i++)
+        if (held->step[i] != held->newest)
+            order->lacks[job->roll.host_of[i]] = true;
+    order->probe = held->origin.probe;
+    order->tokens = (uint64_t)held->newest * job->workload->facts.tokens_per_step;
     order->peak_flops = held->origin.peak_flops;
     order->saved = newest > 0 ? newest : -1;
     order->data_identity = job->data_identity;
     return MU_OK;
 }
 
+static bool lacks_any(const struct mu_job *job, const struct resume_order *order)
+{
+    for (uint32_t h = 0; h < job->roll.hosts; h++)
+        if (order->lacks[h])
+            return true;
+    return false;
+}
+
+/* The state of a host that has it, to those that have not. */
+static enum mu_status hand_over(struct mu_job *job, const struct resume_order *order)
+{
+    bool lacks = order->lacks[job->worker.host];
+    enum mu_status st;
+
+    if (job->is_master)
+        mu_log(MU_LOG_INFO,
+               "step %" PRId64 " is handed over to hosts that do not have it in memory",
+               order->step);
+    if (lacks && job->worker.local_index == 0)
+        mu_segment_reset(&job->segment);
+    MU_TRY(mu_control_agree(&job->control, MU_OK), st, failed);
+    MU_TRY(mu_control_agree(&job->control, mu_hand_over(&job->worker, order->source, order->lacks)),
+           st, failed);
+    if (lacks)
+        mu_worker_commit(&job->worker, order->step);
+    st = mu_control_agree(&job->control, MU_OK);
+failed:
+    return st;
+}
+
 /* Goes on with what is in memory, or finds out that nothing is to be used there. */
 static enum mu_status use_memory(struct mu_job *job)
 {
-    struct resume_order order = {.saved = -1};
+    struct resume_order *order = calloc(1, sizeof *order);
     struct mu_resume_candidates candidates = {0};
-    struct held held = {.step = -1};
+    struct held held;
     enum mu_status st;
 
+    if (!order)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for the master's order");
+    order->saved = -1;
     st = gather_held(job, &held);
     if (mu_control_is_broken(st))
-        return st;
+        goto failed;
     if (job->is_master) {
         if (st == MU_OK)
             st = mu_resume_candidates_find(&candidates, job->checkpoints);
         if (st == MU_OK)
-            st = choose_held(job, &held, &order, &candidates);
-        order.reached = mu_run_dir_kept(job->run).step;
+            st = choose_held(job, &held, order, &candidates);
+        order->reached = mu_run_dir_kept(job->run).step;
         mu_resume_candidates_free(&candidates);
     }
-    MU_TRY(exchange_order(job, &order, st), st, failed);
-    take_order(job, &order);
-    if (order.from_memory) {
-        job->probe = job->segment.header->origin.probe;
-        job->last = job->segment.header->result[order.step & 1];
+    MU_TRY(exchange_order(job, order, st), st, failed);
+    take_order(job, order);
+    if (order->from_memory && lacks_any(job, order))
+        MU_TRY(hand_over(job, order), st, failed);
+    if (order->from_memory) {
+        job->probe = order->probe;
+        job->last = job->segment.header->result[order->step & 1];
     } else if (job->worker.local_index == 0) {
         mu_segment_reset(&job->segment);
     }
     st = mu_control_agree(&job->control, MU_OK);
 failed:
+    free(held.step);
+    free(order);
     return st;
 }
 

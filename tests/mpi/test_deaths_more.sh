@@ -54,6 +54,16 @@ kill -KILL $(ranks_alive)
 finish
 [ "$code" != 124 ] || fail "all ranks killed: mpirun did not end"
 
+# Killed at different steps: the host that is behind gets the state of the other, and so does a host that is new.
+export MUSTER_HOSTS=2
+MUSTER_FAULT="rank:1,at:flip,step:20,do:kill;rank:0,at:shrink,do:kill" run 2 tiny.cfg run.name=apart "${long[@]}"
+MUSTER_HOSTS=3 run 4 tiny.cfg run.name=apart "${long[@]}"
+ended_with 0 "hosts at different steps"
+said 'step 21 is handed over' "hosts at different steps"
+said 'going on from step 21, which was still in memory' "hosts at different steps"
+same_as apart whole "hosts at different steps"
+unset MUSTER_HOSTS
+
 # As with an mpirun that nobody has told to keep ranks alive.
 without=(OMPI_MCA_mpi_ft_enable PRTE_MCA_state_base_recoverable PRTE_MCA_state_base_notify_errors)
 for fault in rank:1,at:start,do:kill rank:0,at:started,do:kill rank:1,at:backward,step:30,do:kill \
