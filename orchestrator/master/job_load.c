@@ -213,6 +213,14 @@ static enum mu_status gather_held(struct mu_job *job, struct held *all)
     return mu_control_gather(&job->control, MU_MESSAGE_HELD, &w, take_held, all);
 }
 
+/* How far the run has come before, as far as its records tell. */
+static int64_t reached(const struct mu_job *job)
+{
+    int64_t told = mu_run_dir_kept(job->run).step, recorded = mu_run_dir_losses(job->run).last_step;
+
+    return told > recorded ? told : recorded;
+}
+
 /* Before it is obeyed: a rank that loses the master meanwhile may go on with the state by then. */
 static void take_order(struct mu_job *job, const struct resume_order *order)
 {
@@ -309,7 +317,7 @@ static enum mu_status use_memory(struct mu_job *job)
             st = mu_resume_candidates_find(&candidates, job->checkpoints);
         if (st == MU_OK)
             st = choose_held(job, &held, order, &candidates);
-        order->reached = mu_run_dir_kept(job->run).step;
+        order->reached = reached(job);
         mu_resume_candidates_free(&candidates);
     }
     MU_TRY(exchange_order(job, order, st), st, failed);
@@ -339,7 +347,7 @@ static enum mu_status load_newest(struct mu_job *job)
 
     if (job->is_master) {
         job->peak_flops = mu_device_measure_peak(job->device, peak_seconds);
-        order.reached = mu_run_dir_kept(job->run).step;
+        order.reached = reached(job);
         st = mu_resume_candidates_find(&candidates, job->checkpoints);
     }
     for (;;) {

@@ -54,13 +54,13 @@ said_once 'a checkpoint needs 0\.[0-9] MB and the disk has 0\.0 MB left' "a full
 
 # Full, and then killed: it goes on from the checkpoint of step 20.
 rm -r runs/full/* runs/full/.lock
-MUSTER_FAULT="$(pause 25);rank:1,at:flip,step:45,do:kill" start 3 tiny.cfg run.name=full "${long[@]}"
+MUSTER_FAULT="$(pause 25);at:flip,step:45,do:kill" start 3 tiny.cfg run.name=full "${long[@]}"
 until_true beyond full 23
 dd if=/dev/zero of=runs/full/ballast bs=1k 2>/dev/null || true
 finish
 said "$unsaved" "a full disk, and a death"
-said 'The newest checkpoint is of step 20' "a full disk, and a death"
 no_rank_left "a full disk, and a death"
+reboot
 rm runs/full/ballast
 run 2 tiny.cfg run.name=full "${long[@]}"
 ended_with 0 "after a full disk"
