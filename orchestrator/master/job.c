@@ -68,7 +68,8 @@ static enum mu_status begin(struct mu_job *job, const struct mu_job_request *req
             mu_job_move(job, MU_LIFE_ON_LOAD);
             st = mu_job_load(job);
         }
-        if (!mu_comm_is_fault_tolerant(job->comm) || (st != MU_PEER_LOST && st != MU_REVOKED))
+        if (!mu_comm_is_fault_tolerant(job->comm) || (st != MU_PEER_LOST && st != MU_REVOKED) ||
+            mu_poller_is_beyond_repair(&job->poller))
             return st;
         st = mu_job_recover_start(job, &again);
         if (st != MU_OK || !again)
