@@ -258,6 +258,7 @@ static enum mu_status use_memory(struct mu_job *job)
     if (order.from_memory) {
         job->probe = job->segment.header->origin.probe;
         job->last = job->segment.header->result[order.step & 1];
+        job->last.requests &= MU_REQUEST_CHECKPOINT; /* the others were obeyed by that generation */
     } else if (job->worker.local_index == 0) {
         mu_segment_reset(&job->segment);
     }
