@@ -221,6 +221,11 @@ bool mu_board_claim_news(struct mu_board *b, int dead_rank)
            atomic_exchange(&b->entry[dead_rank].told, 1) == 0;
 }
 
+void mu_board_note_unseen(struct mu_board *b, int rank)
+{
+    atomic_store(&b->entry[rank].unseen, 1);
+}
+
 int mu_board_own_rank(const struct mu_board *b)
 {
     return b->rank;

@@ -21,20 +21,36 @@ void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *
 
 /* A rank that ends without MPI_Finalize, but not by a signal, is not dead to MPI: its peers would
  * wait for it for ever, and so would a repair. One that is dead by the board at two looks running,
- * while MPI says nothing, is such a one: it cannot be lived with. */
+ * while MPI says nothing, is such a one: it cannot be lived with. Who finds that out says so on the
+ * board before it revokes: the others would take the revocation for a call to repair. */
 static enum mu_status look_at_board(struct mu_poller *p)
 {
-    bool missing = false;
+    int missing = -1;
 
-    for (int place = 0; place < mu_comm_size(p->comm) && !missing; place++) {
+    for (int place = 0; place < mu_comm_size(p->comm) && missing < 0; place++) {
+        int rank = mu_comm_name(p->comm, place);
+        const struct mu_board_entry *e = mu_board_entry(p->board, rank);
+
+        if (e && !mu_board_is_alive(e))
+            missing = rank;
+    }
+    if (missing >= 0 && p->missed_unseen) {
+        mu_board_note_unseen(p->board, missing);
+        return MU_PEER_LOST;
+    }
+    p->missed_unseen = missing >= 0;
+    return MU_OK;
+}
+
+bool mu_poller_is_beyond_repair(const struct mu_poller *p)
+{
+    for (int place = 0; p->board && place < mu_comm_size(p->comm); place++) {
         const struct mu_board_entry *e = mu_board_entry(p->board, mu_comm_name(p->comm, place));
 
-        missing = e && !mu_board_is_alive(e);
+        if (e && atomic_load(&e->unseen))
+            return true;
     }
-    if (missing && p->missed_unseen)
-        return MU_PEER_LOST;
-    p->missed_unseen = missing;
-    return MU_OK;
+    return false;
 }
 
 static bool is_death(enum mu_status st)
@@ -46,7 +62,8 @@ enum mu_status mu_poller_take(struct mu_poller *p, enum mu_status st)
 {
     if (!is_death(st) || p->held)
         return st;
-    if (p->repair && (p->status == MU_OK || p->status == MU_RECOVERED)) {
+    if (p->repair && (p->status == MU_OK || p->status == MU_RECOVERED) &&
+        !mu_poller_is_beyond_repair(p)) {
         enum mu_ledger_kind before = mu_poller_enter(p, MU_LEDGER_RECOVER);
 
         p->held = true;

@@ -35,6 +35,8 @@ enum mu_status mu_poll(struct mu_poller *p) MU_CHECKED;
 /* What a function of comm.h said, which may be the first news of a death: repairs it as mu_poll
  * does. Other statuses are given back as they are. */
 enum mu_status mu_poller_take(struct mu_poller *p, enum mu_status st) MU_CHECKED;
+/* Somebody has left unseen by MPI, and a repair would wait for it for ever. */
+bool mu_poller_is_beyond_repair(const struct mu_poller *p);
 /* Everything that is done from here on follows the new roll. */
 void mu_poller_accept(struct mu_poller *p);
 /* Between the two no repair can happen: polls only count. For what must be whole when others read

@@ -13,6 +13,7 @@ enum {
     CODE_REQUEUE = 75,
     CODE_CONFIG = 78,
     PAUSE_MS = 1000,
+    PATIENCE_MS = 5000, /* for ranks to repair a death among them, or to give up */
     MOST_DOUBLINGS = 6,
 };
 
@@ -238,4 +239,22 @@ bool mu_ladder_pays(const struct mu_ladder_gain *g)
     now = (double)((g->shards + g->ranks_now - 1) / g->ranks_now);
     then = (double)((g->shards + g->ranks_then - 1) / g->ranks_then);
     return (double)g->steps_left * g->step_s * (1 - then / now) > g->relaunch_s;
+}
+
+static bool is_soon_after_the_last(const struct mu_ladder *l, uint64_t now_ns)
+{
+    return l->replenished > 0 && now_ns - l->replenished_ns <= WINDOW_NS;
+}
+
+uint64_t mu_ladder_patience_ms(const struct mu_ladder *l, uint64_t now_ns)
+{
+    uint32_t doublings = is_soon_after_the_last(l, now_ns) ? l->replenished : 0;
+
+    return (uint64_t)PATIENCE_MS << (doublings < MOST_DOUBLINGS ? doublings : MOST_DOUBLINGS);
+}
+
+void mu_ladder_replenish(struct mu_ladder *l, uint64_t now_ns)
+{
+    l->replenished = is_soon_after_the_last(l, now_ns) ? l->replenished + 1 : 1;
+    l->replenished_ns = now_ns;
 }

@@ -77,10 +77,12 @@ struct mu_ladder_host {
 
 struct mu_ladder {
     int64_t most_restarts, restarts;
-    int64_t best_step;  /* committed by any generation; -1: none yet */
-    int64_t most_still; /* MU_LADDER_STILL, unless the shell sets another one */
-    int still;          /* failed generations in a row that committed nothing new */
-    uint32_t wanted;    /* ranks */
+    int64_t best_step;    /* committed by any generation; -1: none yet */
+    int64_t most_still;   /* MU_LADDER_STILL, unless the shell sets another one */
+    int still;            /* failed generations in a row that committed nothing new */
+    uint32_t wanted;      /* ranks */
+    uint32_t replenished; /* times that dead ranks were replaced, each soon after the one before */
+    uint64_t replenished_ns;
     struct mu_ladder_host host[MU_LADDER_HOSTS];
     uint32_t hosts; /* 0: this machine, any number of ranks */
 };
@@ -122,5 +124,11 @@ struct mu_ladder_gain {
     uint32_t ranks_now, ranks_then, shards;
 };
 bool mu_ladder_pays(const struct mu_ladder_gain *gain);
+
+/* For how long ranks are dead before a relaunch replaces them: longer each time that one did within
+ * minutes, so that ranks which die again and again do not stop the others as often. */
+uint64_t mu_ladder_patience_ms(const struct mu_ladder *ladder, uint64_t now_ns);
+/* Such a relaunch begins. */
+void mu_ladder_replenish(struct mu_ladder *ladder, uint64_t now_ns);
 
 #endif

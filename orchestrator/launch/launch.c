@@ -169,7 +169,7 @@ static char *host_words(const struct mu_launch *l, const struct mu_ladder_plan *
     return out;
 }
 
-static bool is_abroad(const struct mu_launch *l, const struct mu_ladder_plan *plan)
+bool mu_launch_is_abroad(const struct mu_launch *l, const struct mu_ladder_plan *plan)
 {
     for (uint32_t i = 0; i < l->ladder.hosts; i++)
         if (plan->use[i] && !mu_host_is_here(l->ladder.host[i].name))
@@ -187,7 +187,8 @@ static enum mu_status start(struct mu_launch *l, const struct mu_ladder_plan *pl
         .hosts = hosts,
         .words = r->words,
         .word_count = r->word_count,
-        .lease = mu_hold_is_shared(l->hold) || is_abroad(l, plan) ? mu_hold_path(l->hold) : NULL,
+        .lease = mu_hold_is_shared(l->hold) || mu_launch_is_abroad(l, plan) ? mu_hold_path(l->hold)
+                                                                            : NULL,
         .with_faults = has_faults(l->generations + 1),
         .with_bar = l->with_bar,
     };
@@ -197,8 +198,10 @@ static enum mu_status start(struct mu_launch *l, const struct mu_ladder_plan *pl
     l->now = (struct mu_generation){.number = ++l->generations,
                                     .ranks_wanted = plan->ranks,
                                     .hosts = plan->hosts,
-                                    .is_abroad = is_abroad(l, plan)};
-    l->wish = MU_WISH_GO_ON;
+                                    .is_abroad = mu_launch_is_abroad(l, plan)};
+    l->wish = l->is_unsaved && l->wish == MU_WISH_STOP ? MU_WISH_STOP : MU_WISH_GO_ON;
+    l->was_asked_to_hand_over = false;
+    l->pace_dead = 0;
     l->wish_ns = l->pace_ns = l->moved_ns = 0;
     l->start_hung = l->stalled = l->lease_lost = false;
     MU_TRY(mu_generation_prepare(&l->now), st, done);
@@ -218,6 +221,10 @@ static struct mu_ladder_end describe_end(struct mu_launch *l)
     struct mu_outcome o = mu_outcome_read(l->run, g->job);
     int64_t step = mu_segments_hold(&l->segments);
 
+    l->memory_step = step;
+    l->is_unsaved = ((l->was_asked_to_hand_over && o.outcome == MU_LADDER_REQUEUE) ||
+                     (l->is_unsaved && !g->is_training)) &&
+                    step > mu_outcome_saved(l->run);
     if (o.is_of_job && o.step > step)
         step = o.step;
     l->step = step > l->step ? step : l->step;
@@ -295,6 +302,8 @@ static enum mu_status live(struct mu_launch *l, const struct mu_ladder_plan *pla
     if (st == MU_OK)
         mu_launch_watch(l);
     cleared = mu_generation_clear(&l->now);
+    if (l->was_asked_to_hand_over)
+        mu_relaunch_clear(l->run);
     if (cleared == MU_OK)
         mu_hold_describe(l->hold, &nothing);
     if (st != MU_OK || cleared != MU_OK)
@@ -334,6 +343,13 @@ static bool holds_still(const struct mu_launch *l)
     return mu_hold_is_good(l->hold);
 }
 
+/* The ranks had left the state in memory when the wish to stop came: others are started to save
+ * it. */
+static bool must_save(const struct mu_launch *l, const struct mu_ladder_next *next)
+{
+    return next->cause == MU_CAUSE_STOPPED && l->was_asked_to_hand_over && l->is_unsaved;
+}
+
 static enum mu_status run(struct mu_launch *l)
 {
     struct mu_ladder_plan plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
@@ -341,12 +357,12 @@ static enum mu_status run(struct mu_launch *l)
     enum mu_status st;
 
     for (;;) {
-        if (mu_launch_take_signals(l))
+        if (mu_launch_take_signals(l) && !l->is_unsaved)
             return MU_REQUEUE; /* nothing runs */
         MU_TRY(live(l, &plan, &next), st, failed);
         if (l->fatal)
             return MU_REQUEUE;
-        if (!next.relaunch) {
+        if (!next.relaunch && !must_save(l, &next)) {
             if (next.no_progress || next.no_restart_left)
                 mu_launch_tell_diagnosis(l, &next);
             return next.status;

@@ -12,6 +12,7 @@
 #include "orchestrator/base/log.h"
 #include "orchestrator/run/run_dir.h"
 #include "worker/board.h"
+#include "worker/checkpoint/checkpoint.h"
 
 enum { STATUS_MAX = 1 << 20, RESIZE_MAX = 64 };
 
@@ -69,9 +70,18 @@ struct mu_outcome mu_outcome_read(const char *run, const char *job)
     return out;
 }
 
-static enum mu_status resize_path(const char *run, char out[MU_PATH_MAX])
+static enum mu_status request_path(const char *run, const char *what, char out[MU_PATH_MAX])
 {
-    return mu_path_format(out, "%s/control/%s", run, MU_REQUEST_RESIZE);
+    return mu_path_format(out, "%s/control/%s", run, what);
+}
+
+static void clear(const char *run, const char *what)
+{
+    char path[MU_PATH_MAX];
+
+    if (request_path(run, what, path) == MU_OK && unlink(path) != 0 && errno != ENOENT)
+        mu_log(MU_LOG_WARN, "cannot remove %s: %s; remove it, or it is obeyed again", path,
+               strerror(errno));
 }
 
 uint32_t mu_resize_read(const char *run)
@@ -80,7 +90,7 @@ uint32_t mu_resize_read(const char *run)
     unsigned long ranks = 0;
     size_t size;
 
-    if (resize_path(run, path) != MU_OK || access(path, F_OK) != 0 ||
+    if (request_path(run, MU_REQUEST_RESIZE, path) != MU_OK || access(path, F_OK) != 0 ||
         mu_file_read(path, RESIZE_MAX, &text, &size) != MU_OK)
         return 0;
     ranks = strtoul(text, &end, 10);
@@ -96,18 +106,40 @@ uint32_t mu_resize_read(const char *run)
 
 void mu_resize_clear(const char *run)
 {
-    char path[MU_PATH_MAX];
-
-    if (resize_path(run, path) == MU_OK && unlink(path) != 0 && errno != ENOENT)
-        mu_log(MU_LOG_WARN, "cannot remove %s: %s; remove it, or it is obeyed again", path,
-               strerror(errno));
+    clear(run, MU_REQUEST_RESIZE);
 }
 
 enum mu_status mu_resize_write(const char *run, uint32_t ranks)
 {
     char path[MU_PATH_MAX], text[16];
-    enum mu_status st = resize_path(run, path);
+    enum mu_status st = request_path(run, MU_REQUEST_RESIZE, path);
     int n = snprintf(text, sizeof text, "%u\n", ranks);
 
     return st == MU_OK ? mu_file_write_atomically(path, text, (size_t)n) : st;
+}
+
+enum mu_status mu_relaunch_ask(const char *run)
+{
+    char path[MU_PATH_MAX];
+    enum mu_status st = request_path(run, MU_REQUEST_RELAUNCH, path);
+
+    return st == MU_OK ? mu_file_write_atomically(path, "", 0) : st;
+}
+
+void mu_relaunch_clear(const char *run)
+{
+    clear(run, MU_REQUEST_RELAUNCH);
+}
+
+int64_t mu_outcome_saved(const char *run)
+{
+    char path[MU_PATH_MAX];
+    int64_t *steps = NULL, newest = 0;
+    uint32_t count = 0;
+
+    if (mu_path_format(path, "%s/checkpoints", run) == MU_OK &&
+        mu_checkpoint_list(path, &steps, &count) == MU_OK && count > 0)
+        newest = steps[count - 1];
+    free(steps);
+    return newest;
 }

@@ -28,4 +28,12 @@ uint32_t mu_resize_read(const char *run);
 void mu_resize_clear(const char *run);
 enum mu_status mu_resize_write(const char *run, uint32_t ranks) MU_CHECKED;
 
+/* control/relaunch: the ranks are to make way at the next step boundary, and to leave the state in
+ * memory. */
+enum mu_status mu_relaunch_ask(const char *run) MU_CHECKED;
+void mu_relaunch_clear(const char *run);
+
+/* Step of the newest checkpoint, whole or not; 0: there is none. */
+int64_t mu_outcome_saved(const char *run);
+
 #endif

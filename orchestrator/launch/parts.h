@@ -32,11 +32,15 @@ struct mu_launch {
     bool start_hung, stalled, lease_lost;
     uint64_t signs, moved_ns;      /* what was seen last, and when it changed last */
     int64_t step, steps;           /* committed, as far as is known; of the run; -1: unknown */
-    uint32_t shards;               /* of the run; 0: unknown */
+    int64_t memory_step;           /* of what the last generation left in memory; -1: nothing */
+    uint32_t shards, spares;       /* of the run; 0 shards: unknown */
     struct timespec hosts_changed; /* mtime of the host file */
     uint64_t pace_ns;              /* when step pace_step was seen first, in this generation */
     int64_t pace_step;
-    double step_s, relaunch_s; /* measured; 0: not yet */
+    uint32_t pace_dead;          /* the pace was measured since that many were dead */
+    bool was_asked_to_hand_over; /* this generation */
+    bool is_unsaved;             /* it did: the newest state is in memory only */
+    double step_s, relaunch_s;   /* measured; 0: not yet */
 
     int generations;
     int64_t count[MU_CAUSE_COUNT];
@@ -51,6 +55,8 @@ void mu_launch_watch(struct mu_launch *l);
 bool mu_launch_take_signals(struct mu_launch *l);
 /* Sleeps up to that long, or until a signal comes. */
 void mu_launch_pause(struct mu_launch *l, uint64_t ms);
+/* Whether ranks of that plan are on other machines. */
+bool mu_launch_is_abroad(const struct mu_launch *l, const struct mu_ladder_plan *plan);
 enum mu_status mu_launch_read_hosts(struct mu_launch *l) MU_CHECKED;
 
 /* tell.c */

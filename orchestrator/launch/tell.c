@@ -4,6 +4,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/launch/outcome.h"
 #include "orchestrator/launch/parts.h"
 
 static const char *plural(uint64_t n)
@@ -39,16 +40,32 @@ void mu_launch_note_story(struct mu_launch *l, const struct mu_ladder_next *next
         snprintf(story, MU_STORY_MAX, "generation %d: %s before the first step", g->number, what);
 }
 
+/* From where the ranks will go on. They decide: with hosts whose memory cannot be seen from here
+ * they may know better. */
+static void describe_beginning(const struct mu_launch *l, char *out, size_t capacity)
+{
+    int64_t saved = mu_outcome_saved(l->run);
+    const char *or_later = l->now.is_abroad ? " or later" : "";
+
+    if (!l->now.is_abroad && l->memory_step > 0 && l->memory_step >= saved)
+        snprintf(out, capacity, "from the state in memory");
+    else if (saved > 0)
+        snprintf(out, capacity, "from the checkpoint of step %" PRId64 "%s", saved, or_later);
+    else
+        snprintf(out, capacity, "from the beginning%s", or_later);
+}
+
 void mu_launch_tell_relaunch(const struct mu_launch *l, const struct mu_ladder_plan *plan,
                              uint64_t pause_ms)
 {
-    char when[48] = "";
+    char when[48] = "", from[80];
 
     if (pause_ms > 0)
         snprintf(when, sizeof when, " in %.3g s", 1e-3 * (double)pause_ms);
-    mu_log(MU_LOG_INFO, "%s; starting again%s with %u rank%s on %u host%s (%.2f s)",
+    describe_beginning(l, from, sizeof from);
+    mu_log(MU_LOG_INFO, "%s; starting again%s with %u rank%s on %u host%s, %s (%.2f s)",
            l->story[MU_LADDER_STILL - 1], when, plan->ranks, plural(plan->ranks), plan->hosts,
-           plural(plan->hosts), seconds(l->ended_ns, mu_clock_ns()));
+           plural(plan->hosts), from, seconds(l->ended_ns, mu_clock_ns()));
 }
 
 void mu_launch_tell_training(const struct mu_launch *l)

@@ -13,6 +13,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/config/config.h"
+#include "orchestrator/core/recovery.h"
 #include "orchestrator/launch/hosts.h"
 #include "orchestrator/launch/outcome.h"
 #include "orchestrator/launch/parts.h"
@@ -23,7 +24,6 @@ enum {
     LOOK_MS = 100,
     FILES_MS = 500,
     NEWS_MS = 1500,    /* for ranks to tell of a death during the start, and to leave */
-    REPAIR_MS = 5000,  /* for ranks to repair a death among them, or to give up */
     NOBODY_MS = 15000, /* for an mpirun without ranks to end */
     STOP_MS = 3600000, /* for ranks to save and stop */
 };
@@ -61,17 +61,31 @@ void mu_launch_pause(struct mu_launch *l, uint64_t ms)
     poll(p, l->now.pidfd >= 0 ? 2 : 1, (int)(ms < 60000 ? ms : 60000));
 }
 
-/* The ranks save and leave at the next step boundary; before they train there is nothing to
- * save. */
+/* For another generation on this machine alone, the ranks need not save. */
+static bool ask_to_hand_over(struct mu_launch *l)
+{
+    struct mu_ladder_plan plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
+
+    if (l->wish != MU_WISH_CHANGE || l->now.is_abroad || mu_launch_is_abroad(l, &plan) ||
+        mu_relaunch_ask(l->run) != MU_OK)
+        return false;
+    l->was_asked_to_hand_over = true;
+    return true;
+}
+
+/* The ranks save and leave at the next step boundary; before they train there is nothing to save,
+ * but for what a generation has handed over. */
 static void ask_to_stop(struct mu_launch *l)
 {
-    if (l->wish_ns != 0)
+    if (l->wish_ns != 0 || (l->is_unsaved && !l->now.is_training))
         return;
     l->wish_ns = mu_clock_ns();
     if (!l->now.has_started) {
         mu_generation_end(&l->now, false);
         return;
     }
+    if (ask_to_hand_over(l))
+        return;
     mu_log(MU_LOG_INFO, "asking %u rank%s to save and stop", l->now.ranks_wanted,
            l->now.ranks_wanted == 1 ? "" : "s");
     mu_generation_signal(&l->now, SIGUSR1);
@@ -95,9 +109,10 @@ static void measure(struct mu_launch *l)
         l->step = step;
     if (!o.is_running)
         return;
-    if (l->pace_ns == 0 || step < l->pace_step) {
+    if (l->pace_ns == 0 || step < l->pace_step || l->pace_dead != l->now.view.dead) {
         l->pace_ns = now_ns;
         l->pace_step = step;
+        l->pace_dead = l->now.view.dead;
     } else if (step > l->pace_step) {
         l->step_s = 1e-9 * (double)(now_ns - l->pace_ns) / (double)(step - l->pace_step);
     }
@@ -148,19 +163,44 @@ static void read_shards(struct mu_launch *l)
 
     if (s && mu_run_dir_read_config(l->run, &text) == MU_OK &&
         mu_config_parse_text(text, strlen(text), "config.cfg of the run directory", s) == MU_OK &&
-        s->batch_shards > 0)
+        s->batch_shards > 0) {
         l->shards = (uint32_t)s->batch_shards;
+        l->spares = (uint32_t)s->run_spares;
+    }
     free(text);
     free(s);
 }
 
-/* How many ranks compute: fewer than were started, when some have died and the others went on
- * without them for some time. */
+/* How many ranks there are to count on: fewer than were started, when some have died and the others
+ * went on without them for some time. */
 static uint32_t ranks_at_work(const struct mu_launch *l)
 {
     const struct mu_generation *g = &l->now;
 
-    return is_past(g->thinned_ns, REPAIR_MS) ? g->ranks_wanted - g->view.dead : g->ranks_wanted;
+    return is_past(g->thinned_ns, mu_ladder_patience_ms(&l->ladder, mu_clock_ns()))
+               ? g->ranks_wanted - g->view.dead
+               : g->ranks_wanted;
+}
+
+/* How many of so many compute. While spares are left they take the places of the dead. */
+static uint32_t workers_of(const struct mu_launch *l, uint32_t ranks)
+{
+    return mu_recovery_workers(ranks, l->spares, l->shards);
+}
+
+/* What a relaunch by that plan would bring. */
+static struct mu_ladder_gain expect(const struct mu_launch *l, const struct mu_ladder_plan *plan)
+{
+    uint32_t at_work = ranks_at_work(l), workers = workers_of(l, l->now.ranks_wanted);
+
+    return (struct mu_ladder_gain){
+        .steps_left = l->steps - l->step,
+        .step_s = l->step_s,
+        .relaunch_s = l->relaunch_s,
+        .ranks_now = workers < at_work ? workers : at_work,
+        .ranks_then = workers_of(l, plan->ranks),
+        .shards = l->shards,
+    };
 }
 
 /* A planned relaunch: because it was asked for, or since there is room for more ranks and enough
@@ -185,19 +225,16 @@ static void look_for_change(struct mu_launch *l)
     if (l->shards == 0)
         read_shards(l);
     plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
-    gain = (struct mu_ladder_gain){
-        .steps_left = l->steps - l->step,
-        .step_s = l->step_s,
-        .relaunch_s = l->relaunch_s,
-        .ranks_now = ranks_at_work(l),
-        .ranks_then = plan.ranks,
-        .shards = l->shards,
-    };
+    gain = expect(l, &plan);
     if (l->resize_to == 0 && !mu_ladder_pays(&gain))
         return;
     if (l->resize_to > 0) {
         l->ladder.wanted = l->resize_to;
         l->resize_to = 0;
+    } else if (ranks_at_work(l) < l->now.ranks_wanted) {
+        mu_ladder_replenish(&l->ladder, mu_clock_ns());
+        mu_log(MU_LOG_INFO, "%u of %u ranks have died: making room for new ones", l->now.view.dead,
+               l->now.ranks_wanted);
     }
     l->wish = MU_WISH_CHANGE;
     l->wish_ns = 0;

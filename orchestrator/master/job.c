@@ -23,6 +23,8 @@ enum { ROUND_DEADLINE_MS = 3600000 };
 
 void mu_job_close_parts(struct mu_job *job)
 {
+    bool hands_over = mu_job_hands_over(job);
+
     mu_progress_close(job->progress);
     job->progress = NULL;
     mu_journal_close(job->journal);
@@ -30,7 +32,7 @@ void mu_job_close_parts(struct mu_job *job)
     mu_run_dir_close(job->run);
     job->run = NULL;
     mu_worker_deinit(&job->worker);
-    mu_segment_close(&job->segment, true);
+    mu_segment_close(&job->segment, !hands_over);
     mu_workload_close(job->workload);
     job->workload = NULL;
     mu_device_close(job->device);
@@ -68,7 +70,8 @@ static enum mu_status begin(struct mu_job *job, const struct mu_job_request *req
             mu_job_move(job, MU_LIFE_ON_LOAD);
             st = mu_job_load(job);
         }
-        if (!mu_comm_is_fault_tolerant(job->comm) || (st != MU_PEER_LOST && st != MU_REVOKED))
+        if (!mu_comm_is_fault_tolerant(job->comm) || (st != MU_PEER_LOST && st != MU_REVOKED) ||
+            mu_poller_is_beyond_repair(&job->poller))
             return st;
         st = mu_job_recover_start(job, &again);
         if (st != MU_OK || !again)

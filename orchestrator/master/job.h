@@ -112,6 +112,8 @@ enum mu_status mu_job_take_roll(struct mu_job *job) MU_CHECKED;
 /* After MU_PEER_LOST or MU_REVOKED before every rank held the state: goes on without the dead. `again`:
  * from mu_job_meet on, with nothing in hand; else as if loading had just ended. */
 enum mu_status mu_job_recover_start(struct mu_job *job, bool *again) MU_CHECKED;
+/* The run was stopped for another generation, which finds the state in memory. */
+bool mu_job_hands_over(const struct mu_job *job);
 /* Every rank is done: MU_OK when all are known to be, and this one may leave. */
 enum mu_status mu_job_part(struct mu_job *job) MU_CHECKED;
 /* Everything that a start has opened. */

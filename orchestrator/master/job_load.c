@@ -327,6 +327,7 @@ static enum mu_status use_memory(struct mu_job *job)
     if (order->from_memory) {
         job->probe = order->probe;
         job->last = job->segment.header->result[order->step & 1];
+        job->last.requests &= MU_REQUEST_CHECKPOINT; /* the others were obeyed by that generation */
     } else if (job->worker.local_index == 0) {
         mu_segment_reset(&job->segment);
     }

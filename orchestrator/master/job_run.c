@@ -342,6 +342,8 @@ static uint32_t own_requests(struct mu_job *job)
 
     if (job->is_master && mu_run_dir_stop_requested(job->run))
         requests |= MU_REQUEST_STOP;
+    if (job->is_master && getenv("MUSTER_JOB") && mu_run_dir_relaunch_requested(job->run))
+        requests |= MU_REQUEST_HAND_OVER;
     return requests;
 }
 
@@ -379,7 +381,15 @@ static void tell_where(const struct mu_job *job)
 
 static bool is_stopped(const struct mu_job *job)
 {
-    return (job->last.requests & MU_REQUEST_STOP) && job->life.step < job->settings.run_steps;
+    return (job->last.requests & (MU_REQUEST_STOP | MU_REQUEST_HAND_OVER)) &&
+           job->life.step < job->settings.run_steps;
+}
+
+/* Where several hosts have a part of the state each, a generation on others would not find all. */
+bool mu_job_hands_over(const struct mu_job *job)
+{
+    return is_stopped(job) && !(job->last.requests & MU_REQUEST_STOP) &&
+           job->worker.fleet.hosts == 1 && !job->segment.is_private;
 }
 
 static enum mu_status step(struct mu_job *job)
@@ -404,10 +414,14 @@ static enum mu_status step(struct mu_job *job)
 
 static enum mu_status duties(struct mu_job *job)
 {
-    struct mu_duties due = mu_duties_at(
-        &job->plan, job->life.step, job->last.requests & MU_REQUEST_CHECKPOINT, is_stopped(job));
+    bool hands_over = mu_job_hands_over(job);
+    struct mu_duties due =
+        mu_duties_at(&job->plan, job->life.step, job->last.requests & MU_REQUEST_CHECKPOINT,
+                     is_stopped(job) && !hands_over);
     enum mu_status st = do_duties(job, due);
 
+    if (st == MU_OK && hands_over)
+        st = mu_job_ledger_gather(job);
     if (st != MU_OK)
         return st;
     job->duties_done = job->life.step;
@@ -437,10 +451,38 @@ static enum mu_status steps(struct mu_job *job)
 }
 
 /* ---- the end ---- */
+static void write_end(struct mu_job *job, bool stopped, const char *message)
+{
+    char text[256];
+
+    if (stopped)
+        mu_run_dir_clear_requests(job->run); /* obeyed */
+    job->status.outcome = stopped ? MU_OUTCOME_REQUEUE : MU_OUTCOME_COMPLETE;
+    put_status(job, MU_RUN_ENDED, message);
+    snprintf(text, sizeof text, "{\"date\":\"%s\",\"outcome\":\"%s\",\"step\":%" PRId64 "}",
+             mu_clock_date().text, stopped ? "requeue" : "complete", job->life.step);
+    if (mu_journal_append(job->journal, MU_JOURNAL_END, text) != MU_OK)
+        mu_log(MU_LOG_WARN, "the end of this run could not be written to its journal");
+}
+
+/* Nobody reads a summary between two generations, and the next one is waiting. */
+static void hand_over(struct mu_job *job)
+{
+    char text[256];
+
+    mu_progress_close(job->progress);
+    job->progress = NULL;
+    snprintf(text, sizeof text,
+             "making way for other ranks at step %" PRId64 " of %" PRId64
+             "; the state stays in memory",
+             job->life.step, job->settings.run_steps);
+    mu_log(MU_LOG_INFO, "%s", text);
+    write_end(job, true, text);
+}
+
 static void summarise(struct mu_job *job, bool stopped)
 {
     struct mu_run_losses losses = mu_run_dir_losses(job->run);
-    const char *outcome = stopped ? "requeue" : "complete";
     char text[256];
 
     mu_progress_close(job->progress);
@@ -473,14 +515,7 @@ static void summarise(struct mu_job *job, bool stopped)
         mu_log(MU_LOG_INFO, "%s", mu_ledger_print(&job->status.goodput).text);
     mu_log(MU_LOG_DEBUG, "longest time without a poll on rank 0: %.1f ms",
            1e-6 * (double)job->poller.longest_gap_ns);
-    if (stopped)
-        mu_run_dir_clear_requests(job->run); /* obeyed */
-    job->status.outcome = stopped ? MU_OUTCOME_REQUEUE : MU_OUTCOME_COMPLETE;
-    put_status(job, MU_RUN_ENDED, text);
-    snprintf(text, sizeof text, "{\"date\":\"%s\",\"outcome\":\"%s\",\"step\":%" PRId64 "}",
-             mu_clock_date().text, outcome, job->life.step);
-    if (mu_journal_append(job->journal, MU_JOURNAL_END, text) != MU_OK)
-        mu_log(MU_LOG_WARN, "the end of this run could not be written to its journal");
+    write_end(job, stopped, text);
 }
 
 /* Nobody leaves before everything is written, and all know it. */
@@ -490,7 +525,10 @@ static enum mu_status finish(struct mu_job *job)
 
     mu_board_set_phase(job->board, MU_PHASE_RECORDING);
     if (job->is_master && !job->summarised) {
-        summarise(job, is_stopped(job));
+        if (mu_job_hands_over(job))
+            hand_over(job);
+        else
+            summarise(job, is_stopped(job));
         job->summarised = true;
     }
     MU_TRY(mu_control_agree(&job->control, MU_OK), st, failed);

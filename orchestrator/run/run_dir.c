@@ -214,11 +214,21 @@ struct mu_run_losses mu_run_dir_losses(const struct mu_run_dir *dir)
     return mu_metrics_losses(dir->path);
 }
 
-bool mu_run_dir_stop_requested(const struct mu_run_dir *dir)
+static bool is_requested(const struct mu_run_dir *dir, const char *what)
 {
     char path[MU_PATH_MAX];
 
-    return mu_path_format(path, "%s/control/stop", dir->path) == MU_OK && mu_file_exists(path);
+    return mu_path_format(path, "%s/control/%s", dir->path, what) == MU_OK && mu_file_exists(path);
+}
+
+bool mu_run_dir_stop_requested(const struct mu_run_dir *dir)
+{
+    return is_requested(dir, "stop");
+}
+
+bool mu_run_dir_relaunch_requested(const struct mu_run_dir *dir)
+{
+    return is_requested(dir, MU_REQUEST_RELAUNCH);
 }
 
 void mu_run_dir_clear_requests(struct mu_run_dir *dir)

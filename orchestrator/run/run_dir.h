@@ -82,6 +82,9 @@ void mu_run_dir_put_status(struct mu_run_dir *dir, const struct mu_run_status *s
  * you like, a drawing is begun at most every 15 s), or `wait`: until it is drawn, at most 10 s. */
 void mu_run_dir_plot(struct mu_run_dir *dir, bool wait);
 bool mu_run_dir_stop_requested(const struct mu_run_dir *dir); /* control/stop exists */
+/* control/relaunch exists: the launcher that started this generation wants another one. */
+#define MU_REQUEST_RELAUNCH "relaunch"
+bool mu_run_dir_relaunch_requested(const struct mu_run_dir *dir);
 /* A request to the launcher, which alone takes it away: control/resize holds a number of ranks. */
 #define MU_REQUEST_RESIZE "resize"
 /* Removes whatever else stands in control/: it has been obeyed. */

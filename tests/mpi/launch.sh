@@ -32,6 +32,16 @@ next_generation() {
     sleep 0.2
 }
 
+# lost RUN: steps that had to be taken again, by the ledger.
+lost() { sed -n 's/.*"steps_lost": *\([0-9]*\).*/\1/p' "runs/$1/status.json"; }
+# nothing_lost RUN RELAUNCHES WHEN: all of them went on with the state in memory.
+nothing_lost() {
+    [ "$(lost "$1")" = 0 ] || fail "$3: steps lost: $(lost "$1")"
+    [ "$(grep -ac 'going on from step [0-9]*, which was still in memory' "$log")" = "$2" ] || fail "$3: not from memory $2 times"
+    [ "$(grep -ac 'starting again with .* host, from the state in memory ([0-9.]* s)' "$log")" = "$2" ] ||
+        fail "$3: not told $2 times that the state is in memory"
+}
+
 # Children of the launcher; ranks are theirs.
 launched_mpirun() { cat "/proc/$mpirun/task/$mpirun/children"; }
 all_ranks() { cat "/proc/$(launched_mpirun | xargs)/task/$(launched_mpirun | xargs)/children"; }

@@ -6,6 +6,7 @@
 . "$(dirname "$0")/launch.sh"
 
 long=(run.steps=48 checkpoint.every=3 eval.every=12)
+rare=(run.steps=48 checkpoint.every=0 eval.every=12)
 run 1 tiny.cfg run.name=whole "${long[@]}"
 ended_with 0 "the undisturbed run"
 
@@ -19,36 +20,63 @@ same_as calm whole "without build/env"
 said_once 'launch: complete; 1 generation$' "without build/env"
 untouched "without build/env"
 
-# mpirun is killed in mid-run, again, and is told to end.
-slowly 4 tiny.cfg run.name=mpirun "${long[@]}"
+# mpirun is killed in mid-run, again, and is told to end: the next ranks find the state in memory.
+slowly 4 tiny.cfg run.name=mpirun "${rare[@]}"
 for signal in KILL TERM KILL; do
     kill -$signal "$(launched_mpirun)"
-    next_generation mpirun
+    next_generation
 done
 finish
 ended_with 0 "mpirun killed"
 same_as mpirun whole "mpirun killed"
-said 'generation 1: mpirun was killed \(signal 9\) at step [0-9]+; starting again with 4 ranks on 1 host' "mpirun killed"
+said 'generation 1: mpirun was killed \(signal 9\) at step [0-9]+; starting again with 4 ranks on 1 host, from the state in memory' "mpirun killed"
 said 'launch: complete; 4 generations' "mpirun killed"
+nothing_lost mpirun 3 "mpirun killed"
+[ "$(ls runs/mpirun/checkpoints)" = step-00000048 ] || fail "mpirun killed: checkpoints $(ls runs/mpirun/checkpoints | xargs)"
 untouched "mpirun killed"
 
-# All ranks; one rank at the start, before MPI can tell of it; one in a step.
-slowly 3 tiny.cfg run.name=ranks "${long[@]}"
+# All ranks at once.
+slowly 3 tiny.cfg run.name=ranks "${rare[@]}"
 # shellcheck disable=SC2046
 kill -KILL $(all_ranks)
 finish
 ended_with 0 "all ranks killed"
 same_as ranks whole "all ranks killed"
+said 'launch: complete; 2 generations' "all ranks killed"
+nothing_lost ranks 1 "all ranks killed"
 untouched "all ranks killed"
+
+# Some of them: the others go on in the same generation.
+slowly 4 tiny.cfg run.name=some "${long[@]}"
+for rank in 0 2; do
+    kill -KILL "$(rank_pid $rank)"
+    until_said "rank $rank died"
+done
+finish
+ended_with 0 "two ranks killed"
+same_as some whole "two ranks killed"
+said 'launch: complete; 1 generation$' "two ranks killed"
+said 'rank 2 died .* 2 ranks go on after' "two ranks killed"
+[ "$(lost some)" = 0 ] || fail "two ranks killed: steps lost: $(lost some)"
+untouched "two ranks killed"
+
+# One that MPI does not see leave: that cannot be repaired in the job, and all ranks end.
+for fault in rank:1,at:adding,step:20,do:exit rank:0,at:save,step:20,do:exit rank:2,at:reduce,step:20,do:exit; do
+    MUSTER_FAULT=$fault launch -n 3 train tiny.cfg run.name="exit-${fault:5:1}" "${long[@]/every=3/every=20}"
+    ended_with 0 "$fault"
+    same_as "exit-${fault:5:1}" whole "$fault"
+    said "generation 1: rank ${fault:5:1} .* died at step (19|20|21); starting again with 3 ranks" "$fault"
+    said 'launch: complete; 2 generations' "$fault"
+    nothing_lost "exit-${fault:5:1}" 1 "$fault"
+    untouched "$fault"
+done
+
+# One at the start, before MPI can tell of it.
 MUSTER_FAULT=rank:1,at:start,do:kill launch -n 3 train tiny.cfg run.name=start "${long[@]}"
 ended_with 0 "killed in MPI_Init"
 same_as start whole "killed in MPI_Init"
-said 'generation 1: .*rank 1 \(pid [0-9]+, last seen at: start\).* died' "killed in MPI_Init"
+said 'generation 1: .*rank 1 \(pid [0-9]+, last seen at: start\).* died before the first step; .*, from the beginning' "killed in MPI_Init"
 untouched "killed in MPI_Init"
-MUSTER_FAULT=rank:2,at:backward,step:20,do:kill launch -n 3 train tiny.cfg run.name=step "${long[@]}"
-ended_with 0 "killed in a step"
-same_as step whole "killed in a step"
-untouched "killed in a step"
 
 # Where MPI ends the job with the first rank that dies, as one without fault tolerance does.
 (
