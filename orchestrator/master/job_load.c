@@ -234,6 +234,17 @@ static enum mu_status choose_held(struct mu_job *job, const struct held *held,
     return MU_OK;
 }
 
+/* Every rank looks through its part of what is in memory. Damaged anywhere, it is used nowhere. */
+static enum mu_status verify_memory(struct mu_job *job)
+{
+    enum mu_status st = mu_control_agree(&job->control, mu_worker_verify(&job->worker));
+
+    if (st != MU_CORRUPT)
+        return st;
+    job->from_memory = false;
+    return MU_OK;
+}
+
 /* Goes on with what is in memory, or finds out that nothing is to be used there. */
 static enum mu_status use_memory(struct mu_job *job)
 {
@@ -255,7 +266,9 @@ static enum mu_status use_memory(struct mu_job *job)
     }
     MU_TRY(exchange_order(job, &order, st), st, failed);
     take_order(job, &order);
-    if (order.from_memory) {
+    if (job->from_memory)
+        MU_TRY(verify_memory(job), st, failed);
+    if (job->from_memory) {
         job->probe = job->segment.header->origin.probe;
         job->last = job->segment.header->result[order.step & 1];
     } else if (job->worker.local_index == 0) {
@@ -322,11 +335,16 @@ static uint64_t setting_of(const struct mu_job *job)
     return mu_hash_bytes(text, strlen(text), 0).low;
 }
 
-static void settle(struct mu_job *job)
+static enum mu_status settle(struct mu_job *job)
 {
     struct mu_segment_origin origin = {job->setting, job->probe, job->peak_flops};
+    enum mu_status st = MU_OK;
 
+    if (!job->from_memory)
+        MU_TRY(mu_control_agree(&job->control, mu_worker_seal(&job->worker)), st, failed);
     mu_worker_settle(&job->worker, &origin);
+failed:
+    return st;
 }
 
 enum mu_status mu_job_load(struct mu_job *job)
@@ -352,7 +370,7 @@ enum mu_status mu_job_load(struct mu_job *job)
         if (job->resumed_step == 0)
             MU_TRY(fill_initial(job, 0), st, failed);
     }
-    settle(job);
+    st = settle(job);
 failed:
     return st;
 }
