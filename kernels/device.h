@@ -82,6 +82,9 @@ struct mu_adamw {
     float gradient_scale;  /* clipping */
     float lr, beta1, beta2, eps, decay;
     float bias1, bias2; /* 1 - beta^t, t = step + 1 */
+    /* += the bits of what was stored in weight_out, m_out and v_out, as integers mod 2^32, in
+     * whatever order; or NULL. */
+    uint32_t *check;
 };
 
 struct mu_device_ops {

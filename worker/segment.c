@@ -131,7 +131,10 @@ static bool is_ours(const struct mu_segment_options *o, const struct mu_segment_
  * ranks that are not there any more. */
 static void forget_step(struct mu_segment *s, const struct mu_layout *l)
 {
-    memset((void *)s->chunk, 0, l->chunk_count * sizeof *s->chunk);
+    for (uint32_t c = 0; c < l->chunk_count; c++) {
+        atomic_store(&s->chunk[c].reduced, 0);
+        atomic_store(&s->chunk[c].written, 0);
+    }
     for (uint64_t i = 0; i < s->header->eval_pieces; i++)
         atomic_store(&s->evaluated[i].step, 0); /* which tokens it was about may have changed */
 }

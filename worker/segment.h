@@ -88,6 +88,7 @@ struct mu_chunk_words {
     _Atomic uint64_t written;              /* step whose chunk stands whole in the spare half */
     uint32_t flags;                        /* enum of mu_sum flags, agreed; with `reduced` */
     uint32_t escapes;
+    uint32_t check[2];   /* of each half, see worker/state_check.h; with `written` */
     struct mu_wide norm; /* squares of the gradient */
 };
 

@@ -27,6 +27,7 @@
 #include "orchestrator/core/shards.h"
 #include "worker/fast_sum.h"
 #include "worker/prediction.h"
+#include "worker/state_check.h"
 #include "worker/worker.h"
 
 /* What the words of all chunks say together. */
@@ -280,15 +281,18 @@ static struct mu_step_result result_of(const struct mu_worker *w, int64_t step,
     return r;
 }
 
-/* Chunk c of half k + 1 from half k and the total. */
-static void update_chunk(struct mu_worker *w, uint32_t chunk, uint32_t half, struct mu_adamw adamw)
+/* Chunk c of half k + 1 from half k and the total; returns its check. */
+static uint32_t update_chunk(struct mu_worker *w, uint32_t chunk, int64_t step, uint32_t half,
+                             struct mu_adamw adamw)
 {
     const struct mu_layout *l = &w->workload->layout;
     const struct mu_chunk *c = &l->chunks[chunk];
     struct mu_segment *s = w->segment;
     const struct mu_state_view *from = &s->half[half];
     struct mu_state_view *to = &s->half[!half];
+    uint32_t check = mu_state_check_begin(step + 1);
 
+    adamw.check = &check;
     for (uint32_t i = c->first_span; i < c->first_span + c->span_count; i++) {
         const struct mu_span *span = &l->spans[i];
         uint64_t at = span->offset;
@@ -307,10 +311,12 @@ static void update_chunk(struct mu_worker *w, uint32_t chunk, uint32_t half, str
         w->device->ops->adamw(w->device, &adamw);
     }
     mu_predict_chunk(l, c, from->prediction, s->largest, w->tensor_max, to->prediction);
+    return check + mu_state_check_predictions(to, c);
 }
 
-/* A skipped step: the state goes over as it is, and nothing is learned from the maxima. */
-static void copy_chunk(struct mu_worker *w, uint32_t chunk, uint32_t half)
+/* A skipped step: the state goes over as it is, and nothing is learned from the maxima. The check
+ * goes over too: a bit that has flipped since is not made right by it. */
+static uint32_t copy_chunk(struct mu_worker *w, uint32_t chunk, int64_t step, uint32_t half)
 {
     const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
     struct mu_segment *s = w->segment;
@@ -325,6 +331,8 @@ static void copy_chunk(struct mu_worker *w, uint32_t chunk, uint32_t half)
            c->block_count * sizeof(int16_t));
     if (s->weight_bf16[half])
         memcpy(s->weight_bf16[!half] + at, s->weight_bf16[half] + at, c->count * sizeof(uint16_t));
+    return s->chunk[chunk].check[half] - mu_state_check_begin(step) +
+           mu_state_check_begin(step + 1);
 }
 
 /* state: the word as it was when the step began. A rank that owns no chunk may come here when the
@@ -345,10 +353,8 @@ static enum mu_status update(struct mu_worker *w, uint64_t state, const struct a
         if (!owns(w, c) || atomic_load(&s->chunk[c].written) > (uint64_t)step)
             continue;
         mu_fault(MU_FAULT_UPDATE, step);
-        if (skip)
-            copy_chunk(w, c, half);
-        else
-            update_chunk(w, c, half, adamw);
+        s->chunk[c].check[!half] =
+            skip ? copy_chunk(w, c, step, half) : update_chunk(w, c, step, half, adamw);
         atomic_store_explicit(&s->chunk[c].written, (uint64_t)step + 1, memory_order_release);
         MU_TRY(mu_poll(w->poller), st, failed);
     }

@@ -6,14 +6,18 @@
  * any other rank of the host still polls, by the board. */
 #include "worker/worker.h"
 
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
+#include "orchestrator/base/log.h"
 #include "orchestrator/core/shards.h"
 #include "worker/prediction.h"
+#include "worker/state_check.h"
 #include "worker/state_hash.h"
 
 enum {
@@ -224,6 +228,68 @@ void mu_worker_commit(struct mu_worker *w, int64_t step)
 {
     if (w->local_index == 0)
         atomic_store(&w->segment->header->state, (uint64_t)step << 1);
+}
+
+enum mu_status mu_worker_seal(struct mu_worker *w)
+{
+    const struct mu_layout *l = &w->workload->layout;
+    struct mu_segment *s = w->segment;
+    uint32_t half = mu_segment_half(s);
+    enum mu_status st = MU_OK;
+
+    for (uint32_t c = 0; c < l->chunk_count; c++) {
+        if (mu_roll_owner(w->roll, w->host, c) != w->place)
+            continue;
+        s->chunk[c].check[half] =
+            mu_state_check_chunk(&s->half[half], &l->chunks[c], mu_segment_step(s));
+        MU_TRY(mu_poll(w->poller), st, failed);
+    }
+failed:
+    return st;
+}
+
+static bool is_damaged(const struct mu_segment *s, const struct mu_chunk *chunk, uint32_t check)
+{
+    uint32_t half = mu_segment_half(s);
+    const struct mu_state_view *view = &s->half[half];
+
+    return mu_state_check_chunk(view, chunk, mu_segment_step(s)) != check ||
+           (s->weight_bf16[half] && !mu_state_check_bf16(view, s->weight_bf16[half], chunk));
+}
+
+static void tell_damage(const struct mu_worker *w, uint32_t chunk)
+{
+    const struct mu_layout *l = &w->workload->layout;
+    const struct mu_chunk *c = &l->chunks[chunk];
+    const char *first = l->tensors[l->spans[c->first_span].tensor].spec.name;
+    const char *last = l->tensors[l->spans[c->first_span + c->span_count - 1].tensor].spec.name;
+    char host[64] = "";
+
+    gethostname(host, sizeof host - 1);
+    mu_log(MU_LOG_WARN,
+           "the state of step %" PRId64 " in the memory of host %s is damaged (chunk %" PRIu32
+           ", of %s%s%s): it is not used, but the newest checkpoint",
+           mu_segment_step(w->segment), host, chunk, first, first == last ? "" : " to ",
+           first == last ? "" : last);
+}
+
+enum mu_status mu_worker_verify(struct mu_worker *w)
+{
+    const struct mu_layout *l = &w->workload->layout;
+    enum mu_status st = MU_OK;
+
+    for (uint32_t c = 0; c < l->chunk_count; c++) {
+        if (mu_roll_owner(w->roll, w->host, c) != w->place)
+            continue;
+        if (is_damaged(w->segment, &l->chunks[c],
+                       w->segment->chunk[c].check[mu_segment_half(w->segment)])) {
+            tell_damage(w, c);
+            return MU_CORRUPT;
+        }
+        MU_TRY(mu_poll(w->poller), st, failed);
+    }
+failed:
+    return st;
 }
 
 void mu_worker_settle(struct mu_worker *w, const struct mu_segment_origin *origin)

@@ -96,6 +96,12 @@ enum mu_status mu_worker_load(struct mu_worker *w, const char *folder) MU_CHECKE
 /* Half 0 is the committed state of step `step` from now on: by the host's first rank, once
  * everybody has agreed that it is whole. */
 void mu_worker_commit(struct mu_worker *w, int64_t step);
+/* The checks of this rank's chunks of the committed state, read from it. Every rank does so before
+ * the state is settled: the caller agrees. */
+enum mu_status mu_worker_seal(struct mu_worker *w) MU_CHECKED;
+/* This rank's chunks of a committed state that was taken up against their checks: MU_CORRUPT when a
+ * bit has flipped, with a line that says where. */
+enum mu_status mu_worker_verify(struct mu_worker *w) MU_CHECKED;
 /* The committed state is whole on every host: from now on a later generation may take it up. */
 void mu_worker_settle(struct mu_worker *w, const struct mu_segment_origin *origin);
 

@@ -1,4 +1,5 @@
 /* Operations element by element, and block by block: limited by memory. */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "kernels/cpu/cpu.h"
@@ -107,6 +108,7 @@ void mu_cpu_add_int32(struct mu_device *d, int32_t *a, const int32_t *b, int64_t
 struct adamw_job {
     struct mu_cpu *cpu;
     const struct mu_adamw *a;
+    _Atomic uint32_t check;
 };
 
 static void adamw_task(void *argument, int64_t task, int worker)
@@ -114,6 +116,7 @@ static void adamw_task(void *argument, int64_t task, int worker)
     struct adamw_job *job = argument;
     int64_t at = task * ELEMENTS;
     struct mu_adamw part = *job->a;
+    uint32_t check;
 
     (void)worker;
     part.weight += at;
@@ -124,14 +127,17 @@ static void adamw_task(void *argument, int64_t task, int worker)
     part.m_out += at;
     part.v_out += at;
     part.weight_bf16 = part.weight_bf16 ? part.weight_bf16 + at : NULL;
-    job->cpu->vector->adamw(&part, mu_min(ELEMENTS, part.count - at));
+    check = job->cpu->vector->adamw(&part, mu_min(ELEMENTS, part.count - at));
+    atomic_fetch_add_explicit(&job->check, check, memory_order_relaxed);
 }
 
 void mu_cpu_adamw(struct mu_device *d, const struct mu_adamw *a)
 {
-    struct adamw_job job = {mu_cpu_of(d), a};
+    struct adamw_job job = {mu_cpu_of(d), a, 0};
 
     mu_pool_run(job.cpu->pool, adamw_task, &job, mu_ceil_div(a->count, ELEMENTS));
+    if (a->check)
+        *a->check += job.check;
 }
 
 /* ---- gradients to integers ------------------------------------------------------------------ */

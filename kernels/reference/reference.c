@@ -166,6 +166,14 @@ static void classifier(struct mu_device *d, float *losses, float *dx, float *dta
     drop(wide_table);
 }
 
+static uint32_t bits_of(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
 static void adamw(struct mu_device *d, const struct mu_adamw *a)
 {
     struct mu_reference_f32_adamw_args args = {
@@ -190,6 +198,8 @@ static void adamw(struct mu_device *d, const struct mu_adamw *a)
     mu_reference_f32_adamw(d, &args);
     for (int64_t i = 0; a->weight_bf16 && i < a->count; i++)
         a->weight_bf16[i] = mu_bf16_from_f32(a->weight_out[i]);
+    for (int64_t i = 0; a->check && i < a->count; i++)
+        *a->check += bits_of(a->weight_out[i]) + bits_of(a->m_out[i]) + bits_of(a->v_out[i]);
 }
 
 static void add(struct mu_device *d, float *to, const float *from, int64_t n, bool overwrite)

@@ -293,9 +293,23 @@ static enum mu_status hand_over(struct mu_job *job, const struct resume_order *o
            st, failed);
     if (lacks)
         mu_worker_commit(&job->worker, order->step);
-    st = mu_control_agree(&job->control, MU_OK);
+    MU_TRY(mu_control_agree(&job->control, MU_OK), st, failed);
+    st = mu_control_agree(&job->control, lacks ? mu_worker_seal(&job->worker) : MU_OK);
 failed:
     return st;
+}
+
+/* Every rank looks through its part of what is in memory. Damaged anywhere, it is used nowhere. */
+static enum mu_status verify_memory(struct mu_job *job, const struct resume_order *order)
+{
+    bool lacks = order->lacks[job->worker.host];
+    enum mu_status st =
+        mu_control_agree(&job->control, lacks ? MU_OK : mu_worker_verify(&job->worker));
+
+    if (st != MU_CORRUPT)
+        return st;
+    job->from_memory = false;
+    return MU_OK;
 }
 
 /* Goes on with what is in memory, or finds out that nothing is to be used there. */
@@ -322,9 +336,11 @@ static enum mu_status use_memory(struct mu_job *job)
     }
     MU_TRY(exchange_order(job, order, st), st, failed);
     take_order(job, order);
-    if (order->from_memory && lacks_any(job, order))
+    if (job->from_memory)
+        MU_TRY(verify_memory(job, order), st, failed);
+    if (job->from_memory && lacks_any(job, order))
         MU_TRY(hand_over(job, order), st, failed);
-    if (order->from_memory) {
+    if (job->from_memory) {
         job->probe = order->probe;
         job->last = job->segment.header->result[order->step & 1];
         job->last.requests &= MU_REQUEST_CHECKPOINT; /* the others were obeyed by that generation */
@@ -394,11 +410,16 @@ static uint64_t setting_of(const struct mu_job *job)
     return mu_hash_bytes(text, strlen(text), 0).low;
 }
 
-static void settle(struct mu_job *job)
+static enum mu_status settle(struct mu_job *job)
 {
     struct mu_segment_origin origin = {job->setting, job->probe, job->peak_flops};
+    enum mu_status st = MU_OK;
 
+    if (!job->from_memory)
+        MU_TRY(mu_control_agree(&job->control, mu_worker_seal(&job->worker)), st, failed);
     mu_worker_settle(&job->worker, &origin);
+failed:
+    return st;
 }
 
 enum mu_status mu_job_load(struct mu_job *job)
@@ -424,7 +445,7 @@ enum mu_status mu_job_load(struct mu_job *job)
         if (job->resumed_step == 0)
             MU_TRY(fill_initial(job, 0), st, failed);
     }
-    settle(job);
+    st = settle(job);
 failed:
     return st;
 }

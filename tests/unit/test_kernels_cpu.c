@@ -78,6 +78,7 @@ static void adamw_in_pieces(void **state)
                                  .bias2 = 0.5f},
                         piece;
         float *out[2];
+        uint32_t check[2] = {5, 5};
 
         assert_non_null(r);
         r->device = d;
@@ -91,6 +92,7 @@ static void adamw_in_pieces(void **state)
             whole.m_out = out[i] + 1024;
             whole.v_out = out[i] + 2 * 1024;
             whole.weight_bf16 = precision ? (uint16_t *)(void *)(out[i] + 3 * 1024) : NULL;
+            whole.check = &check[i];
             if (i == 0)
                 d->ops->adamw(d, &whole);
         }
@@ -110,6 +112,7 @@ static void adamw_in_pieces(void **state)
             d->ops->adamw(d, &piece);
         }
         assert_memory_equal(out[0], out[1], 4 * 1024 * sizeof(float));
+        assert_true(check[0] == check[1] && check[0] != 5);
         kernel_run_free(r);
         mu_device_close(d);
     }

@@ -280,40 +280,52 @@ static float cross_entropy(float *logit, int64_t v, int32_t target, bool gradien
 }
 
 /* ---- the update ----------------------------------------------------------------------------- */
-/* Elements [i, i + n), n <= LANES. bf16: also write that copy. stream: store past the caches. */
-INLINE void adamw_round(const struct mu_adamw *a, int64_t i, int64_t n, bool bf16, bool stream)
+/* Elements [i, i + n), n <= LANES. bf16: also write that copy. stream: store past the caches. Returns
+ * the bits of what it stores. */
+INLINE vec_u32 adamw_round(const struct mu_adamw *a, int64_t i, int64_t n, bool bf16, bool stream)
 {
     vec g = load(a->gradient + i, n) * a->gradient_scale, w = load(a->weight + i, n);
     vec m = a->beta1 * load(a->m + i, n) + (1 - a->beta1) * g;
     vec v = a->beta2 * load(a->v + i, n) + (1 - a->beta2) * g * g;
     vec root = v * (1 / a->bias2);
+    vec_u32 bits;
 
     for (int lane = 0; lane < LANES; lane++)
         root[lane] = sqrtf(root[lane]);
     w = w - a->lr * (m * (1 / a->bias1) / (root + a->eps) + a->decay * w);
+    bits = (vec_u32)w + (vec_u32)m + (vec_u32)v;
+    if (n < LANES)
+        bits &= (vec_u32)first_lanes(n);
     if (stream) {
         stream_f32(a->weight_out + i, w);
         stream_f32(a->m_out + i, m);
         stream_f32(a->v_out + i, v);
         if (bf16)
             stream_u16(a->weight_bf16 + i, narrow_bf16(w));
-        return;
+        return bits;
     }
     store(a->weight_out + i, w, n);
     store(a->m_out + i, m, n);
     store(a->v_out + i, v, n);
     if (bf16)
         store_act(a->weight_bf16, true, i, w, n);
+    return bits;
 }
 
-INLINE void adamw_range(const struct mu_adamw *a, int64_t from, int64_t to, bool bf16, bool stream)
+INLINE uint32_t adamw_range(const struct mu_adamw *a, int64_t from, int64_t to, bool bf16,
+                            bool stream)
 {
+    vec_u32 bits = {0};
+    uint32_t sum = 0;
     int64_t i = from;
 
     for (; i + LANES <= to; i += LANES)
-        adamw_round(a, i, LANES, bf16, stream);
+        bits += adamw_round(a, i, LANES, bf16, stream);
     if (i < to)
-        adamw_round(a, i, to - i, bf16, false);
+        bits += adamw_round(a, i, to - i, bf16, false);
+    for (int lane = 0; lane < LANES; lane++)
+        sum += bits[lane];
+    return sum;
 }
 
 /* Elements before the outputs' first 64-byte boundary; -1 when they do not share one, or when the
@@ -329,29 +341,25 @@ static int64_t elements_to_boundary(const struct mu_adamw *a)
     return together % 64 || a->weight_out == a->weight ? -1 : head;
 }
 
-INLINE void adamw_all(const struct mu_adamw *a, int64_t n, bool bf16)
+INLINE uint32_t adamw_all(const struct mu_adamw *a, int64_t n, bool bf16)
 {
     int64_t head = elements_to_boundary(a);
+    uint32_t check;
 
-    if (head < 0 || head >= n) {
-        adamw_range(a, 0, n, bf16, false);
-        return;
-    }
-    adamw_range(a, 0, head, bf16, false);
-    adamw_range(a, head, n, bf16, true);
+    if (head < 0 || head >= n)
+        return adamw_range(a, 0, n, bf16, false);
+    check = adamw_range(a, 0, head, bf16, false) + adamw_range(a, head, n, bf16, true);
     stream_fence();
+    return check;
 }
 
 /* From one half of the state to the other, stores go past the caches: an ordinary store reads the
  * line that it is about to overwrite. */
-static void adamw(const struct mu_adamw *a, int64_t n)
+static uint32_t adamw(const struct mu_adamw *a, int64_t n)
 {
     const struct mu_adamw held = *a; /* what is written cannot be it: kept in registers */
 
-    if (held.weight_bf16)
-        adamw_all(&held, n, true);
-    else
-        adamw_all(&held, n, false);
+    return held.weight_bf16 ? adamw_all(&held, n, true) : adamw_all(&held, n, false);
 }
 
 /* Plain loops from here on: exact in any order, so the compiler may choose its own vectors. */

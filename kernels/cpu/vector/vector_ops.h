@@ -72,8 +72,8 @@ struct mu_vector_ops {
     float (*cross_entropy)(float *logit, int64_t v, int32_t target, bool gradient, float scale,
                            bool bf16);
 
-    /* Elements [0, n) of `a`, whose count is not read. */
-    void (*adamw)(const struct mu_adamw *a, int64_t n);
+    /* Elements [0, n) of `a`, whose count and check are not read; returns what check is due. */
+    uint32_t (*adamw)(const struct mu_adamw *a, int64_t n);
     /* The block's largest |g|, as the bits of a float: NaN > Inf > numbers. */
     uint32_t (*largest_bits)(const float *g, int64_t n);
     /* sum (+)= rint(g * first * second); every product below 2^31. */
