@@ -1,6 +1,10 @@
 /* The handler sets bits of one atomic word, and gives TERM or INT its usual effect back, which is
  * what makes the second one end the process. With SA_RESTART no read or write of a checkpoint is
- * torn by a request; the step's end looks at the word. */
+ * torn by a request; the step's end looks at the word.
+ *
+ * A TERM that comes from mpirun is no wish to stop the run but the end of that mpirun, which kills
+ * its ranks half a second later. A launcher then goes on with the state in memory, and a rank that
+ * hurried to save and leave would only be caught half way. */
 #include "worker/signals.h"
 
 #include <signal.h>
@@ -13,8 +17,13 @@
 
 static _Atomic uint32_t requests;
 
-static void on_signal(int number)
+static pid_t launched_by; /* this mpirun; 0: no launcher goes on after it */
+
+static void on_signal(int number, siginfo_t *info, void *context)
 {
+    (void)context;
+    if (number == SIGTERM && launched_by != 0 && info->si_pid == launched_by)
+        return;
     if (number == SIGUSR2) {
         atomic_fetch_or(&requests, MU_REQUEST_CHECKPOINT);
         return;
@@ -30,8 +39,9 @@ static void on_signal(int number)
 void mu_signals_install(void)
 {
     static const int numbers[] = {SIGUSR1, SIGUSR2, SIGTERM, SIGINT};
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_RESTART | SA_SIGINFO};
 
+    launched_by = getenv("MUSTER_JOB") ? getppid() : 0;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         sigaction(numbers[i], &action, NULL);
     signal(SIGPIPE, SIG_IGN); /* a closed terminal is an error of write, not a death */

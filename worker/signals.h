@@ -3,7 +3,9 @@
  *
  *   USR1, TERM, INT   checkpoint at the next step boundary and stop, exit code 75;
  *                     a second TERM or INT ends at once
- *   USR2              checkpoint at the next step boundary, go on */
+ *   USR2              checkpoint at the next step boundary, go on
+ *
+ * Under a launcher a TERM from mpirun itself asks for nothing: see signals.c. */
 #ifndef MUSTER_WORKER_SIGNALS_H
 #define MUSTER_WORKER_SIGNALS_H
 

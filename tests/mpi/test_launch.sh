@@ -61,7 +61,7 @@ said 'rank 2 died .* 2 ranks go on after' "two ranks killed"
 untouched "two ranks killed"
 
 # One that MPI does not see leave: that cannot be repaired in the job, and all ranks end.
-for fault in rank:1,at:adding,step:20,do:exit rank:0,at:save,step:20,do:exit rank:2,at:reduce,step:20,do:exit; do
+for fault in rank:1,at:adding,step:20,do:exit rank:0,at:save,step:20,do:exit rank:2,at:backward,step:20,do:exit; do
     MUSTER_FAULT=$fault launch -n 3 train tiny.cfg run.name="exit-${fault:5:1}" "${long[@]/every=3/every=20}"
     ended_with 0 "$fault"
     same_as "exit-${fault:5:1}" whole "$fault"

@@ -86,7 +86,7 @@ paced() { begin -n 4 train paced.cfg run.name="$1" run.steps="$2" synthetic.step
 run 1 paced.cfg run.name=fast run.steps=110
 ended_with 0 "synthetic"
 paced replaced 110
-until_said '^step 5 '
+until_true beyond replaced 5
 kill -KILL "$(rank_pid 1)" "$(rank_pid 3)"
 until_said '2 ranks go on'
 finish
@@ -98,7 +98,7 @@ nothing_lost replaced 1 "ranks replaced"
 same_as replaced fast "ranks replaced"
 untouched "ranks replaced"
 paced short 45
-until_said '^step 5 '
+until_true beyond short 5
 kill -KILL "$(rank_pid 1)" "$(rank_pid 3)"
 finish
 ended_with 0 "too little left"

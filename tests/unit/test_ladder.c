@@ -363,6 +363,27 @@ static void nothing_pays_that_is_not_known(void **state)
     assert_false(mu_ladder_pays(&unknown));
 }
 
+/* 5 s, and twice as long each time, up to 64 times; ten minutes without one, and it is 5 s again. */
+static void ranks_that_die_again_and_again_are_replaced_less_and_less_often(void **state)
+{
+    struct mu_ladder l = mu_ladder_begin(4, 100, 0);
+    uint64_t now_ns = 1;
+
+    (void)state;
+    assert_int_equal(mu_ladder_patience_ms(&l, now_ns), 5000);
+    for (unsigned i = 1; i <= 8; i++) {
+        now_ns += UINT64_C(599000000000);
+        mu_ladder_replenish(&l, now_ns);
+        assert_int_equal(mu_ladder_patience_ms(&l, now_ns), 5000u << (i < 6 ? i : 6));
+    }
+    now_ns += UINT64_C(600000000000);
+    assert_int_equal(mu_ladder_patience_ms(&l, now_ns), 320000);
+    now_ns += 1;
+    assert_int_equal(mu_ladder_patience_ms(&l, now_ns), 5000);
+    mu_ladder_replenish(&l, now_ns);
+    assert_int_equal(mu_ladder_patience_ms(&l, now_ns), 10000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -380,6 +401,7 @@ int main(void)
         cmocka_unit_test(a_new_list_keeps_what_is_known_of_a_host),
         cmocka_unit_test(more_ranks_pay_when_they_save_more_than_the_relaunch_costs),
         cmocka_unit_test(nothing_pays_that_is_not_known),
+        cmocka_unit_test(ranks_that_die_again_and_again_are_replaced_less_and_less_often),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
