@@ -44,6 +44,7 @@ enum {                       /* flags of a sum */
        MU_SUM_NONFINITE = 1, /* some gradient was Inf or NaN */
        MU_SUM_BEYOND = 2,    /* a value would leave int64: redo */
        MU_SUM_FULL = 4,      /* this rank alone escaped more blocks than there are slots: redo */
+       MU_SUM_DISPUTED = 8,  /* an audit cannot tell who computes wrong: stop (worker/audit.h) */
 };
 struct mu_sum_counts {
     uint32_t slots_used, flags;

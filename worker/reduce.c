@@ -203,7 +203,7 @@ static void merge_scalars_of_host(const struct mu_worker *w, struct mu_step_scal
 }
 
 /* Round A: on return the message and the segment's words hold what everybody agrees on. */
-static enum mu_status agree_on_maxima(struct mu_worker *w, uint32_t chunk,
+static enum mu_status agree_on_maxima(struct mu_worker *w, uint32_t chunk, uint64_t turn,
                                       struct mu_chunk_maxima *m)
 {
     const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
@@ -220,7 +220,7 @@ static enum mu_status agree_on_maxima(struct mu_worker *w, uint32_t chunk,
         mu_chunk_maxima_merge(m, c, &s->sum[w->summed[i]]);
     if (chunk == 0)
         merge_scalars_of_host(w, &head->scalars);
-    head->flags = m->flags;
+    head->flags = m->flags | (w->audit.disputed_turn == turn ? MU_SUM_DISPUTED : 0);
     MU_TRY(exchange(w, chunk, TAG_MAXIMA, message, 1, round_a_bytes(c), merge_round_a,
                     (void *)(uintptr_t)c),
            st, failed);
@@ -301,7 +301,7 @@ enum mu_status mu_reduce_chunk(struct mu_worker *w, uint32_t chunk, uint64_t tur
         MU_TRY(mu_fetch_chunk(w, chunk, server), st, failed);
         goto whole;
     }
-    MU_TRY(agree_on_maxima(w, chunk, &m), st, failed);
+    MU_TRY(agree_on_maxima(w, chunk, turn, &m), st, failed);
     if (w->settings->batch_reduce == MU_REDUCE_FAST)
         MU_TRY(sum_fast(w, chunk), st, failed);
     else

@@ -31,6 +31,7 @@
 #include <stdint.h>
 
 #include "orchestrator/base/hash.h"
+#include "orchestrator/core/audit.h"
 #include "orchestrator/core/layout.h"
 #include "orchestrator/core/shards.h"
 #include "worker/checkpoint/checkpoint.h"
@@ -58,7 +59,9 @@ struct mu_step_result {
     double lr;
     uint64_t tokens, escapes;
     bool redone, skipped;
-    bool stopped; /* with MU_FAILED: the gradient is not finite, on_nonfinite is "stop". All know */
+    /* With MU_FAILED, and all know: the gradient is not finite and on_nonfinite is "stop", or (with
+     * disputed) an audit cannot tell who computes wrong. */
+    bool stopped, disputed;
     uint32_t requests; /* everybody's, OR-ed */
 };
 
@@ -98,6 +101,8 @@ struct mu_rank_words {
     _Atomic uint64_t claim;                  /* mu_recovery_claim: the shard that is computed */
     _Atomic uint64_t shards[MU_SHARD_WORDS]; /* bitmap: which are whole in the sum, that turn */
     _Atomic uint64_t hashed;                 /* mark: its pieces of the state hash are there */
+    _Atomic uint64_t audited;                /* turn << 2 | how many hashes are in `audit` */
+    struct mu_hash audit[MU_AUDIT_TRIES];    /* of the turn's audited shard: worker/audit.h */
     _Atomic uint32_t pid;                    /* who has the slot; 0: nobody yet */
     uint64_t start_time;                     /* of that process, see worker/board.h */
     struct mu_step_scalars scalars;          /* of what is in the sum; and the rank's requests */

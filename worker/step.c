@@ -73,6 +73,7 @@ static enum mu_status add_shard(struct mu_worker *w, uint64_t turn, uint32_t sha
 
     atomic_store_explicit(&words->claim, mu_recovery_claim(turn, shard), memory_order_release);
     MU_TRY(w->workload->ops->shard_gradient(w->workload, &weights, step, shard, &g), st, failed);
+    mu_audit_note(w, turn, shard, &g);
     atomic_store_explicit(&words->adding, turn << 1 | 1, memory_order_seq_cst);
     mu_fault(MU_FAULT_ADDING, step);
     if (w->settings->batch_reduce == MU_REDUCE_FAST)
@@ -407,9 +408,10 @@ static enum mu_status sum_up(struct mu_worker *w, uint64_t state, struct agreed 
         if (turn > first)
             prediction = raise_prediction(w, turn, committed);
         MU_TRY(compute_shards(w, turn, prediction), st, failed);
+        MU_TRY(mu_audit(w, turn), st, failed);
         MU_TRY(reduce(w, turn, prediction), st, failed);
         *a = agree(w);
-        if ((a->flags & MU_SUM_NONFINITE) ||
+        if ((a->flags & (MU_SUM_NONFINITE | MU_SUM_DISPUTED)) ||
             !mu_exact_sum_must_redo(a->escapes, w->exact.capacity, a->flags))
             break;
     }
@@ -427,8 +429,10 @@ enum mu_status mu_worker_step(struct mu_worker *w, int64_t step, struct mu_step_
     memset(out, 0, sizeof *out);
     if ((int64_t)(state >> 1) == step) {
         MU_TRY(sum_up(w, state, &a), st, failed);
-        if ((a.flags & MU_SUM_NONFINITE) && w->settings->run_on_nonfinite == MU_NONFINITE_STOP) {
+        if ((a.flags & MU_SUM_DISPUTED) ||
+            ((a.flags & MU_SUM_NONFINITE) && w->settings->run_on_nonfinite == MU_NONFINITE_STOP)) {
             out->stopped = true;
+            out->disputed = a.flags & MU_SUM_DISPUTED;
             st = MU_FAILED;
             goto failed;
         }

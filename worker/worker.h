@@ -10,6 +10,7 @@
 #include "orchestrator/config/settings.h"
 #include "orchestrator/core/recovery.h"
 #include "orchestrator/core/roll.h"
+#include "worker/audit.h"
 #include "worker/board.h"
 #include "worker/comm/comm.h"
 #include "worker/exact_sum.h"
@@ -51,6 +52,7 @@ struct mu_worker {
     struct mu_exact_sum exact;
     struct mu_reduction reduction;
     struct mu_fetch fetch;
+    struct mu_audit audit;
     bool is_idle;         /* it had no shards in this step: it waits for no straggler */
     int64_t reached;      /* steps below it were taken before, and are taken again */
     uint64_t raised_turn; /* that `raised` is for */

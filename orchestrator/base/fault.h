@@ -15,26 +15,27 @@
 #include "orchestrator/base/status.h"
 
 /* X(identifier, name in MUSTER_FAULT, where it is) */
-#define MU_FAULT_TABLE(X)                                                                  \
-    X(START, "start", "before MPI_Init")                                                   \
-    X(STARTED, "started", "after MPI_Init, before the ranks have met")                     \
-    X(FORWARD, "forward", "in a shard's forward pass")                                     \
-    X(BACKWARD, "backward", "in a shard's backward pass")                                  \
-    X(ADDING, "adding", "while a shard's gradient is added to the rank's sum")             \
-    X(ADDED, "added", "a shard is whole in the sum")                                       \
-    X(REDUCE, "reduce", "in the exchange of a chunk")                                      \
-    X(REDUCED, "reduced", "a chunk's total is written")                                    \
-    X(UPDATE, "update", "while half k+1 is written")                                       \
-    X(FLIP, "flip", "before the step is committed")                                        \
-    X(SHRINK, "shrink", "in a recovery, before the dead are left out")                     \
-    X(EXCHANGE, "exchange", "in a recovery, before the survivors tell where they are")     \
-    X(AGREE, "agree", "in a recovery, before the survivors agree")                         \
-    X(EVALUATE, "evaluate", "in an evaluation")                                            \
-    X(SAVE, "save", "while a part of a checkpoint is written")                             \
-    X(SAVE_DISK, "save-disk", "a write of a checkpoint fails as on a full disk (do:fail)") \
-    X(PUBLISH, "publish", "before a checkpoint is published")                              \
-    X(LOAD, "load", "while a checkpoint is loaded")                                        \
-    X(LEAVE, "leave", "after the last step")                                               \
+#define MU_FAULT_TABLE(X)                                                                    \
+    X(START, "start", "before MPI_Init")                                                     \
+    X(STARTED, "started", "after MPI_Init, before the ranks have met")                       \
+    X(FORWARD, "forward", "in a shard's forward pass")                                       \
+    X(BACKWARD, "backward", "in a shard's backward pass")                                    \
+    X(ADDING, "adding", "while a shard's gradient is added to the rank's sum")               \
+    X(ADDED, "added", "a shard is whole in the sum")                                         \
+    X(REDUCE, "reduce", "in the exchange of a chunk")                                        \
+    X(REDUCED, "reduced", "a chunk's total is written")                                      \
+    X(UPDATE, "update", "while half k+1 is written")                                         \
+    X(FLIP, "flip", "before the step is committed")                                          \
+    X(SHRINK, "shrink", "in a recovery, before the dead are left out")                       \
+    X(EXCHANGE, "exchange", "in a recovery, before the survivors tell where they are")       \
+    X(AGREE, "agree", "in a recovery, before the survivors agree")                           \
+    X(EVALUATE, "evaluate", "in an evaluation")                                              \
+    X(SAVE, "save", "while a part of a checkpoint is written")                               \
+    X(SAVE_DISK, "save-disk", "a write of a checkpoint fails as on a full disk (do:fail)")   \
+    X(PUBLISH, "publish", "before a checkpoint is published")                                \
+    X(LOAD, "load", "while a checkpoint is loaded")                                          \
+    X(LEAVE, "leave", "after the last step")                                                 \
+    X(CORRUPT, "corrupt", "a gradient of an audited step is computed (do:fail flips a bit)") \
     X(LOCK, "lock", "file locks are of no use on the run directory (do:fail)")
 
 enum mu_fault_point {

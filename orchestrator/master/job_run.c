@@ -347,14 +347,25 @@ static uint32_t own_requests(struct mu_job *job)
     return requests;
 }
 
-/* Gradients of the next step are not finite. Every rank knows it from the same words; the state
- * before that step is whole, and is saved for whoever looks for the reason. */
-static enum mu_status stop_at_nonfinite(struct mu_job *job)
+static void tell_disputed(const struct mu_job *job)
+{
+    mu_log(MU_LOG_ERROR,
+           "audit of step %" PRId64 ": ranks of one host compute other bits from the same numbers, "
+           "and nobody can tell which are right: stopping with the state of step %" PRId64
+           ". Test the memory and the CPU of that host, or go on on another one",
+           job->life.step + 1, job->life.step);
+}
+
+/* Gradients of the next step are not finite, or in doubt. Every rank knows it from the same words;
+ * the state before that step is whole, and is saved for whoever looks for the reason. */
+static enum mu_status stop_for_good(struct mu_job *job, bool disputed)
 {
     struct mu_hash hash;
     enum mu_status st = MU_OK;
 
-    if (job->is_master)
+    if (job->is_master && disputed)
+        tell_disputed(job);
+    else if (job->is_master)
         mu_log(MU_LOG_ERROR,
                "the gradient of step %" PRId64
                " is not finite: stopping with the state of step %" PRId64
@@ -402,7 +413,7 @@ static enum mu_status step(struct mu_job *job)
     st = mu_worker_step(&job->worker, job->life.step, &r);
     mu_log_set_where(NULL);
     if (r.stopped)
-        return stop_at_nonfinite(job);
+        return stop_for_good(job, r.disputed);
     if (st != MU_OK)
         return st;
     job->last = r;
