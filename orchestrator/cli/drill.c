@@ -79,6 +79,10 @@ enum mu_status mu_cli_drill(int argc, char **argv)
          .integer = &request.ranks, .least = 2, .most = MU_DRILL_RANKS / 2},
         {"steps", "N", "steps of each run (12)", .integer = &request.steps, .least = 12,
          .most = 10000},
+        {"deadline", "S",
+         "seconds in which each must have ended; otherwise a minute and ten times what the "
+         "undisturbed run takes",
+         .integer = &request.deadline_s, .least = 1, .most = 1e6},
         {"only", "PATTERN",
          "only faults with this in their names; * stands for anything, several patterns have "
          "commas between them",

@@ -89,11 +89,12 @@ static void add_point(struct list *l, enum mu_fault_point point, bool master)
     struct mu_drill_case *c;
     int64_t middle = l->steps / 2 - 1;
     int victim = master ? 0 : 1;
+    bool is_state = point == MU_FAULT_ADDED || point == MU_FAULT_REDUCED; /* not "in", "while" */
 
     snprintf(name, sizeof name, "kill-%s-%s", master ? "master" : "worker",
              mu_fault_point_name(point));
-    snprintf(what, sizeof what, "SIGKILL of %s %s", master ? "the master" : "a worker",
-             point == MU_FAULT_START ? "in MPI_Init" : places[point]);
+    snprintf(what, sizeof what, "SIGKILL of %s %s%s", master ? "the master" : "a worker",
+             is_state ? "when " : "", point == MU_FAULT_START ? "in MPI_Init" : places[point]);
     c = add(l, name, what, is_in_recovery(point) ? 3 : 2);
     if (is_in_recovery(point)) {
         kill_at(c, 1, MU_FAULT_BACKWARD, middle);

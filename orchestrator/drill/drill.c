@@ -260,7 +260,7 @@ static enum mu_status fail_undisturbed(const struct drill *d, const struct mu_dr
                    course->late ? "does not end" : "fails");
 }
 
-static enum mu_status run_undisturbed(struct drill *d, struct mu_drill_result *out)
+static enum mu_status run_undisturbed(struct drill *d, struct mu_drill_tally *tally)
 {
     const struct mu_drill_case c = {.name = "undisturbed", .ranks = d->request->ranks};
     struct mu_drill_course course;
@@ -271,9 +271,10 @@ static enum mu_status run_undisturbed(struct drill *d, struct mu_drill_result *o
         goto done;
     if (course.exit_code != 0 || !course.result.complete || !course.result.hash[0])
         return fail_undisturbed(d, &course);
-    *out = course.result;
-    d->deadline_ms = LEAST_MS + MANY * (uint64_t)(1e3 * course.seconds);
-    mu_drill_tell_begin(d->request, &course);
+    d->deadline_ms = d->request->deadline_s > 0
+                         ? 1000 * (uint64_t)d->request->deadline_s
+                         : LEAST_MS + MANY * (uint64_t)(1e3 * course.seconds);
+    mu_drill_tell_begin(tally, d->request, &course);
 done:
     return st;
 }
@@ -282,11 +283,10 @@ static enum mu_status run_all(struct drill *d)
 {
     static struct mu_drill_case cases[MU_DRILL_CASES];
     int count = mu_drill_cases(d->request->ranks, d->request->steps, cases);
-    struct mu_drill_result undisturbed;
     struct mu_drill_tally tally = {.json = NULL};
     enum mu_status st;
 
-    MU_TRY(run_undisturbed(d, &undisturbed), st, done);
+    MU_TRY(run_undisturbed(d, &tally), st, done);
     for (int i = 0; i < count && !d->fatal; i++) {
         struct mu_drill_course course;
 
@@ -295,10 +295,10 @@ static enum mu_status run_all(struct drill *d)
         MU_TRY(try_case(d, &cases[i], &course), st, done);
         if (!d->fatal)
             mu_drill_tell_case(&tally, &cases[i], &course,
-                               mu_drill_judge(&cases[i], &course, &undisturbed));
+                               mu_drill_judge(&cases[i], &course, &tally.undisturbed));
     }
     if (!d->fatal)
-        st = mu_drill_tell_end(&tally, d->request, &undisturbed);
+        st = mu_drill_tell_end(&tally, d->request);
 done:
     mu_drill_tally_deinit(&tally);
     return st;

@@ -19,9 +19,10 @@
 struct mu_drill_request {
     const struct mu_settings *settings; /* already checked */
     int64_t ranks, steps;
-    const char *only; /* mu_drill_is_meant */
-    const char *json; /* where to write the results, for programs; NULL: nowhere */
-    bool keep;        /* the files stay */
+    int64_t deadline_s; /* of a case; 0: from what the undisturbed run takes */
+    const char *only;   /* mu_drill_is_meant */
+    const char *json;   /* where to write the results, for programs; NULL: nowhere */
+    bool keep;          /* the files stay */
 };
 
 /* The table goes to stdout while the cases run. MU_FAILED when a result differs or a case does not

@@ -56,6 +56,22 @@ static void read_start(const char *line, struct mu_drill_lines *out)
         out->from = MU_DRILL_MEMORY;
 }
 
+/* "; 2 shards are computed again;" */
+static void read_shards_again(const char *line, struct mu_drill_lines *out)
+{
+    for (const char *at = line; (at = strstr(at, "; ")) != NULL; at++) {
+        unsigned count;
+        int verb = 0;
+
+        if (sscanf(at, "; %u shard%*[s] %n", &count, &verb) < 1)
+            continue;
+        if (verb == 0)
+            sscanf(at, "; %u shard %n", &count, &verb);
+        if (verb > 0 && strstr(at + verb, "computed again"))
+            out->shards_again += count;
+    }
+}
+
 static void read_line(const char *line, struct mu_drill_lines *out)
 {
     double s;
@@ -73,6 +89,8 @@ static void read_line(const char *line, struct mu_drill_lines *out)
     if (strstr(line, "was ended by rank ") && (number_after(line, " stood still for ", &s) ||
                                                number_after(line, " by a signal for ", &s)))
         take_longest(&out->fenced_s, s);
+    if (number_after(line, "died (pid ", &s) || strstr(line, "was ended by rank "))
+        read_shards_again(line, out);
     out->passed_over += strstr(line, ": it is passed over") != NULL;
 }
 
@@ -219,9 +237,22 @@ double mu_drill_repair_s(const struct mu_drill_course *course)
     const struct mu_drill_lines *said = &course->said;
     double s = said->repair_s;
 
+    if (!started_again(course) && said->repairs == 0)
+        return -1;
     if (said->relaunches > 0)
         s = said->relaunch_s;
     else if (course->launches > 1)
         s = said->start_s;
-    return s + said->fenced_s;
+    /* Whoever waits in a repair for a rank that stands still does both at once. */
+    return s > said->fenced_s ? s : said->fenced_s;
+}
+
+/* The ledger knows what no line tells, and loses what a master that dies has not yet written. */
+uint64_t mu_drill_shards_again(const struct mu_drill_course *course,
+                               const struct mu_drill_result *undisturbed)
+{
+    uint64_t all = course->result.shards_redone, own = undisturbed->shards_redone;
+    uint64_t counted = all > own ? all - own : 0;
+
+    return counted > course->said.shards_again ? counted : course->said.shards_again;
 }

@@ -15,6 +15,7 @@ struct mu_drill_lines {
     int hits[MU_FAULT_COUNT]; /* faults at each named point */
     int repairs, relaunches;  /* in the job; generations that the launcher started again */
     int passed_over;          /* checkpoints that were found to be damaged */
+    uint64_t shards_again;    /* that repairs had computed again */
     /* The longest of each, in s: repair in the job; from a generation's end to training again; how
      * long a rank stood still until it was ended. */
     double repair_s, relaunch_s, fenced_s;
@@ -64,7 +65,11 @@ enum mu_drill_verdict mu_drill_judge(const struct mu_drill_case *c,
 const char *mu_drill_verdict_words(enum mu_drill_verdict v);
 /* "R1 in the job", "R3 from memory", ...; "-": nothing had to be done. */
 const char *mu_drill_rung(const struct mu_drill_course *course);
-/* From noticing to being at work again, in s; of several times, the longest. */
+/* From noticing to being at work again, in s; of several times, the longest. -1: nothing had to be
+ * done. */
 double mu_drill_repair_s(const struct mu_drill_course *course);
+/* What an undisturbed run computes twice by itself (its first step) is not counted. */
+uint64_t mu_drill_shards_again(const struct mu_drill_course *course,
+                               const struct mu_drill_result *undisturbed);
 
 #endif

@@ -7,8 +7,7 @@
 
 #include "orchestrator/base/file.h"
 
-/* The longest `what` of cases.c, and the longest rung of read.c. */
-enum { WHAT_COLUMNS = 66, RUNG_COLUMNS = 17 };
+enum { NAME_COLUMNS = 22, RUNG_COLUMNS = 17 };
 
 void mu_drill_tally_deinit(struct mu_drill_tally *tally)
 {
@@ -16,23 +15,23 @@ void mu_drill_tally_deinit(struct mu_drill_tally *tally)
     *tally = (struct mu_drill_tally){0};
 }
 
-void mu_drill_tell_begin(const struct mu_drill_request *request,
+void mu_drill_tell_begin(struct mu_drill_tally *tally, const struct mu_drill_request *request,
                          const struct mu_drill_course *undisturbed)
 {
+    tally->undisturbed = undisturbed->result;
     printf("undisturbed: %" PRId64 " ranks, %" PRId64 " steps, %.1f s, state hash %s\n\n",
            request->ranks, request->steps, undisturbed->seconds, undisturbed->result.hash);
-    printf("%-*s  %-*s  %8s  %-18s  %6s  %s\n", WHAT_COLUMNS, "fault", RUNG_COLUMNS, "rung",
+    printf("%-*s  %-*s  %8s  %-14s  %6s  %s\n", NAME_COLUMNS, "fault", RUNG_COLUMNS, "rung",
            "repair", "computed again", "in all", "result");
     fflush(stdout);
 }
 
-static void print_again(const struct mu_drill_result *r, char *out, size_t capacity)
+static void print_again(uint64_t steps, uint64_t shards, char *out, size_t capacity)
 {
-    if (r->steps_lost > 0)
-        snprintf(out, capacity, "%" PRIu64 " step%s", r->steps_lost, r->steps_lost == 1 ? "" : "s");
-    else if (r->shards_redone > 0)
-        snprintf(out, capacity, "%" PRIu64 " shard%s", r->shards_redone,
-                 r->shards_redone == 1 ? "" : "s");
+    if (steps > 0)
+        snprintf(out, capacity, "%" PRIu64 " step%s", steps, steps == 1 ? "" : "s");
+    else if (shards > 0)
+        snprintf(out, capacity, "%" PRIu64 " shard%s", shards, shards == 1 ? "" : "s");
     else
         snprintf(out, capacity, "nothing");
 }
@@ -46,12 +45,13 @@ static void note_json(struct mu_drill_tally *tally, const struct mu_drill_case *
         tally->json = json_array();
     json_array_append_new(
         tally->json,
-        json_pack(
-            "{s:s, s:s, s:s, s:s, s:b, s:f, s:f, s:I, s:I, s:i, s:s}", "name", c->name, "fault",
-            c->what, "rung", mu_drill_rung(course), "result", mu_drill_verdict_words(verdict),
-            "reached", verdict == MU_DRILL_SURVIVED, "repair_s", mu_drill_repair_s(course),
-            "seconds", course->seconds, "shards_redone", (json_int_t)r->shards_redone, "steps_lost",
-            (json_int_t)r->steps_lost, "exit_code", course->exit_code, "state_hash", r->hash));
+        json_pack("{s:s, s:s, s:s, s:s, s:b, s:f, s:f, s:I, s:I, s:i, s:s}", "name", c->name,
+                  "fault", c->what, "rung", mu_drill_rung(course), "result",
+                  mu_drill_verdict_words(verdict), "reached", verdict == MU_DRILL_SURVIVED,
+                  "repair_s", mu_drill_repair_s(course), "seconds", course->seconds, "shards_again",
+                  (json_int_t)mu_drill_shards_again(course, &tally->undisturbed), "steps_lost",
+                  (json_int_t)r->steps_lost, "exit_code", course->exit_code, "state_hash",
+                  r->hash));
 }
 
 void mu_drill_tell_case(struct mu_drill_tally *tally, const struct mu_drill_case *c,
@@ -60,10 +60,11 @@ void mu_drill_tell_case(struct mu_drill_tally *tally, const struct mu_drill_case
     double repair_s = mu_drill_repair_s(course);
     char again[48], repair[24] = "-";
 
-    print_again(&course->result, again, sizeof again);
-    if (repair_s > 0)
+    print_again(course->result.steps_lost, mu_drill_shards_again(course, &tally->undisturbed),
+                again, sizeof again);
+    if (repair_s >= 0)
         snprintf(repair, sizeof repair, "%.3f s", repair_s);
-    printf("%-*s  %-*s  %8s  %-18s  %4.1f s  %s\n", WHAT_COLUMNS, c->what, RUNG_COLUMNS,
+    printf("%-*s  %-*s  %8s  %-14s  %4.1f s  %s\n", NAME_COLUMNS, c->name, RUNG_COLUMNS,
            mu_drill_rung(course), repair, again, course->seconds, mu_drill_verdict_words(verdict));
     if (verdict != MU_DRILL_SURVIVED && verdict != MU_DRILL_NOT_REACHED)
         printf("    to look at it: --keep --only %s\n", c->name);
@@ -74,18 +75,17 @@ void mu_drill_tell_case(struct mu_drill_tally *tally, const struct mu_drill_case
     tally->survived += verdict == MU_DRILL_SURVIVED;
     if (verdict == MU_DRILL_SURVIVED && repair_s > tally->slowest_s) {
         tally->slowest_s = repair_s;
-        snprintf(tally->slowest, sizeof tally->slowest, "%s", c->what);
+        snprintf(tally->slowest, sizeof tally->slowest, "%s", c->name);
     }
 }
 
 static enum mu_status write_json(const struct mu_drill_tally *tally,
-                                 const struct mu_drill_request *request,
-                                 const struct mu_drill_result *undisturbed)
+                                 const struct mu_drill_request *request)
 {
     json_t *object =
         json_pack("{s:s, s:I, s:I, s:s, s:i, s:i, s:i, s:O?}", "kind", "drill", "ranks",
                   (json_int_t)request->ranks, "steps", (json_int_t)request->steps, "state_hash",
-                  undisturbed->hash, "tried", tally->tried, "survived", tally->survived,
+                  tally->undisturbed.hash, "tried", tally->tried, "survived", tally->survived,
                   "not_reached", tally->not_reached, "cases", tally->json);
     char *text = object ? json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
     enum mu_status st = text ? mu_file_write_atomically(request->json, text, strlen(text))
@@ -97,8 +97,7 @@ static enum mu_status write_json(const struct mu_drill_tally *tally,
 }
 
 enum mu_status mu_drill_tell_end(const struct mu_drill_tally *tally,
-                                 const struct mu_drill_request *request,
-                                 const struct mu_drill_result *undisturbed)
+                                 const struct mu_drill_request *request)
 {
     enum mu_status st = MU_OK;
 
@@ -110,7 +109,7 @@ enum mu_status mu_drill_tell_end(const struct mu_drill_tally *tally,
                tally->not_reached);
     putchar('\n');
     if (request->json)
-        st = write_json(tally, request, undisturbed);
+        st = write_json(tally, request);
     if (st == MU_OK && tally->survived < tally->tried)
         st = MU_FAIL(MU_FAILED, "%d of %d faults led to another result, or to none",
                      tally->tried - tally->survived, tally->tried);
