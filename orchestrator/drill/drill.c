@@ -29,6 +29,7 @@ enum {
     MANY = 10,
     STOPPED_MS = 3500, /* after which a rank that is stopped has been ended by the others */
     MOST_LAUNCHES = 4,
+    MOST_FOLDERS = 100,
     LOG_MAX = 256 << 20,
 };
 
@@ -78,21 +79,35 @@ done:
     return st;
 }
 
-/* The plain path: it names the state in memory. */
+/* One that was not there: a run that a killed drill has left would be gone on with. The plain path
+ * names the state in memory. */
 static enum mu_status make_folder(struct drill *d)
 {
-    char path[MU_PATH_MAX], *plain;
+    const char *runs = d->request->settings->run_dir;
+    char *plain = NULL;
     enum mu_status st;
 
-    MU_TRY(mu_path_format(path, "%s/drill-%d", d->request->settings->run_dir, (int)getpid()), st,
-           failed);
-    MU_TRY(mu_file_make_folders(path), st, failed);
-    plain = realpath(path, NULL);
+    MU_TRY(mu_file_make_folders(runs), st, failed);
+    plain = realpath(runs, NULL);
     if (!plain)
-        return MU_FAIL(MU_FAILED, "cannot find %s: %s", path, strerror(errno));
-    st = mu_path_format(d->folder, "%s", plain);
-    free(plain);
+        return MU_FAIL(MU_FAILED, "cannot find %s: %s", runs, strerror(errno));
+    for (int again = 0; again < MOST_FOLDERS; again++) {
+        char number[16] = "";
+
+        if (again > 0)
+            snprintf(number, sizeof number, "-%d", again);
+        MU_TRY(mu_path_format(d->folder, "%s/drill-%d%s", plain, (int)getpid(), number), st,
+               failed);
+        if (mkdir(d->folder, 0777) == 0)
+            goto done;
+        if (errno != EEXIST)
+            break;
+    }
+    st = MU_FAIL(MU_FAILED, "cannot make the folder %s: %s", d->folder, strerror(errno));
 failed:
+    d->folder[0] = 0; /* not ours to remove */
+done:
+    free(plain);
     return st;
 }
 

@@ -23,6 +23,11 @@ static bool number_after(const char *line, const char *words, double *out)
     return at && sscanf(at + strlen(words), "%lf", out) == 1;
 }
 
+static bool starts_with(const char *text, const char *beginning)
+{
+    return strncmp(text, beginning, strlen(beginning)) == 0;
+}
+
 static void take_longest(double *longest, double seconds)
 {
     if (seconds > *longest)
@@ -60,14 +65,11 @@ static void read_start(const char *line, struct mu_drill_lines *out)
 static void read_shards_again(const char *line, struct mu_drill_lines *out)
 {
     for (const char *at = line; (at = strstr(at, "; ")) != NULL; at++) {
-        unsigned count;
-        int verb = 0;
+        char *end;
+        unsigned long count = strtoul(at + 2, &end, 10);
 
-        if (sscanf(at, "; %u shard%*[s] %n", &count, &verb) < 1)
-            continue;
-        if (verb == 0)
-            sscanf(at, "; %u shard %n", &count, &verb);
-        if (verb > 0 && strstr(at + verb, "computed again"))
+        if (starts_with(end, " shard is computed again") ||
+            starts_with(end, " shards are computed again"))
             out->shards_again += count;
     }
 }
@@ -82,15 +84,15 @@ static void read_line(const char *line, struct mu_drill_lines *out)
         out->repairs++;
         take_longest(&out->repair_s, s);
     }
-    if (strstr(line, ": generation ") && number_after(line, " trains, ", &s)) {
-        out->relaunches++;
-        take_longest(&out->relaunch_s, s);
+    if (strstr(line, ": generation ")) {
+        out->relaunches += strstr(line, "; starting again") != NULL;
+        if (number_after(line, " trains, ", &s))
+            take_longest(&out->relaunch_s, s);
     }
     if (strstr(line, "was ended by rank ") && (number_after(line, " stood still for ", &s) ||
                                                number_after(line, " by a signal for ", &s)))
         take_longest(&out->fenced_s, s);
-    if (number_after(line, "died (pid ", &s) || strstr(line, "was ended by rank "))
-        read_shards_again(line, out);
+    read_shards_again(line, out);
     out->passed_over += strstr(line, ": it is passed over") != NULL;
 }
 
@@ -243,6 +245,8 @@ double mu_drill_repair_s(const struct mu_drill_course *course)
         s = said->relaunch_s;
     else if (course->launches > 1)
         s = said->start_s;
+    if (s <= 0 && started_again(course))
+        return -1; /* it was complete before the launcher saw it train */
     /* Whoever waits in a repair for a rank that stands still does both at once. */
     return s > said->fenced_s ? s : said->fenced_s;
 }

@@ -66,7 +66,7 @@ const char *mu_drill_verdict_words(enum mu_drill_verdict v);
 /* "R1 in the job", "R3 from memory", ...; "-": nothing had to be done. */
 const char *mu_drill_rung(const struct mu_drill_course *course);
 /* From noticing to being at work again, in s; of several times, the longest. -1: nothing had to be
- * done. */
+ * done, or nobody has seen how long it took. */
 double mu_drill_repair_s(const struct mu_drill_course *course);
 /* What an undisturbed run computes twice by itself (its first step) is not counted. */
 uint64_t mu_drill_shards_again(const struct mu_drill_course *course,

@@ -30,17 +30,17 @@ expect 64 "$(error "--steps: '3' is not an integer from 12 to 10000$see")" "$MUS
 expect 64 "$(error "--only: no fault has 'flop' in its name; --list shows them$see")" "$MUSTER" drill --only flop ok.cfg
 expect 64 "$(error "drill starts mpirun by itself: call it without mpirun$see")" env PMIX_RANK=0 "$MUSTER" drill ok.cfg
 expect 78 "$(error "wrong.cfg:1: run.nmae: unknown key; did you mean 'run.name'?")" "$MUSTER" drill wrong.cfg
-expect 78 "$(error "command line: run.steps: 0 is out of range; expected an integer from 1 to 1000000000 (steps)")" \
+expect 78 "$(error "command line: run.steps: 0 is out of range; expected an integer from 1 to 1000000000")" \
     "$MUSTER" drill ok.cfg run.steps=0
 
-"$MUSTER" drill --list --only 'worker-f*,torn' >out 2>err
-[ $? = 0 ] && [ "$(awk '{print $1}' out | xargs)" = "kill-worker-forward kill-worker-flip torn-checkpoint" ] || {
-    echo "FAIL: --list: $(cat out err)" >&2
+listed=$("$MUSTER" drill --list --only 'worker-f*,torn' | awk '{print $1}' | xargs)
+if [ "$listed" != "kill-worker-forward kill-worker-flip torn-checkpoint" ]; then
+    echo "FAIL: --list: $listed" >&2
     failures=$((failures + 1))
-}
+fi
 left=$(find . -mindepth 1 ! -name '*.cfg' ! -name out ! -name err)
-[ -z "$left" ] || {
+if [ -n "$left" ]; then
     echo "FAIL: it made $left" >&2
     failures=$((failures + 1))
-}
+fi
 exit $((failures > 0))

@@ -91,6 +91,8 @@ static void lines_are_read(void **state)
         "rank goes on after 0.004 s\n"
         "muster[2]: warning: rank 1 was stopped by a signal for 2.1 s in flip of step 3 and was "
         "ended by rank 0\n"
+        "muster: generation 1: mpirun was killed (signal 9) at step 7; starting again with 3 ranks "
+        "on 1 host (0.01 s)\n"
         "muster: generation 2 trains, 0.64 s after the end of generation 1\n"
         "muster: generation 2, parts of its start: clearing 0.001 s, mpirun 0.100 s, MPI_Init "
         "0.080 s, loading 0.019 s\n"
@@ -205,6 +207,7 @@ static void rungs_and_times_are_told(void **state)
     course.said.fenced_s = 2;
     assert_true(mu_drill_repair_s(&course) == 2);
     course.said.relaunches = 1;
+    assert_true(mu_drill_repair_s(&course) < 0); /* not seen */
     course.said.relaunch_s = 2.5;
     course.said.from = MU_DRILL_MEMORY;
     assert_string_equal(mu_drill_rung(&course), "R3 from memory");
