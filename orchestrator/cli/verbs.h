@@ -10,6 +10,7 @@
     X(train, "train", "train a model; run it alone or under mpirun")                   \
     X(launch, "launch", "train under mpirun, and start again what dies")               \
     X(resize, "resize", "change the number of ranks of a launched run")                \
+    X(drill, "drill", "kill ranks of short runs of a config, and compare the results") \
     X(tokenize, "tokenize", "make token files from text")                              \
     X(inspect, "inspect", "show what a checkpoint, run directory or token file holds") \
     X(config, "config", "explain configuration keys, check a file, print it resolved")
