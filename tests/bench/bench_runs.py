@@ -54,7 +54,7 @@ class Scratch:
     """A folder to be in, with tokens of a text by a formula; gone at the end."""
 
     def __enter__(self):
-        self.folder = tempfile.TemporaryDirectory(prefix="muster.", dir="/tmp")
+        self.folder = tempfile.TemporaryDirectory(prefix="muster.", dir="/tmp", ignore_cleanup_errors=True)
         os.chdir(self.folder.name)
         os.mkdir("tmp")
         os.environ["TMPDIR"] = os.path.join(self.folder.name, "tmp")
@@ -162,6 +162,14 @@ def children(pid):
         return []
 
 
+def program(pid):
+    """What it executes; None: it is gone, or a zombie."""
+    try:
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return None
+
+
 def boards():
     return glob.glob(f"/dev/shm/muster-{os.geteuid()}-*.board")
 
@@ -172,7 +180,7 @@ def living():
     for board in boards():
         shown = subprocess.run([BOARD, board, "show"], capture_output=True, text=True, check=False).stdout
         for line in shown.splitlines():
-            rank, pid, epoch, polls, beats, phase = line.split()
+            rank, pid, epoch, polls, beats, phase = line.split(maxsplit=5)
             out[int(rank)] = [int(pid), int(epoch), int(polls), int(beats), phase]
     return out
 
