@@ -186,7 +186,7 @@ def living():
 
 
 def kill_ranks(ranks):
-    """(survivors, first in repair, last in repair, last at work again: ms after the kill); None: there was nobody to kill."""
+    """(survivors, the killed gone, first in repair, last in repair, last at work again: ms after the kill); None: there was nobody to kill."""
     words = [BOARD, *boards()[:1], "kill", *map(str, ranks)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode == 2:
