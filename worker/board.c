@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "orchestrator/base/clock.h"
 #include "orchestrator/base/hash.h"
 #include "worker/shm_file.h"
 
@@ -155,6 +156,8 @@ static void clear(struct mu_board_entry *e)
     atomic_store(&e->phase, MU_PHASE_STARTING);
     atomic_store(&e->epoch, 0);
     atomic_store(&e->repair, 0);
+    atomic_store(&e->repair_ns, 0);
+    atomic_store(&e->repaired_ns, 0);
     atomic_store(&e->fence, 0);
     atomic_store(&e->shards_done, 0);
     atomic_store(&e->compute_ns, 0);
@@ -255,9 +258,17 @@ enum mu_phase mu_board_set_phase(struct mu_board *b, enum mu_phase phase)
 
 enum mu_phase mu_board_enter_repair(struct mu_board *b, uint32_t epoch)
 {
-    if (b)
+    if (b) {
         atomic_store(&mu_board_own(b)->repair, epoch);
+        atomic_store(&mu_board_own(b)->repair_ns, mu_clock_ns());
+    }
     return mu_board_set_phase(b, MU_PHASE_REPAIRING);
+}
+
+void mu_board_note_repaired(struct mu_board *b)
+{
+    if (b)
+        atomic_store(&mu_board_own(b)->repaired_ns, mu_clock_ns());
 }
 
 void mu_board_set_epoch(struct mu_board *b, uint32_t epoch)

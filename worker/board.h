@@ -31,6 +31,8 @@ struct mu_board_entry {
     _Atomic uint32_t phase;             /* enum mu_phase */
     _Atomic uint32_t epoch;             /* of the roll it works in */
     _Atomic uint32_t repair;            /* the newest epoch whose repair it has entered */
+    _Atomic uint64_t repair_ns;         /* when that was, CLOCK_MONOTONIC */
+    _Atomic uint64_t repaired_ns;       /* when it was back at work after it */
     _Atomic uint64_t fence;             /* who ended it, and why; see board.c. 0: nobody */
     _Atomic uint64_t shards_done;       /* in all */
     _Atomic uint64_t compute_ns;        /* that they took */
@@ -64,8 +66,9 @@ bool mu_board_may_write(const struct mu_board_entry *entry);
 enum mu_phase mu_board_set_phase(struct mu_board *board, enum mu_phase phase);
 /* Before a shrink: the roll of `epoch` is broken, and this rank has come to repair it. It is not
  * taken for hung while it waits there for others. Afterwards: mu_board_set_epoch with the new one,
- * and mu_board_set_phase with what this returned. */
+ * mu_board_set_phase with what this returned, and mu_board_note_repaired when all is done. */
 enum mu_phase mu_board_enter_repair(struct mu_board *board, uint32_t epoch);
+void mu_board_note_repaired(struct mu_board *board);
 void mu_board_set_epoch(struct mu_board *board, uint32_t epoch);
 /* After each shard, with what it took this rank, waiting not counted: whoever is much slower than
  * the others is told of. */

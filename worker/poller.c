@@ -12,6 +12,9 @@
 static const uint64_t comm_interval_ns = 100000;
 /* A process is looked up in /proc: some microseconds for each rank of the host. */
 static const uint64_t board_interval_ns = 500000000;
+/* For MPI to tell of a death that the board shows. That goes through mpirun, which on a machine short
+ * of memory or cores was seen to take more than half a second. */
+static const uint64_t unseen_ns = 4000000000;
 
 void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *board)
 {
@@ -20,10 +23,10 @@ void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *
 }
 
 /* A rank that ends without MPI_Finalize, but not by a signal, is not dead to MPI: its peers would
- * wait for it for ever, and so would a repair. One that is dead by the board at two looks running,
- * while MPI says nothing, is such a one: it cannot be lived with. Who finds that out says so on the
- * board before it revokes: the others would take the revocation for a call to repair. */
-static enum mu_status look_at_board(struct mu_poller *p)
+ * wait for it for ever, and so would a repair. One that is dead by the board for long, while MPI says
+ * nothing, is such a one: it cannot be lived with. Who finds that out says so on the board before it
+ * revokes: the others would take the revocation for a call to repair. */
+static enum mu_status look_at_board(struct mu_poller *p, uint64_t now)
 {
     int missing = -1;
 
@@ -34,12 +37,14 @@ static enum mu_status look_at_board(struct mu_poller *p)
         if (e && !mu_board_is_alive(e))
             missing = rank;
     }
-    if (missing >= 0 && p->missed_unseen) {
-        mu_board_note_unseen(p->board, missing);
-        return MU_PEER_LOST;
-    }
-    p->missed_unseen = missing >= 0;
-    return MU_OK;
+    if (missing < 0)
+        p->missed_ns = 0;
+    else if (p->missed_ns == 0)
+        p->missed_ns = now;
+    if (missing < 0 || now - p->missed_ns < unseen_ns)
+        return MU_OK;
+    mu_board_note_unseen(p->board, missing);
+    return MU_PEER_LOST;
 }
 
 bool mu_poller_is_beyond_repair(const struct mu_poller *p)
@@ -69,7 +74,8 @@ enum mu_status mu_poller_take(struct mu_poller *p, enum mu_status st)
         p->held = true;
         st = p->repair(p->repair_context);
         mu_poller_enter(p, before);
-        p->held = p->missed_unseen = false;
+        p->held = false;
+        p->missed_ns = 0;
         mu_poller_forgive_gap(p);
         st = st == MU_OK ? MU_RECOVERED : st;
     }
@@ -95,7 +101,7 @@ enum mu_status mu_poll(struct mu_poller *p)
     }
     if (st == MU_OK && p->board && now - p->last_board_ns >= board_interval_ns) {
         p->last_board_ns = now;
-        st = look_at_board(p);
+        st = look_at_board(p, now);
     }
     if (st != MU_OK)
         p->status = st;

@@ -24,7 +24,8 @@ struct mu_poller {
     /* Leaves the dead out; NULL: a death is a failure. */
     enum mu_status (*repair)(void *context);
     void *repair_context;
-    bool held, missed_unseen;
+    bool held;
+    uint64_t missed_ns; /* since when the board misses a rank that MPI knows nothing of; 0: none */
     uint64_t last_ns, longest_gap_ns, last_comm_ns, last_board_ns;
     struct mu_ledger ledger; /* of this rank's time */
 };

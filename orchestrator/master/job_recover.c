@@ -101,6 +101,7 @@ enum mu_status mu_job_recover(void *context)
     job->control =
         mu_control_init(job->comm, &job->poller, job->life.epoch, job->control.deadline_ms);
     tell(job);
+    mu_board_note_repaired(job->board);
     return MU_OK;
 }
 
