@@ -2,9 +2,9 @@
  * thread neither looks nor is about to end this process.
  *
  * At the start the thread ends the process by itself, as the main thread sits in MPI_Init and
- * cannot be reached. It lingers before it does: a rank that left at once would take its entry from
- * the board, and another one might find nobody dead there. Of a host's ranks the lowest one alive
- * speaks. */
+ * cannot be reached: by a death that MPI reports, or by an exit when nobody can go on. It lingers
+ * before it does: a rank that left at once would take its entry from the board, and another one
+ * might find nobody dead there. Of a host's ranks one speaks. */
 #include "worker/watchdog.h"
 
 #include <errno.h>
@@ -33,6 +33,7 @@ struct mu_watchdog {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool met, over;
+    uint64_t death_seen_ns;  /* at the start; 0: none */
     int64_t hang_timeout_ms; /* 0: not known yet */
     uint64_t looks;
     int known; /* ranks beyond were not on the board when it was last looked at whole */
@@ -54,10 +55,28 @@ static int find(const struct mu_board *board, bool alive)
     return NOBODY;
 }
 
-static void leave_start(struct mu_watchdog *w, int dead)
+/* Whether no rank can be out of MPI_Init already: then nobody goes on, and the process may exit. One
+ * that is out repairs the roll, and waits there for this rank unless its end is one that MPI reports. */
+static bool all_are_starting(const struct mu_board *board)
+{
+    const char *here = getenv("OMPI_COMM_WORLD_LOCAL_SIZE"), *all = getenv("OMPI_COMM_WORLD_SIZE");
+
+    if (!here || !all || atoi(here) != atoi(all))
+        return false; /* other hosts cannot be seen */
+    for (int r = 0; r < MU_BOARD_RANKS; r++) {
+        const struct mu_board_entry *e = mu_board_entry(board, r);
+
+        if (e && mu_board_is_alive(e) && mu_board_phase(e) != MU_PHASE_STARTING)
+            return false;
+    }
+    return true;
+}
+
+static _Noreturn void leave_start(struct mu_watchdog *w, int dead)
 {
     bool lowest = find(w->board, true) == mu_board_own_rank(w->board);
-    bool speaks = dead == NOBODY ? lowest : mu_board_claim_news(w->board, dead);
+    bool all_leave = all_are_starting(w->board);
+    bool speaks = dead == NOBODY ? lowest : all_leave && mu_board_claim_news(w->board, dead);
 
     if (speaks && dead != NOBODY)
         mu_log(MU_LOG_ERROR,
@@ -68,17 +87,26 @@ static void leave_start(struct mu_watchdog *w, int dead)
                "MPI_Init did not end within %d s: a rank on another host died or cannot be "
                "reached. Run the same command again",
                START_MS / 1000);
-    mu_clock_sleep_us(1000 * NEWS_MS);
+    if (!all_leave)
+        mu_comm_die();
+    /* Whoever exits with a code takes mpirun along, and it the others: last. */
+    mu_clock_sleep_us(1000 * (speaks ? NEWS_MS : NEWS_MS / 2));
     mu_board_close(w->board);
     /* One exit code that is not 0 is mpirun's too; several at once make it hang now and then. */
     mu_comm_leave(NULL, speaks ? mu_status_exit_code(MU_PEER_LOST) : 0);
 }
 
+/* A rank that died just behind MPI_Init keeps nobody in it: so for a while this one may still get
+ * out, and go on without the dead one. */
 static void look_at_start(struct mu_watchdog *w, struct mu_deadline deadline)
 {
     int dead = find(w->board, false);
+    uint64_t now_ns = mu_clock_ns();
 
-    if (dead != NOBODY || mu_deadline_passed(deadline))
+    if (dead != NOBODY && w->death_seen_ns == 0)
+        w->death_seen_ns = now_ns;
+    if (mu_deadline_passed(deadline) ||
+        (dead != NOBODY && now_ns - w->death_seen_ns >= UINT64_C(1000000) * NEWS_MS))
         leave_start(w, dead);
 }
 

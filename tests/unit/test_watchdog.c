@@ -109,6 +109,8 @@ static void a_dead_peer_ends_the_start(void **state)
     siginfo_t info;
 
     (void)state;
+    setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "3", 1); /* nobody is out of MPI_Init, here or elsewhere */
+    setenv("OMPI_COMM_WORLD_SIZE", "3", 1);
     close(go);
     /* a zombie is dead too */
     assert_int_equal(waitid(P_PID, (id_t)peer, &info, WEXITED | WNOWAIT), 0);
@@ -117,6 +119,8 @@ static void a_dead_peer_ends_the_start(void **state)
     assert_int_equal(count(text, "rank 1 died at the start"), 1);
     waitpid(peer, NULL, 0);
     mu_board_close(alive);
+    unsetenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+    unsetenv("OMPI_COMM_WORLD_SIZE");
 }
 
 /* ---- ranks that stand still ---- */
@@ -304,7 +308,8 @@ static void it_ends_without_delay(void **state)
 {
     struct mu_board *b = open_board_as("0");
     struct mu_watchdog *w;
-    uint64_t began_ns, longest_ns = 0;
+    uint64_t began_ns;
+    int slow = 0; /* sleeping out the 100 ms would take 20 ms and more four times of five */
 
     (void)state;
     for (int i = 0; i < 20; i++) {
@@ -313,11 +318,10 @@ static void it_ends_without_delay(void **state)
         mu_clock_sleep_us(7000 * (unsigned)i);
         began_ns = mu_clock_ns();
         mu_watchdog_end(w);
-        if (mu_clock_ns() - began_ns > longest_ns)
-            longest_ns = mu_clock_ns() - began_ns;
+        slow += mu_clock_ns() - began_ns > 20000000;
     }
     assert_true(mu_board_own(b)->beats >= 20);
-    assert_in_range(longest_ns, 0, 90000000); /* it does not sleep out its 100 ms */
+    assert_in_range(slow, 0, 8);
     mu_watchdog_end(NULL);
     mu_board_close(b);
 }
