@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# muster launch over three hosts made of network namespaces: a host's ranks die, which the others survive in the job; its daemon dies, its link is cut, it is gone.
+# muster launch over three hosts made of network namespaces: a host's ranks die, which the others survive in the job; its daemon dies,
+# its link is cut, it is gone.
 # The run goes on with those that are left, to the same bits. Needs root (or user namespaces) and ip.
 own_network=1
 . "$(dirname "$0")/common.sh"
