@@ -29,13 +29,22 @@ void *mu_device_alloc_untouched(size_t bytes)
     return memory;
 }
 
+/* Large memory is given as pages that the kernel clears when they are touched, by whoever works on
+ * them: clearing all of it here would hold up a start by most of a second for a model of 100
+ * million parameters. */
 void *mu_device_alloc(struct mu_device *device, size_t bytes)
 {
     void *memory = mu_device_alloc_untouched(bytes);
 
     (void)device;
-    if (memory)
+    if (!memory)
+        return NULL;
+    if (bytes < 2 * huge_page_bytes ||
+        madvise(memory, bytes / huge_page_bytes * huge_page_bytes, MADV_DONTNEED) != 0)
         memset(memory, 0, bytes);
+    else
+        memset((char *)memory + bytes / huge_page_bytes * huge_page_bytes, 0,
+               bytes % huge_page_bytes);
     return memory;
 }
 

@@ -6,6 +6,7 @@
  *   job_load.c    a checkpoint or initial weights: every rank at the same committed state
  *   job_run.c     steps, and what is due between them
  *   job_save.c    checkpoints
+ *   job_end.c     complete, stopped, or making way for the next generation
  *   job_recover.c going on without a rank that died
  *   job_fail.c    what a rank says and leaves behind when the job cannot go on */
 #ifndef MUSTER_MASTER_JOB_H
@@ -112,6 +113,12 @@ enum mu_status mu_job_take_roll(struct mu_job *job) MU_CHECKED;
 /* After MU_PEER_LOST or MU_REVOKED before every rank held the state: goes on without the dead. `again`:
  * from mu_job_meet on, with nothing in hand; else as if loading had just ended. */
 enum mu_status mu_job_recover_start(struct mu_job *job, bool *again) MU_CHECKED;
+/* The master's: status.json. */
+void mu_job_put_status(struct mu_job *job, enum mu_run_state state, const char *message);
+/* job_end.c: the newest step was the last one because somebody asked for that. */
+bool mu_job_is_stopped(const struct mu_job *job);
+/* After the last step's duties: tells and writes the outcome. MU_RECOVERED: somebody died. */
+enum mu_status mu_job_finish(struct mu_job *job) MU_CHECKED;
 /* The run was stopped for another generation, which finds the state in memory. */
 bool mu_job_hands_over(const struct mu_job *job);
 /* Every rank is done: MU_OK when all are known to be, and this one may leave. */

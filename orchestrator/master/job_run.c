@@ -13,7 +13,7 @@
 #include "worker/signals.h"
 
 /* ---- what the master shows ---- */
-static void put_status(struct mu_job *job, enum mu_run_state state, const char *message)
+void mu_job_put_status(struct mu_job *job, enum mu_run_state state, const char *message)
 {
     enum mu_phase before;
 
@@ -238,7 +238,7 @@ static enum mu_status save(struct mu_job *job, struct mu_hash hash, bool end)
     uint64_t began_ns = mu_clock_ns();
     enum mu_status st;
 
-    put_status(job, MU_RUN_SAVING, "saving a checkpoint");
+    mu_job_put_status(job, MU_RUN_SAVING, "saving a checkpoint");
     st = mu_job_save(job, hash);
     mu_poller_enter(&job->poller, before);
     mu_time_limit_saved(&job->time_limit, mu_clock_ns() - began_ns);
@@ -323,7 +323,7 @@ static enum mu_status do_duties(struct mu_job *job, struct mu_duties due)
     if (due.save || due.evaluate)
         MU_TRY(mu_job_ledger_gather(job), st, failed);
     if (due.log) {
-        put_status(job, MU_RUN_RUNNING, "training");
+        mu_job_put_status(job, MU_RUN_RUNNING, "training");
         job->record_ns = mu_clock_ns(); /* what was due is not the steps' time */
     }
 failed:
@@ -390,19 +390,6 @@ static void tell_where(const struct mu_job *job)
     mu_log_set_where(where);
 }
 
-static bool is_stopped(const struct mu_job *job)
-{
-    return (job->last.requests & (MU_REQUEST_STOP | MU_REQUEST_HAND_OVER)) &&
-           job->life.step < job->settings.run_steps;
-}
-
-/* Where several hosts have a part of the state each, a generation on others would not find all. */
-bool mu_job_hands_over(const struct mu_job *job)
-{
-    return is_stopped(job) && !(job->last.requests & MU_REQUEST_STOP) &&
-           job->worker.fleet.hosts == 1 && !job->segment.is_private;
-}
-
 static enum mu_status step(struct mu_job *job)
 {
     struct mu_step_result r;
@@ -428,7 +415,7 @@ static enum mu_status duties(struct mu_job *job)
     bool hands_over = mu_job_hands_over(job);
     struct mu_duties due =
         mu_duties_at(&job->plan, job->life.step, job->last.requests & MU_REQUEST_CHECKPOINT,
-                     is_stopped(job) && !hands_over);
+                     mu_job_is_stopped(job) && !hands_over);
     enum mu_status st = do_duties(job, due);
 
     if (st == MU_OK && hands_over)
@@ -453,98 +440,11 @@ static enum mu_status steps(struct mu_job *job)
             return MU_RECOVERED;
         if (job->duties_done < job->life.step)
             st = duties(job);
-        else if (job->life.step >= job->settings.run_steps || is_stopped(job))
+        else if (job->life.step >= job->settings.run_steps || mu_job_is_stopped(job))
             job->over = true;
         else
             st = step(job);
     }
-    return st;
-}
-
-/* ---- the end ---- */
-static void write_end(struct mu_job *job, bool stopped, const char *message)
-{
-    char text[256];
-
-    if (stopped)
-        mu_run_dir_clear_requests(job->run); /* obeyed */
-    job->status.outcome = stopped ? MU_OUTCOME_REQUEUE : MU_OUTCOME_COMPLETE;
-    put_status(job, MU_RUN_ENDED, message);
-    snprintf(text, sizeof text, "{\"date\":\"%s\",\"outcome\":\"%s\",\"step\":%" PRId64 "}",
-             mu_clock_date().text, stopped ? "requeue" : "complete", job->life.step);
-    if (mu_journal_append(job->journal, MU_JOURNAL_END, text) != MU_OK)
-        mu_log(MU_LOG_WARN, "the end of this run could not be written to its journal");
-}
-
-/* Nobody reads a summary between two generations, and the next one is waiting. */
-static void hand_over(struct mu_job *job)
-{
-    char text[256];
-
-    mu_progress_close(job->progress);
-    job->progress = NULL;
-    snprintf(text, sizeof text,
-             "making way for other ranks at step %" PRId64 " of %" PRId64
-             "; the state stays in memory",
-             job->life.step, job->settings.run_steps);
-    mu_log(MU_LOG_INFO, "%s", text);
-    write_end(job, true, text);
-}
-
-static void summarise(struct mu_job *job, bool stopped)
-{
-    struct mu_run_losses losses = mu_run_dir_losses(job->run);
-    char text[256];
-
-    mu_progress_close(job->progress);
-    job->progress = NULL;
-    mu_run_dir_plot(job->run, true);
-    if (job->resumed_step >= job->settings.run_steps)
-        snprintf(text, sizeof text,
-                 "this run was complete already: %" PRId64 " steps, %" PRIu64
-                 " tokens. Nothing to do",
-                 job->life.step, job->tokens);
-    else if (stopped)
-        snprintf(text, sizeof text,
-                 "stopped on request at step %" PRId64 " of %" PRId64
-                 ", with a checkpoint: the same command goes on",
-                 job->life.step, job->settings.run_steps);
-    else
-        snprintf(text, sizeof text, "complete: %" PRId64 " steps, %" PRIu64 " tokens",
-                 job->life.step, job->tokens);
-    mu_log(MU_LOG_INFO, "%s", text);
-    if (isfinite(losses.last_train))
-        mu_log(MU_LOG_INFO, "training loss %.4f -> %.4f nats per token", losses.first_train,
-               losses.last_train);
-    if (isfinite(losses.last_valid))
-        mu_log(MU_LOG_INFO, "validation loss %.4f -> %.4f nats per token", losses.first_valid,
-               losses.last_valid);
-    if (job->status.has_hash)
-        mu_log(MU_LOG_INFO, "state hash of step %" PRId64 ": %s", job->status.hash_step,
-               mu_hash_print(job->status.hash).text);
-    if (mu_ledger_total_us(&job->status.goodput) > 0)
-        mu_log(MU_LOG_INFO, "%s", mu_ledger_print(&job->status.goodput).text);
-    mu_log(MU_LOG_DEBUG, "longest time without a poll on rank 0: %.1f ms",
-           1e-6 * (double)job->poller.longest_gap_ns);
-    write_end(job, stopped, text);
-}
-
-/* Nobody leaves before everything is written, and all know it. */
-static enum mu_status finish(struct mu_job *job)
-{
-    enum mu_status st;
-
-    mu_board_set_phase(job->board, MU_PHASE_RECORDING);
-    if (job->is_master && !job->summarised) {
-        if (mu_job_hands_over(job))
-            hand_over(job);
-        else
-            summarise(job, is_stopped(job));
-        job->summarised = true;
-    }
-    MU_TRY(mu_control_agree(&job->control, MU_OK), st, failed);
-    st = mu_job_part(job);
-failed:
     return st;
 }
 
@@ -577,15 +477,15 @@ enum mu_status mu_job_train(struct mu_job *job)
     enum mu_status st = begin_training(job);
 
     if (st == MU_OK)
-        put_status(job, MU_RUN_RUNNING, "training");
+        mu_job_put_status(job, MU_RUN_RUNNING, "training");
     for (;;) {
         if (st == MU_OK)
             st = steps(job);
         if (st == MU_OK)
-            st = finish(job);
+            st = mu_job_finish(job);
         if (st != MU_RECOVERED)
             break;
         st = mu_job_take_roll(job);
     }
-    return st == MU_OK && is_stopped(job) ? MU_REQUEUE : st;
+    return st == MU_OK && mu_job_is_stopped(job) ? MU_REQUEUE : st;
 }

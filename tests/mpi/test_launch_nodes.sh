@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# muster launch over three hosts made of network namespaces: a host's ranks die, its daemon dies, its link is cut, it is gone.
+# muster launch over three hosts made of network namespaces: a host's ranks die, which the others survive in the job; its daemon dies,
+# its link is cut, it is gone.
 # The run goes on with those that are left, to the same bits. Needs root (or user namespaces) and ip.
 own_network=1
 . "$(dirname "$0")/common.sh"
@@ -36,13 +37,14 @@ over train tiny.cfg run.name=nodes
 said '6 ranks on 3 hosts' "three hosts"
 # shellcheck disable=SC2046
 kill -KILL $(on n2 muster)
-next_generation
+until_said '4 ranks go on after'
 # shellcheck disable=SC2046
 kill -KILL $(on n3 prted)
 finish
 ended_with 0 "a node's ranks and a node's daemon killed"
 same_as nodes whole "a node's ranks and a node's daemon killed"
-said 'launch: complete; 3 generations' "a node's ranks and a node's daemon killed"
+said 'generation 1: .*; starting again .*, from the (checkpoint of step [0-9]+|beginning) or later' "a node's ranks and a node's daemon killed"
+said 'launch: complete; 2 generations' "a node's ranks and a node's daemon killed"
 untouched "a node's ranks and a node's daemon killed"
 
 # A link that is cut is reported by nobody: a deadline ends it. Ranks beyond the cut end themselves before others go on.

@@ -46,15 +46,26 @@ ended_with 75 "TERM during a pause"
 [ "$(grep -c 'starting again in' "$log")" = 1 ] || fail "TERM during a pause: it started again"
 untouched "TERM during a pause"
 
-# A start that hangs; and a second TERM, while the ranks cannot obey the first.
-MUSTER_FAULT='rank:0,at:start,do:stop' launch -n 2 --start-deadline 3 train tiny.cfg run.name=hangs run.steps=12
+# A start that hangs, without and with a rank that the others find stopped; a rank and all ranks that stand still; and a second TERM,
+# while the ranks cannot obey the first.
+MUSTER_FAULT='rank:0,at:start,do:sleep-60000' launch -n 2 --start-deadline 3 train tiny.cfg run.name=hangs run.steps=12
 ended_with 0 "a start that hangs"
 said 'generation 1: the ranks did not start within their deadline before the first step; starting again' "a start that hangs"
 untouched "a start that hangs"
-MUSTER_FAULT='rank:1,at:forward,step:7,do:stop' launch -n 2 --stall-deadline 2 train tiny.cfg run.name=stalls run.steps=12
+MUSTER_FAULT='rank:0,at:start,do:stop' launch -n 2 train tiny.cfg run.name=stopped run.steps=12
+ended_with 0 "a rank stopped at the start"
+said 'rank 0 was stopped by a signal for [0-9.]+ s while starting and was ended by rank 1' "a rank stopped at the start"
+said 'generation 1: rank 0 .* died before the first step; starting again' "a rank stopped at the start"
+untouched "a rank stopped at the start"
+MUSTER_FAULT='rank:1,at:forward,step:7,do:stop' launch -n 2 train tiny.cfg run.name=one run.steps=12
 ended_with 0 "a rank that stands still"
-said 'generation 1: nothing moved any more at step [0-9]+; starting again' "a rank that stands still"
+said 'launch: complete; 1 generation$' "a rank that stands still"
 untouched "a rank that stands still"
+MUSTER_FAULT='at:forward,step:7,do:stop' launch -n 2 --stall-deadline 2 train tiny.cfg run.name=stalls run.steps=12
+ended_with 0 "ranks that stand still"
+said 'generation 1: nothing moved any more at step [0-9]+; starting again with 2 ranks on 1 host, from the state in memory' "ranks that stand still"
+nothing_lost stalls 1 "ranks that stand still"
+untouched "ranks that stand still"
 MUSTER_FAULT='at:flip,step:5,do:sleep-60000' begin -n 2 train tiny.cfg run.name=twice "${long[@]}"
 until_said '^step '
 sleep 0.5
