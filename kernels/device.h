@@ -150,8 +150,8 @@ struct mu_device_ops {
     void (*quantise_add)(struct mu_device *, const struct mu_quantise *);
     /* to (n) += from (n) in fp32, or = when overwrite: batch.reduce = "fast". */
     void (*add)(struct mu_device *, float *to, const float *from, int64_t n, bool overwrite);
-    /* a (n) += b (n), int32, wrapping. */
-    void (*add_int32)(struct mu_device *, int32_t *a, const int32_t *b, int64_t n);
+    /* a (n) += b (n), int32, wrapping. Returns the sum of b's elements mod 2^32. */
+    uint32_t (*add_int32)(struct mu_device *, int32_t *a, const int32_t *b, int64_t n);
 
     /* See mu_device_measure_peak. */
     double (*measure_peak)(struct mu_device *, double seconds);

@@ -9,6 +9,7 @@
 /* Vectors of 8, whatever the machine's are: the partition of a block's norm. */
 enum { lanes = 8 };
 typedef int32_t int_lanes __attribute__((vector_size(lanes * sizeof(int32_t))));
+typedef uint32_t unsigned_lanes __attribute__((vector_size(lanes * sizeof(uint32_t))));
 typedef float float_lanes __attribute__((vector_size(lanes * sizeof(float))));
 typedef double double_pair __attribute__((vector_size(2 * sizeof(double))));
 
@@ -58,13 +59,14 @@ uint64_t mu_chunk_escapes(const struct mu_chunk_maxima *m, const struct mu_chunk
     return n;
 }
 
-void mu_chunk_add(struct mu_exact_sum *x, int32_t *dense, int64_t *wide,
-                  const struct mu_chunk_maxima *m, const struct mu_chunk *chunk,
-                  const struct mu_sum *sum)
+uint32_t mu_chunk_add(struct mu_exact_sum *x, int32_t *dense, int64_t *wide,
+                      const struct mu_chunk_maxima *m, const struct mu_chunk *chunk,
+                      const struct mu_sum *sum)
 {
     uint64_t end = chunk->first_block + chunk->block_count;
+    uint32_t check = x->device->ops->add_int32(x->device, dense, sum->dense + chunk->offset,
+                                               (int64_t)chunk->count);
 
-    x->device->ops->add_int32(x->device, dense, sum->dense + chunk->offset, (int64_t)chunk->count);
     for (uint64_t i = 0; i < words_of(chunk->block_count); i++) {
         uint64_t from = chunk->first_block + 64 * i, mine = bits_from(sum->escaped, from, end);
 
@@ -79,6 +81,24 @@ void mu_chunk_add(struct mu_exact_sum *x, int32_t *dense, int64_t *wide,
                 wide[j] += slot[j];
         }
     }
+    return check;
+}
+
+uint32_t mu_chunk_check(const int32_t *dense, uint64_t n)
+{
+    unsigned_lanes sums = {0}, x;
+    uint32_t sum = 0;
+    uint64_t i = 0;
+
+    for (; i + lanes <= n; i += lanes) {
+        memcpy(&x, dense + i, sizeof x);
+        sums += x;
+    }
+    for (; i < n; i++)
+        sum += (uint32_t)dense[i];
+    for (int lane = 0; lane < lanes; lane++)
+        sum += sums[lane];
+    return sum;
 }
 
 /* total * quantum rounded once. A double holds 53 bits: what is cut off below leaves its mark in

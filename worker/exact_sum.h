@@ -101,10 +101,13 @@ void mu_chunk_maxima_merge(struct mu_chunk_maxima *m, const struct mu_chunk *chu
 uint64_t mu_chunk_escapes(const struct mu_chunk_maxima *m, const struct mu_chunk *chunk);
 
 /* dense[chunk->count] += sum's; wide[escapes x MU_BLOCK] += its slots. Both zeroed by the caller
- * before the first. m must hold the escapes of `sum`. */
-void mu_chunk_add(struct mu_exact_sum *x, int32_t *dense, int64_t *wide,
-                  const struct mu_chunk_maxima *m, const struct mu_chunk *chunk,
-                  const struct mu_sum *sum);
+ * before the first. m must hold the escapes of `sum`. Returns the sum of the dense part's elements
+ * mod 2^32: those of all sums together are mu_chunk_check of the result. */
+uint32_t mu_chunk_add(struct mu_exact_sum *x, int32_t *dense, int64_t *wide,
+                      const struct mu_chunk_maxima *m, const struct mu_chunk *chunk,
+                      const struct mu_sum *sum);
+/* The sum of n integers mod 2^32. */
+uint32_t mu_chunk_check(const int32_t *dense, uint64_t n);
 
 /* The gradient as floats, (dense + slot) * quantum rounded once; pads become 0. norm receives the
  * squares of it, one double a block: 8 lanes, lane j the sum of elements j, j + 8, ... in order;

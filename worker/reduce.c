@@ -11,12 +11,15 @@
  * stamped a moment later, while the other hosts wait for its ring. */
 #include "worker/reduce.h"
 
+#include <inttypes.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
+#include "orchestrator/base/log.h"
 #include "orchestrator/core/shards.h"
 #include "worker/comm/ring.h"
 #include "worker/prediction.h"
@@ -129,10 +132,10 @@ enum mu_status mu_reduction_init(struct mu_worker *w)
     if (hosts > 2)
         hosts = 2; /* after deaths pieces may be as large as between two */
     scratch = larger(mu_ring_scratch_bytes(1, message, hosts),
-                     larger(mu_ring_scratch_bytes(elements, 4, hosts),
+                     larger(mu_ring_scratch_bytes(elements + 1, 4, hosts),
                             mu_ring_scratch_bytes(slots * MU_BLOCK, 8, hosts)));
     r->round_a = mu_device_alloc(w->device, message);
-    r->dense = mu_device_alloc(w->device, elements * 4);
+    r->dense = mu_device_alloc(w->device, (elements + 1) * 4);
     r->wide = mu_device_alloc(w->device, slots * MU_BLOCK * 8);
     r->ring_scratch = mu_device_alloc(w->device, scratch);
     r->member = calloc(w->roll->hosts, sizeof *r->member);
@@ -234,13 +237,34 @@ failed:
     return st;
 }
 
-static enum mu_status sum_exactly(struct mu_worker *w, uint32_t chunk,
+/* The integers that went into a sum, added up mod 2^32, are those of the result: `dense` carries
+ * theirs behind its last element, through the ring too, where it is added like the others. A rank
+ * whose sum is another one has computed wrong, or its memory does not hold what was written. It dies
+ * before the chunk is said to be reduced; the others do it again. */
+static void die_of_wrong_sum(const struct mu_worker *w, uint32_t chunk)
+{
+    const int32_t *dense = w->reduction.dense;
+    uint64_t count = w->workload->layout.chunks[chunk].count;
+
+    if (mu_chunk_check(dense, count) == (uint32_t)dense[count])
+        return;
+    mu_log(
+        MU_LOG_ERROR,
+        "the sum of chunk %" PRIu32
+        " is not what went into it: this rank ends, the others go on. Look at its machine's memory "
+        "and CPU",
+        chunk);
+    raise(SIGKILL);
+}
+
+static enum mu_status sum_exactly(struct mu_worker *w, uint32_t chunk, bool corrupt,
                                   const struct mu_chunk_maxima *m, const int16_t *prediction)
 {
     const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
     struct mu_chunk_words *words = &w->segment->chunk[chunk];
     struct mu_reduction *r = &w->reduction;
     uint64_t wide_count = (uint64_t)words->escapes * MU_BLOCK;
+    uint32_t check = 0;
     enum mu_status st = MU_OK;
 
     memset(&words->norm, 0, sizeof words->norm);
@@ -250,11 +274,18 @@ static enum mu_status sum_exactly(struct mu_worker *w, uint32_t chunk,
     memset(r->dense, 0, c->count * sizeof *r->dense);
     memset(r->wide, 0, wide_count * sizeof *r->wide);
     for (uint32_t i = 0; i < w->summed_count; i++) {
-        mu_chunk_add(&w->exact, r->dense, r->wide, m, c, &w->segment->sum[w->summed[i]]);
+        check += mu_chunk_add(&w->exact, r->dense, r->wide, m, c, &w->segment->sum[w->summed[i]]);
         MU_TRY(mu_poll(w->poller), st, failed);
     }
-    MU_TRY(exchange(w, chunk, TAG_DENSE, r->dense, c->count, 4, merge_int32, w->device), st,
-           failed);
+    r->dense[c->count] = (int32_t)check;
+    if (corrupt)
+        r->dense[c->count / 2] ^= 1 << 9;
+    die_of_wrong_sum(w, chunk);
+    if (w->roll->hosts > 1) {
+        MU_TRY(exchange(w, chunk, TAG_DENSE, r->dense, c->count + 1, 4, merge_int32, w->device), st,
+               failed);
+        die_of_wrong_sum(w, chunk);
+    }
     MU_TRY(exchange(w, chunk, TAG_WIDE, r->wide, wide_count, 8, merge_int64, NULL), st, failed);
     mu_chunk_to_float(&w->exact, w->segment->total + c->offset, &words->norm, r->dense, r->wide, m,
                       c, prediction);
@@ -295,8 +326,9 @@ enum mu_status mu_reduce_chunk(struct mu_worker *w, uint32_t chunk, uint64_t tur
     int server = mu_recovery_server(w->plan, w->home, chunk, turn);
     struct mu_chunk_maxima m;
     enum mu_status st;
+    bool corrupt;
 
-    mu_fault(MU_FAULT_REDUCE, mu_segment_step(w->segment));
+    corrupt = mu_fault(MU_FAULT_REDUCE, mu_segment_step(w->segment));
     if (server != MU_RECOVERY_NOBODY) {
         MU_TRY(mu_fetch_chunk(w, chunk, server), st, failed);
         goto whole;
@@ -305,7 +337,7 @@ enum mu_status mu_reduce_chunk(struct mu_worker *w, uint32_t chunk, uint64_t tur
     if (w->settings->batch_reduce == MU_REDUCE_FAST)
         MU_TRY(sum_fast(w, chunk), st, failed);
     else
-        MU_TRY(sum_exactly(w, chunk, &m, prediction), st, failed);
+        MU_TRY(sum_exactly(w, chunk, corrupt, &m, prediction), st, failed);
 whole:
     atomic_store_explicit(&w->segment->chunk[chunk].reduced, turn, memory_order_release);
     mu_fault(MU_FAULT_REDUCED, mu_segment_step(w->segment));

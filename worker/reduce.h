@@ -15,8 +15,8 @@ struct mu_worker;
 /* Scratch of a rank; sizes of the largest chunk. */
 struct mu_reduction {
     uint8_t *round_a; /* message of round A: flags, scalars, escaped words, maxima */
-    int32_t *dense;
-    int64_t *wide; /* slots of the chunk's escaped blocks */
+    int32_t *dense;   /* and, behind the last, what all of them have to add up to mod 2^32 */
+    int64_t *wide;    /* slots of the chunk's escaped blocks */
     void *ring_scratch;
     uint32_t *member; /* the owners on all hosts */
 };

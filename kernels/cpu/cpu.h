@@ -92,6 +92,6 @@ void mu_cpu_to_act(struct mu_device *d, void *out, const float *x, int64_t n);
 void mu_cpu_adamw(struct mu_device *d, const struct mu_adamw *a);
 void mu_cpu_quantise_add(struct mu_device *d, const struct mu_quantise *q);
 void mu_cpu_add(struct mu_device *d, float *to, const float *from, int64_t n, bool overwrite);
-void mu_cpu_add_int32(struct mu_device *d, int32_t *a, const int32_t *b, int64_t n);
+uint32_t mu_cpu_add_int32(struct mu_device *d, int32_t *a, const int32_t *b, int64_t n);
 
 #endif

@@ -87,21 +87,31 @@ void mu_cpu_add(struct mu_device *d, float *to, const float *from, int64_t n, bo
     run_elements(&job, add_task);
 }
 
+struct sum_job {
+    struct mu_cpu *cpu;
+    int32_t *to;
+    const int32_t *from;
+    int64_t n;
+    _Atomic uint32_t sum;
+};
+
 static void add_int32_task(void *argument, int64_t task, int worker)
 {
-    struct element_job *job = argument;
+    struct sum_job *job = argument;
     int64_t at = task * ELEMENTS;
+    uint32_t sum =
+        job->cpu->vector->add_int32(job->to + at, job->from + at, mu_min(ELEMENTS, job->n - at));
 
     (void)worker;
-    job->cpu->vector->add_int32((int32_t *)job->to + at, (const int32_t *)job->from + at,
-                                range_of(job, task).n);
+    atomic_fetch_add_explicit(&job->sum, sum, memory_order_relaxed);
 }
 
-void mu_cpu_add_int32(struct mu_device *d, int32_t *a, const int32_t *b, int64_t n)
+uint32_t mu_cpu_add_int32(struct mu_device *d, int32_t *a, const int32_t *b, int64_t n)
 {
-    struct element_job job = {mu_cpu_of(d), a, b, n, false};
+    struct sum_job job = {mu_cpu_of(d), a, b, n, 0};
 
-    run_elements(&job, add_int32_task);
+    mu_pool_run(job.cpu->pool, add_int32_task, &job, mu_ceil_div(n, ELEMENTS));
+    return job.sum;
 }
 
 /* ---- AdamW ---------------------------------------------------------------------------------- */

@@ -209,11 +209,16 @@ static void add(struct mu_device *d, float *to, const float *from, int64_t n, bo
         to[i] = overwrite ? from[i] : to[i] + from[i];
 }
 
-static void add_int32(struct mu_device *d, int32_t *a, const int32_t *b, int64_t n)
+static uint32_t add_int32(struct mu_device *d, int32_t *a, const int32_t *b, int64_t n)
 {
+    uint32_t sum = 0;
+
     (void)d;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
         a[i] = (int32_t)((uint32_t)a[i] + (uint32_t)b[i]);
+        sum += (uint32_t)b[i];
+    }
+    return sum;
 }
 
 static double measure_peak(struct mu_device *d, double seconds)

@@ -22,7 +22,7 @@
     X(BACKWARD, "backward", "in a shard's backward pass")                                    \
     X(ADDING, "adding", "while a shard's gradient is added to the rank's sum")               \
     X(ADDED, "added", "a shard is whole in the sum")                                         \
-    X(REDUCE, "reduce", "in the exchange of a chunk")                                        \
+    X(REDUCE, "reduce", "in the exchange of a chunk (do:fail flips a bit of its sum)")       \
     X(REDUCED, "reduced", "a chunk's total is written")                                      \
     X(UPDATE, "update", "while half k+1 is written")                                         \
     X(FLIP, "flip", "before the step is committed")                                          \

@@ -59,3 +59,12 @@ for n in 2 3; do
     said 'going on from the checkpoint of step 8' "on a machine in order"
     same_as "disputed-$n" whole "on a machine in order"
 done
+
+# What goes into a chunk's sum is what comes out of it, or its owner ends, also without audits.
+for hosts in 1 2; do
+    export MUSTER_HOSTS=$hosts
+    survives "sum-$hosts" 4 "rank:0,at:reduce,do:fail,step:4" 1
+    unset MUSTER_HOSTS
+    said_once 'error: \[rank 0, epoch 1, step 5\] the sum of chunk 0 is not what went into it' "a wrong sum, $hosts hosts"
+    said 'rank 0 died' "a wrong sum, $hosts hosts"
+done

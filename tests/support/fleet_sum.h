@@ -110,6 +110,7 @@ static inline void fleet_reduce_chunk(struct fleet *f, int ranks, const struct m
     int32_t *dense = fleet_garbage(c->count * sizeof *dense);
     int64_t *wide;
     uint64_t escapes;
+    uint32_t check = 0;
 
     mu_chunk_maxima_clear(&m, c);
     for (int r = 0; r < ranks; r++)
@@ -119,7 +120,8 @@ static inline void fleet_reduce_chunk(struct fleet *f, int ranks, const struct m
     memset(dense, 0, c->count * sizeof *dense);
     memset(wide, 0, escapes * MU_BLOCK * sizeof *wide);
     for (int r = ranks - 1; r >= 0; r--)
-        mu_chunk_add(&f->exact, dense, wide, &m, c, &f->sum[r]);
+        check += mu_chunk_add(&f->exact, dense, wide, &m, c, &f->sum[r]);
+    MU_ASSERT(check == mu_chunk_check(dense, c->count));
     memset(t->gradient + c->offset, 0xa5, c->count * sizeof *t->gradient);
     mu_chunk_to_float(&f->exact, t->gradient + c->offset, norm, dense, wide, &m, c, f->prediction);
     t->escapes += escapes;

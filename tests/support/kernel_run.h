@@ -262,6 +262,7 @@ static inline void run_sums(struct kernel_run *r)
                             .largest =
                                 output(r, "quantise largest", (blocks + 3) / 4, false, false),
                             .misfit = output(r, "quantise misfit", (blocks + 3) / 4, false, false)};
+    uint32_t sum = 0;
 
     r->outputs[r->count - 1].integer = r->outputs[r->count - 2].integer = true;
     r->outputs[r->count - 3].integer = true;
@@ -273,7 +274,9 @@ static inline void run_sums(struct kernel_run *r)
     op->add(r->device, output(r, "add", n, false, r->add), q.gradient, n, !r->add);
     memcpy(output(r, "add_int32", n, false, false), q.gradient, (size_t)n * 4);
     r->outputs[r->count - 1].integer = true;
-    op->add_int32(r->device, r->outputs[r->count - 1].data, (const int32_t *)q.sum, n);
+    for (int64_t i = 0; i < n; i++)
+        sum += (uint32_t)q.sum[i];
+    MU_ASSERT(op->add_int32(r->device, r->outputs[r->count - 1].data, q.sum, n) == sum);
 }
 
 static inline void kernel_run_free(struct kernel_run *r)

@@ -371,6 +371,26 @@ static enum mu_status count_poll(void *context)
 }
 
 /* 3 MiB of integers are cleared, and nothing else is done: not without polling in between. */
+/* Any length, and what a flipped bit does to it. */
+static void the_check_is_the_sum(void **state)
+{
+    int32_t x[100];
+    uint32_t sum = 0;
+
+    (void)state;
+    for (uint32_t i = 0; i < 100; i++)
+        x[i] = (int32_t)(i * 2654435761u);
+    for (uint64_t n = 0; n < 100; n++) {
+        assert_true(mu_chunk_check(x, n) == sum);
+        for (uint64_t i = 0; i < 32 * n; i += 31) {
+            x[i / 32] = (int32_t)((uint32_t)x[i / 32] ^ 1u << i % 32);
+            assert_true(mu_chunk_check(x, n) != sum);
+            x[i / 32] = (int32_t)((uint32_t)x[i / 32] ^ 1u << i % 32);
+        }
+        sum += (uint32_t)x[n];
+    }
+}
+
 static void clearing_polls(void **state)
 {
     struct mu_tensor_spec s = spec(3, 1 << 18, false, 1);
@@ -401,6 +421,7 @@ int main(void)
         cmocka_unit_test(rows_alone),
         cmocka_unit_test(totals_round_once),
         cmocka_unit_test(norm_of_known_numbers),
+        cmocka_unit_test(the_check_is_the_sum),
         cmocka_unit_test(clearing_polls),
     };
     int failed;

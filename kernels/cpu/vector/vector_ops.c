@@ -396,10 +396,15 @@ static void add(float *out, const float *a, const float *b, int64_t n)
         out[i] = a[i] + b[i];
 }
 
-static void add_int32(int32_t *a, const int32_t *b, int64_t n)
+static uint32_t add_int32(int32_t *a, const int32_t *b, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++)
+    uint32_t sum = 0;
+
+    for (int64_t i = 0; i < n; i++) {
         a[i] = (int32_t)((uint32_t)a[i] + (uint32_t)b[i]);
+        sum += (uint32_t)b[i];
+    }
+    return sum;
 }
 
 const struct mu_vector_ops MU_VECTOR_TABLE = {

@@ -81,7 +81,8 @@ struct mu_vector_ops {
                      bool overwrite);
     /* out = a + b; out may be either. */
     void (*add)(float *out, const float *a, const float *b, int64_t n);
-    void (*add_int32)(int32_t *a, const int32_t *b, int64_t n);
+    /* Returns the sum of b mod 2^32. */
+    uint32_t (*add_int32)(int32_t *a, const int32_t *b, int64_t n);
 };
 
 extern const struct mu_vector_ops mu_vector_generic, mu_vector_avx2, mu_vector_avx512;
