@@ -93,7 +93,7 @@ enum mu_status mu_cli_drill(int argc, char **argv)
     };
     const struct mu_command command = {
         .usage = "muster drill [options] CONFIG [key=value...]\n"
-                 "       muster drill --list",
+                 "muster drill --list",
         .about =
             "Tries what may go wrong, on this machine: starts short runs of CONFIG with `muster "
             "launch`, kills or stops ranks, mpirun or the launcher at every moment that has a "

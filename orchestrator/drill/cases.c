@@ -15,8 +15,10 @@ struct list {
     int64_t ranks, steps;
 };
 
-/* So that signals meet a run that is still under way; in the first generation only. */
-#define SLOWLY "at:flip,do:sleep-40"
+/* So that signals meet a run that is still under way; in the first generation only. mpirun takes
+ * half a second to obey SIGTERM. */
+#define SLOWLY      "at:flip,do:sleep-40"
+#define MORE_SLOWLY "at:flip,do:sleep-150"
 
 static struct mu_drill_case *add(struct list *l, const char *name, const char *what,
                                  int64_t least_ranks)
@@ -150,6 +152,7 @@ static void add_outside(struct list *l)
     send(c, MU_DRILL_MPIRUN, 0, SIGKILL);
     c = add(l, "term-mpirun", "SIGTERM to mpirun", 2);
     send(c, MU_DRILL_MPIRUN, 0, SIGTERM);
+    snprintf(c->fault, sizeof c->fault, MORE_SLOWLY);
     c = add(l, "kill-launcher", "SIGKILL of the launcher, started again", 2);
     send(c, MU_DRILL_LAUNCHER, 0, SIGKILL);
     c = add(l, "term-launcher", "SIGTERM to the launcher, started again", 2);

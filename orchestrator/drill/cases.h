@@ -41,8 +41,8 @@ struct mu_drill_case {
     bool tear;          /* and the newest checkpoint is cut */
 };
 
-/* Fills out[MU_DRILL_CASES] for runs of `ranks` ranks (at least 2) and `steps` steps; gives back how
- * many. */
+/* Fills out[MU_DRILL_CASES] for runs of `ranks` ranks (at least 2) and `steps` steps (at least 12);
+ * gives back how many. */
 int mu_drill_cases(int64_t ranks, int64_t steps, struct mu_drill_case *out);
 
 /* Is its name meant by `only`: patterns with commas between them, each of which may stand anywhere

@@ -301,6 +301,8 @@ static enum mu_status run_all(struct drill *d)
     struct mu_drill_tally tally = {.json = NULL};
     enum mu_status st;
 
+    if (d->request->json) /* minutes are not to be lost on a path that cannot be written */
+        MU_TRY(mu_file_write_atomically(d->request->json, "", 0), st, done);
     MU_TRY(run_undisturbed(d, &tally), st, done);
     for (int i = 0; i < count && !d->fatal; i++) {
         struct mu_drill_course course;

@@ -33,6 +33,13 @@ expect 78 "$(error "wrong.cfg:1: run.nmae: unknown key; did you mean 'run.name'?
 expect 78 "$(error "command line: run.steps: 0 is out of range; expected an integer from 1 to 1000000000")" \
     "$MUSTER" drill ok.cfg run.steps=0
 
+"$MUSTER" drill --json no/such/folder ok.cfg >out 2>err
+code=$?
+if [ $code != 1 ] || ! grep -q 'no/such/folder' err || grep -q undisturbed out; then
+    echo "FAIL: --json no/such/folder: exit code $code: $(cat out err)" >&2
+    failures=$((failures + 1))
+fi
+rmdir runs
 listed=$("$MUSTER" drill --list --only 'worker-f*,torn' | awk '{print $1}' | xargs)
 if [ "$listed" != "kill-worker-forward kill-worker-flip torn-checkpoint" ]; then
     echo "FAIL: --list: $listed" >&2

@@ -10,7 +10,7 @@ drill() {
     cat table >>"$log"
 }
 # row NAME RUNG RESULT: of the table.
-row() { grep -qE "^$1 +$2 .* $3\$" table || fail "no row: $1 $2 $3"; }
+row() { grep -qE "^$1 +($2) .* $3\$" table || fail "no row: $1 $2 $3"; }
 # gone WHEN: no process, nothing in /dev/shm or TMPDIR, no folder of the drill.
 gone() {
     nothing_left "$1"
@@ -33,6 +33,16 @@ grep -qE '^torn-checkpoint +R4 by checkpoint +[0-9.]+ s +[1-9][0-9]* steps? .* e
 said '^7 of 7 faults survived; the slowest repair took [0-9.]+ s \([a-z-]+\); 1 not reached' "a drill"
 [ "$(grep -c '"result": "equal"' results.json)" = 7 ] || fail "results.json: $(cat results.json)"
 gone "a drill"
+
+# Where MPI ends the job with the first rank that dies, the launcher starts it again; nobody repairs anything.
+(
+    export OMPI_MCA_mpi_ft_enable=0 PRTE_MCA_state_base_recoverable=0 PRTE_MCA_state_base_notify_errors=0
+    drill --only 'worker-backward,master-shrink' tiny.cfg
+    ended_with 0 "without fault tolerance"
+    row kill-worker-backward "$again" equal
+    row kill-master-shrink "$again" 'equal, not reached'
+    gone "without fault tolerance"
+)
 
 # The yardstick adds in another order on another roll; the relaunch of all is on the same one.
 drill --only 'master-backward' tiny.cfg batch.reduce=fast
