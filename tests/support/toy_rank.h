@@ -58,11 +58,14 @@ static void adamw(struct mu_device *d, const struct mu_adamw *a)
     mu_device_poll(d);
 }
 
-static void add_int32(struct mu_device *d, int32_t *a, const int32_t *b, int64_t n)
+static uint32_t add_int32(struct mu_device *d, int32_t *a, const int32_t *b, int64_t n)
 {
+    uint32_t sum;
+
     fake_pass(ADD_INT32);
-    plain->add_int32(d, a, b, n);
+    sum = plain->add_int32(d, a, b, n);
     mu_device_poll(d);
+    return sum;
 }
 
 static struct mu_device_ops watched;
