@@ -16,7 +16,7 @@ struct list {
 };
 
 /* So that signals meet a run that is still under way; in the first generation only. mpirun takes
- * half a second to obey SIGTERM. */
+ * half a second to obey SIGTERM, and ranks are killed one after the other. */
 #define SLOWLY      "at:flip,do:sleep-40"
 #define MORE_SLOWLY "at:flip,do:sleep-150"
 
@@ -125,6 +125,7 @@ static void add_several(struct list *l)
     send(c, MU_DRILL_ALL_BUT_ONE, 0, SIGKILL);
     c = add(l, "kill-all", "SIGKILL of all ranks", 2);
     send(c, MU_DRILL_EVERY_RANK, 0, SIGKILL);
+    snprintf(c->fault, sizeof c->fault, MORE_SLOWLY);
     c = add(l, "kill-spare", "SIGKILL of a spare", 3);
     c->setting = "run.spares=1";
     kill_at(c, c->ranks - 1, MU_FAULT_FLIP, l->steps / 2 - 1);

@@ -180,6 +180,15 @@ static bool started_again(const struct mu_drill_course *course)
     return course->said.relaunches > 0 || course->launches > 1;
 }
 
+/* Nobody can go on by himself. */
+static bool leaves_nobody(const struct mu_drill_case *c)
+{
+    for (int i = 0; i < c->signals; i++)
+        if (c->signal[i].target != MU_DRILL_RANK && c->signal[i].target != MU_DRILL_ALL_BUT_ONE)
+            return true;
+    return false;
+}
+
 /* The fault is known to have happened as it was meant to. */
 static bool is_reached(const struct mu_drill_case *c, const struct mu_drill_course *course)
 {
@@ -187,8 +196,9 @@ static bool is_reached(const struct mu_drill_case *c, const struct mu_drill_cour
 
     if (c->tear)
         return course->sent > 0 && course->said.passed_over >= c->expected;
-    if (c->points == 0) /* a run may complete before a signal does what it is for */
-        return course->sent >= c->expected && (course->said.repairs > 0 || started_again(course));
+    if (c->points == 0) /* a run may be complete before a signal does what it is for */
+        return course->sent >= c->expected &&
+               (started_again(course) || (course->said.repairs > 0 && !leaves_nobody(c)));
     for (enum mu_fault_point p = 0; p < MU_FAULT_COUNT; p++)
         if (c->points & 1u << p)
             hits += course->said.hits[p];

@@ -179,6 +179,11 @@ static void a_fault_counts_when_all_of_it_happened(void **state)
                      MU_DRILL_NOT_REACHED);
     assert_int_equal(mu_drill_judge(find(count, "kill-mpirun"), &course, &whole),
                      MU_DRILL_NOT_REACHED); /* it was complete by then */
+    course.said.repairs = 1;                /* of all ranks, one was too quick */
+    assert_int_equal(mu_drill_judge(find(count, "kill-all"), &course, &whole),
+                     MU_DRILL_NOT_REACHED);
+    assert_int_equal(mu_drill_judge(find(count, "stop-worker"), &course, &whole),
+                     MU_DRILL_SURVIVED);
     course.said.relaunches = 1;
     assert_int_equal(mu_drill_judge(find(count, "kill-mpirun"), &course, &whole),
                      MU_DRILL_SURVIVED);
