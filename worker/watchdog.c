@@ -43,13 +43,15 @@ struct mu_watchdog {
 };
 
 /* ---- the start ---- */
-/* The lowest rank of this host whose entry is (alive) or is not (dead) that of a live process. */
+/* The lowest rank of this host that lives, or that died in MPI_Init. One that died beyond it has
+ * kept nobody there: the others come out by themselves, and go on without it. */
 static int find(const struct mu_board *board, bool alive)
 {
     for (int r = 0; r < MU_BOARD_RANKS; r++) {
         const struct mu_board_entry *e = mu_board_entry(board, r);
 
-        if (e && mu_board_is_alive(e) == alive)
+        if (e && mu_board_is_alive(e) == alive &&
+            (alive || atomic_load(&e->mark.point) < MU_FAULT_STARTED))
             return r;
     }
     return NOBODY;

@@ -32,7 +32,7 @@ same_as mpirun whole "mpirun killed"
 said 'generation 1: mpirun was killed \(signal 9\) at step [0-9]+; starting again with 4 ranks on 1 host, from the state in memory' "mpirun killed"
 said 'launch: complete; 4 generations' "mpirun killed"
 nothing_lost mpirun 3 "mpirun killed"
-[ "$(ls runs/mpirun/checkpoints)" = step-00000048 ] || fail "mpirun killed: other checkpoints than step-00000048"
+[ "$(ls runs/mpirun/checkpoints)" = step-00000048 ] || fail "mpirun killed: other checkpoints than that of the end"
 untouched "mpirun killed"
 
 # All ranks at once.

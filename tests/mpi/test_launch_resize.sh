@@ -28,7 +28,7 @@ said 'generation 1: stopped for a change of ranks at step [0-9]+; starting again
 said 'generation 2: stopped for a change of ranks at step [0-9]+; starting again with 3 ranks on 1 host' "resized"
 same_as run whole "resized"
 nothing_lost run 2 "resized"
-[ "$(ls runs/run/checkpoints | wc -l)" = 2 ] || fail "resized: more checkpoints than those of USR2 and of the end"
+[ "$(find runs/run/checkpoints -name checkpoint.h5 | wc -l)" = 2 ] || fail "resized: other checkpoints than those of USR2 and of the end"
 [ -z "$(ls runs/run/control)" ] || fail "resized: left in control: $(ls runs/run/control)"
 untouched "resized"
 
