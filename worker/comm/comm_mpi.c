@@ -1,5 +1,6 @@
-/* The only file that calls MPI (ulfm_mpi.h beside it). Everything goes over a duplicate of
- * MPI_COMM_WORLD that returns errors; from_mpi is where their classes become statuses. MPI
+/* The only file that calls MPI (ulfm_mpi.h beside it). Everything goes over MPI_COMM_WORLD, or what a
+ * repair has made of it (a duplicate is not worth its danger: Open MPI 5.0.11 crashes when a death
+ * is reported during MPI_Comm_dup); from_mpi is where their classes become statuses. MPI
  * moves messages inside its calls only, on one thread: hence mu_comm_poll. An orderly end goes
  * through MPI_Finalize with an alarm set; after a failure it is left out.
  *
@@ -70,6 +71,12 @@ static enum mu_status check_launcher(int size)
     return MU_OK;
 }
 
+static void free_comm(MPI_Comm *comm)
+{
+    if (*comm != MPI_COMM_WORLD)
+        MPI_Comm_free(comm);
+}
+
 /* From now on everything goes over `comm`. */
 static void take(struct mu_comm *c, MPI_Comm comm)
 {
@@ -121,12 +128,7 @@ enum mu_status mu_comm_open(struct mu_comm **out)
         free(c);
         return MU_FAIL(MU_FAILED, "MPI_Init failed");
     }
-    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-    if (MPI_Comm_dup(MPI_COMM_WORLD, &c->comm) != MPI_SUCCESS) {
-        free(c);
-        return MU_FAIL(MU_FAILED, "MPI_Comm_dup failed");
-    }
-    take(c, c->comm);
+    take(c, MPI_COMM_WORLD);
     c->fault_tolerant = mu_ulfm_is_on();
     if (check_launcher(c->size) != MU_OK || name_places(c) != MU_OK) {
         mu_comm_close(c, mu_status_exit_code(MU_FAILED));
@@ -159,7 +161,7 @@ void mu_comm_close(struct mu_comm *c, int exit_code)
     late_exit_code = exit_code;
     signal(SIGALRM, end_now);
     alarm(FINALIZE_DEADLINE_S);
-    MPI_Comm_free(&c->comm);
+    free_comm(&c->comm);
     MPI_Finalize();
     alarm(0);
     signal(SIGALRM, SIG_DFL);
@@ -381,7 +383,7 @@ enum mu_status mu_comm_repair(struct mu_comm *c, bool quietly, mu_comm_exchange 
         if (!mu_ulfm_shrink(from, &fresh))
             continue;
         if (from != old)
-            MPI_Comm_free(&from);
+            free_comm(&from);
         from = fresh;
         take(c, fresh);
         MU_TRY(name_places(c), st, failed);
@@ -395,7 +397,7 @@ enum mu_status mu_comm_repair(struct mu_comm *c, bool quietly, mu_comm_exchange 
     c->repaired = c->repaired || c->size < size;
     st = drain(c);
     if (st == MU_OK)
-        MPI_Comm_free(&old); /* 10 kB otherwise, for each death */
+        free_comm(&old); /* 10 kB otherwise, for each death */
 failed:
     return st;
 }
