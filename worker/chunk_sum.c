@@ -9,7 +9,7 @@
 /* Vectors of 8, whatever the machine's are: the partition of a block's norm. */
 enum { lanes = 8 };
 typedef int32_t int_lanes __attribute__((vector_size(lanes * sizeof(int32_t))));
-typedef uint32_t unsigned_lanes __attribute__((vector_size(lanes * sizeof(uint32_t))));
+typedef uint32_t unsigned_four __attribute__((vector_size(4 * sizeof(uint32_t))));
 typedef float float_lanes __attribute__((vector_size(lanes * sizeof(float))));
 typedef double double_pair __attribute__((vector_size(2 * sizeof(double))));
 
@@ -86,18 +86,20 @@ uint32_t mu_chunk_add(struct mu_exact_sum *x, int32_t *dense, int64_t *wide,
 
 uint32_t mu_chunk_check(const int32_t *dense, uint64_t n)
 {
-    unsigned_lanes sums = {0}, x;
+    unsigned_four a = {0}, b = {0}, x[2]; /* as pairs above */
     uint32_t sum = 0;
     uint64_t i = 0;
 
     for (; i + lanes <= n; i += lanes) {
-        memcpy(&x, dense + i, sizeof x);
-        sums += x;
+        memcpy(x, dense + i, sizeof x);
+        a += x[0];
+        b += x[1];
     }
     for (; i < n; i++)
         sum += (uint32_t)dense[i];
-    for (int lane = 0; lane < lanes; lane++)
-        sum += sums[lane];
+    a += b;
+    for (int lane = 0; lane < 4; lane++)
+        sum += a[lane];
     return sum;
 }
 
