@@ -221,9 +221,12 @@ static enum mu_status create(struct mu_segment *s, const struct mu_segment_optio
 static enum mu_status lead(struct mu_segment *s, const struct mu_segment_options *o, uint64_t bytes,
                            void **map, bool *taken_up)
 {
+    char run[sizeof s->name];
     enum mu_status st;
 
-    mu_shm_file_remove_stale("", "", s->name); /* a lost segment may hold gigabytes */
+    /* A lost segment may hold gigabytes. Those of this run are for hosts that are pretended here. */
+    snprintf(run, sizeof run, "%.*s", (int)(strrchr(s->name, '-') - s->name), s->name);
+    mu_shm_file_remove_stale("", "", run);
     MU_TRY(take_up(s, o, bytes, map), st, failed);
     *taken_up = *map != MAP_FAILED;
     if (!*taken_up)

@@ -115,7 +115,7 @@ void mu_shm_file_remove_stale(const char *beginning, const char *ending, const c
             !ends_with(file->d_name, ending) ||
             (size_t)snprintf(name, sizeof name, "/%s", file->d_name) >= sizeof name)
             continue;
-        if (except == NULL || strcmp(name, except) != 0)
+        if (except == NULL || strncmp(name, except, strlen(except)) != 0)
             remove_if_stale(name);
     }
     if (folder)

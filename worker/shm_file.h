@@ -23,7 +23,7 @@ void mu_shm_file_unlink(const char *name, int fd);
 /* The same if nobody else holds the file. Gives the lock up in any case. */
 void mu_shm_file_unlink_unheld(const char *name, int fd);
 /* Every file of this user's that nobody holds, whose name begins so after /muster-UID- and ends so
- * ("": any), but for `except` (NULL: none). */
+ * ("": any), but for those whose whole name begins as `except` (NULL: none). */
 void mu_shm_file_remove_stale(const char *beginning, const char *ending, const char *except);
 
 #endif
