@@ -1,5 +1,5 @@
 /* Three looks of very different cost, each as often as it can be afforded: the count on the board
- * at every call, MPI every 100 us, /proc twice a second. After the first failure that was not
+ * at every call, MPI every 500 us, /proc twice a second. After the first failure that was not
  * repaired nothing is asked any more, and every call gives the same answer. */
 #include "worker/poller.h"
 
@@ -7,9 +7,9 @@
 
 #include "orchestrator/base/clock.h"
 
-/* MPI is asked this often at most: deaths are known within 5 ms anyway, and asking costs some
- * microseconds. */
-static const uint64_t comm_interval_ns = 100000;
+/* MPI is asked this often at most: asking costs some microseconds, every 100 us it was 2 % of a
+ * step, and a death takes milliseconds to be known anyway. */
+static const uint64_t comm_interval_ns = 500000;
 /* A process is looked up in /proc: some microseconds for each rank of the host. */
 static const uint64_t board_interval_ns = 500000000;
 /* For MPI to tell of a death that the board shows. That goes through mpirun, which on a machine short

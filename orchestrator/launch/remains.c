@@ -2,12 +2,14 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "orchestrator/base/file.h"
@@ -16,7 +18,10 @@
 #include "worker/segment.h"
 #include "worker/shm_file.h"
 
-enum { LONGEST_FOLDER = 40 };
+enum {
+    LONGEST_FOLDER = 40,
+    TRIAL_S = 2, /* a file that is so old is not about to be removed by who made it */
+};
 
 #define FOLDER "/mu-XXXXXX"
 
@@ -43,6 +48,24 @@ void mu_remains_remove_folder(const char *path)
         mu_log(MU_LOG_WARN, "%s could not be removed", path);
 }
 
+/* Open MPI tries shared memory with a file that it makes and removes at once; a rank that is killed
+ * in between leaves it, and after a hundred of them no rank can try any more. */
+static void remove_trials(void)
+{
+    static const char beginning[] = "open_mpi.";
+    DIR *folder = opendir("/dev/shm");
+    struct dirent *file;
+    struct stat st;
+
+    while (folder && (file = readdir(folder)))
+        if (strncmp(file->d_name, beginning, sizeof beginning - 1) == 0 &&
+            fstatat(dirfd(folder), file->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            st.st_uid == geteuid() && time(NULL) - st.st_mtime >= TRIAL_S)
+            unlinkat(dirfd(folder), file->d_name, 0);
+    if (folder)
+        closedir(folder);
+}
+
 void mu_remains_remove_mpi_files(const char *prefix)
 {
     static const char shm[] = "/dev/shm/";
@@ -50,6 +73,7 @@ void mu_remains_remove_mpi_files(const char *prefix)
     struct dirent *file;
     DIR *folder;
 
+    remove_trials();
     if (strncmp(prefix, shm, sizeof shm - 1) != 0)
         return;
     folder = opendir(shm);

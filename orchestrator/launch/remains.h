@@ -12,7 +12,8 @@
  * long for the sockets in it. */
 enum mu_status mu_remains_make_folder(char out[64]) MU_CHECKED;
 void mu_remains_remove_folder(const char *path); /* only one that looks as if made above */
-/* Files in /dev/shm of this user's whose paths begin so; "" is none. */
+/* Files in /dev/shm of this user's whose paths begin so ("": none), and those that ranks left there
+ * which were killed while Open MPI tried whether there is shared memory. */
 void mu_remains_remove_mpi_files(const char *prefix);
 
 /* The segments of the run in that directory on this machine. */

@@ -6,7 +6,7 @@
  *   bench-recovery-board BOARD kill RANK...
  *       SIGKILLs these, one right after the other, and waits until the last survivor is at work
  *       again, by the times that the ranks themselves wrote down. Prints the number of survivors,
- *       and in ms since the first SIGKILL: the killed gone (to LOOK_US), the first survivor to enter
+ *       and in ms since the first SIGKILL: the last thread of the killed gone (to LOOK_US), the first survivor to enter
  *       the repair, the last, the last to be back. 1: that did not come within DEADLINE_MS. 2: one of them is not there.
  *
  * BOARD is the file in /dev/shm. */
@@ -119,7 +119,7 @@ static int kill_ranks(struct view *v, int count, char **ranks)
         now_ns = mu_clock_ns();
         gone = gone_ns != 0;
         for (int i = 0; i < count && gone_ns == 0; i++)
-            gone = (i == 0 || gone) && !mu_board_is_alive(&v->entry[atoi(ranks[i])]);
+            gone = (i == 0 || gone) && !mu_board_may_write(&v->entry[atoi(ranks[i])]);
         gone_ns = gone && gone_ns == 0 ? now_ns : gone_ns;
     } while ((!t.all_back || now_ns - t.back_ns < QUIET_MS * 1000000u) && !mu_deadline_passed(end));
     printf("%d %.2f %.2f %.2f %.2f\n", v->count, 1e-6 * (double)(gone_ns - killed_ns),

@@ -24,6 +24,7 @@ def alone():
     """Begins again in namespaces of its own, where the kernel lets it: what is left over afterwards is then ours, and ends
     with us."""
     if os.environ.get("MUSTER_TEST_ALONE"):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the first process of a namespace would not hear it
         return
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
     spaces = ["unshare", *user, "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
