@@ -133,7 +133,7 @@ static bool read_post(const struct mu_rank_words *words, uint64_t turn, struct m
     do {
         word = atomic_load_explicit(&words->audited, memory_order_acquire);
         p->count = word >> COUNT_BITS == turn ? word & ((1 << COUNT_BITS) - 1) : 0;
-        for (uint32_t i = 0; i < p->count; i++)
+        for (uint32_t i = 0; i < MU_AUDIT_TRIES && i < p->count; i++)
             p->hash[i] = words->audit[i];
         atomic_thread_fence(memory_order_seq_cst);
         again = atomic_load_explicit(&words->audited, memory_order_relaxed);

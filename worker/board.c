@@ -156,6 +156,7 @@ static void clear(struct mu_board_entry *e)
     atomic_store(&e->phase, MU_PHASE_STARTING);
     atomic_store(&e->epoch, 0);
     atomic_store(&e->repair, 0);
+    atomic_store(&e->unseen, 0);
     atomic_store(&e->repair_ns, 0);
     atomic_store(&e->repaired_ns, 0);
     atomic_store(&e->fence, 0);

@@ -218,7 +218,7 @@ static void look_for_change(struct mu_launch *l)
     }
     if (!l->now.is_training || l->wish != MU_WISH_GO_ON)
         return;
-    if (l->resize_to == ranks_at_work(l)) {
+    if (l->resize_to > 0 && l->resize_to == ranks_at_work(l)) {
         mu_log(MU_LOG_INFO, "this run has %u ranks already", l->resize_to);
         l->resize_to = 0;
     }

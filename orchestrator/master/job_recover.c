@@ -155,7 +155,8 @@ enum mu_status mu_job_recover_start(struct mu_job *job, bool *again)
 
     mu_job_move(job, MU_LIFE_ON_RECOVER);
     MU_TRY(mu_job_recover(job), st, failed);
-    mu_poller_init(&job->poller, job->comm, job->board);
+    job->poller.status = MU_OK;
+    job->poller.missed_ns = 0;
     job->is_master = mu_comm_rank(job->comm) == 0;
     *again = job->recovery.plan.restart;
     if (*again)

@@ -8,7 +8,8 @@ run 1 tiny.cfg run.name=whole "${long[@]}"
 ended_with 0 "the undisturbed run"
 
 # Before everybody holds the state the others begin again; in MPI_Init there is nobody to do so.
-survives started 4 "rank:0,at:started,do:kill;rank:2,at:forward,step:0,do:kill" 2 "${long[@]}"
+# (The nap: Open MPI 5.0.11 crashes in a rank that hears of a death in its MPI_Comm_dup.)
+survives started 4 "rank:0,at:started,do:sleep-500;rank:0,at:started,do:kill;rank:2,at:forward,step:0,do:kill" 2 "${long[@]}"
 ends init 3 0 kill start '*' "rank 0 died at the start" "${long[@]}"
 run 3 tiny.cfg run.name=init run.steps=48 checkpoint.every=3 eval.every=3 # every file of the start is made by now
 survives loaded 3 "rank:1,at:flip,step:20,do:kill;rank:2,at:backward,step:21,do:kill" 2 "${long[@]}"
@@ -26,7 +27,7 @@ survives alone 3 "rank:0,at:backward,step:9,do:fail;rank:2,at:forward,step:14,do
 MUSTER_FAULT=at:backward,step:5,do:fail limit=30 run 3 tiny.cfg run.name=together "${long[@]}"
 ended_with 1 "all ranks failed"
 [ "$(field together outcome)" = failed ] || fail "all ranks failed: outcome $(field together outcome)"
-nothing_left "all ranks failed"
+no_rank_left "all ranks failed" # a board may be left by those that mpirun ended, until the next start
 # A rank that leaves by exit() is not dead to MPI, whose repair would wait for it.
 ends run 3 1 exit adding 4 "$(died 1 adding)" "${long[@]}"
 MUSTER_HOSTS=2 ends run 3 1 exit reduce 7 "$(died 1 reduce)" "${long[@]}"

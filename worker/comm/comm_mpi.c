@@ -1,6 +1,7 @@
-/* The only file that calls MPI (ulfm_mpi.h beside it). Everything goes over MPI_COMM_WORLD, or what a
- * repair has made of it (a duplicate is not worth its danger: Open MPI 5.0.11 crashes when a death
- * is reported during MPI_Comm_dup); from_mpi is where their classes become statuses. MPI
+/* The only file that calls MPI (ulfm_mpi.h beside it). Everything goes over a duplicate of
+ * MPI_COMM_WORLD that returns errors, or what a repair has made of it. (Open MPI 5.0.11 crashes when
+ * a death is reported during MPI_Comm_dup, but on MPI_COMM_WORLD itself a shrink hangs when all ranks
+ * of another host die at once.) from_mpi is where their classes become statuses. MPI
  * moves messages inside its calls only, on one thread: hence mu_comm_poll. An orderly end goes
  * through MPI_Finalize with an alarm set; after a failure it is left out.
  *
@@ -71,12 +72,6 @@ static enum mu_status check_launcher(int size)
     return MU_OK;
 }
 
-static void free_comm(MPI_Comm *comm)
-{
-    if (*comm != MPI_COMM_WORLD)
-        MPI_Comm_free(comm);
-}
-
 /* From now on everything goes over `comm`. */
 static void take(struct mu_comm *c, MPI_Comm comm)
 {
@@ -112,6 +107,7 @@ static enum mu_status name_places(struct mu_comm *c)
 enum mu_status mu_comm_open(struct mu_comm **out)
 {
     struct mu_comm *c = calloc(1, sizeof *c);
+    MPI_Comm fresh;
     int provided;
 
     *out = NULL;
@@ -128,7 +124,12 @@ enum mu_status mu_comm_open(struct mu_comm **out)
         free(c);
         return MU_FAIL(MU_FAILED, "MPI_Init failed");
     }
-    take(c, MPI_COMM_WORLD);
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    if (MPI_Comm_dup(MPI_COMM_WORLD, &fresh) != MPI_SUCCESS) {
+        free(c);
+        return MU_FAIL(MU_FAILED, "MPI_Comm_dup failed");
+    }
+    take(c, fresh);
     c->fault_tolerant = mu_ulfm_is_on();
     if (check_launcher(c->size) != MU_OK || name_places(c) != MU_OK) {
         mu_comm_close(c, mu_status_exit_code(MU_FAILED));
@@ -161,7 +162,7 @@ void mu_comm_close(struct mu_comm *c, int exit_code)
     late_exit_code = exit_code;
     signal(SIGALRM, end_now);
     alarm(FINALIZE_DEADLINE_S);
-    free_comm(&c->comm);
+    MPI_Comm_free(&c->comm);
     MPI_Finalize();
     alarm(0);
     signal(SIGALRM, SIG_DFL);
@@ -383,7 +384,7 @@ enum mu_status mu_comm_repair(struct mu_comm *c, bool quietly, mu_comm_exchange 
         if (!mu_ulfm_shrink(from, &fresh))
             continue;
         if (from != old)
-            free_comm(&from);
+            MPI_Comm_free(&from);
         from = fresh;
         take(c, fresh);
         MU_TRY(name_places(c), st, failed);
@@ -397,7 +398,7 @@ enum mu_status mu_comm_repair(struct mu_comm *c, bool quietly, mu_comm_exchange 
     c->repaired = c->repaired || c->size < size;
     st = drain(c);
     if (st == MU_OK)
-        free_comm(&old); /* 10 kB otherwise, for each death */
+        MPI_Comm_free(&old); /* 10 kB otherwise, for each death */
 failed:
     return st;
 }
