@@ -299,7 +299,8 @@ static enum mu_status sum_fast(struct mu_worker *w, uint32_t chunk)
 {
     const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
     struct mu_chunk_words *words = &w->segment->chunk[chunk];
-    float *total = w->segment->total + c->offset;
+    float *total =
+        (float *)(void *)w->reduction.dense; /* a repair may give the chunk away meanwhile */
     enum mu_status st = MU_OK;
     double squares = 0;
 
@@ -314,6 +315,7 @@ static enum mu_status sum_fast(struct mu_worker *w, uint32_t chunk)
     MU_TRY(exchange(w, chunk, TAG_DENSE, total, c->count, 4, merge_float, w->device), st, failed);
     for (uint64_t i = 0; i < c->count; i++)
         squares += (double)total[i] * total[i];
+    memcpy(w->segment->total + c->offset, total, c->count * sizeof *total);
     memset(&words->norm, 0, sizeof words->norm);
     mu_wide_add(&words->norm, squares);
 failed:

@@ -120,10 +120,12 @@ static enum mu_status fence(const struct mu_segment *s, const struct mu_rank_wor
 static bool is_ours(const struct mu_segment_options *o, const struct mu_segment_header *h,
                     uint64_t size)
 {
-    return memcmp(h->magic, segment_magic, sizeof segment_magic) == 0 && h->bytes == size &&
+    /* Not the exact size: a generation may have died while it made it longer or shorter for its own
+     * ranks, whose rows and sums come last. */
+    return memcmp(h->magic, segment_magic, sizeof segment_magic) == 0 &&
            h->layout_identity == mu_layout_identity(o->layout) && h->bf16 == o->bf16 &&
            h->run_id == o->run_id && h->eval_pieces == o->eval_pieces &&
-           mu_segment_bytes(o->layout, h->ranks, h->eval_pieces, h->bf16) == size &&
+           mu_segment_bytes(o->layout, 0, h->eval_pieces, h->bf16) <= size &&
            atomic_load(&h->settled) == 1;
 }
 
@@ -148,6 +150,7 @@ static enum mu_status take_up(struct mu_segment *s, const struct mu_segment_opti
     struct carve c = {0};
     struct stat file;
     enum mu_status st;
+    uint32_t rows = 0;
     size_t size;
     int error;
 
@@ -166,7 +169,9 @@ static enum mu_status take_up(struct mu_segment *s, const struct mu_segment_opti
     place(&old, &c, o->layout, ((const struct mu_segment_header *)(void *)c.base)->ranks,
           o->eval_pieces, o->bf16);
     atomic_store(&old.header->generation, 0);
-    st = fence(s, old.rank, old.header->ranks);
+    while (rows < old.header->ranks && (uint8_t *)(old.rank + rows + 1) <= c.base + size)
+        rows++;
+    st = fence(s, old.rank, rows);
     forget_step(&old, o->layout);
     munmap(old.header, size);
     if (st != MU_OK)
@@ -355,6 +360,7 @@ enum mu_status mu_segment_open(struct mu_segment *s, const struct mu_segment_opt
     place(s, &c, o->layout, o->ranks, o->eval_pieces, o->bf16);
     if (o->leader)
         introduce(s, o, bytes, taken_up);
+    s->slot = o->slot;
     s->rank[o->slot].start_time = mu_board_process_start((uint32_t)getpid());
     atomic_store(&s->rank[o->slot].pid, (uint32_t)getpid());
     return MU_OK;
@@ -382,8 +388,10 @@ static void remove_run(const char *name)
 
 void mu_segment_close(struct mu_segment *s, bool unlink)
 {
-    if (s->header)
+    if (s->header) {
+        atomic_store(&s->rank[s->slot].pid, 0); /* it writes no more: nobody need end it */
         munmap(s->header, s->header->bytes);
+    }
     if (unlink && s->name[0]) {
         mu_shm_file_unlink(s->name, s->fd);
         remove_run(s->name);

@@ -118,8 +118,8 @@ struct mu_segment {
     uint8_t *largest;         /* layout->blocks: agreed maxima */
     struct mu_hash *piece;    /* hashes of the pieces of the state */
     struct mu_eval_words *evaluated;
-    struct mu_sum *sum; /* a rank each; of this process */
-    uint32_t ranks;
+    struct mu_sum *sum;   /* a rank each; of this process */
+    uint32_t ranks, slot; /* on the host; this rank's */
     bool is_private;
     int fd;        /* holds the lock; -1 when private */
     char name[96]; /* for shm_open; "" when private */

@@ -123,6 +123,9 @@ enum mu_status mu_job_finish(struct mu_job *job) MU_CHECKED;
 bool mu_job_hands_over(const struct mu_job *job);
 /* Every rank is done: MU_OK when all are known to be, and this one may leave. */
 enum mu_status mu_job_part(struct mu_job *job) MU_CHECKED;
+/* The committed state may be taken up by a later generation; done by one rank of each host. */
+void mu_job_settle(struct mu_job *job);
+void mu_job_name_fingerprint(struct mu_job *job);
 /* Everything that a start has opened. */
 void mu_job_close_parts(struct mu_job *job);
 /* Run directory, journal and progress line: the master's. */

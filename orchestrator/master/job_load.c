@@ -3,6 +3,7 @@
  * turns out damaged), or initial weights. The probe of all ranks must agree (READY); it is spared
  * when everything that it depends on is as it was for the state in memory. */
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -410,14 +411,27 @@ static uint64_t setting_of(const struct mu_job *job)
     return mu_hash_bytes(text, strlen(text), 0).low;
 }
 
-static enum mu_status settle(struct mu_job *job)
+void mu_job_settle(struct mu_job *job)
 {
     struct mu_segment_origin origin = {job->setting, job->probe, job->peak_flops};
+
+    if (!atomic_load(&job->segment.header->settled))
+        mu_worker_settle(&job->worker, &origin);
+}
+
+void mu_job_name_fingerprint(struct mu_job *job)
+{
+    mu_fingerprint_text(job->fingerprint, sizeof job->fingerprint, job->device, job->program,
+                        job->probe);
+}
+
+static enum mu_status settle(struct mu_job *job)
+{
     enum mu_status st = MU_OK;
 
     if (!job->from_memory)
         MU_TRY(mu_control_agree(&job->control, mu_worker_seal(&job->worker)), st, failed);
-    mu_worker_settle(&job->worker, &origin);
+    mu_job_settle(job);
 failed:
     return st;
 }
@@ -434,8 +448,7 @@ enum mu_status mu_job_load(struct mu_job *job)
         MU_TRY(fill_initial(job, 1), st, failed);
         MU_TRY(compare_probes(job, 1), st, failed);
     }
-    mu_fingerprint_text(job->fingerprint, sizeof job->fingerprint, job->device, job->program,
-                        job->probe);
+    mu_job_name_fingerprint(job);
     if (!job->from_memory) {
         mu_poller_enter(&job->poller, MU_LEDGER_CHECKPOINT);
         st = load_newest(job);

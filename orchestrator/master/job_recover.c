@@ -114,7 +114,7 @@ static void take_duties(struct mu_job *job)
         job->duties_done = p->step - 1;
     else
         job->duties_done = p->step;
-    job->recovery.duties = p->duties; /* now this rank knows it too */
+    job->recovery.duties = job->duties_done; /* now this rank knows it too */
     job->over = false;
 }
 
@@ -142,6 +142,7 @@ enum mu_status mu_job_take_roll(struct mu_job *job)
     job->is_master = mu_comm_rank(job->comm) == 0;
     if (job->is_master && !job->journal)
         MU_TRY(mu_job_open_records(job), st, failed);
+    mu_job_settle(job); /* who was to do so may be dead */
     if (job->is_master)
         write_news(job);
     mu_job_move(job, MU_LIFE_ON_RUN);
@@ -159,8 +160,12 @@ enum mu_status mu_job_recover_start(struct mu_job *job, bool *again)
     job->poller.missed_ns = 0;
     job->is_master = mu_comm_rank(job->comm) == 0;
     *again = job->recovery.plan.restart;
+    if (*again && job->segment.header && atomic_load(&job->segment.header->settled))
+        mu_segment_close(&job->segment, false); /* what was taken up is taken up again */
     if (*again)
         mu_job_close_parts(job);
+    else
+        mu_job_name_fingerprint(job);
 failed:
     return st;
 }

@@ -466,6 +466,8 @@ static enum mu_status begin_training(struct mu_job *job)
     job->status.hash_step = job->resumed_step;
     job->record_ns = mu_clock_ns();
     job->record_step = job->life.step;
+    if (job->worker.plan)
+        return MU_RECOVERED; /* somebody died as loading ended: the others are not in this round */
     mu_board_set_phase(job->board, MU_PHASE_RECORDING);
     st = mu_control_agree(&job->control, job->is_master ? open_run(job) : MU_OK);
     mu_board_set_phase(job->board, MU_PHASE_RUNNING);

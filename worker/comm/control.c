@@ -137,6 +137,8 @@ enum mu_status mu_control_gather(struct mu_control *c, enum mu_message_type type
             first = first == MU_OK ? st : first;
             st = mu_poll(c->poller);
             first = first == MU_OK ? st : first;
+            if (mu_control_is_broken(st))
+                first = st;
             if (st != MU_OK)
                 break; /* the others have not been heard */
         }
