@@ -35,9 +35,14 @@ on() {
 
 over train tiny.cfg run.name=nodes
 said '6 ranks on 3 hosts' "three hosts"
-# shellcheck disable=SC2046
-kill -KILL $(on n2 muster)
-until_said '4 ranks go on after'
+# One after the other: when both die within a millisecond, Open MPI's shrink hangs now and then, and only launch's stall
+# deadline ends it.
+left=5
+for pid in $(on n2 muster); do
+    kill -KILL "$pid"
+    until_said "$left ranks go on after"
+    left=4
+done
 # shellcheck disable=SC2046
 kill -KILL $(on n3 prted)
 finish
