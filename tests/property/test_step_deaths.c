@@ -182,7 +182,7 @@ static uint32_t mates_of(const struct schedule *s, uint32_t one)
 {
     uint32_t mates = 0;
 
-    for (uint32_t i = 0; i < s->size; i++)
+    for (uint32_t i = 0; i < MOST_RANKS && i < s->size; i++)
         mates |= (uint32_t)(s->host[i] == s->host[one]) << i;
     return mates;
 }
