@@ -253,8 +253,16 @@ static enum mu_status save(struct mu_job *job, struct mu_hash hash, bool end)
     return MU_OK;
 }
 
-/* What of a step's duties was done before somebody died, in this generation or the last, as the master finds it: it tells all, who
- * would else wait for rounds that others do not have. */
+/* Whether this step's duties may have been begun before somebody died, in this generation or the
+ * last. All ranks hold the same plan. */
+static bool may_be_done(const struct mu_job *job)
+{
+    return (job->worker.plan && job->life.step == job->worker.plan->step) ||
+           (job->from_memory && job->life.step == job->resumed_step);
+}
+
+/* What of them was, as the master finds it: it tells all, who would else wait for rounds that others
+ * do not have. */
 static enum mu_status leave_out_what_is_done(struct mu_job *job, struct mu_duties *due)
 {
     uint8_t bytes[8];
@@ -267,9 +275,7 @@ static enum mu_status leave_out_what_is_done(struct mu_job *job, struct mu_dutie
     bool recorded = false, saved = false;
     uint32_t done;
 
-    bool unsure = job->worker.plan || (job->from_memory && job->life.step == job->resumed_step);
-
-    if (!unsure || (!due->evaluate && !due->hash && !due->save && !due->log))
+    if (!may_be_done(job) || (!due->evaluate && !due->hash && !due->save && !due->log))
         return MU_OK;
     if (job->is_master) {
         recorded = mu_run_dir_losses(job->run).last_step >= job->life.step;
