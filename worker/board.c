@@ -2,13 +2,20 @@
  * nobody), and from then on writes its own entry only, `pid` last, so that entries need no lock.
  * The name comes from mpirun's job, the entry from the rank in its environment, both known before
  * MPI_Init. An entry lives while /proc has its pid with the same start time: a pid that is used
- * again is not taken for its predecessor, and a zombie is dead. */
+ * again is not taken for its predecessor, and a zombie is dead.
+ *
+ * Who dies is known sooner by the lock in its entry. The rank's main thread holds it for life; when
+ * that thread ends, however, the kernel marks the lock of a dead owner (futex(2), robust futexes)
+ * before it takes the memory apart. Whoever finds the mark leaves the lock not recoverable, which
+ * all others find from then on. */
 #include "worker/board.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,32 +35,48 @@ struct mu_board {
 
 static const size_t board_bytes = MU_BOARD_RANKS * sizeof(struct mu_board_entry);
 
+enum { END_LOOK_US = 100 };
+
 /* A fence in one word, so that it is there whole or not at all. */
 enum { FENCE_BY_BITS = 16, FENCE_WHY_BITS = 4, FENCE_PHASE_BITS = 4 };
 
-/* Start time of a process, and the letter of its state. 0: there is none, or only its zombie. */
-static uint64_t read_process(uint32_t pid, char *state)
-{
-    char path[64], text[1024], *after;
-    unsigned long long start = 0;
-    size_t n;
-    FILE *f;
+/* What /proc/PID/stat tells of a process, or /proc/PID/task/TID/stat of a thread. */
+struct process {
+    char state;
+    unsigned long long start_time, memory; /* bytes; 0: it has given them up, or is a zombie */
+};
 
-    snprintf(path, sizeof path, "/proc/%u/stat", pid);
-    f = fopen(path, "r");
+/* false: there is none. */
+static bool read_stat(const char *path, struct process *p)
+{
+    char text[1024], *after;
+    size_t n;
+    FILE *f = fopen(path, "r");
+
     if (!f)
-        return 0;
+        return false;
     n = fread(text, 1, sizeof text - 1, f);
     text[n] = 0;
     fclose(f);
     after = strrchr(text, ')'); /* the name before it may hold anything */
-    if (!after || after[1] != ' ' || after[2] == 'Z' || after[2] == 'X')
+    return after && after[1] == ' ' &&
+           sscanf(after + 2,
+                  "%c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu "
+                  "%llu",
+                  &p->state, &p->start_time, &p->memory) == 3;
+}
+
+/* 0: there is no such process, or only its zombie. */
+static uint64_t read_process(uint32_t pid, char *state)
+{
+    struct process p;
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/%u/stat", pid);
+    if (!read_stat(path, &p) || p.state == 'Z' || p.state == 'X')
         return 0;
-    if (sscanf(after + 2,
-               "%c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-               state, &start) != 2)
-        return 0;
-    return start;
+    *state = p.state;
+    return p.start_time;
 }
 
 uint64_t mu_board_process_start(uint32_t pid)
@@ -73,6 +96,16 @@ enum mu_process_state mu_board_process_state(const struct mu_board_entry *e)
     return state == 'T' ? MU_PROCESS_STOPPED : state == 't' ? MU_PROCESS_TRACED : MU_PROCESS_RUNS;
 }
 
+bool mu_board_has_ended(const struct mu_board_entry *e)
+{
+    pthread_mutex_t *life = (pthread_mutex_t *)&e->life; /* the entry is const to who looks at it */
+    int error = pthread_mutex_trylock(life);
+
+    if (error == 0 || error == EOWNERDEAD)
+        pthread_mutex_unlock(life);
+    return error == EOWNERDEAD || error == ENOTRECOVERABLE;
+}
+
 bool mu_board_is_alive(const struct mu_board_entry *e)
 {
     uint32_t pid = atomic_load(&e->pid);
@@ -86,22 +119,39 @@ void mu_board_name(const char *job, char name[MU_BOARD_NAME_MAX])
              (unsigned long long)mu_hash_bytes(job, strlen(job), 0).low);
 }
 
-bool mu_board_may_write(const struct mu_board_entry *e)
+bool mu_board_process_may_write(uint32_t pid, uint64_t start_time)
 {
-    char path[64];
+    struct process first, one;
+    char path[64 + NAME_MAX];
     struct dirent *task;
-    int tasks = 0;
+    bool may = false;
     DIR *folder;
 
-    if (mu_board_is_alive(e))
-        return true;
-    snprintf(path, sizeof path, "/proc/%u/task", atomic_load(&e->pid));
+    snprintf(path, sizeof path, "/proc/%u/stat", pid);
+    if (pid == 0 || !read_stat(path, &first) || first.start_time != start_time)
+        return false;
+    snprintf(path, sizeof path, "/proc/%u/task", pid);
     folder = opendir(path);
-    while (folder && (task = readdir(folder)))
-        tasks += task->d_name[0] != '.';
+    while (folder && !may && (task = readdir(folder))) {
+        snprintf(path, sizeof path, "/proc/%u/task/%s/stat", pid, task->d_name);
+        may = task->d_name[0] != '.' && read_stat(path, &one) && one.memory != 0;
+    }
     if (folder)
         closedir(folder);
-    return tasks > 1; /* one: the zombie itself, or another process that has got its pid */
+    return may;
+}
+
+enum mu_status mu_board_end_process(uint32_t pid, uint64_t start_time, uint64_t deadline_ms)
+{
+    struct mu_deadline deadline = mu_deadline_in_ms(deadline_ms);
+
+    while (mu_board_process_may_write(pid, start_time)) {
+        kill((pid_t)pid, SIGKILL);
+        if (mu_deadline_passed(deadline))
+            return MU_TIMEOUT;
+        mu_clock_sleep_us(END_LOOK_US);
+    }
+    return MU_OK;
 }
 
 static void identify(struct mu_board *b)
@@ -164,6 +214,19 @@ static void clear(struct mu_board_entry *e)
     atomic_store(&e->compute_ns, 0);
 }
 
+/* It is taken before `pid` says that it may be looked at. */
+static void take_life(struct mu_board_entry *e)
+{
+    pthread_mutexattr_t kind;
+
+    pthread_mutexattr_init(&kind);
+    pthread_mutexattr_setpshared(&kind, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&kind, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(&e->life, &kind);
+    pthread_mutexattr_destroy(&kind);
+    pthread_mutex_lock(&e->life);
+}
+
 enum mu_status mu_board_open(struct mu_board **out)
 {
     struct mu_board *b = calloc(1, sizeof *b);
@@ -194,6 +257,7 @@ enum mu_status mu_board_open(struct mu_board **out)
     }
     own = mu_board_own(b);
     clear(own);
+    take_life(own);
     atomic_store(&own->start_time, mu_board_process_start((uint32_t)getpid()));
     atomic_store(&own->pid, (uint32_t)getpid());
     mu_fault_set_mark(&own->mark);
@@ -207,6 +271,7 @@ void mu_board_close(struct mu_board *b)
         return;
     mu_fault_set_mark(NULL);
     atomic_store(&mu_board_own(b)->pid, 0);
+    pthread_mutex_unlock(&mu_board_own(b)->life);
     mu_shm_file_unlink_unheld(b->name, b->fd);
     close(b->fd);
     munmap(b->entry, board_bytes);

@@ -8,6 +8,7 @@
 #ifndef MUSTER_WORKER_BOARD_H
 #define MUSTER_WORKER_BOARD_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +26,7 @@ struct mu_board_entry {
     _Atomic uint32_t told;              /* its death has been told by somebody */
     _Atomic uint32_t unseen;            /* it is gone, and MPI does not know: no repair would end */
     _Atomic uint64_t start_time;        /* in clock ticks since boot: pids are used again */
+    pthread_mutex_t life;               /* robust; held by the rank's main thread: see board.c */
     struct mu_fault_mark mark;          /* the last named point it passed */
     _Atomic uint64_t polls;             /* of the main thread */
     _Atomic uint64_t beats;             /* looks of its watchdog */
@@ -56,11 +58,12 @@ struct mu_board_entry *mu_board_own(struct mu_board *board);
 /* NULL: that rank is not on this host. */
 const struct mu_board_entry *mu_board_entry(const struct mu_board *board, int rank);
 
+/* That entry's process is ending or gone, and nothing can stop that: known microseconds after a
+ * SIGKILL, long before the process has given back its memory and its parent hears of it. Asks one
+ * word of the board, which must be mapped for writing. */
+bool mu_board_has_ended(const struct mu_board_entry *entry);
 /* false: that entry's process is gone (or is a zombie). */
 bool mu_board_is_alive(const struct mu_board_entry *entry);
-/* Whether a thread of that process may still run: the first one may be a zombie before the others
- * have ended. */
-bool mu_board_may_write(const struct mu_board_entry *entry);
 
 /* What the own rank is doing. Both return the phase before; a board of NULL is allowed. */
 enum mu_phase mu_board_set_phase(struct mu_board *board, enum mu_phase phase);
@@ -94,5 +97,11 @@ void mu_board_name(const char *job, char name[MU_BOARD_NAME_MAX]);
 
 /* Start time of a process as in /proc/PID/stat; 0: no such process, or only its zombie. */
 uint64_t mu_board_process_start(uint32_t pid);
+/* Whether a thread of that process can still write to memory that it shares with others: one that
+ * has given up its memory cannot, though taking 3 GB of it apart takes the kernel half a second. */
+bool mu_board_process_may_write(uint32_t pid, uint64_t start_time);
+/* Kills that process and waits until it cannot write any more. MU_TIMEOUT, unreported. */
+enum mu_status mu_board_end_process(uint32_t pid, uint64_t start_time,
+                                    uint64_t deadline_ms) MU_CHECKED;
 
 #endif

@@ -1,5 +1,5 @@
 /* Three looks of very different cost, each as often as it can be afforded: the count on the board
- * at every call, MPI every 500 us, /proc twice a second. After the first failure that was not
+ * at every call, MPI and the locks on the board every 500 us, /proc twice a second. After the first failure that was not
  * repaired nothing is asked any more, and every call gives the same answer. */
 #include "worker/poller.h"
 
@@ -20,6 +20,18 @@ void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *
 {
     *p = (struct mu_poller){.comm = comm, .board = board, .last_ns = mu_clock_ns()};
     mu_ledger_start(&p->ledger, MU_LEDGER_RECOVER, p->last_ns);
+}
+
+/* Deaths of this host, before mpirun hears of them. */
+static void tell_ends(const struct mu_poller *p)
+{
+    for (int place = 0; place < mu_comm_size(p->comm); place++) {
+        int rank = mu_comm_name(p->comm, place);
+        const struct mu_board_entry *e = mu_board_entry(p->board, rank);
+
+        if (e && mu_board_has_ended(e))
+            mu_comm_tell_dead(p->comm, rank);
+    }
 }
 
 /* A rank that ends without MPI_Finalize, but not by a signal, is not dead to MPI: its peers would
@@ -97,6 +109,8 @@ enum mu_status mu_poll(struct mu_poller *p)
         return p->status;
     if (now - p->last_comm_ns >= comm_interval_ns) {
         p->last_comm_ns = now;
+        if (p->board)
+            tell_ends(p);
         st = mu_poller_take(p, mu_comm_poll(p->comm));
     }
     if (st == MU_OK && p->board && now - p->last_board_ns >= board_interval_ns) {

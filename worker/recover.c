@@ -20,7 +20,7 @@
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
 
-enum { FENCE_DEADLINE_MS = 5000, FENCE_LOOK_US = 100 };
+enum { FENCE_DEADLINE_MS = 5000 };
 
 /* What a rank tells in the second gathering: of its host. It goes as it lies in memory: all ranks
  * run the same program. Followed by the slots, then the bitmap of chunks. */
@@ -56,27 +56,21 @@ static bool is_living(struct mu_comm *comm, int name)
     return false;
 }
 
-/* Kills those of this host that were members before and are not now, and waits until they are gone:
+/* Kills those of this host that were members before and are not now, and waits until they can write no more:
  * a rank that was only taken for dead may still write. */
 static enum mu_status fence(struct exchange *x)
 {
     struct mu_recovery *r = x->recovery;
-    struct mu_deadline deadline = mu_deadline_in_ms(FENCE_DEADLINE_MS);
 
     for (int i = 0; i < x->count; i++) {
         const struct mu_board_entry *e = mu_board_entry(r->board, x->name[i]);
 
         if (!e || is_living(r->comm, x->name[i]))
             continue;
-        while (mu_board_may_write(e)) {
-            if (mu_board_is_alive(e))
-                kill((pid_t)atomic_load(&e->pid), SIGKILL);
-            if (mu_deadline_passed(deadline))
-                return MU_FAIL(MU_TIMEOUT,
-                               "rank %d is dead to MPI, and its process %u does not end",
-                               x->name[i], atomic_load(&e->pid));
-            mu_clock_sleep_us(FENCE_LOOK_US);
-        }
+        if (mu_board_end_process(atomic_load(&e->pid), atomic_load(&e->start_time),
+                                 FENCE_DEADLINE_MS) != MU_OK)
+            return MU_FAIL(MU_TIMEOUT, "rank %d is dead to MPI, and its process %u does not end",
+                           x->name[i], atomic_load(&e->pid));
     }
     return MU_OK;
 }

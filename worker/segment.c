@@ -99,20 +99,13 @@ static enum mu_status no_room(const struct mu_segment *s, uint64_t bytes, int er
 static enum mu_status fence(const struct mu_segment *s, const struct mu_rank_words *rank,
                             uint32_t ranks)
 {
-    struct mu_deadline deadline = mu_deadline_in_ms(FENCE_DEADLINE_MS);
-
     for (uint32_t i = 0; i < ranks; i++) {
         uint32_t pid = atomic_load(&rank[i].pid);
 
-        while (pid != 0 && mu_board_process_start(pid) == rank[i].start_time) {
-            kill((pid_t)pid, SIGKILL);
-            if (mu_deadline_passed(deadline))
-                return MU_FAIL(
-                    MU_TIMEOUT,
-                    "process %u of an earlier generation holds /dev/shm%s and does not end", pid,
-                    s->name);
-            mu_clock_sleep_us(1000);
-        }
+        if (mu_board_end_process(pid, rank[i].start_time, FENCE_DEADLINE_MS) != MU_OK)
+            return MU_FAIL(MU_TIMEOUT,
+                           "process %u of an earlier generation holds /dev/shm%s and does not end",
+                           pid, s->name);
     }
     return MU_OK;
 }

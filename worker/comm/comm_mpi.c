@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <mpi.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "orchestrator/base/clock.h"
+#include "worker/comm/death_pmix.h"
 #include "worker/comm/mpi_files.h"
 #include "worker/comm/ulfm_mpi.h"
 
@@ -37,7 +39,8 @@ struct pending {
 struct mu_comm {
     MPI_Comm comm; /* MPI_COMM_NULL: not under mpirun, MPI is not started at all */
     int rank, size;
-    int *name; /* by place */
+    int *name;          /* by place */
+    atomic_bool *told;  /* by name: MPI has been told of its death */
     bool fault_tolerant, repaired;
     struct pending open; /* head of the ring of open requests */
 };
@@ -131,7 +134,8 @@ enum mu_status mu_comm_open(struct mu_comm **out)
     }
     take(c, fresh);
     c->fault_tolerant = mu_ulfm_is_on();
-    if (check_launcher(c->size) != MU_OK || name_places(c) != MU_OK) {
+    c->told = calloc((size_t)c->size, sizeof *c->told);
+    if (!c->told || check_launcher(c->size) != MU_OK || name_places(c) != MU_OK) {
         mu_comm_close(c, mu_status_exit_code(MU_FAILED));
         return MU_FAILED;
     }
@@ -149,8 +153,10 @@ static void end_now(int signal_number)
 
 void mu_comm_close(struct mu_comm *c, int exit_code)
 {
-    if (c)
+    if (c) {
         free(c->name);
+        free(c->told);
+    }
     if (!c || c->comm == MPI_COMM_NULL) {
         free(c);
         return;
@@ -267,6 +273,12 @@ int mu_comm_dead(struct mu_comm *c, int *places, int capacity)
     if (dead != MPI_GROUP_EMPTY)
         MPI_Group_free(&dead);
     return count;
+}
+
+void mu_comm_tell_dead(struct mu_comm *c, int name)
+{
+    if (c->fault_tolerant && !atomic_exchange(&c->told[name], true))
+        mu_mpi_tell_death(name);
 }
 
 /* Takes the request into the list of open ones. */
