@@ -6,8 +6,7 @@
  *
  * Who dies is known sooner by the lock in its entry. The rank's main thread holds it for life; when
  * that thread ends, however, the kernel marks the lock of a dead owner (futex(2), robust futexes)
- * before it takes the memory apart. Whoever finds the mark leaves the lock not recoverable, which
- * all others find from then on. */
+ * before it takes the memory apart. Whoever finds that notes it in `ended` for all. */
 #include "worker/board.h"
 
 #include <dirent.h>
@@ -96,14 +95,21 @@ enum mu_process_state mu_board_process_state(const struct mu_board_entry *e)
     return state == 'T' ? MU_PROCESS_STOPPED : state == 't' ? MU_PROCESS_TRACED : MU_PROCESS_RUNS;
 }
 
-bool mu_board_has_ended(const struct mu_board_entry *e)
+bool mu_board_has_ended(const struct mu_board_entry *entry)
 {
-    pthread_mutex_t *life = (pthread_mutex_t *)&e->life; /* the entry is const to who looks at it */
-    int error = pthread_mutex_trylock(life);
+    struct mu_board_entry *e = (struct mu_board_entry *)entry; /* const to who looks at it */
+    int error;
 
+    if (atomic_load_explicit(&e->ended, memory_order_relaxed))
+        return true;
+    error = pthread_mutex_trylock(&e->life);
+    if (error == EOWNERDEAD) {
+        atomic_store(&e->ended, 1);
+        pthread_mutex_consistent(&e->life);
+    }
     if (error == 0 || error == EOWNERDEAD)
-        pthread_mutex_unlock(life);
-    return error == EOWNERDEAD || error == ENOTRECOVERABLE;
+        pthread_mutex_unlock(&e->life);
+    return error == EOWNERDEAD;
 }
 
 bool mu_board_is_alive(const struct mu_board_entry *e)
@@ -199,6 +205,7 @@ static void clear(struct mu_board_entry *e)
 {
     atomic_store(&e->pid, 0);
     atomic_store(&e->told, 0);
+    atomic_store(&e->ended, 0);
     atomic_store(&e->mark.point, MU_FAULT_START);
     atomic_store(&e->mark.step, 0);
     atomic_store(&e->polls, 0);

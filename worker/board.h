@@ -19,14 +19,15 @@
 
 enum { MU_BOARD_RANKS = MU_WATCH_RANKS, MU_BOARD_NAME_MAX = 64 };
 
-/* Of its own cache lines: it is written at every poll. All words but `told`, `unseen` and `fence`
- * are its rank's alone to write. */
+/* Of its own cache lines: it is written at every poll. All words but `told`, `unseen`, `ended`
+ * and `fence` are its rank's alone to write. */
 struct mu_board_entry {
     _Alignas(128) _Atomic uint32_t pid; /* 0: nobody */
     _Atomic uint32_t told;              /* its death has been told by somebody */
     _Atomic uint32_t unseen;            /* it is gone, and MPI does not know: no repair would end */
     _Atomic uint64_t start_time;        /* in clock ticks since boot: pids are used again */
     pthread_mutex_t life;               /* robust; held by the rank's main thread: see board.c */
+    _Atomic uint32_t ended;             /* somebody has found it without its owner */
     struct mu_fault_mark mark;          /* the last named point it passed */
     _Atomic uint64_t polls;             /* of the main thread */
     _Atomic uint64_t beats;             /* looks of its watchdog */

@@ -84,6 +84,8 @@ enum mu_status mu_poller_take(struct mu_poller *p, enum mu_status st)
         enum mu_ledger_kind before = mu_poller_enter(p, MU_LEDGER_RECOVER);
 
         p->held = true;
+        if (p->board)
+            tell_ends(p); /* the news may be another rank's: in the repair nobody looks */
         st = p->repair(p->repair_context);
         mu_poller_enter(p, before);
         p->held = false;

@@ -104,6 +104,15 @@ class Run:
         self.process.kill()
         self.process.wait()
 
+    def kill_all(self):
+        """With its ranks, and what they held in /dev/shm: the kernel takes its time over 3 GB of a killed process."""
+        self.kill()
+        until(lambda: not living(), 20, "ranks end with mpirun")
+        for left in glob.glob(f"/dev/shm/muster-{os.geteuid()}-*"):
+            os.unlink(left)
+        if os.environ.get("MUSTER_TEST_ALONE") == "1":
+            until(shm_is_free, 60, "/dev/shm is free again")
+
     def said(self, expression=None):
         with open(self.log, encoding="utf-8", errors="replace") as log:
             text = log.read()
@@ -169,6 +178,11 @@ def program(pid):
         return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
     except OSError:
         return None
+
+
+def shm_is_free():
+    shm = os.statvfs("/dev/shm")
+    return (shm.f_blocks - shm.f_bfree) * shm.f_frsize < 1 << 20
 
 
 def boards():
