@@ -65,7 +65,9 @@ static void tell(struct mu_job *job)
     char text[512] = "";
     int size = mu_comm_size(job->comm);
 
-    if (job->recovery.dead_count == 0 || mu_comm_rank(job->comm) != 0)
+    /* Who is missing when all is done has left: a rank may hear the last word late. */
+    if (job->recovery.dead_count == 0 || mu_comm_rank(job->comm) != 0 ||
+        job->recovery.plan.finished)
         return;
     add_deaths(job, text, sizeof text);
     if (job->recovery.plan.restart)
