@@ -24,7 +24,7 @@ enum {
     NEWS_MS = 500, /* until everybody has found out and the one that speaks has spoken */
     START_MS = 120000,
     LOOKS_AT_ALL = 10, /* one in so many goes over the whole board, most of which is empty */
-    MOST_TURNS = 16, /* of hosts that give up a repair, one after the other */
+    MOST_TURNS = 16,   /* of hosts that give up a repair, one after the other */
     NOBODY = -1,
 };
 
@@ -187,7 +187,7 @@ static bool is_own_turn(struct mu_watchdog *w)
     return now_ns - w->hang_seen_ns >= UINT64_C(1000000) * NEWS_MS * (uint64_t)turn;
 }
 
-/* The other ranks of this host go first: an exit code may end mpirun, and not them. */
+/* The others that are in it go first: an exit code may end mpirun, and not them. */
 static _Noreturn void give_up(struct mu_watchdog *w, int count)
 {
     mu_log(MU_LOG_ERROR,
@@ -196,7 +196,8 @@ static _Noreturn void give_up(struct mu_watchdog *w, int count)
            "from its newest state",
            1e-3 * (double)w->actions.gives_up_ms);
     for (int i = 0; i < count; i++)
-        if (w->views[i].rank != mu_board_own_rank(w->board)) {
+        if (w->views[i].phase == MU_PHASE_REPAIRING &&
+            w->views[i].rank != mu_board_own_rank(w->board)) {
             int process = open_process(w->views[i].pid);
 
             if (mu_board_process_start(w->views[i].pid) == w->views[i].start_time)

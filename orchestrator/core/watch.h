@@ -43,9 +43,9 @@ enum {
      * seen to take more than half a second. And more for each rank: they may share few cores. */
     MU_WATCH_REPAIR_MS = 4000,
     MU_WATCH_REPAIR_RANK_MS = 100,
-    MU_WATCH_LATE_MS = 1000,    /* between two looks: this one was not running */
-    MU_WATCH_QUIET_MS = 1000,   /* a watchdog whose count stands still so long does not run */
-    MU_WATCH_SLOW_MS = 10000,   /* over which rates are compared */
+    MU_WATCH_LATE_MS = 1000,  /* between two looks: this one was not running */
+    MU_WATCH_QUIET_MS = 1000, /* a watchdog whose count stands still so long does not run */
+    MU_WATCH_SLOW_MS = 10000, /* over which rates are compared */
     MU_WATCH_SLOW_AGAIN_MS = 60000,
     MU_WATCH_SLOW_FACTOR = 2,
     MU_WATCH_ACTIONS = 16, /* of a kind in one look; the others come with the next */

@@ -19,7 +19,7 @@ static bool hung[MOST]; /* its main thread; the watchdog runs */
 static struct mu_watch *watch[MOST];
 static int ranks;
 static uint64_t now_ns, timeout_ms;
-static bool sees_all;
+static bool sees_all = true;
 
 /* What has come of it. */
 static int ended_by[MOST]; /* -1: nobody has */
