@@ -173,8 +173,8 @@ static void tell_slow(const struct mu_watch_slow *s)
            s->rank, s->shard_ms, s->others_ms, mu_fault_point_name(s->point));
 }
 
-/* Hosts may come to this in the same moment, and several exit codes at once make mpirun hang now and
- * then: one after the other, as their ranks are numbered. */
+/* Hosts may come to this in the same moment, and several exit codes at once make mpirun hang now
+ * and then: one after the other, as their ranks are numbered. */
 static bool is_own_turn(struct mu_watchdog *w)
 {
     const char *here = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");

@@ -49,8 +49,8 @@ said 'generation 1: .*; starting again .*, from the (checkpoint of step [0-9]+|b
 said 'launch: complete; 2 generations' "a node's ranks and a node's daemon killed"
 untouched "a node's ranks and a node's daemon killed"
 
-# A repair that hangs, as one rank of another host never comes to its end: the host of the others gives it up. Nobody saves
-# then: who may be saving is waited for much longer.
+# A repair that hangs, as one rank of another host never comes to its end: the host of the others gives it up. Nobody saves then:
+# who may be saving is waited for much longer.
 usual=("${long[@]}")
 long=(run.steps=200 run.hash_every=50 checkpoint.every=200 eval.every=0)
 generations=1 fault=rank:5,at:exchange,do:sleep-600000 over train tiny.cfg run.name=hung run.hang_timeout=1

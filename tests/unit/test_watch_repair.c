@@ -1,5 +1,5 @@
-/* core/watch inside a repair: whoever keeps the others waiting is ended, and not those who wait; and
- * a repair that does not end though nobody is missing is given up. */
+/* core/watch inside a repair: whoever keeps the others waiting is ended, and not those who wait;
+ * and a repair that does not end though nobody is missing is given up. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,18 +1,18 @@
-/* The only file that calls MPI (ulfm_mpi.h beside it). Everything goes over MPI_COMM_WORLD, or what a
- * repair has made of it. from_mpi is where classes of errors become statuses. MPI moves messages
- * inside its calls only, on one thread: hence mu_comm_poll. An orderly end goes through MPI_Finalize
- * with an alarm set; after a failure it is left out.
+/* The only file that calls MPI (ulfm_mpi.h beside it). Everything goes over MPI_COMM_WORLD, or what
+ * a repair has made of it. from_mpi is where classes of errors become statuses. MPI moves messages
+ * inside its calls only, on one thread: hence mu_comm_poll. An orderly end goes through
+ * MPI_Finalize with an alarm set; after a failure it is left out.
  *
  * A repair is a loop of shrink, exchange and agreement, since ranks may die inside it, and only the
  * agreement makes all that live take the same branch. Open requests are kept in a list, so that the
  * repair can see each of them complete, with an error, before its buffer is used again.
  *
- * Two faults of Open MPI 5.0.11 are lived with. A rank's address, asked for when it is first sent to,
- * is waited for for ever once that rank is dead, in a repair too: so all are asked for in MPI_Init
- * (mpi_add_procs_cutoff, scripts/cmake/MusterMpi.cmake). And a rank that hears of a death while MPI
- * makes a communicator crashes (ompi_comm_revoke_local calls what is not there yet): so there is no
- * MPI_Comm_dup at the start; a shrink cannot do without, and who crashes in it is one more that is
- * left out. A repair that hangs all the same is given up by core/watch. */
+ * Two faults of Open MPI 5.0.11 are lived with. A rank's address is asked for when it is first sent
+ * to, and once that rank is dead the answer never comes, which hung repairs: so all are asked for in
+ * MPI_Init (mpi_add_procs_cutoff, scripts/cmake/MusterMpi.cmake). And a rank that hears of a death
+ * while MPI makes a communicator crashes (ompi_comm_revoke_local calls what is not there yet): so
+ * there is no MPI_Comm_dup at the start; a shrink cannot do without, and who crashes in it is one
+ * more that is left out. A repair that hangs all the same is given up by core/watch. */
 #include "worker/comm/comm.h"
 
 #include <limits.h>
