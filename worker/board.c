@@ -213,6 +213,7 @@ static void clear(struct mu_board_entry *e)
     atomic_store(&e->phase, MU_PHASE_STARTING);
     atomic_store(&e->epoch, 0);
     atomic_store(&e->repair, 0);
+    atomic_store(&e->repair_from, MU_PHASE_STARTING);
     atomic_store(&e->unseen, 0);
     atomic_store(&e->repair_ns, 0);
     atomic_store(&e->repaired_ns, 0);
@@ -332,6 +333,7 @@ enum mu_phase mu_board_set_phase(struct mu_board *b, enum mu_phase phase)
 enum mu_phase mu_board_enter_repair(struct mu_board *b, uint32_t epoch)
 {
     if (b) {
+        atomic_store(&mu_board_own(b)->repair_from, (uint32_t)mu_board_phase(mu_board_own(b)));
         atomic_store(&mu_board_own(b)->repair, epoch);
         atomic_store(&mu_board_own(b)->repair_ns, mu_clock_ns());
     }
@@ -368,6 +370,7 @@ struct mu_watch_view mu_board_view(const struct mu_board_entry *e, int rank)
         .beats = atomic_load_explicit(&e->beats, memory_order_relaxed),
         .phase = mu_board_phase(e),
         .repair = atomic_load_explicit(&e->repair, memory_order_relaxed),
+        .from = (enum mu_phase)atomic_load_explicit(&e->repair_from, memory_order_relaxed),
         .point = (enum mu_fault_point)atomic_load_explicit(&e->mark.point, memory_order_relaxed),
         .shards_done = atomic_load_explicit(&e->shards_done, memory_order_relaxed),
         .compute_ns = atomic_load_explicit(&e->compute_ns, memory_order_relaxed),

@@ -34,6 +34,7 @@ struct mu_board_entry {
     _Atomic uint32_t phase;             /* enum mu_phase */
     _Atomic uint32_t epoch;             /* of the roll it works in */
     _Atomic uint32_t repair;            /* the newest epoch whose repair it has entered */
+    _Atomic uint32_t repair_from;       /* enum mu_phase: what it was doing before */
     _Atomic uint64_t repair_ns;         /* when that was, CLOCK_MONOTONIC */
     _Atomic uint64_t repaired_ns;       /* when it was back at work after it */
     _Atomic uint64_t fence;             /* who ended it, and why; see board.c. 0: nobody */

@@ -24,6 +24,7 @@ enum {
     NEWS_MS = 500, /* until everybody has found out and the one that speaks has spoken */
     START_MS = 120000,
     LOOKS_AT_ALL = 10, /* one in so many goes over the whole board, most of which is empty */
+    MOST_TURNS = 16,   /* of hosts that give up a repair, one after the other */
     NOBODY = -1,
 };
 
@@ -34,6 +35,7 @@ struct mu_watchdog {
     pthread_cond_t wake;
     bool met, over;
     uint64_t death_seen_ns;  /* at the start; 0: none */
+    uint64_t hang_seen_ns;   /* since when a repair is to be given up; 0: none is */
     int64_t hang_timeout_ms; /* 0: not known yet */
     uint64_t looks;
     int known; /* ranks beyond were not on the board when it was last looked at whole */
@@ -57,14 +59,20 @@ static int find(const struct mu_board *board, bool alive)
     return NOBODY;
 }
 
+/* Ranks of other hosts cannot be seen. */
+static bool sees_all(void)
+{
+    const char *here = getenv("OMPI_COMM_WORLD_LOCAL_SIZE"), *all = getenv("OMPI_COMM_WORLD_SIZE");
+
+    return here && all && atoi(here) == atoi(all);
+}
+
 /* Whether no rank can be out of MPI_Init already: then nobody goes on, and the process may exit. One
  * that is out repairs the roll, and waits there for this rank unless its end is one that MPI reports. */
 static bool all_are_starting(const struct mu_board *board)
 {
-    const char *here = getenv("OMPI_COMM_WORLD_LOCAL_SIZE"), *all = getenv("OMPI_COMM_WORLD_SIZE");
-
-    if (!here || !all || atoi(here) != atoi(all))
-        return false; /* other hosts cannot be seen */
+    if (!sees_all())
+        return false;
     for (int r = 0; r < MU_BOARD_RANKS; r++) {
         const struct mu_board_entry *e = mu_board_entry(board, r);
 
@@ -165,6 +173,41 @@ static void tell_slow(const struct mu_watch_slow *s)
            s->rank, s->shard_ms, s->others_ms, mu_fault_point_name(s->point));
 }
 
+/* Hosts may come to this in the same moment, and several exit codes at once make mpirun hang now
+ * and then: one after the other, as their ranks are numbered. */
+static bool is_own_turn(struct mu_watchdog *w)
+{
+    const char *here = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+    int turn = here && atoi(here) > 0 ? mu_board_own_rank(w->board) / atoi(here) : 0;
+    uint64_t now_ns = mu_clock_ns();
+
+    if (w->hang_seen_ns == 0)
+        w->hang_seen_ns = now_ns;
+    turn = turn < MOST_TURNS ? turn : MOST_TURNS;
+    return now_ns - w->hang_seen_ns >= UINT64_C(1000000) * NEWS_MS * (uint64_t)turn;
+}
+
+/* The others that are in it go first: an exit code may end mpirun, and not them. */
+static _Noreturn void give_up(struct mu_watchdog *w, int count)
+{
+    mu_log(MU_LOG_ERROR,
+           "a recovery did not end within %.1f s, though all living ranks of this host had come to "
+           "it: MPI hangs, or ranks of another host do. This job ends: the same command goes on "
+           "from its newest state",
+           1e-3 * (double)w->actions.gives_up_ms);
+    for (int i = 0; i < count; i++)
+        if (w->views[i].phase == MU_PHASE_REPAIRING &&
+            w->views[i].rank != mu_board_own_rank(w->board)) {
+            int process = open_process(w->views[i].pid);
+
+            if (mu_board_process_start(w->views[i].pid) == w->views[i].start_time)
+                end_process(process, w->views[i].pid);
+            if (process >= 0)
+                close(process);
+        }
+    mu_comm_leave(NULL, mu_status_exit_code(MU_PEER_LOST));
+}
+
 static void look_at_ranks(struct mu_watchdog *w)
 {
     int until = w->looks++ % LOOKS_AT_ALL == 0 ? MU_BOARD_RANKS : w->known, count = 0;
@@ -187,6 +230,10 @@ static void look_at_ranks(struct mu_watchdog *w)
         fence(w, &w->actions.fence[i]);
     for (int i = 0; i < w->actions.slows; i++)
         tell_slow(&w->actions.slow[i]);
+    if (w->actions.gives_up_ms == 0)
+        w->hang_seen_ns = 0;
+    else if (is_own_turn(w))
+        give_up(w, count);
 }
 
 /* ---- the thread ---- */
@@ -234,7 +281,7 @@ enum mu_status mu_watchdog_begin(struct mu_watchdog **out, struct mu_board *boar
     if (!w)
         return MU_FAIL(MU_NO_MEMORY, "no memory for the watchdog");
     w->board = board;
-    mu_watch_init(&w->watch, mu_board_own_rank(board));
+    mu_watch_init(&w->watch, mu_board_own_rank(board), sees_all());
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&w->wake, &monotonic);

@@ -27,16 +27,21 @@ static const struct phase {
 /* Which clock runs for a rank inside a repair. */
 enum rule {
     RULE_PHASE,
-    RULE_WAITS, /* for a rank that has not entered: no clock */
-    RULE_OVER,  /* others have come out: the configured one */
+    RULE_WAITS,  /* for a rank that has not entered: no clock */
+    RULE_ALL_IN, /* nobody of the host is missing: the repair has a clock, its ranks have none */
+    RULE_OVER,   /* others have come out: the configured one */
 };
 
 /* Who of the host is in the newest repair. */
 struct repair {
     bool any;
     uint32_t epoch;
-    bool behind; /* some rank that takes part in steps has not entered it */
-    bool out;    /* some rank has come out of it */
+    bool behind;    /* some rank that takes part in steps has not entered it */
+    bool out;       /* some rank has come out of it */
+    bool held;      /* a debugger holds one that is in it */
+    uint32_t in;    /* how many are */
+    uint32_t late;  /* ms: so long ranks of other hosts may be busy with something else */
+    uint64_t signs; /* of who is in it, and how far */
 };
 
 const char *mu_phase_name(enum mu_phase phase)
@@ -62,10 +67,11 @@ enum mu_phase mu_phase_of_life(enum mu_life_state state)
     return of[state];
 }
 
-void mu_watch_init(struct mu_watch *w, int own_rank)
+void mu_watch_init(struct mu_watch *w, int own_rank, bool sees_all)
 {
     memset(w, 0, sizeof *w);
     w->own_rank = own_rank;
+    w->sees_all = sees_all;
 }
 
 bool mu_watch_asks(const struct mu_watch *w, int rank)
@@ -139,6 +145,16 @@ static bool takes_part(const struct mu_watch *w, const struct mu_watch_view *v)
     return !w->of[v->rank].gone && phases[v->phase].deadline_ms != MU_PHASE_NEVER;
 }
 
+static void count_in(struct repair *r, const struct mu_watch_view *v)
+{
+    uint32_t late = (unsigned)v->from < MU_PHASE_COUNT ? phases[v->from].deadline_ms : 0;
+
+    r->in++;
+    r->held |= v->process == MU_PROCESS_TRACED;
+    r->late = late > r->late ? late : r->late;
+    r->signs = r->signs * 31 + (uint64_t)v->rank * MU_FAULT_COUNT + (uint64_t)v->point + 1;
+}
+
 static struct repair find_repair(const struct mu_watch *w, const struct mu_watch_view *views,
                                  int count)
 {
@@ -154,7 +170,10 @@ static struct repair find_repair(const struct mu_watch *w, const struct mu_watch
         if (is_of_use(&views[i]) && takes_part(w, &views[i])) {
             r.behind |= views[i].repair < r.epoch;
             r.out |= views[i].repair == r.epoch && views[i].phase != MU_PHASE_REPAIRING;
+            if (views[i].phase == MU_PHASE_REPAIRING)
+                count_in(&r, &views[i]);
         }
+    r.signs += (uint64_t)r.epoch << 32;
     return r;
 }
 
@@ -164,15 +183,15 @@ static enum rule rule_of(const struct mu_watch_view *v, const struct repair *r)
         return RULE_PHASE;
     if (v->repair < r->epoch || r->out) /* the repair that it sits in is over */
         return RULE_OVER;
-    return r->behind ? RULE_WAITS : RULE_PHASE;
+    return r->behind ? RULE_WAITS : RULE_ALL_IN;
 }
 
 static uint64_t deadline_ms_of(const struct mu_watch_view *v, enum rule rule,
                                uint64_t hang_timeout_ms)
 {
-    uint64_t own = rule == RULE_WAITS  ? MU_PHASE_NEVER
-                   : rule == RULE_OVER ? MU_PHASE_CONFIGURED
-                                       : phases[v->phase].deadline_ms;
+    uint64_t own = rule == RULE_WAITS || rule == RULE_ALL_IN ? MU_PHASE_NEVER
+                   : rule == RULE_OVER                       ? MU_PHASE_CONFIGURED
+                                                             : phases[v->phase].deadline_ms;
 
     if (own == MU_PHASE_NEVER || hang_timeout_ms == 0)
         return UINT64_MAX;
@@ -200,6 +219,7 @@ static void give_time_to_repairs(struct mu_watch *w, const struct mu_watch_view 
     for (int i = 0; i < count; i++)
         if (is_of_use(&views[i]) && views[i].phase == MU_PHASE_REPAIRING)
             w->of[views[i].rank].clock_ns = 0;
+    w->repair_ns = 0;
 }
 
 /* The two lowest ranks whose watchdogs run. */
@@ -224,20 +244,15 @@ static struct fencers find_fencers(const struct mu_watch *w, const struct mu_wat
     return f;
 }
 
-/* Of those who all sit in one repair the first fencer is left for last: two could end each other. */
-static int fencer_of(const struct mu_watch_view *v, enum rule rule, struct fencers f)
+static int fencer_of(const struct mu_watch_view *v, struct fencers f)
 {
-    if (v->rank != f.first)
-        return f.first;
-    return v->phase == MU_PHASE_REPAIRING && rule == RULE_PHASE ? NOBODY : f.second;
+    return v->rank != f.first ? f.first : f.second;
 }
 
 static void find_still(struct mu_watch *w, const struct mu_watch_view *views, int count,
-                       struct fencers fencers, uint64_t hang_timeout_ms,
-                       struct mu_watch_actions *out)
+                       struct fencers fencers, const struct repair *repair,
+                       uint64_t hang_timeout_ms, struct mu_watch_actions *out)
 {
-    struct repair repair = find_repair(w, views, count);
-
     for (int i = 0; i < count; i++) {
         const struct mu_watch_view *v = &views[i];
         struct mu_watched *k;
@@ -247,14 +262,14 @@ static void find_still(struct mu_watch *w, const struct mu_watch_view *views, in
         if (!is_of_use(v))
             continue;
         k = &w->of[v->rank];
-        rule = rule_of(v, &repair);
+        rule = rule_of(v, repair);
         if (rule != k->rule)
             k->clock_ns = 0;
         k->rule = rule;
         k->asks = false;
-        if (fencer_of(v, rule, fencers) != w->own_rank || k->gone)
+        if (fencer_of(v, fencers) != w->own_rank || k->gone)
             continue;
-        why = judge(k, v, &repair, deadline_ms_of(v, rule, hang_timeout_ms));
+        why = judge(k, v, repair, deadline_ms_of(v, rule, hang_timeout_ms));
         k->asks = k->still_ns >= MU_WATCH_QUIET_MS * ms;
         if (why == MU_FENCE_NOT || k->fenced || out->fences == MU_WATCH_ACTIONS)
             continue;
@@ -270,6 +285,32 @@ static void find_still(struct mu_watch *w, const struct mu_watch_view *views, in
         };
         give_time_to_repairs(w, views, count);
     }
+}
+
+/* What a repair is given from when the last rank of the host came to it, or last moved in it. */
+static uint64_t repair_deadline_ms(const struct mu_watch *w, const struct repair *r,
+                                   uint64_t hang_timeout_ms)
+{
+    uint64_t itself = MU_WATCH_REPAIR_MS + (uint64_t)MU_WATCH_REPAIR_RANK_MS * r->in;
+
+    if (w->sees_all)
+        return itself;
+    return itself + (r->late > hang_timeout_ms ? r->late : hang_timeout_ms);
+}
+
+static void find_hung_repair(struct mu_watch *w, const struct repair *r, struct fencers fencers,
+                             uint64_t hang_timeout_ms, uint64_t step_ns,
+                             struct mu_watch_actions *out)
+{
+    if (!r->any || r->behind || r->out || r->held || r->signs != w->repair_signs) {
+        w->repair_signs = r->signs;
+        w->repair_ns = 0;
+        return;
+    }
+    w->repair_ns += step_ns;
+    if (fencers.first == w->own_rank &&
+        w->repair_ns / ms >= repair_deadline_ms(w, r, hang_timeout_ms))
+        out->gives_up_ms = w->repair_ns / ms;
 }
 
 static int compare(const void *a, const void *b)
@@ -337,12 +378,14 @@ void mu_watch_look(struct mu_watch *w, const struct mu_watch_view *views, int co
     bool is_late = gap_ns > MU_WATCH_LATE_MS * ms; /* so is a time before the last one */
     bool news = false;
     struct fencers fencers;
+    struct repair repair;
 
     out->fences = out->slows = 0;
+    out->gives_up_ms = 0;
     w->last_ns = now_ns;
     count = count < MU_WATCH_RANKS ? count : MU_WATCH_RANKS;
     if (is_late) {
-        w->window_ns = 0;
+        w->window_ns = w->repair_ns = 0;
         for (int i = 0; i < count; i++)
             if (is_of_use(&views[i]))
                 begin_afresh(&w->of[views[i].rank], &views[i]);
@@ -355,7 +398,9 @@ void mu_watch_look(struct mu_watch *w, const struct mu_watch_view *views, int co
     if (news)
         give_time_to_repairs(w, views, count);
     fencers = find_fencers(w, views, count);
-    find_still(w, views, count, fencers, hang_timeout_ms, out);
+    repair = find_repair(w, views, count);
+    find_still(w, views, count, fencers, &repair, hang_timeout_ms, out);
+    find_hung_repair(w, &repair, fencers, hang_timeout_ms, step_ns, out);
     w->window_ns += step_ns;
     if (w->window_ns < MU_WATCH_SLOW_MS * ms)
         return;

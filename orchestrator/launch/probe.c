@@ -1,3 +1,5 @@
+/* A start of mpirun hangs now and then, one in about fifty on a loaded machine: whoever has not
+ * answered after a while is asked once more, beside the first question. */
 #include "orchestrator/launch/probe.h"
 
 #include <signal.h>
@@ -11,7 +13,13 @@
 #include "orchestrator/launch/mpirun.h"
 #include "orchestrator/launch/remains.h"
 
-enum { DEADLINE_MS = 5000, LOOK_MS = 5 };
+enum { DEADLINE_MS = 5000, AGAIN_MS = 1500, LOOK_MS = 5, TIMES = 2 };
+
+/* Questions under way, 0 where none is. */
+struct questions {
+    pid_t pid[TIMES][MU_LADDER_HOSTS];
+    uint32_t hosts;
+};
 
 static pid_t ask(const struct mu_launch_request *r, const char *name, const char *folder)
 {
@@ -31,30 +39,52 @@ static pid_t ask(const struct mu_launch_request *r, const char *name, const char
     return mu_mpirun_start(&request, &pid) == MU_OK ? pid : -1;
 }
 
-/* Gives back whether any is still under way. */
-static bool collect(pid_t pid[MU_LADDER_HOSTS], uint32_t hosts, bool *answers)
+/* Gives back whether any answer may still come. */
+static bool collect(struct questions *q, bool *answers)
 {
     bool under_way = false;
     int status;
 
-    for (uint32_t i = 0; i < hosts; i++)
-        if (pid[i] > 0 && waitpid(pid[i], &status, WNOHANG) == pid[i]) {
-            answers[i] = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-            pid[i] = 0;
-        } else {
-            under_way |= pid[i] > 0;
+    for (int k = 0; k < TIMES; k++)
+        for (uint32_t i = 0; i < q->hosts; i++) {
+            pid_t *pid = &q->pid[k][i];
+
+            if (*pid > 0 && waitpid(*pid, &status, WNOHANG) == *pid) {
+                answers[i] |= WIFEXITED(status) && WEXITSTATUS(status) == 0;
+                *pid = 0;
+            }
+            under_way |= *pid > 0 && !answers[i];
         }
     return under_way;
+}
+
+static void wait_for_answers(struct questions *q, bool *answers, uint64_t most_ms)
+{
+    struct mu_deadline deadline = mu_deadline_in_ms(most_ms);
+
+    while (collect(q, answers) && !mu_deadline_passed(deadline))
+        mu_clock_sleep_us(1000 * LOOK_MS);
+}
+
+static void end(struct questions *q)
+{
+    for (int k = 0; k < TIMES; k++)
+        for (uint32_t i = 0; i < q->hosts; i++)
+            if (q->pid[k][i] > 0) {
+                kill(q->pid[k][i], SIGKILL);
+                waitpid(q->pid[k][i], NULL, 0);
+            }
 }
 
 void mu_probe_hosts(const struct mu_launch_request *r, const struct mu_ladder *l,
                     const struct mu_ladder_plan *plan, bool answers[MU_LADDER_HOSTS])
 {
-    struct mu_deadline deadline = mu_deadline_in_ms(DEADLINE_MS);
-    pid_t pid[MU_LADDER_HOSTS] = {0};
+    static struct questions q;
     bool any = false;
     char folder[64];
 
+    memset(&q, 0, sizeof q);
+    q.hosts = l->hosts;
     for (uint32_t i = 0; i < l->hosts; i++)
         answers[i] = true;
     if (mu_remains_make_folder(folder) != MU_OK)
@@ -62,17 +92,16 @@ void mu_probe_hosts(const struct mu_launch_request *r, const struct mu_ladder *l
     for (uint32_t i = 0; i < l->hosts; i++)
         if (plan->use[i] && !mu_host_is_here(l->host[i].name)) {
             answers[i] = false;
-            pid[i] = ask(r, l->host[i].name, folder);
+            q.pid[0][i] = ask(r, l->host[i].name, folder);
         }
-    while (collect(pid, l->hosts, answers) && !mu_deadline_passed(deadline))
-        mu_clock_sleep_us(1000 * LOOK_MS);
-    for (uint32_t i = 0; i < l->hosts; i++) {
-        if (pid[i] > 0) {
-            kill(pid[i], SIGKILL);
-            waitpid(pid[i], NULL, 0);
-        }
+    wait_for_answers(&q, answers, AGAIN_MS);
+    for (uint32_t i = 0; i < l->hosts; i++)
+        if (!answers[i] && q.pid[0][i] > 0)
+            q.pid[1][i] = ask(r, l->host[i].name, folder);
+    wait_for_answers(&q, answers, DEADLINE_MS - AGAIN_MS);
+    end(&q);
+    for (uint32_t i = 0; i < l->hosts; i++)
         any |= answers[i];
-    }
     for (uint32_t i = 0; !any && i < l->hosts; i++)
         answers[i] = true;
     mu_remains_remove_folder(folder);

@@ -51,6 +51,10 @@ function(muster_find_mpi)
     if(facts MATCHES "options:ft_mpi_support:yes")
         list(APPEND environment OMPI_MCA_mpi_ft_enable=1 PRTE_MCA_state_base_recoverable=1
             PRTE_MCA_state_base_notify_errors=1)
+        # Every rank gets to know all others' addresses in MPI_Init (of up to this many ranks, exclusively; MU_BOARD_RANKS). By
+        # default it asks for one's when it first sends to it, and what a dead rank has published is forgotten: a repair whose
+        # messages go another way round then waits in PMIx_Get for the answer of a dead one, for ever.
+        list(APPEND environment OMPI_MCA_mpi_add_procs_cutoff=4097)
         message(STATUS "Open MPI ${version} with ULFM: ${bin}")
     else()
         message(NOTICE "warning: Open MPI ${version} in ${bin} lacks ULFM. With it the death of one rank ends the whole run,\n"

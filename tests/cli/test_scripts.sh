@@ -18,6 +18,7 @@ check_env() {
         [ "$(exports "$file" OMPI_MCA_mpi_ft_enable)" = 1 ] || fail "$file: ULFM is off"
         [ "$(exports "$file" PRTE_MCA_state_base_recoverable)" = 1 ] || fail "$file: a death ends all"
         [ "$(exports "$file" PRTE_MCA_state_base_notify_errors)" = 1 ] || fail "$file: deaths are not told"
+        [ "$(exports "$file" OMPI_MCA_mpi_add_procs_cutoff)" = 4097 ] || fail "$file: a repair may ask for a dead rank's address"
         [ "$(exports "$file" PRTE_MCA_rmaps_default_mapping_policy)" = slot:oversubscribe ] || fail "$file: oversubscribe"
     fi
     if [ "$(id -u)" = 0 ]; then

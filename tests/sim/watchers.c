@@ -79,6 +79,9 @@ void watcher_look(struct rank *r)
     mu_watch_look(r->watch, view, n, HANG_TIMEOUT_MS, s->now * NS, &actions);
     for (int i = 0; i < actions.fences; i++)
         fence(r, &actions.fence[i]);
+    if (actions.gives_up_ms > 0)
+        sim_violation(s, "rank %u gives up a repair in which a stopped rank was to be fenced",
+                      r->id);
 }
 
 /* A rank of this host has been stopped. */
@@ -90,7 +93,7 @@ void watchers_begin(struct sim *s, uint32_t host)
         if (!r->watch)
             r->watch = malloc(sizeof *r->watch);
         MU_ASSERT(r->watch);
-        mu_watch_init(r->watch, (int)r->id);
+        mu_watch_init(r->watch, (int)r->id, s->hosts == 1);
         sim_push(s, s->now + sim_below(s, MU_WATCH_LOOK_MS * MS), EVENT_LOOK, r->id, s->generation);
     }
 }

@@ -19,6 +19,7 @@ static bool hung[MOST]; /* its main thread; the watchdog runs */
 static struct mu_watch *watch[MOST];
 static int ranks;
 static uint64_t now_ns, timeout_ms;
+static bool sees_all = true;
 
 /* What has come of it. */
 static int ended_by[MOST]; /* -1: nobody has */
@@ -26,6 +27,8 @@ static uint64_t ended_ms[MOST], ended_times[MOST];
 static struct mu_watch_fence fence_of[MOST];
 static struct mu_watch_slow slow[MOST];
 static int slow_by[MOST], slows;
+static int given_up_by; /* -1: nobody has given up a repair */
+static uint64_t given_up_ms;
 
 static inline bool is_stopped(int r)
 {
@@ -40,6 +43,7 @@ static inline void open_host(int count)
     memset(ended_times, 0, sizeof ended_times);
     ranks = count;
     slows = 0;
+    given_up_by = -1;
     now_ns = 1000 * ms;
     timeout_ms = TIMEOUT_MS;
     for (int r = 0; r < count; r++) {
@@ -50,7 +54,7 @@ static inline void open_host(int count)
                                          .process = MU_PROCESS_RUNS};
         watch[r] = realloc(watch[r], sizeof *watch[r]);
         assert_non_null(watch[r]);
-        mu_watch_init(watch[r], r);
+        mu_watch_init(watch[r], r, sees_all);
         ended_by[r] = -1;
     }
 }
@@ -80,6 +84,10 @@ static inline void carry_out(int by, const struct mu_watch_actions *a)
         ended_times[f->rank]++;
         fence_of[f->rank] = *f;
         rank[f->rank].process = MU_PROCESS_GONE;
+    }
+    if (a->gives_up_ms > 0 && given_up_by < 0) {
+        given_up_by = by;
+        given_up_ms = now_ns / ms - 1000;
     }
     for (int i = 0; i < a->slows; i++) {
         assert_in_range(slows, 0, MOST - 1);

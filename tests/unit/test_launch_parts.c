@@ -1,5 +1,5 @@
 /* launch/hosts: lists and files of hosts, and their mistakes. launch/outcome: what counts of
- * status.json. launch/remains: what is removed, and what is not. launch/ranks: the board as the
+ * status.json. launch/probe: which hosts answer. launch/remains: what is removed, and what is not. launch/ranks: the board as the
  * launcher sees it. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,11 +11,13 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "orchestrator/base/log.h"
 #include "orchestrator/launch/hosts.h"
 #include "orchestrator/launch/outcome.h"
+#include "orchestrator/launch/probe.h"
 #include "orchestrator/launch/ranks.h"
 #include "orchestrator/launch/remains.h"
 #include "tests/support/run_folder.h"
@@ -99,6 +101,39 @@ static void this_machine_is_known_by_its_names(void **state)
 }
 
 /* ---- status.json ---- */
+/* The start of an mpirun may hang without any fault of the host. */
+static void a_host_that_does_not_answer_is_asked_once_more(void **state)
+{
+    static const char script[] = "#!/bin/sh\n"
+                                 "case $4 in\n"
+                                 "well:1) exit 0 ;;\n"
+                                 "ill:1) exit 1 ;;\n"
+                                 "once:1) if [ -e \"$0.asked\" ]; then exit 0; fi ;;\n"
+                                 "esac\n"
+                                 "touch \"$0.asked\"\n"
+                                 "exec sleep 100\n";
+    static struct mu_ladder l;
+    static struct mu_ladder_plan plan = {.use = {true, true, true, true, false}};
+    const char *const names[] = {"well", "ill", "once", "never", "unused"};
+    bool answers[MU_LADDER_HOSTS];
+    char path[128];
+    struct mu_launch_request request = {.mpirun = path};
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/mpirun", root);
+    assert_int_equal(mu_file_write_atomically(path, script, sizeof script - 1), MU_OK);
+    assert_int_equal(chmod(path, 0700), 0);
+    for (l.hosts = 0; l.hosts < 5; l.hosts++)
+        snprintf(l.host[l.hosts].name, sizeof l.host[0].name, "%s", names[l.hosts]);
+    mu_probe_hosts(&request, &l, &plan, answers);
+    assert_true(answers[0]);
+    assert_false(answers[1]);
+    assert_true(answers[2]);
+    assert_false(answers[3]);
+    assert_true(answers[4]);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nothing of it is left */
+}
+
 static void put_status(const char *text)
 {
     char path[128];
@@ -308,6 +343,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_request_for_ranks_is_read_and_taken_away, make_root,
                                         remove_root),
         cmocka_unit_test_setup_teardown(folders_are_made_short_and_only_ours_are_removed, make_root,
+                                        remove_root),
+        cmocka_unit_test_setup_teardown(a_host_that_does_not_answer_is_asked_once_more, make_root,
                                         remove_root),
         cmocka_unit_test(files_of_that_job_are_removed_and_no_others),
         cmocka_unit_test(ranks_are_seen_and_ended),

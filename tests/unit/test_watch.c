@@ -354,7 +354,7 @@ static void nobody_is_ended_twice(void **state)
     int fences = 0;
 
     (void)state;
-    mu_watch_init(&w, 0);
+    mu_watch_init(&w, 0, true);
     for (uint64_t t = 1; t < 100000; t += MU_WATCH_LOOK_MS) {
         v[0].beats++;
         v[0].polls++;

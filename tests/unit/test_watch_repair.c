@@ -1,4 +1,5 @@
-/* core/watch inside a repair: whoever keeps the others waiting is ended, and not those who wait. */
+/* core/watch inside a repair: whoever keeps the others waiting is ended, and not those who wait;
+ * and a repair that does not end though nobody is missing is given up. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 
 static void enter(int r, uint32_t epoch)
 {
+    rank[r].from = rank[r].phase;
     rank[r].phase = MU_PHASE_REPAIRING;
     rank[r].repair = epoch;
 }
@@ -124,42 +126,138 @@ static void who_stays_in_a_repair_that_is_over_is_ended(void **state)
     assert_int_equal(ended_by[1], -1);
 }
 
-/* All have come and nobody comes out, for very long: one at a time. */
-static void a_repair_that_does_not_end_costs_one_rank_at_a_time(void **state)
+/* What a repair of so many is given, when nobody is missing. */
+static uint64_t repair_ms(int count)
+{
+    return MU_WATCH_REPAIR_MS + MU_WATCH_REPAIR_RANK_MS * (uint64_t)count;
+}
+
+/* The host has given it up from that moment on, by one rank, and nobody was ended for it. */
+static void assert_given_up(int by, uint64_t from_ms)
+{
+    assert_int_equal(given_up_by, by);
+    assert_in_range(given_up_ms, from_ms, from_ms + SLACK_MS);
+    assert_nobody_ended();
+}
+
+static void a_repair_that_does_not_end_is_given_up(void **state)
 {
     (void)state;
     open_host(5);
-    for (int r = 0; r < 5; r++)
+    for (int r = 0; r < 4; r++)
         enter(r, 1);
-    pass_looks(MU_PHASE_REPAIR_MS - 1000);
-    assert_nobody_ended();
-    pass_looks(2000);
-    assert_ended(1, 0, MU_FENCE_IN_REPAIR, MU_PHASE_REPAIR_MS);
-    pass_looks(MU_PHASE_REPAIR_MS - 3000);
-    for (int r = 0; r < 5; r++)
-        assert_int_equal(ended_by[r], r == 1 ? 0 : -1);
-    pass_looks(5000);
-    for (int r = 0; r < 5; r++)
-        assert_int_equal(ended_by[r], r == 1 || r == 2 ? 0 : -1);
-    rank[0].process = MU_PROCESS_GONE; /* the next fencer has waited as long, and gives time too */
-    pass_looks(MU_PHASE_REPAIR_MS - 3000);
-    assert_int_equal(ended_by[4], -1);
-    pass_looks(6000);
-    assert_int_equal(ended_by[4], 3);
+    pass_looks(9900); /* for rank 4, who moves */
+    enter(4, 1);
+    pass_looks(60000);
+    assert_given_up(0, 9900 + repair_ms(5));
 }
 
-/* For one that moves, or that a debugger holds, however long: nobody is ended in its place. */
+/* A repair ends long before, or moves: from one named point to the next, or from epoch to epoch. */
+static void a_repair_that_moves_is_not_given_up(void **state)
+{
+    (void)state;
+    open_host(3);
+    for (int r = 0; r < 3; r++)
+        enter(r, 1);
+    pass_looks(repair_ms(3) - 500);
+    rank[1].point = MU_FAULT_EXCHANGE;
+    pass_looks(repair_ms(3) - 500);
+    for (int r = 0; r < 3; r++) {
+        leave(r);
+        enter(r, 2);
+    }
+    pass_looks(repair_ms(3) - 500);
+    assert_int_equal(given_up_by, -1);
+    for (int r = 0; r < 3; r++)
+        leave(r);
+    pass_looks(60000);
+    assert_int_equal(given_up_by, -1);
+    assert_nobody_ended();
+}
+
+/* A stopped one keeps the others in it; its end is news, and they get all the time again. */
+static void the_end_of_one_gives_time_to_a_repair(void **state)
+{
+    (void)state;
+    open_host(4);
+    for (int r = 0; r < 4; r++)
+        enter(r, 1);
+    pass_looks(3000);
+    stop(2);
+    pass_looks(MU_WATCH_STOPPED_MS + 500);
+    assert_ended(2, 0, MU_FENCE_STOPPED, 3000 + MU_WATCH_STOPPED_MS);
+    pass_looks(repair_ms(3) - 1500);
+    assert_int_equal(given_up_by, -1);
+    pass_looks(60000);
+    assert_int_equal(given_up_by, 0);
+}
+
+/* The first one's watchdog runs no more, and its process is not stopped: the next one gives up. */
+static void the_next_one_gives_up_when_the_first_cannot(void **state)
+{
+    (void)state;
+    open_host(3);
+    pass_looks(3000);
+    rank[0].process = MU_PROCESS_GONE;
+    enter(1, 1);
+    enter(2, 1);
+    pass_looks(60000);
+    assert_int_equal(given_up_by, 1);
+    assert_nobody_ended();
+}
+
+/* Ranks of other hosts may be as busy as those here were, until they are ended there: they have
+ * their deadline, and the repair has its own after it. */
+static void ranks_of_other_hosts_are_waited_for(void **state)
+{
+    static const struct {
+        enum mu_phase from;
+        uint64_t they_ms;
+    } expected[] = {{MU_PHASE_RUNNING, TIMEOUT_MS}, {MU_PHASE_EVALUATING, TIMEOUT_MS},
+                    {MU_PHASE_SPARE, TIMEOUT_MS},   {MU_PHASE_SAVING, 600000},
+                    {MU_PHASE_RECORDING, 600000},   {MU_PHASE_LOADING, 600000}};
+
+    (void)state;
+    sees_all = false;
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        open_host(3);
+        rank[1].phase = expected[i].from;
+        for (int r = 0; r < 3; r++)
+            enter(r, 1);
+        pass_looks(700000);
+        assert_given_up(0, expected[i].they_ms + repair_ms(3));
+    }
+    sees_all = true;
+}
+
+/* The only one of its host gives up too; nobody else could do it there. */
+static void one_that_is_alone_on_its_host_gives_up(void **state)
+{
+    (void)state;
+    sees_all = false;
+    open_host(1);
+    enter(0, 1);
+    pass_looks(60000);
+    assert_given_up(0, TIMEOUT_MS + repair_ms(1));
+    sees_all = true;
+}
+
+/* For one that moves, or that a debugger holds, however long: nobody is ended in its place, and the
+ * repair is not given up; nor when the one that is held is in it. */
 static void who_waits_for_one_that_lives_is_left_alone(void **state)
 {
     (void)state;
-    for (int traced = 0; traced < 2; traced++) {
+    for (int traced = 0; traced < 3; traced++) {
         open_host(3);
         if (traced)
             rank[1].process = MU_PROCESS_TRACED;
         enter(0, 1);
         enter(2, 1);
-        pass_looks(3 * MU_PHASE_REPAIR_MS);
+        if (traced == 2)
+            enter(1, 1);
+        pass_looks(2000000);
         assert_nobody_ended();
+        assert_int_equal(given_up_by, -1);
     }
 }
 
@@ -171,8 +269,8 @@ static void who_is_leaving_keeps_nobody_in_a_repair(void **state)
     rank[2].phase = MU_PHASE_LEAVING;
     enter(0, 1);
     enter(1, 1);
-    pass_looks(MU_PHASE_REPAIR_MS + 1000);
-    assert_ended(1, 0, MU_FENCE_IN_REPAIR, MU_PHASE_REPAIR_MS);
+    pass_looks(60000);
+    assert_given_up(0, repair_ms(2));
 }
 
 /* The same of who is dead; its entry stays. */
@@ -184,8 +282,9 @@ static void who_is_dead_keeps_nobody_in_a_repair(void **state)
     rank[2].process = MU_PROCESS_GONE;
     enter(0, 1);
     enter(1, 1);
-    pass_looks(MU_PHASE_REPAIR_MS + 10000);
-    assert_int_equal(ended_by[1], 0);
+    pass_looks(60000);
+    assert_int_equal(given_up_by, 0);
+    assert_nobody_ended();
 }
 
 static void nobody_waits_for_the_dead_nor_for_those_who_left(void **state)
@@ -216,7 +315,12 @@ int main(void)
         cmocka_unit_test(who_does_not_come_to_a_repair_is_ended_at_its_deadline),
         cmocka_unit_test(who_is_saving_is_waited_for),
         cmocka_unit_test(who_stays_in_a_repair_that_is_over_is_ended),
-        cmocka_unit_test(a_repair_that_does_not_end_costs_one_rank_at_a_time),
+        cmocka_unit_test(a_repair_that_does_not_end_is_given_up),
+        cmocka_unit_test(a_repair_that_moves_is_not_given_up),
+        cmocka_unit_test(the_end_of_one_gives_time_to_a_repair),
+        cmocka_unit_test(the_next_one_gives_up_when_the_first_cannot),
+        cmocka_unit_test(ranks_of_other_hosts_are_waited_for),
+        cmocka_unit_test(one_that_is_alone_on_its_host_gives_up),
         cmocka_unit_test(who_waits_for_one_that_lives_is_left_alone),
         cmocka_unit_test(who_is_leaving_keeps_nobody_in_a_repair),
         cmocka_unit_test(who_is_dead_keeps_nobody_in_a_repair),

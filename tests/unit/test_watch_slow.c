@@ -127,7 +127,7 @@ static void entries_that_make_no_sense_are_passed_over(void **state)
         {.rank = MU_WATCH_RANKS}};
 
     (void)state;
-    mu_watch_init(&w, 0);
+    mu_watch_init(&w, 0, true);
     for (uint64_t t = 1; t < 100000; t += MU_WATCH_LOOK_MS) {
         mu_watch_look(&w, v, 4, TIMEOUT_MS, t * ms, &actions);
         assert_int_equal(actions.fences + actions.slows, 0);
@@ -145,7 +145,7 @@ static void a_host_of_4096_ranks_is_cheap(void **state)
     uint64_t began_ns = mu_clock_ns(), took_ns;
 
     (void)state;
-    mu_watch_init(&w, 0);
+    mu_watch_init(&w, 0, true);
     for (int i = 0; i < LOOKS; i++) {
         for (int r = 0; r < MU_WATCH_RANKS; r++) {
             v[r].rank = r;

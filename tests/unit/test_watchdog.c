@@ -283,6 +283,29 @@ static void who_waits_in_a_repair_is_not_killed_for_a_stopped_one(void **state)
     mu_board_close(b);
 }
 
+/* Rank 0 ends the other one, and itself with a code, which mpirun passes on. */
+static void a_repair_that_hangs_ends_all_of_the_host(void **state)
+{
+    struct mu_board *b = open_board_as("4");
+    struct peer p[2];
+    int code;
+
+    (void)state;
+    setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "2", 1);
+    setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
+    p[0] = start_rank("0", WAITS);
+    p[1] = start_rank("1", WAITS);
+    assert_in_range(killed_within(p[1], 20000), MU_WATCH_REPAIR_MS - 500, 20000);
+    assert_int_equal(waitpid(p[0].pid, &code, 0), p[0].pid);
+    assert_true(WIFEXITED(code));
+    assert_int_equal(WEXITSTATUS(code), mu_status_exit_code(MU_PEER_LOST));
+    close(p[0].wrote);
+    close(p[1].wrote);
+    mu_board_close(b);
+    unsetenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+    unsetenv("OMPI_COMM_WORLD_SIZE");
+}
+
 /* It is continued as soon as it is told to be ended: not a byte more comes from it. */
 static void a_late_continuation_writes_nothing(void **state)
 {
@@ -341,6 +364,7 @@ int main(void)
         cmocka_unit_test(who_hangs_is_killed_and_who_moves_is_not),
         cmocka_unit_test(a_stopped_fencer_is_killed_by_the_next),
         cmocka_unit_test(who_waits_in_a_repair_is_not_killed_for_a_stopped_one),
+        cmocka_unit_test(a_repair_that_hangs_ends_all_of_the_host),
         cmocka_unit_test(a_late_continuation_writes_nothing),
         cmocka_unit_test(it_ends_without_delay),
     };

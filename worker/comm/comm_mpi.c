@@ -1,13 +1,18 @@
-/* The only file that calls MPI (ulfm_mpi.h beside it). Everything goes over a duplicate of
- * MPI_COMM_WORLD that returns errors, or what a repair has made of it. (Open MPI 5.0.11 crashes when
- * a death is reported during MPI_Comm_dup, but on MPI_COMM_WORLD itself a shrink hangs more often
- * when all ranks of another host die at once.) from_mpi is where classes of errors become statuses.
- * MPI moves messages inside its calls only, on one thread: hence mu_comm_poll. An orderly end goes
- * through MPI_Finalize with an alarm set; after a failure it is left out.
+/* The only file that calls MPI (ulfm_mpi.h beside it). Everything goes over MPI_COMM_WORLD, or what
+ * a repair has made of it. from_mpi is where classes of errors become statuses. MPI moves messages
+ * inside its calls only, on one thread: hence mu_comm_poll. An orderly end goes through
+ * MPI_Finalize with an alarm set; after a failure it is left out.
  *
  * A repair is a loop of shrink, exchange and agreement, since ranks may die inside it, and only the
  * agreement makes all that live take the same branch. Open requests are kept in a list, so that the
- * repair can see each of them complete, with an error, before its buffer is used again. */
+ * repair can see each of them complete, with an error, before its buffer is used again.
+ *
+ * Two faults of Open MPI 5.0.11 are lived with. A rank's address is asked for when it is first sent
+ * to, and once that rank is dead the answer never comes, which hung repairs: so all are asked for in
+ * MPI_Init (mpi_add_procs_cutoff, scripts/cmake/MusterMpi.cmake). And a rank that hears of a death
+ * while MPI makes a communicator crashes (ompi_comm_revoke_local calls what is not there yet): so
+ * there is no MPI_Comm_dup at the start; a shrink cannot do without, and who crashes in it is one
+ * more that is left out. A repair that hangs all the same is given up by core/watch. */
 #include "worker/comm/comm.h"
 
 #include <limits.h>
@@ -75,6 +80,13 @@ static enum mu_status check_launcher(int size)
     return MU_OK;
 }
 
+/* The first one is MPI's own. */
+static void free_comm(MPI_Comm *comm)
+{
+    if (*comm != MPI_COMM_WORLD)
+        MPI_Comm_free(comm);
+}
+
 /* From now on everything goes over `comm`. */
 static void take(struct mu_comm *c, MPI_Comm comm)
 {
@@ -110,7 +122,6 @@ static enum mu_status name_places(struct mu_comm *c)
 enum mu_status mu_comm_open(struct mu_comm **out)
 {
     struct mu_comm *c = calloc(1, sizeof *c);
-    MPI_Comm fresh;
     int provided;
 
     *out = NULL;
@@ -127,12 +138,7 @@ enum mu_status mu_comm_open(struct mu_comm **out)
         free(c);
         return MU_FAIL(MU_FAILED, "MPI_Init failed");
     }
-    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-    if (MPI_Comm_dup(MPI_COMM_WORLD, &fresh) != MPI_SUCCESS) {
-        free(c);
-        return MU_FAIL(MU_FAILED, "MPI_Comm_dup failed");
-    }
-    take(c, fresh);
+    take(c, MPI_COMM_WORLD);
     c->fault_tolerant = mu_ulfm_is_on();
     c->told = calloc((size_t)c->size, sizeof *c->told);
     if (!c->told || check_launcher(c->size) != MU_OK || name_places(c) != MU_OK) {
@@ -168,7 +174,7 @@ void mu_comm_close(struct mu_comm *c, int exit_code)
     late_exit_code = exit_code;
     signal(SIGALRM, end_now);
     alarm(FINALIZE_DEADLINE_S);
-    MPI_Comm_free(&c->comm);
+    free_comm(&c->comm);
     MPI_Finalize();
     alarm(0);
     signal(SIGALRM, SIG_DFL);
@@ -410,7 +416,7 @@ enum mu_status mu_comm_repair(struct mu_comm *c, bool quietly, mu_comm_exchange 
     c->repaired = c->repaired || c->size < size;
     st = drain(c);
     if (st == MU_OK)
-        MPI_Comm_free(&old); /* 10 kB otherwise, for each death */
+        free_comm(&old); /* 10 kB otherwise, for each death */
 failed:
     return st;
 }
