@@ -31,6 +31,11 @@
 
 enum { MU_FINGERPRINT_MAX = 1024 };
 
+struct mu_record_mark {
+    uint64_t ns;
+    int64_t step;
+};
+
 struct mu_job {
     struct mu_life life;
     struct mu_board *board;
@@ -58,8 +63,8 @@ struct mu_job {
     bool from_memory;           /* the state was taken up from an earlier generation's */
     uint64_t setting;           /* struct mu_segment_origin */
     double peak_flops;          /* of a rank's threads; 0: not known */
-    uint64_t record_ns;         /* when the last record was made */
-    int64_t record_step;
+    /* The newest record and the one before, which counts when the newest must be made again. */
+    struct mu_record_mark recorded[2];
     uint64_t tokens;                   /* seen in all */
     struct mu_hash_text data_identity; /* of data.train when the job began; "": it has none */
     char run_path[MU_PATH_MAX], checkpoints[MU_PATH_MAX];

@@ -121,24 +121,41 @@ static enum mu_status open_run(struct mu_job *job)
     return st;
 }
 
-/* done_ns: when the step was committed; what is due after it is not its time. */
+/* What is due after a step is not the time of the next ones. */
+static void note_record(struct mu_job *job)
+{
+    if (job->recorded[0].step < job->life.step)
+        job->recorded[1] = job->recorded[0];
+    job->recorded[0] = (struct mu_record_mark){mu_clock_ns(), job->life.step};
+}
+
+/* Speed since the record before; none where this generation has taken no step yet. done_ns: when the
+ * step was committed. */
+static void measure(const struct mu_job *job, struct mu_metrics *m, uint64_t done_ns)
+{
+    const struct mu_record_mark *since = &job->recorded[job->recorded[0].step >= m->step];
+    const struct mu_workload_facts *facts = &job->workload->facts;
+    double seconds = 1e-9 * (double)(done_ns - since->ns), steps = (double)(m->step - since->step);
+
+    m->step_ms = m->tokens_per_s = m->peak_share = NAN;
+    if (steps <= 0)
+        return;
+    m->step_ms = 1e3 * seconds / steps;
+    m->tokens_per_s = steps * (double)facts->tokens_per_step / seconds;
+    if (job->peak_flops > 0 && facts->flops_per_token > 0)
+        m->peak_share =
+            m->tokens_per_s * facts->flops_per_token / (job->peak_flops * job->roll.size);
+}
+
 static void record(struct mu_job *job, struct mu_metrics *m, const struct mu_step_result *step,
                    uint64_t done_ns)
 {
-    double seconds = 1e-9 * (double)(done_ns - job->record_ns),
-           steps = (double)(step->step - job->record_step);
-    const struct mu_workload_facts *facts = &job->workload->facts;
 
     m->step = step->step;
     m->loss = step->loss;
     m->gradient_norm = step->gradient_norm;
     m->lr = step->lr;
-    m->step_ms = 1e3 * seconds / steps;
-    m->tokens_per_s = steps * (double)facts->tokens_per_step / seconds;
-    m->peak_share =
-        job->peak_flops > 0 && facts->flops_per_token > 0
-            ? m->tokens_per_s * facts->flops_per_token / (job->peak_flops * job->roll.size)
-            : NAN;
+    measure(job, m, done_ns);
     m->tokens = job->tokens;
     m->escapes = (uint32_t)step->escapes;
     m->redone = step->redone;
@@ -316,16 +333,12 @@ static enum mu_status do_duties(struct mu_job *job, struct mu_duties due)
         record(job, &m, &job->last, done_ns);
         mu_board_set_phase(job->board, before);
     }
-    if (due.log)
-        job->record_step = job->life.step;
     if (due.save)
         MU_TRY(save(job, m.hash, due.end), st, failed);
     if (due.save || due.evaluate)
         MU_TRY(mu_job_ledger_gather(job), st, failed);
-    if (due.log) {
+    if (due.log)
         mu_job_put_status(job, MU_RUN_RUNNING, "training");
-        job->record_ns = mu_clock_ns(); /* what was due is not the steps' time */
-    }
 failed:
     return st;
 }
@@ -422,6 +435,8 @@ static enum mu_status duties(struct mu_job *job)
         st = mu_job_ledger_gather(job);
     if (st != MU_OK)
         return st;
+    if (due.log)
+        note_record(job);
     job->duties_done = job->life.step;
     if (job->is_master)
         job->recovery.duties = job->life.step;
@@ -464,8 +479,7 @@ static enum mu_status begin_training(struct mu_job *job)
     job->status.has_hash = job->resumed_step > 0 && !job->from_memory;
     job->status.hash = job->resumed_hash;
     job->status.hash_step = job->resumed_step;
-    job->record_ns = mu_clock_ns();
-    job->record_step = job->life.step;
+    job->recorded[0] = job->recorded[1] = (struct mu_record_mark){mu_clock_ns(), job->life.step};
     if (job->worker.plan)
         return MU_RECOVERED; /* somebody died as loading ended: the others are not in this round */
     mu_board_set_phase(job->board, MU_PHASE_RECORDING);
