@@ -116,8 +116,10 @@ static enum mu_status open_run(struct mu_job *job)
 {
     enum mu_status st = mu_job_open_records(job);
 
-    if (st == MU_OK)
+    if (st == MU_OK) {
+        mu_job_complete_save(job);
         introduce(job);
+    }
     return st;
 }
 
@@ -307,6 +309,12 @@ static enum mu_status leave_out_what_is_done(struct mu_job *job, struct mu_dutie
     if (done & 2) {
         due->save = false;
         job->saved_step = job->life.step;
+    }
+    if ((done & 2) && job->is_master) {
+        enum mu_phase before = mu_board_set_phase(job->board, MU_PHASE_RECORDING);
+
+        mu_job_complete_save(job);
+        mu_board_set_phase(job->board, before);
     }
 failed:
     return st;
