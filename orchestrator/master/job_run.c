@@ -272,50 +272,69 @@ static enum mu_status save(struct mu_job *job, struct mu_hash hash, bool end)
     return MU_OK;
 }
 
-/* What of a step's duties was done before somebody died, in this generation or the last, as the master finds it: it tells all, who
- * would else wait for rounds that others do not have. */
-static enum mu_status leave_out_what_is_done(struct mu_job *job, struct mu_duties *due)
+enum { RECORDED = 1, SAVED = 2 };
+
+/* The master looks. */
+static uint32_t find_what_is_done(struct mu_job *job, bool save)
+{
+    enum mu_phase before = mu_board_set_phase(job->board, MU_PHASE_RECORDING);
+    struct mu_checkpoint_info info = {0};
+    char folder[MU_PATH_MAX];
+    uint32_t done = 0;
+
+    if (mu_run_dir_losses(job->run).last_step >= job->life.step)
+        done |= RECORDED;
+    if (save && mu_checkpoint_folder(folder, job->checkpoints, job->life.step) == MU_OK &&
+        mu_checkpoint_read_info(folder, &info) == MU_OK)
+        done |= SAVED;
+    mu_checkpoint_info_deinit(&info);
+    if (done & SAVED) {
+        job->saved_step = job->life.step;
+        mu_job_complete_save(job);
+    }
+    mu_board_set_phase(job->board, before);
+    return done;
+}
+
+/* Of the committed step's record and checkpoint: the same on all ranks, whatever each of them has
+ * heard before somebody died. */
+static enum mu_status ask_what_is_done(struct mu_job *job, bool save, uint32_t *done)
 {
     uint8_t bytes[8];
     size_t size = 4;
     struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
-    struct mu_checkpoint_info info = {0};
-    char folder[MU_PATH_MAX];
     struct mu_wire_reader r;
     enum mu_status st;
-    bool recorded = false, saved = false;
+
+    mu_wire_put_u32(&w, job->is_master ? find_what_is_done(job, save) : 0);
+    MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_DUTIES, bytes, sizeof bytes, &size), st,
+           failed);
+    r = mu_wire_read(bytes, size);
+    *done = mu_wire_get_u32(&r);
+    if (!mu_wire_finished(&r))
+        return MU_FAIL(MU_INTERNAL, "the master's word on duties cannot be read");
+    if (*done & SAVED)
+        job->saved_step = job->life.step;
+failed:
+    return st;
+}
+
+/* What of a step's duties was done before somebody died, in this generation or the last, as the master finds it: it tells all, who
+ * would else wait for rounds that others do not have. */
+static enum mu_status leave_out_what_is_done(struct mu_job *job, struct mu_duties *due)
+{
+    enum mu_status st;
     uint32_t done;
 
     bool unsure = job->worker.plan || (job->from_memory && job->life.step == job->resumed_step);
 
     if (!unsure || (!due->evaluate && !due->hash && !due->save && !due->log))
         return MU_OK;
-    if (job->is_master) {
-        recorded = mu_run_dir_losses(job->run).last_step >= job->life.step;
-        saved = due->save &&
-                mu_checkpoint_folder(folder, job->checkpoints, job->life.step) == MU_OK &&
-                mu_checkpoint_read_info(folder, &info) == MU_OK;
-        mu_checkpoint_info_deinit(&info);
-    }
-    mu_wire_put_u32(&w, (uint32_t)recorded | (uint32_t)saved << 1);
-    MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_DUTIES, bytes, sizeof bytes, &size), st,
-           failed);
-    r = mu_wire_read(bytes, size);
-    done = mu_wire_get_u32(&r);
-    if (!mu_wire_finished(&r))
-        return MU_FAIL(MU_INTERNAL, "the master's word on duties cannot be read");
-    if (done & 1)
+    MU_TRY(ask_what_is_done(job, due->save, &done), st, failed);
+    if (done & RECORDED)
         due->log = due->evaluate = false;
-    if (done & 2) {
+    if (done & SAVED)
         due->save = false;
-        job->saved_step = job->life.step;
-    }
-    if ((done & 2) && job->is_master) {
-        enum mu_phase before = mu_board_set_phase(job->board, MU_PHASE_RECORDING);
-
-        mu_job_complete_save(job);
-        mu_board_set_phase(job->board, before);
-    }
 failed:
     return st;
 }
@@ -377,23 +396,31 @@ static void tell_disputed(const struct mu_job *job)
            job->life.step + 1, job->life.step);
 }
 
-/* Gradients of the next step are not finite, or in doubt. Every rank knows it from the same words;
- * the state before that step is whole, and is saved for whoever looks for the reason. */
+static void tell_not_finite(const struct mu_job *job)
+{
+    mu_log(MU_LOG_ERROR,
+           "the gradient of step %" PRId64
+           " is not finite: stopping with the state of step %" PRId64
+           ". A lower optim.lr, more warm-up, or run.on_nonfinite = \"skip\" in a new run may help",
+           job->life.step + 1, job->life.step);
+}
+
+/* Gradients of the next step are not finite, or in doubt. Every rank knows it from the same words,
+ * and comes here again when somebody dies meanwhile; the state before that step is whole, and is
+ * saved for whoever looks for the reason. */
 static enum mu_status stop_for_good(struct mu_job *job, bool disputed)
 {
+    uint32_t done = SAVED; /* nothing is to be saved before the first step */
     struct mu_hash hash;
     enum mu_status st = MU_OK;
 
-    if (job->is_master && disputed)
-        tell_disputed(job);
-    else if (job->is_master)
-        mu_log(MU_LOG_ERROR,
-               "the gradient of step %" PRId64
-               " is not finite: stopping with the state of step %" PRId64
-               ". A lower optim.lr, more warm-up, or run.on_nonfinite = \"skip\" in a new run may "
-               "help",
-               job->life.step + 1, job->life.step);
-    if (job->life.step > 0 && job->life.step != job->saved_step) {
+    if (job->is_master && !job->told) {
+        disputed ? tell_disputed(job) : tell_not_finite(job);
+        job->told = true;
+    }
+    if (job->life.step > 0)
+        MU_TRY(ask_what_is_done(job, true, &done), st, failed);
+    if (!(done & SAVED)) {
         MU_TRY(mu_job_hash(job, &hash), st, failed);
         MU_TRY(mu_job_save(job, hash), st, failed);
     }
@@ -507,6 +534,8 @@ enum mu_status mu_job_train(struct mu_job *job)
             st = steps(job);
         if (st == MU_OK)
             st = mu_job_finish(job);
+        else if (mu_job_is_agreed(job, st))
+            st = mu_job_fail_together(job, st);
         if (st != MU_RECOVERED)
             break;
         st = mu_job_take_roll(job);
