@@ -90,7 +90,7 @@ static struct mu_slot_report read_slot(const struct mu_rank_words *w)
 {
     struct mu_slot_report s = {
         .entered = atomic_load(&w->entered),
-        .adding = atomic_load(&w->adding),
+        .adding = mu_segment_adding(w),
         .claim = atomic_load(&w->claim),
     };
 
