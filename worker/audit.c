@@ -1,7 +1,7 @@
 /* Every rank of the host looks at the same posts and comes to the same verdict; the lowest one that
- * is not accused carries it out: marks the accused's sum as torn, so that the repair does not count
- * it, and only then ends it. The accused has posted after its last shard: it writes nothing to its
- * sum any more that would undo the mark.
+ * is not accused carries it out: writes down that the accused's sum counts for nothing, and only
+ * then ends it. The accused may be adding shards of another rank that died by then; the word is not
+ * its own, so that it cannot undo it.
  *
  * A post is read between two looks at its word, which only grows; a rank that has gone on to a later
  * turn, or a chunk that is reduced, tells that this turn's audit is over. */
@@ -235,7 +235,7 @@ static void carry_out(struct mu_worker *w, uint64_t turn, uint32_t accused)
            "is computed again. Look at its machine's memory and CPU",
            step_of(turn) + 1, mu_comm_name(w->comm, (int)mu_roll_local(w->roll, w->host, accused)),
            shard_of(w, turn), pid);
-    atomic_fetch_or(&words->adding, 1);
+    atomic_store(&words->accused, turn);
     if (mu_board_process_start(pid) == words->start_time)
         kill((pid_t)pid, SIGKILL);
 }

@@ -273,6 +273,30 @@ enum mu_status mu_board_open(struct mu_board **out)
     return MU_OK;
 }
 
+/* Every rank of this host is dead or about to leave, as this one is: nobody opens the board by its
+ * name any more. */
+static bool all_leave(struct mu_board *b)
+{
+    if (mu_board_phase(mu_board_own(b)) != MU_PHASE_LEAVING)
+        return false;
+    for (int r = 0; r < MU_BOARD_RANKS; r++) {
+        const struct mu_board_entry *e = r == b->rank ? NULL : mu_board_entry(b, r);
+
+        if (e && mu_board_phase(e) != MU_PHASE_LEAVING && mu_board_is_alive(e))
+            return false;
+    }
+    return true;
+}
+
+/* mpirun may kill those that still hold it as soon as the first one has left. */
+static void remove_name(struct mu_board *b)
+{
+    if (all_leave(b))
+        mu_shm_file_unlink(b->name, b->fd);
+    else
+        mu_shm_file_unlink_unheld(b->name, b->fd);
+}
+
 void mu_board_close(struct mu_board *b)
 {
     if (!b)
@@ -280,7 +304,7 @@ void mu_board_close(struct mu_board *b)
     mu_fault_set_mark(NULL);
     atomic_store(&mu_board_own(b)->pid, 0);
     pthread_mutex_unlock(&mu_board_own(b)->life);
-    mu_shm_file_unlink_unheld(b->name, b->fd);
+    remove_name(b);
     close(b->fd);
     munmap(b->entry, board_bytes);
     free(b);
@@ -289,7 +313,7 @@ void mu_board_close(struct mu_board *b)
 void mu_board_abandon(struct mu_board *b)
 {
     if (b)
-        mu_shm_file_unlink_unheld(b->name, b->fd);
+        remove_name(b);
 }
 
 bool mu_board_claim_news(struct mu_board *b, int dead_rank)

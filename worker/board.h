@@ -3,8 +3,9 @@
  * own count of polls), without MPI.
  *
  * /dev/shm/muster-UID-JOB.board, see worker/shm_file.h. Made by whoever comes first; held by every
- * rank of the job. A rank that ends orderly takes its own entry away; the last one removes the
- * file. Boards whose ranks are all dead are removed by the next start. */
+ * rank of the job. A rank that ends orderly takes its own entry away; the file goes with the last
+ * one, or with the first when all of the host are leaving. One whose ranks were all killed is
+ * removed by the next start: none of them could. */
 #ifndef MUSTER_WORKER_BOARD_H
 #define MUSTER_WORKER_BOARD_H
 

@@ -43,9 +43,14 @@ static size_t host_bytes(const struct exchange *x)
            x->done_words * sizeof(uint64_t);
 }
 
+static bool has_state(enum mu_recovery_phase phase)
+{
+    return phase == MU_RECOVERY_RUNNING || phase == MU_RECOVERY_FINISHED;
+}
+
 static int64_t step_of(const struct mu_recovery *r)
 {
-    return r->phase == MU_RECOVERY_STARTING ? 0 : mu_segment_step(r->worker->segment);
+    return has_state(r->phase) ? mu_segment_step(r->worker->segment) : 0;
 }
 
 static bool is_living(struct mu_comm *comm, int name)
@@ -79,7 +84,7 @@ static struct mu_slot_report read_slot(const struct mu_rank_words *w)
 {
     struct mu_slot_report s = {
         .entered = atomic_load(&w->entered),
-        .adding = atomic_load(&w->adding),
+        .adding = mu_segment_adding(w),
         .claim = atomic_load(&w->claim),
     };
 
@@ -195,7 +200,7 @@ static enum mu_status exchange(void *context)
                                  .phase = r->phase,
                                  .duties = r->duties};
     struct mu_rank_report *all = calloc((size_t)mu_comm_size(r->comm), sizeof *all);
-    bool starting = true;
+    bool stateless = true, refused = true;
     enum mu_status st;
 
     if (!all)
@@ -204,11 +209,13 @@ static enum mu_status exchange(void *context)
     MU_TRY(fence(x), st, done);
     mu_fault(MU_FAULT_EXCHANGE, step_of(r));
     MU_TRY(mu_comm_allgather(r->comm, &own, sizeof own, all), st, done);
-    for (int i = 0; i < mu_comm_size(r->comm); i++)
-        starting = starting && all[i].phase == MU_RECOVERY_STARTING;
-    if (starting)
-        x->plan.restart = true;
-    else
+    for (int i = 0; i < mu_comm_size(r->comm); i++) {
+        stateless = stateless && !has_state((enum mu_recovery_phase)all[i].phase);
+        refused = refused && all[i].phase == MU_RECOVERY_REFUSED;
+    }
+    x->plan.finished = refused;
+    x->plan.restart = stateless && !refused;
+    if (!stateless)
         MU_TRY(exchange_hosts(x, all), st, done);
     mu_fault(MU_FAULT_AGREE, step_of(r));
 done:
@@ -250,13 +257,13 @@ enum mu_status mu_recover(struct mu_recovery *r)
         return MU_FAIL(MU_NO_MEMORY, "no memory for the names of %d ranks", x.count);
     for (int i = 0; i < x.count; i++)
         x.name[i] = mu_comm_name(r->comm, i);
-    MU_TRY(mu_comm_repair(r->comm, r->phase == MU_RECOVERY_FINISHED, exchange, &x), st, done);
+    MU_TRY(mu_comm_repair(r->comm, r->phase >= MU_RECOVERY_FINISHED, exchange, &x), st, done);
     note_dead(r, &x);
     mu_recovery_plan_deinit(&r->plan);
     r->plan = x.plan;
     memset(&x.plan, 0, sizeof x.plan);
     r->epoch++;
-    if (r->plan.restart)
+    if (r->plan.restart || r->phase == MU_RECOVERY_REFUSED)
         goto done;
     mu_roll_deinit(r->roll);
     *r->roll = x.roll;

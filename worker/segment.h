@@ -27,6 +27,7 @@
 #ifndef MUSTER_WORKER_SEGMENT_H
 #define MUSTER_WORKER_SEGMENT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -98,6 +99,7 @@ struct mu_chunk_words {
 struct mu_rank_words {
     _Alignas(64) _Atomic uint64_t entered;   /* turn: this rank reads nothing of an earlier one */
     _Atomic uint64_t adding;                 /* turn << 1, with bit 0 set while a shard is added */
+    _Atomic uint64_t accused;                /* turn: its sum is wrong; written by the accuser */
     _Atomic uint64_t claim;                  /* mu_recovery_claim: the shard that is computed */
     _Atomic uint64_t shards[MU_SHARD_WORDS]; /* bitmap: which are whole in the sum, that turn */
     _Atomic uint64_t hashed;                 /* mark: its pieces of the state hash are there */
@@ -154,6 +156,15 @@ void mu_segment_close(struct mu_segment *s, bool unlink);
 void mu_segment_reset(struct mu_segment *s);
 uint64_t mu_segment_bytes(const struct mu_layout *layout, uint32_t ranks, uint64_t eval_pieces,
                           bool bf16);
+
+/* A rank's `adding` as others have to read it: once the rank is accused in that turn it looks torn,
+ * whatever is added still. */
+static inline uint64_t mu_segment_adding(const struct mu_rank_words *words)
+{
+    uint64_t adding = atomic_load_explicit(&words->adding, memory_order_acquire);
+
+    return adding | (atomic_load_explicit(&words->accused, memory_order_acquire) == adding >> 1);
+}
 
 static inline int64_t mu_segment_step(const struct mu_segment *s)
 {

@@ -52,7 +52,7 @@ static struct mu_shard_set whole_in(const struct mu_rank_words *words, uint64_t 
 {
     struct mu_shard_set set = {{0}};
 
-    if (atomic_load_explicit(&words->adding, memory_order_acquire) != turn << 1)
+    if (mu_segment_adding(words) != turn << 1)
         return set;
     for (int i = 0; i < MU_SHARD_WORDS; i++)
         set.word[i] = atomic_load_explicit(&words->shards[i], memory_order_acquire);

@@ -33,6 +33,7 @@
     X(SAVE, "save", "while a part of a checkpoint is written")                               \
     X(SAVE_DISK, "save-disk", "a write of a checkpoint fails as on a full disk (do:fail)")   \
     X(PUBLISH, "publish", "before a checkpoint is published")                                \
+    X(PUBLISHED, "published", "a checkpoint is published, but not recorded")                 \
     X(LOAD, "load", "while a checkpoint is loaded")                                          \
     X(LEAVE, "leave", "after the last step")                                                 \
     X(CORRUPT, "corrupt", "a gradient of an audited step is computed (do:fail flips a bit)") \

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum mu_status mu_path_format(char out[MU_PATH_MAX], const char *format, ...)
@@ -31,6 +32,14 @@ bool mu_file_exists(const char *path)
     struct stat s;
 
     return stat(path, &s) == 0;
+}
+
+/* Two clocks that tick apart may be a second apart in whole seconds. */
+bool mu_file_is_young(const struct stat *file, int seconds)
+{
+    time_t age_s = time(NULL) - file->st_mtime;
+
+    return age_s >= -1 && age_s < seconds;
 }
 
 static enum mu_status make_folder(const char *path)

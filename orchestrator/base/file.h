@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "orchestrator/base/status.h"
 
@@ -16,6 +17,9 @@ enum mu_status mu_path_format(char out[MU_PATH_MAX], const char *format, ...) MU
     __attribute__((format(printf, 2, 3)));
 
 bool mu_file_exists(const char *path);
+/* Written within the last seconds, by the clock on the wall. One that says it was written in the
+ * future is not: the clock was set back since. */
+bool mu_file_is_young(const struct stat *file, int seconds);
 enum mu_status mu_file_make_folders(const char *path) MU_CHECKED; /* as `mkdir -p` */
 /* Whole file into malloc'ed memory with a zero byte after it; the caller frees. MU_NOT_FOUND is not
  * reported. */

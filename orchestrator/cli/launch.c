@@ -53,7 +53,8 @@ enum mu_status mu_cli_launch(int argc, char **argv)
     struct mu_launch_request request = {.most_restarts = 100,
                                         .most_still = MU_LADDER_STILL,
                                         .start_deadline_s = 120,
-                                        .stall_deadline_s = 600};
+                                        .stall_deadline_s = 600,
+                                        .cool_off_s = MU_LADDER_COOL_OFF_MS / 1000};
     const struct mu_option options[] = {
         {"ranks", "N",
          "ranks (also -n N); otherwise as many as the hosts have slots, or as this "
@@ -77,6 +78,8 @@ enum mu_status mu_cli_launch(int argc, char **argv)
          "seconds without any sign of progress after which all ranks are "
          "ended and started again (600); 0: never",
          .integer = &request.stall_deadline_s, .least = 0, .most = 1e6},
+        {"cool-off", "S", "seconds for which a host is left out that failed (600)",
+         .integer = &request.cool_off_s, .least = 1, .most = 1e6},
     };
     const struct mu_command command = {
         .usage = "muster launch [options] [--] train CONFIG [key=value...]",

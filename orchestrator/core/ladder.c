@@ -4,7 +4,7 @@
 
 #define MINUTES_NS(n) ((uint64_t)(n)*60u * 1000000000u)
 
-static const uint64_t WINDOW_NS = MINUTES_NS(10), COOL_OFF_NS = MINUTES_NS(10);
+static const uint64_t WINDOW_NS = MINUTES_NS(10);
 
 enum {
     CODE_FAILED = 1,
@@ -33,7 +33,8 @@ struct mu_ladder mu_ladder_begin(uint32_t ranks, int64_t most_restarts, int64_t 
     return (struct mu_ladder){.wanted = ranks,
                               .most_restarts = most_restarts,
                               .best_step = committed_step,
-                              .most_still = MU_LADDER_STILL};
+                              .most_still = MU_LADDER_STILL,
+                              .cool_off_ms = MU_LADDER_COOL_OFF_MS};
 }
 
 /* An exit code of ours that no repetition mends; MU_OK: it is none. */
@@ -165,10 +166,10 @@ void mu_ladder_set_hosts(struct mu_ladder *l, const struct mu_ladder_host *host,
     l->hosts = count;
 }
 
-static void exclude(struct mu_ladder_host *h, uint64_t now_ns)
+static void exclude(const struct mu_ladder *l, struct mu_ladder_host *h, uint64_t now_ns)
 {
     h->excluded = true;
-    h->until_ns = now_ns + COOL_OFF_NS;
+    h->until_ns = now_ns + 1000000u * l->cool_off_ms;
 }
 
 bool mu_ladder_host_failed(struct mu_ladder *l, uint32_t index, uint64_t now_ns)
@@ -181,13 +182,13 @@ bool mu_ladder_host_failed(struct mu_ladder *l, uint32_t index, uint64_t now_ns)
         h->failed_ns = now_ns;
     if (h->failures < MU_LADDER_FAILURES)
         return false;
-    exclude(h, now_ns);
+    exclude(l, h, now_ns);
     return true;
 }
 
 void mu_ladder_host_lost(struct mu_ladder *l, uint32_t index, uint64_t now_ns)
 {
-    exclude(&l->host[index], now_ns);
+    exclude(l, &l->host[index], now_ns);
 }
 
 /* Ranks go to slots; where more are wanted than there are slots, what a host would have had goes

@@ -17,7 +17,12 @@
 
 #include "orchestrator/base/status.h"
 
-enum { MU_LADDER_HOSTS = 256, MU_LADDER_STILL = 3, MU_LADDER_FAILURES = 2 };
+enum {
+    MU_LADDER_HOSTS = 256,
+    MU_LADDER_STILL = 3,
+    MU_LADDER_FAILURES = 2,
+    MU_LADDER_COOL_OFF_MS = 600000
+};
 
 /* What stands in status.json, if this generation wrote it. */
 enum mu_ladder_outcome {
@@ -83,6 +88,7 @@ struct mu_ladder {
     uint32_t wanted;      /* ranks */
     uint32_t replenished; /* times that dead ranks were replaced, each soon after the one before */
     uint64_t replenished_ns;
+    uint64_t cool_off_ms; /* MU_LADDER_COOL_OFF_MS, unless the shell sets another one */
     struct mu_ladder_host host[MU_LADDER_HOSTS];
     uint32_t hosts; /* 0: this machine, any number of ranks */
 };

@@ -32,8 +32,13 @@
 enum { MU_RECOVERY_NOBODY = -1 };
 
 /* STARTING: not every rank is known to hold the state. FINISHED: all that there was to do is done,
- * and written. */
-enum mu_recovery_phase { MU_RECOVERY_STARTING, MU_RECOVERY_RUNNING, MU_RECOVERY_FINISHED };
+ * and written. REFUSED: the same, of a start that failed; with STARTING only. */
+enum mu_recovery_phase {
+    MU_RECOVERY_STARTING,
+    MU_RECOVERY_RUNNING,
+    MU_RECOVERY_FINISHED,
+    MU_RECOVERY_REFUSED
+};
 
 struct mu_fleet {
     uint32_t ranks, hosts;

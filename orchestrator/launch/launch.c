@@ -125,6 +125,7 @@ static enum mu_status begin(struct mu_launch *l)
     l->ladder =
         mu_ladder_begin(r->ranks > 0 ? (uint32_t)r->ranks : usable_cores(), r->most_restarts, 0);
     l->ladder.most_still = r->most_still;
+    l->ladder.cool_off_ms = 1000 * (uint64_t)r->cool_off_s;
     MU_TRY(mu_launch_read_hosts(l), st, failed);
     MU_TRY(find_run(l), st, failed);
     MU_TRY(catch_signals(l), st, failed);
@@ -258,6 +259,19 @@ static int host_of_rank(const struct mu_launch *l, const struct mu_ladder_plan *
     return -1;
 }
 
+struct duration {
+    char text[32];
+};
+
+static struct duration cool_off(const struct mu_launch *l)
+{
+    struct duration d = {"some minutes"};
+
+    if (l->request->cool_off_s < 120)
+        snprintf(d.text, sizeof d.text, "%" PRId64 " s", l->request->cool_off_s);
+    return d;
+}
+
 /* After a failure with ranks abroad: which hosts had a part in it? This machine itself is never
  * left out. Gives back how long to wait until no rank of a host that cannot be seen still lives:
  * they end when they read in the lease that their generation is over, or cannot read it any
@@ -280,11 +294,11 @@ static uint64_t judge_hosts(struct mu_launch *l, const struct mu_ladder_plan *pl
         all = all && answers[i];
         if (!answers[i]) {
             mu_ladder_host_lost(&l->ladder, i, mu_clock_ns());
-            mu_log(MU_LOG_WARN, "host %s does not answer: left out for some minutes", name);
+            mu_log(MU_LOG_WARN, "host %s does not answer: left out for %s", name, cool_off(l).text);
         } else if (failed == (int)i && mu_ladder_host_failed(&l->ladder, i, mu_clock_ns())) {
             mu_log(MU_LOG_WARN,
-                   "host %s: ranks died there %d times within minutes: left out for some minutes",
-                   name, MU_LADDER_FAILURES);
+                   "host %s: ranks died there %d times within minutes: left out for %s", name,
+                   MU_LADDER_FAILURES, cool_off(l).text);
         }
     }
     return all ? ABROAD_MS : MU_LEASE_END_MS + ABROAD_MS;

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "orchestrator/base/file.h"
@@ -20,7 +19,7 @@
 
 enum {
     LONGEST_FOLDER = 40,
-    TRIAL_S = 2, /* a file that is so old is not about to be removed by who made it */
+    TRIAL_S = 2, /* an older file is not about to be removed by who made it */
 };
 
 #define FOLDER "/mu-XXXXXX"
@@ -60,7 +59,7 @@ static void remove_trials(void)
     while (folder && (file = readdir(folder)))
         if (strncmp(file->d_name, beginning, sizeof beginning - 1) == 0 &&
             fstatat(dirfd(folder), file->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-            st.st_uid == geteuid() && time(NULL) - st.st_mtime >= TRIAL_S)
+            st.st_uid == geteuid() && !mu_file_is_young(&st, TRIAL_S))
             unlinkat(dirfd(folder), file->d_name, 0);
     if (folder)
         closedir(folder);

@@ -2,7 +2,7 @@
  * signals, the bond to mpirun, the board, the watch, and only then MPI_Init.
  *
  * There are two ways out. When all ranks know the same end (done, stopped, or a failure that was
- * agreed on), everything is closed and MPI_Finalize called. Otherwise peers may be dead or stuck:
+ * agreed on), and have parted, everything is closed and MPI_Finalize called. Otherwise peers may be dead or stuck:
  * this rank says why, leaves its entry on the board for them to find it dead, and exits; memory is
  * left to the system. */
 #include "orchestrator/master/job.h"
@@ -70,10 +70,19 @@ static enum mu_status begin(struct mu_job *job, const struct mu_job_request *req
             mu_job_move(job, MU_LIFE_ON_LOAD);
             st = mu_job_load(job);
         }
-        if (!mu_comm_is_fault_tolerant(job->comm) || (st != MU_PEER_LOST && st != MU_REVOKED) ||
-            mu_poller_is_beyond_repair(&job->poller))
+        if (mu_job_is_agreed(job, st))
+            st = mu_job_fail_together(job, st);
+        if (st == MU_RECOVERED) {
+            mu_job_move(job, MU_LIFE_ON_RECOVER);
+            mu_job_begin_again(job, &again);
+            st = MU_OK;
+        } else if (!mu_comm_is_fault_tolerant(job->comm) ||
+                   (st != MU_PEER_LOST && st != MU_REVOKED) ||
+                   mu_poller_is_beyond_repair(&job->poller)) {
             return st;
-        st = mu_job_recover_start(job, &again);
+        } else {
+            st = mu_job_recover_start(job, &again);
+        }
         if (st != MU_OK || !again)
             return st;
     }
@@ -88,13 +97,6 @@ static enum mu_status live(struct mu_job *job, const struct mu_job_request *requ
     st = mu_job_train(job);
 failed:
     return st;
-}
-
-/* All ranks know how it ended, the same on each: they leave in an orderly way. */
-static bool is_agreed(const struct mu_job *job, enum mu_status st)
-{
-    return st == MU_OK || st == MU_REQUEUE ||
-           (st == job->control.verdict && job->poller.status == MU_OK);
 }
 
 enum mu_status mu_job_run(const struct mu_job_request *request)
@@ -135,7 +137,7 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     st = mu_comm_is_fault_tolerant(job->comm) ? mu_recovery_init(&job->recovery) : MU_OK;
     if (st == MU_OK)
         st = live(job, request);
-    if (!is_agreed(job, st)) {
+    if (st != MU_OK && st != MU_REQUEUE && !mu_job_is_agreed(job, st)) {
         mu_job_die_alone(job, st);
         mu_job_report_failure(job, st);
         mu_watchdog_end(job->watchdog);
@@ -145,10 +147,7 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
             mu_board_abandon(job->board);
         mu_comm_leave(job->comm, mu_status_exit_code(st));
     }
-    if (st == MU_OK || st == MU_REQUEUE)
-        mu_job_move(job, MU_LIFE_ON_LEAVE);
-    else
-        mu_job_note_failure(job, st);
+    mu_job_move(job, st == MU_OK || st == MU_REQUEUE ? MU_LIFE_ON_LEAVE : MU_LIFE_ON_FAIL);
     mu_fault(MU_FAULT_LEAVE, job->life.step);
     mu_job_close_parts(job);
     mu_recovery_deinit(&job->recovery);

@@ -31,6 +31,11 @@
 
 enum { MU_FINGERPRINT_MAX = 1024 };
 
+struct mu_record_mark {
+    uint64_t ns;
+    int64_t step;
+};
+
 struct mu_job {
     struct mu_life life;
     struct mu_board *board;
@@ -58,8 +63,8 @@ struct mu_job {
     bool from_memory;           /* the state was taken up from an earlier generation's */
     uint64_t setting;           /* struct mu_segment_origin */
     double peak_flops;          /* of a rank's threads; 0: not known */
-    uint64_t record_ns;         /* when the last record was made */
-    int64_t record_step;
+    /* The newest record and the one before, which counts when the newest must be made again. */
+    struct mu_record_mark recorded[2];
     uint64_t tokens;                   /* seen in all */
     struct mu_hash_text data_identity; /* of data.train when the job began; "": it has none */
     char run_path[MU_PATH_MAX], checkpoints[MU_PATH_MAX];
@@ -78,6 +83,7 @@ struct mu_job {
     struct mu_progress *progress;
     struct mu_run_status status;
     bool summarised;
+    bool told;      /* why all ranks stop */
     char news[256]; /* of deaths, not in the journal yet */
 };
 
@@ -103,6 +109,9 @@ enum mu_status mu_job_train(struct mu_job *job) MU_CHECKED;
 /* Writes and publishes a checkpoint of the committed state, whose hash is given. A failure is an
  * alarm, the same on all ranks, and leaves the older ones as they are. */
 enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash) MU_CHECKED;
+/* The master's: the checkpoint of saved_step gets its record, and older ones go, if who published it
+ * died before that. No save may be under way. */
+void mu_job_complete_save(struct mu_job *job);
 /* Hash of the committed state, the same on all hosts (else MU_INTERNAL). */
 enum mu_status mu_job_hash(struct mu_job *job, struct mu_hash *out) MU_CHECKED;
 /* The poller's repair: leaves the dead out and tells who they were. */
@@ -113,6 +122,8 @@ enum mu_status mu_job_take_roll(struct mu_job *job) MU_CHECKED;
 /* After MU_PEER_LOST or MU_REVOKED before every rank held the state: goes on without the dead. `again`:
  * from mu_job_meet on, with nothing in hand; else as if loading had just ended. */
 enum mu_status mu_job_recover_start(struct mu_job *job, bool *again) MU_CHECKED;
+/* The same after MU_RECOVERED. */
+void mu_job_begin_again(struct mu_job *job, bool *again);
 /* The master's: status.json. */
 void mu_job_put_status(struct mu_job *job, enum mu_run_state state, const char *message);
 /* job_end.c: the newest step was the last one because somebody asked for that. */
@@ -121,7 +132,8 @@ bool mu_job_is_stopped(const struct mu_job *job);
 enum mu_status mu_job_finish(struct mu_job *job) MU_CHECKED;
 /* The run was stopped for another generation, which finds the state in memory. */
 bool mu_job_hands_over(const struct mu_job *job);
-/* Every rank is done: MU_OK when all are known to be, and this one may leave. */
+/* Every rank is done, and what there was to write is written: MU_OK when all are known to be, and
+ * this one may leave; MU_RECOVERED when somebody died before it knew. */
 enum mu_status mu_job_part(struct mu_job *job) MU_CHECKED;
 /* The committed state may be taken up by a later generation; done by one rank of each host. */
 void mu_job_settle(struct mu_job *job);
@@ -134,9 +146,11 @@ enum mu_status mu_job_open_records(struct mu_job *job) MU_CHECKED;
 void mu_job_ledger_begin(struct mu_job *job);
 /* All ranks: what they spent since the last time is added to the master's account. */
 enum mu_status mu_job_ledger_gather(struct mu_job *job) MU_CHECKED;
-/* A failure that all ranks know of alike: it was told at its origin; the master writes the
- * outcome. */
-void mu_job_note_failure(struct mu_job *job, enum mu_status st);
+/* The failure that a round or a step has ended with is one that all ranks know of alike. */
+bool mu_job_is_agreed(const struct mu_job *job, enum mu_status st);
+/* Such a failure, which was told at its origin: the master writes the outcome, and all part. Gives
+ * back the failure; MU_RECOVERED: somebody died before it knew. */
+enum mu_status mu_job_fail_together(struct mu_job *job, enum mu_status failure) MU_CHECKED;
 /* After MU_PEER_LOST, MU_REVOKED or a failure of this rank alone: one rank tells what happened;
  * cleans up. The caller then leaves. */
 void mu_job_report_failure(struct mu_job *job, enum mu_status st);

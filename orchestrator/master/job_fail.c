@@ -149,11 +149,15 @@ static void end_progress(struct mu_job *job)
     job->progress = NULL;
 }
 
-void mu_job_note_failure(struct mu_job *job, enum mu_status st)
+bool mu_job_is_agreed(const struct mu_job *job, enum mu_status st)
+{
+    return st != MU_OK && st == job->control.verdict && job->poller.status == MU_OK;
+}
+
+static void write_failure(struct mu_job *job, enum mu_status st)
 {
     char message[256];
 
-    end_progress(job);
     if (!job->is_master || !job->run)
         return;
     if (!job->journal && st == MU_CONFIG)
@@ -169,6 +173,22 @@ void mu_job_note_failure(struct mu_job *job, enum mu_status st)
                  mu_status_meaning(st), job->life.step);
     job->status.agreed = true;
     put_outcome(job, message, 0);
+}
+
+/* Else one that dies now would leave some ranks in a round, or a repair, that the others never come
+ * to. */
+enum mu_status mu_job_fail_together(struct mu_job *job, enum mu_status failure)
+{
+    enum mu_phase before = mu_board_set_phase(job->board, MU_PHASE_RECORDING);
+    enum mu_status st;
+
+    mu_log_set_where(NULL);
+    write_failure(job, failure);
+    MU_TRY(mu_job_part(job), st, failed);
+    job->control.verdict = st = failure;
+failed:
+    mu_board_set_phase(job->board, before);
+    return st;
 }
 
 /* Until ranks on other hosts have noticed too: one that noticed later would take the speaker, who

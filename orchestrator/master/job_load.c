@@ -235,12 +235,15 @@ static void take_order(struct mu_job *job, const struct resume_order *order)
     job->reached = job->worker.reached = order->reached;
 }
 
-/* Every step before has its record: another generation, that went on from an older state, has not
- * dropped it. */
+/* Every step before that was due to be recorded is: another generation, that went on from an older
+ * state, has not dropped it. What was recorded since somebody asked for a checkpoint is in no
+ * plan. */
 static bool is_recorded(const struct mu_job *job, int64_t step)
 {
-    int64_t every = job->settings.run_log_every, due = (step - 1) / every * every;
+    int64_t due = step - 1;
 
+    while (due > 0 && !mu_duties_at(&job->plan, due, false, false).log)
+        due--;
     return mu_run_dir_losses(job->run).last_step >= due;
 }
 

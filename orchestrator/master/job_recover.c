@@ -141,6 +141,8 @@ enum mu_status mu_job_take_roll(struct mu_job *job)
     mu_poller_accept(&job->poller);
     mu_log_set_where(NULL);
     take_duties(job);
+    job->status.outcome = MU_OUTCOME_NONE; /* it was not the end */
+    job->status.agreed = false;
     job->is_master = mu_comm_rank(job->comm) == 0;
     if (job->is_master && !job->journal)
         MU_TRY(mu_job_open_records(job), st, failed);
@@ -152,12 +154,8 @@ failed:
     return st;
 }
 
-enum mu_status mu_job_recover_start(struct mu_job *job, bool *again)
+void mu_job_begin_again(struct mu_job *job, bool *again)
 {
-    enum mu_status st;
-
-    mu_job_move(job, MU_LIFE_ON_RECOVER);
-    MU_TRY(mu_job_recover(job), st, failed);
     job->poller.status = MU_OK;
     job->poller.missed_ns = 0;
     job->is_master = mu_comm_rank(job->comm) == 0;
@@ -168,20 +166,35 @@ enum mu_status mu_job_recover_start(struct mu_job *job, bool *again)
         mu_job_close_parts(job);
     else
         mu_job_name_fingerprint(job);
+}
+
+enum mu_status mu_job_recover_start(struct mu_job *job, bool *again)
+{
+    enum mu_status st;
+
+    mu_job_move(job, MU_LIFE_ON_RECOVER);
+    MU_TRY(mu_job_recover(job), st, failed);
+    mu_job_begin_again(job, again);
 failed:
     return st;
 }
 
+/* The round lets all come here at about the same time: in the parting itself nobody polls. */
 enum mu_status mu_job_part(struct mu_job *job)
 {
+    const enum mu_recovery_phase phase = job->recovery.phase;
     enum mu_status st;
 
+    MU_TRY(mu_control_agree(&job->control, MU_OK), st, failed);
     if (!job->recovery.dead || mu_comm_size(job->comm) == 1)
         return MU_OK;
-    job->recovery.phase = MU_RECOVERY_FINISHED;
+    job->recovery.phase =
+        phase == MU_RECOVERY_STARTING ? MU_RECOVERY_REFUSED : MU_RECOVERY_FINISHED;
     st = mu_job_recover(job);
-    job->recovery.phase = MU_RECOVERY_RUNNING;
+    job->recovery.phase = phase;
     if (st == MU_OK && !job->recovery.plan.finished)
-        return MU_RECOVERED; /* somebody else died before it knew */
+        return MU_RECOVERED;                       /* somebody else died before it knew */
+    job->is_master = mu_comm_rank(job->comm) == 0; /* its exit code is mpirun's */
+failed:
     return st;
 }

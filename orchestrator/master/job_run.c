@@ -116,29 +116,48 @@ static enum mu_status open_run(struct mu_job *job)
 {
     enum mu_status st = mu_job_open_records(job);
 
-    if (st == MU_OK)
+    if (st == MU_OK) {
+        mu_job_complete_save(job);
         introduce(job);
+    }
     return st;
 }
 
-/* done_ns: when the step was committed; what is due after it is not its time. */
+/* What is due after a step is not the time of the next ones. */
+static void note_record(struct mu_job *job)
+{
+    if (job->recorded[0].step < job->life.step)
+        job->recorded[1] = job->recorded[0];
+    job->recorded[0] = (struct mu_record_mark){mu_clock_ns(), job->life.step};
+}
+
+/* Speed since the record before; none where this generation has taken no step yet. done_ns: when the
+ * step was committed. */
+static void measure(const struct mu_job *job, struct mu_metrics *m, uint64_t done_ns)
+{
+    const struct mu_record_mark *since = &job->recorded[job->recorded[0].step >= m->step];
+    const struct mu_workload_facts *facts = &job->workload->facts;
+    double seconds = 1e-9 * (double)(done_ns - since->ns), steps = (double)(m->step - since->step);
+
+    m->step_ms = m->tokens_per_s = m->peak_share = NAN;
+    if (steps <= 0)
+        return;
+    m->step_ms = 1e3 * seconds / steps;
+    m->tokens_per_s = steps * (double)facts->tokens_per_step / seconds;
+    if (job->peak_flops > 0 && facts->flops_per_token > 0)
+        m->peak_share =
+            m->tokens_per_s * facts->flops_per_token / (job->peak_flops * job->roll.size);
+}
+
 static void record(struct mu_job *job, struct mu_metrics *m, const struct mu_step_result *step,
                    uint64_t done_ns)
 {
-    double seconds = 1e-9 * (double)(done_ns - job->record_ns),
-           steps = (double)(step->step - job->record_step);
-    const struct mu_workload_facts *facts = &job->workload->facts;
 
     m->step = step->step;
     m->loss = step->loss;
     m->gradient_norm = step->gradient_norm;
     m->lr = step->lr;
-    m->step_ms = 1e3 * seconds / steps;
-    m->tokens_per_s = steps * (double)facts->tokens_per_step / seconds;
-    m->peak_share =
-        job->peak_flops > 0 && facts->flops_per_token > 0
-            ? m->tokens_per_s * facts->flops_per_token / (job->peak_flops * job->roll.size)
-            : NAN;
+    measure(job, m, done_ns);
     m->tokens = job->tokens;
     m->escapes = (uint32_t)step->escapes;
     m->redone = step->redone;
@@ -261,42 +280,67 @@ static bool may_be_done(const struct mu_job *job)
            (job->from_memory && job->life.step == job->resumed_step);
 }
 
-/* What of them was, as the master finds it: it tells all, who would else wait for rounds that others
- * do not have. */
-static enum mu_status leave_out_what_is_done(struct mu_job *job, struct mu_duties *due)
+enum { RECORDED = 1, SAVED = 2 };
+
+/* The master looks. */
+static uint32_t find_what_is_done(struct mu_job *job, bool save)
+{
+    enum mu_phase before = mu_board_set_phase(job->board, MU_PHASE_RECORDING);
+    struct mu_checkpoint_info info = {0};
+    char folder[MU_PATH_MAX];
+    uint32_t done = 0;
+
+    if (mu_run_dir_losses(job->run).last_step >= job->life.step)
+        done |= RECORDED;
+    if (save && mu_checkpoint_folder(folder, job->checkpoints, job->life.step) == MU_OK &&
+        mu_checkpoint_read_info(folder, &info) == MU_OK)
+        done |= SAVED;
+    mu_checkpoint_info_deinit(&info);
+    if (done & SAVED) {
+        job->saved_step = job->life.step;
+        mu_job_complete_save(job);
+    }
+    mu_board_set_phase(job->board, before);
+    return done;
+}
+
+/* Of the committed step's record and checkpoint: the same on all ranks, whatever each of them has
+ * heard before somebody died. */
+static enum mu_status ask_what_is_done(struct mu_job *job, bool save, uint32_t *done)
 {
     uint8_t bytes[8];
     size_t size = 4;
     struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
-    struct mu_checkpoint_info info = {0};
-    char folder[MU_PATH_MAX];
     struct mu_wire_reader r;
     enum mu_status st;
-    bool recorded = false, saved = false;
+
+    mu_wire_put_u32(&w, job->is_master ? find_what_is_done(job, save) : 0);
+    MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_DUTIES, bytes, sizeof bytes, &size), st,
+           failed);
+    r = mu_wire_read(bytes, size);
+    *done = mu_wire_get_u32(&r);
+    if (!mu_wire_finished(&r))
+        return MU_FAIL(MU_INTERNAL, "the master's word on duties cannot be read");
+    if (*done & SAVED)
+        job->saved_step = job->life.step;
+failed:
+    return st;
+}
+
+/* What of them was, as the master finds it: it tells all, who would else wait for rounds that others
+ * do not have. */
+static enum mu_status leave_out_what_is_done(struct mu_job *job, struct mu_duties *due)
+{
+    enum mu_status st;
     uint32_t done;
 
     if (!may_be_done(job) || (!due->evaluate && !due->hash && !due->save && !due->log))
         return MU_OK;
-    if (job->is_master) {
-        recorded = mu_run_dir_losses(job->run).last_step >= job->life.step;
-        saved = due->save &&
-                mu_checkpoint_folder(folder, job->checkpoints, job->life.step) == MU_OK &&
-                mu_checkpoint_read_info(folder, &info) == MU_OK;
-        mu_checkpoint_info_deinit(&info);
-    }
-    mu_wire_put_u32(&w, (uint32_t)recorded | (uint32_t)saved << 1);
-    MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_DUTIES, bytes, sizeof bytes, &size), st,
-           failed);
-    r = mu_wire_read(bytes, size);
-    done = mu_wire_get_u32(&r);
-    if (!mu_wire_finished(&r))
-        return MU_FAIL(MU_INTERNAL, "the master's word on duties cannot be read");
-    if (done & 1)
+    MU_TRY(ask_what_is_done(job, due->save, &done), st, failed);
+    if (done & RECORDED)
         due->log = due->evaluate = false;
-    if (done & 2) {
+    if (done & SAVED)
         due->save = false;
-        job->saved_step = job->life.step;
-    }
 failed:
     return st;
 }
@@ -322,16 +366,12 @@ static enum mu_status do_duties(struct mu_job *job, struct mu_duties due)
         record(job, &m, &job->last, done_ns);
         mu_board_set_phase(job->board, before);
     }
-    if (due.log)
-        job->record_step = job->life.step;
     if (due.save)
         MU_TRY(save(job, m.hash, due.end), st, failed);
     if (due.save || due.evaluate)
         MU_TRY(mu_job_ledger_gather(job), st, failed);
-    if (due.log) {
+    if (due.log)
         mu_job_put_status(job, MU_RUN_RUNNING, "training");
-        job->record_ns = mu_clock_ns(); /* what was due is not the steps' time */
-    }
 failed:
     return st;
 }
@@ -362,23 +402,31 @@ static void tell_disputed(const struct mu_job *job)
            job->life.step + 1, job->life.step);
 }
 
-/* Gradients of the next step are not finite, or in doubt. Every rank knows it from the same words;
- * the state before that step is whole, and is saved for whoever looks for the reason. */
+static void tell_not_finite(const struct mu_job *job)
+{
+    mu_log(MU_LOG_ERROR,
+           "the gradient of step %" PRId64
+           " is not finite: stopping with the state of step %" PRId64
+           ". A lower optim.lr, more warm-up, or run.on_nonfinite = \"skip\" in a new run may help",
+           job->life.step + 1, job->life.step);
+}
+
+/* Gradients of the next step are not finite, or in doubt. Every rank knows it from the same words,
+ * and comes here again when somebody dies meanwhile; the state before that step is whole, and is
+ * saved for whoever looks for the reason. */
 static enum mu_status stop_for_good(struct mu_job *job, bool disputed)
 {
+    uint32_t done = SAVED; /* nothing is to be saved before the first step */
     struct mu_hash hash;
     enum mu_status st = MU_OK;
 
-    if (job->is_master && disputed)
-        tell_disputed(job);
-    else if (job->is_master)
-        mu_log(MU_LOG_ERROR,
-               "the gradient of step %" PRId64
-               " is not finite: stopping with the state of step %" PRId64
-               ". A lower optim.lr, more warm-up, or run.on_nonfinite = \"skip\" in a new run may "
-               "help",
-               job->life.step + 1, job->life.step);
-    if (job->life.step > 0 && job->life.step != job->saved_step) {
+    if (job->is_master && !job->told) {
+        disputed ? tell_disputed(job) : tell_not_finite(job);
+        job->told = true;
+    }
+    if (job->life.step > 0)
+        MU_TRY(ask_what_is_done(job, true, &done), st, failed);
+    if (!(done & SAVED)) {
         MU_TRY(mu_job_hash(job, &hash), st, failed);
         MU_TRY(mu_job_save(job, hash), st, failed);
     }
@@ -428,6 +476,8 @@ static enum mu_status duties(struct mu_job *job)
         st = mu_job_ledger_gather(job);
     if (st != MU_OK)
         return st;
+    if (due.log)
+        note_record(job);
     job->duties_done = job->life.step;
     if (job->is_master)
         job->recovery.duties = job->life.step;
@@ -470,8 +520,7 @@ static enum mu_status begin_training(struct mu_job *job)
     job->status.has_hash = job->resumed_step > 0 && !job->from_memory;
     job->status.hash = job->resumed_hash;
     job->status.hash_step = job->resumed_step;
-    job->record_ns = mu_clock_ns();
-    job->record_step = job->life.step;
+    job->recorded[0] = job->recorded[1] = (struct mu_record_mark){mu_clock_ns(), job->life.step};
     if (job->worker.plan)
         return MU_RECOVERED; /* somebody died as loading ended: the others are not in this round */
     mu_board_set_phase(job->board, MU_PHASE_RECORDING);
@@ -491,6 +540,8 @@ enum mu_status mu_job_train(struct mu_job *job)
             st = steps(job);
         if (st == MU_OK)
             st = mu_job_finish(job);
+        else if (mu_job_is_agreed(job, st))
+            st = mu_job_fail_together(job, st);
         if (st != MU_RECOVERED)
             break;
         st = mu_job_take_roll(job);

@@ -4,16 +4,19 @@
  *   parts            written by every rank
  *   checkpoint.h5    by the master; from here on it is a checkpoint
  *
- * What follows (the journal's record, retention) cannot undo it, so its failures are warnings. A
- * failure before leaves a folder that is none, which the master removes. */
+ * What follows (the journal's record, retention) cannot undo it, so its failures are warnings, and a
+ * master that dies right then leaves it to the next one (mu_job_complete_save). A failure before
+ * leaves a folder that is none, which the master removes. */
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "orchestrator/base/clock.h"
+#include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/master/job.h"
 #include "orchestrator/master/resume.h"
@@ -39,25 +42,83 @@ static enum mu_status make_folder(struct mu_job *job, const char *folder)
     return mu_control_agree(&job->control, st);
 }
 
-/* The checkpoint is there, whatever fails here. */
-static void after_publishing(struct mu_job *job, struct mu_hash state_hash)
+static void record_checkpoint(struct mu_job *job, int64_t step, struct mu_hash state_hash)
 {
     char record[256];
 
     snprintf(record, sizeof record, "{\"date\":\"%s\",\"step\":%" PRId64 ",\"state_hash\":\"%s\"}",
-             mu_clock_date().text, job->life.step, mu_hash_print(state_hash).text);
+             mu_clock_date().text, step, mu_hash_print(state_hash).text);
     if (mu_journal_append(job->journal, MU_JOURNAL_CHECKPOINT, record) != MU_OK)
         mu_log(MU_LOG_WARN,
                "the checkpoint of step %" PRId64 " is saved, but the journal lacks its record",
-               job->life.step);
+               step);
+}
+
+static void remove_older(const struct mu_job *job, int64_t step)
+{
     if (mu_checkpoint_retain(job->checkpoints, (uint32_t)job->settings.checkpoint_keep,
-                             job->settings.checkpoint_keep_every, job->life.step) != MU_OK)
+                             job->settings.checkpoint_keep_every, step) != MU_OK)
         mu_log(MU_LOG_WARN,
                "the checkpoint of step %" PRId64
                " is saved, but older ones could not be removed: the next save tries again",
-               job->life.step);
+               step);
 }
 
+/* ---- what a master that died had no time for ---- */
+struct record_search {
+    int64_t step;
+    bool found;
+};
+
+static void look_for_record(void *context, uint32_t generation, enum mu_journal_type type,
+                            const char *text, size_t size)
+{
+    struct record_search *s = context;
+    json_t *record = type == MU_JOURNAL_CHECKPOINT ? json_loadb(text, size, 0, NULL) : NULL;
+
+    (void)generation;
+    s->found |= record && json_integer_value(json_object_get(record, "step")) == s->step;
+    json_decref(record);
+}
+
+/* Unknown counts as recorded: an error has been told. */
+static bool is_recorded(const struct mu_job *job, int64_t step)
+{
+    struct record_search s = {.step = step};
+    char journal[MU_PATH_MAX];
+
+    return mu_path_format(journal, "%s/journal", job->run_path) != MU_OK ||
+           mu_journal_replay(journal, look_for_record, &s) != MU_OK || s.found;
+}
+
+/* saved_step is not, where a newer one is damaged. */
+static bool is_newest(const struct mu_job *job, int64_t step)
+{
+    int64_t *steps = NULL;
+    uint32_t count = 0;
+    bool newest = mu_checkpoint_list(job->checkpoints, &steps, &count) == MU_OK && count > 0 &&
+                  steps[count - 1] == step;
+
+    free(steps);
+    return newest;
+}
+
+void mu_job_complete_save(struct mu_job *job)
+{
+    struct mu_checkpoint_info info = {0};
+    char folder[MU_PATH_MAX];
+
+    if (job->saved_step <= 0 || !is_newest(job, job->saved_step))
+        return;
+    if (!is_recorded(job, job->saved_step) &&
+        mu_checkpoint_folder(folder, job->checkpoints, job->saved_step) == MU_OK &&
+        mu_checkpoint_read_info(folder, &info) == MU_OK)
+        record_checkpoint(job, job->saved_step, info.state_hash);
+    mu_checkpoint_info_deinit(&info);
+    remove_older(job, job->saved_step);
+}
+
+/* ---- a save ---- */
 static enum mu_status publish(struct mu_job *job, const char *folder, struct mu_hash state_hash)
 {
     struct mu_checkpoint_info info = {
@@ -73,7 +134,9 @@ static enum mu_status publish(struct mu_job *job, const char *folder, struct mu_
     snprintf(info.fingerprint, sizeof info.fingerprint, "%s", job->fingerprint);
     MU_TRY(mu_resume_note_write(job, &info.journal), st, done);
     MU_TRY(mu_checkpoint_publish(folder, &job->workload->layout, &info, &poll), st, done);
-    after_publishing(job, state_hash);
+    mu_fault(MU_FAULT_PUBLISHED, job->life.step);
+    record_checkpoint(job, job->life.step, state_hash);
+    remove_older(job, job->life.step);
 done:
     free(info.journal);
     return st;

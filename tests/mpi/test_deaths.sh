@@ -26,6 +26,7 @@ for hosts in 1 2 3; do
     # The lowest is the master each time; then the highest, who is none.
     survives "masters-$hosts" 9 "$(in_turn 2 0 1 2 3 4 5 6 7)" 8 "${long[@]}"
     said 'rank 8 is the master now' "masters"
+    ! grep -q '"step_ms": null' "runs/masters-$hosts/metrics.jsonl" || fail "masters: a step was not measured"
     # What is done between two steps: evaluation, hash, the parts of a checkpoint, publishing.
     survives "between-$hosts" 9 "rank:0,at:evaluate,step:3,do:kill;rank:8,at:evaluate,step:6,do:kill;rank:7,at:save,step:9,do:kill;\
 rank:1,at:save,step:12,do:kill;rank:2,at:publish,step:15,do:kill;rank:3,at:evaluate,step:18,do:kill;rank:4,at:save,step:30,do:kill;\

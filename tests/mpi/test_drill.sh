@@ -20,7 +20,7 @@ gone() {
 again='R3 (from memory|by checkpoint|from the start)'
 [ -n "${OMPI_MCA_mpi_ft_enable:-}" ] && died='R1 in the job' || died=$again
 
-drill --json results.json --only 'worker-backward,master-flip,kill-all,worker-load,worker-publish,kill-launcher,torn' tiny.cfg
+drill --json results.json --only 'worker-backward,master-flip,kill-all,worker-load,worker-publish,master-published,kill-launcher,torn' tiny.cfg
 ended_with 0 "a drill"
 row kill-worker-backward "$died" equal
 row kill-master-flip "$died" equal
@@ -28,10 +28,12 @@ row kill-all-but-one "$died" equal
 row kill-all "$again" equal
 row kill-worker-load 'R4 by checkpoint' equal
 row kill-worker-publish '-' 'equal, not reached'
+row kill-worker-published '-' 'equal, not reached'
+row kill-master-published "$died" equal
 row kill-launcher "$again" equal
 grep -qE '^torn-checkpoint +R4 by checkpoint +[0-9.]+ s +[1-9][0-9]* steps? .* equal$' table || fail "no row of a torn checkpoint"
-said '^7 of 7 faults survived; the slowest repair took [0-9.]+ s \([a-z-]+\); 1 not reached' "a drill"
-[ "$(grep -c '"result": "equal"' results.json)" = 7 ] || fail "results.json: $(cat results.json)"
+said '^8 of 8 faults survived; the slowest repair took [0-9.]+ s \([a-z-]+\); 2 not reached' "a drill"
+[ "$(grep -c '"result": "equal"' results.json)" = 8 ] || fail "results.json: $(cat results.json)"
 gone "a drill"
 
 # Where MPI ends the job with the first rank that dies, the launcher starts it again; nobody repairs anything.

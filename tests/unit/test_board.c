@@ -150,6 +150,33 @@ static void ranks_see_each_other(void **state)
     assert_false(board_exists(job)); /* the last one removes it */
 }
 
+/* When all leave, mpirun may end those that are still busy with it. */
+static void it_goes_when_all_leave(void **state)
+{
+    for (int abandons = 0; abandons < 2; abandons++) {
+        struct child c = start_rank(job, 2), d = start_rank(job, 3);
+        struct mu_board_entry *e;
+        struct mu_board *b;
+
+        assert_int_equal(mu_board_open(&b), MU_OK);
+        e = (struct mu_board_entry *)(uintptr_t)mu_board_entry(b, 2);
+        atomic_store(&e->phase, MU_PHASE_LEAVING);
+        mu_board_set_phase(b, MU_PHASE_LEAVING);
+        mu_board_abandon(b);
+        assert_true(board_exists(job)); /* one is at work */
+        kill_rank(d);
+        if (abandons)
+            mu_board_abandon(b);
+        else
+            mu_board_close(b);
+        assert_false(board_exists(job));
+        kill_rank(c);
+        if (abandons)
+            mu_board_close(b);
+    }
+    (void)state;
+}
+
 static void the_dead_are_known(void **state)
 {
     struct child c = start_rank(job, 1);
@@ -514,6 +541,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_A_BOARD(ranks_see_each_other),
+        ON_A_BOARD(it_goes_when_all_leave),
         ON_A_BOARD(the_dead_are_known),
         ON_A_BOARD(an_entry_says_what_its_rank_does),
         ON_A_BOARD(entries_share_no_cache_line),

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "orchestrator/base/log.h"
 #include "tests/support/run_folder.h"
@@ -61,6 +62,21 @@ static void what_is_written_is_read(void **state)
     put("a", "three");
     assert_content("a", "three");
     assert_int_equal(entries(""), 1); /* nothing beside it is left */
+}
+
+static void a_file_from_the_future_is_not_young(void **state)
+{
+    struct stat file = {0};
+
+    (void)state;
+    file.st_mtime = time(NULL);
+    assert_true(mu_file_is_young(&file, 2));
+    file.st_mtime -= 60;
+    assert_false(mu_file_is_young(&file, 2));
+    assert_true(mu_file_is_young(&file, 3600));
+    file.st_mtime += 3600; /* of before the clock was set back by an hour */
+    assert_false(mu_file_is_young(&file, 2));
+    assert_false(mu_file_is_young(&file, 60));
 }
 
 static void large_files_are_whole(void **state)
@@ -267,6 +283,7 @@ int main(void)
         IN_A_FOLDER(a_link_to_a_folder_is_one),
         IN_A_FOLDER(trees_are_removed_whole),
         IN_A_FOLDER(removal_follows_no_link),
+        cmocka_unit_test(a_file_from_the_future_is_not_young),
         cmocka_unit_test(long_paths_are_refused),
         cmocka_unit_test(a_full_disk_is_an_error),
     };

@@ -235,6 +235,17 @@ static void a_host_that_failed_twice_is_left_out_until_it_has_cooled_off(void **
     assert_false(mu_ladder_host_failed(&l, 1, 14 * MINUTE)); /* its past is forgotten */
 }
 
+static void how_long_a_host_cools_off_can_be_set(void **state)
+{
+    struct mu_ladder l = three_hosts(8);
+
+    (void)state;
+    l.cool_off_ms = 9000;
+    mu_ladder_host_lost(&l, 1, MINUTE);
+    assert_int_equal(mu_ladder_plan(&l, MINUTE + MINUTE / 60 * 9 - 1).ranks, 6);
+    assert_int_equal(mu_ladder_plan(&l, MINUTE + MINUTE / 60 * 9).ranks, 8);
+}
+
 static void failures_far_apart_do_not_add_up(void **state)
 {
     struct mu_ladder l = three_hosts(8);
@@ -394,6 +405,7 @@ int main(void)
         cmocka_unit_test(a_planned_relaunch_is_no_failure),
         cmocka_unit_test(restarts_are_counted),
         cmocka_unit_test(a_host_that_failed_twice_is_left_out_until_it_has_cooled_off),
+        cmocka_unit_test(how_long_a_host_cools_off_can_be_set),
         cmocka_unit_test(failures_far_apart_do_not_add_up),
         cmocka_unit_test(hosts_that_do_not_answer_are_left_out_at_once_and_all_of_them_is_a_pause),
         cmocka_unit_test(ranks_follow_the_slots_that_are_left),

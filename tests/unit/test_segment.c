@@ -555,11 +555,30 @@ static int free_layout(void **state)
     return 0;
 }
 
+/* An audit's word stands, whatever the accused does to its own words before it is ended. */
+static void who_is_accused_looks_torn(void **state)
+{
+    static struct mu_rank_words words;
+    const uint64_t turn = 2 * 40 + 1;
+
+    (void)state;
+    atomic_store(&words.adding, turn << 1);
+    assert_int_equal(mu_segment_adding(&words), turn << 1);
+    atomic_store(&words.accused, turn);
+    assert_int_equal(mu_segment_adding(&words), turn << 1 | 1);
+    atomic_store(&words.adding, turn << 1 | 1);
+    atomic_store(&words.adding, turn << 1); /* another shard is added */
+    assert_int_equal(mu_segment_adding(&words), turn << 1 | 1);
+    atomic_store(&words.adding, (turn + 1) << 1);
+    assert_int_equal(mu_segment_adding(&words), (turn + 1) << 1);
+}
+
 #define UNDER_A_NAME(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_is_accused_looks_torn),
         UNDER_A_NAME(a_new_one_is_zero),
         UNDER_A_NAME(parts_lie_apart),
         UNDER_A_NAME(without_bf16_there_is_no_copy),

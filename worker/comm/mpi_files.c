@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "orchestrator/base/file.h"
 #include "orchestrator/base/log.h"
 
 enum { YOUNG_S = 60 };
@@ -85,7 +85,7 @@ void mu_mpi_files_remove_stale(void)
 
         snprintf(path, sizeof path, "/dev/shm/%s", file->d_name);
         if (strncmp(file->d_name, "sm_segment.", 11) != 0 || lstat(path, &s) != 0 ||
-            s.st_uid != geteuid() || !S_ISREG(s.st_mode) || time(NULL) - s.st_mtime < YOUNG_S ||
+            s.st_uid != geteuid() || !S_ISREG(s.st_mode) || mu_file_is_young(&s, YOUNG_S) ||
             is_mapped_by_anybody(path))
             continue;
         unlink(path);
