@@ -58,14 +58,9 @@ bool mu_poller_is_beyond_repair(const struct mu_poller *p)
     return false;
 }
 
-static bool is_death(enum mu_status st)
-{
-    return st == MU_PEER_LOST || st == MU_REVOKED;
-}
-
 enum mu_status mu_poller_take(struct mu_poller *p, enum mu_status st)
 {
-    if (!is_death(st) || p->held)
+    if (!mu_status_is_death(st) || p->held)
         return st;
     if (p->repair && (p->status == MU_OK || p->status == MU_RECOVERED) &&
         !mu_poller_is_beyond_repair(p)) {

@@ -269,7 +269,7 @@ enum mu_status mu_recover(struct mu_recovery *r)
     memset(&x.roll, 0, sizeof x.roll);
     mu_worker_adopt(r->worker, &r->plan);
     st = mu_fetch_serve(r->worker);
-    if (st == MU_PEER_LOST || st == MU_REVOKED)
+    if (mu_status_is_death(st))
         st = MU_OK; /* somebody died again: the next poll finds it */
 done:
     r->took_ns = mu_clock_ns() - r->began_ns;

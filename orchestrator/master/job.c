@@ -70,7 +70,7 @@ static enum mu_status begin(struct mu_job *job, const struct mu_job_request *req
             mu_job_move(job, MU_LIFE_ON_LOAD);
             st = mu_job_load(job);
         }
-        if (!mu_comm_is_fault_tolerant(job->comm) || (st != MU_PEER_LOST && st != MU_REVOKED) ||
+        if (!mu_comm_is_fault_tolerant(job->comm) || !mu_status_is_death(st) ||
             mu_poller_is_beyond_repair(&job->poller))
             return st;
         st = mu_job_recover_start(job, &again);
@@ -139,7 +139,7 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
         mu_job_die_alone(job, st);
         mu_job_report_failure(job, st);
         mu_watchdog_end(job->watchdog);
-        if (st == MU_PEER_LOST || st == MU_REVOKED)
+        if (mu_status_is_death(st))
             mu_board_close(job->board);
         else
             mu_board_abandon(job->board);

@@ -202,7 +202,7 @@ static bool others_go_on(struct mu_job *job)
 
 void mu_job_die_alone(struct mu_job *job, enum mu_status st)
 {
-    if (st == MU_PEER_LOST || st == MU_REVOKED || !mu_comm_is_fault_tolerant(job->comm))
+    if (mu_status_is_death(st) || !mu_comm_is_fault_tolerant(job->comm))
         return;
     mu_board_set_phase(job->board,
                        MU_PHASE_LEAVING); /* first: of two that fail at once, both see */
@@ -222,7 +222,7 @@ void mu_job_report_failure(struct mu_job *job, enum mu_status st)
     bool speaks = true;
 
     end_progress(job);
-    if (st == MU_PEER_LOST || st == MU_REVOKED) {
+    if (mu_status_is_death(st)) {
         dead = find_dead(job);
         mu_comm_revoke(job->comm);
         speaks = is_speaker(job, &dead) &&
