@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "orchestrator/base/clock.h"
 #include "worker/worker.h"
 
 enum { TAG_HEAD = 1003, TAG_TOTAL = 1004, FETCH_DEADLINE_MS = 600000 };
@@ -115,23 +114,15 @@ static enum mu_status receive(struct mu_worker *w, void *data, size_t bytes, uin
 {
     struct mu_deadline deadline = mu_deadline_in_ms(FETCH_DEADLINE_MS);
     struct mu_request request = {NULL};
-    struct mu_backoff pause = {0};
     enum mu_status st;
-    bool done = false;
 
     MU_TRY(
         mu_poller_take(w->poller, mu_comm_receive(w->comm, data, bytes, (int)from, tag, &request)),
         st, failed);
-    for (;;) {
-        MU_TRY(mu_poller_take(w->poller, mu_comm_test(w->comm, &request, &done, NULL)), st, failed);
-        if (done)
-            break;
-        MU_TRY(mu_poll(w->poller), st, failed);
-        if (mu_deadline_passed(deadline))
-            return MU_FAIL(MU_TIMEOUT, "rank %d did not send a chunk within %d s",
-                           mu_comm_name(w->comm, (int)from), FETCH_DEADLINE_MS / 1000);
-        mu_backoff_pause(&pause);
-    }
+    st = mu_poller_complete(w->poller, &request, deadline, NULL);
+    if (st == MU_TIMEOUT && mu_deadline_passed(deadline))
+        return MU_FAIL(MU_TIMEOUT, "rank %d did not send a chunk within %d s",
+                       mu_comm_name(w->comm, (int)from), FETCH_DEADLINE_MS / 1000);
 failed:
     return st;
 }

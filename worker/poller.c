@@ -5,8 +5,6 @@
 
 #include <stdatomic.h>
 
-#include "orchestrator/base/clock.h"
-
 /* MPI is asked this often at most: asking costs some microseconds, every 100 us it was 2 % of a
  * step, and a death takes milliseconds to be known anyway. */
 static const uint64_t comm_interval_ns = 500000;
@@ -101,6 +99,26 @@ enum mu_status mu_poll(struct mu_poller *p)
     if (st != MU_OK)
         p->status = st;
     return p->status;
+}
+
+enum mu_status mu_poller_complete(struct mu_poller *p, struct mu_request *request,
+                                  struct mu_deadline deadline, size_t *received)
+{
+    struct mu_backoff pause = {0};
+    enum mu_status st;
+    bool done = false;
+
+    for (;;) {
+        MU_TRY(mu_poller_take(p, mu_comm_test(p->comm, request, &done, received)), st, ended);
+        if (done)
+            break;
+        MU_TRY(mu_poll(p), st, ended);
+        if (mu_deadline_passed(deadline))
+            return MU_TIMEOUT;
+        mu_backoff_pause(&pause);
+    }
+ended:
+    return st;
 }
 
 void mu_poller_accept(struct mu_poller *p)
