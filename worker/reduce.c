@@ -12,7 +12,6 @@
 #include "worker/reduce.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -254,7 +253,7 @@ static void die_of_wrong_sum(const struct mu_worker *w, uint32_t chunk)
         " is not what went into it: this rank ends, the others go on. Look at its machine's memory "
         "and CPU",
         chunk);
-    raise(SIGKILL);
+    mu_comm_die();
 }
 
 static enum mu_status sum_exactly(struct mu_worker *w, uint32_t chunk, bool corrupt,
