@@ -127,7 +127,7 @@ failed:
     return st;
 }
 
-enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, int server)
+enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn, int server)
 {
     const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
     struct mu_chunk_words *words = &w->segment->chunk[chunk];
@@ -144,6 +144,7 @@ enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, int server)
     MU_TRY(receive(w, w->segment->total + c->offset, c->count * sizeof(float), from, TAG_TOTAL), st,
            failed);
     memcpy(&head, w->fetch.head, sizeof head);
+    MU_ASSERT(head.turn == turn); /* both sides have read the same plan */
     memcpy(w->segment->largest + c->first_block, w->fetch.head + sizeof head,
            (size_t)c->block_count);
     words->norm = head.norm;

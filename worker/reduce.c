@@ -331,7 +331,7 @@ enum mu_status mu_reduce_chunk(struct mu_worker *w, uint32_t chunk, uint64_t tur
 
     corrupt = mu_fault(MU_FAULT_REDUCE, mu_segment_step(w->segment));
     if (server != MU_RECOVERY_NOBODY) {
-        MU_TRY(mu_fetch_chunk(w, chunk, server), st, failed);
+        MU_TRY(mu_fetch_chunk(w, chunk, turn, server), st, failed);
         goto whole;
     }
     MU_TRY(agree_on_maxima(w, chunk, turn, &m), st, failed);
