@@ -365,7 +365,7 @@ static enum mu_status load_newest(struct mu_job *job)
 
     if (job->is_master) {
         job->peak_flops = mu_device_measure_peak(job->device, peak_seconds);
-        order.reached = reached(job);
+        order.reached = job->reached; /* as use_memory ordered */
         st = mu_resume_candidates_find(&candidates, job->checkpoints);
     }
     for (;;) {
