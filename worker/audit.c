@@ -3,8 +3,8 @@
  * it, and only then ends it. The accused has posted after its last shard: it writes nothing to its
  * sum any more that would undo the mark.
  *
- * A post is read between two looks at its word, which only grows; a rank that has gone on to a later
- * turn, or a chunk that is reduced, tells that this turn's audit is over. */
+ * A post is read between two looks at its word, which only grows; a rank that has gone on to a
+ * later turn, or a chunk that is reduced, tells that this turn's audit is over. */
 #include "worker/audit.h"
 
 #include <inttypes.h>

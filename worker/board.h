@@ -88,8 +88,8 @@ void mu_board_withdraw_fence(struct mu_board *board, int rank);
  * out[capacity]; false: nobody has ended it. */
 bool mu_board_tell_fence(const struct mu_board_entry *entry, int rank, char *out, size_t capacity);
 
-/* The name of a job's board, for shm_open: a file of MU_BOARD_RANKS entries. For the launcher, which
- * makes it before any rank does. */
+/* The name of a job's board, for shm_open: a file of MU_BOARD_RANKS entries. For the launcher,
+ * which makes it before any rank does. */
 void mu_board_name(const char *job, char name[MU_BOARD_NAME_MAX]);
 
 /* Start time of a process as in /proc/PID/stat; 0: no such process, or only its zombie. */

@@ -10,8 +10,8 @@
 static const uint64_t comm_interval_ns = 500000;
 /* A process is looked up in /proc: some microseconds for each rank of the host. */
 static const uint64_t board_interval_ns = 500000000;
-/* For MPI to tell of a death that the board shows. That goes through mpirun, which on a machine short
- * of memory or cores was seen to take more than half a second. */
+/* For MPI to tell of a death that the board shows. That goes through mpirun, which on a machine
+ * short of memory or cores was seen to take more than half a second. */
 static const uint64_t unseen_ns = 4000000000;
 
 void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *board)
@@ -21,9 +21,9 @@ void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *
 }
 
 /* A rank that ends without MPI_Finalize, but not by a signal, is not dead to MPI: its peers would
- * wait for it for ever, and so would a repair. One that is dead by the board for long, while MPI says
- * nothing, is such a one: it cannot be lived with. Who finds that out says so on the board before it
- * revokes: the others would take the revocation for a call to repair. */
+ * wait for it for ever, and so would a repair. One that is dead by the board for long, while MPI
+ * says nothing, is such a one: it cannot be lived with. Who finds that out says so on the board
+ * before it revokes: the others would take the revocation for a call to repair. */
 static enum mu_status look_at_board(struct mu_poller *p, uint64_t now)
 {
     int missing = -1;

@@ -238,8 +238,8 @@ failed:
 
 /* The integers that went into a sum, added up mod 2^32, are those of the result: `dense` carries
  * theirs behind its last element, through the ring too, where it is added like the others. A rank
- * whose sum is another one has computed wrong, or its memory does not hold what was written. It dies
- * before the chunk is said to be reduced; the others do it again. */
+ * whose sum is another one has computed wrong, or its memory does not hold what was written. It
+ * dies before the chunk is said to be reduced; the others do it again. */
 static void die_of_wrong_sum(const struct mu_worker *w, uint32_t chunk)
 {
     const int32_t *dense = w->reduction.dense;

@@ -14,16 +14,16 @@
  *   3. Words hold a *turn*, 2 * step + attempt + 1, which only grows; whoever waits for turn t
  *      cannot mistake what is left of an earlier one.
  *   4. A rank's sum is written by that rank only, and only between the turns in which owners read
- *      it: it enters turn t + 1 after all chunks are reduced in turn t, and no owner reduces in turn
- *      t + 1 before *every* living rank of the host (also one without shards) has entered it and has
- *      all its shards in its sum.
- *   5. Ranks have slots, for as long as the segment is there. What a dead rank left in its slot stays
- *      as it is, and counts if it is whole (orchestrator/core/recovery.h).
+ *      it: it enters turn t + 1 after all chunks are reduced in turn t, and no owner reduces in
+ *      turn t + 1 before *every* living rank of the host (also one without shards) has entered it
+ *      and has all its shards in its sum.
+ *   5. Ranks have slots, for as long as the segment is there. What a dead rank left in its slot
+ *      stays as it is, and counts if it is whole (orchestrator/core/recovery.h).
  *
  * /dev/shm/muster-UID-RUN-hHOST, see worker/shm_file.h, made by the host's lowest rank. Whoever is
  * attached holds it: a segment that nobody holds was left by ranks that were all killed. The next
- * start of the same run takes it up, with any number of ranks, and goes on from its committed state;
- * any other start of the same user's removes it. */
+ * start of the same run takes it up, with any number of ranks, and goes on from its committed
+ * state; any other start of the same user's removes it. */
 #ifndef MUSTER_WORKER_SEGMENT_H
 #define MUSTER_WORKER_SEGMENT_H
 

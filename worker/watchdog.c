@@ -57,8 +57,9 @@ static int find(const struct mu_board *board, bool alive)
     return NOBODY;
 }
 
-/* Whether no rank can be out of MPI_Init already: then nobody goes on, and the process may exit. One
- * that is out repairs the roll, and waits there for this rank unless its end is one that MPI reports. */
+/* Whether no rank can be out of MPI_Init already: then nobody goes on, and the process may exit.
+ * One that is out repairs the roll, and waits there for this rank unless its end is one that MPI
+ * reports. */
 static bool all_are_starting(const struct mu_board *board)
 {
     const char *here = getenv("OMPI_COMM_WORLD_LOCAL_SIZE"), *all = getenv("OMPI_COMM_WORLD_SIZE");

@@ -74,8 +74,8 @@ static inline uint32_t mu_worker_slot(const struct mu_worker *w, uint32_t place)
 
 /* Brings the committed state from `step` to step + 1, however much of it is done already: by this
  * rank, before a repair, or by others. MU_FAILED: non-finite gradients and on_nonfinite is "stop"
- * (the committed state is untouched). MU_RECOVERED: call again, or do first what the new roll has to
- * do. MU_PEER_LOST, MU_REVOKED, MU_TIMEOUT: the roll is broken; the committed state is whole. */
+ * (the committed state is untouched). MU_RECOVERED: call again, or do first what the new roll has
+ * to do. MU_PEER_LOST, MU_REVOKED, MU_TIMEOUT: the roll is broken; the committed state is whole. */
 enum mu_status mu_worker_step(struct mu_worker *w, int64_t step,
                               struct mu_step_result *out) MU_CHECKED;
 

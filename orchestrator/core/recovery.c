@@ -71,8 +71,8 @@ static void place_hosts(struct mu_recovery_plan *p, const struct mu_fleet *fleet
     }
 }
 
-/* Who has which total of the turn under way. True: some chunk is reduced nowhere, so that its shards
- * are needed. */
+/* Who has which total of the turn under way. True: some chunk is reduced nowhere, so that its
+ * shards are needed. */
 static bool find_servers(struct mu_recovery_plan *p, uint32_t chunks)
 {
     uint32_t missing = chunks;

@@ -224,7 +224,7 @@ static struct fencers find_fencers(const struct mu_watch *w, const struct mu_wat
     return f;
 }
 
-/* Of those who all sit in one repair the first fencer is left for last: two could end each other. */
+/* Of those in one repair the first fencer is left for last: two could end each other. */
 static int fencer_of(const struct mu_watch_view *v, enum rule rule, struct fencers f)
 {
     if (v->rank != f.first)

@@ -143,8 +143,8 @@ struct mu_watch {
 void mu_watch_init(struct mu_watch *w, int own_rank);
 /* Whether that rank's process is to be asked for before the next look. */
 bool mu_watch_asks(const struct mu_watch *w, int rank);
-/* One look at all entries of the host, in order of rank; the own one's beats count it already. hang_timeout_ms 0: not known yet; only who
- * is stopped is ended. */
+/* One look at all entries of the host, in order of rank; the own one's beats count it already.
+ * hang_timeout_ms 0: not known yet; only who is stopped is ended. */
 void mu_watch_look(struct mu_watch *w, const struct mu_watch_view *views, int count,
                    uint64_t hang_timeout_ms, uint64_t now_ns, struct mu_watch_actions *out);
 

@@ -110,8 +110,8 @@ enum mu_status mu_job_recover(void *job) MU_CHECKED;
 /* Between two recoveries: takes up what the new roll gives this rank to do, the master's duties
  * among it. */
 enum mu_status mu_job_take_roll(struct mu_job *job) MU_CHECKED;
-/* After MU_PEER_LOST or MU_REVOKED before every rank held the state: goes on without the dead. `again`:
- * from mu_job_meet on, with nothing in hand; else as if loading had just ended. */
+/* After MU_PEER_LOST or MU_REVOKED before every rank held the state: goes on without the dead.
+ * `again`: from mu_job_meet on, with nothing in hand; else as if loading had just ended. */
 enum mu_status mu_job_recover_start(struct mu_job *job, bool *again) MU_CHECKED;
 /* The master's: status.json. */
 void mu_job_put_status(struct mu_job *job, enum mu_run_state state, const char *message);

@@ -253,8 +253,8 @@ static enum mu_status save(struct mu_job *job, struct mu_hash hash, bool end)
     return MU_OK;
 }
 
-/* What of a step's duties was done before somebody died, in this generation or the last, as the master finds it: it tells all, who
- * would else wait for rounds that others do not have. */
+/* What of a step's duties was done before somebody died, in this generation or the last, as the
+ * master finds it: it tells all, who would else wait for rounds that others do not have. */
 static enum mu_status leave_out_what_is_done(struct mu_job *job, struct mu_duties *due)
 {
     uint8_t bytes[8];

@@ -1,13 +1,14 @@
-/* The hand of bench-recovery and soak-recovery: looks at the board of a running job from outside, as
- * the ranks' own watchdogs do, and kills.
+/* The hand of bench-recovery and soak-recovery: looks at the board of a running job from outside,
+ * as the ranks' own watchdogs do, and kills.
  *
  *   bench-recovery-board BOARD show
  *       a line a living rank: rank, pid, epoch, polls, beats of its watchdog, phase
  *   bench-recovery-board BOARD kill RANK...
  *       SIGKILLs these, one right after the other, and waits until the last survivor is at work
  *       again, by the times that the ranks themselves wrote down. Prints the number of survivors,
- *       and in ms since the first SIGKILL: the last thread of the killed gone (to LOOK_US), the first survivor to enter
- *       the repair, the last, the last to be back. 1: that did not come within DEADLINE_MS. 2: one of them is not there.
+ *       and in ms since the first SIGKILL: the last thread of the killed gone (to LOOK_US), the
+ *       first survivor to enter the repair, the last, the last to be back. 1: that did not come
+ *       within DEADLINE_MS. 2: one of them is not there.
  *
  * BOARD is the file in /dev/shm. */
 #include <fcntl.h>

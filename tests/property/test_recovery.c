@@ -103,8 +103,8 @@ static void place_hosts(struct scene *s)
     }
 }
 
-/* Every shard is nobody's, or one rank's: whole, or claimed; dead ones may be torn. strange: dead ones
- * also have what another has, which no run of deaths leads to. */
+/* Every shard is nobody's, or one rank's: whole, or claimed; dead ones may be torn. strange: dead
+ * ones also have what another has, which no run of deaths leads to. */
 static void share_out(struct scene *s, bool strange)
 {
     for (uint32_t i = 0; i < s->shards; i++) {
@@ -379,7 +379,8 @@ static void test_plans(void **state)
 }
 
 /* Deaths follow each other in one turn; whoever is dealt something has begun it, or not. What the
- * living hold stays theirs, and what counted of a dead rank's sum counts as long as its host lives. */
+ * living hold stays theirs, and what counted of a dead rank's sum counts as long as its host
+ * lives. */
 static void let_die(struct scene *s, const struct mu_recovery_plan *p)
 {
     uint64_t key[RANKS];

@@ -5,9 +5,9 @@
  * nobody died, in every step's result and at every boundary where they look.
  *
  * A schedule is drawn from the seed and its number: MUSTER_TEST_SEED, MUSTER_TEST_FIRST and
- * MUSTER_TEST_COUNT run it again, though threads then interleave as they like. Chunks are small here
- * (layout.c is compiled in with another size), so that a step has several and takes no time. All
- * ranks of a host use one mapping of its segment: a thread sanitizer sees it as it is. */
+ * MUSTER_TEST_COUNT run it again, though threads then interleave as they like. Chunks are small
+ * here (layout.c is compiled in with another size), so that a step has several and takes no time.
+ * All ranks of a host use one mapping of its segment: a thread sanitizer sees it as it is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* core/watch: who is ended for standing still or being stopped, by whom and when, and who is not. */
+/* core/watch: who is ended for standing still or being stopped, by whom and when; who is not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

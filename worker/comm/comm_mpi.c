@@ -1,9 +1,9 @@
 /* The only file that calls MPI (ulfm_mpi.h beside it). Everything goes over a duplicate of
- * MPI_COMM_WORLD that returns errors, or what a repair has made of it. (Open MPI 5.0.11 crashes when
- * a death is reported during MPI_Comm_dup, but on MPI_COMM_WORLD itself a shrink hangs more often
- * when all ranks of another host die at once.) from_mpi is where classes of errors become statuses.
- * MPI moves messages inside its calls only, on one thread: hence mu_comm_poll. An orderly end goes
- * through MPI_Finalize with an alarm set; after a failure it is left out.
+ * MPI_COMM_WORLD that returns errors, or what a repair has made of it. (Open MPI 5.0.11 crashes
+ * when a death is reported during MPI_Comm_dup, but on MPI_COMM_WORLD itself a shrink hangs more
+ * often when all ranks of another host die at once.) from_mpi is where classes of errors become
+ * statuses. MPI moves messages inside its calls only, on one thread: hence mu_comm_poll. An orderly
+ * end goes through MPI_Finalize with an alarm set; after a failure it is left out.
  *
  * A repair is a loop of shrink, exchange and agreement, since ranks may die inside it, and only the
  * agreement makes all that live take the same branch. Open requests are kept in a list, so that the
