@@ -142,13 +142,14 @@ struct mu_segment_options {
 
 /* The leader takes up what the last generation left, if it is settled and fits, and sees to it that
  * nobody of then can write any more; else it makes a new one (zeroed: committed step 0 in half 0).
- * The others wait for it; MU_FAILED when
- * this generation's is made for other ranks, precision or layout than theirs. Too little room
- * in /dev/shm: with one rank on the host private memory is taken, with a line that says so; else
- * MU_FAILED with how much is needed. */
+ * The others wait for it; MU_FAILED when this generation's is made for other ranks, precision or
+ * layout than theirs. Too little room in /dev/shm: with one rank on the host private memory is
+ * taken, with a line that says so; else MU_FAILED with how much is needed. */
 enum mu_status mu_segment_open(struct mu_segment *s,
                                const struct mu_segment_options *options) MU_CHECKED;
-/* Detaches; the leader (unlink true) also removes the name, unless the next generation has it. */
+/* Detaches. unlink, by every rank: nobody is to take the state up. The name goes, unless a later
+ * generation's segment has it by now, and so does what pretended hosts of the run have left
+ * here. */
 void mu_segment_close(struct mu_segment *s, bool unlink);
 /* By the leader: what was taken up is not used; as if new. */
 void mu_segment_reset(struct mu_segment *s);

@@ -14,8 +14,10 @@ enum mu_status mu_cli_resize(int argc, char **argv)
         .usage = "muster resize RUN N",
         .about =
             "Asks the launcher (`muster launch`) of the run in the directory RUN to go on with "
-            "N ranks. At the next step boundary the ranks save and stop, and N start from "
-            "there; the result is the same, bit for bit.",
+            "N ranks. At the next step boundary the ranks make way, and N go on from there: from "
+            "the "
+            "state in memory on one machine, else from a checkpoint. The result is the same, bit "
+            "for bit.",
         .least_words = 2,
         .most_words = 2,
     };

@@ -50,7 +50,7 @@ void mu_fleet_deinit(struct mu_fleet *fleet);
 /* A rank's own word. */
 struct mu_rank_report {
     uint32_t rank, phase; /* enum mu_recovery_phase */
-    int64_t duties;       /* the newest step whose duties are known to be done: by the master */
+    int64_t duties;       /* the newest step whose duties it knows to be done; INT64_MIN: none */
 };
 
 /* What stands in a slot, whether its rank lives or not. */

@@ -1,5 +1,5 @@
 /* The order of the start is the order of what must be in place before the next may hang or die:
- * signals, the bond to mpirun, the board, the watch, and only then MPI_Init.
+ * signals, the bond to mpirun, the board, the watchdog, and only then MPI_Init.
  *
  * There are two ways out. When all ranks know the same end (done, stopped, or a failure that was
  * agreed on), everything is closed and MPI_Finalize called. Otherwise peers may be dead or stuck:

@@ -8,7 +8,9 @@
  *   job_save.c    checkpoints
  *   job_end.c     complete, stopped, or making way for the next generation
  *   job_recover.c going on without a rank that died
- *   job_fail.c    what a rank says and leaves behind when the job cannot go on */
+ *   job_fail.c    what a rank says and leaves behind when the job cannot go on
+ *   job_ledger.c  where the ranks' time went
+ *   resume.c      which checkpoint the run goes on from */
 #ifndef MUSTER_MASTER_JOB_H
 #define MUSTER_MASTER_JOB_H
 

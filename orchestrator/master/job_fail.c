@@ -1,5 +1,5 @@
 /* What is said and left behind when a job cannot go on: one plain sentence from the lowest rank
- * that lives, status.json, no segment. */
+ * that lives, status.json, and no segment unless a launcher goes on with it. */
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
