@@ -27,8 +27,8 @@ struct mu_recovery {
 };
 #define MU_DUTIES_UNKNOWN INT64_MIN
 
-enum mu_status mu_recovery_init(struct mu_recovery *r) MU_CHECKED;
-void mu_recovery_deinit(struct mu_recovery *r);
+enum mu_status mu_recover_init(struct mu_recovery *r) MU_CHECKED;
+void mu_recover_deinit(struct mu_recovery *r);
 /* With MU_OK the communicator is the survivors', and unless plan.restart is set, roll, plan and
  * worker are those of the new epoch. Else this rank cannot go on. */
 enum mu_status mu_recover(struct mu_recovery *r) MU_CHECKED;

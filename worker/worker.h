@@ -24,8 +24,8 @@
  * at the same step. */
 enum mu_request_flag {
     MU_REQUEST_CHECKPOINT = 1,
-    MU_REQUEST_STOP = 2,      /* with a checkpoint: exit code 75 */
-    MU_REQUEST_HAND_OVER = 4, /* without one where the next generation can take the state up */
+    MU_REQUEST_STOP = 2,     /* with a checkpoint: exit code 75 */
+    MU_REQUEST_MAKE_WAY = 4, /* without one where the next generation can take the state up */
 };
 
 struct mu_worker {

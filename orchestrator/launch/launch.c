@@ -200,7 +200,7 @@ static enum mu_status start(struct mu_launch *l, const struct mu_ladder_plan *pl
                                     .hosts = plan->hosts,
                                     .is_abroad = mu_launch_is_abroad(l, plan)};
     l->wish = l->is_unsaved && l->wish == MU_WISH_STOP ? MU_WISH_STOP : MU_WISH_GO_ON;
-    l->was_asked_to_hand_over = false;
+    l->was_asked_to_make_way = false;
     l->pace_dead = 0;
     l->wish_ns = l->pace_ns = l->moved_ns = 0;
     l->start_hung = l->stalled = l->lease_lost = false;
@@ -222,7 +222,7 @@ static struct mu_ladder_end describe_end(struct mu_launch *l)
     int64_t step = mu_segments_hold(&l->segments);
 
     l->memory_step = step;
-    l->is_unsaved = ((l->was_asked_to_hand_over && o.outcome == MU_LADDER_REQUEUE) ||
+    l->is_unsaved = ((l->was_asked_to_make_way && o.outcome == MU_LADDER_REQUEUE) ||
                      (l->is_unsaved && !g->is_training)) &&
                     step > mu_outcome_saved(l->run);
     if (o.is_of_job && o.step > step)
@@ -302,7 +302,7 @@ static enum mu_status live(struct mu_launch *l, const struct mu_ladder_plan *pla
     if (st == MU_OK)
         mu_launch_watch(l);
     cleared = mu_generation_clear(&l->now);
-    if (l->was_asked_to_hand_over)
+    if (l->was_asked_to_make_way)
         mu_relaunch_clear(l->run);
     if (cleared == MU_OK)
         mu_hold_describe(l->hold, &nothing);
@@ -347,7 +347,7 @@ static bool holds_still(const struct mu_launch *l)
  * it. */
 static bool must_save(const struct mu_launch *l, const struct mu_ladder_next *next)
 {
-    return next->cause == MU_CAUSE_STOPPED && l->was_asked_to_hand_over && l->is_unsaved;
+    return next->cause == MU_CAUSE_STOPPED && l->was_asked_to_make_way && l->is_unsaved;
 }
 
 static enum mu_status run(struct mu_launch *l)

@@ -23,7 +23,7 @@ enum { ROUND_DEADLINE_MS = 3600000 };
 
 void mu_job_close_parts(struct mu_job *job)
 {
-    bool hands_over = mu_job_hands_over(job);
+    bool makes_way = mu_job_makes_way(job);
 
     mu_progress_close(job->progress);
     job->progress = NULL;
@@ -32,7 +32,7 @@ void mu_job_close_parts(struct mu_job *job)
     mu_run_dir_close(job->run);
     job->run = NULL;
     mu_worker_deinit(&job->worker);
-    mu_segment_close(&job->segment, !hands_over);
+    mu_segment_close(&job->segment, !makes_way);
     mu_workload_close(job->workload);
     job->workload = NULL;
     mu_device_close(job->device);
@@ -132,7 +132,7 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
                                          .worker = &job->worker,
                                          .roll = &job->roll,
                                          .epoch = job->life.epoch};
-    st = mu_comm_is_fault_tolerant(job->comm) ? mu_recovery_init(&job->recovery) : MU_OK;
+    st = mu_comm_is_fault_tolerant(job->comm) ? mu_recover_init(&job->recovery) : MU_OK;
     if (st == MU_OK)
         st = live(job, request);
     if (!is_agreed(job, st)) {
@@ -151,7 +151,7 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
         mu_job_note_failure(job, st);
     mu_fault(MU_FAULT_LEAVE, job->life.step);
     mu_job_close_parts(job);
-    mu_recovery_deinit(&job->recovery);
+    mu_recover_deinit(&job->recovery);
     mu_watchdog_end(job->watchdog);
     mu_board_close(job->board);
     /* The master's exit code is mpirun's. When several ranks leave with one that is not 0, Open MPI

@@ -122,9 +122,9 @@ bool mu_job_is_stopped(const struct mu_job *job);
 /* After the last step's duties: tells and writes the outcome. MU_RECOVERED: somebody died. */
 enum mu_status mu_job_finish(struct mu_job *job) MU_CHECKED;
 /* The run was stopped for another generation, which finds the state in memory. */
-bool mu_job_hands_over(const struct mu_job *job);
+bool mu_job_makes_way(const struct mu_job *job);
 /* Every rank is done: MU_OK when all are known to be, and this one may leave. */
-enum mu_status mu_job_part(struct mu_job *job) MU_CHECKED;
+enum mu_status mu_job_take_leave(struct mu_job *job) MU_CHECKED;
 /* The committed state may be taken up by a later generation; done by one rank of each host. */
 void mu_job_settle(struct mu_job *job);
 void mu_job_name_fingerprint(struct mu_job *job);

@@ -170,7 +170,7 @@ failed:
     return st;
 }
 
-enum mu_status mu_job_part(struct mu_job *job)
+enum mu_status mu_job_take_leave(struct mu_job *job)
 {
     enum mu_status st;
 
