@@ -170,6 +170,23 @@ static void the_dead_are_known(void **state)
     assert_false(board_exists(job)); /* the dead one is nobody */
 }
 
+static void what_a_rank_did_last_is_told(void **state)
+{
+    struct child c = start_rank(job, 1);
+    struct mu_board *b;
+    char due[96];
+
+    (void)state;
+    assert_int_equal(mu_board_open(&b), MU_OK);
+    kill_rank(c);
+    snprintf(due, sizeof due, " (pid %d, last seen at: backward, step 42)", c.pid);
+    assert_string_equal(mu_board_last_seen(mu_board_entry(b, 1)).text, due);
+    snprintf(due, sizeof due, " (pid %d, last seen at: start)", getpid());
+    assert_string_equal(mu_board_last_seen(mu_board_own(b)).text, due);
+    assert_string_equal(mu_board_last_seen(NULL).text, "");
+    mu_board_close(b);
+}
+
 static void an_entry_says_what_its_rank_does(void **state)
 {
     struct mu_watch_view v;
@@ -515,6 +532,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_A_BOARD(ranks_see_each_other),
         ON_A_BOARD(the_dead_are_known),
+        ON_A_BOARD(what_a_rank_did_last_is_told),
         ON_A_BOARD(an_entry_says_what_its_rank_does),
         ON_A_BOARD(entries_share_no_cache_line),
         ON_A_BOARD(an_entry_is_taken_over_empty),
