@@ -87,8 +87,7 @@ struct mu_recovery_plan {
     uint64_t *done;      /* by host of the fleet, done_words each: as reported */
     uint32_t done_words, hosts;
     int *server; /* by chunk: the first host that has its total of `turn`; MU_RECOVERY_NOBODY */
-    struct mu_shard_set *extra; /* by place: what it got of the shards that nobody had */
-    struct mu_shard_set again;  /* those of them that a dead rank had begun */
+    struct mu_shard_set again; /* dealt since nobody had them, though a dead rank had begun them */
 };
 
 /* report: by place of the roll, which is the new one. host: by host of the fleet; those where

@@ -217,6 +217,13 @@ static struct mu_shard_set begun_by_the_dead(struct scene *s)
     return begun;
 }
 
+/* What a place was dealt of the shards that nobody had. */
+static struct mu_shard_set extra_of(const struct scene *s, const struct mu_recovery_plan *p,
+                                    uint32_t place)
+{
+    return mu_shard_set_minus(&p->deal[place], &s->held[s->report[place].rank]);
+}
+
 /* All of the living, what they have kept; of the dead, all of a sum or nothing. */
 static void check_deals(struct scene *s, const struct mu_recovery_plan *p)
 {
@@ -225,12 +232,13 @@ static void check_deals(struct scene *s, const struct mu_recovery_plan *p)
     assert_int_equal(p->turn, s->turn);
     assert_int_equal(p->step, (s->turn - 1) / 2);
     for (uint32_t i = 0; i < s->roll.size; i++) {
-        struct mu_shard_set kept = mu_shard_set_minus(&p->deal[i], &p->extra[i]);
+        struct mu_shard_set more = extra_of(s, p, i),
+                            lost = mu_shard_set_minus(&s->held[s->report[i].rank], &p->deal[i]);
 
-        assert_true(same(&kept, &s->held[s->report[i].rank]));
+        assert_true(mu_shard_set_is_empty(&lost));
         assert_true(same(&p->counted[s->report[i].rank], &(struct mu_shard_set){{0}}));
         add_once(&all, &p->deal[i]);
-        mu_shard_set_add_all(&extra, &p->extra[i]);
+        mu_shard_set_add_all(&extra, &more);
     }
     for (uint32_t i = 0; i < s->shards; i++)
         assert_int_equal(mu_shard_set_has(&p->again, i),
@@ -277,9 +285,11 @@ static void check_balance(const struct scene *s, const struct mu_recovery_plan *
 
         fewest = n < fewest ? n : fewest;
     }
-    for (uint32_t i = 0; i < s->roll.size; i++)
-        assert_true(mu_shard_set_is_empty(&p->extra[i]) ||
-                    mu_shard_set_count(&p->deal[i]) <= fewest + 1);
+    for (uint32_t i = 0; i < s->roll.size; i++) {
+        struct mu_shard_set more = extra_of(s, p, i);
+
+        assert_true(mu_shard_set_is_empty(&more) || mu_shard_set_count(&p->deal[i]) <= fewest + 1);
+    }
 }
 
 static void check_servers(const struct scene *s, const struct mu_recovery_plan *p)
@@ -348,7 +358,6 @@ static void check_the_same_everywhere(struct scene *s, const struct mu_recovery_
     assert_true(q.turn == p->turn && q.step == p->step && q.duties == p->duties &&
                 same(&q.again, &p->again));
     assert_memory_equal(q.deal, p->deal, s->roll.size * sizeof *q.deal);
-    assert_memory_equal(q.extra, p->extra, s->roll.size * sizeof *q.extra);
     assert_memory_equal(q.counted, p->counted, s->ranks * sizeof *q.counted);
     for (uint32_t h = 0; h < s->fleet.hosts; h++)
         for (uint32_t c = 0; s->inhabited[h] && c < s->chunks; c++)
@@ -389,11 +398,12 @@ static void let_die(struct scene *s, const struct mu_recovery_plan *p)
     for (uint32_t i = 0; i < s->roll.size; i++) {
         uint32_t r = s->report[i].rank;
         struct mu_slot_report *slot = slot_of(s, r);
+        struct mu_shard_set more = extra_of(s, p, i);
 
         if (s->behind[s->fleet.home[r]])
             continue;
         for (uint32_t shard = 0; shard < s->shards; shard++) {
-            if (!mu_shard_set_has(&p->extra[i], shard) || below(2))
+            if (!mu_shard_set_has(&more, shard) || below(2))
                 continue;
             mu_shard_set_add(&slot->shards, shard);
             mu_shard_set_add(&s->held[r], shard);
