@@ -34,7 +34,9 @@ enum mu_status mu_cli_resize(int argc, char **argv)
                                  words.word[1], MU_BOARD_RANKS);
     MU_TRY(mu_path_format(control, "%s/control", words.word[0]), st, failed);
     if (!mu_file_exists(control))
-        return MU_FAIL(MU_NOT_FOUND, "%s is not a run directory", words.word[0]);
+        return MU_FAIL(MU_NOT_FOUND,
+                       "%s is not a run directory; expected its path, such as runs/NAME",
+                       words.word[0]);
     if (!mu_hold_is_taken(words.word[0]))
         return MU_FAIL(
             MU_FAILED,

@@ -368,11 +368,11 @@ static enum mu_status run(struct mu_launch *l)
             return next.status;
         }
         if (!holds_still(l))
-            return MU_FAIL(MU_FAILED, "this launcher has lost the run to another one");
+            return MU_FAIL(MU_FAILED,
+                           "this launcher has lost the run to another one, which goes on with it: "
+                           "nothing is to be done here (%s says which one)",
+                           mu_hold_path(l->hold));
         plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
-        if (plan.ranks == 0)
-            mu_log(MU_LOG_WARN, "no host is left: waiting %.0f s for the first to be tried again",
-                   1e-3 * (double)plan.pause_ms);
         mu_launch_tell_relaunch(l, &plan, next.pause_ms + plan.pause_ms);
         wait_for(l, next.pause_ms + plan.pause_ms);
         plan = mu_ladder_plan(&l->ladder, mu_clock_ns());

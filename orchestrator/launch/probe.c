@@ -11,7 +11,7 @@
 #include "orchestrator/launch/mpirun.h"
 #include "orchestrator/launch/remains.h"
 
-enum { DEADLINE_MS = 5000, LOOK_MS = 5 };
+enum { DEADLINE_MS = 5000, END_MS = 1000, LOOK_MS = 5 };
 
 static pid_t ask(const struct mu_launch_request *r, const char *name, const char *folder)
 {
@@ -47,10 +47,16 @@ static bool collect(pid_t pid[MU_LADDER_HOSTS], uint32_t hosts, bool *answers)
     return under_way;
 }
 
+static void collect_until(struct mu_deadline end, pid_t pid[MU_LADDER_HOSTS], uint32_t hosts,
+                          bool *answers)
+{
+    while (collect(pid, hosts, answers) && !mu_deadline_passed(end))
+        mu_clock_sleep_us(1000 * LOOK_MS);
+}
+
 void mu_probe_hosts(const struct mu_launch_request *r, const struct mu_ladder *l,
                     const struct mu_ladder_plan *plan, bool answers[MU_LADDER_HOSTS])
 {
-    struct mu_deadline deadline = mu_deadline_in_ms(DEADLINE_MS);
     pid_t pid[MU_LADDER_HOSTS] = {0};
     bool any = false;
     char folder[64];
@@ -64,15 +70,13 @@ void mu_probe_hosts(const struct mu_launch_request *r, const struct mu_ladder *l
             answers[i] = false;
             pid[i] = ask(r, l->host[i].name, folder);
         }
-    while (collect(pid, l->hosts, answers) && !mu_deadline_passed(deadline))
-        mu_clock_sleep_us(1000 * LOOK_MS);
-    for (uint32_t i = 0; i < l->hosts; i++) {
-        if (pid[i] > 0) {
+    collect_until(mu_deadline_in_ms(DEADLINE_MS), pid, l->hosts, answers);
+    for (uint32_t i = 0; i < l->hosts; i++)
+        if (pid[i] > 0)
             kill(pid[i], SIGKILL);
-            waitpid(pid[i], NULL, 0);
-        }
+    collect_until(mu_deadline_in_ms(END_MS), pid, l->hosts, answers);
+    for (uint32_t i = 0; i < l->hosts; i++)
         any |= answers[i];
-    }
     for (uint32_t i = 0; !any && i < l->hosts; i++)
         answers[i] = true;
     mu_remains_remove_folder(folder);
