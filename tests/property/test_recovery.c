@@ -8,30 +8,20 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "orchestrator/base/rng.h"
 #include "orchestrator/core/recovery.h"
+#include "tests/support/seed.h"
 
 enum { RANKS = 24, HOSTS = 6, CHUNKS = 70, ROUNDS = 4000 };
 
-static uint64_t seed, draws;
+static uint64_t draws;
 
 static uint32_t below(uint32_t n)
 {
     const struct mu_rng_words x = mu_rng_draw(seed, MU_RNG_SYNTHETIC, 0, draws++);
 
     return (uint32_t)mu_rng_below(n, x.w[0], x.w[1]);
-}
-
-static int print_seed(void **state)
-{
-    const char *given = getenv("MUSTER_TEST_SEED");
-
-    (void)state;
-    seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-    print_message("MUSTER_TEST_SEED=%llu\n", (unsigned long long)seed);
-    return 0;
 }
 
 /* What a repair starts from. */
