@@ -97,6 +97,42 @@ static bool is_agreed(const struct mu_job *job, enum mu_status st)
            (st == job->control.verdict && job->poller.status == MU_OK);
 }
 
+/* Into MPI: what this rank has, when it fails, is the board and the watchdog. */
+static enum mu_status join(struct mu_job *job)
+{
+    enum mu_status st;
+
+    mu_signals_install();
+    MU_TRY(mu_signals_die_with_parent(), st, failed);
+    MU_TRY(mu_board_open(&job->board), st, failed);
+    mu_fault_set_rank(mu_board_own_rank(job->board));
+    mu_fault(MU_FAULT_START, 0);
+    mu_mpi_files_remove_stale();
+    MU_TRY(mu_watchdog_begin(&job->watchdog, job->board), st, failed);
+    st = mu_comm_open(&job->comm);
+    mu_watchdog_met(job->watchdog);
+failed:
+    return st;
+}
+
+static enum mu_status set_up(struct mu_job *job)
+{
+    mu_fault_set_rank(mu_comm_rank(job->comm));
+    if (mu_comm_size(job->comm) > 1)
+        mu_log_set_rank(mu_comm_rank(job->comm));
+    job->is_master = mu_comm_rank(job->comm) == 0;
+    job->life.epoch = 1;
+    mu_poller_init(&job->poller, job->comm, job->board);
+    mu_ledger_start(&job->poller.ledger, MU_LEDGER_RECOVER, job->started_ns);
+    job->control = mu_control_init(job->comm, &job->poller, job->life.epoch, ROUND_DEADLINE_MS);
+    job->recovery = (struct mu_recovery){.comm = job->comm,
+                                         .board = job->board,
+                                         .worker = &job->worker,
+                                         .roll = &job->roll,
+                                         .epoch = job->life.epoch};
+    return mu_comm_is_fault_tolerant(job->comm) ? mu_recover_init(&job->recovery) : MU_OK;
+}
+
 enum mu_status mu_job_run(const struct mu_job_request *request)
 {
     const uint64_t started_ns = mu_clock_ns();
@@ -105,34 +141,11 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
 
     if (!job)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a job");
+    job->started_ns = started_ns;
     job->saved_step = -1;
     job->status.loss = job->status.valid_loss = NAN;
-    mu_signals_install();
-    MU_TRY(mu_signals_die_with_parent(), st, early);
-    MU_TRY(mu_board_open(&job->board), st, early);
-    mu_fault_set_rank(mu_board_own_rank(job->board));
-    mu_fault(MU_FAULT_START, 0);
-    mu_mpi_files_remove_stale();
-    MU_TRY(mu_watchdog_begin(&job->watchdog, job->board), st, early);
-    st = mu_comm_open(&job->comm);
-    mu_watchdog_met(job->watchdog);
-    if (st != MU_OK)
-        goto early;
-    mu_fault_set_rank(mu_comm_rank(job->comm));
-    if (mu_comm_size(job->comm) > 1)
-        mu_log_set_rank(mu_comm_rank(job->comm));
-    job->is_master = mu_comm_rank(job->comm) == 0;
-    job->life.epoch = 1;
-    mu_poller_init(&job->poller, job->comm, job->board);
-    mu_ledger_start(&job->poller.ledger, MU_LEDGER_RECOVER, started_ns);
-    job->started_ns = started_ns;
-    job->control = mu_control_init(job->comm, &job->poller, job->life.epoch, ROUND_DEADLINE_MS);
-    job->recovery = (struct mu_recovery){.comm = job->comm,
-                                         .board = job->board,
-                                         .worker = &job->worker,
-                                         .roll = &job->roll,
-                                         .epoch = job->life.epoch};
-    st = mu_comm_is_fault_tolerant(job->comm) ? mu_recover_init(&job->recovery) : MU_OK;
+    MU_TRY(join(job), st, early);
+    st = set_up(job);
     if (st == MU_OK)
         st = live(job, request);
     if (!is_agreed(job, st)) {
