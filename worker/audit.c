@@ -3,8 +3,8 @@
  * then ends it. The accused may be adding shards of another rank that died by then; the word is not
  * its own, so that it cannot undo it.
  *
- * A post is read between two looks at its word, which only grows; a rank that has gone on to a later
- * turn, or a chunk that is reduced, tells that this turn's audit is over. */
+ * A post is read between two looks at its word, which only grows; a rank that has gone on to a
+ * later turn, or a chunk that is reduced, tells that this turn's audit is over. */
 #include "worker/audit.h"
 
 #include <inttypes.h>

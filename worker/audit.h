@@ -1,7 +1,7 @@
-/* The audit of a step (run.audit_every): one of its shards is computed by two ranks of the host that
- * has it, and by a third when their bits differ, before any chunk of the step is reduced. The rank
- * that computes wrong is named and ended, its sum counts for nothing, and the others compute its
- * shards again, as after any death. Where nobody can tell which one it is the step carries
+/* The audit of a step (run.audit_every): one of its shards is computed by two ranks of the host
+ * that has it, and by a third when their bits differ, before any chunk of the step is reduced. The
+ * rank that computes wrong is named and ended, its sum counts for nothing, and the others compute
+ * its shards again, as after any death. Where nobody can tell which one it is the step carries
  * MU_SUM_DISPUTED, and every rank stops. Hosts with one rank have nobody to compare with.
  *
  * Posts lie in the ranks' words of the segment (segment.h), each written by its rank alone. */
@@ -23,7 +23,7 @@ struct mu_audit {
     bool told;            /* who computes wrong, in the step under way */
 };
 
-/* A shard was computed, and is about to be added: whether it is the audited one is found out here. */
+/* A shard was computed, and is about to be added: finds out whether it is the audited one. */
 void mu_audit_note(struct mu_worker *w, uint64_t turn, uint32_t shard,
                    const struct mu_shard_result *gradient);
 /* This rank's shards are whole in its sum: returns once the turn's audit lets it be reduced, or

@@ -461,3 +461,18 @@ bool mu_board_tell_fence(const struct mu_board_entry *e, int rank, char *out, si
     }
     return false;
 }
+
+struct mu_board_text mu_board_last_seen(const struct mu_board_entry *e)
+{
+    struct mu_board_text t = {""};
+    uint32_t point = e ? atomic_load(&e->mark.point) : 0;
+    char step[32] = "";
+
+    if (!e)
+        return t;
+    if (point > MU_FAULT_STARTED)
+        snprintf(step, sizeof step, ", step %" PRId64, atomic_load(&e->mark.step) + 1);
+    snprintf(t.text, sizeof t.text, " (pid %u, last seen at: %s%s)", atomic_load(&e->pid),
+             mu_fault_point_name((enum mu_fault_point)point), step);
+    return t;
+}

@@ -93,9 +93,15 @@ void mu_board_withdraw_fence(struct mu_board *board, int rank);
 /* "rank 3 stood still for 10.0 s in backward of step 812 and was ended by rank 0", into
  * out[capacity]; false: nobody has ended it. */
 bool mu_board_tell_fence(const struct mu_board_entry *entry, int rank, char *out, size_t capacity);
+/* What stands behind a dead rank's name: " (pid 42, last seen at: backward, step 812)", without the
+ * step before there are any; nothing for NULL, a rank of another host. */
+struct mu_board_text {
+    char text[80];
+};
+struct mu_board_text mu_board_last_seen(const struct mu_board_entry *entry);
 
-/* The name of a job's board, for shm_open: a file of MU_BOARD_RANKS entries. For the launcher, which
- * makes it before any rank does. */
+/* The name of a job's board, for shm_open: a file of MU_BOARD_RANKS entries. For the launcher,
+ * which makes it before any rank does. */
 void mu_board_name(const char *job, char name[MU_BOARD_NAME_MAX]);
 
 /* Start time of a process as in /proc/PID/stat; 0: no such process, or only its zombie. */

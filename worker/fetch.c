@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "orchestrator/base/clock.h"
 #include "worker/worker.h"
 
 enum { TAG_HEAD = 1003, TAG_TOTAL = 1004, FETCH_DEADLINE_MS = 600000 };
@@ -115,28 +114,20 @@ static enum mu_status receive(struct mu_worker *w, void *data, size_t bytes, uin
 {
     struct mu_deadline deadline = mu_deadline_in_ms(FETCH_DEADLINE_MS);
     struct mu_request request = {NULL};
-    struct mu_backoff pause = {0};
     enum mu_status st;
-    bool done = false;
 
     MU_TRY(
         mu_poller_take(w->poller, mu_comm_receive(w->comm, data, bytes, (int)from, tag, &request)),
         st, failed);
-    for (;;) {
-        MU_TRY(mu_poller_take(w->poller, mu_comm_test(w->comm, &request, &done, NULL)), st, failed);
-        if (done)
-            break;
-        MU_TRY(mu_poll(w->poller), st, failed);
-        if (mu_deadline_passed(deadline))
-            return MU_FAIL(MU_TIMEOUT, "rank %d did not send a chunk within %d s",
-                           mu_comm_name(w->comm, (int)from), FETCH_DEADLINE_MS / 1000);
-        mu_backoff_pause(&pause);
-    }
+    st = mu_poller_complete(w->poller, &request, deadline, NULL);
+    if (st == MU_TIMEOUT && mu_deadline_passed(deadline))
+        return MU_FAIL(MU_TIMEOUT, "rank %d did not send a chunk within %d s",
+                       mu_comm_name(w->comm, (int)from), FETCH_DEADLINE_MS / 1000);
 failed:
     return st;
 }
 
-enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, int server)
+enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn, int server)
 {
     const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
     struct mu_chunk_words *words = &w->segment->chunk[chunk];
@@ -153,6 +144,7 @@ enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, int server)
     MU_TRY(receive(w, w->segment->total + c->offset, c->count * sizeof(float), from, TAG_TOTAL), st,
            failed);
     memcpy(&head, w->fetch.head, sizeof head);
+    MU_ASSERT(head.turn == turn); /* both sides have read the same plan */
     memcpy(w->segment->largest + c->first_block, w->fetch.head + sizeof head,
            (size_t)c->block_count);
     words->norm = head.norm;

@@ -26,6 +26,7 @@ void mu_fetch_deinit(struct mu_worker *w);
 enum mu_status mu_fetch_serve(struct mu_worker *w) MU_CHECKED;
 /* The chunk's total of a turn from the home `server`, into the segment. Its word is left to the
  * caller. */
-enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, int server) MU_CHECKED;
+enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn,
+                              int server) MU_CHECKED;
 
 #endif

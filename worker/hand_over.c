@@ -2,7 +2,6 @@
  * order on both sides: nobody waits for a chunk that is behind one that waits for him. */
 #include "worker/hand_over.h"
 
-#include "orchestrator/base/clock.h"
 #include "worker/worker.h"
 
 enum { TAG = 1010, DEADLINE_MS = 600000, MOST_PARTS = 6 };
@@ -35,21 +34,11 @@ static int parts_of(const struct mu_worker *w, uint32_t chunk, uint32_t half, st
 static enum mu_status wait_for(struct mu_worker *w, struct mu_request *request, uint32_t other)
 {
     struct mu_deadline deadline = mu_deadline_in_ms(DEADLINE_MS);
-    struct mu_backoff pause = {0};
-    enum mu_status st;
-    bool done = false;
+    enum mu_status st = mu_poller_complete(w->poller, request, deadline, NULL);
 
-    for (;;) {
-        MU_TRY(mu_poller_take(w->poller, mu_comm_test(w->comm, request, &done, NULL)), st, failed);
-        if (done)
-            return MU_OK;
-        MU_TRY(mu_poll(w->poller), st, failed);
-        if (mu_deadline_passed(deadline))
-            return MU_FAIL(MU_TIMEOUT, "the state was not handed over with rank %d within %d s",
-                           mu_comm_name(w->comm, (int)other), DEADLINE_MS / 1000);
-        mu_backoff_pause(&pause);
-    }
-failed:
+    if (st == MU_TIMEOUT && mu_deadline_passed(deadline))
+        return MU_FAIL(MU_TIMEOUT, "the state was not handed over with rank %d within %d s",
+                       mu_comm_name(w->comm, (int)other), DEADLINE_MS / 1000);
     return st;
 }
 

@@ -10,8 +10,8 @@
 
 struct mu_worker;
 
-/* By every rank. lacks[host of the roll]: it receives, into half 0; `source` is a host that does not.
- * On return this rank's part is done: the caller agrees with all, and then commits. */
+/* By every rank. lacks[host of the roll]: it receives, into half 0; `source` is a host that does
+ * not. On return this rank's part is done: the caller agrees with all, and then commits. */
 enum mu_status mu_hand_over(struct mu_worker *w, uint32_t source, const bool *lacks) MU_CHECKED;
 
 #endif

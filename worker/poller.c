@@ -5,15 +5,13 @@
 
 #include <stdatomic.h>
 
-#include "orchestrator/base/clock.h"
-
 /* MPI is asked this often at most: asking costs some microseconds, every 100 us it was 2 % of a
  * step, and a death takes milliseconds to be known anyway. */
 static const uint64_t comm_interval_ns = 500000;
 /* A process is looked up in /proc: some microseconds for each rank of the host. */
 static const uint64_t board_interval_ns = 500000000;
-/* For MPI to tell of a death that the board shows. That goes through mpirun, which on a machine short
- * of memory or cores was seen to take more than half a second. */
+/* For MPI to tell of a death that the board shows. That goes through mpirun, which on a machine
+ * short of memory or cores was seen to take more than half a second. */
 static const uint64_t unseen_ns = 4000000000;
 
 void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *board)
@@ -35,9 +33,9 @@ static void tell_ends(const struct mu_poller *p)
 }
 
 /* A rank that ends without MPI_Finalize, but not by a signal, is not dead to MPI: its peers would
- * wait for it for ever, and so would a repair. One that is dead by the board for long, while MPI says
- * nothing, is such a one: it cannot be lived with. Who finds that out says so on the board before it
- * revokes: the others would take the revocation for a call to repair. */
+ * wait for it for ever, and so would a repair. One that is dead by the board for long, while MPI
+ * says nothing, is such a one: it cannot be lived with. Who finds that out says so on the board
+ * before it revokes: the others would take the revocation for a call to repair. */
 static enum mu_status look_at_board(struct mu_poller *p, uint64_t now)
 {
     int missing = -1;
@@ -70,14 +68,9 @@ bool mu_poller_is_beyond_repair(const struct mu_poller *p)
     return false;
 }
 
-static bool is_death(enum mu_status st)
-{
-    return st == MU_PEER_LOST || st == MU_REVOKED;
-}
-
 enum mu_status mu_poller_take(struct mu_poller *p, enum mu_status st)
 {
-    if (!is_death(st) || p->held)
+    if (!mu_status_is_death(st) || p->held)
         return st;
     if (p->repair && (p->status == MU_OK || p->status == MU_RECOVERED) &&
         !mu_poller_is_beyond_repair(p)) {
@@ -122,6 +115,26 @@ enum mu_status mu_poll(struct mu_poller *p)
     if (st != MU_OK)
         p->status = st;
     return p->status;
+}
+
+enum mu_status mu_poller_complete(struct mu_poller *p, struct mu_request *request,
+                                  struct mu_deadline deadline, size_t *received)
+{
+    struct mu_backoff pause = {0};
+    enum mu_status st;
+    bool done = false;
+
+    for (;;) {
+        MU_TRY(mu_poller_take(p, mu_comm_test(p->comm, request, &done, received)), st, ended);
+        if (done)
+            break;
+        MU_TRY(mu_poll(p), st, ended);
+        if (mu_deadline_passed(deadline))
+            return MU_TIMEOUT;
+        mu_backoff_pause(&pause);
+    }
+ended:
+    return st;
 }
 
 void mu_poller_accept(struct mu_poller *p)

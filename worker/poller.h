@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "orchestrator/base/clock.h"
 #include "orchestrator/core/ledger.h"
 #include "worker/board.h"
 #include "worker/comm/comm.h"
@@ -36,6 +37,10 @@ enum mu_status mu_poll(struct mu_poller *p) MU_CHECKED;
 /* What a function of comm.h said, which may be the first news of a death: repairs it as mu_poll
  * does. Other statuses are given back as they are. */
 enum mu_status mu_poller_take(struct mu_poller *p, enum mu_status st) MU_CHECKED;
+/* Polls until a request is complete (received may be NULL: bytes of a receive). A deadline that
+ * passed is not reported: the caller knows what was due. */
+enum mu_status mu_poller_complete(struct mu_poller *p, struct mu_request *request,
+                                  struct mu_deadline deadline, size_t *received) MU_CHECKED;
 /* Somebody has left unseen by MPI, and a repair would wait for it for ever. */
 bool mu_poller_is_beyond_repair(const struct mu_poller *p);
 /* Everything that is done from here on follows the new roll. */

@@ -231,14 +231,14 @@ static void note_dead(struct mu_recovery *r, const struct exchange *x)
             r->dead[r->dead_count++] = x->name[i];
 }
 
-enum mu_status mu_recovery_init(struct mu_recovery *r)
+enum mu_status mu_recover_init(struct mu_recovery *r)
 {
     r->duties = MU_DUTIES_UNKNOWN;
     r->dead = calloc((size_t)mu_comm_size(r->comm), sizeof *r->dead);
     return r->dead ? MU_OK : MU_FAIL(MU_NO_MEMORY, "no memory for the names of ranks");
 }
 
-void mu_recovery_deinit(struct mu_recovery *r)
+void mu_recover_deinit(struct mu_recovery *r)
 {
     free(r->dead);
     r->dead = NULL;
@@ -270,7 +270,7 @@ enum mu_status mu_recover(struct mu_recovery *r)
     memset(&x.roll, 0, sizeof x.roll);
     mu_worker_adopt(r->worker, &r->plan);
     st = mu_fetch_serve(r->worker);
-    if (st == MU_PEER_LOST || st == MU_REVOKED)
+    if (mu_status_is_death(st))
         st = MU_OK; /* somebody died again: the next poll finds it */
 done:
     r->took_ns = mu_clock_ns() - r->began_ns;

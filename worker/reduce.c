@@ -12,7 +12,6 @@
 #include "worker/reduce.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,8 +238,8 @@ failed:
 
 /* The integers that went into a sum, added up mod 2^32, are those of the result: `dense` carries
  * theirs behind its last element, through the ring too, where it is added like the others. A rank
- * whose sum is another one has computed wrong, or its memory does not hold what was written. It dies
- * before the chunk is said to be reduced; the others do it again. */
+ * whose sum is another one has computed wrong, or its memory does not hold what was written. It
+ * dies before the chunk is said to be reduced; the others do it again. */
 static void die_of_wrong_sum(const struct mu_worker *w, uint32_t chunk)
 {
     const int32_t *dense = w->reduction.dense;
@@ -254,7 +253,7 @@ static void die_of_wrong_sum(const struct mu_worker *w, uint32_t chunk)
         " is not what went into it: this rank ends, the others go on. Look at its machine's memory "
         "and CPU",
         chunk);
-    raise(SIGKILL);
+    mu_comm_die();
 }
 
 static enum mu_status sum_exactly(struct mu_worker *w, uint32_t chunk, bool corrupt,
@@ -332,7 +331,7 @@ enum mu_status mu_reduce_chunk(struct mu_worker *w, uint32_t chunk, uint64_t tur
 
     corrupt = mu_fault(MU_FAULT_REDUCE, mu_segment_step(w->segment));
     if (server != MU_RECOVERY_NOBODY) {
-        MU_TRY(mu_fetch_chunk(w, chunk, server), st, failed);
+        MU_TRY(mu_fetch_chunk(w, chunk, turn, server), st, failed);
         goto whole;
     }
     MU_TRY(agree_on_maxima(w, chunk, turn, &m), st, failed);

@@ -222,7 +222,7 @@ static enum mu_status lead(struct mu_segment *s, const struct mu_segment_options
     char run[sizeof s->name];
     enum mu_status st;
 
-    /* A lost segment may hold gigabytes. Those of this run are for hosts that are pretended here. */
+    /* A lost segment may hold gigabytes. This run's are for hosts that are pretended here. */
     snprintf(run, sizeof run, "%.*s", (int)(strrchr(s->name, '-') - s->name), s->name);
     mu_shm_file_remove_stale("", "", run);
     MU_TRY(take_up(s, o, bytes, map), st, failed);

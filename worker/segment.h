@@ -14,16 +14,16 @@
  *   3. Words hold a *turn*, 2 * step + attempt + 1, which only grows; whoever waits for turn t
  *      cannot mistake what is left of an earlier one.
  *   4. A rank's sum is written by that rank only, and only between the turns in which owners read
- *      it: it enters turn t + 1 after all chunks are reduced in turn t, and no owner reduces in turn
- *      t + 1 before *every* living rank of the host (also one without shards) has entered it and has
- *      all its shards in its sum.
- *   5. Ranks have slots, for as long as the segment is there. What a dead rank left in its slot stays
- *      as it is, and counts if it is whole (orchestrator/core/recovery.h).
+ *      it: it enters turn t + 1 after all chunks are reduced in turn t, and no owner reduces in
+ *      turn t + 1 before *every* living rank of the host (also one without shards) has entered it
+ *      and has all its shards in its sum.
+ *   5. Ranks have slots, for as long as the segment is there. What a dead rank left in its slot
+ *      stays as it is, and counts if it is whole (orchestrator/core/recovery.h).
  *
  * /dev/shm/muster-UID-RUN-hHOST, see worker/shm_file.h, made by the host's lowest rank. Whoever is
  * attached holds it: a segment that nobody holds was left by ranks that were all killed. The next
- * start of the same run takes it up, with any number of ranks, and goes on from its committed state;
- * any other start of the same user's removes it. */
+ * start of the same run takes it up, with any number of ranks, and goes on from its committed
+ * state; any other start of the same user's removes it. */
 #ifndef MUSTER_WORKER_SEGMENT_H
 #define MUSTER_WORKER_SEGMENT_H
 
@@ -144,13 +144,14 @@ struct mu_segment_options {
 
 /* The leader takes up what the last generation left, if it is settled and fits, and sees to it that
  * nobody of then can write any more; else it makes a new one (zeroed: committed step 0 in half 0).
- * The others wait for it; MU_FAILED when
- * this generation's is made for other ranks, precision or layout than theirs. Too little room
- * in /dev/shm: with one rank on the host private memory is taken, with a line that says so; else
- * MU_FAILED with how much is needed. */
+ * The others wait for it; MU_FAILED when this generation's is made for other ranks, precision or
+ * layout than theirs. Too little room in /dev/shm: with one rank on the host private memory is
+ * taken, with a line that says so; else MU_FAILED with how much is needed. */
 enum mu_status mu_segment_open(struct mu_segment *s,
                                const struct mu_segment_options *options) MU_CHECKED;
-/* Detaches; the leader (unlink true) also removes the name, unless the next generation has it. */
+/* Detaches. unlink, by every rank: nobody is to take the state up. The name goes, unless a later
+ * generation's segment has it by now, and so does what pretended hosts of the run have left
+ * here. */
 void mu_segment_close(struct mu_segment *s, bool unlink);
 /* By the leader: what was taken up is not used; as if new. */
 void mu_segment_reset(struct mu_segment *s);

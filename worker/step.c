@@ -11,10 +11,10 @@
  *   commit   anybody flips the state word once all chunks are written             state = k + 1
  *
  * Nothing is overwritten that another rank may still read in the same turn: see the invariants in
- * segment.h. Every phase looks at the words first and does only what is not done yet, so that a rank
- * that comes here again after a repair, with another deal and other chunks, goes on in the middle;
- * whatever it finds there is whole. A shard that is being computed during a repair is finished and
- * added all the same: the plan leaves it to the rank that claims it. */
+ * segment.h. Every phase looks at the words first and does only what is not done yet, so that a
+ * rank that comes here again after a repair, with another deal and other chunks, goes on in the
+ * middle; whatever it finds there is whole. A shard that is being computed during a repair is
+ * finished and added all the same: the plan leaves it to the rank that claims it. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdatomic.h>
@@ -82,7 +82,7 @@ static enum mu_status add_shard(struct mu_worker *w, uint64_t turn, uint32_t sha
         mu_exact_sum_add(&w->exact, &s->sum[w->slot], prediction, &g, first);
     mu_wide_add(&words->scalars.loss, g.loss_nats);
     words->scalars.tokens += g.tokens;
-    /* released on its own: a reader may have seen `adding` before this shard, and sees the bit now */
+    /* released on its own: a reader may have seen `adding` before this shard, and sees the bit */
     atomic_fetch_or_explicit(&words->shards[shard / 64], UINT64_C(1) << shard % 64,
                              memory_order_release);
     atomic_store_explicit(&words->adding, turn << 1, memory_order_release);
@@ -172,8 +172,8 @@ static bool all_whole(struct mu_worker *w, uint64_t turn)
     return true;
 }
 
-/* Which sums of this host make up the turn: of the living that were dealt something, and of the dead
- * that left theirs whole. */
+/* Which sums of this host make up the turn: of the living that were dealt something, and of the
+ * dead that left theirs whole. */
 static void list_sums(struct mu_worker *w, uint64_t turn)
 {
     w->summed_count = 0;
@@ -362,7 +362,7 @@ static enum mu_status update(struct mu_worker *w, uint64_t state, const struct a
     MU_TRY(
         mu_worker_wait(w, all_written, (uint64_t)step + 1, "the other ranks to write their chunks"),
         st, failed);
-    /* All write the same; before the flip, so that whoever finds the step committed finds it too. */
+    /* All write the same; before the flip, so that who finds the step committed finds it too. */
     s->header->result[(step + 1) & 1] = result_of(w, step, a);
     mu_fault(MU_FAULT_FLIP, step);
     atomic_compare_exchange_strong(&s->header->state, &state,

@@ -67,8 +67,9 @@ static bool sees_all(void)
     return here && all && atoi(here) == atoi(all);
 }
 
-/* Whether no rank can be out of MPI_Init already: then nobody goes on, and the process may exit. One
- * that is out repairs the roll, and waits there for this rank unless its end is one that MPI reports. */
+/* Whether no rank can be out of MPI_Init already: then nobody goes on, and the process may exit.
+ * One that is out repairs the roll, and waits there for this rank unless its end is one that MPI
+ * reports. */
 static bool all_are_starting(const struct mu_board *board)
 {
     if (!sees_all())

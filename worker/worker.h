@@ -24,8 +24,8 @@
  * at the same step. */
 enum mu_request_flag {
     MU_REQUEST_CHECKPOINT = 1,
-    MU_REQUEST_STOP = 2,      /* with a checkpoint: exit code 75 */
-    MU_REQUEST_HAND_OVER = 4, /* without one where the next generation can take the state up */
+    MU_REQUEST_STOP = 2,     /* with a checkpoint: exit code 75 */
+    MU_REQUEST_MAKE_WAY = 4, /* without one where the next generation can take the state up */
 };
 
 struct mu_worker {
@@ -73,9 +73,10 @@ static inline uint32_t mu_worker_slot(const struct mu_worker *w, uint32_t place)
 }
 
 /* Brings the committed state from `step` to step + 1, however much of it is done already: by this
- * rank, before a repair, or by others. MU_FAILED: non-finite gradients and on_nonfinite is "stop"
- * (the committed state is untouched). MU_RECOVERED: call again, or do first what the new roll has to
- * do. MU_PEER_LOST, MU_REVOKED, MU_TIMEOUT: the roll is broken; the committed state is whole. */
+ * rank, before a repair, or by others. MU_FAILED: a disputed audit, or non-finite gradients and
+ * on_nonfinite is "stop" (the committed state is untouched). MU_RECOVERED: call again, or do first
+ * what the new roll has to do. MU_PEER_LOST, MU_REVOKED, MU_TIMEOUT: the roll is broken; the
+ * committed state is whole. */
 enum mu_status mu_worker_step(struct mu_worker *w, int64_t step,
                               struct mu_step_result *out) MU_CHECKED;
 
@@ -111,7 +112,7 @@ void mu_worker_settle(struct mu_worker *w, const struct mu_segment_origin *origi
  * loss of a full and of the last piece of an evaluation: every product shape in use. */
 enum mu_status mu_worker_probe(struct mu_worker *w, uint32_t half, struct mu_hash *out) MU_CHECKED;
 
-/* Waits until `ready(context)`, polling; MU_TIMEOUT when no rank of this host has moved for a
+/* Waits until `ready(w, mark)`, polling; MU_TIMEOUT when no rank of this host has moved for a
  * minute: `what` tells for what. */
 enum mu_status mu_worker_wait(struct mu_worker *w,
                               bool (*ready)(struct mu_worker *w, uint64_t mark), uint64_t mark,

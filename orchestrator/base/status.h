@@ -36,6 +36,12 @@ enum mu_status {
         MU_STATUS_COUNT
 };
 
+/* A peer failure that is not repaired yet. */
+static inline bool mu_status_is_death(enum mu_status st)
+{
+    return st == MU_PEER_LOST || st == MU_REVOKED;
+}
+
 #define MU_CHECKED __attribute__((warn_unused_result))
 
 const char *mu_status_name(enum mu_status st);    /* "PEER_LOST" */

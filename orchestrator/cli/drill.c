@@ -24,15 +24,6 @@ static int64_t choose_ranks(void)
     return cores < MOST_RANKS_BY_ITSELF ? cores : MOST_RANKS_BY_ITSELF;
 }
 
-static void spell_out_ranks(int argc, char **argv)
-{
-    static char ranks[] = "--ranks";
-
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (strcmp(argv[i], "-n") == 0 || strcmp(argv[i], "-np") == 0)
-            argv[i] = ranks;
-}
-
 /* How many cases are meant; prints them when `show`. */
 static int list(const struct mu_drill_request *request, bool show)
 {
@@ -110,12 +101,13 @@ enum mu_status mu_cli_drill(int argc, char **argv)
     struct mu_words words;
     enum mu_status st;
 
-    spell_out_ranks(argc, argv);
+    mu_options_spell_out_ranks(argc, argv);
     st = mu_options_parse(&command, argc, argv, &words);
     if (st != MU_OK || words.help_shown)
         return st;
-    if (getenv("PMIX_RANK") || getenv("OMPI_COMM_WORLD_RANK"))
-        return mu_options_refuse(&command, "drill starts mpirun by itself: call it without mpirun");
+    st = mu_options_refuse_mpirun(&command);
+    if (st != MU_OK)
+        return st;
     if (list(&request, show) == 0)
         return mu_options_refuse(&command,
                                  "--only: no fault has '%s' in its name; --list shows "

@@ -11,21 +11,9 @@
 
 extern char **environ;
 
-/* -n and -np are what mpirun's users type. */
-static void spell_out_ranks(int argc, char **argv)
-{
-    static char ranks[] = "--ranks";
-
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (strcmp(argv[i], "-n") == 0 || strcmp(argv[i], "-np") == 0)
-            argv[i] = ranks;
-}
-
 static enum mu_status check(const struct mu_command *command, const struct mu_words *words,
                             const struct mu_launch_request *request)
 {
-    if (getenv("PMIX_RANK") || getenv("OMPI_COMM_WORLD_RANK"))
-        return mu_options_refuse(command, "launch starts mpirun by itself: call it without mpirun");
     if (strcmp(words->word[0], "train") != 0)
         return mu_options_refuse(command, "'%s' cannot be launched; expected: train CONFIG",
                                  words->word[0]);
@@ -98,10 +86,11 @@ enum mu_status mu_cli_launch(int argc, char **argv)
     struct mu_words words;
     enum mu_status st;
 
-    spell_out_ranks(argc, argv);
+    mu_options_spell_out_ranks(argc, argv);
     st = mu_options_parse(&command, argc, argv, &words);
     if (st != MU_OK || words.help_shown)
         return st;
+    MU_TRY(mu_options_refuse_mpirun(&command), st, done);
     MU_TRY(check(&command, &words, &request), st, done);
     settings = malloc(sizeof *settings);
     if (!settings)

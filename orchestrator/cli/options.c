@@ -77,19 +77,50 @@ static void print_help(const struct mu_command *command)
     print_option("help", NULL, "print this");
 }
 
+/* The usage begins with "muster VERB". */
+static const char *verb_of(const struct mu_command *command, int *length)
+{
+    const char *verb = command->usage + strcspn(command->usage, " ");
+
+    verb += strspn(verb, " ");
+    *length = (int)strcspn(verb, " \n");
+    return verb;
+}
+
 enum mu_status mu_options_refuse(const struct mu_command *command, const char *format, ...)
 {
-    /* the usage begins with "muster VERB": what to type for more */
-    size_t verb = strcspn(command->usage, " ");
     char text[1024];
+    const char *verb;
     va_list args;
+    int length;
 
-    verb += strspn(command->usage + verb, " ");
-    verb += strcspn(command->usage + verb, " \n");
+    verb = verb_of(command, &length);
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    return MU_FAIL(MU_USAGE, "%s; see '%.*s --help'", text, (int)verb, command->usage);
+    return MU_FAIL(MU_USAGE, "%s; see '%.*s --help'", text, (int)(verb - command->usage) + length,
+                   command->usage);
+}
+
+enum mu_status mu_options_refuse_mpirun(const struct mu_command *command)
+{
+    const char *verb;
+    int length;
+
+    if (!getenv("PMIX_RANK") && !getenv("OMPI_COMM_WORLD_RANK"))
+        return MU_OK;
+    verb = verb_of(command, &length);
+    return mu_options_refuse(command, "%.*s starts mpirun by itself: call it without mpirun",
+                             length, verb);
+}
+
+void mu_options_spell_out_ranks(int argc, char **argv)
+{
+    static char ranks[] = "--ranks";
+
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "-n") == 0 || strcmp(argv[i], "-np") == 0)
+            argv[i] = ranks;
 }
 
 static enum mu_status refuse_unknown(const struct mu_command *command, const char *word)

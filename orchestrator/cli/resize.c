@@ -14,8 +14,10 @@ enum mu_status mu_cli_resize(int argc, char **argv)
         .usage = "muster resize RUN N",
         .about =
             "Asks the launcher (`muster launch`) of the run in the directory RUN to go on with "
-            "N ranks. At the next step boundary the ranks save and stop, and N start from "
-            "there; the result is the same, bit for bit.",
+            "N ranks. At the next step boundary the ranks make way, and N go on from there: from "
+            "the "
+            "state in memory on one machine, else from a checkpoint. The result is the same, bit "
+            "for bit.",
         .least_words = 2,
         .most_words = 2,
     };
@@ -32,7 +34,9 @@ enum mu_status mu_cli_resize(int argc, char **argv)
                                  words.word[1], MU_BOARD_RANKS);
     MU_TRY(mu_path_format(control, "%s/control", words.word[0]), st, failed);
     if (!mu_file_exists(control))
-        return MU_FAIL(MU_NOT_FOUND, "%s is not a run directory", words.word[0]);
+        return MU_FAIL(MU_NOT_FOUND,
+                       "%s is not a run directory; expected its path, such as runs/NAME",
+                       words.word[0]);
     if (!mu_hold_is_taken(words.word[0]))
         return MU_FAIL(
             MU_FAILED,

@@ -5,7 +5,8 @@
  *   what the ranks wrote decides; mpirun's exit code only where it is one of ours (it is 0 when
  *   ranks were killed, and 1 for nearly everything else)
  *   the first relaunch comes at once, later ones after a pause that doubles while nothing is gained
- *   MU_LADDER_STILL generations without a newly committed step: the run stops, with a diagnosis
+ *   most_still generations (--patience) without a newly committed step: the run stops, with a
+ *   diagnosis
  *   a host that failed twice within its window, or does not answer, is left out until it has cooled
  *   off */
 #ifndef MUSTER_CORE_LADDER_H

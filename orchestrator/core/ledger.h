@@ -4,8 +4,7 @@
  * A rank keeps a ledger: the kind it spends time on now, and what it spent so far. It tells the
  * master (mu_ledger_told, a sum in the message LEDGER) and then forgets what was told, so that what
  * the master has added up survives this rank, and a rank that dies takes only what it had not told
- * yet with it. The struct is plain: on the board it can be read after its rank's death, and nothing
- * is lost.
+ * yet with it.
  *
  * Time is passed in: CLOCK_MONOTONIC in ns. Sums are in us: 2^64 us are 580,000 years, enough for
  * 10,000 ranks; 2^64 ns would be over after three weeks of them. */

@@ -11,8 +11,8 @@
  *   anything but LEAVING --FAIL--> FAILED
  *
  * MEETING: hello and welcome. PREPARING: device, data, segment. LOADING: initial weights or a
- * checkpoint, and the probe. RECOVERING: somebody died, and the others go on from where they are, or
- * begin again if nobody held the state yet. */
+ * checkpoint, and the probe. RECOVERING: somebody died, and the others go on from where they are,
+ * or begin again if nobody held the state yet. */
 #ifndef MUSTER_CORE_LIFECYCLE_H
 #define MUSTER_CORE_LIFECYCLE_H
 

@@ -71,8 +71,8 @@ static void place_hosts(struct mu_recovery_plan *p, const struct mu_fleet *fleet
     }
 }
 
-/* Who has which total of the turn under way. True: some chunk is reduced nowhere, so that its shards
- * are needed. */
+/* Who has which total of the turn under way. True: some chunk is reduced nowhere, so that its
+ * shards are needed. */
 static bool find_servers(struct mu_recovery_plan *p, uint32_t chunks)
 {
     uint32_t missing = chunks;
@@ -174,7 +174,6 @@ static void deal_the_rest(struct mu_recovery_plan *p, const struct mu_roll *roll
             if (mu_shard_set_count(&p->deal[i]) != level)
                 continue;
             mu_shard_set_add(&p->deal[i], next);
-            mu_shard_set_add(&p->extra[i], next);
             if (mu_shard_set_has(begun, next))
                 mu_shard_set_add(&p->again, next);
             next++;
@@ -203,12 +202,11 @@ enum mu_status mu_recovery_plan_init(struct mu_recovery_plan *p, const struct mu
     p->hosts = fleet->hosts;
     p->done_words = (chunks + 63) / 64;
     p->deal = calloc(roll->size, sizeof *p->deal);
-    p->extra = calloc(roll->size, sizeof *p->extra);
     p->counted = calloc(fleet->ranks, sizeof *p->counted);
     p->host_turn = calloc(fleet->hosts, sizeof *p->host_turn);
     p->done = calloc((size_t)fleet->hosts * p->done_words, sizeof *p->done);
     p->server = calloc(chunks, sizeof *p->server);
-    if (!p->deal || !p->extra || !p->counted || !p->host_turn || !p->done || !p->server) {
+    if (!p->deal || !p->counted || !p->host_turn || !p->done || !p->server) {
         mu_recovery_plan_deinit(p);
         return MU_FAIL(MU_NO_MEMORY, "no memory for a plan of %u ranks", roll->size);
     }
@@ -224,7 +222,6 @@ enum mu_status mu_recovery_plan_init(struct mu_recovery_plan *p, const struct mu
 void mu_recovery_plan_deinit(struct mu_recovery_plan *p)
 {
     free(p->deal);
-    free(p->extra);
     free(p->counted);
     free(p->host_turn);
     free(p->done);

@@ -3,8 +3,8 @@
  *
  * Words. A *turn* is one attempt at a step, 2 * step + attempt + 1 (worker/segment.h). The *fleet*
  * is who began on the state in memory: ranks by their number in the job's first communicator, which
- * is their name for ever, each with a home, its host, and a slot there. A *place* is a rank's number
- * among those that live now (core/roll.h).
+ * is their name for ever, each with a home, its host, and a slot there. A *place* is a rank's
+ * number among those that live now (core/roll.h).
  *
  * Why it is right, whoever dies when:
  *   1. A chunk's total is a sum over all shards, each once, of integers; which sums hold which
@@ -15,9 +15,9 @@
  *      again, so that every later repair in the same turn finds the same. If it holds a shard that
  *      somebody living has too, it is not counted: then none of its shards is.
  *   4. What is in none of these is dealt one by one to whoever has the fewest: spares first.
- *   5. Nobody enters turn t + 1 before every chunk of turn t is reduced on its host, and no chunk of
- *      t + 1 is reduced before every host has entered it. So a living host is behind by one turn at
- *      most, and a host that is ahead still has every total of the turn before: the one that is
+ *   5. Nobody enters turn t + 1 before every chunk of turn t is reduced on its host, and no chunk
+ *      of t + 1 is reduced before every host has entered it. So a living host is behind by one turn
+ *      at most, and a host that is ahead still has every total of the turn before: the one that is
  *      behind fetches what it lacks, and computes no shard of that turn. */
 #ifndef MUSTER_CORE_RECOVERY_H
 #define MUSTER_CORE_RECOVERY_H
@@ -55,7 +55,7 @@ void mu_fleet_deinit(struct mu_fleet *fleet);
 /* A rank's own word. */
 struct mu_rank_report {
     uint32_t rank, phase; /* enum mu_recovery_phase */
-    int64_t duties;       /* the newest step whose duties are known to be done: by the master */
+    int64_t duties;       /* the newest step whose duties it knows to be done; INT64_MIN: none */
 };
 
 /* What stands in a slot, whether its rank lives or not. */
@@ -92,12 +92,11 @@ struct mu_recovery_plan {
     uint64_t *done;      /* by host of the fleet, done_words each: as reported */
     uint32_t done_words, hosts;
     int *server; /* by chunk: the first host that has its total of `turn`; MU_RECOVERY_NOBODY */
-    struct mu_shard_set *extra; /* by place: what it got of the shards that nobody had */
-    struct mu_shard_set again;  /* those of them that a dead rank had begun */
+    struct mu_shard_set again; /* dealt since nobody had them, though a dead rank had begun them */
 };
 
-/* report: by place of the roll, which is the new one. host: by host of the fleet; those where nobody
- * lives are not looked at. MU_NO_MEMORY. */
+/* report: by place of the roll, which is the new one. host: by host of the fleet; those where
+ * nobody lives are not looked at. MU_NO_MEMORY. */
 enum mu_status mu_recovery_plan_init(struct mu_recovery_plan *plan, const struct mu_fleet *fleet,
                                      const struct mu_roll *roll,
                                      const struct mu_rank_report *report,
@@ -109,8 +108,8 @@ void mu_recovery_plan_deinit(struct mu_recovery_plan *plan);
  * many places take shards (the lowest ones). */
 struct mu_shard_set mu_recovery_deal(const struct mu_recovery_plan *plan, uint64_t turn,
                                      uint32_t place, uint32_t workers, uint32_t shards);
-/* The host of the fleet that `host` fetches the total of a chunk of a turn from; MU_RECOVERY_NOBODY:
- * it has it, or all hosts reduce it together. */
+/* The host of the fleet that `host` fetches the total of a chunk of a turn from;
+ * MU_RECOVERY_NOBODY: it has it, or all hosts reduce it together. */
 int mu_recovery_server(const struct mu_recovery_plan *plan, uint32_t host, uint32_t chunk,
                        uint64_t turn);
 /* Workers of a roll: as many as there are shards at most; `spares` of the others wait as long as

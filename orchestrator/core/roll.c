@@ -18,8 +18,8 @@ static int by_key_and_place(const void *a, const void *b)
     return x->place < y->place ? -1 : x->place > y->place;
 }
 
-/* host_of[i] = the lowest place with the key of place i. Sorted, since a fleet may have thousands of
- * ranks and of hosts, and a repair waits for this. */
+/* host_of[i] = the lowest place with the key of place i. Sorted, since a fleet may have thousands
+ * of ranks and of hosts, and a repair waits for this. */
 static enum mu_status find_lowest(uint32_t *host_of, const uint64_t *host_key, uint32_t size)
 {
     struct keyed *sorted = calloc(size, sizeof *sorted);

@@ -17,8 +17,8 @@ struct mu_time_limit {
     bool has_saved;      /* measured */
 };
 
-/* limit_s after start_ns, the start of the process; 0: none. state_bytes: of a checkpoint; until one
- * has been saved, it is taken to go at 100 MB/s. */
+/* limit_s after start_ns, the start of the process; 0: none. state_bytes: of a checkpoint; until
+ * one has been saved, it is taken to go at 100 MB/s. */
 struct mu_time_limit mu_time_limit_init(uint64_t start_ns, uint64_t limit_s, uint64_t state_bytes);
 /* Once before each step. True: stop after it. */
 bool mu_time_limit_ask(struct mu_time_limit *t, uint64_t now_ns);

@@ -16,10 +16,9 @@ static const uint64_t ms = 1000000;
 
 static const struct phase {
     const char *name;
-    bool polls;
     uint32_t deadline_ms;
 } phases[MU_PHASE_COUNT] = {
-#define MU_PHASE_ROW(id, name, polls, deadline_ms) {name, polls, deadline_ms},
+#define MU_PHASE_ROW(id, name, deadline_ms) {name, deadline_ms},
     MU_PHASE_TABLE(MU_PHASE_ROW)
 #undef MU_PHASE_ROW
 };
@@ -47,11 +46,6 @@ struct repair {
 const char *mu_phase_name(enum mu_phase phase)
 {
     return (unsigned)phase < MU_PHASE_COUNT ? phases[phase].name : "?";
-}
-
-bool mu_phase_polls(enum mu_phase phase)
-{
-    return (unsigned)phase < MU_PHASE_COUNT && phases[phase].polls;
 }
 
 enum mu_phase mu_phase_of_life(enum mu_life_state state)

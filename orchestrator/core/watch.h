@@ -57,29 +57,28 @@ enum {
 #define MU_PHASE_FILES_MS   600000u
 #define MU_PHASE_NEVER      UINT32_MAX /* others have a deadline for it, or nobody waits for it */
 
-/* What a rank is doing, coarsely. X(identifier, name, whether it polls all the time, deadline in
- * ms; run.hang_timeout when that is longer). */
-#define MU_PHASE_TABLE(X)                                     \
-    X(STARTING, "starting", false, MU_PHASE_NEVER)            \
-    X(MEETING, "meeting", false, MU_PHASE_FILES_MS)           \
-    X(PREPARING, "preparing", false, MU_PHASE_FILES_MS)       \
-    X(LOADING, "loading", false, MU_PHASE_FILES_MS)           \
-    X(RUNNING, "running", true, MU_PHASE_CONFIGURED)          \
-    X(EVALUATING, "evaluating", true, MU_PHASE_CONFIGURED)    \
-    X(SAVING, "saving", false, MU_PHASE_FILES_MS)             \
-    X(RECORDING, "writing records", false, MU_PHASE_FILES_MS) \
-    X(REPAIRING, "repairing", false, MU_PHASE_CONFIGURED)     \
-    X(SPARE, "waiting as a spare", true, MU_PHASE_CONFIGURED) \
-    X(LEAVING, "leaving", false, MU_PHASE_NEVER)
+/* What a rank is doing, coarsely. X(identifier, name, deadline in ms; run.hang_timeout when that is
+ * longer). */
+#define MU_PHASE_TABLE(X)                               \
+    X(STARTING, "starting", MU_PHASE_NEVER)             \
+    X(MEETING, "meeting", MU_PHASE_FILES_MS)            \
+    X(PREPARING, "preparing", MU_PHASE_FILES_MS)        \
+    X(LOADING, "loading", MU_PHASE_FILES_MS)            \
+    X(RUNNING, "running", MU_PHASE_CONFIGURED)          \
+    X(EVALUATING, "evaluating", MU_PHASE_CONFIGURED)    \
+    X(SAVING, "saving", MU_PHASE_FILES_MS)              \
+    X(RECORDING, "writing records", MU_PHASE_FILES_MS)  \
+    X(REPAIRING, "repairing", MU_PHASE_CONFIGURED)      \
+    X(SPARE, "waiting as a spare", MU_PHASE_CONFIGURED) \
+    X(LEAVING, "leaving", MU_PHASE_NEVER)
 
 enum mu_phase {
-#define MU_PHASE_ENUM(id, name, polls, deadline_ms) MU_PHASE_##id,
+#define MU_PHASE_ENUM(id, name, deadline_ms) MU_PHASE_##id,
     MU_PHASE_TABLE(MU_PHASE_ENUM)
 #undef MU_PHASE_ENUM
         MU_PHASE_COUNT
 };
 const char *mu_phase_name(enum mu_phase phase);
-bool mu_phase_polls(enum mu_phase phase);
 enum mu_phase mu_phase_of_life(enum mu_life_state state);
 
 enum mu_process_state {

@@ -7,9 +7,11 @@
  * So whoever claims the run there waits CLAIM_MS and looks again: the last one that wrote has it
  * (Fischer's algorithm; a look and the write after it lie closer together than CLAIM_MS).
  *
- * A thread moves the count on, so that nothing the launcher waits for can hold it up. On a shared
- * file system it reads before it writes: a launcher that was stopped for long finds another one's
- * record and does not write over it. */
+ * A thread moves the count on, so that nothing the launcher waits for can hold it up; and once the
+ * run is held, only that thread writes, so that a file server which is stuck does not hold up the
+ * launcher: it waits for a word to be written until the run would not be its own any more. On a
+ * shared file system the thread reads before it writes: a launcher that was stopped for long finds
+ * another one's record and does not write over it. */
 #include "orchestrator/launch/hold.h"
 
 #include <errno.h>
@@ -43,12 +45,44 @@ struct mu_hold {
     int fd;
     bool is_locked, is_shared;
     pthread_t thread;
-    bool has_thread;
-    pthread_mutex_t lock; /* of record */
+    pthread_mutex_t lock; /* of the following; not held while anything is read or written */
+    pthread_cond_t changed;
     struct mu_lease_record record;
+    uint64_t described, written; /* changes of the record, and how many of them the thread knows */
+    bool is_over, has_ended;     /* the thread is to end, with a last write; it has */
+    bool is_abandoned;           /* nobody waits for that any more: the thread frees all this */
     _Atomic uint64_t renewed_ns;
-    _Atomic bool is_lost, is_over;
+    _Atomic bool is_lost;
 };
+
+static void init_lock(struct mu_hold *h)
+{
+    pthread_condattr_t clock;
+
+    pthread_mutex_init(&h->lock, NULL);
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&h->changed, &clock);
+    pthread_condattr_destroy(&clock);
+}
+
+static void discard(struct mu_hold *h)
+{
+    if (h->fd >= 0)
+        close(h->fd);
+    pthread_cond_destroy(&h->changed);
+    pthread_mutex_destroy(&h->lock);
+    free(h);
+}
+
+/* Called with the lock. */
+static void wait_for_change(struct mu_hold *h, struct mu_deadline until)
+{
+    struct timespec at = {.tv_sec = (time_t)(until.at_ns / 1000000000u),
+                          .tv_nsec = (long)(until.at_ns % 1000000000u)};
+
+    pthread_cond_timedwait(&h->changed, &h->lock, &at);
+}
 
 void mu_hold_machine(char out[256])
 {
@@ -108,10 +142,10 @@ static enum mu_status wait_for_nobody(struct mu_hold *h, bool (*give_up)(void *)
 {
     struct mu_deadline lock_wait = mu_deadline_in_ms(LOCK_WAIT_MS);
     struct mu_lease_watch watch = {.begun = false};
-    bool told = false;
 
     for (;; mu_clock_sleep_us(1000 * LOOK_MS)) {
         bool is_read = mu_lease_read(h->path, previous) == MU_OK, is_here, has_moved;
+        bool is_first = !watch.begun;
         uint64_t count = watch.count;
 
         try_lock(h);
@@ -120,7 +154,7 @@ static enum mu_status wait_for_nobody(struct mu_hold *h, bool (*give_up)(void *)
             return MU_OK;
         if (h->is_locked && is_here)
             return MU_OK;
-        has_moved = watch.begun && is_read && previous->count != count;
+        has_moved = !is_first && is_read && previous->count != count;
         if (mu_lease_still_ms(&watch, is_read ? previous : NULL, mu_clock_ns()) >=
                 MU_LEASE_TAKE_MS &&
             (h->is_locked || h->is_shared))
@@ -129,24 +163,27 @@ static enum mu_status wait_for_nobody(struct mu_hold *h, bool (*give_up)(void *)
             return refuse(h, previous);
         if (give_up(context))
             return MU_REQUEUE;
-        if (!told && is_read && (h->is_locked || h->is_shared))
+        if (is_first && is_read && (h->is_locked || h->is_shared))
             mu_log(MU_LOG_INFO,
                    "the launcher of this run was pid %" PRId64
                    " on %.*s: taking over when it has been "
                    "silent for %d s",
                    previous->pid, (int)strcspn(previous->host, "/"), previous->host,
                    MU_LEASE_TAKE_MS / 1000);
-        told = true;
     }
 }
 
 static int write_record(struct mu_hold *h)
 {
     uint64_t now_ns = mu_clock_ns(); /* of before: the write may take long */
+    struct mu_lease_record record;
     int error;
 
+    pthread_mutex_lock(&h->lock);
     h->record.count++;
-    error = mu_lease_write(h->fd, &h->record);
+    record = h->record;
+    pthread_mutex_unlock(&h->lock);
+    error = mu_lease_write(h->fd, &record);
     if (error == 0 && h->is_shared && fdatasync(h->fd) != 0)
         error = errno;
     if (error == 0)
@@ -176,28 +213,51 @@ static enum mu_status claim(struct mu_hold *h)
     return MU_FAIL(MU_FAILED, "another launcher took this run in the same moment (%s)", h->path);
 }
 
+/* Not over another launcher's record; the last word is not even written over one that cannot be
+ * read. */
+static bool may_write(struct mu_hold *h, bool is_last)
+{
+    struct mu_lease_record r;
+    bool is_read, is_own;
+
+    if (!h->is_shared)
+        return true;
+    is_read = mu_lease_read(h->path, &r) == MU_OK;
+    is_own = is_read && strcmp(r.launcher, h->record.launcher) == 0;
+    if (is_read && !is_own)
+        atomic_store(&h->is_lost, true);
+    return !atomic_load(&h->is_lost) && (is_own || !is_last);
+}
+
 static void *renew(void *context)
 {
     struct mu_hold *h = context;
-    struct mu_lease_record r;
-    bool told = false;
+    bool told = false, is_last = false, is_abandoned = false;
 
-    while (!atomic_load(&h->is_over)) {
-        int error = 0;
+    while (!is_last) {
+        struct mu_deadline next = mu_deadline_in_ms(MU_LEASE_RENEW_MS);
+        uint64_t described;
+        int error;
 
         pthread_mutex_lock(&h->lock);
-        if (h->is_shared && mu_lease_read(h->path, &r) == MU_OK &&
-            strcmp(r.launcher, h->record.launcher) != 0)
-            atomic_store(&h->is_lost, true);
-        if (!atomic_load(&h->is_lost))
-            error = write_record(h);
+        described = h->described;
+        is_last = h->is_over;
         pthread_mutex_unlock(&h->lock);
+        error = may_write(h, is_last) ? write_record(h) : 0;
         if (error != 0 && !told)
             mu_log(MU_LOG_WARN, "cannot write %s: %s", h->path, strerror(error));
         told = told || error != 0;
-        for (int i = 0; i < MU_LEASE_RENEW_MS / 50 && !atomic_load(&h->is_over); i++)
-            mu_clock_sleep_us(50000);
+        pthread_mutex_lock(&h->lock);
+        h->written = described;
+        h->has_ended = is_last;
+        is_abandoned = h->is_abandoned;
+        pthread_cond_broadcast(&h->changed);
+        while (!h->is_over && h->written == h->described && !mu_deadline_passed(next))
+            wait_for_change(h, next);
+        pthread_mutex_unlock(&h->lock);
     }
+    if (is_abandoned)
+        discard(h);
     return NULL;
 }
 
@@ -210,16 +270,7 @@ static enum mu_status begin_renewal(struct mu_hold *h)
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the first thread */
     error = pthread_create(&h->thread, NULL, renew, h);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    h->has_thread = error == 0;
     return error == 0 ? MU_OK : MU_FAIL(MU_FAILED, "cannot start a thread (error %d)", error);
-}
-
-static void discard(struct mu_hold *h)
-{
-    if (h->fd >= 0)
-        close(h->fd);
-    pthread_mutex_destroy(&h->lock);
-    free(h);
 }
 
 enum mu_status mu_hold_take(const char *run, bool (*give_up)(void *context), void *context,
@@ -232,7 +283,7 @@ enum mu_status mu_hold_take(const char *run, bool (*give_up)(void *context), voi
     if (!h)
         return MU_FAIL(MU_NO_MEMORY, "no memory for the lock of a run");
     h->fd = -1;
-    pthread_mutex_init(&h->lock, NULL);
+    init_lock(h);
     MU_TRY(mu_path_format(h->path, "%s/%s", run, MU_LEASE_FILE), st, failed);
     MU_TRY(mu_token_make(h->record.launcher), st, failed);
     h->fd = open(h->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
@@ -257,29 +308,51 @@ failed:
 
 void mu_hold_release(struct mu_hold *h)
 {
+    struct mu_deadline end = mu_deadline_in_ms(MU_LEASE_END_MS);
+    char path[MU_PATH_MAX];
+    bool has_ended;
+
     if (!h)
         return;
-    atomic_store(&h->is_over, true);
-    if (h->has_thread)
-        pthread_join(h->thread, NULL);
-    if (!atomic_load(&h->is_lost) && (!h->is_shared || is_mine(h))) {
-        h->record.pid = h->record.mpirun = 0;
-        h->record.job[0] = h->record.mpi_files[0] = h->record.folder[0] = 0;
-        write_record(h);
+    memcpy(path, h->path, sizeof path);
+    pthread_mutex_lock(&h->lock);
+    h->record.pid = h->record.mpirun = 0;
+    h->record.job[0] = h->record.mpi_files[0] = h->record.folder[0] = 0;
+    h->is_over = true;
+    pthread_cond_broadcast(&h->changed);
+    while (!h->has_ended && !mu_deadline_passed(end))
+        wait_for_change(h, end);
+    has_ended = h->has_ended;
+    h->is_abandoned = !has_ended;
+    if (!has_ended)
+        pthread_detach(h->thread);
+    pthread_mutex_unlock(&h->lock);
+    if (!has_ended) {
+        mu_log(MU_LOG_WARN,
+               "%s could not be written for %d s: is its file server stuck? The next launcher of "
+               "this run has to wait until this one is known to be gone",
+               path, MU_LEASE_END_MS / 1000);
+        return;
     }
+    pthread_join(h->thread, NULL);
     discard(h);
 }
 
 void mu_hold_describe(struct mu_hold *h, const struct mu_lease_record *generation)
 {
+    struct mu_deadline end = mu_deadline_in_ms(MU_LEASE_END_MS);
+    uint64_t change;
+
     pthread_mutex_lock(&h->lock);
     memcpy(h->record.job, generation->job, sizeof h->record.job);
     memcpy(h->record.mpi_files, generation->mpi_files, sizeof h->record.mpi_files);
     memcpy(h->record.folder, generation->folder, sizeof h->record.folder);
     h->record.mpirun = generation->mpirun;
     h->record.mpirun_start = generation->mpirun_start;
-    if (!atomic_load(&h->is_lost) && (!h->is_shared || is_mine(h)))
-        write_record(h);
+    change = ++h->described;
+    pthread_cond_broadcast(&h->changed);
+    while (h->written < change && !mu_deadline_passed(end))
+        wait_for_change(h, end);
     pthread_mutex_unlock(&h->lock);
 }
 

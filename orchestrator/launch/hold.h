@@ -17,11 +17,11 @@ struct mu_hold;
  * ask give_up(context) several times a second: MU_REQUEUE when it says true. */
 enum mu_status mu_hold_take(const char *run, bool (*give_up)(void *context), void *context,
                             struct mu_lease_record *previous, struct mu_hold **out) MU_CHECKED;
-/* Makes the file tell of no holder. NULL is allowed. */
+/* Makes the file tell of no holder; waits for MU_LEASE_END_MS at most. NULL is allowed. */
 void mu_hold_release(struct mu_hold *hold);
 
-/* What the next holder would have to clear away; written at once. Only job, mpirun, mpi_files and
- * folder are looked at. */
+/* What the next holder would have to clear away; written at once, or the hold is not good any more:
+ * waits for MU_LEASE_END_MS at most. Only job, mpirun, mpi_files and folder are looked at. */
 void mu_hold_describe(struct mu_hold *hold, const struct mu_lease_record *generation);
 /* false: another launcher has the run, or may have it soon: the generation must end now. */
 bool mu_hold_is_good(const struct mu_hold *hold);

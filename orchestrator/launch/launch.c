@@ -201,7 +201,7 @@ static enum mu_status start(struct mu_launch *l, const struct mu_ladder_plan *pl
                                     .hosts = plan->hosts,
                                     .is_abroad = mu_launch_is_abroad(l, plan)};
     l->wish = l->is_unsaved && l->wish == MU_WISH_STOP ? MU_WISH_STOP : MU_WISH_GO_ON;
-    l->was_asked_to_hand_over = false;
+    l->was_asked_to_make_way = false;
     l->pace_dead = 0;
     l->wish_ns = l->pace_ns = l->moved_ns = 0;
     l->start_hung = l->stalled = l->lease_lost = false;
@@ -223,7 +223,7 @@ static struct mu_ladder_end describe_end(struct mu_launch *l)
     int64_t step = mu_segments_hold(&l->segments);
 
     l->memory_step = step;
-    l->is_unsaved = ((l->was_asked_to_hand_over && o.outcome == MU_LADDER_REQUEUE) ||
+    l->is_unsaved = ((l->was_asked_to_make_way && o.outcome == MU_LADDER_REQUEUE) ||
                      (l->is_unsaved && !g->is_training)) &&
                     step > mu_outcome_saved(l->run);
     if (o.is_of_job && o.step > step)
@@ -316,7 +316,7 @@ static enum mu_status live(struct mu_launch *l, const struct mu_ladder_plan *pla
     if (st == MU_OK)
         mu_launch_watch(l);
     cleared = mu_generation_clear(&l->now);
-    if (l->was_asked_to_hand_over)
+    if (l->was_asked_to_make_way)
         mu_relaunch_clear(l->run);
     if (cleared == MU_OK)
         mu_hold_describe(l->hold, &nothing);
@@ -361,7 +361,7 @@ static bool holds_still(const struct mu_launch *l)
  * it. */
 static bool must_save(const struct mu_launch *l, const struct mu_ladder_next *next)
 {
-    return next->cause == MU_CAUSE_STOPPED && l->was_asked_to_hand_over && l->is_unsaved;
+    return next->cause == MU_CAUSE_STOPPED && l->was_asked_to_make_way && l->is_unsaved;
 }
 
 static enum mu_status run(struct mu_launch *l)
@@ -382,11 +382,11 @@ static enum mu_status run(struct mu_launch *l)
             return next.status;
         }
         if (!holds_still(l))
-            return MU_FAIL(MU_FAILED, "this launcher has lost the run to another one");
+            return MU_FAIL(MU_FAILED,
+                           "this launcher has lost the run to another one, which goes on with it: "
+                           "nothing is to be done here (%s says which one)",
+                           mu_hold_path(l->hold));
         plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
-        if (plan.ranks == 0)
-            mu_log(MU_LOG_WARN, "no host is left: waiting %.0f s for the first to be tried again",
-                   1e-3 * (double)plan.pause_ms);
         mu_launch_tell_relaunch(l, &plan, next.pause_ms + plan.pause_ms);
         wait_for(l, next.pause_ms + plan.pause_ms);
         plan = mu_ladder_plan(&l->ladder, mu_clock_ns());

@@ -37,10 +37,10 @@ struct mu_launch {
     struct timespec hosts_changed; /* mtime of the host file */
     uint64_t pace_ns;              /* when step pace_step was seen first, in this generation */
     int64_t pace_step;
-    uint32_t pace_dead;          /* the pace was measured since that many were dead */
-    bool was_asked_to_hand_over; /* this generation */
-    bool is_unsaved;             /* it did: the newest state is in memory only */
-    double step_s, relaunch_s;   /* measured; 0: not yet */
+    uint32_t pace_dead;         /* the pace was measured since that many were dead */
+    bool was_asked_to_make_way; /* this generation */
+    bool is_unsaved;            /* it did: the newest state is in memory only */
+    double step_s, relaunch_s;  /* measured; 0: not yet */
 
     int generations;
     int64_t count[MU_CAUSE_COUNT];

@@ -13,7 +13,7 @@
 #include "orchestrator/launch/mpirun.h"
 #include "orchestrator/launch/remains.h"
 
-enum { DEADLINE_MS = 5000, AGAIN_MS = 1500, LOOK_MS = 5, TIMES = 2 };
+enum { DEADLINE_MS = 5000, AGAIN_MS = 1500, END_MS = 1000, LOOK_MS = 5, TIMES = 2 };
 
 /* Questions under way, 0 where none is. */
 struct questions {
@@ -66,14 +66,32 @@ static void wait_for_answers(struct questions *q, bool *answers, uint64_t most_m
         mu_clock_sleep_us(1000 * LOOK_MS);
 }
 
+static bool reap(struct questions *q)
+{
+    bool under_way = false;
+
+    for (int k = 0; k < TIMES; k++)
+        for (uint32_t i = 0; i < q->hosts; i++) {
+            pid_t *pid = &q->pid[k][i];
+
+            if (*pid > 0 && waitpid(*pid, NULL, WNOHANG) == *pid)
+                *pid = 0;
+            under_way |= *pid > 0;
+        }
+    return under_way;
+}
+
+/* One that does not end even so is left behind. */
 static void end(struct questions *q)
 {
+    struct mu_deadline deadline = mu_deadline_in_ms(END_MS);
+
     for (int k = 0; k < TIMES; k++)
         for (uint32_t i = 0; i < q->hosts; i++)
-            if (q->pid[k][i] > 0) {
+            if (q->pid[k][i] > 0)
                 kill(q->pid[k][i], SIGKILL);
-                waitpid(q->pid[k][i], NULL, 0);
-            }
+    while (reap(q) && !mu_deadline_passed(deadline))
+        mu_clock_sleep_us(1000 * LOOK_MS);
 }
 
 void mu_probe_hosts(const struct mu_launch_request *r, const struct mu_ladder *l,

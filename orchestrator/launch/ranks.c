@@ -125,18 +125,11 @@ void mu_ranks_describe_dead(const struct mu_ranks *r, char *out, size_t capacity
     out[0] = 0;
     for (uint32_t i = 0; i < r->count && n < capacity; i++) {
         const struct mu_board_entry *e = &r->entry[i];
-        uint32_t point = atomic_load(&e->mark.point);
 
         if (atomic_load(&e->pid) == 0 || mu_board_is_alive(e) || dead++ >= MOST_DESCRIBED)
             continue;
-        n += (size_t)snprintf(out + n, capacity - n, "%srank %u (pid %u, last seen at: %s",
-                              n ? ", " : "", i, atomic_load(&e->pid),
-                              mu_fault_point_name((enum mu_fault_point)point));
-        if (n < capacity && point > MU_FAULT_STARTED)
-            n += (size_t)snprintf(out + n, capacity - n, ", step %" PRId64,
-                                  atomic_load(&e->mark.step) + 1);
-        if (n < capacity)
-            n += (size_t)snprintf(out + n, capacity - n, ")");
+        n += (size_t)snprintf(out + n, capacity - n, "%srank %u%s", n ? ", " : "", i,
+                              mu_board_last_seen(e).text);
     }
     if (dead > MOST_DESCRIBED && n < capacity)
         snprintf(out + n, capacity - n, " and %u more", dead - MOST_DESCRIBED);

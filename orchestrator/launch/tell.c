@@ -58,14 +58,16 @@ static void describe_beginning(const struct mu_launch *l, char *out, size_t capa
 void mu_launch_tell_relaunch(const struct mu_launch *l, const struct mu_ladder_plan *plan,
                              uint64_t pause_ms)
 {
-    char when[48] = "", from[80];
+    char when[48] = "", from[80], with[80] = "when a host is tried again, since none is left now";
 
     if (pause_ms > 0)
         snprintf(when, sizeof when, " in %.3g s", 1e-3 * (double)pause_ms);
+    if (plan->ranks > 0)
+        snprintf(with, sizeof with, "with %u rank%s on %u host%s", plan->ranks, plural(plan->ranks),
+                 plan->hosts, plural(plan->hosts));
     describe_beginning(l, from, sizeof from);
-    mu_log(MU_LOG_INFO, "%s; starting again%s with %u rank%s on %u host%s, %s (%.2f s)",
-           l->story[MU_LADDER_STILL - 1], when, plan->ranks, plural(plan->ranks), plan->hosts,
-           plural(plan->hosts), from, seconds(l->ended_ns, mu_clock_ns()));
+    mu_log(plan->ranks > 0 ? MU_LOG_INFO : MU_LOG_WARN, "%s; starting again%s %s, %s (%.2f s)",
+           l->story[MU_LADDER_STILL - 1], when, with, from, seconds(l->ended_ns, mu_clock_ns()));
 }
 
 void mu_launch_tell_training(const struct mu_launch *l)

@@ -62,19 +62,19 @@ void mu_launch_pause(struct mu_launch *l, uint64_t ms)
 }
 
 /* For another generation on this machine alone, the ranks need not save. */
-static bool ask_to_hand_over(struct mu_launch *l)
+static bool ask_to_make_way(struct mu_launch *l)
 {
     struct mu_ladder_plan plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
 
     if (l->wish != MU_WISH_CHANGE || l->now.is_abroad || mu_launch_is_abroad(l, &plan) ||
         mu_relaunch_ask(l->run) != MU_OK)
         return false;
-    l->was_asked_to_hand_over = true;
+    l->was_asked_to_make_way = true;
     return true;
 }
 
 /* The ranks save and leave at the next step boundary; before they train there is nothing to save,
- * but for what a generation has handed over. */
+ * but for what a generation has left in memory. */
 static void ask_to_stop(struct mu_launch *l)
 {
     if (l->wish_ns != 0 || (l->is_unsaved && !l->now.is_training))
@@ -84,7 +84,7 @@ static void ask_to_stop(struct mu_launch *l)
         mu_generation_end(&l->now, false);
         return;
     }
-    if (ask_to_hand_over(l))
+    if (ask_to_make_way(l))
         return;
     mu_log(MU_LOG_INFO, "asking %u rank%s to save and stop", l->now.ranks_wanted,
            l->now.ranks_wanted == 1 ? "" : "s");

@@ -1,5 +1,5 @@
 /* The order of the start is the order of what must be in place before the next may hang or die:
- * signals, the bond to mpirun, the board, the watch, and only then MPI_Init.
+ * signals, the bond to mpirun, the board, the watchdog, and only then MPI_Init.
  *
  * There are two ways out. When all ranks know the same end (done, stopped, or a failure that was
  * agreed on), and have parted, everything is closed and MPI_Finalize called. Otherwise peers may be dead or stuck:
@@ -23,7 +23,7 @@ enum { ROUND_DEADLINE_MS = 3600000 };
 
 void mu_job_close_parts(struct mu_job *job)
 {
-    bool hands_over = mu_job_hands_over(job);
+    bool makes_way = mu_job_makes_way(job);
 
     mu_progress_close(job->progress);
     job->progress = NULL;
@@ -32,7 +32,7 @@ void mu_job_close_parts(struct mu_job *job)
     mu_run_dir_close(job->run);
     job->run = NULL;
     mu_worker_deinit(&job->worker);
-    mu_segment_close(&job->segment, !hands_over);
+    mu_segment_close(&job->segment, !makes_way);
     mu_workload_close(job->workload);
     job->workload = NULL;
     mu_device_close(job->device);
@@ -76,8 +76,7 @@ static enum mu_status begin(struct mu_job *job, const struct mu_job_request *req
             mu_job_move(job, MU_LIFE_ON_RECOVER);
             mu_job_begin_again(job, &again);
             st = MU_OK;
-        } else if (!mu_comm_is_fault_tolerant(job->comm) ||
-                   (st != MU_PEER_LOST && st != MU_REVOKED) ||
+        } else if (!mu_comm_is_fault_tolerant(job->comm) || !mu_status_is_death(st) ||
                    mu_poller_is_beyond_repair(&job->poller)) {
             return st;
         } else {
@@ -99,6 +98,42 @@ failed:
     return st;
 }
 
+/* Into MPI: what this rank has, when it fails, is the board and the watchdog. */
+static enum mu_status join(struct mu_job *job)
+{
+    enum mu_status st;
+
+    mu_signals_install();
+    MU_TRY(mu_signals_die_with_parent(), st, failed);
+    MU_TRY(mu_board_open(&job->board), st, failed);
+    mu_fault_set_rank(mu_board_own_rank(job->board));
+    mu_fault(MU_FAULT_START, 0);
+    mu_mpi_files_remove_stale();
+    MU_TRY(mu_watchdog_begin(&job->watchdog, job->board), st, failed);
+    st = mu_comm_open(&job->comm);
+    mu_watchdog_met(job->watchdog);
+failed:
+    return st;
+}
+
+static enum mu_status set_up(struct mu_job *job)
+{
+    mu_fault_set_rank(mu_comm_rank(job->comm));
+    if (mu_comm_size(job->comm) > 1)
+        mu_log_set_rank(mu_comm_rank(job->comm));
+    job->is_master = mu_comm_rank(job->comm) == 0;
+    job->life.epoch = 1;
+    mu_poller_init(&job->poller, job->comm, job->board);
+    mu_ledger_start(&job->poller.ledger, MU_LEDGER_RECOVER, job->started_ns);
+    job->control = mu_control_init(job->comm, &job->poller, job->life.epoch, ROUND_DEADLINE_MS);
+    job->recovery = (struct mu_recovery){.comm = job->comm,
+                                         .board = job->board,
+                                         .worker = &job->worker,
+                                         .roll = &job->roll,
+                                         .epoch = job->life.epoch};
+    return mu_comm_is_fault_tolerant(job->comm) ? mu_recover_init(&job->recovery) : MU_OK;
+}
+
 enum mu_status mu_job_run(const struct mu_job_request *request)
 {
     const uint64_t started_ns = mu_clock_ns();
@@ -107,41 +142,18 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
 
     if (!job)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a job");
+    job->started_ns = started_ns;
     job->saved_step = -1;
     job->status.loss = job->status.valid_loss = NAN;
-    mu_signals_install();
-    MU_TRY(mu_signals_die_with_parent(), st, early);
-    MU_TRY(mu_board_open(&job->board), st, early);
-    mu_fault_set_rank(mu_board_own_rank(job->board));
-    mu_fault(MU_FAULT_START, 0);
-    mu_mpi_files_remove_stale();
-    MU_TRY(mu_watchdog_begin(&job->watchdog, job->board), st, early);
-    st = mu_comm_open(&job->comm);
-    mu_watchdog_met(job->watchdog);
-    if (st != MU_OK)
-        goto early;
-    mu_fault_set_rank(mu_comm_rank(job->comm));
-    if (mu_comm_size(job->comm) > 1)
-        mu_log_set_rank(mu_comm_rank(job->comm));
-    job->is_master = mu_comm_rank(job->comm) == 0;
-    job->life.epoch = 1;
-    mu_poller_init(&job->poller, job->comm, job->board);
-    mu_ledger_start(&job->poller.ledger, MU_LEDGER_RECOVER, started_ns);
-    job->started_ns = started_ns;
-    job->control = mu_control_init(job->comm, &job->poller, job->life.epoch, ROUND_DEADLINE_MS);
-    job->recovery = (struct mu_recovery){.comm = job->comm,
-                                         .board = job->board,
-                                         .worker = &job->worker,
-                                         .roll = &job->roll,
-                                         .epoch = job->life.epoch};
-    st = mu_comm_is_fault_tolerant(job->comm) ? mu_recovery_init(&job->recovery) : MU_OK;
+    MU_TRY(join(job), st, early);
+    st = set_up(job);
     if (st == MU_OK)
         st = live(job, request);
     if (st != MU_OK && st != MU_REQUEUE && !mu_job_is_agreed(job, st)) {
         mu_job_die_alone(job, st);
         mu_job_report_failure(job, st);
         mu_watchdog_end(job->watchdog);
-        if (st == MU_PEER_LOST || st == MU_REVOKED)
+        if (mu_status_is_death(st))
             mu_board_close(job->board);
         else
             mu_board_abandon(job->board);
@@ -150,7 +162,7 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     mu_job_move(job, st == MU_OK || st == MU_REQUEUE ? MU_LIFE_ON_LEAVE : MU_LIFE_ON_FAIL);
     mu_fault(MU_FAULT_LEAVE, job->life.step);
     mu_job_close_parts(job);
-    mu_recovery_deinit(&job->recovery);
+    mu_recover_deinit(&job->recovery);
     mu_watchdog_end(job->watchdog);
     mu_board_close(job->board);
     /* The master's exit code is mpirun's. When several ranks leave with one that is not 0, Open MPI

@@ -8,7 +8,9 @@
  *   job_save.c    checkpoints
  *   job_end.c     complete, stopped, or making way for the next generation
  *   job_recover.c going on without a rank that died
- *   job_fail.c    what a rank says and leaves behind when the job cannot go on */
+ *   job_fail.c    what a rank says and leaves behind when the job cannot go on
+ *   job_ledger.c  where the ranks' time went
+ *   resume.c      which checkpoint the run goes on from */
 #ifndef MUSTER_MASTER_JOB_H
 #define MUSTER_MASTER_JOB_H
 
@@ -119,8 +121,8 @@ enum mu_status mu_job_recover(void *job) MU_CHECKED;
 /* Between two recoveries: takes up what the new roll gives this rank to do, the master's duties
  * among it. */
 enum mu_status mu_job_take_roll(struct mu_job *job) MU_CHECKED;
-/* After MU_PEER_LOST or MU_REVOKED before every rank held the state: goes on without the dead. `again`:
- * from mu_job_meet on, with nothing in hand; else as if loading had just ended. */
+/* After MU_PEER_LOST or MU_REVOKED before every rank held the state: goes on without the dead.
+ * `again`: from mu_job_meet on, with nothing in hand; else as if loading had just ended. */
 enum mu_status mu_job_recover_start(struct mu_job *job, bool *again) MU_CHECKED;
 /* The same after MU_RECOVERED. */
 void mu_job_begin_again(struct mu_job *job, bool *again);
@@ -131,10 +133,10 @@ bool mu_job_is_stopped(const struct mu_job *job);
 /* After the last step's duties: tells and writes the outcome. MU_RECOVERED: somebody died. */
 enum mu_status mu_job_finish(struct mu_job *job) MU_CHECKED;
 /* The run was stopped for another generation, which finds the state in memory. */
-bool mu_job_hands_over(const struct mu_job *job);
+bool mu_job_makes_way(const struct mu_job *job);
 /* Every rank is done, and what there was to write is written: MU_OK when all are known to be, and
  * this one may leave; MU_RECOVERED when somebody died before it knew. */
-enum mu_status mu_job_part(struct mu_job *job) MU_CHECKED;
+enum mu_status mu_job_take_leave(struct mu_job *job) MU_CHECKED;
 /* The committed state may be taken up by a later generation; done by one rank of each host. */
 void mu_job_settle(struct mu_job *job);
 void mu_job_name_fingerprint(struct mu_job *job);

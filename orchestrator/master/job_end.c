@@ -10,12 +10,12 @@
 
 bool mu_job_is_stopped(const struct mu_job *job)
 {
-    return (job->last.requests & (MU_REQUEST_STOP | MU_REQUEST_HAND_OVER)) &&
+    return (job->last.requests & (MU_REQUEST_STOP | MU_REQUEST_MAKE_WAY)) &&
            job->life.step < job->settings.run_steps;
 }
 
 /* Where several hosts have a part of the state each, a generation on others would not find all. */
-bool mu_job_hands_over(const struct mu_job *job)
+bool mu_job_makes_way(const struct mu_job *job)
 {
     return mu_job_is_stopped(job) && !(job->last.requests & MU_REQUEST_STOP) &&
            job->worker.fleet.hosts == 1 && !job->segment.is_private;
@@ -36,7 +36,7 @@ static void write_end(struct mu_job *job, bool stopped, const char *message)
 }
 
 /* Nobody reads a summary between two generations, and the next one is waiting. */
-static void hand_over(struct mu_job *job)
+static void make_way(struct mu_job *job)
 {
     char text[256];
 
@@ -92,11 +92,11 @@ enum mu_status mu_job_finish(struct mu_job *job)
 {
     mu_board_set_phase(job->board, MU_PHASE_RECORDING);
     if (job->is_master && !job->summarised) {
-        if (mu_job_hands_over(job))
-            hand_over(job);
+        if (mu_job_makes_way(job))
+            make_way(job);
         else
             summarise(job, mu_job_is_stopped(job));
         job->summarised = true;
     }
-    return mu_job_part(job);
+    return mu_job_take_leave(job);
 }

@@ -1,13 +1,11 @@
 /* What is said and left behind when a job cannot go on: one plain sentence from the lowest rank
- * that lives, status.json, no segment. */
+ * that lives, status.json, and no segment unless a launcher goes on with it. */
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "orchestrator/base/clock.h"
-#include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/master/job.h"
 
@@ -67,23 +65,15 @@ static struct dead find_dead(struct mu_job *job)
     return d;
 }
 
-/* "rank 3 died (last seen at: backward, step 812)" for each. */
+/* "rank 3 died (pid 42, last seen at: backward, step 812)" for each. */
 static void describe(const struct mu_job *job, const struct dead *d, char *out, size_t capacity)
 {
     size_t n = 0;
 
     out[0] = 0;
-    for (int i = 0; i < d->count && n < capacity; i++) {
-        const struct mu_board_entry *e = mu_board_entry(job->board, d->rank[i]);
-
-        n += (size_t)snprintf(out + n, capacity - n, "%srank %d died", i ? ", " : "", d->rank[i]);
-        if (e && n < capacity)
-            n += (size_t)snprintf(
-                out + n, capacity - n, " (pid %u, last seen at: %s, step %" PRId64 ")",
-                atomic_load(&e->pid),
-                mu_fault_point_name((enum mu_fault_point)atomic_load(&e->mark.point)),
-                atomic_load(&e->mark.step) + 1);
-    }
+    for (int i = 0; i < d->count && n < capacity; i++)
+        n += (size_t)snprintf(out + n, capacity - n, "%srank %d died%s", i ? ", " : "", d->rank[i],
+                              mu_board_last_seen(mu_board_entry(job->board, d->rank[i])).text);
     if (d->count == 0)
         snprintf(out, capacity, "another rank cannot go on");
 }
@@ -184,7 +174,7 @@ enum mu_status mu_job_fail_together(struct mu_job *job, enum mu_status failure)
 
     mu_log_set_where(NULL);
     write_failure(job, failure);
-    MU_TRY(mu_job_part(job), st, failed);
+    MU_TRY(mu_job_take_leave(job), st, failed);
     job->control.verdict = st = failure;
 failed:
     mu_board_set_phase(job->board, before);
@@ -222,7 +212,7 @@ static bool others_go_on(struct mu_job *job)
 
 void mu_job_die_alone(struct mu_job *job, enum mu_status st)
 {
-    if (st == MU_PEER_LOST || st == MU_REVOKED || !mu_comm_is_fault_tolerant(job->comm))
+    if (mu_status_is_death(st) || !mu_comm_is_fault_tolerant(job->comm))
         return;
     mu_board_set_phase(job->board,
                        MU_PHASE_LEAVING); /* first: of two that fail at once, both see */
@@ -242,7 +232,7 @@ void mu_job_report_failure(struct mu_job *job, enum mu_status st)
     bool speaks = true;
 
     end_progress(job);
-    if (st == MU_PEER_LOST || st == MU_REVOKED) {
+    if (mu_status_is_death(st)) {
         dead = find_dead(job);
         mu_comm_revoke(job->comm);
         speaks = is_speaker(job, &dead) &&

@@ -34,6 +34,43 @@ struct resume_order {
     bool lacks[MOST_HOSTS];
 };
 
+static void put_order(struct mu_wire_writer *w, const struct resume_order *order, uint32_t hosts)
+{
+    mu_wire_put_u64(w, (uint64_t)order->step);
+    mu_wire_put_u64(w, order->state_hash.high);
+    mu_wire_put_u64(w, order->state_hash.low);
+    mu_wire_put_u64(w, (uint64_t)order->reached);
+    mu_wire_put_u32(w, order->from_memory);
+    mu_wire_put_u64(w, (uint64_t)order->saved);
+    mu_wire_put_string(w, order->folder);
+    mu_wire_put_u64(w, order->tokens);
+    mu_wire_put_f64(w, order->peak_flops);
+    mu_wire_put_string(w, order->data_identity.text);
+    mu_wire_put_u64(w, order->probe.high);
+    mu_wire_put_u64(w, order->probe.low);
+    mu_wire_put_u32(w, order->source);
+    mu_wire_put_bytes(w, order->lacks, hosts * sizeof *order->lacks);
+}
+
+static void get_order(struct mu_wire_reader *r, struct resume_order *order, uint32_t hosts)
+{
+    order->step = (int64_t)mu_wire_get_u64(r);
+    order->state_hash.high = mu_wire_get_u64(r);
+    order->state_hash.low = mu_wire_get_u64(r);
+    order->reached = (int64_t)mu_wire_get_u64(r);
+    order->from_memory = mu_wire_get_u32(r);
+    order->saved = (int64_t)mu_wire_get_u64(r);
+    mu_wire_get_string(r, order->folder, sizeof order->folder);
+    order->tokens = mu_wire_get_u64(r);
+    order->peak_flops = mu_wire_get_f64(r);
+    mu_wire_get_string(r, order->data_identity.text, sizeof order->data_identity.text);
+    order->probe.high = mu_wire_get_u64(r);
+    order->probe.low = mu_wire_get_u64(r);
+    order->source = mu_wire_get_u32(r);
+    mu_wire_get_bytes(r, order->lacks, hosts * sizeof *order->lacks);
+}
+
+/* The master's choice, and its status, reach all. */
 static enum mu_status exchange_order(struct mu_job *job, struct resume_order *order,
                                      enum mu_status st)
 {
@@ -43,39 +80,13 @@ static enum mu_status exchange_order(struct mu_job *job, struct resume_order *or
     size_t size;
 
     mu_wire_put_u32(&w, (uint32_t)st);
-    mu_wire_put_u64(&w, (uint64_t)order->step);
-    mu_wire_put_u64(&w, order->state_hash.high);
-    mu_wire_put_u64(&w, order->state_hash.low);
-    mu_wire_put_u64(&w, (uint64_t)order->reached);
-    mu_wire_put_u32(&w, order->from_memory);
-    mu_wire_put_u64(&w, (uint64_t)order->saved);
-    mu_wire_put_string(&w, order->folder);
-    mu_wire_put_u64(&w, order->tokens);
-    mu_wire_put_f64(&w, order->peak_flops);
-    mu_wire_put_string(&w, order->data_identity.text);
-    mu_wire_put_u64(&w, order->probe.high);
-    mu_wire_put_u64(&w, order->probe.low);
-    mu_wire_put_u32(&w, order->source);
-    mu_wire_put_bytes(&w, order->lacks, job->roll.hosts * sizeof *order->lacks);
+    put_order(&w, order, job->roll.hosts);
     size = w.size;
     MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_RESUME, buffer, sizeof buffer, &size), st,
            failed);
     r = mu_wire_read(buffer, size);
     st = mu_control_get_status(&r);
-    order->step = (int64_t)mu_wire_get_u64(&r);
-    order->state_hash.high = mu_wire_get_u64(&r);
-    order->state_hash.low = mu_wire_get_u64(&r);
-    order->reached = (int64_t)mu_wire_get_u64(&r);
-    order->from_memory = mu_wire_get_u32(&r);
-    order->saved = (int64_t)mu_wire_get_u64(&r);
-    mu_wire_get_string(&r, order->folder, sizeof order->folder);
-    order->tokens = mu_wire_get_u64(&r);
-    order->peak_flops = mu_wire_get_f64(&r);
-    mu_wire_get_string(&r, order->data_identity.text, sizeof order->data_identity.text);
-    order->probe.high = mu_wire_get_u64(&r);
-    order->probe.low = mu_wire_get_u64(&r);
-    order->source = mu_wire_get_u32(&r);
-    mu_wire_get_bytes(&r, order->lacks, job->roll.hosts * sizeof *order->lacks);
+    get_order(&r, order, job->roll.hosts);
     if (!mu_wire_finished(&r))
         st = MU_FAIL(MU_INTERNAL, "the master's order of what to load cannot be read");
     st = mu_control_agree(&job->control, st);
@@ -368,7 +379,7 @@ static enum mu_status load_newest(struct mu_job *job)
 
     if (job->is_master) {
         job->peak_flops = mu_device_measure_peak(job->device, peak_seconds);
-        order.reached = reached(job);
+        order.reached = job->reached; /* as use_memory ordered */
         st = mu_resume_candidates_find(&candidates, job->checkpoints);
     }
     for (;;) {

@@ -6,7 +6,6 @@
  * The duties of a committed step are done again from the beginning unless the master is known to
  * have finished them: evaluation, hash, record and checkpoint are the same whoever does them, and
  * what is there already is left out. So a new master needs nothing from the old one. */
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -42,12 +41,7 @@ static void add_deaths(const struct mu_job *job, char *text, size_t capacity)
             add(text, capacity, "%s", why);
             continue;
         }
-        add(text, capacity, "rank %d died", r->dead[i]);
-        if (e)
-            add(text, capacity, " (pid %u, last seen at: %s, step %" PRId64 ")",
-                atomic_load(&e->pid),
-                mu_fault_point_name((enum mu_fault_point)atomic_load(&e->mark.point)),
-                atomic_load(&e->mark.step) + 1);
+        add(text, capacity, "rank %d died%s", r->dead[i], mu_board_last_seen(e).text);
     }
 }
 
@@ -180,7 +174,7 @@ failed:
 }
 
 /* The round lets all come here at about the same time: in the parting itself nobody polls. */
-enum mu_status mu_job_part(struct mu_job *job)
+enum mu_status mu_job_take_leave(struct mu_job *job)
 {
     const enum mu_recovery_phase phase = job->recovery.phase;
     enum mu_status st;

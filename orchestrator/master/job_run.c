@@ -389,7 +389,7 @@ static uint32_t own_requests(struct mu_job *job)
     if (job->is_master && mu_run_dir_stop_requested(job->run))
         requests |= MU_REQUEST_STOP;
     if (job->is_master && getenv("MUSTER_JOB") && mu_run_dir_relaunch_requested(job->run))
-        requests |= MU_REQUEST_HAND_OVER;
+        requests |= MU_REQUEST_MAKE_WAY;
     return requests;
 }
 
@@ -466,13 +466,13 @@ static enum mu_status step(struct mu_job *job)
 
 static enum mu_status duties(struct mu_job *job)
 {
-    bool hands_over = mu_job_hands_over(job);
+    bool makes_way = mu_job_makes_way(job);
     struct mu_duties due =
         mu_duties_at(&job->plan, job->life.step, job->last.requests & MU_REQUEST_CHECKPOINT,
-                     mu_job_is_stopped(job) && !hands_over);
+                     mu_job_is_stopped(job) && !makes_way);
     enum mu_status st = do_duties(job, due);
 
-    if (st == MU_OK && hands_over)
+    if (st == MU_OK && makes_way)
         st = mu_job_ledger_gather(job);
     if (st != MU_OK)
         return st;

@@ -22,10 +22,11 @@ void mu_resume_candidates_free(struct mu_resume_candidates *c);
 enum mu_status mu_resume_identify_data(struct mu_job *job) MU_CHECKED;
 
 /* The newest one not tried yet whose parts are all there, and that belongs to this run:
- * MU_NOT_FOUND when the run has no checkpoint, MU_FAILED (reported) when all it has are damaged. Damaged ones are named in a warning and passed over. Compares
- * its data with today's (MU_CONFIG), and warns when it was computed under another fingerprint. Its
- * contents are not looked at: whoever loads it may still refuse it, so that `job` takes nothing
- * from it here but its own data's identity. */
+ * MU_NOT_FOUND when the run has no checkpoint, MU_FAILED (reported) when all it has are damaged.
+ * Damaged ones are named in a warning and passed over. Compares its data with today's (MU_CONFIG),
+ * and warns when it was computed under another fingerprint. Its contents are not looked at: whoever
+ * loads it may still refuse it, so that `job` takes nothing from it here but its own data's
+ * identity. */
 enum mu_status mu_resume_candidates_next(struct mu_resume_candidates *c, struct mu_job *job,
                                          int64_t *step, char folder[MU_PATH_MAX],
                                          struct mu_hash *state_hash) MU_CHECKED;

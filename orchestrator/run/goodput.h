@@ -3,8 +3,8 @@
  *   "goodput": {"rank_seconds": 1204.123, "seconds": {"compute": 1171.611, ...},
  *               "percent": {"compute": 97.3, ...}, "deaths": 1, ...}
  *
- * Seconds have milliseconds, rounded down, and add up to rank_seconds; percents have one decimal and
- * add up to 100. The next generation reads it back and goes on from it. */
+ * Seconds have milliseconds, rounded down, and add up to rank_seconds; percents have one decimal
+ * and add up to 100. The next generation reads it back and goes on from it. */
 #ifndef MUSTER_RUN_GOODPUT_H
 #define MUSTER_RUN_GOODPUT_H
 

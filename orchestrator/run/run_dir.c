@@ -158,20 +158,6 @@ failed:
     return st;
 }
 
-enum mu_status mu_run_dir_open(const char *path, const char *config_text, int64_t resume_step,
-                               struct mu_run_dir **out)
-{
-    enum mu_status st = mu_run_dir_lock(path, out);
-
-    if (st == MU_OK)
-        st = mu_run_dir_begin(*out, config_text, resume_step);
-    if (st != MU_OK) {
-        mu_run_dir_close(*out);
-        *out = NULL;
-    }
-    return st;
-}
-
 void mu_run_dir_close(struct mu_run_dir *dir)
 {
     if (!dir)

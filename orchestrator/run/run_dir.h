@@ -61,9 +61,6 @@ enum mu_status mu_run_dir_identity(const struct mu_run_dir *dir, uint64_t *out) 
  * from; 0: a fresh run). config_text: the resolved configuration, written to config.cfg. */
 enum mu_status mu_run_dir_begin(struct mu_run_dir *dir, const char *config_text,
                                 int64_t resume_step) MU_CHECKED;
-/* Both. */
-enum mu_status mu_run_dir_open(const char *path, const char *config_text, int64_t resume_step,
-                               struct mu_run_dir **out) MU_CHECKED;
 void mu_run_dir_close(struct mu_run_dir *dir); /* NULL is allowed */
 
 /* What status.json said when the lock was taken, to be carried on; zeros in a new run. */

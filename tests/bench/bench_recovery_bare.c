@@ -1,7 +1,7 @@
-/* muster without what makes it recoverable: the linker (--wrap) puts these in the place of the polls,
- * the words on the board and the watchdog's thread, of the same objects. What is left between this
- * program and muster is what being recoverable costs a step. Whoever waits for MPI here tests its
- * own requests; a death is not noticed at all. */
+/* muster without what makes it recoverable: the linker (--wrap) puts these in the place of the
+ * polls, the words on the board and the watchdog's thread, of the same objects. What is left
+ * between this program and muster is what being recoverable costs a step. Whoever waits for MPI
+ * here tests its own requests; a death is not noticed at all. */
 #include "worker/poller.h"
 #include "worker/watchdog.h"
 

@@ -1,13 +1,14 @@
-/* The hand of bench-recovery and soak-recovery: looks at the board of a running job from outside, as
- * the ranks' own watchdogs do, and kills.
+/* The hand of bench-recovery and soak-recovery: looks at the board of a running job from outside,
+ * as the ranks' own watchdogs do, and kills.
  *
  *   bench-recovery-board BOARD show
  *       a line a living rank: rank, pid, epoch, polls, beats of its watchdog, phase
  *   bench-recovery-board BOARD kill RANK...
  *       SIGKILLs these, one right after the other, and waits until the last survivor is at work
  *       again, by the times that the ranks themselves wrote down. Prints the number of survivors,
- *       and in ms since the first SIGKILL: the last thread of the killed gone (to LOOK_US), the first survivor to enter
- *       the repair, the last, the last to be back. 1: that did not come within DEADLINE_MS. 2: one of them is not there.
+ *       and in ms since the first SIGKILL: the last thread of the killed gone (to LOOK_US), the
+ *       first survivor to enter the repair, the last, the last to be back. 1: that did not come
+ *       within DEADLINE_MS. 2: one of them is not there.
  *
  * BOARD is the file in /dev/shm. */
 #include <fcntl.h>
@@ -132,7 +133,8 @@ static int kill_ranks(struct view *v, int count, char **ranks)
         for (int i = 0; i < count && gone_ns == 0; i++)
             gone = (i == 0 || gone) && has_gone(&v->entry[atoi(ranks[i])]);
         gone_ns = gone && gone_ns == 0 ? now_ns : gone_ns;
-    } while ((!t.all_back || gone_ns == 0 || now_ns - t.back_ns < QUIET_MS * 1000000u) && !mu_deadline_passed(end));
+    } while ((!t.all_back || gone_ns == 0 || now_ns - t.back_ns < QUIET_MS * 1000000u) &&
+             !mu_deadline_passed(end));
     printf("%d %.2f %.2f %.2f %.2f\n", v->count, 1e-6 * (double)(gone_ns - killed_ns),
            1e-6 * (double)(t.first_in_ns - killed_ns), 1e-6 * (double)(t.last_in_ns - killed_ns),
            1e-6 * (double)(t.back_ns - killed_ns));

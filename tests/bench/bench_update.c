@@ -1,6 +1,6 @@
-/* What the check of the state costs: the optimizer's pass makes it of what it stores; whoever takes a
- * state up from memory reads it all. The pass is told beside a copy of as many bytes, which is what
- * memory allows.
+/* What the check of the state costs: the optimizer's pass makes it of what it stores; whoever takes
+ * a state up from memory reads it all. The pass is told beside a copy of as many bytes, which is
+ * what memory allows.
  *
  *   bench-update [threads [millions of elements]] */
 #include <stdio.h>

@@ -1,26 +1,6 @@
 #!/usr/bin/env bash
 # muster config, typed as a user would: lists, explanations, --check with every mistake at once, --print.
-set -u
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-failures=0
-
-fail() {
-    echo "FAIL: $*" >&2
-    sed 's/^/    stdout: /' out >&2
-    sed 's/^/    stderr: /' err >&2
-    failures=$((failures + 1))
-}
-# expect EXIT_CODE COMMAND...
-expect() {
-    local code=$1 got
-    shift
-    "$@" >out 2>err
-    got=$?
-    [ $got = "$code" ] || fail "$*: exit code $got, expected $code"
-}
-has() { grep -qxF -- "$2" "$1" || fail "no line '$2' in std$1"; }
+. "$(dirname "$0")/common.sh"
 
 # The list: every row of the schema, no line wider than 80 columns.
 expect 0 "$MUSTER" config
@@ -146,4 +126,4 @@ expect 78 "$MUSTER" config --check open.cfg
 has err "muster: error: open.cfg:1: this bracket is not closed; expected a '}'"
 expect 1 "$MUSTER" config --check "$folder"
 
-[ $failures = 0 ] || exit 1
+finish

@@ -1,24 +1,12 @@
 #!/usr/bin/env bash
 # muster tokenize, typed as a user would: what it makes, what it says, and what it leaves behind.
-set -u
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-failures=0
-
-fail() {
-    echo "FAIL: $*" >&2
-    sed 's/^/    stderr: /' err >&2
-    failures=$((failures + 1))
-}
-# expect EXIT_CODE TEXT_IN_STDERR COMMAND...: TEXT may be empty
-expect() {
-    local code=$1 text=$2
+. "$(dirname "$0")/common.sh"
+# refuses_with EXIT_CODE WORDS COMMAND...: with an error line that has the WORDS in it.
+refuses_with() {
+    local code=$1 words=$2
     shift 2
-    "$@" >out 2>err
-    local got=$?
-    [ $got = "$code" ] || fail "$*: exit code $got, expected $code"
-    [ -z "$text" ] || grep -qF -- "$text" err || fail "$*: no '$text'"
+    expect "$code" "$@"
+    grep -qF -- "$words" err || fail "$*: no '$words'"
 }
 letters() { od -An -v -tx1 -w1 | sort | uniq -c; }
 no_leftovers() {
@@ -28,11 +16,11 @@ no_leftovers() {
 seq 1 100000 >text # 588895 bytes: 144 chunks
 bytes=$(stat -c %s text)
 
-expect 0 "" "$MUSTER" tokenize --help
+expect 0 "$MUSTER" tokenize --help
 grep -q -- "--valid-fraction" out || fail "--help names no --valid-fraction"
 
 # What it makes: every byte once, and it says so.
-expect 0 "" "$MUSTER" tokenize text --out a/b/num
+expect 0 "$MUSTER" tokenize text --out a/b/num
 grep -q "^$bytes bytes, $bytes tokens" out || fail "summary: $(cat out)"
 grep -q "data.train=a/b/num-train.bin data.valid=a/b/num-valid.bin" out || fail "summary names no keys"
 [ -s err ] && fail "stderr is not empty off a terminal"
@@ -44,12 +32,12 @@ cmp -s want have || fail "other letters than in the text"
 cmp -s <(head -c 4096 text) <(tail -c +4097 a/b/num-train.bin | head -c 4096) && fail "not shuffled"
 
 # The same text gives the same bits: again, through a pipe, in pieces; another seed does not.
-expect 0 "" "$MUSTER" tokenize --out again --seed=1 text
-expect 0 "" bash -c "cat text | '$MUSTER' tokenize - --out piped"
+expect 0 "$MUSTER" tokenize --out again --seed=1 text
+expect 0 bash -c "cat text | '$MUSTER' tokenize - --out piped"
 head -c 100001 text >part1
 tail -c +100002 text >part2
-expect 0 "" "$MUSTER" tokenize part1 part2 --out pieces
-expect 0 "" "$MUSTER" tokenize text --out other --seed 2
+expect 0 "$MUSTER" tokenize part1 part2 --out pieces
+expect 0 "$MUSTER" tokenize text --out other --seed 2
 for kind in train valid; do
     for how in again piped pieces; do
         cmp -s a/b/num-$kind.bin $how-$kind.bin || fail "$how-$kind.bin differs"
@@ -58,47 +46,47 @@ for kind in train valid; do
 done
 
 # The line to go on with can be pasted, whatever is in a name.
-expect 0 "" "$MUSTER" tokenize text --out "it's & mine"
+expect 0 "$MUSTER" tokenize text --out "it's & mine"
 words=()
 eval "words=($(sed -n 's/^train on it: //p' out))"
 [ "${words[*]}" = "data.train=it's & mine-train.bin data.valid=it's & mine-valid.bin" ] || fail "words: ${words[*]}"
 [ "${#words[@]}" = 2 ] || fail "${#words[@]} words"
 
 # Mistakes.
-expect 64 "exists: give another --out, or --force" "$MUSTER" tokenize text --out again
-expect 0 "" "$MUSTER" tokenize text --out again --force
-expect 64 "--out PREFIX is missing" "$MUSTER" tokenize text
-expect 64 "" "$MUSTER" tokenize --out x
-expect 64 "a name too: a/text" "$MUSTER" tokenize text --out a/
-expect 64 "" "$MUSTER" tokenize text --out x --valid-fraction 0.6
-expect 64 "" "$MUSTER" tokenize text --out x --valid-fraction nan
-expect 64 "" "$MUSTER" tokenize text --out x --chunk 0
-expect 64 "" "$MUSTER" tokenize text --out x --seed -1
-expect 64 "unknown vocabulary 'bpe'; expected bytes" "$MUSTER" tokenize text --out x --vocab bpe
-expect 64 "did you mean --force" "$MUSTER" tokenize text --out x --forse
-expect 64 "only once" "$MUSTER" tokenize - - --out x
-expect 1 "cannot open missing: No such file" "$MUSTER" tokenize text missing --out x
-expect 1 "is a folder" "$MUSTER" tokenize . --out x
-expect 1 "the input is empty" "$MUSTER" tokenize /dev/null --out x
-expect 1 "the input is empty" bash -c "'$MUSTER' tokenize - --out x </dev/null"
-expect 1 "zcat text.gz | muster tokenize" bash -c "gzip -k text && '$MUSTER' tokenize text.gz --out x"
-expect 1 "is a token file already" "$MUSTER" tokenize a/b/num-train.bin --out x
-expect 1 "cannot make folder text: a file of that name is there" "$MUSTER" tokenize text --out text/x
+refuses_with 64 "exists: give another --out, or --force" "$MUSTER" tokenize text --out again
+expect 0 "$MUSTER" tokenize text --out again --force
+refuses_with 64 "--out PREFIX is missing" "$MUSTER" tokenize text
+expect 64 "$MUSTER" tokenize --out x
+refuses_with 64 "a name too: a/text" "$MUSTER" tokenize text --out a/
+expect 64 "$MUSTER" tokenize text --out x --valid-fraction 0.6
+expect 64 "$MUSTER" tokenize text --out x --valid-fraction nan
+expect 64 "$MUSTER" tokenize text --out x --chunk 0
+expect 64 "$MUSTER" tokenize text --out x --seed -1
+refuses_with 64 "unknown vocabulary 'bpe'; expected bytes" "$MUSTER" tokenize text --out x --vocab bpe
+refuses_with 64 "did you mean --force" "$MUSTER" tokenize text --out x --forse
+refuses_with 64 "only once" "$MUSTER" tokenize - - --out x
+refuses_with 1 "cannot open missing: No such file" "$MUSTER" tokenize text missing --out x
+refuses_with 1 "is a folder" "$MUSTER" tokenize . --out x
+refuses_with 1 "the input is empty" "$MUSTER" tokenize /dev/null --out x
+refuses_with 1 "the input is empty" bash -c "'$MUSTER' tokenize - --out x </dev/null"
+refuses_with 1 "zcat text.gz | muster tokenize" bash -c "gzip -k text && '$MUSTER' tokenize text.gz --out x"
+refuses_with 1 "is a token file already" "$MUSTER" tokenize a/b/num-train.bin --out x
+refuses_with 1 "cannot make folder text: a file of that name is there" "$MUSTER" tokenize text --out text/x
 printf 'short' >short
-expect 1 "nothing is left to train on" "$MUSTER" tokenize short --out x
-expect 0 "" "$MUSTER" tokenize short --out short --valid-fraction 0
+refuses_with 1 "nothing is left to train on" "$MUSTER" tokenize short --out x
+expect 0 "$MUSTER" tokenize short --out short --valid-fraction 0
 grep -q "short-train.bin: 5 tokens, 1 chunk, content" out || fail "one chunk: $(cat out)"
 [ -e short-valid.bin ] && fail "a validation file that was not asked for"
 if [ "$(id -u)" != 0 ]; then
     touch secret && chmod 0 secret
-    expect 1 "cannot open secret: Permission denied" "$MUSTER" tokenize secret --out x
+    refuses_with 1 "cannot open secret: Permission denied" "$MUSTER" tokenize secret --out x
 fi
 
 # A full disk, as a limit on the size of files: nothing of the output is left, the old one is whole.
 cp again-train.bin before
-expect 1 "File too large" bash -c "ulimit -f 100; '$MUSTER' tokenize text --out again --force"
+refuses_with 1 "File too large" bash -c "ulimit -f 100; '$MUSTER' tokenize text --out again --force"
 cmp -s before again-train.bin || fail "a failed --force changed the old file"
-expect 1 "File too large" bash -c "ulimit -f 100; cat text | '$MUSTER' tokenize - --out x"
+refuses_with 1 "File too large" bash -c "ulimit -f 100; cat text | '$MUSTER' tokenize - --out x"
 no_leftovers "full disk"
 [ -e x-train.bin ] && fail "a file from a failed command"
 
@@ -121,4 +109,4 @@ for signal in TERM HUP; do
     [ -e x-train.bin ] && fail "SIG$signal: a file from a stopped command"
 done
 
-[ $failures = 0 ] || exit 1
+finish

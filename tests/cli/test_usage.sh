@@ -1,40 +1,27 @@
 #!/usr/bin/env bash
 # muster and its verbs, mistyped and asked for help: what is said, on which stream, and the exit code.
-set -u
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder" || exit 1
-failures=0
-
-fail() {
-    echo "FAIL: $*" >&2
-    sed 's/^/    stdout: /' out >&2
-    sed 's/^/    stderr: /' err >&2
-    failures=$((failures + 1))
-}
-# expect EXIT_CODE STREAM TEXT COMMAND...: TEXT is a whole line of the stream; the other stream is empty
-expect() {
-    local code=$1 stream=$2 text=$3 other=out got
+. "$(dirname "$0")/common.sh"
+# answers EXIT_CODE STREAM TEXT COMMAND...: TEXT is a whole line of the stream; the other stream is empty
+answers() {
+    local code=$1 stream=$2 text=$3 other=out
     shift 3
     [ "$stream" = out ] && other=err
-    "$@" >out 2>err
-    got=$?
-    [ $got = "$code" ] || fail "$*: exit code $got, expected $code"
-    grep -qxF -- "$text" "$stream" || fail "$*: no line '$text' on std$stream"
+    expect "$code" "$@"
+    has "$stream" "$text"
     [ -s "$other" ] && fail "$*: std$other is not empty"
 }
 
-expect 64 err "muster: error: a verb is missing; 'muster --help' lists those that exist" "$MUSTER"
-expect 64 err "muster: error: there is no verb 'trian'; did you mean 'train'?" "$MUSTER" trian
-expect 64 err "muster: error: there is no verb 'confg'; did you mean 'config'?" "$MUSTER" confg --check x
-expect 64 err "muster: error: there is no verb 'frobnicate'; 'muster --help' lists those that exist" \
+answers 64 err "muster: error: a verb is missing; 'muster --help' lists those that exist" "$MUSTER"
+answers 64 err "muster: error: there is no verb 'trian'; did you mean 'train'?" "$MUSTER" trian
+answers 64 err "muster: error: there is no verb 'confg'; did you mean 'config'?" "$MUSTER" confg --check x
+answers 64 err "muster: error: there is no verb 'frobnicate'; 'muster --help' lists those that exist" \
     "$MUSTER" frobnicate
-expect 64 err "muster: error: there is no option '--verison'; did you mean '--version'?" "$MUSTER" --verison
-expect 64 err "muster: error: there is no option '--frobnicate' without a verb; see 'muster --help'" \
+answers 64 err "muster: error: there is no option '--verison'; did you mean '--version'?" "$MUSTER" --verison
+answers 64 err "muster: error: there is no option '--frobnicate' without a verb; see 'muster --help'" \
     "$MUSTER" --frobnicate
-expect 0 out "usage: muster VERB ..." "$MUSTER" help
-expect 0 out "usage: muster inspect [options] PATH" "$MUSTER" help inspect
-expect 64 err "muster: error: there is no verb 'inspct'; did you mean 'inspect'?" "$MUSTER" help inspct
+answers 0 out "usage: muster VERB ..." "$MUSTER" help
+answers 0 out "usage: muster inspect [options] PATH" "$MUSTER" help inspect
+answers 64 err "muster: error: there is no verb 'inspct'; did you mean 'inspect'?" "$MUSTER" help inspct
 "$MUSTER" --version >long
 "$MUSTER" version >short
 cmp long short || fail "version is not --version"
@@ -43,10 +30,10 @@ MUSTER_LOG=loud MUSTER_PROGRESS=bars "$MUSTER" help >out 2>err || fail "help wit
 muster: warning: MUSTER_PROGRESS=bars is not known and has no effect; expected bar or lines" ] || fail "odd variables"
 
 # Every verb of --help answers --help, on one screen; so does muster itself.
-expect 0 out "usage: muster VERB ..." "$MUSTER" --help
+answers 0 out "usage: muster VERB ..." "$MUSTER" --help
 cp out help
 [ "$(wc -l <help)" -le 40 ] || fail "--help has more than 40 lines"
-expect 0 out "usage: muster VERB ..." "$MUSTER" -h
+answers 0 out "usage: muster VERB ..." "$MUSTER" -h
 verbs=$(awk '/^  [a-z]/ && $1 != "mpirun" && NR > 3 {print $1}' help)
 [ "$(echo $verbs)" = "train launch resize drill tokenize inspect config" ] || fail "verbs: $verbs"
 for verb in $verbs; do
@@ -55,7 +42,7 @@ for verb in $verbs; do
     grep -q "^usage: muster $verb" out || fail "$verb --help: no usage"
     [ -s err ] && fail "$verb --help: stderr is not empty"
     awk 'length > 80 {exit 1}' out || fail "$verb --help: wider than 80 columns"
-    expect 64 err "muster: error: unknown option --hlep; did you mean --help?; see 'muster $verb --help'" \
+    answers 64 err "muster: error: unknown option --hlep; did you mean --help?; see 'muster $verb --help'" \
         "$MUSTER" "$verb" --hlep
 done
 # The exit codes are told.
@@ -64,7 +51,7 @@ for code in 0 1 64 70 75 78; do
 done
 
 # Every component has a version.
-expect 0 out "muster $(sed -n 's/^project(muster VERSION \([0-9.]*\).*/\1/p' "$MUSTER_SOURCE/CMakeLists.txt")" \
+answers 0 out "muster $(sed -n 's/^project(muster VERSION \([0-9.]*\).*/\1/p' "$MUSTER_SOURCE/CMakeLists.txt")" \
     "$MUSTER" --version
 for component in "Open MPI" HDF5 oneDNN libconfig xxHash jansson; do
     grep -qE "$component v?[0-9]+\.[0-9]+" out || fail "--version does not tell $component's"
@@ -77,4 +64,4 @@ if [ -w /dev/full ]; then
     [ $? = 1 ] || fail "config into a full disk succeeds"
 fi
 
-[ $failures = 0 ] || exit 1
+finish

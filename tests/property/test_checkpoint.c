@@ -9,11 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "orchestrator/base/clock.h"
+#include "tests/support/seed.h"
 #include "tests/support/state.h"
 
 enum { CASES = 25, STEP = 1200 };
-static uint64_t seed, drawn;
+static uint64_t drawn;
 
 static uint64_t draw(uint64_t below)
 {
@@ -126,9 +126,6 @@ int main(void)
         cmocka_unit_test(n_writers_m_readers),
         cmocka_unit_test(a_flipped_bit_never_loads_wrong),
     };
-    const char *given = getenv("MUSTER_TEST_SEED");
 
-    seed = given ? strtoull(given, NULL, 10) : mu_clock_ns();
-    printf("MUSTER_TEST_SEED=%llu\n", (unsigned long long)seed);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, print_seed, NULL);
 }

@@ -6,8 +6,7 @@
 
 #include "kernels/cpu/pool.h"
 #include "orchestrator/base/clock.h"
-
-static uint64_t seed;
+#include "tests/support/seed.h"
 
 static int64_t between(uint64_t *state, int64_t low, int64_t high)
 {
@@ -137,9 +136,6 @@ int main(void)
         cmocka_unit_test(fp32_same_bits),
         cmocka_unit_test(bf16_same_bits),
     };
-    const char *given = getenv("MUSTER_TEST_SEED");
 
-    seed = given ? strtoull(given, NULL, 10) : mu_clock_ns();
-    print_message("MUSTER_TEST_SEED=%llu\n", (unsigned long long)seed);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, print_seed, NULL);
 }

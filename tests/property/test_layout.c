@@ -10,32 +10,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "orchestrator/base/log.h"
 #include "orchestrator/base/rng.h"
 #include "orchestrator/core/layout.h"
+#include "tests/support/seed.h"
 
 enum { MOST_TENSORS = 9 };
 
-static uint64_t seed, draws;
+static uint64_t draws;
 
 static uint64_t below(uint64_t n)
 {
     const struct mu_rng_words x = mu_rng_draw(seed, MU_RNG_SYNTHETIC, 0, draws++);
 
     return mu_rng_below(n, x.w[0], x.w[1]);
-}
-
-static int print_seed(void **state)
-{
-    const char *given = getenv("MUSTER_TEST_SEED");
-
-    (void)state;
-    seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-    print_message("MUSTER_TEST_SEED=%llu\n", (unsigned long long)seed);
-    mu_log_set_level(MU_LOG_SILENT);
-    return 0;
 }
 
 /* Vectors, small and large matrices, rows on both sides of whole blocks, and now and then a tensor
@@ -259,6 +248,12 @@ static void the_whole_is_bounded_too(void **state)
     assert_int_equal(mu_layout_init(&l, s, 2), MU_CONFIG); /* 2^40 and one more */
 }
 
+static int set_up_all(void **state)
+{
+    mu_log_set_level(MU_LOG_SILENT);
+    return print_seed(state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,5 +263,5 @@ int main(void)
         cmocka_unit_test(the_whole_is_bounded_too),
     };
 
-    return cmocka_run_group_tests(tests, print_seed, NULL);
+    return cmocka_run_group_tests(tests, set_up_all, NULL);
 }

@@ -7,28 +7,18 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <time.h>
 
 #include "tests/support/fake_comm.h"
+#include "tests/support/seed.h"
 #include "worker/comm/ring.h"
 
 enum { MOST_MEMBERS = 7, MOST_BYTES = 4096, GUARD = 32 };
 
-static uint64_t seed, draws;
+static uint64_t draws;
 
 static uint32_t below(uint32_t n)
 {
     return mu_rng_draw(seed, MU_RNG_SYNTHETIC, 1, draws++).w[0] % n;
-}
-
-static int print_seed(void **state)
-{
-    const char *given = getenv("MUSTER_TEST_SEED");
-
-    (void)state;
-    seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-    print_message("MUSTER_TEST_SEED=%llu\n", (unsigned long long)seed);
-    return 0;
 }
 
 /* Wrapping sums of int32; bytes that make no whole int32 are OR-ed. */

@@ -9,10 +9,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "orchestrator/base/clock.h"
+#include "tests/support/seed.h"
 #include "worker/data/sampler.h"
-
-static uint64_t seed;
 
 /* Everything random below comes from here. */
 static uint64_t next(void)
@@ -185,8 +183,6 @@ int main(void)
         cmocka_unit_test(test_uniform_places),
         cmocka_unit_test(test_uniform_orders),
     };
-    const char *given = getenv("MUSTER_TEST_SEED");
 
-    seed = given ? strtoull(given, NULL, 10) : mu_clock_ns();
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, print_seed, NULL);
 }

@@ -7,28 +7,16 @@
 
 #include <cmocka.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "orchestrator/base/rng.h"
 #include "orchestrator/core/shards.h"
-
-static uint64_t seed;
+#include "tests/support/seed.h"
 
 static uint64_t below(uint64_t n, uint64_t draw)
 {
     const struct mu_rng_words x = mu_rng_draw(seed, MU_RNG_SYNTHETIC, 0, draw);
 
     return mu_rng_below(n, x.w[0], x.w[1]);
-}
-
-static int print_seed(void **state)
-{
-    const char *given = getenv("MUSTER_TEST_SEED");
-
-    (void)state;
-    seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-    print_message("MUSTER_TEST_SEED=%llu\n", (unsigned long long)seed);
-    return 0;
 }
 
 static void check_partition(uint64_t total, uint64_t workers)

@@ -9,12 +9,12 @@
 #include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
 #include "tests/support/fake_comm.h"
+#include "tests/support/seed.h"
 #include "tests/support/toy.h"
 
 enum { SHARDS = TOY_SHARDS, STEPS = 4, OUTLIERS_AT = TOY_OUTLIERS_AT, MOST_RANKS = 9 };
@@ -51,18 +51,7 @@ struct rank {
     struct mu_hash hash; /* of the committed state */
 };
 
-static uint64_t seed, draws;
-
-static int print_seed(void **state)
-{
-    const char *given = getenv("MUSTER_TEST_SEED");
-
-    (void)state;
-    seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-    print_message("MUSTER_TEST_SEED=%llu\n", (unsigned long long)seed);
-    mu_log_set_level(MU_LOG_SILENT);
-    return 0;
-}
+static uint64_t draws;
 
 static enum mu_status poll_rank(void *poller)
 {
@@ -350,6 +339,12 @@ static void a_death_leaves_the_state_whole(void **state)
     }
 }
 
+static int set_up_all(void **state)
+{
+    mu_log_set_level(MU_LOG_SILENT);
+    return print_seed(state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,5 +355,5 @@ int main(void)
         cmocka_unit_test(a_death_leaves_the_state_whole),
     };
 
-    return cmocka_run_group_tests(tests, print_seed, NULL);
+    return cmocka_run_group_tests(tests, set_up_all, NULL);
 }

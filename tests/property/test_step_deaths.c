@@ -5,9 +5,9 @@
  * nobody died, in every step's result and at every boundary where they look.
  *
  * A schedule is drawn from the seed and its number: MUSTER_TEST_SEED, MUSTER_TEST_FIRST and
- * MUSTER_TEST_COUNT run it again, though threads then interleave as they like. Chunks are small here
- * (layout.c is compiled in with another size), so that a step has several and takes no time. All
- * ranks of a host use one mapping of its segment: a thread sanitizer sees it as it is. */
+ * MUSTER_TEST_COUNT run it again, though threads then interleave as they like. Chunks are small
+ * here (layout.c is compiled in with another size), so that a step has several and takes no time.
+ * All ranks of a host use one mapping of its segment: a thread sanitizer sees it as it is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -277,7 +277,7 @@ static void make_rank(const struct schedule *s, uint32_t i)
                                        .worker = &r->worker,
                                        .roll = &r->roll,
                                        .phase = MU_RECOVERY_RUNNING};
-    assert_int_equal(mu_recovery_init(&r->recovery), MU_OK);
+    assert_int_equal(mu_recover_init(&r->recovery), MU_OK);
     r->recovery.duties = 0;
     r->control = mu_control_init(r->worker.comm, &r->poller, 0, 1000 * PATIENCE_S);
     r->poller.repair = repair;
@@ -288,7 +288,7 @@ static void free_rank(struct rank *r)
 {
     mu_worker_deinit(&r->worker);
     mu_device_close(r->worker.device);
-    mu_recovery_deinit(&r->recovery);
+    mu_recover_deinit(&r->recovery);
     mu_roll_deinit(&r->roll);
     toy_close(&r->toy);
 }

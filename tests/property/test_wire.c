@@ -9,10 +9,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "orchestrator/base/rng.h"
 #include "orchestrator/base/wire.h"
+#include "tests/support/seed.h"
 
 enum kind { U8, U32, U64, F64, BYTES, STRING, KINDS };
 enum { MOST_FIELDS = 12, MOST_TEXT = 40, MOST_BYTES = MOST_FIELDS * (MOST_TEXT + 4) };
@@ -24,23 +24,13 @@ struct field {
     size_t size; /* of BYTES */
 };
 
-static uint64_t seed, draws;
+static uint64_t draws;
 
 static uint64_t draw(void)
 {
     const struct mu_rng_words x = mu_rng_draw(seed, MU_RNG_SYNTHETIC, 0, draws++);
 
     return (uint64_t)x.w[0] << 32 | x.w[1];
-}
-
-static int print_seed(void **state)
-{
-    const char *given = getenv("MUSTER_TEST_SEED");
-
-    (void)state;
-    seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-    print_message("MUSTER_TEST_SEED=%llu\n", (unsigned long long)seed);
-    return 0;
 }
 
 static struct field any_field(void)

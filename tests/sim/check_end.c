@@ -1,4 +1,4 @@
-/* When faults stop, the job ends: with everybody's state at the last step, and everything written. */
+/* When faults stop, the job ends: with everybody's state at the last step, and all written. */
 #include "tests/sim/sim.h"
 
 void check_end(struct sim *s)

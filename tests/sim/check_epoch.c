@@ -1,5 +1,5 @@
-/* One live epoch: once a member of a newer communicator has acted, nobody acts in an older one. What
- * a rank does inside a repair touches nothing that others rely on. */
+/* One live epoch: once a member of a newer communicator has acted, nobody acts in an older one.
+ * What a rank does inside a repair touches nothing that others rely on. */
 #include "tests/sim/sim.h"
 
 void check_epoch(struct rank *r)

@@ -1,4 +1,4 @@
-/* Each committed step is recorded once, in order, with the state that it had, whoever was master. */
+/* Each committed step is recorded once, in order, with the state it had, whoever was master. */
 #include "tests/sim/sim.h"
 
 void check_record(struct sim *s)

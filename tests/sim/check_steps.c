@@ -1,4 +1,4 @@
-/* Committed steps never regress: whatever goes on, goes on from the newest state that is left to it. */
+/* Committed steps never regress: whatever goes on, goes on from the newest state left to it. */
 #include "tests/sim/sim.h"
 
 void check_steps(struct sim *s, int64_t step)

@@ -1,6 +1,6 @@
-/* Work follows changes. A repair has a death that it is for, or is the last one. And what the master
- * does does not grow with the fleet: for each turn and each repair no more than all shards, all
- * chunks of its host, and what is written between two steps. */
+/* Work follows changes. A repair has a death that it is for, or is the last one. And what the
+ * master does does not grow with the fleet: for each turn and each repair no more than all shards,
+ * all chunks of its host, and what is written between two steps. */
 #include "tests/sim/sim.h"
 
 void check_work(struct sim *s)

@@ -1,6 +1,6 @@
-/* A thread of control that runs until it gives the processor back by itself: a rank of the simulated
- * fleet. So a rank's code reads like the worker's, with a repair deep inside a poll, and can still be
- * stopped for ever between any two of its actions. */
+/* A thread of control that runs until it gives the processor back by itself: a rank of the
+ * simulated fleet. So a rank's code reads like the worker's, with a repair deep inside a poll, and
+ * can still be stopped for ever between any two of its actions. */
 #ifndef MUSTER_SIM_FIBER_H
 #define MUSTER_SIM_FIBER_H
 

@@ -1,6 +1,6 @@
 /* Weights, gradients and the update in arithmetic mod 2^32: the total of a step is the same whoever
- * adds which shard, and anything else than each shard once, from the right weights and with the right
- * prediction, ends in another state. */
+ * adds which shard, and anything else than each shard once, from the right weights and with the
+ * right prediction, ends in another state. */
 #include "tests/sim/sim.h"
 
 uint32_t model_mix(uint32_t x)
@@ -15,8 +15,8 @@ uint32_t model_initial(uint32_t element)
     return model_mix(element + 12345);
 }
 
-/* The first attempt at such a step is redone in the next turn, with predictions raised to the maxima
- * of the first. */
+/* The first attempt at such a step is redone in the next turn, with predictions raised to the
+ * maxima of the first. */
 bool model_overflows(const struct sim *s, uint64_t step)
 {
     return model_mix((uint32_t)(step * 2654435761u + s->redo_salt)) % 3 == 0;

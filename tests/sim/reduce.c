@@ -1,6 +1,6 @@
-/* A chunk's total, by its owner, as in worker/reduce.c and worker/fetch.c: from the sums of the host
- * and the owners on the other hosts, or from a host that has it. Given up wherever a repair comes
- * between; but from the last look to the word `reduced` nothing looks. */
+/* A chunk's total, by its owner, as in worker/reduce.c and worker/fetch.c: from the sums of the
+ * host and the owners on the other hosts, or from a host that has it. Given up wherever a repair
+ * comes between; but from the last look to the word `reduced` nothing looks. */
 #include "tests/sim/sim.h"
 
 enum { TAG_RING = 1, TAG_FETCH = 2, TAGS = 4 };

@@ -1,7 +1,7 @@
-/* The watchdogs of a host, one a rank, with core/watch for what they see. They are set to work when a
- * rank of the host is stopped, and look until none is: what they would find before that is nothing.
- * A rank that waits polls, and one that sits in MPI's part of a repair does not; nor does a stopped
- * one, whose watchdog stands still with it. */
+/* The watchdogs of a host, one a rank, with core/watch for what they see. They are set to work when
+ * a rank of the host is stopped, and look until none is: what they would find before that is
+ * nothing. A rank that waits polls, and one that sits in MPI's part of a repair does not; nor does
+ * a stopped one, whose watchdog stands still with it. */
 #include <stdlib.h>
 
 #include "tests/sim/sim.h"
@@ -98,7 +98,7 @@ void watchers_begin(struct sim *s, uint32_t host)
     }
 }
 
-/* Some time after it was: by now it is dead, goes on, or is alone, which is the launcher's to end. */
+/* Some time after it was: by now it is dead, goes on, or is alone: the launcher's to end. */
 void watchers_check(struct sim *s, struct rank *stopped)
 {
     bool company = false;

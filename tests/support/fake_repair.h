@@ -107,11 +107,6 @@ static inline void fake_drain(const struct mu_comm *c)
     pthread_mutex_unlock(&fake.lock);
 }
 
-static inline bool fake_is_death(enum mu_status st)
-{
-    return st == MU_PEER_LOST || st == MU_REVOKED;
-}
-
 enum mu_status mu_comm_repair(struct mu_comm *c, bool quietly, mu_comm_exchange *exchange,
                               void *context)
 {
@@ -126,7 +121,7 @@ enum mu_status mu_comm_repair(struct mu_comm *c, bool quietly, mu_comm_exchange 
         fake_meet(c, true, true);
         fake_pass(FAKE_SHRUNK);
         st = exchange(context);
-        if (fake_is_death(st))
+        if (mu_status_is_death(st))
             mu_comm_revoke(c);
         else if (st != MU_OK)
             return st;

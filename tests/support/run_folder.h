@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "orchestrator/base/file.h"
+#include "orchestrator/run/run_dir.h"
 
 static char root[64], run[128]; /* `run`, inside `root`, is not made yet */
 
@@ -27,6 +28,15 @@ static inline int remove_root(void **state)
 {
     (void)state;
     return mu_file_remove_tree(root) == MU_OK ? 0 : -1;
+}
+
+/* `run`, locked and begun. */
+static inline enum mu_status open_run_dir(const char *config_text, int64_t resume_step,
+                                          struct mu_run_dir **out)
+{
+    enum mu_status st = mu_run_dir_lock(run, out);
+
+    return st == MU_OK ? mu_run_dir_begin(*out, config_text, resume_step) : st;
 }
 
 /* A file of the run directory as text; the caller frees. */

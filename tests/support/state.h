@@ -37,7 +37,7 @@ static inline void test_state_free(struct mu_state_view *s)
 }
 
 /* Any 32 bits in every logical element: NaN, denormals and -0 too. Pads stay zero. */
-static inline void test_state_fill(const struct mu_state_view *s, uint64_t seed)
+static inline void test_state_fill(const struct mu_state_view *s, uint64_t key)
 {
     float *arrays[3] = {s->weight, s->m, s->v};
 
@@ -45,14 +45,14 @@ static inline void test_state_fill(const struct mu_state_view *s, uint64_t seed)
         const struct mu_tensor *t = &s->layout->tensors[i];
 
         for (uint64_t k = t->offset; k < t->offset + t->spec.rows * t->spec.cols; k++) {
-            struct mu_rng_words w = mu_rng_draw(seed, MU_RNG_INIT, 0, k);
+            struct mu_rng_words w = mu_rng_draw(key, MU_RNG_INIT, 0, k);
 
             for (int a = 0; a < 3; a++)
                 memcpy(&arrays[a][k], &w.w[a], sizeof w.w[a]);
         }
     }
     for (uint64_t b = 0; b < s->layout->blocks; b++)
-        s->prediction[b] = (int16_t)(mu_rng_draw(seed, MU_RNG_INIT, 1, b).w[0] & 0xffff);
+        s->prediction[b] = (int16_t)(mu_rng_draw(key, MU_RNG_INIT, 1, b).w[0] & 0xffff);
 }
 
 static inline void test_oracle_layout(struct mu_layout *layout)

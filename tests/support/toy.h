@@ -1,6 +1,6 @@
 /* A workload of four tensors, one of every kind, whose gradients are noise around the weights: for
- * tests of the whole step. A step may have a gradient of which nobody could know (it is redone), one
- * without a number (it is skipped), and has blocks that do not fit. */
+ * tests of the whole step. A step may have a gradient of which nobody could know (it is redone),
+ * one without a number (it is skipped), and has blocks that do not fit. */
 #ifndef MUSTER_TESTS_TOY_H
 #define MUSTER_TESTS_TOY_H
 

@@ -1,5 +1,5 @@
-/* A pretended host whose ranks each look at each other by core/watch, as their watchdogs do, and end
- * each other. Include after cmocka.h. */
+/* A pretended host whose ranks each look at each other by core/watch, as their watchdogs do, and
+ * end each other. Include after cmocka.h. */
 #ifndef MUSTER_TESTS_WATCHED_HOST_H
 #define MUSTER_TESTS_WATCHED_HOST_H
 

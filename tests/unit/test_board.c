@@ -1,128 +1,14 @@
-/* worker/board: ranks of a job find each other, know who is alive, clear what the dead left, and
- * touch neither a living job's board nor what somebody else has put in its place. */
+/* worker/board: ranks of a job find each other, know who is alive and what each does, and tell why
+ * one was ended. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/ptrace.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "orchestrator/base/hash.h"
-#include "orchestrator/base/log.h"
-#include "worker/board.h"
-#include "worker/shm_file.h"
-
-static char job[64]; /* of this test program alone */
-
-static void be_rank(const char *name, int rank)
-{
-    char text[16];
-
-    snprintf(text, sizeof text, "%d", rank);
-    setenv("PMIX_NAMESPACE", name, 1);
-    setenv("PMIX_RANK", text, 1);
-}
-
-/* For shm_open; as board.h says. */
-static const char *board_name(const char *name)
-{
-    static char text[64];
-
-    snprintf(text, sizeof text, "/muster-%u-%.16s.board", (unsigned)geteuid(),
-             mu_hash_print(mu_hash_bytes(name, strlen(name), 0)).text + 16);
-    return text;
-}
-
-static bool board_exists(const char *name)
-{
-    int fd = shm_open(board_name(name), O_RDWR, 0);
-
-    if (fd >= 0)
-        close(fd);
-    return fd >= 0;
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    snprintf(job, sizeof job, "test-board-%ld", (long)getpid());
-    be_rank(job, 0);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    shm_unlink(board_name(job));
-    return 0;
-}
-
-/* A rank in a process of its own, on its board until it is told otherwise. */
-struct child {
-    pid_t pid;
-    int go; /* closed: leave orderly */
-};
-
-static struct child start_rank(const char *name, int rank)
-{
-    int ready[2], go[2];
-    char byte;
-    struct child c;
-
-    assert_int_equal(pipe(ready), 0);
-    assert_int_equal(pipe(go), 0);
-    c.pid = fork();
-    if (c.pid == 0) {
-        struct mu_board *b;
-
-        close(ready[0]);
-        close(go[1]);
-        be_rank(name, rank);
-        if (mu_board_open(&b) != MU_OK)
-            _exit(1);
-        mu_fault(MU_FAULT_BACKWARD, 40 + rank);
-        atomic_fetch_add(&mu_board_own(b)->polls, 7);
-        if (write(ready[1], "r", 1) != 1 || read(go[0], &byte, 1) != 0)
-            _exit(1);
-        mu_board_close(b);
-        _exit(0);
-    }
-    close(ready[1]);
-    close(go[0]);
-    assert_int_equal(read(ready[0], &byte, 1), 1);
-    close(ready[0]);
-    c.go = go[1];
-    return c;
-}
-
-static void leave_orderly(struct child c)
-{
-    int status;
-
-    close(c.go);
-    assert_int_equal(waitpid(c.pid, &status, 0), c.pid);
-    assert_int_equal(status, 0);
-}
-
-static void kill_rank(struct child c)
-{
-    int status;
-
-    kill(c.pid, SIGKILL);
-    assert_int_equal(waitpid(c.pid, &status, 0), c.pid);
-    close(c.go);
-}
+#include "tests/support/board_rank.h"
 
 static void ranks_see_each_other(void **state)
 {
@@ -195,6 +81,23 @@ static void the_dead_are_known(void **state)
     assert_int_equal(e->mark.point, MU_FAULT_BACKWARD);
     mu_board_close(b);
     assert_false(board_exists(job)); /* the dead one is nobody */
+}
+
+static void what_a_rank_did_last_is_told(void **state)
+{
+    struct child c = start_rank(job, 1);
+    struct mu_board *b;
+    char due[96];
+
+    (void)state;
+    assert_int_equal(mu_board_open(&b), MU_OK);
+    kill_rank(c);
+    snprintf(due, sizeof due, " (pid %d, last seen at: backward, step 42)", c.pid);
+    assert_string_equal(mu_board_last_seen(mu_board_entry(b, 1)).text, due);
+    snprintf(due, sizeof due, " (pid %d, last seen at: start)", getpid());
+    assert_string_equal(mu_board_last_seen(mu_board_own(b)).text, due);
+    assert_string_equal(mu_board_last_seen(NULL).text, "");
+    mu_board_close(b);
 }
 
 static void an_entry_says_what_its_rank_does(void **state)
@@ -360,147 +263,6 @@ static void start_times_are_of_living_processes(void **state)
     assert_int_equal(mu_board_process_start(0x7fffffff), 0);
 }
 
-static void boards_of_dead_jobs_are_removed(void **state)
-{
-    char other[80];
-    struct mu_board *b;
-    struct child c;
-
-    (void)state;
-    snprintf(other, sizeof other, "%s-dead", job);
-    c = start_rank(other, 0);
-    assert_true(board_exists(other));
-    kill_rank(c);
-    assert_int_equal(mu_board_open(&b), MU_OK);
-    assert_false(board_exists(other));
-    mu_board_close(b);
-}
-
-static void boards_of_living_jobs_are_kept(void **state)
-{
-    char other[80];
-    struct mu_board *b;
-    struct child dead, alive;
-
-    (void)state;
-    snprintf(other, sizeof other, "%s-alive", job);
-    dead = start_rank(other, 0);
-    alive = start_rank(other, 1);
-    kill_rank(dead);
-    assert_int_equal(mu_board_open(&b), MU_OK);
-    assert_true(board_exists(other));
-    mu_board_close(b);
-    leave_orderly(alive);
-    assert_false(board_exists(other));
-}
-
-/* A job whose first rank holds the board and has not yet written itself on it, however long that
- * takes. */
-static void a_board_being_made_is_kept(void **state)
-{
-    static const size_t bytes = MU_BOARD_RANKS * sizeof(struct mu_board_entry);
-    const struct timespec long_ago[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
-    char other[80];
-    struct mu_board *b;
-    int fd;
-
-    (void)state;
-    snprintf(other, sizeof other, "%s-young", job);
-    assert_int_equal(mu_shm_file_open(board_name(other), O_CREAT | O_EXCL, &fd), 0);
-    assert_int_equal(mu_shm_file_reserve(fd, bytes), 0);
-    assert_int_equal(futimens(fd, long_ago), 0);
-    assert_int_equal(mu_board_open(&b), MU_OK);
-    mu_board_close(b);
-    assert_true(board_exists(other));
-    close(fd); /* killed */
-    assert_int_equal(mu_board_open(&b), MU_OK);
-    mu_board_close(b);
-    assert_false(board_exists(other));
-}
-
-static void it_is_for_this_user_only(void **state)
-{
-    struct mu_board *b;
-    struct stat s;
-    mode_t before = umask(0);
-    int fd;
-
-    (void)state;
-    assert_int_equal(mu_board_open(&b), MU_OK);
-    umask(before);
-    fd = shm_open(board_name(job), O_RDWR, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(fstat(fd, &s), 0);
-    assert_int_equal(s.st_mode & 07777, 0600);
-    assert_int_equal(s.st_size, MU_BOARD_RANKS * sizeof(struct mu_board_entry));
-    close(fd);
-    mu_board_close(b);
-}
-
-/* Whoever plants a link under the name gets neither a board nor a changed file. */
-static void a_planted_link_is_not_followed(void **state)
-{
-    char target[64], link[96], content[8] = "";
-    struct mu_board *b;
-    FILE *f;
-
-    (void)state;
-    snprintf(target, sizeof target, "/dev/shm/muster-test-target-%ld", (long)getpid());
-    snprintf(link, sizeof link, "/dev/shm%s", board_name(job));
-    f = fopen(target, "w");
-    assert_non_null(f);
-    fputs("mine", f);
-    fclose(f);
-    assert_int_equal(symlink(target, link), 0);
-    assert_int_equal(mu_board_open(&b), MU_FAILED);
-    assert_null(b);
-    f = fopen(target, "r");
-    assert_non_null(f);
-    assert_int_equal(fread(content, 1, sizeof content, f), 4);
-    fclose(f);
-    assert_string_equal(content, "mine");
-    assert_int_equal(unlink(link), 0);
-    assert_int_equal(unlink(target), 0);
-}
-
-/* Nor is a link among the boards of dead jobs; it is left alone. */
-static void a_link_among_stale_boards_is_left_alone(void **state)
-{
-    char other[80], link[96];
-    struct child c;
-    struct mu_board *b;
-    struct stat s;
-
-    (void)state;
-    snprintf(other, sizeof other, "%s-target", job);
-    c = start_rank(other, 0);
-    snprintf(link, sizeof link, "/dev/shm/muster-%u-link.board", (unsigned)geteuid());
-    assert_int_equal(symlink(board_name(other) + 1, link), 0);
-    assert_int_equal(mu_board_open(&b), MU_OK);
-    mu_board_close(b);
-    assert_int_equal(lstat(link, &s), 0);
-    assert_int_equal(unlink(link), 0);
-    leave_orderly(c);
-}
-
-static void anothers_board_is_refused(void **state)
-{
-    struct mu_board *b;
-    int fd;
-
-    (void)state;
-    if (geteuid() != 0) {
-        print_message("only root can make another user's file\n");
-        skip();
-    }
-    fd = shm_open(board_name(job), O_RDWR | O_CREAT | O_EXCL, 0666);
-    assert_true(fd >= 0);
-    assert_int_equal(fchown(fd, 65534, 65534), 0);
-    close(fd);
-    assert_int_equal(mu_board_open(&b), MU_FAILED);
-    assert_null(b);
-}
-
 static void without_mpirun_it_is_a_job_of_one(void **state)
 {
     struct mu_board *b;
@@ -528,21 +290,13 @@ static void ranks_beyond_the_board_are_refused(void **state)
     mu_board_close(b);
 }
 
-static int quiet(void **state)
-{
-    (void)state;
-    mu_log_set_level(MU_LOG_SILENT);
-    return 0;
-}
-
-#define ON_A_BOARD(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_A_BOARD(ranks_see_each_other),
         ON_A_BOARD(it_goes_when_all_leave),
         ON_A_BOARD(the_dead_are_known),
+        ON_A_BOARD(what_a_rank_did_last_is_told),
         ON_A_BOARD(an_entry_says_what_its_rank_does),
         ON_A_BOARD(entries_share_no_cache_line),
         ON_A_BOARD(an_entry_is_taken_over_empty),
@@ -550,13 +304,6 @@ int main(void)
         ON_A_BOARD(who_ended_a_rank_and_why_is_told),
         ON_A_BOARD(a_pid_used_again_is_another_process),
         ON_A_BOARD(start_times_are_of_living_processes),
-        ON_A_BOARD(boards_of_dead_jobs_are_removed),
-        ON_A_BOARD(boards_of_living_jobs_are_kept),
-        ON_A_BOARD(a_board_being_made_is_kept),
-        ON_A_BOARD(it_is_for_this_user_only),
-        ON_A_BOARD(a_planted_link_is_not_followed),
-        ON_A_BOARD(a_link_among_stale_boards_is_left_alone),
-        ON_A_BOARD(anothers_board_is_refused),
         ON_A_BOARD(without_mpirun_it_is_a_job_of_one),
         ON_A_BOARD(ranks_beyond_the_board_are_refused),
     };

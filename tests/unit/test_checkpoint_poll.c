@@ -1,6 +1,6 @@
-/* A rank that saves or loads still answers: the poll is asked between slices of work, a disk that is
- * slow to sync does not keep it, and a poll that fails ends everything at once, without a file that
- * looks whole and is not. */
+/* A rank that saves or loads still answers: the poll is asked between slices of work, a disk that
+ * is slow to sync does not keep it, and a poll that fails ends everything at once, without a file
+ * that looks whole and is not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* core/ladder: every end of a generation that can be seen, held against a plain reading of the rules;
- * restarts, pauses and progress; hosts; and when more ranks pay. */
+/* core/ladder: every end of a generation that can be seen, held against a plain reading of the
+ * rules; restarts, pauses and progress; hosts; and when more ranks pay. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -374,7 +374,7 @@ static void nothing_pays_that_is_not_known(void **state)
     assert_false(mu_ladder_pays(&unknown));
 }
 
-/* 5 s, and twice as long each time, up to 64 times; ten minutes without one, and it is 5 s again. */
+/* 5 s, and twice as long each time, up to 64 times; ten minutes without one: 5 s again. */
 static void ranks_that_die_again_and_again_are_replaced_less_and_less_often(void **state)
 {
     struct mu_ladder l = mu_ladder_begin(4, 100, 0);

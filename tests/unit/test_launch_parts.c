@@ -1,6 +1,6 @@
 /* launch/hosts: lists and files of hosts, and their mistakes. launch/outcome: what counts of
- * status.json. launch/probe: which hosts answer. launch/remains: what is removed, and what is not. launch/ranks: the board as the
- * launcher sees it. */
+ * status.json. launch/probe: which hosts answer. launch/remains: what is removed, and what is not.
+ * launch/ranks: the board as the launcher sees it. launch/tell: what is said of a relaunch. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,6 +17,7 @@
 #include "orchestrator/base/log.h"
 #include "orchestrator/launch/hosts.h"
 #include "orchestrator/launch/outcome.h"
+#include "orchestrator/launch/parts.h"
 #include "orchestrator/launch/probe.h"
 #include "orchestrator/launch/ranks.h"
 #include "orchestrator/launch/remains.h"
@@ -330,6 +331,26 @@ static void a_session_that_is_another_ones_is_left_alone(void **state)
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
+static void who_starts_again_is_told(void **state)
+{
+    static struct mu_launch l = {.memory_step = -1};
+    struct mu_ladder_plan some = {.ranks = 4, .hosts = 2}, none = {.ranks = 0};
+    char message[1024];
+
+    (void)state;
+    mu_log_set_level(MU_LOG_INFO);
+    snprintf(l.run, sizeof l.run, "%s", run);
+    strcpy(l.story[MU_LADDER_STILL - 1], "generation 1: ranks died at step 20");
+    listen_begin();
+    mu_launch_tell_relaunch(&l, &some, 6000);
+    mu_launch_tell_relaunch(&l, &none, 300000);
+    listen_end(message, sizeof message);
+    assert_non_null(strstr(message, "ranks died at step 20; starting again in 6 s with 4 ranks on "
+                                    "2 hosts, from the beginning ("));
+    assert_non_null(strstr(message, "ranks died at step 20; starting again in 300 s when a host is "
+                                    "tried again, since none is left now, from the beginning ("));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +367,7 @@ int main(void)
                                         remove_root),
         cmocka_unit_test_setup_teardown(a_host_that_does_not_answer_is_asked_once_more, make_root,
                                         remove_root),
+        cmocka_unit_test_setup_teardown(who_starts_again_is_told, make_root, remove_root),
         cmocka_unit_test(files_of_that_job_are_removed_and_no_others),
         cmocka_unit_test(ranks_are_seen_and_ended),
         cmocka_unit_test(ranks_of_a_dead_launcher_are_fenced),

@@ -8,9 +8,11 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 
 #include "orchestrator/base/clock.h"
+#include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/launch/hold.h"
 #include "tests/support/run_folder.h"
@@ -149,6 +151,48 @@ static void a_run_is_held_by_one(void **state)
     mu_hold_release(second);
 }
 
+/* Instead of the C library's: a file server that does not answer. */
+static atomic_bool server_is_stuck;
+
+int fdatasync(int fd)
+{
+    while (atomic_load(&server_is_stuck))
+        mu_clock_sleep_us(1000);
+    return fsync(fd);
+}
+
+/* Other machines may take the run while nothing can be written: the launcher must not wait for
+ * that, since it has ranks to end. */
+static void a_stuck_file_server_costs_the_run_and_holds_up_nobody(void **state)
+{
+    struct mu_lease_record before, r;
+    char path[MU_PATH_MAX], message[4096];
+    struct mu_hold *hold;
+
+    (void)state;
+    setenv("MUSTER_FAULT", "at:lock,do:fail", 1);
+    assert_int_equal(mu_fault_init(), MU_OK);
+    assert_int_equal(mu_hold_take(root, never, NULL, &before, &hold), MU_OK);
+    assert_true(mu_hold_is_shared(hold) && mu_hold_is_good(hold));
+    atomic_store(&server_is_stuck, true);
+    mu_hold_describe(hold, &sample);
+    assert_false(mu_hold_is_good(hold));
+    atomic_store(&server_is_stuck, false);
+    mu_hold_describe(hold, &sample);
+    assert_true(mu_hold_is_good(hold)); /* nobody has taken it */
+    assert_int_equal(mu_path_format(path, "%s/%s", root, MU_LEASE_FILE), MU_OK);
+    assert_int_equal(mu_lease_read(path, &r), MU_OK);
+    assert_string_equal(r.job, sample.job);
+    atomic_store(&server_is_stuck, true);
+    listen_begin();
+    mu_hold_release(hold);
+    listen_end(message, sizeof message);
+    assert_non_null(strstr(message, "could not be written for 5 s"));
+    atomic_store(&server_is_stuck, false);
+    unsetenv("MUSTER_FAULT");
+    assert_int_equal(mu_fault_init(), MU_OK);
+}
+
 static void what_a_killed_holder_left_is_handed_on_at_once(void **state)
 {
     struct mu_lease_record before;
@@ -217,6 +261,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(half_a_record_is_none, make_root, remove_root),
         cmocka_unit_test(a_count_stands_still_by_the_lookers_clock),
         cmocka_unit_test_setup_teardown(a_run_is_held_by_one, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(a_stuck_file_server_costs_the_run_and_holds_up_nobody,
+                                        make_root, remove_root),
         cmocka_unit_test_setup_teardown(what_a_killed_holder_left_is_handed_on_at_once, make_root,
                                         remove_root),
         cmocka_unit_test_setup_teardown(waiting_for_another_machines_lease_can_be_given_up,

@@ -12,8 +12,8 @@
 #include "orchestrator/core/lifecycle.h"
 #include "tests/support/run_folder.h"
 
-/* A row a state, a column an event: MEET PREPARE LOAD RUN EVALUATE SAVE RECOVER LEAVE FAIL; the first
- * letters of the state that it leads to, "-" where it is illegal. */
+/* A row a state, a column an event: MEET PREPARE LOAD RUN EVALUATE SAVE RECOVER LEAVE FAIL; the
+ * first letters of the state that it leads to, "-" where it is illegal. */
 static const char *const table[MU_LIFE_STATE_COUNT][MU_LIFE_EVENT_COUNT] = {
     [MU_LIFE_STARTING] = {"MEE", "-", "-", "-", "-", "-", "-", "-", "FAI"},
     [MU_LIFE_MEETING] = {"-", "PRE", "-", "-", "-", "-", "REC", "-", "FAI"},

@@ -24,7 +24,7 @@ static struct mu_run_dir *open_run(int64_t resume_step)
 {
     struct mu_run_dir *dir;
 
-    assert_int_equal(mu_run_dir_open(run, "run.steps = 40;\n", resume_step, &dir), MU_OK);
+    assert_int_equal(open_run_dir("run.steps = 40;\n", resume_step, &dir), MU_OK);
     return dir;
 }
 

@@ -39,7 +39,7 @@ static struct mu_run_dir *open_run(int64_t records)
 {
     struct mu_run_dir *dir;
 
-    assert_int_equal(mu_run_dir_open(run, "", 0, &dir), MU_OK);
+    assert_int_equal(open_run_dir("", 0, &dir), MU_OK);
     for (int64_t step = 1; step <= records; step++) {
         struct mu_metrics m = {.step = step,
                                .loss = 2 + 8 / (double)step,

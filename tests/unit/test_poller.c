@@ -246,6 +246,42 @@ static void what_a_message_says_is_taken_as_a_polls_finding(void **state)
     assert_int_equal(mu_poll(p), MU_RECOVERED);
 }
 
+/* ---- a request ---- */
+static void a_request_is_waited_for(void **state)
+{
+    uint8_t sent[5] = {1, 2, 3, 4, 5}, got[8] = {0};
+    struct mu_request send = {NULL}, receive = {NULL};
+    struct mu_poller p;
+    size_t size = 0;
+
+    (void)state;
+    mu_poller_init(&p, fake_comm(0), NULL);
+    assert_int_equal(mu_comm_send(fake_comm(1), sent, sizeof sent, 0, 7, &send), MU_OK);
+    assert_int_equal(mu_comm_receive(p.comm, got, sizeof got, 1, 7, &receive), MU_OK);
+    assert_int_equal(mu_poller_complete(&p, &receive, mu_deadline_in_ms(20000), &size), MU_OK);
+    assert_int_equal(size, sizeof sent);
+    assert_memory_equal(got, sent, sizeof sent);
+    p.comm = fake_comm(1);
+    assert_int_equal(mu_poller_complete(&p, &send, mu_deadline_in_ms(20000), NULL), MU_OK);
+}
+
+/* The deadline ends it, and a death, of the sender or of another rank. */
+static void a_request_is_not_waited_for_in_vain(void **state)
+{
+    struct mu_poller *p = poller_that_repairs(NULL);
+    struct mu_request receive = {NULL};
+    uint8_t got[8];
+
+    (void)state;
+    assert_int_equal(mu_comm_receive(p->comm, got, sizeof got, 1, 7, &receive), MU_OK);
+    assert_int_equal(mu_poller_complete(p, &receive, mu_deadline_in_ms(20), NULL), MU_TIMEOUT);
+    assert_int_equal(p->status, MU_OK);
+    repairs.says = MU_FAILED; /* the fake repair leaves requests as they are */
+    fake_kill(2);
+    assert_int_equal(mu_poller_complete(p, &receive, mu_deadline_in_ms(20000), NULL), MU_FAILED);
+    assert_int_equal(repairs.count, 1);
+}
+
 /* ---- the board ---- */
 static void be_rank(const char *rank)
 {
@@ -338,6 +374,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_a_message_says_is_taken_as_a_polls_finding, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_request_is_waited_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_request_is_not_waited_for_in_vain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_death_that_mpi_tells_after_the_board_is_repaired, set_up,
                                         tear_down),
     };

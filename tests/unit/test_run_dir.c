@@ -24,7 +24,7 @@ static struct mu_run_dir *open_run(int64_t resume_step)
 {
     struct mu_run_dir *dir;
 
-    assert_int_equal(mu_run_dir_open(run, "run.steps = 40;\n", resume_step, &dir), MU_OK);
+    assert_int_equal(open_run_dir("run.steps = 40;\n", resume_step, &dir), MU_OK);
     return dir;
 }
 
@@ -83,7 +83,7 @@ static void test_second_opener_is_told_who(void **state)
     mu_run_dir_put_metrics(dir, &m);
     before = read_text("metrics.jsonl");
     listen_begin();
-    assert_int_equal(mu_run_dir_open(run, "other", 0, &second), MU_FAILED);
+    assert_int_equal(open_run_dir("other", 0, &second), MU_FAILED);
     listen_end(message, sizeof message);
     assert_null(second);
     snprintf(expected, sizeof expected, "another process is training this run: pid %ld on ",
@@ -96,7 +96,7 @@ static void test_second_opener_is_told_who(void **state)
     free(before);
     free(after);
     mu_run_dir_close(dir);
-    assert_int_equal(mu_run_dir_open(run, "other", 0, &second), MU_OK);
+    assert_int_equal(open_run_dir("other", 0, &second), MU_OK);
     mu_run_dir_close(second);
 }
 
@@ -112,7 +112,7 @@ static void test_lock_dies_with_its_process(void **state)
     child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        if (mu_run_dir_open(run, "", 0, &dir) == MU_OK && write(ready[1], "x", 1) == 1)
+        if (open_run_dir("", 0, &dir) == MU_OK && write(ready[1], "x", 1) == 1)
             pause();
         _exit(1);
     }

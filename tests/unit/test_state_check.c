@@ -1,5 +1,5 @@
-/* The check of a chunk finds every bit that flips, knows the step, and is what AdamW makes of what it
- * stores, on every device and any number of threads. */
+/* The check of a chunk finds every bit that flips, knows the step, and is what AdamW makes of what
+ * it stores, on every device and any number of threads. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -24,6 +24,14 @@ static void every_status_has_its_row(void **state)
     assert_string_equal(mu_status_meaning(MU_PEER_LOST), "a rank died");
 }
 
+static void a_repaired_death_is_none(void **state)
+{
+    (void)state;
+    for (int st = 0; st < MU_STATUS_COUNT; st++)
+        assert_int_equal(mu_status_is_death((enum mu_status)st),
+                         st == MU_PEER_LOST || st == MU_REVOKED);
+}
+
 /* sysexits.h: EX_USAGE, EX_SOFTWARE, EX_TEMPFAIL, EX_CONFIG */
 static void exit_codes_are_those_of_the_manual(void **state)
 {
@@ -124,6 +132,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_status_has_its_row),
+        cmocka_unit_test(a_repaired_death_is_none),
         cmocka_unit_test(exit_codes_are_those_of_the_manual),
         cmocka_unit_test(a_failure_is_told_once),
         cmocka_unit_test(debug_shows_the_way_it_took),

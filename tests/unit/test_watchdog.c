@@ -263,8 +263,8 @@ static void a_stopped_fencer_is_killed_by_the_next(void **state)
     mu_board_close(b);
 }
 
-/* As the shrink after another's death: all wait for the one that is stopped, longer than the deadline
- * of those who stand still. */
+/* As the shrink after another's death: all wait for the one that is stopped, longer than the
+ * deadline of those who stand still. */
 static void who_waits_in_a_repair_is_not_killed_for_a_stopped_one(void **state)
 {
     struct mu_board *b = open_board_as("4");

@@ -2,8 +2,9 @@
  * failing H5Fclose: the file stays half open in its tables, and a later call, or the end of the
  * process, runs into freed memory. A run must survive a full disk. So this driver never tells the
  * library of a failure: it keeps the first errno where mu_h5_close finds it, and drops what comes
- * after; the same when the poll, asked after each slice, says that the writing is to end. Nothing that was dropped is asked for again: the library's metadata cache evicts nothing
- * (file_h5.c) and arrays are only written. */
+ * after; the same when the poll, asked after each slice, says that the writing is to end. Nothing
+ * that was dropped is asked for again: the library's metadata cache evicts nothing (file_h5.c) and
+ * arrays are only written. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -8,8 +8,8 @@
 
 enum { MU_H5_REASON_MAX = 256 };
 
-/* Reports "PATH: cannot WHAT NAME: the innermost reason on HDF5's error stack"; when the writing was
- * stopped, gives back why, without a word. */
+/* Reports "PATH: cannot WHAT NAME: the innermost reason on HDF5's error stack"; when the writing
+ * was stopped, gives back why, without a word. */
 enum mu_status mu_h5_fail(enum mu_status st, const struct mu_h5 *f, const char *what,
                           const char *name);
 /* Whether a write of this file has failed or was stopped. */

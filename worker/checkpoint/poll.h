@@ -1,7 +1,7 @@
 /* Called between pieces of work while a checkpoint is written or read, so that a rank that saves
  * still answers others and hears of deaths. Anything but MU_OK ends the work and is passed up as it
- * is: whoever found it has reported it. It may be called from inside HDF5: it must not use HDF5, nor
- * this checkpoint. */
+ * is: whoever found it has reported it. It may be called from inside HDF5: it must not use HDF5,
+ * nor this checkpoint. */
 #ifndef MUSTER_WORKER_CHECKPOINT_POLL_H
 #define MUSTER_WORKER_CHECKPOINT_POLL_H
 

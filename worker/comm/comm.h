@@ -25,7 +25,8 @@ struct mu_request {
  * rank. */
 enum mu_status mu_comm_open(struct mu_comm **out) MU_CHECKED;
 /* Orderly end: everybody has said goodbye; MPI_Finalize, under a deadline (it may hang after a
- * failure, or a rank be late): when that passes, the process ends with `exit_code`. */
+ * failure, or a rank be late): when that passes, the process ends with `exit_code`. After a repair
+ * that left somebody out it does not return: the process ends so at once. */
 void mu_comm_close(struct mu_comm *comm, int exit_code);
 /* Tells the other ranks that this communicator is finished, so that those who wait leave. Local,
  * never blocks. */

@@ -44,8 +44,8 @@ struct pending {
 struct mu_comm {
     MPI_Comm comm; /* MPI_COMM_NULL: not under mpirun, MPI is not started at all */
     int rank, size;
-    int *name;          /* by place */
-    atomic_bool *told;  /* by name: MPI has been told of its death */
+    int *name;         /* by place */
+    atomic_bool *told; /* by name: MPI has been told of its death */
     bool fault_tolerant, repaired;
     struct pending open; /* head of the ring of open requests */
 };
@@ -380,11 +380,6 @@ static enum mu_status drain(struct mu_comm *c)
     return MU_OK;
 }
 
-static bool is_death(enum mu_status st)
-{
-    return st == MU_PEER_LOST || st == MU_REVOKED;
-}
-
 enum mu_status mu_comm_repair(struct mu_comm *c, bool quietly, mu_comm_exchange *exchange,
                               void *context)
 {
@@ -407,7 +402,7 @@ enum mu_status mu_comm_repair(struct mu_comm *c, bool quietly, mu_comm_exchange 
         take(c, fresh);
         MU_TRY(name_places(c), st, failed);
         st = exchange(context);
-        if (is_death(st))
+        if (mu_status_is_death(st))
             mu_ulfm_revoke(fresh); /* releases those who still wait in it */
         else if (st != MU_OK)
             goto failed;

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "orchestrator/base/clock.h"
-
 enum { TAG = 1 };
 
 struct mu_control mu_control_init(struct mu_comm *comm, struct mu_poller *poller, uint32_t epoch,
@@ -23,22 +21,12 @@ static enum mu_status wait_for(struct mu_control *c, struct mu_request *request,
                                const char *what, int rank)
 {
     struct mu_deadline deadline = mu_deadline_in_ms(c->deadline_ms);
-    struct mu_backoff pause = {0};
-    bool done = false;
+    enum mu_status st = mu_poller_complete(c->poller, request, deadline, received);
 
-    for (;;) {
-        enum mu_status st =
-            mu_poller_take(c->poller, mu_comm_test(c->comm, request, &done, received));
-
-        if (st == MU_OK && !done)
-            st = mu_poll(c->poller);
-        if (st != MU_OK || done)
-            return st;
-        if (mu_deadline_passed(deadline))
-            return MU_FAIL(MU_TIMEOUT, "no %s with rank %d within %.0f s", what, rank,
-                           1e-3 * (double)c->deadline_ms);
-        mu_backoff_pause(&pause);
-    }
+    if (st == MU_TIMEOUT && mu_deadline_passed(deadline))
+        return MU_FAIL(MU_TIMEOUT, "no %s with rank %d within %.0f s", what, rank,
+                       1e-3 * (double)c->deadline_ms);
+    return st;
 }
 
 static struct mu_message_head head_of(const struct mu_control *c, enum mu_message_type type,

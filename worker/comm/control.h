@@ -22,7 +22,7 @@ struct mu_control {
 /* A round that ended so cannot be followed by another one of the same roll. */
 static inline bool mu_control_is_broken(enum mu_status st)
 {
-    return st == MU_PEER_LOST || st == MU_REVOKED || st == MU_TIMEOUT || st == MU_RECOVERED;
+    return mu_status_is_death(st) || st == MU_TIMEOUT || st == MU_RECOVERED;
 }
 
 struct mu_control mu_control_init(struct mu_comm *comm, struct mu_poller *poller, uint32_t epoch,

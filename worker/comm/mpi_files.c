@@ -1,5 +1,5 @@
-/* Who uses a file is read from /proc/PID/maps. Of another user's processes that cannot be read, but they cannot map this
- * user's files either (mode 0600). */
+/* Who uses a file is read from /proc/PID/maps. Of another user's processes that cannot be read, but
+ * they cannot map this user's files either (mode 0600). */
 #include "worker/comm/mpi_files.h"
 
 #include <ctype.h>

@@ -1,10 +1,13 @@
-/* What Open MPI leaves in /dev/shm (sm_segment.HOST.UID.JOB.RANK) when ranks or mpirun are killed: nobody else takes it away. */
+/* What Open MPI leaves in /dev/shm (sm_segment.HOST.UID.JOB.RANK) when ranks or mpirun are killed:
+ * nobody else takes it away. */
 #ifndef MUSTER_WORKER_COMM_MPI_FILES_H
 #define MUSTER_WORKER_COMM_MPI_FILES_H
 
-/* Those that this process has mapped: its own and its peers'. For a process that leaves without MPI_Finalize. */
+/* Those that this process has mapped: its own and its peers'. For a process that leaves without
+ * MPI_Finalize. */
 void mu_mpi_files_remove_own(void);
-/* This user's that no process has mapped and that are more than a minute old (a younger one may be about to be mapped). */
+/* This user's that no process has mapped and that are more than a minute old (a younger one may be
+ * about to be mapped). */
 void mu_mpi_files_remove_stale(void);
 
 #endif

@@ -280,8 +280,8 @@ static float cross_entropy(float *logit, int64_t v, int32_t target, bool gradien
 }
 
 /* ---- the update ----------------------------------------------------------------------------- */
-/* Elements [i, i + n), n <= LANES. bf16: also write that copy. stream: store past the caches. Returns
- * the bits of what it stores. */
+/* Elements [i, i + n), n <= LANES. bf16: also write that copy. stream: store past the caches.
+ * Returns the bits of what it stores. */
 INLINE vec_u32 adamw_round(const struct mu_adamw *a, int64_t i, int64_t n, bool bf16, bool stream)
 {
     vec g = load(a->gradient + i, n) * a->gradient_scale, w = load(a->weight + i, n);
