@@ -23,13 +23,15 @@
 enum {
     NEWS_MS = 500, /* until everybody has found out and the one that speaks has spoken */
     START_MS = 120000,
-    LOOKS_AT_ALL = 10, /* one in so many goes over the whole board, most of which is empty */
-    MOST_TURNS = 16,   /* of hosts that give up a repair, one after the other */
+    REPAIR_LOOK_MS = 10, /* in a repair only this thread learns of another death at once */
+    LOOKS_AT_ALL = 10,   /* one in so many goes over the whole board, most of which is empty */
+    MOST_TURNS = 16,     /* of hosts that give up a repair, one after the other */
     NOBODY = -1,
 };
 
 struct mu_watchdog {
     struct mu_board *board;
+    struct mu_comm *comm; /* NULL: not met yet */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -220,6 +222,8 @@ static void look_at_ranks(struct mu_watchdog *w)
         if (!e)
             continue;
         w->known = r + 1;
+        if (w->comm && mu_board_has_ended(e))
+            mu_comm_tell_dead(w->comm, r);
         w->views[count] = mu_board_view(e, r);
         if (mu_watch_asks(&w->watch, r))
             w->views[count].process = mu_board_process_state(e);
@@ -240,7 +244,9 @@ static void look_at_ranks(struct mu_watchdog *w)
 /* ---- the thread ---- */
 static void wait_for_next_look(struct mu_watchdog *w)
 {
-    uint64_t at_ns = mu_clock_ns() + UINT64_C(1000000) * MU_WATCH_LOOK_MS;
+    bool repairs = mu_board_phase(mu_board_own(w->board)) == MU_PHASE_REPAIRING;
+    uint64_t at_ns =
+        mu_clock_ns() + UINT64_C(1000000) * (repairs ? REPAIR_LOOK_MS : MU_WATCH_LOOK_MS);
     struct timespec at = {.tv_sec = (time_t)(at_ns / 1000000000),
                           .tv_nsec = (long)(at_ns % 1000000000)};
 
@@ -300,10 +306,11 @@ enum mu_status mu_watchdog_begin(struct mu_watchdog **out, struct mu_board *boar
     return MU_OK;
 }
 
-void mu_watchdog_met(struct mu_watchdog *w)
+void mu_watchdog_met(struct mu_watchdog *w, struct mu_comm *comm)
 {
     pthread_mutex_lock(&w->lock);
     w->met = true;
+    w->comm = comm;
     pthread_mutex_unlock(&w->lock);
 }
 

@@ -16,12 +16,15 @@
 #define MUSTER_WORKER_WATCHDOG_H
 
 #include "worker/board.h"
+#include "worker/comm/comm.h"
 
 struct mu_watchdog;
 
 enum mu_status mu_watchdog_begin(struct mu_watchdog **out, struct mu_board *board) MU_CHECKED;
-/* MPI_Init is over. Does not return when the thread is ending the process. */
-void mu_watchdog_met(struct mu_watchdog *w);
+/* MPI_Init is over; comm: whom to tell of this host's deaths from now on, for a rank that waits
+ * inside a repair does not look; NULL: nobody. Does not return when the thread is ending the
+ * process. */
+void mu_watchdog_met(struct mu_watchdog *w, struct mu_comm *comm);
 /* run.hang_timeout, once it is known; until then only stopped ranks are ended. */
 void mu_watchdog_set_timeout(struct mu_watchdog *w, int64_t seconds);
 /* Before the board is closed. NULL is allowed. */

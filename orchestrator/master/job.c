@@ -111,7 +111,7 @@ static enum mu_status join(struct mu_job *job)
     mu_mpi_files_remove_stale();
     MU_TRY(mu_watchdog_begin(&job->watchdog, job->board), st, failed);
     st = mu_comm_open(&job->comm);
-    mu_watchdog_met(job->watchdog);
+    mu_watchdog_met(job->watchdog, job->comm);
 failed:
     return st;
 }

@@ -10,7 +10,7 @@ enum mu_status __wrap_mu_poll_hook(void *poller);
 enum mu_phase __wrap_mu_board_set_phase(struct mu_board *b, enum mu_phase phase);
 void __wrap_mu_board_note_shard(struct mu_board *b, uint64_t compute_ns);
 enum mu_status __wrap_mu_watchdog_begin(struct mu_watchdog **out, struct mu_board *b);
-void __wrap_mu_watchdog_met(struct mu_watchdog *w);
+void __wrap_mu_watchdog_met(struct mu_watchdog *w, struct mu_comm *comm);
 void __wrap_mu_watchdog_set_timeout(struct mu_watchdog *w, int64_t seconds);
 void __wrap_mu_watchdog_end(struct mu_watchdog *w);
 
@@ -44,9 +44,10 @@ enum mu_status __wrap_mu_watchdog_begin(struct mu_watchdog **out, struct mu_boar
     return MU_OK;
 }
 
-void __wrap_mu_watchdog_met(struct mu_watchdog *w)
+void __wrap_mu_watchdog_met(struct mu_watchdog *w, struct mu_comm *comm)
 {
     (void)w;
+    (void)comm;
 }
 
 void __wrap_mu_watchdog_set_timeout(struct mu_watchdog *w, int64_t seconds)

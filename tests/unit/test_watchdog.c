@@ -51,7 +51,7 @@ static int code_of_start(unsigned init_ms)
         if (mu_watchdog_begin(&watch, b) != MU_OK)
             _exit(NOT_OPENED);
         mu_clock_sleep_us(1000 * init_ms);
-        mu_watchdog_met(watch);
+        mu_watchdog_met(watch, NULL);
         mu_watchdog_end(watch);
         mu_board_close(b);
         _exit(STARTED);
@@ -143,7 +143,7 @@ static _Noreturn void live(struct mu_board *b, enum manner manner, int wrote)
 
     if (mu_watchdog_begin(&w, b) != MU_OK)
         _exit(NOT_OPENED);
-    mu_watchdog_met(w);
+    mu_watchdog_met(w, NULL);
     mu_watchdog_set_timeout(w, 1);
     mu_board_set_phase(b, MU_PHASE_RUNNING);
     mu_fault(MU_FAULT_BACKWARD, 41);
@@ -337,7 +337,7 @@ static void it_ends_without_delay(void **state)
     (void)state;
     for (int i = 0; i < 20; i++) {
         assert_int_equal(mu_watchdog_begin(&w, b), MU_OK);
-        mu_watchdog_met(w);
+        mu_watchdog_met(w, NULL);
         mu_clock_sleep_us(7000 * (unsigned)i);
         began_ns = mu_clock_ns();
         mu_watchdog_end(w);
