@@ -19,6 +19,7 @@
 
 #include <pthread.h>
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,6 +93,7 @@ static struct {
     unsigned most_delay;
     int size;
     bool dead[FAKE_RANKS], revoked;
+    _Atomic uint32_t told; /* bits by name: mu_comm_tell_dead */
     _Atomic bool doomed[FAKE_RANKS];
     struct fake_fate fate[FAKE_RANKS];
     unsigned passed[FAKE_RANKS][FAKE_KINDS];
@@ -117,6 +119,7 @@ static inline void fake_open(int size, uint64_t seed, unsigned most_delay)
     }
     memset(fake.passed, 0, sizeof fake.passed);
     fake.size = size;
+    fake.told = 0;
     fake.seed = seed;
     fake.draws = fake.transfers = fake.repairs = 0;
     fake.most_delay = most_delay;
@@ -379,7 +382,7 @@ enum mu_status mu_comm_poll(struct mu_comm *c)
 void mu_comm_tell_dead(struct mu_comm *c, int name)
 {
     (void)c;
-    (void)name; /* deaths are known at once here */
+    atomic_fetch_or(&fake.told, 1u << name); /* that is all: deaths are known at once here */
 }
 
 int mu_comm_dead(struct mu_comm *c, int *places, int capacity)

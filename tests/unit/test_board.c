@@ -8,6 +8,9 @@
 #include <cmocka.h>
 #include <sys/ptrace.h>
 
+#include <pthread.h>
+#include <sys/syscall.h>
+
 #include "tests/support/board_rank.h"
 
 static void ranks_see_each_other(void **state)
@@ -81,6 +84,87 @@ static void the_dead_are_known(void **state)
     assert_int_equal(e->mark.point, MU_FAULT_BACKWARD);
     mu_board_close(b);
     assert_false(board_exists(job)); /* the dead one is nobody */
+}
+
+/* Everybody, however often. */
+static void an_end_is_known_to_all_who_ask(void **state)
+{
+    struct child c = start_rank(job, 1);
+    const struct mu_board_entry *e;
+    siginfo_t info;
+    struct mu_board *b;
+
+    (void)state;
+    assert_int_equal(mu_board_open(&b), MU_OK);
+    e = mu_board_entry(b, 1);
+    for (int i = 0; i < 3; i++) {
+        assert_false(mu_board_has_ended(e));
+        assert_false(mu_board_has_ended(mu_board_own(b)));
+    }
+    kill(c.pid, SIGKILL);
+    assert_int_equal(waitid(P_PID, (id_t)c.pid, &info, WEXITED | WNOWAIT), 0);
+    for (int i = 0; i < 5; i++) {
+        pid_t other = fork();
+        int status;
+
+        if (other == 0)
+            _exit(mu_board_has_ended(e) ? 0 : 1);
+        assert_int_equal(waitpid(other, &status, 0), other);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        assert_true(mu_board_has_ended(e));
+    }
+    assert_false(mu_board_has_ended(mu_board_own(b)));
+    kill_rank(c);
+    mu_board_close(b);
+}
+
+static void *sleep_on(void *context)
+{
+    for (;;)
+        pause();
+    return context;
+}
+
+/* A process whose first thread has ended may write with another one. */
+static void a_process_is_ended_with_all_its_threads(void **state)
+{
+    uint64_t start_time;
+    pthread_t thread;
+    siginfo_t info;
+    char path[64], stat[256] = "";
+    int go[2];
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(pipe(go), 0);
+    pid = fork();
+    if (pid == 0) {
+        pthread_create(&thread, NULL, sleep_on, NULL);
+        if (read(go[0], path, 1) == 1)
+            syscall(SYS_exit, 0);
+        _exit(1);
+    }
+    start_time = mu_board_process_start((uint32_t)pid);
+    assert_true(mu_board_process_may_write((uint32_t)pid, start_time));
+    assert_false(mu_board_process_may_write((uint32_t)pid, start_time + 1));
+    assert_int_equal(mu_board_end_process((uint32_t)pid, start_time + 1, 1000), MU_OK);
+    assert_int_equal(write(go[1], "", 1), 1);
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    while (!strstr(stat, ") Z ")) { /* its first thread */
+        FILE *f = fopen(path, "r");
+
+        assert_non_null(f);
+        assert_non_null(fgets(stat, sizeof stat, f));
+        fclose(f);
+    }
+    assert_int_equal(mu_board_process_start((uint32_t)pid), 0);
+    assert_true(mu_board_process_may_write((uint32_t)pid, start_time));
+    assert_int_equal(mu_board_end_process((uint32_t)pid, start_time, 5000), MU_OK);
+    assert_false(mu_board_process_may_write((uint32_t)pid, start_time));
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED), 0);
+    assert_int_equal(info.si_code, CLD_KILLED);
+    close(go[0]);
+    close(go[1]);
 }
 
 static void what_a_rank_did_last_is_told(void **state)
@@ -296,6 +380,8 @@ int main(void)
         ON_A_BOARD(ranks_see_each_other),
         ON_A_BOARD(it_goes_when_all_leave),
         ON_A_BOARD(the_dead_are_known),
+        ON_A_BOARD(an_end_is_known_to_all_who_ask),
+        ON_A_BOARD(a_process_is_ended_with_all_its_threads),
         ON_A_BOARD(what_a_rank_did_last_is_told),
         ON_A_BOARD(an_entry_says_what_its_rank_does),
         ON_A_BOARD(entries_share_no_cache_line),

@@ -343,6 +343,7 @@ static void a_death_that_mpi_tells_after_the_board_is_repaired(void **state)
     (void)state;
     assert_int_equal(mu_poll(p), MU_OK); /* the first look */
     assert_true(p->missed_ns > 0);
+    assert_int_equal(fake.told, 1u << 1);
     fake_kill(1);
     assert_int_equal(poll_for_a_while(p), MU_RECOVERED);
     mu_poller_accept(p);
@@ -352,6 +353,20 @@ static void a_death_that_mpi_tells_after_the_board_is_repaired(void **state)
         mu_clock_sleep_us(1000);
     }
     assert_int_equal(repairs.count, 1);
+    close_board(b);
+}
+
+/* The news of a death may come from another rank, before this one has looked by itself. */
+static void who_comes_to_a_repair_has_told_of_its_hosts_deaths(void **state)
+{
+    struct mu_board *b = board_with_one_gone();
+    struct mu_poller *p = poller_that_repairs(b);
+
+    (void)state;
+    fake_kill(1);
+    assert_int_equal(fake.told, 0);
+    assert_int_equal(mu_poller_take(p, MU_REVOKED), MU_RECOVERED);
+    assert_int_equal(fake.told, 1u << 1);
     close_board(b);
 }
 
@@ -376,6 +391,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_request_is_waited_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_request_is_not_waited_for_in_vain, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_comes_to_a_repair_has_told_of_its_hosts_deaths, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_death_that_mpi_tells_after_the_board_is_repaired, set_up,
                                         tear_down),
     };
