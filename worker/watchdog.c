@@ -61,7 +61,7 @@ static int find(const struct mu_board *board, bool alive)
     return NOBODY;
 }
 
-/* Ranks of other hosts cannot be seen. */
+/* Whether all ranks are of this host: others are not on the board. */
 static bool sees_all(void)
 {
     const char *here = getenv("OMPI_COMM_WORLD_LOCAL_SIZE"), *all = getenv("OMPI_COMM_WORLD_SIZE");

@@ -51,9 +51,9 @@ function(muster_find_mpi)
     if(facts MATCHES "options:ft_mpi_support:yes")
         list(APPEND environment OMPI_MCA_mpi_ft_enable=1 PRTE_MCA_state_base_recoverable=1
             PRTE_MCA_state_base_notify_errors=1)
-        # Every rank gets to know all others' addresses in MPI_Init (of up to this many ranks, exclusively; MU_BOARD_RANKS). By
-        # default it asks for one's when it first sends to it, and what a dead rank has published is forgotten: a repair whose
-        # messages go another way round then waits in PMIx_Get for the answer of a dead one, for ever.
+        # Every rank gets to know all others' addresses in MPI_Init (when they are fewer than that; MU_BOARD_RANKS at most). By
+        # default it asks for one's when it first sends to it, and about a dead rank PMIx_Get never answers: a rank that carries a
+        # revocation on to one that has just died on another host sits there for ever, and the others in their shrink.
         list(APPEND environment OMPI_MCA_mpi_add_procs_cutoff=4097)
         message(STATUS "Open MPI ${version} with ULFM: ${bin}")
     else()
