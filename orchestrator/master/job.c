@@ -2,9 +2,9 @@
  * signals, the bond to mpirun, the board, the watchdog, and only then MPI_Init.
  *
  * There are two ways out. When all ranks know the same end (done, stopped, or a failure that was
- * agreed on), and have parted, everything is closed and MPI_Finalize called. Otherwise peers may be dead or stuck:
- * this rank says why, leaves its entry on the board for them to find it dead, and exits; memory is
- * left to the system. */
+ * agreed on), and have parted, everything is closed and MPI_Finalize called. Otherwise peers may be
+ * dead or stuck: this rank says why, leaves its entry on the board for them to find it dead, and
+ * exits; memory is left to the system. */
 #include "orchestrator/master/job.h"
 
 #include <math.h>

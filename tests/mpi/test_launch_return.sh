@@ -12,7 +12,7 @@ fi
 "$MUSTER_SOURCE/tests/support/nodes" 2 "$scratch/nodes" >"$log" 2>&1 || fail "no hosts could be made"
 
 # A relaunch pays as long as more than so many steps of 20 ms are left: the last one took some seconds.
-long=(run.steps=1500 run.log_every=10 run.hash_every=100 checkpoint.every=50 checkpoint.keep=2 eval.every=0)
+long=(run.steps=1500 run.hash_every=100 checkpoint.every=50 checkpoint.keep=2 eval.every=0)
 run 1 tiny.cfg run.name=whole "${long[@]}"
 ended_with 0 "one host"
 
