@@ -112,6 +112,13 @@ bool mu_board_has_ended(const struct mu_board_entry *entry)
     return error == EOWNERDEAD;
 }
 
+bool mu_board_claim_end(struct mu_board *b, int ended_rank)
+{
+    uint32_t found = 1;
+
+    return atomic_compare_exchange_strong(&b->entry[ended_rank].ended, &found, 2);
+}
+
 bool mu_board_is_alive(const struct mu_board_entry *e)
 {
     uint32_t pid = atomic_load(&e->pid);

@@ -28,7 +28,7 @@ struct mu_board_entry {
     _Atomic uint32_t unseen;            /* it is gone, and MPI does not know: no repair would end */
     _Atomic uint64_t start_time;        /* in clock ticks since boot: pids are used again */
     pthread_mutex_t life;               /* robust; held by the rank's main thread: see board.c */
-    _Atomic uint32_t ended;             /* somebody has found it without its owner */
+    _Atomic uint32_t ended;             /* 1: it was found without its owner; 2: all are told */
     struct mu_fault_mark mark;          /* the last named point it passed */
     _Atomic uint64_t polls;             /* of the main thread */
     _Atomic uint64_t beats;             /* looks of its watchdog */
@@ -65,6 +65,8 @@ const struct mu_board_entry *mu_board_entry(const struct mu_board *board, int ra
  * SIGKILL, long before the process has given back its memory and its parent hears of it. Asks one
  * word of the board, which must be mapped for writing. */
 bool mu_board_has_ended(const struct mu_board_entry *entry);
+/* Who may tell other hosts of that: true for the first of this host who asks, once. */
+bool mu_board_claim_end(struct mu_board *board, int ended_rank);
 /* false: that entry's process is gone (or is a zombie). */
 bool mu_board_is_alive(const struct mu_board_entry *entry);
 

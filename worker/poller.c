@@ -28,7 +28,7 @@ static void tell_ends(const struct mu_poller *p)
         const struct mu_board_entry *e = mu_board_entry(p->board, rank);
 
         if (e && mu_board_has_ended(e))
-            mu_comm_tell_dead(p->comm, rank);
+            mu_comm_tell_dead(p->comm, rank, mu_board_claim_end(p->board, rank));
     }
 }
 

@@ -223,7 +223,7 @@ static void look_at_ranks(struct mu_watchdog *w)
             continue;
         w->known = r + 1;
         if (w->comm && mu_board_has_ended(e))
-            mu_comm_tell_dead(w->comm, r);
+            mu_comm_tell_dead(w->comm, r, mu_board_claim_end(w->board, r));
         w->views[count] = mu_board_view(e, r);
         if (mu_watch_asks(&w->watch, r))
             w->views[count].process = mu_board_process_state(e);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Deaths at the start, of spares, and those that are no SIGKILL of one rank: crashes, exits that MPI does not notice, mpirun
+# Deaths at the start, of spares, and those that are no SIGKILL of one rank: crashes, exits, mpirun
 # itself, everybody at once; and an Open MPI without its fault tolerance.
 . "$(dirname "$0")/common.sh"
 
@@ -28,10 +28,18 @@ MUSTER_FAULT=at:backward,step:5,do:fail limit=30 run 3 tiny.cfg run.name=togethe
 ended_with 1 "all ranks failed"
 [ "$(field together outcome)" = failed ] || fail "all ranks failed: outcome $(field together outcome)"
 nothing_left "all ranks failed"
-# A rank that leaves by exit() is not dead to MPI, whose repair would wait for it.
+# Of a rank that leaves by exit() MPI does not hear by itself: the ranks of its host tell it.
+# (One: after a second code that is not 0 mpirun ends them all.)
+survives exit 4 "rank:1,at:adding,step:4,do:exit;rank:2,at:backward,step:9,do:kill" 2 "${long[@]}"
+survives exit-master 4 "rank:0,at:save,step:12,do:exit" 1 "${long[@]}"
+MUSTER_HOSTS=3 survives exit-host 4 "rank:1,at:reduce,step:7,do:exit" 1 "${long[@]}"
+# Where they cannot, a death takes longer, and a repair would wait for one that has left for ever.
+mpirun_options=(-x LD_PRELOAD="$MUSTER_BUILD/tests/silent-pmix.so")
+survives silent 4 "rank:2,at:adding,step:9,do:kill;rank:0,at:backward,step:13,do:kill" 2 "${long[@]}"
 ends run 3 1 exit adding 4 "$(died 1 adding)" "${long[@]}"
 MUSTER_HOSTS=2 ends run 3 1 exit reduce 7 "$(died 1 reduce)" "${long[@]}"
 MUSTER_HOSTS=3 ends run 3 0 exit save 12 "$(died 0 save)" "${long[@]}"
+mpirun_options=()
 
 # slowly RANKS: starts, and waits until it has gone beyond the newest checkpoint.
 slowly() {

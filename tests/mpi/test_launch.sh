@@ -60,9 +60,10 @@ said 'rank 2 died .* 2 ranks go on after' "two ranks killed"
 [ "$(lost some)" = 0 ] || fail "two ranks killed: steps lost: $(lost some)"
 untouched "two ranks killed"
 
-# One that MPI does not see leave: that cannot be repaired in the job, and all ranks end.
+# One that MPI does not see leave, and cannot be told of: that cannot be repaired in the job, and all ranks end.
+silent=(--mpirun-args "-x LD_PRELOAD=$MUSTER_BUILD/tests/silent-pmix.so")
 for fault in rank:1,at:adding,step:20,do:exit rank:0,at:save,step:20,do:exit rank:2,at:backward,step:20,do:exit; do
-    MUSTER_FAULT=$fault launch -n 3 train tiny.cfg run.name="exit-${fault:5:1}" "${long[@]/every=3/every=20}"
+    MUSTER_FAULT=$fault launch -n 3 "${silent[@]}" train tiny.cfg run.name="exit-${fault:5:1}" "${long[@]/every=3/every=20}"
     ended_with 0 "$fault"
     same_as "exit-${fault:5:1}" whole "$fault"
     said "generation 1: rank ${fault:5:1} .* died at step (19|20|21); starting again with 3 ranks" "$fault"

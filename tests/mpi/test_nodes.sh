@@ -31,6 +31,9 @@ nothing_on_nodes "three hosts"
 
 survives run 6 "rank:3,at:backward,step:2,do:kill;rank:0,at:reduce,step:5,do:kill;rank:5,at:backward,step:9,do:kill" 3
 nothing_on_nodes "deaths on three hosts"
+# One that exits, of which mpirun says nothing: the other rank of its host tells all.
+survives exits 6 "rank:3,at:backward,step:2,do:exit" 1
+nothing_on_nodes "an exit on three hosts"
 # Both ranks of a host: what they had computed is gone with it.
 survives host 6 "rank:2,at:added,step:4,do:kill;rank:3,at:reduced,step:4,do:kill" 2
 # Nobody is left there to clear up; the next start there does.

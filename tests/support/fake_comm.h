@@ -379,9 +379,10 @@ enum mu_status mu_comm_poll(struct mu_comm *c)
     return st;
 }
 
-void mu_comm_tell_dead(struct mu_comm *c, int name)
+void mu_comm_tell_dead(struct mu_comm *c, int name, bool everywhere)
 {
     (void)c;
+    (void)everywhere;
     atomic_fetch_or(&fake.told, 1u << name); /* that is all: deaths are known at once here */
 }
 

@@ -112,8 +112,10 @@ static void an_end_is_known_to_all_who_ask(void **state)
         assert_int_equal(waitpid(other, &status, 0), other);
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
         assert_true(mu_board_has_ended(e));
+        assert_true(mu_board_claim_end(b, 1) == (i == 0));
     }
     assert_false(mu_board_has_ended(mu_board_own(b)));
+    assert_false(mu_board_claim_end(b, 0));
     kill_rank(c);
     mu_board_close(b);
 }

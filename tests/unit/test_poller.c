@@ -16,6 +16,7 @@
 #include "worker/poller.h"
 
 static const uint64_t ms = 1000000;
+static const uint64_t asked_us = 600; /* after so long the communicator is asked again */
 
 static char job[64]; /* of this test program alone */
 
@@ -33,13 +34,13 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Asks until the communicator has been asked: it is, every 0.1 ms at most. */
+/* Asks until the communicator has been asked several times. */
 static enum mu_status poll_for_a_while(struct mu_poller *p)
 {
     enum mu_status st = MU_OK;
 
     for (int i = 0; i < 10 && st == MU_OK; i++) {
-        mu_clock_sleep_us(200);
+        mu_clock_sleep_us(asked_us);
         st = mu_poll(p);
     }
     return st;
@@ -109,7 +110,7 @@ static void the_hook_keeps_it_for_the_next_poll(void **state)
     mu_poller_init(&p, fake_comm(0), NULL);
     mu_comm_revoke(fake_comm(1));
     for (int i = 0; i < 5; i++) {
-        mu_clock_sleep_us(200);
+        mu_clock_sleep_us(asked_us);
         mu_poll_hook(&p);
     }
     assert_int_equal(mu_poll(&p), MU_REVOKED);
@@ -128,7 +129,7 @@ static enum mu_status repair(void *context)
     struct repairs *r = context;
 
     r->count++;
-    mu_clock_sleep_us(200);
+    mu_clock_sleep_us(asked_us);
     r->inner = mu_poll(&r->poller);
     pthread_mutex_lock(&fake.lock);
     fake_shrink(fake_living());
@@ -156,7 +157,7 @@ static void a_death_is_repaired_inside_the_poll(void **state)
     assert_int_equal(repairs.inner, MU_OK); /* it only counts */
     assert_int_equal(mu_comm_size(p->comm), 2);
     for (int i = 0; i < 5; i++) { /* it is told until somebody accepts it */
-        mu_clock_sleep_us(200);
+        mu_clock_sleep_us(asked_us);
         assert_int_equal(mu_poll(p), MU_RECOVERED);
     }
     mu_poller_accept(p);
@@ -173,7 +174,7 @@ static void a_second_death_before_acceptance_is_repaired_too(void **state)
     assert_int_equal(poll_for_a_while(p), MU_RECOVERED);
     fake_kill(1);
     for (int i = 0; i < 5; i++) {
-        mu_clock_sleep_us(200);
+        mu_clock_sleep_us(asked_us);
         assert_int_equal(mu_poll(p), MU_RECOVERED);
     }
     assert_int_equal(repairs.count, 2);
@@ -220,7 +221,7 @@ static void the_hook_hides_a_recovery_and_no_failure(void **state)
     (void)state;
     fake_kill(2);
     for (int i = 0; i < 5; i++) {
-        mu_clock_sleep_us(200);
+        mu_clock_sleep_us(asked_us);
         assert_int_equal(mu_poll_hook(p), MU_OK);
     }
     assert_int_equal(repairs.count, 1);
@@ -228,7 +229,7 @@ static void the_hook_hides_a_recovery_and_no_failure(void **state)
     mu_poller_accept(p);
     repairs.says = MU_FAILED;
     fake_kill(1);
-    mu_clock_sleep_us(200);
+    mu_clock_sleep_us(asked_us);
     assert_int_equal(mu_poll_hook(p), MU_FAILED);
 }
 

@@ -52,9 +52,10 @@ enum mu_status mu_comm_poll(struct mu_comm *comm) MU_CHECKED;
 int mu_comm_dead(struct mu_comm *comm, int *places, int capacity);
 
 /* The process of that rank has ended, says who knows it sooner than MPI: MPI is told, and the next
- * poll says MU_PEER_LOST. Any thread may call; again and again, too. Nothing happens where MPI cannot
- * be told. */
-void mu_comm_tell_dead(struct mu_comm *comm, int name);
+ * poll says MU_PEER_LOST. everywhere: on all ranks, also of other hosts, which takes a message to
+ * mpirun; else on this one. Any thread may call; again and again, too. Nothing happens where MPI
+ * cannot be told. */
+void mu_comm_tell_dead(struct mu_comm *comm, int name, bool everywhere);
 
 /* What the survivors tell each other on the communicator that they have now, by mu_comm_allgather;
  * called once for each attempt. */

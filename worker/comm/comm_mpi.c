@@ -281,10 +281,10 @@ int mu_comm_dead(struct mu_comm *c, int *places, int capacity)
     return count;
 }
 
-void mu_comm_tell_dead(struct mu_comm *c, int name)
+void mu_comm_tell_dead(struct mu_comm *c, int name, bool everywhere)
 {
     if (c->fault_tolerant && !atomic_exchange(&c->told[name], true))
-        mu_mpi_tell_death(name);
+        mu_mpi_tell_death(name, everywhere);
 }
 
 /* Takes the request into the list of open ones. */

@@ -24,13 +24,13 @@ struct info {
         } data;
     } value;
 };
-enum { ABORTED_BY_SIGNAL = -402, TYPE_PROCESS = 22, RANGE_THIS_PROCESS = 7 };
+enum { ABORTED_BY_SIGNAL = -402, TYPE_PROCESS = 22, RANGE_JOB = 3, RANGE_PROCESS = 7 };
 
 typedef int notify_event(int status, const struct process *source, uint8_t range,
                          const struct info *info, size_t count, void (*done)(int, void *),
                          void *context);
 
-void mu_mpi_tell_death(int rank)
+void mu_mpi_tell_death(int rank, bool everywhere)
 {
     notify_event *notify;
     const char *job = getenv("PMIX_NAMESPACE"), *own = getenv("PMIX_RANK");
@@ -44,5 +44,5 @@ void mu_mpi_tell_death(int rank)
     snprintf(dead.job, sizeof dead.job, "%s", job);
     self.rank = (uint32_t)atoi(own);
     info.value.data.process = &dead;
-    notify(ABORTED_BY_SIGNAL, &self, RANGE_THIS_PROCESS, &info, 1, NULL, NULL);
+    notify(ABORTED_BY_SIGNAL, &self, everywhere ? RANGE_JOB : RANGE_PROCESS, &info, 1, NULL, NULL);
 }

@@ -6,8 +6,11 @@
 #ifndef MUSTER_WORKER_COMM_DEATH_PMIX_H
 #define MUSTER_WORKER_COMM_DEATH_PMIX_H
 
-/* Of that rank of MPI_COMM_WORLD, to the MPI of this process. Any thread may call, between MPI_Init
- * and MPI_Finalize; the next poll of MPI knows. Nothing happens where MPI cannot be told. */
-void mu_mpi_tell_death(int rank);
+#include <stdbool.h>
+
+/* Of that rank of MPI_COMM_WORLD, to the MPI of this process, or of all ranks (everywhere). Any
+ * thread may call, between MPI_Init and MPI_Finalize; the next poll of MPI knows. Nothing happens
+ * where MPI cannot be told. */
+void mu_mpi_tell_death(int rank, bool everywhere);
 
 #endif
