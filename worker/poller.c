@@ -1,13 +1,16 @@
-/* Three looks of very different cost, each as often as it can be afforded: the count on the board
- * at every call, MPI and the locks on the board every 500 us, /proc twice a second. After the first failure that was not
- * repaired nothing is asked any more, and every call gives the same answer. */
+/* Four looks of very different cost, each as often as it can be afforded: the count on the board at
+ * every call, the locks on the board every 500 us, MPI every 2 ms and when a lock shows a death,
+ * /proc twice a second. After the first failure that was not repaired nothing is asked any more, and
+ * every call gives the same answer. */
 #include "worker/poller.h"
 
 #include <stdatomic.h>
 
-/* MPI is asked this often at most: asking costs some microseconds, every 100 us it was 2 % of a
- * step, and a death takes milliseconds to be known anyway. */
-static const uint64_t comm_interval_ns = 500000;
+/* A lock costs tens of nanoseconds for each rank of the host. */
+static const uint64_t lock_interval_ns = 500000;
+/* MPI is asked this often at most, for deaths on other hosts: asking costs some microseconds, every
+ * 100 us it was 2 % of a step, and gives the core away where others want it. */
+static const uint64_t comm_interval_ns = 2000000;
 /* A process is looked up in /proc: some microseconds for each rank of the host. */
 static const uint64_t board_interval_ns = 500000000;
 /* For MPI to tell of a death that the board shows. That goes through mpirun, which on a machine
@@ -20,16 +23,21 @@ void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *
     mu_ledger_start(&p->ledger, MU_LEDGER_RECOVER, p->last_ns);
 }
 
-/* Deaths of this host, before mpirun hears of them. */
-static void tell_ends(const struct mu_poller *p)
+/* Deaths of this host, before mpirun hears of them: whether there is any that is not repaired. */
+static bool tell_ends(const struct mu_poller *p)
 {
+    bool any = false;
+
     for (int place = 0; place < mu_comm_size(p->comm); place++) {
         int rank = mu_comm_name(p->comm, place);
         const struct mu_board_entry *e = mu_board_entry(p->board, rank);
 
-        if (e && mu_board_has_ended(e))
+        if (e && mu_board_has_ended(e)) {
             mu_comm_tell_dead(p->comm, rank, mu_board_claim_end(p->board, rank));
+            any = true;
+        }
     }
+    return any;
 }
 
 /* A rank that ends without MPI_Finalize, but not by a signal, is not dead to MPI: its peers would
@@ -94,6 +102,7 @@ enum mu_status mu_poll(struct mu_poller *p)
 {
     uint64_t now = mu_clock_ns();
     enum mu_status st = MU_OK;
+    bool one_ended = false;
 
     if (now - p->last_ns > p->longest_gap_ns)
         p->longest_gap_ns = now - p->last_ns;
@@ -102,10 +111,12 @@ enum mu_status mu_poll(struct mu_poller *p)
         atomic_fetch_add_explicit(&mu_board_own(p->board)->polls, 1, memory_order_relaxed);
     if (!p->comm || p->held || (p->status != MU_OK && p->status != MU_RECOVERED))
         return p->status;
-    if (now - p->last_comm_ns >= comm_interval_ns) {
+    if (p->board && now - p->last_lock_ns >= lock_interval_ns) {
+        p->last_lock_ns = now;
+        one_ended = tell_ends(p);
+    }
+    if (one_ended || now - p->last_comm_ns >= comm_interval_ns) {
         p->last_comm_ns = now;
-        if (p->board)
-            tell_ends(p);
         st = mu_poller_take(p, mu_comm_poll(p->comm));
     }
     if (st == MU_OK && p->board && now - p->last_board_ns >= board_interval_ns) {

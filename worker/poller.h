@@ -27,7 +27,7 @@ struct mu_poller {
     void *repair_context;
     bool held;
     uint64_t missed_ns; /* since when the board misses a rank that MPI knows nothing of; 0: none */
-    uint64_t last_ns, longest_gap_ns, last_comm_ns, last_board_ns;
+    uint64_t last_ns, longest_gap_ns, last_lock_ns, last_comm_ns, last_board_ns;
     struct mu_ledger ledger; /* of this rank's time */
 };
 

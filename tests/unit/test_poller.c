@@ -16,7 +16,7 @@
 #include "worker/poller.h"
 
 static const uint64_t ms = 1000000;
-static const uint64_t asked_us = 600; /* after so long the communicator is asked again */
+static const uint64_t asked_us = 2100; /* after so long the communicator is asked again */
 
 static char job[64]; /* of this test program alone */
 
