@@ -45,7 +45,7 @@ struct process {
     unsigned long long start_time, memory; /* bytes; 0: it has given them up, or is a zombie */
 };
 
-/* false: there is none. */
+/* false: there is none, or it cannot be read (errno). */
 static bool read_stat(const char *path, struct process *p)
 {
     char text[1024], *after;
@@ -57,6 +57,7 @@ static bool read_stat(const char *path, struct process *p)
     n = fread(text, 1, sizeof text - 1, f);
     text[n] = 0;
     fclose(f);
+    errno = ESRCH;              /* it ended meanwhile */
     after = strrchr(text, ')'); /* the name before it may hold anything */
     return after && after[1] == ' ' &&
            sscanf(after + 2,
@@ -132,6 +133,12 @@ void mu_board_name(const char *job, char name[MU_BOARD_NAME_MAX])
              (unsigned long long)mu_hash_bytes(job, strlen(job), 0).low);
 }
 
+/* After a look that failed. Who cannot be seen for another reason than its end may be alive. */
+static bool is_unknown(void)
+{
+    return errno != ENOENT && errno != ESRCH;
+}
+
 bool mu_board_process_may_write(uint32_t pid, uint64_t start_time)
 {
     struct process first, one;
@@ -141,16 +148,22 @@ bool mu_board_process_may_write(uint32_t pid, uint64_t start_time)
     DIR *folder;
 
     snprintf(path, sizeof path, "/proc/%u/stat", pid);
-    if (pid == 0 || !read_stat(path, &first) || first.start_time != start_time)
+    if (pid == 0)
+        return false;
+    if (!read_stat(path, &first))
+        return is_unknown();
+    if (first.start_time != start_time)
         return false;
     snprintf(path, sizeof path, "/proc/%u/task", pid);
     folder = opendir(path);
-    while (folder && !may && (task = readdir(folder))) {
+    if (!folder)
+        return is_unknown();
+    while (!may && (task = readdir(folder))) {
         snprintf(path, sizeof path, "/proc/%u/task/%s/stat", pid, task->d_name);
-        may = task->d_name[0] != '.' && read_stat(path, &one) && one.memory != 0;
+        if (task->d_name[0] != '.')
+            may = read_stat(path, &one) ? one.memory != 0 : is_unknown();
     }
-    if (folder)
-        closedir(folder);
+    closedir(folder);
     return may;
 }
 

@@ -28,19 +28,19 @@ struct mu_board_entry {
     _Atomic uint32_t unseen;            /* it is gone, and MPI does not know: no repair would end */
     _Atomic uint64_t start_time;        /* in clock ticks since boot: pids are used again */
     pthread_mutex_t life;               /* robust; held by the rank's main thread: see board.c */
-    _Atomic uint32_t ended;             /* 1: it was found without its owner; 2: all are told */
-    struct mu_fault_mark mark;          /* the last named point it passed */
-    _Atomic uint64_t polls;             /* of the main thread */
-    _Atomic uint64_t beats;             /* looks of its watchdog */
-    _Atomic uint32_t phase;             /* enum mu_phase */
-    _Atomic uint32_t epoch;             /* of the roll it works in */
-    _Atomic uint32_t repair;            /* the newest epoch whose repair it has entered */
-    _Atomic uint32_t repair_from;       /* enum mu_phase: what it was doing before */
-    _Atomic uint64_t repair_ns;         /* when that was, CLOCK_MONOTONIC */
-    _Atomic uint64_t repaired_ns;       /* when it was back at work after it */
-    _Atomic uint64_t fence;             /* who ended it, and why; see board.c. 0: nobody */
-    _Atomic uint64_t shards_done;       /* in all */
-    _Atomic uint64_t compute_ns;        /* that they took */
+    _Atomic uint32_t ended; /* 1: it was found without its owner; 2: and somebody is to tell all */
+    struct mu_fault_mark mark;    /* the last named point it passed */
+    _Atomic uint64_t polls;       /* of the main thread */
+    _Atomic uint64_t beats;       /* looks of its watchdog */
+    _Atomic uint32_t phase;       /* enum mu_phase */
+    _Atomic uint32_t epoch;       /* of the roll it works in */
+    _Atomic uint32_t repair;      /* the newest epoch whose repair it has entered */
+    _Atomic uint32_t repair_from; /* enum mu_phase: what it was doing before */
+    _Atomic uint64_t repair_ns;   /* when that was, CLOCK_MONOTONIC */
+    _Atomic uint64_t repaired_ns; /* when it was back at work after it */
+    _Atomic uint64_t fence;       /* who ended it, and why; see board.c. 0: nobody */
+    _Atomic uint64_t shards_done; /* in all */
+    _Atomic uint64_t compute_ns;  /* that they took */
 };
 
 struct mu_board;
@@ -62,8 +62,8 @@ struct mu_board_entry *mu_board_own(struct mu_board *board);
 const struct mu_board_entry *mu_board_entry(const struct mu_board *board, int rank);
 
 /* That entry's process is ending or gone, and nothing can stop that: known microseconds after a
- * SIGKILL, long before the process has given back its memory and its parent hears of it. Asks one
- * word of the board, which must be mapped for writing. */
+ * SIGKILL, long before the process has given back its memory and its parent hears of it. Tries
+ * the lock in its entry: the board must be mapped for writing. */
 bool mu_board_has_ended(const struct mu_board_entry *entry);
 /* Who may tell other hosts of that: true for the first of this host who asks, once. */
 bool mu_board_claim_end(struct mu_board *board, int ended_rank);

@@ -10,8 +10,6 @@
  * that die before that leave nothing to go on with, and the living begin again. */
 #include "worker/recover.h"
 
-#include <inttypes.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +18,7 @@
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
 
-enum { FENCE_DEADLINE_MS = 5000 };
+enum { FENCE_DEADLINE_MS = 3000 /* before the repair is given up: MU_WATCH_REPAIR_MS */ };
 
 /* What a rank tells in the second gathering: of its host. It goes as it lies in memory: all ranks
  * run the same program. Followed by the slots, then the bitmap of chunks. */

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +23,7 @@
 
 enum { FENCE_DEADLINE_MS = 10000 };
 
-static const char segment_magic[8] = "MUSTERS1";
+static const char segment_magic[8] = "MUSTERS2";
 
 /* Hands out 64-byte aligned ranges; with base NULL it only counts. */
 struct carve {

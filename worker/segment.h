@@ -164,7 +164,8 @@ static inline uint64_t mu_segment_adding(const struct mu_rank_words *words)
 {
     uint64_t adding = atomic_load_explicit(&words->adding, memory_order_acquire);
 
-    return adding | (atomic_load_explicit(&words->accused, memory_order_acquire) == adding >> 1);
+    return adding | (adding != 0 &&
+                     atomic_load_explicit(&words->accused, memory_order_acquire) == adding >> 1);
 }
 
 static inline int64_t mu_segment_step(const struct mu_segment *s)

@@ -177,11 +177,10 @@ static void tell_slow(const struct mu_watch_slow *s)
 }
 
 /* Hosts may come to this in the same moment, and several exit codes at once make mpirun hang now
- * and then: one after the other, as their ranks are numbered. */
+ * and then: one after the other, as their ranks are numbered; all beyond MOST_TURNS together. */
 static bool is_own_turn(struct mu_watchdog *w)
 {
-    const char *here = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
-    int turn = here && atoi(here) > 0 ? mu_board_own_rank(w->board) / atoi(here) : 0;
+    int turn = mu_board_own_rank(w->board); /* the lowest of its host */
     uint64_t now_ns = mu_clock_ns();
 
     if (w->hang_seen_ns == 0)

@@ -1,5 +1,6 @@
-/* The watchdog of a rank: a thread that makes no MPI call, so that it runs whatever MPI does. It
- * looks at the board ten times a second, from before MPI_Init until this rank leaves.
+/* The watchdog of a rank: a thread that makes no MPI call, so that it runs whatever MPI does (it
+ * tells MPI of deaths, by PMIx). It looks at the board ten times a second, and more often in a
+ * repair, from before MPI_Init until this rank leaves.
  *
  *   in MPI_Init   a rank that dies there leaves the others in it for ever, as MPI cannot tell them
  *                 yet. So this process is ended when another one of this host is dead, or when

@@ -265,10 +265,13 @@ struct duration {
 
 static struct duration cool_off(const struct mu_launch *l)
 {
-    struct duration d = {"some minutes"};
+    const int64_t s = l->request->cool_off_s;
+    struct duration d;
 
-    if (l->request->cool_off_s < 120)
-        snprintf(d.text, sizeof d.text, "%" PRId64 " s", l->request->cool_off_s);
+    if (s < 120)
+        snprintf(d.text, sizeof d.text, "%" PRId64 " s", s);
+    else
+        snprintf(d.text, sizeof d.text, "%" PRId64 " minutes", s / 60);
     return d;
 }
 

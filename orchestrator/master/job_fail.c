@@ -165,7 +165,7 @@ static void write_failure(struct mu_job *job, enum mu_status st)
     put_outcome(job, message, 0);
 }
 
-/* Else one that dies now would leave some ranks in a round, or a repair, that the others never come
+/* All part before any of them leaves: else one that dies now would leave some ranks in a round, or a repair, that the others never come
  * to. */
 enum mu_status mu_job_fail_together(struct mu_job *job, enum mu_status failure)
 {

@@ -127,6 +127,13 @@ static void write_news(struct mu_job *job)
         mu_log(MU_LOG_WARN, "a death could not be written to the journal");
 }
 
+/* Somebody died in the parting: what was to be the end was not. */
+static void take_back_end(struct mu_job *job)
+{
+    job->status.outcome = MU_OUTCOME_NONE;
+    job->status.agreed = false;
+}
+
 enum mu_status mu_job_take_roll(struct mu_job *job)
 {
     enum mu_status st = MU_OK;
@@ -135,8 +142,7 @@ enum mu_status mu_job_take_roll(struct mu_job *job)
     mu_poller_accept(&job->poller);
     mu_log_set_where(NULL);
     take_duties(job);
-    job->status.outcome = MU_OUTCOME_NONE; /* it was not the end */
-    job->status.agreed = false;
+    take_back_end(job);
     job->is_master = mu_comm_rank(job->comm) == 0;
     if (job->is_master && !job->journal)
         MU_TRY(mu_job_open_records(job), st, failed);
@@ -152,6 +158,7 @@ void mu_job_begin_again(struct mu_job *job, bool *again)
 {
     job->poller.status = MU_OK;
     job->poller.missed_ns = 0;
+    take_back_end(job);
     job->is_master = mu_comm_rank(job->comm) == 0;
     *again = job->recovery.plan.restart;
     if (*again && job->segment.header && atomic_load(&job->segment.header->settled))

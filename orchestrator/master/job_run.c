@@ -430,6 +430,7 @@ static enum mu_status stop_for_good(struct mu_job *job, bool disputed)
         MU_TRY(mu_job_hash(job, &hash), st, failed);
         MU_TRY(mu_job_save(job, hash), st, failed);
     }
+    MU_TRY(mu_poll(&job->poller), st, failed);
     st = job->control.verdict = MU_FAILED;
 failed:
     return st;

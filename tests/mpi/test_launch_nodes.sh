@@ -72,7 +72,7 @@ old=$(on n3 muster)
 [ -n "$old" ] || fail "no ranks on n3"
 ip link set card3 down
 mv nodes/n3 nodes/n3.gone
-until_said 'host n3 does not answer: left out for some minutes'
+until_said 'host n3 does not answer: left out for 10 minutes'
 until_said 'starting again in 6 s with 4 ranks on 2 hosts'
 until_said '4 ranks on 2 hosts: 4 workers'
 for pid in $old; do

@@ -4,7 +4,7 @@
  *
  * A status of MU_PEER_LOST (a rank of the communicator died) or MU_REVOKED (another rank said so)
  * is final for the communicator as it is: mu_comm_repair makes it one of the survivors. Only the
- * main thread may call. Buffers belong to a request until it has completed, with or without error;
+ * main thread may call, but for mu_comm_tell_dead. Buffers belong to a request until it has completed, with or without error;
  * a repair completes all of them. */
 #ifndef MUSTER_WORKER_COMM_H
 #define MUSTER_WORKER_COMM_H
@@ -54,7 +54,7 @@ int mu_comm_dead(struct mu_comm *comm, int *places, int capacity);
 /* The process of that rank has ended, says who knows it sooner than MPI: MPI is told, and the next
  * poll says MU_PEER_LOST. everywhere: on all ranks, also of other hosts, which takes a message to
  * mpirun; else on this one. Any thread may call; again and again, too. Nothing happens where MPI
- * cannot be told. */
+ * cannot be told, or has no such rank. */
 void mu_comm_tell_dead(struct mu_comm *comm, int name, bool everywhere);
 
 /* What the survivors tell each other on the communicator that they have now, by mu_comm_allgather;

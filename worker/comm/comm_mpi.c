@@ -42,10 +42,10 @@ struct pending {
 };
 
 struct mu_comm {
-    MPI_Comm comm; /* MPI_COMM_NULL: not under mpirun, MPI is not started at all */
-    int rank, size;
-    int *name;         /* by place */
-    atomic_bool *told; /* by name: MPI has been told of its death */
+    MPI_Comm comm;         /* MPI_COMM_NULL: not under mpirun, MPI is not started at all */
+    int rank, size, names; /* names: how many places there were at first */
+    int *name;             /* by place */
+    atomic_bool *told;     /* by name: MPI has been told of its death */
     bool fault_tolerant, repaired;
     struct pending open; /* head of the ring of open requests */
 };
@@ -140,7 +140,8 @@ enum mu_status mu_comm_open(struct mu_comm **out)
     }
     take(c, MPI_COMM_WORLD);
     c->fault_tolerant = mu_ulfm_is_on();
-    c->told = calloc((size_t)c->size, sizeof *c->told);
+    c->names = c->size;
+    c->told = calloc((size_t)c->names, sizeof *c->told);
     if (!c->told || check_launcher(c->size) != MU_OK || name_places(c) != MU_OK) {
         mu_comm_close(c, mu_status_exit_code(MU_FAILED));
         return MU_FAILED;
@@ -283,7 +284,12 @@ int mu_comm_dead(struct mu_comm *c, int *places, int capacity)
 
 void mu_comm_tell_dead(struct mu_comm *c, int name, bool everywhere)
 {
-    if (c->fault_tolerant && !atomic_exchange(&c->told[name], true))
+    bool first;
+
+    if (!c->fault_tolerant || name >= c->names)
+        return;
+    first = !atomic_exchange(&c->told[name], true);
+    if (first || everywhere)
         mu_mpi_tell_death(name, everywhere);
 }
 

@@ -4,6 +4,7 @@
 #include "worker/comm/death_pmix.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,9 @@ struct info {
         } data;
     } value;
 };
-enum { ABORTED_BY_SIGNAL = -402, TYPE_PROCESS = 22, RANGE_JOB = 3, RANGE_PROCESS = 7 };
+enum { ABORTED_BY_SIGNAL = -402, TYPE_PROCESS = 22, RANGE_JOB = 3, RANGE_PROCESS = 7, SUCCESS = 0 };
+
+static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 
 typedef int notify_event(int status, const struct process *source, uint8_t range,
                          const struct info *info, size_t count, void (*done)(int, void *),
@@ -44,5 +47,8 @@ void mu_mpi_tell_death(int rank, bool everywhere)
     snprintf(dead.job, sizeof dead.job, "%s", job);
     self.rank = (uint32_t)atoi(own);
     info.value.data.process = &dead;
-    notify(ABORTED_BY_SIGNAL, &self, everywhere ? RANGE_JOB : RANGE_PROCESS, &info, 1, NULL, NULL);
+    pthread_mutex_lock(&one_at_a_time);
+    if (!everywhere || notify(ABORTED_BY_SIGNAL, &self, RANGE_JOB, &info, 1, NULL, NULL) != SUCCESS)
+        notify(ABORTED_BY_SIGNAL, &self, RANGE_PROCESS, &info, 1, NULL, NULL);
+    pthread_mutex_unlock(&one_at_a_time);
 }
