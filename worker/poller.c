@@ -1,7 +1,7 @@
 /* Four looks of very different cost, each as often as it can be afforded: the count on the board at
  * every call, the locks on the board every 500 us, MPI every 2 ms and when a lock shows a death,
- * /proc twice a second. After the first failure that was not repaired nothing is asked any more, and
- * every call gives the same answer. */
+ * /proc twice a second. After the first failure that was not repaired nothing is asked any more,
+ * and every call gives the same answer. */
 #include "worker/poller.h"
 
 #include <stdatomic.h>
@@ -40,8 +40,8 @@ static bool tell_ends(const struct mu_poller *p)
     return any;
 }
 
-/* A rank that ends without MPI_Finalize, but not by a signal, is not dead to MPI: its peers would
- * wait for it for ever, and so would a repair. One that is dead by the board for long, while MPI
+/* A rank that ends without MPI_Finalize, but not by a signal, is not dead to an MPI that cannot be
+ * told (comm.h): its peers would wait for it for ever, and so would a repair. One that is dead by the board for long, while MPI
  * says nothing, is such a one: it cannot be lived with. Who finds that out says so on the board
  * before it revokes: the others would take the revocation for a call to repair. */
 static enum mu_status look_at_board(struct mu_poller *p, uint64_t now)

@@ -59,8 +59,8 @@ static bool is_living(struct mu_comm *comm, int name)
     return false;
 }
 
-/* Kills those of this host that were members before and are not now, and waits until they can write no more:
- * a rank that was only taken for dead may still write. */
+/* Kills those of this host that were members before and are not now, and waits until they can write
+ * no more: a rank that was only taken for dead may still write. */
 static enum mu_status fence(struct exchange *x)
 {
     struct mu_recovery *r = x->recovery;

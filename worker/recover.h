@@ -11,7 +11,7 @@
 struct mu_recovery {
     struct mu_comm *comm;
     struct mu_board *board;
-    struct mu_worker *worker; /* initialised, once `phase` is not STARTING */
+    struct mu_worker *worker; /* initialised when `phase` is RUNNING or FINISHED */
     struct mu_roll *roll;     /* replaced by each recovery */
     /* This rank's own word, kept up to date by its owner. */
     enum mu_recovery_phase phase;
@@ -29,8 +29,8 @@ struct mu_recovery {
 
 enum mu_status mu_recover_init(struct mu_recovery *r) MU_CHECKED;
 void mu_recover_deinit(struct mu_recovery *r);
-/* With MU_OK the communicator is the survivors', and unless plan.restart is set, roll, plan and
- * worker are those of the new epoch. Else this rank cannot go on. */
+/* With MU_OK the communicator is the survivors', and unless plan.restart is set, or all were
+ * REFUSED, roll, plan and worker are those of the new epoch. Else this rank cannot go on. */
 enum mu_status mu_recover(struct mu_recovery *r) MU_CHECKED;
 
 #endif

@@ -6,10 +6,11 @@
  *                 yet. So this process is ended when another one of this host is dead, or when
  *                 MPI_Init takes longer than any start should (the dead rank may be on another
  *                 host). One rank says why. Until mu_watchdog_met the board belongs to the thread.
- *   always        ends ranks that stand still and tells of slow ones, as core/watch.h decides, where
- *                 the deadlines are. A rank is ended by SIGKILL, which a later SIGCONT does not undo:
- *                 it executes nothing any more. Before that the reason is on the board. A repair that
- *                 hangs ends the host's ranks, one of them with an exit code, so that mpirun ends.
+ *   always        ends ranks that stand still and tells of slow ones, as core/watch.h decides,
+ *                 where the deadlines are. A rank is ended by SIGKILL, which a later SIGCONT does
+ *                 not undo: it executes nothing any more. Before that the reason is on the board. A
+ *                 repair that hangs ends the host's ranks, one of them with an exit code, so that
+ *                 mpirun ends.
  *
  * A rank that is alone on its host is ended by nobody when it hangs: `muster launch` and the leases
  * between hosts are for that. Ranks that share a host are compared there, not with other hosts'. */

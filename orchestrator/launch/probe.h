@@ -8,8 +8,8 @@
 #include "orchestrator/launch/launch.h"
 
 /* An mpirun of one trivial process on each host of the plan, all at the same time, for some
- * seconds at most; asked once more where no answer comes soon. Hosts that are not asked (this machine) answer. When none answers, it is the
- * question that is wrong: then all do. */
+ * seconds at most; asked once more where no answer comes soon. Hosts that are not asked (this
+ * machine) answer. When none answers, it is the question that is wrong: then all do. */
 void mu_probe_hosts(const struct mu_launch_request *request, const struct mu_ladder *ladder,
                     const struct mu_ladder_plan *plan, bool answers[MU_LADDER_HOSTS]);
 

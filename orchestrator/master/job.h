@@ -111,8 +111,8 @@ enum mu_status mu_job_train(struct mu_job *job) MU_CHECKED;
 /* Writes and publishes a checkpoint of the committed state, whose hash is given. A failure is an
  * alarm, the same on all ranks, and leaves the older ones as they are. */
 enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash) MU_CHECKED;
-/* The master's: the checkpoint of saved_step gets its record, and older ones go, if who published it
- * died before that. No save may be under way. */
+/* The master's: the checkpoint of saved_step gets its record, and older ones go, if who published
+ * it died before that. No save may be under way. */
 void mu_job_complete_save(struct mu_job *job);
 /* Hash of the committed state, the same on all hosts (else MU_INTERNAL). */
 enum mu_status mu_job_hash(struct mu_job *job, struct mu_hash *out) MU_CHECKED;

@@ -165,8 +165,8 @@ static void write_failure(struct mu_job *job, enum mu_status st)
     put_outcome(job, message, 0);
 }
 
-/* All part before any of them leaves: else one that dies now would leave some ranks in a round, or a repair, that the others never come
- * to. */
+/* All part before any of them leaves: else one that dies now would leave some ranks in a round, or
+ * a repair, that the others never come to. */
 enum mu_status mu_job_fail_together(struct mu_job *job, enum mu_status failure)
 {
     enum mu_phase before = mu_board_set_phase(job->board, MU_PHASE_RECORDING);

@@ -131,8 +131,8 @@ static void note_record(struct mu_job *job)
     job->recorded[0] = (struct mu_record_mark){mu_clock_ns(), job->life.step};
 }
 
-/* Speed since the record before; none where this generation has taken no step yet. done_ns: when the
- * step was committed. */
+/* Speed since the record before; none where this generation has taken no step yet. done_ns: when
+ * the step was committed. */
 static void measure(const struct mu_job *job, struct mu_metrics *m, uint64_t done_ns)
 {
     const struct mu_record_mark *since = &job->recorded[job->recorded[0].step >= m->step];
@@ -327,8 +327,8 @@ failed:
     return st;
 }
 
-/* What of them was, as the master finds it: it tells all, who would else wait for rounds that others
- * do not have. */
+/* What of them was, as the master finds it: it tells all, who would else wait for rounds that
+ * others do not have. */
 static enum mu_status leave_out_what_is_done(struct mu_job *job, struct mu_duties *due)
 {
     enum mu_status st;

@@ -4,8 +4,8 @@
  *   parts            written by every rank
  *   checkpoint.h5    by the master; from here on it is a checkpoint
  *
- * What follows (the journal's record, retention) cannot undo it, so its failures are warnings, and a
- * master that dies right then leaves it to the next one (mu_job_complete_save). A failure before
+ * What follows (the journal's record, retention) cannot undo it, so its failures are warnings, and
+ * a master that dies right then leaves it to the next one (mu_job_complete_save). A failure before
  * leaves a folder that is none, which the master removes. */
 #include <errno.h>
 #include <inttypes.h>

@@ -220,8 +220,8 @@ static void ranks_die_with_mpirun_and_others_do_not(void **state)
     unsetenv("PMIX_RANK");
 }
 
-/* A product of oneDNN keeps data below the stack pointer: here 1 to 4 kB below this function's frame
- * are its. The handler's frame alone, with all vector registers, would be there otherwise. */
+/* A product of oneDNN keeps data below the stack pointer: here 1 to 4 kB below this function's
+ * frame are its. The handler's frame alone, with all vector registers, would be there otherwise. */
 __attribute__((noinline, no_sanitize("address", "undefined"))) static int watch_below_the_stack(
     void)
 {

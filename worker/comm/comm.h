@@ -1,11 +1,12 @@
 /* The one communicator of a job, and point-to-point messages on it: everything Muster asks of MPI.
- * No collective of MPI is used after the start: groups are lists of ranks, and rings and gathers
- * are built from these calls, so that every wait polls, has a deadline, and ends when a rank dies.
+ * No collective of MPI is used after the start but in a repair: groups are lists of ranks, and rings
+ * and gathers are built from these calls, so that every wait polls, has a deadline, and ends when a
+ * rank dies.
  *
  * A status of MU_PEER_LOST (a rank of the communicator died) or MU_REVOKED (another rank said so)
  * is final for the communicator as it is: mu_comm_repair makes it one of the survivors. Only the
- * main thread may call, but for mu_comm_tell_dead. Buffers belong to a request until it has completed, with or without error;
- * a repair completes all of them. */
+ * main thread may call, but for mu_comm_tell_dead. Buffers belong to a request until it has
+ * completed, with or without error; a repair completes all of them. */
 #ifndef MUSTER_WORKER_COMM_H
 #define MUSTER_WORKER_COMM_H
 
@@ -35,7 +36,7 @@ void mu_comm_revoke(struct mu_comm *comm);
  * as well as it can. Removes what MPI left in /dev/shm for this job. */
 _Noreturn void mu_comm_leave(struct mu_comm *comm, int exit_code);
 /* Ends this process by a signal, which MPI reports to the others: they go on without it. An exit
- * would leave them waiting. */
+ * would leave them waiting where nobody can tell MPI of it. */
 _Noreturn void mu_comm_die(void);
 
 /* Place among those that live, and how many these are. */

@@ -8,11 +8,11 @@
  * repair can see each of them complete, with an error, before its buffer is used again.
  *
  * Two faults of Open MPI 5.0.11 are lived with. A rank's address is asked for when it is first sent
- * to, and once that rank is dead the answer never comes, which hung repairs: so all are asked for in
- * MPI_Init (mpi_add_procs_cutoff, scripts/cmake/MusterMpi.cmake). And a rank that hears of a death
- * while MPI makes a communicator crashes (ompi_comm_revoke_local calls what is not there yet): so
- * there is no MPI_Comm_dup at the start; a shrink cannot do without, and who crashes in it is one
- * more that is left out. A repair that hangs all the same is given up by core/watch. */
+ * to, and once that rank is dead the answer never comes, which hung repairs: so all are asked for
+ * in MPI_Init (mpi_add_procs_cutoff, scripts/cmake/MusterMpi.cmake). And a rank that hears of a
+ * death while MPI makes a communicator crashes (ompi_comm_revoke_local calls what is not there
+ * yet): so there is no MPI_Comm_dup at the start; a shrink cannot do without, and who crashes in it
+ * is one more that is left out. A repair that hangs all the same is given up by core/watch. */
 #include "worker/comm/comm.h"
 
 #include <limits.h>

@@ -1,6 +1,6 @@
 /* PMIx is within Open MPI, without its headers (the wheel has none, and Debian's are of another
  * version): so the function is looked up in the running process, and the few types that it takes
- * are written down here. They are part of PMIx's stable ABI (version 1, the same in 4.2, 5 and 6). */
+ * are written down here. They are part of PMIx's stable ABI, the same in 4.2, 5 and 6. */
 #include "worker/comm/death_pmix.h"
 
 #include <dlfcn.h>
