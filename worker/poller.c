@@ -41,9 +41,10 @@ static bool tell_ends(const struct mu_poller *p)
 }
 
 /* A rank that ends without MPI_Finalize, but not by a signal, is not dead to an MPI that cannot be
- * told (comm.h): its peers would wait for it for ever, and so would a repair. One that is dead by the board for long, while MPI
- * says nothing, is such a one: it cannot be lived with. Who finds that out says so on the board
- * before it revokes: the others would take the revocation for a call to repair. */
+ * told (comm.h): its peers would wait for it for ever, and so would a repair. One that is dead by
+ * the board for long, while MPI says nothing, is such a one: it cannot be lived with. Who finds
+ * that out says so on the board before it revokes: the others would take the revocation for a call
+ * to repair. */
 static enum mu_status look_at_board(struct mu_poller *p, uint64_t now)
 {
     int missing = -1;

@@ -1,7 +1,7 @@
 /* The one communicator of a job, and point-to-point messages on it: everything Muster asks of MPI.
- * No collective of MPI is used after the start but in a repair: groups are lists of ranks, and rings
- * and gathers are built from these calls, so that every wait polls, has a deadline, and ends when a
- * rank dies.
+ * No collective of MPI is used after the start but in a repair: groups are lists of ranks, and
+ * rings and gathers are built from these calls, so that every wait polls, has a deadline, and ends
+ * when a rank dies.
  *
  * A status of MU_PEER_LOST (a rank of the communicator died) or MU_REVOKED (another rank said so)
  * is final for the communicator as it is: mu_comm_repair makes it one of the survivors. Only the
