@@ -46,6 +46,12 @@ static bool has_state(enum mu_recovery_phase phase)
     return phase == MU_RECOVERY_RUNNING || phase == MU_RECOVERY_FINISHED;
 }
 
+/* Quietly: who is not here yet may still be reading messages of before. */
+static bool is_parting(enum mu_recovery_phase phase)
+{
+    return phase == MU_RECOVERY_FINISHED || phase == MU_RECOVERY_REFUSED;
+}
+
 static int64_t step_of(const struct mu_recovery *r)
 {
     return has_state(r->phase) ? mu_segment_step(r->worker->segment) : 0;
@@ -255,7 +261,7 @@ enum mu_status mu_recover(struct mu_recovery *r)
         return MU_FAIL(MU_NO_MEMORY, "no memory for the names of %d ranks", x.count);
     for (int i = 0; i < x.count; i++)
         x.name[i] = mu_comm_name(r->comm, i);
-    MU_TRY(mu_comm_repair(r->comm, r->phase >= MU_RECOVERY_FINISHED, exchange, &x), st, done);
+    MU_TRY(mu_comm_repair(r->comm, is_parting(r->phase), exchange, &x), st, done);
     note_dead(r, &x);
     mu_recovery_plan_deinit(&r->plan);
     r->plan = x.plan;
