@@ -8,8 +8,8 @@
  * transfer a receive's buffer holds garbage. A message that is longer than the receive is an error.
  * A death is told to whoever polls, and to whoever waits for the dead rank; a revocation to all.
  *
- * Deaths. fake_kill: of a rank that runs nothing. A rank that is a thread calls fake_run_as first;
- * then it dies where its fate says (at the n-th passage of a kind), or at its next passage after
+ * Deaths. fake_kill: of a rank that runs nothing. A rank that is a thread lives in fake_live_as:
+ * there it dies where its fate says (at the n-th passage of a kind), or at its next passage after
  * fake_doom, by a jump out of wherever it is: what it wrote stays, its locks are not held, its
  * messages are lost but for those whose bytes were on their way.
  *
@@ -267,11 +267,14 @@ static inline void fake_die(int rank)
     longjmp(fake.end[rank], 1);
 }
 
-/* This thread is that rank from here on; comes back a second time, with true, when it has died:
- *     if (!setjmp(fake.end[rank])) { fake_run_as(rank); ... }  */
-static inline void fake_run_as(int rank)
+/* This thread is that rank, and lives as `live` says. false: it has died in there. */
+static inline bool fake_live_as(int rank, void (*live)(void *context), void *context)
 {
+    if (setjmp(fake.end[rank]) != 0)
+        return false;
     fake_self = rank;
+    live(context);
+    return true;
 }
 
 static inline void fake_pass(unsigned kind)

@@ -178,8 +178,9 @@ failed:
     return st;
 }
 
-static void live(struct rank *r)
+static void live(void *context)
 {
+    struct rank *r = context;
     enum mu_status st;
 
     for (;;) {
@@ -196,14 +197,8 @@ static void live(struct rank *r)
 static void *run_rank(void *context)
 {
     struct rank *r = context;
-    int self = (int)(r - rank);
 
-    if (setjmp(fake.end[self]) == 0) {
-        fake_run_as(self);
-        live(r);
-    } else {
-        r->died = true;
-    }
+    r->died = !fake_live_as((int)(r - rank), live, r);
     pthread_mutex_lock(&lock);
     r->ended = true;
     ended++;

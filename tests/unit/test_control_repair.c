@@ -65,8 +65,9 @@ failed:
     return st;
 }
 
-static void live(struct rank *r)
+static void live(void *context)
 {
+    struct rank *r = context;
     for (int k = 0; k < ROUNDS || r->recovered == 0; k++) { /* nobody leaves before the death */
         r->result = round_of(r);
         if (r->result == MU_RECOVERED) {
@@ -82,14 +83,8 @@ static void live(struct rank *r)
 static void *run_rank(void *context)
 {
     struct rank *r = context;
-    int self = (int)(r - rank);
 
-    if (setjmp(fake.end[self]) == 0) {
-        fake_run_as(self);
-        live(r);
-    } else {
-        r->died = true;
-    }
+    r->died = !fake_live_as((int)(r - rank), live, r);
     return NULL;
 }
 
