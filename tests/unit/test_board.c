@@ -66,18 +66,25 @@ static void it_goes_when_all_leave(void **state)
     (void)state;
 }
 
+/* Killed, and not waited for: kill_rank does that. */
+static void make_zombie(struct child c)
+{
+    siginfo_t info;
+
+    kill(c.pid, SIGKILL);
+    assert_int_equal(waitid(P_PID, (id_t)c.pid, &info, WEXITED | WNOWAIT), 0);
+}
+
 static void the_dead_are_known(void **state)
 {
     struct child c = start_rank(job, 1);
     const struct mu_board_entry *e;
-    siginfo_t info;
     struct mu_board *b;
 
     (void)state;
     assert_int_equal(mu_board_open(&b), MU_OK);
     e = mu_board_entry(b, 1);
-    kill(c.pid, SIGKILL);
-    assert_int_equal(waitid(P_PID, (id_t)c.pid, &info, WEXITED | WNOWAIT), 0);
+    make_zombie(c);
     assert_false(mu_board_is_alive(e)); /* a zombie */
     kill_rank(c);
     assert_false(mu_board_is_alive(e)); /* gone */
@@ -91,7 +98,6 @@ static void an_end_is_known_to_all_who_ask(void **state)
 {
     struct child c = start_rank(job, 1);
     const struct mu_board_entry *e;
-    siginfo_t info;
     struct mu_board *b;
 
     (void)state;
@@ -101,8 +107,7 @@ static void an_end_is_known_to_all_who_ask(void **state)
         assert_false(mu_board_has_ended(e));
         assert_false(mu_board_has_ended(mu_board_own(b)));
     }
-    kill(c.pid, SIGKILL);
-    assert_int_equal(waitid(P_PID, (id_t)c.pid, &info, WEXITED | WNOWAIT), 0);
+    make_zombie(c);
     for (int i = 0; i < 5; i++) {
         pid_t other = fork();
         int status;
