@@ -6,32 +6,21 @@ own_network=1
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/launch.sh
 . "$(dirname "$0")/launch.sh"
-if [ "$MUSTER_TEST_ALONE" != 1 ] || ! command -v ip >/dev/null || ! command -v nsenter >/dev/null; then
-    echo "SKIPPED: hosts made of network namespaces need root, ip and nsenter"
-    exit 77
-fi
-"$MUSTER_SOURCE/tests/support/nodes" 3 "$scratch/nodes" >"$log" 2>&1 || fail "no hosts could be made"
+# shellcheck source=tests/mpi/nodes.sh
+. "$(dirname "$0")/nodes.sh"
+make_hosts 3
 
 long=(run.steps=200 run.hash_every=50 checkpoint.every=10 eval.every=0)
 run 1 tiny.cfg run.name=whole "${long[@]}"
 ended_with 0 "one host"
 
-words="--prtemca plm_ssh_agent $scratch/nodes/shell --prtemca prte_if_include 10.83.0.0/24 --mca btl_tcp_if_include 10.83.0.0/24"
 # over WORDS...: launches over the three hosts, slowly, and waits until it trains. $fault: one more; $generations: how
 # many have them.
 over() {
     export MUSTER_FAULT="at:flip,do:sleep-20${fault:+;$fault}" MUSTER_FAULT_GENERATIONS=${generations:-99}
-    begin --hosts n1:2,n2:2,n3:2 --mpirun-args "$words" "$@" "${long[@]}"
+    begin --hosts n1:2,n2:2,n3:2 --mpirun-args "${over_hosts[*]}" "$@" "${long[@]}"
     unset MUSTER_FAULT MUSTER_FAULT_GENERATIONS
     until_said "^step "
-}
-# on NODE NAME: pids of the processes of that name there.
-on() {
-    local p net
-    net=$(readlink "/proc/$(cat "nodes/$1")/ns/net")
-    for p in /proc/[0-9]*; do
-        if [ "$(readlink "$p/ns/net")" = "$net" ] && [ "$(cat "$p/comm")" = "$2" ]; then echo "${p#/proc/}"; fi
-    done 2>/dev/null
 }
 
 over train tiny.cfg run.name=nodes

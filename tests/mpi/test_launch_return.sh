@@ -5,33 +5,21 @@ own_network=1
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/launch.sh
 . "$(dirname "$0")/launch.sh"
-if [ "$MUSTER_TEST_ALONE" != 1 ] || ! command -v ip >/dev/null || ! command -v nsenter >/dev/null; then
-    echo "SKIPPED: hosts made of network namespaces need root, ip and nsenter"
-    exit 77
-fi
-"$MUSTER_SOURCE/tests/support/nodes" 2 "$scratch/nodes" >"$log" 2>&1 || fail "no hosts could be made"
+# shellcheck source=tests/mpi/nodes.sh
+. "$(dirname "$0")/nodes.sh"
+make_hosts 2
 
 # A relaunch pays as long as more than so many steps of 20 ms are left: the last one took some seconds.
 long=(run.steps=1500 run.hash_every=100 checkpoint.every=50 checkpoint.keep=2 eval.every=0)
 run 1 tiny.cfg run.name=whole "${long[@]}"
 ended_with 0 "one host"
 
-words="--prtemca plm_ssh_agent $scratch/nodes/shell --prtemca prte_if_include 10.83.0.0/24 --mca btl_tcp_if_include 10.83.0.0/24"
 export MUSTER_FAULT=at:flip,do:sleep-20 MUSTER_FAULT_GENERATIONS=2
-limit=120 begin --hosts n1:2,n2:2 --cool-off 9 --mpirun-args "$words" train tiny.cfg run.name=nodes "${long[@]}"
+limit=120 begin --hosts n1:2,n2:2 --cool-off 9 --mpirun-args "${over_hosts[*]}" train tiny.cfg run.name=nodes "${long[@]}"
 unset MUSTER_FAULT MUSTER_FAULT_GENERATIONS
 until_said "^step "
 said '4 ranks on 2 hosts' "two hosts"
-
-# daemon NODE: pids of mpirun's daemon there.
-daemon() {
-    local p net
-    net=$(readlink "/proc/$(cat "nodes/$1")/ns/net")
-    for p in /proc/[0-9]*; do
-        if [ "$(readlink "$p/ns/net")" = "$net" ] && [ "$(cat "$p/comm")" = prted ]; then echo "${p#/proc/}"; fi
-    done 2>/dev/null
-}
-mapfile -t killed < <(daemon n2)
+mapfile -t killed < <(on n2 prted)
 [ "${#killed[@]}" -gt 0 ] || fail "no daemon on n2"
 mv nodes/n2 nodes/n2.gone
 kill -KILL "${killed[@]}"

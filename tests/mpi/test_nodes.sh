@@ -3,17 +3,14 @@
 # host; a death is told and leaves nothing on any of them. Needs root (or user namespaces) and ip.
 own_network=1
 . "$(dirname "$0")/common.sh"
-if [ "$MUSTER_TEST_ALONE" != 1 ] || ! command -v ip >/dev/null || ! command -v nsenter >/dev/null; then
-    echo "SKIPPED: hosts made of network namespaces need root, ip and nsenter"
-    exit 77
-fi
-"$MUSTER_SOURCE/tests/support/nodes" 3 "$scratch/nodes" >"$log" 2>&1 || fail "no hosts could be made"
+# shellcheck source=tests/mpi/nodes.sh
+. "$(dirname "$0")/nodes.sh"
+make_hosts 3
 
 run 1 tiny.cfg run.name=whole
 ended_with 0 "one host"
 
-mpirun_options=(--prtemca plm_ssh_agent "$scratch/nodes/shell" --prtemca prte_if_include 10.83.0.0/24
-    --mca btl_tcp_if_include 10.83.0.0/24 --host "n1:2,n2:2,n3:2" --map-by ppr:2:node:oversubscribe)
+mpirun_options=("${over_hosts[@]}" --host "n1:2,n2:2,n3:2" --map-by ppr:2:node:oversubscribe)
 nothing_on_nodes() {
     local n left
     nothing_left "$1"
