@@ -13,6 +13,7 @@ enum mu_rng_stream {
     MU_RNG_ORDER = 2,     /* order of samples: the permutation's round keys */
     MU_RNG_SPLIT = 3,     /* tokenize: which pieces go to validation, and their order */
     MU_RNG_SYNTHETIC = 4, /* noise of the synthetic workload */
+    MU_RNG_BOOTSTRAP = 5, /* resampling of points: counter (use, replicate and draw) */
 };
 
 struct mu_rng_words {

@@ -9,16 +9,17 @@ function layer(path) {
     if (path ~ /^orchestrator\/base\//) return 1
     if (path ~ /^orchestrator\/core\//) return 2
     if (path ~ /^orchestrator\/config\//) return 3
-    if (path ~ /^kernels\//) return 4
-    if (path ~ /^worker\//) return 5
-    if (path ~ /^orchestrator\//) return 6
+    if (path ~ /^orchestrator\/fit\//) return 4
+    if (path ~ /^kernels\//) return 5
+    if (path ~ /^worker\//) return 6
+    if (path ~ /^orchestrator\//) return 7
     return 0
 }
 function bad(why) { printf "%s:%d: %s\n    %s\n", FILENAME, FNR, why, $0; failed = 1 }
 function only(header, names) {
     if (target == header && FILENAME !~ names) bad(header " belongs into files named like " names)
 }
-BEGIN { split("base core config kernels worker orchestrator", name, " ") }
+BEGIN { split("base core config fit kernels worker orchestrator", name, " ") }
 /^[ \t]*#[ \t]*include[ \t]*"/ {
     split($0, part, "\"")
     if (!layer(part[2])) bad("include by path from the root, as \"orchestrator/base/log.h\"")
@@ -32,6 +33,7 @@ BEGIN { split("base core config kernels worker orchestrator", name, " ") }
     only("mpi.h", "_mpi\\.[ch]$")
     only("mpi-ext.h", "_mpi\\.[ch]$")
     only("hdf5.h", "_h5\\.[ch]$")
+    only("csv.h", "_csv\\.[ch]$")
     only("dnnl.h", "_onednn\\.[ch]$")
     if (target == "libconfig.h" && ++libconfig[FILENAME] == 1 && ++libconfig_files > 1)
         bad("libconfig.h stands in more than one file")

@@ -1,0 +1,57 @@
+/* Approach 2 of Hoffmann et al. 2022: for each budget a parabola of the loss in ln N, its vertex,
+ * and a line through the logarithms of the vertices. */
+#ifndef MUSTER_FIT_ISOFLOP_H
+#define MUSTER_FIT_ISOFLOP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "orchestrator/fit/flops.h"
+#include "orchestrator/fit/number.h"
+#include "orchestrator/fit/points.h"
+
+enum { MU_BUDGETS = 64 }; /* at most */
+
+/* Which budget each point belongs to. */
+struct mu_budgets {
+    size_t count;              /* budgets, ascending in c */
+    double c[MU_BUDGETS];      /* geometric mean of the points' FLOPs */
+    double spread[MU_BUDGETS]; /* largest over smallest C in it */
+    uint32_t *of; /* [points]: 0 .. count - 1, MU_FIT_NONE: in none (no final loss, or alone) */
+    size_t points;
+    struct mu_refusal refusal; /* there are no budgets to be seen in these points */
+};
+
+/* By the points' `group` where given, else by gaps and clusters in ln C. Free with
+ * mu_budgets_free. */
+enum mu_status mu_budgets_find(const struct mu_fit_point *points, size_t count,
+                               struct mu_budgets *out) MU_CHECKED;
+void mu_budgets_free(struct mu_budgets *budgets);
+
+struct mu_isoflop_budget {
+    struct mu_refusal refusal; /* too few points, no curvature, vertex outside, ... */
+    size_t points;             /* of weight > 0 */
+    double n_low, n_high;      /* range of N tried */
+    /* loss = q[0] + q[1] x + q[2] x^2, x = ln N - ln_n_centre, at the budget's c */
+    double ln_n_centre, q[3];
+    double n, d, loss;  /* at the vertex; D under the points' FLOP function */
+    double residual_sd; /* of the loss about the parabola, nats; NAN with 3 points */
+};
+
+struct mu_isoflop {
+    struct mu_refusal refusal; /* fewer than 2 vertices (then there is no line), ... */
+    size_t count;
+    struct mu_isoflop_budget budget[MU_BUDGETS];
+    size_t vertices; /* budgets that were not refused */
+    struct mu_power n_line, d_line,
+        loss_line; /* of C; loss_line through ln loss, for display only */
+};
+
+/* multiplicity: as for mu_parametric_fit. Strict: what a user is told (at least 4 sizes, vertex
+ * inside the range tried). Not strict: for replicates of a bootstrap, whose vertices may lie up to
+ * one range's width outside. No allocation; thread-safe. */
+void mu_isoflop_fit(const struct mu_fit_point *points, size_t count,
+                    const struct mu_budgets *budgets, const struct mu_flops *flops,
+                    const double *multiplicity, bool strict, struct mu_isoflop *out);
+
+#endif
