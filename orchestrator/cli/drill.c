@@ -1,7 +1,7 @@
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/base/cores.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/config/config.h"
@@ -16,8 +16,7 @@ enum { LEAST_RANKS = 3, MOST_RANKS_BY_ITSELF = 8 };
 /* As many as there are cores, within reason: each death needs somebody who goes on. */
 static int64_t choose_ranks(void)
 {
-    cpu_set_t mask;
-    int cores = sched_getaffinity(0, sizeof mask, &mask) == 0 ? CPU_COUNT(&mask) : LEAST_RANKS;
+    const int cores = mu_cores_usable();
 
     if (cores < LEAST_RANKS)
         return LEAST_RANKS;

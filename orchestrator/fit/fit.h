@@ -52,7 +52,9 @@ struct mu_fit_options {
     size_t targets;
     bool flops_given; /* else as the points' C says */
     enum mu_flops_kind flops;
-    struct mu_shape_rule rule; /* !known: the points' own, if they have shapes */
+    struct mu_shape_rule rule; /* !known: the points' own, if they have shapes, else the default */
+    enum mu_count_kind count;  /* what the points' N counts; AS_GIVEN: as their shapes say */
+    double unique;             /* distinct tokens that a recommendation may use; INFINITY: no limit */
     double tolerance;          /* of the loss, relative: for the loss-equivalent range of N */
 };
 

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdbool.h>
 
+#include "orchestrator/base/detmath.h"
+
 /* Limits are NAN where there is no interval (no bootstrap, or too few replicates that gave one). */
 struct mu_number {
     double value;
@@ -23,7 +25,7 @@ struct mu_power {
 
 static inline double mu_power_at(struct mu_power p, double x)
 {
-    return exp(p.ln_at_one + p.exponent * log(x));
+    return mu_det_exp(p.ln_at_one + p.exponent * mu_det_log(x));
 }
 
 /* Why a method, or a part of one, gives nothing. A refusal is an answer to the user, not an error:

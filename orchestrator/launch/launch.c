@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "orchestrator/base/clock.h"
+#include "orchestrator/base/cores.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/launch/hosts.h"
 #include "orchestrator/launch/outcome.h"
@@ -85,15 +85,6 @@ static enum mu_status fence(const struct mu_lease_record *before)
     return st;
 }
 
-static uint32_t usable_cores(void)
-{
-    cpu_set_t mask;
-
-    if (sched_getaffinity(0, sizeof mask, &mask) == 0 && CPU_COUNT(&mask) > 0)
-        return (uint32_t)CPU_COUNT(&mask);
-    return 1;
-}
-
 /* The bar of the ranks stands in the last line; they draw it again. */
 static void take_bar_away(void *context, int begin)
 {
@@ -122,8 +113,8 @@ static enum mu_status begin(struct mu_launch *l)
     l->with_bar = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
     if (l->with_bar)
         mu_log_set_guard(take_bar_away, NULL);
-    l->ladder =
-        mu_ladder_begin(r->ranks > 0 ? (uint32_t)r->ranks : usable_cores(), r->most_restarts, 0);
+    l->ladder = mu_ladder_begin(r->ranks > 0 ? (uint32_t)r->ranks : (uint32_t)mu_cores_usable(),
+                                r->most_restarts, 0);
     l->ladder.most_still = r->most_still;
     l->ladder.cool_off_ms = 1000 * (uint64_t)r->cool_off_s;
     MU_TRY(mu_launch_read_hosts(l), st, failed);
