@@ -54,8 +54,8 @@ struct mu_fit_options {
     enum mu_flops_kind flops;
     struct mu_shape_rule rule; /* !known: the points' own, if they have shapes, else the default */
     enum mu_count_kind count;  /* what the points' N counts; AS_GIVEN: as their shapes say */
-    double unique;             /* distinct tokens that a recommendation may use; INFINITY: no limit */
-    double tolerance;          /* of the loss, relative: for the loss-equivalent range of N */
+    double unique;    /* distinct tokens that a recommendation may use; INFINITY: no limit */
+    double tolerance; /* of the loss, relative: for the loss-equivalent range of N */
 };
 
 /* How far the losses of equal runs with other seeds scatter, as the sd of ln loss. */
@@ -136,8 +136,16 @@ struct mu_fit_residual {
     bool used;        /* false: dropped, or no final loss */
 };
 
+/* Where the rule came from that recommended models are built by. */
+enum mu_rule_source {
+    MU_RULE_GIVEN,  /* options.rule */
+    MU_RULE_POINTS, /* the points' own shapes */
+    MU_RULE_DEFAULT /* width / layers = 100, heads of 64, context 2048, vocabulary 32000 */
+};
+
 struct mu_fit {
-    struct mu_fit_options options;      /* as resolved: targets, threads, rule */
+    struct mu_fit_options options; /* as resolved: targets, threads, rule, count */
+    enum mu_rule_source rule_source;
     const struct mu_fit_points *points; /* the caller's */
     struct mu_flops flops;
     double c_largest;     /* of the points used */
@@ -167,9 +175,14 @@ struct mu_fit {
     size_t warnings;
 };
 
+const char *mu_method_word(enum mu_method method); /* "isoflop" */
+const char *mu_method_text(enum mu_method method); /* "IsoFLOP" */
+
+/* The law of Hoffmann et al. by Huber's function, 4000 replicates, no targets. */
 void mu_fit_options_default(struct mu_fit_options *options);
 
-/* MU_OK also when methods refused (each says why); MU_FAILED when none gave a result. `points` stays
+/* Without targets in the options: the largest budget fitted, and 3, 10 and 30 times it.
+ * MU_OK also when methods refused (each says why); MU_FAILED when none gave a result. `points` stays
  * the caller's and must outlive the result. */
 enum mu_status mu_fit_run(const struct mu_fit_points *points, const struct mu_fit_options *options,
                           struct mu_fit **out) MU_CHECKED;

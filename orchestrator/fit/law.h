@@ -10,6 +10,7 @@
 #ifndef MUSTER_FIT_LAW_H
 #define MUSTER_FIT_LAW_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum mu_law_kind {
@@ -35,6 +36,11 @@ struct mu_law {
 const struct mu_law *mu_law_of(enum mu_law_kind kind);
 /* MU_LAW_COUNT: there is none of that name. */
 enum mu_law_kind mu_law_named(const char *name);
+
+static inline bool mu_law_is_of_one(enum mu_law_kind kind) /* variable */
+{
+    return kind == MU_LAW_POWER_N || kind == MU_LAW_POWER_D || kind == MU_LAW_POWER_C;
+}
 
 /* Predicted loss. theta: in the order of `parameter`, in natural units (A, not ln A). n: parameters,
  * d: tokens, c: FLOPs, unique: distinct tokens (d where nothing is repeated). */

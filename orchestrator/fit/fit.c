@@ -1,0 +1,426 @@
+/* The order of a fit: what is kept, what the points' FLOPs are, each method on the points as they
+ * are, the same on replicates, then what only a comparison shows: disagreements, the future, other
+ * conventions. */
+#include "orchestrator/fit/fit.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/cores.h"
+#include "orchestrator/base/detmath.h"
+#include "orchestrator/fit/interval.h"
+#include "orchestrator/fit/noise.h"
+#include "orchestrator/fit/parts.h"
+
+static const double normal_mad =
+    1.4826022185056018; /* sd of a normal law over its median deviation */
+
+const char *mu_method_word(enum mu_method method)
+{
+    static const char *const words[] = {
+#define MU_METHOD_WORD(name, word, text) word,
+        MU_METHOD_TABLE(MU_METHOD_WORD)
+#undef MU_METHOD_WORD
+    };
+
+    return words[method];
+}
+
+const char *mu_method_text(enum mu_method method)
+{
+    static const char *const texts[] = {
+#define MU_METHOD_TEXT(name, word, text) text,
+        MU_METHOD_TABLE(MU_METHOD_TEXT)
+#undef MU_METHOD_TEXT
+    };
+
+    return texts[method];
+}
+
+void mu_fit_options_default(struct mu_fit_options *options)
+{
+    *options = (struct mu_fit_options){.law = MU_LAW_CHINCHILLA,
+                                       .objective = {.kind = MU_OBJECTIVE_HUBER, .delta = 1e-3},
+                                       .replicates = 4000,
+                                       .seed = 1,
+                                       .unique = INFINITY,
+                                       .tolerance = 1e-3};
+}
+
+void mu_fit_warn(struct mu_fit *fit, const char *format, ...)
+{
+    va_list arguments;
+
+    if (fit->warnings == MU_FIT_WARNINGS)
+        return;
+    va_start(arguments, format);
+    vsnprintf(fit->warning[fit->warnings++], sizeof fit->warning[0], format, arguments);
+    va_end(arguments);
+}
+
+/* sd of ln loss about the law; for robust objectives from the median deviation, which is as little
+ * moved by outliers as they are. */
+static double residual_sd(const struct mu_fit *fit, size_t parameters)
+{
+    const size_t n = fit->used;
+    double *deviation = malloc((n + 1) * sizeof *deviation), squares = 0, median;
+    size_t k = 0;
+
+    if (!deviation || n <= parameters) {
+        free(deviation);
+        return NAN;
+    }
+    for (size_t i = 0; i < fit->points->count; i++) {
+        if (!fit->residual[i].used)
+            continue;
+        deviation[k] = fabs(mu_det_log(fit->residual[i].predicted / fit->points->point[i].loss));
+        squares += deviation[k] * deviation[k];
+        k++;
+    }
+    median = mu_quantile(deviation, n, 0.5);
+    free(deviation);
+    if (fit->options.objective.kind == MU_OBJECTIVE_SQUARES)
+        return sqrt(squares / (double)(n - parameters));
+    return normal_mad * median * sqrt((double)n / (double)(n - parameters));
+}
+
+/* What --drop-top changed, by fitting all final points. */
+static enum mu_status fit_undropped(struct mu_fit_work *w)
+{
+    struct mu_fit *fit = w->fit;
+    struct mu_parametric *problem = NULL;
+    enum mu_status st = MU_OK;
+
+    if (fit->dropped == 0)
+        return MU_OK;
+    MU_TRY(mu_parametric_new(fit->points->point, fit->points->count, fit->law.kind, &problem), st,
+           done);
+    MU_TRY(mu_parametric_fit(problem, fit->options.objective, NULL, NULL, &fit->law.undropped), st,
+           done);
+done:
+    mu_parametric_free(problem);
+    return st;
+}
+
+static enum mu_status fit_law(struct mu_fit_work *w)
+{
+    struct mu_fit *fit = w->fit;
+    struct mu_fit_law *law = &fit->law;
+    const size_t parameters = mu_law_of(fit->options.law)->parameters;
+    const struct mu_law_estimate *chosen = &law->estimate[fit->options.objective.kind];
+    enum mu_status st = MU_OK;
+
+    law->kind = fit->options.law;
+    law->points = fit->used;
+    for (size_t k = 0; k < MU_LAW_PARAMETERS; k++) {
+        law->theta[k] = mu_number_of(NAN);
+        law->profile_low[k] = law->profile_high[k] = NAN;
+    }
+    law->residual_sd = NAN;
+    mu_parametric_check(w->kept, w->count, law->kind, &law->refusal);
+    if (law->refusal.refused)
+        return MU_OK;
+    MU_TRY(mu_parametric_new(w->kept, w->count, law->kind, &w->problem), st, done);
+    for (int k = 0; k < MU_OBJECTIVE_COUNT; k++)
+        MU_TRY(mu_parametric_fit(w->problem,
+                                 (struct mu_objective){.kind = (enum mu_objective_kind)k,
+                                                       .delta = fit->options.objective.delta},
+                                 NULL, NULL, &law->estimate[k]),
+               st, done);
+    for (size_t k = 0; k < parameters; k++)
+        law->theta[k] = mu_number_of(chosen->theta[k]);
+    for (size_t i = 0; i < fit->points->count; i++) {
+        const struct mu_fit_point *p = &fit->points->point[i];
+
+        fit->residual[i].predicted =
+            mu_law_loss(law->kind, chosen->theta, p->n, p->d, p->c, p->unique);
+    }
+    law->residual_sd = residual_sd(fit, parameters);
+    MU_TRY(fit_undropped(w), st, done);
+done:
+    return st;
+}
+
+static void set_noise(struct mu_fit_work *w)
+{
+    struct mu_fit_noise *noise = &w->fit->noise;
+
+    noise->sd = mu_noise_of_repeats(w->kept, w->count, &noise->degrees);
+    noise->repeated = noise->degrees > 0;
+    if (noise->repeated)
+        return;
+    noise->sd = isnan(w->fit->law.residual_sd) ? 0 : w->fit->law.residual_sd;
+    noise->degrees = w->problem ? w->fit->used - mu_law_of(w->fit->law.kind)->parameters : 0;
+}
+
+/* The vertex that a parabola through these sizes would have, were every loss as the law says. */
+static enum mu_status measure_bias(struct mu_fit_work *w)
+{
+    struct mu_fit *fit = w->fit;
+    struct mu_fit_point *exact = malloc((w->count + 1) * sizeof *exact);
+    struct mu_isoflop *found = malloc(sizeof *found);
+    enum mu_status st = MU_OK;
+
+    if (!exact || !found) {
+        st = MU_FAIL(MU_NO_MEMORY, "no memory for %zu points", w->count);
+        goto done;
+    }
+    for (size_t i = 0; i < w->count; i++) {
+        exact[i] = w->kept[i];
+        exact[i].loss =
+            mu_law_loss(fit->law.kind, fit->law.estimate[fit->options.objective.kind].theta,
+                        exact[i].n, exact[i].d, exact[i].c, exact[i].unique);
+    }
+    mu_isoflop_fit(exact, w->count, &fit->budgets, &fit->flops, NULL, false, found);
+    for (size_t b = 0; b < found->count; b++) {
+        const struct mu_best best = mu_best_of_budget(
+            fit->law.kind, fit->law.estimate[fit->options.objective.kind].theta, &fit->flops,
+            fit->budgets.c[b], fit->options.unique, w->plan.n_low, w->plan.n_high);
+
+        if (!found->budget[b].refusal.refused && best.inside)
+            fit->isoflop_bias[b] = found->budget[b].n / best.n;
+    }
+done:
+    free(exact);
+    free(found);
+    return st;
+}
+
+static enum mu_status fit_isoflop(struct mu_fit_work *w)
+{
+    struct mu_fit *fit = w->fit;
+    enum mu_status st = MU_OK;
+
+    for (size_t b = 0; b < MU_BUDGETS; b++) {
+        fit->vertex_n[b] = fit->vertex_d[b] = fit->vertex_loss[b] = mu_number_of(NAN);
+        fit->isoflop_bias[b] = NAN;
+    }
+    MU_TRY(mu_budgets_find(w->kept, w->count, &fit->budgets), st, done);
+    if (fit->budgets.refusal.refused) {
+        fit->isoflop.refusal = fit->budgets.refusal;
+        return MU_OK;
+    }
+    mu_isoflop_fit(w->kept, w->count, &fit->budgets, &fit->flops, NULL, true, &fit->isoflop);
+    for (size_t b = 0; b < fit->isoflop.count; b++) {
+        const struct mu_isoflop_budget *budget = &fit->isoflop.budget[b];
+
+        if (budget->refusal.refused)
+            continue;
+        fit->vertex_n[b] = mu_number_of(budget->n);
+        fit->vertex_d[b] = mu_number_of(budget->d);
+        fit->vertex_loss[b] = mu_number_of(budget->loss);
+    }
+    if (w->problem && !mu_law_is_of_one(fit->law.kind))
+        st = measure_bias(w);
+done:
+    return st;
+}
+
+static enum mu_status fit_envelope(struct mu_fit_work *w)
+{
+    enum mu_status st = MU_OK;
+
+    MU_TRY(mu_curves_new(w->kept, w->count, &w->curves), st, done);
+    mu_envelope_fit(w->curves, NULL, &w->fit->envelope);
+    if (w->fit->envelope.refusal.refused) {
+        mu_curves_free(w->curves);
+        w->curves = NULL;
+    }
+done:
+    return st;
+}
+
+static struct mu_fit_optimum optimum_of(struct mu_fit_work *w, enum mu_method m, size_t k)
+{
+    const struct mu_fit *fit = w->fit;
+    const struct mu_measured_method *x = &w->whole->method[m];
+    struct mu_fit_optimum o = {.c = w->plan.c[k],
+                               .n = mu_number_of(x->n[k]),
+                               .d = mu_number_of(x->d[k]),
+                               .ratio = mu_number_of(x->d[k] / x->n[k]),
+                               .loss = mu_number_of(x->loss[k]),
+                               .n_low = NAN,
+                               .n_high = NAN,
+                               .far = w->plan.c[k] > MU_FIT_FAR * w->plan.c_largest * (1 + 1e-9)};
+
+    if (isnan(x->n[k]))
+        return o;
+    o.built = mu_shape_build(&fit->options.rule, x->n[k], fit->options.count);
+    if (m == MU_METHOD_PARAMETRIC) {
+        const struct mu_best best = {
+            .n = x->n[k], .d = x->d[k], .loss = x->loss[k], .inside = true};
+
+        mu_best_range(fit->law.kind, w->whole->theta, &fit->flops, o.c, fit->options.unique, &best,
+                      fit->options.tolerance, &o.n_low, &o.n_high);
+    }
+    return o;
+}
+
+static void refuse_methods(struct mu_fit_work *w)
+{
+    struct mu_fit *fit = w->fit;
+    struct mu_refusal *law = &fit->scaling[MU_METHOD_PARAMETRIC].refusal;
+
+    fit->scaling[MU_METHOD_ISOFLOP].refusal = fit->isoflop.refusal;
+    fit->scaling[MU_METHOD_ENVELOPE].refusal = fit->envelope.refusal;
+    *law = fit->law.refusal;
+    if (law->refused || fit->law.kind == MU_LAW_POWER_C)
+        return;
+    if (mu_law_is_of_one(fit->law.kind))
+        mu_refuse(law,
+                  "a law of one variable has no optimum: it does not say what the other one is "
+                  "worth");
+    else if (isnan(w->whole->method[MU_METHOD_PARAMETRIC].ln_n))
+        mu_refuse(
+            law,
+            "at %.3g FLOPs the law's loss has no minimum between N = %.3g and %.3g: one of its "
+            "terms has vanished",
+            w->plan.c_largest, w->plan.n_low, w->plan.n_high);
+}
+
+/* Each method on the points as they are. */
+static void set_scaling(struct mu_fit_work *w)
+{
+    struct mu_fit *fit = w->fit;
+    const double *theta = w->problem ? w->whole->theta : NULL;
+
+    for (size_t k = 0; k < mu_law_of(fit->law.kind)->parameters; k++)
+        w->whole->theta[k] = fit->law.theta[k].value;
+    for (int m = 0; m < MU_METHOD_COUNT; m++)
+        mu_measure_nothing(&w->whole->method[m]);
+    if (theta)
+        mu_measure_law_optima(&w->plan, theta, &w->whole->method[MU_METHOD_PARAMETRIC]);
+    if (!fit->isoflop.refusal.refused)
+        mu_measure_line_optima(&w->plan, fit->isoflop.n_line, fit->isoflop.d_line, theta,
+                               &w->whole->method[MU_METHOD_ISOFLOP]);
+    if (!fit->envelope.refusal.refused)
+        mu_measure_line_optima(&w->plan, fit->envelope.n_line, fit->envelope.d_line, theta,
+                               &w->whole->method[MU_METHOD_ENVELOPE]);
+    refuse_methods(w);
+    for (int m = 0; m < MU_METHOD_COUNT; m++) {
+        struct mu_fit_scaling *s = &fit->scaling[m];
+
+        s->a = mu_number_of(w->whole->method[m].a);
+        s->b = mu_number_of(w->whole->method[m].b);
+        for (size_t k = 0; k < w->plan.optima; k++)
+            *(k < w->plan.targets ? &s->target[k] : &s->path[k - w->plan.targets]) =
+                optimum_of(w, (enum mu_method)m, k);
+    }
+}
+
+static void complete_plan(struct mu_fit_work *w)
+{
+    struct mu_fit *fit = w->fit;
+
+    w->plan.point = w->kept;
+    w->plan.count = w->count;
+    w->plan.law = fit->options.law;
+    w->plan.objective = fit->options.objective;
+    w->plan.problem = w->problem;
+    w->plan.budgets = &fit->budgets;
+    w->plan.isoflop = !fit->isoflop.refusal.refused;
+    w->plan.curves = w->curves;
+    w->plan.flops = fit->flops;
+    w->plan.unique = fit->options.unique;
+}
+
+static enum mu_status resample(struct mu_fit_work *w)
+{
+    const struct mu_fit_options *o = &w->fit->options;
+    enum mu_status st = MU_OK;
+
+    MU_TRY(mu_resample_init(w->kept, w->count, &w->resample), st, done);
+    if (o->replicates > 0 && w->resample.clusters < 5)
+        mu_fit_warn(w->fit,
+                    "there are %u clusters (%s) to resample: intervals from so few are a guess",
+                    w->resample.clusters, w->fit->points->cluster_kind);
+    MU_TRY(mu_bootstrap_run(&w->plan, &w->resample, w->whole->theta, o->seed, o->replicates,
+                            o->threads, &w->bootstrap),
+           st, done);
+    MU_TRY(mu_fit_set_intervals(w), st, done);
+done:
+    return st;
+}
+
+static void warn_of_targets(struct mu_fit *fit)
+{
+    for (size_t k = 0; k < fit->options.targets; k++)
+        if (fit->options.target[k] > MU_FIT_FAR * fit->c_largest * (1 + 1e-9))
+            mu_fit_warn(fit,
+                        "%.4g FLOPs is %.3g times the largest budget fitted: beyond %d times a law "
+                        "is a hope",
+                        fit->options.target[k], fit->options.target[k] / fit->c_largest,
+                        MU_FIT_FAR);
+}
+
+static enum mu_status run(struct mu_fit_work *w)
+{
+    struct mu_fit *fit = w->fit;
+    enum mu_status st = MU_OK;
+
+    MU_TRY(mu_fit_keep(w), st, done);
+    if (fit->used == 0)
+        return MU_FAIL(MU_FAILED,
+                       "there are no points to fit: %zu final losses, %zu of them dropped",
+                       fit->dropped, fit->dropped);
+    MU_TRY(mu_fit_plan(w), st, done);
+    MU_TRY(fit_law(w), st, done);
+    set_noise(w);
+    MU_TRY(fit_isoflop(w), st, done);
+    MU_TRY(fit_envelope(w), st, done);
+    complete_plan(w);
+    set_scaling(w);
+    MU_TRY(resample(w), st, done);
+    MU_TRY(mu_fit_predict_future(w), st, done);
+    MU_TRY(mu_fit_recount(w), st, done);
+    warn_of_targets(fit);
+    if (fit->law.refusal.refused && fit->isoflop.refusal.refused && fit->envelope.refusal.refused)
+        st = MU_FAIL(MU_FAILED,
+                     "these points support no fit. Parametric: %s. IsoFLOP: %s. Envelope: %s",
+                     fit->law.refusal.why, fit->isoflop.refusal.why, fit->envelope.refusal.why);
+done:
+    return st;
+}
+
+enum mu_status mu_fit_run(const struct mu_fit_points *points, const struct mu_fit_options *options,
+                          struct mu_fit **out)
+{
+    struct mu_fit_work w = {.fit = calloc(1, sizeof *w.fit), .whole = calloc(1, sizeof *w.whole)};
+    enum mu_status st;
+
+    *out = NULL;
+    if (!w.fit || !w.whole) {
+        free(w.fit);
+        free(w.whole);
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a fit");
+    }
+    w.fit->options = *options;
+    w.fit->points = points;
+    if (w.fit->options.threads == 0)
+        w.fit->options.threads = (unsigned)mu_cores_usable();
+    st = run(&w);
+    mu_bootstrap_deinit(&w.bootstrap);
+    mu_resample_deinit(&w.resample);
+    mu_curves_free(w.curves);
+    mu_parametric_free(w.problem);
+    free(w.kept);
+    free(w.whole);
+    if (st == MU_OK)
+        *out = w.fit;
+    else
+        mu_fit_free(w.fit);
+    return st;
+}
+
+void mu_fit_free(struct mu_fit *fit)
+{
+    if (!fit)
+        return;
+    mu_budgets_free(&fit->budgets);
+    free(fit->future);
+    free(fit->residual);
+    free(fit);
+}
