@@ -1,0 +1,165 @@
+/* What an interval promises: that it holds the truth as often as it says. Runs are drawn from a known
+ * law with noise, again and again; each draw is fitted with its bootstrap, and how often the 95 %
+ * interval holds each true value is counted.
+ *
+ *   MUSTER_TEST_COUNT=1000 build/tests/property-fit_coverage
+ *
+ * takes minutes: 1000 draws of 400 replicates, and asks for 91 to 98 %. Without it some dozen draws
+ * must not be far off. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "orchestrator/fit/fit.h"
+#include "tests/support/fit_points.h"
+
+enum { FEW = 24, MANY = 1000, REPLICATES_FEW = 100, REPLICATES_MANY = 400 };
+
+struct tally {
+    const char *what;
+    size_t held, draws;
+};
+
+static size_t draws(void)
+{
+    const char *given = getenv("MUSTER_TEST_COUNT");
+
+    return given ? strtoull(given, NULL, 10) : FEW;
+}
+
+static void count(struct tally *t, const struct mu_number *x, double truth)
+{
+    assert_false(isnan(x->low95));
+    t->draws++;
+    t->held += x->low95 <= truth && truth <= x->high95;
+}
+
+static void check(const struct tally *t)
+{
+    const double share = (double)t->held / (double)t->draws;
+
+    print_message("%-28s %zu of %zu: %.1f %%\n", t->what, t->held, t->draws, 100 * share);
+    if (t->draws >= MANY) {
+        assert_true(share >= 0.91);
+        assert_true(share <= 0.98);
+    } else {
+        assert_true(share >= 0.75); /* 17 of 24 or fewer: 3 in 100,000 where 95 % are true */
+    }
+}
+
+static struct mu_fit *fit(const struct mu_fit_points *points, uint64_t seed,
+                          enum mu_objective_kind objective)
+{
+    struct mu_fit_options options;
+    struct mu_fit *out = NULL;
+
+    mu_fit_options_default(&options);
+    options.objective.kind = objective;
+    options.replicates = draws() >= MANY ? REPLICATES_MANY : REPLICATES_FEW;
+    options.seed = seed;
+    assert_int_equal(mu_fit_run(points, &options, &out), MU_OK);
+    return out;
+}
+
+static const struct design independent = {.theta = {1.7, 400, 2000, 0.34, 0.37},
+                                          .budgets = 5,
+                                          .sizes = 9,
+                                          .c_low = 1e18,
+                                          .c_step = 4,
+                                          .n_step = 1.6,
+                                          .sd_point = 0.004,
+                                          .seed = 11};
+
+static void cover_independent(enum mu_objective_kind objective)
+{
+    struct design d = independent;
+    struct tally alpha = {.what = "alpha"}, beta = {.what = "beta"}, e = {.what = "E"},
+                 a = {.what = "a, parametric"}, a_isoflop = {.what = "a, IsoFLOP"},
+                 loss = {.what = "loss of a new run"};
+    const double exponent = d.theta[4] / (d.theta[3] + d.theta[4]);
+
+    for (d.draw = 0; d.draw < draws(); d.draw++) {
+        struct mu_fit_points points = isoflop_runs(&d);
+        struct mu_fit *f = fit(&points, d.draw + 1, objective);
+        const struct mu_fit_optimum *target =
+            &f->scaling[MU_METHOD_PARAMETRIC].target[f->options.targets - 1];
+        const double n = best_n(d.theta, target->c);
+        const struct mu_fit_point new_run =
+            run_of(&d, n, target->c / (6 * n), points.clusters, points.count);
+
+        count(&e, &f->law.theta[0], d.theta[0]);
+        count(&alpha, &f->law.theta[3], d.theta[3]);
+        count(&beta, &f->law.theta[4], d.theta[4]);
+        count(&a, &f->scaling[MU_METHOD_PARAMETRIC].a, exponent);
+        count(&a_isoflop, &f->scaling[MU_METHOD_ISOFLOP].a,
+              exponent); /* same grid about each optimum */
+        count(&loss, &target->loss, new_run.loss);
+        mu_fit_free(f);
+        free(points.point);
+    }
+    check(&e);
+    check(&alpha);
+    check(&beta);
+    check(&a);
+    check(&a_isoflop);
+    check(&loss);
+}
+
+static void test_independent_points(void **state)
+{
+    (void)state;
+    cover_independent(MU_OBJECTIVE_HUBER);
+}
+
+static void test_independent_points_by_squares(void **state)
+{
+    (void)state;
+    cover_independent(MU_OBJECTIVE_SQUARES);
+}
+
+/* 80 % of the variance is the trunk's. */
+static void test_trunks_with_shared_noise(void **state)
+{
+    struct design d = {.theta = {1.7, 400, 2000, 0.34, 0.37},
+                       .budgets = 5,
+                       .sizes = 12,
+                       .c_low = 1e18,
+                       .c_step = 2,
+                       .n_step = 1.5,
+                       .sd_point = 0.002,
+                       .sd_cluster = 0.004,
+                       .seed = 12};
+    struct tally alpha = {.what = "alpha"}, beta = {.what = "beta"}, e = {.what = "E"},
+                 a = {.what = "a, parametric"};
+
+    (void)state;
+    for (d.draw = 0; d.draw < draws(); d.draw++) {
+        struct mu_fit_points points = trunk_runs(&d);
+        struct mu_fit *f = fit(&points, d.draw + 1, MU_OBJECTIVE_HUBER);
+
+        count(&e, &f->law.theta[0], d.theta[0]);
+        count(&alpha, &f->law.theta[3], d.theta[3]);
+        count(&beta, &f->law.theta[4], d.theta[4]);
+        count(&a, &f->scaling[MU_METHOD_PARAMETRIC].a, d.theta[4] / (d.theta[3] + d.theta[4]));
+        mu_fit_free(f);
+        free(points.point);
+    }
+    check(&e);
+    check(&alpha);
+    check(&beta);
+    check(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_independent_points),
+        cmocka_unit_test(test_independent_points_by_squares),
+        cmocka_unit_test(test_trunks_with_shared_noise),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
