@@ -27,8 +27,8 @@ enum {
     MU_GPT_LAST_VECTORS = 2                   /* the LayerNorm after the last block */
 };
 
-/* The same for real layers and widths, between the models that can be built; exact for whole ones up
- * to 2^53. rows: vectors in the embeddings that count, 0, vocab, or vocab + context. */
+/* The same for real layers and widths, between the models that can be built; exact for whole ones
+ * up to 2^53. rows: vectors in the embeddings that count, 0, vocab, or vocab + context. */
 double mu_count_parameters(double layers, double width, double rows);
 /* FLOPs of attention scores for a training token: 12 L d T. */
 static inline double mu_count_attention(double layers, double width, double context)

@@ -13,8 +13,8 @@ struct sample {
     double ln_n, ln_flops;
 };
 
-/* The knot at the lower end of the interval that ln_n lies in; the first and the last interval go on
- * beyond the ends. At least two knots. */
+/* The knot at the lower end of the interval that ln_n lies in; the first and the last interval go
+ * on beyond the ends. At least two knots. */
 static size_t interval_of(const struct mu_flops *f, double ln_n)
 {
     size_t low = 0, high = f->knots.count - 1;

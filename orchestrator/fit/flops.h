@@ -84,12 +84,12 @@ static inline double mu_flops_tokens(const struct mu_flops *f, double c, double 
 }
 
 /* The rule that the points' own shapes follow: depth fixed where all have one, else the median
- * aspect; context and vocabulary of all; the (lower) median width of a head, where no heads are told
- * the largest divisor of all widths up to 128. known = false where points lack shapes, or differ in
- * context or vocabulary. */
+ * aspect; context and vocabulary of all; the (lower) median width of a head, where no heads are
+ * told the largest divisor of all widths up to 128. known = false where points lack shapes, or
+ * differ in context or vocabulary (or memory lacks). */
 struct mu_shape_rule mu_shape_rule_of_points(const struct mu_fit_point *points, size_t count);
-/* From words: "layers=2,head=8,context=64,vocab=256[,step=8]" or "aspect=64,..."; MU_USAGE with what
- * was expected. */
+/* From words: "layers=2,head=8,context=64,vocab=256[,step=8]" or "aspect=64,..."; MU_USAGE with
+ * what was expected. */
 enum mu_status mu_shape_rule_parse(const char *text, struct mu_shape_rule *rule) MU_CHECKED;
 /* N of a shape under a count (not AS_GIVEN). */
 double mu_shape_size(const struct mu_gpt_shape *shape, enum mu_count_kind count);

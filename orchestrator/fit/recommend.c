@@ -49,8 +49,8 @@ static double loss_of_size(const struct problem *p, double n)
     return mu_law_loss(p->law, p->theta, n, d, p->c, fmin(p->unique, d));
 }
 
-/* Of the sign of d L / d ln N along the budget, and smooth. The minimum of a flat function is seen to
- * half of the digits only, a root of its slope to nearly all.
+/* Of the sign of d L / d ln N along the budget, and smooth. The minimum of a flat function is seen
+ * to half of the digits only, a root of its slope to nearly all.
  *
  * Sums of powers: ln of (what is lost by fewer tokens / what is won by size), with D = C / F(N):
  *     ln(beta B / (alpha A)) + ln(d ln F / d ln N) - beta ln D + alpha ln N,
@@ -71,9 +71,9 @@ static double slope_at(const struct problem *p, double ln_n)
            p->beta * (p->ln_c - mu_det_log(mu_flops_per_token(p->flops, n))) + p->alpha * ln_n;
 }
 
-/* False position with the Illinois halving, every fourth step a bisection, so that a corner costs no
- * more than that; never nearer to an end than the width that is asked, so that a root found is soon enclosed.
- * Where the ends do not enclose a root, an end or a turn within. */
+/* False position with the Illinois halving, every fourth step a bisection, so that a corner costs
+ * no more than that; never nearer to an end than the width that is asked, so that a root found is
+ * soon enclosed. Where the ends do not enclose a root, an end or a turn within. */
 static double root_of_slope(const struct problem *p, struct bracket b)
 {
     const double width = p->powers ? root_width : rough_root_width;
@@ -104,13 +104,21 @@ static double root_of_slope(const struct problem *p, struct bracket b)
     return (b.low + b.high) / 2;
 }
 
-/* Sums of powers under a smooth FLOP function turn once: their slope_at rises, as ln F is nearly
- * straight. Else the neighbours of the best of a scan. */
+/* Does slope_at rise all along? Its derivative is s'/s + beta s + alpha, s = d ln F / d ln N. Along
+ * shapes s'/s is never under -1/3 (N from rows to width^3, F ~ width^2), and s never under 1/2. */
+static bool turns_once(const struct problem *p)
+{
+    return p->powers &&
+           (p->flops->kind == MU_FLOPS_6N ||
+            (p->flops->kind == MU_FLOPS_6N_ATTENTION && p->alpha + p->beta / 2 > 1.0 / 3));
+}
+
+/* The whole range where there is one turn, else the neighbours of the best of a scan. */
 static struct bracket find_bracket(const struct problem *p, double low, double high)
 {
     struct bracket b = {.low = low, .high = high, .seen = INFINITY};
 
-    if (!p->powers || p->flops->kind == MU_FLOPS_MEASURED) {
+    if (!turns_once(p)) {
         const double step = (high - low) / SCAN;
 
         for (int i = 0; i <= SCAN; i++) {

@@ -122,8 +122,8 @@ static void test_unreal_sizes_end(void **state)
 
 enum { LADDER = 12 };
 
-/* Widths 8 to 96 of the toy, each trained on 1e6 and on 3e6 tokens; C by that count's 6 N + 12 L d T
- * times a factor. */
+/* Widths 8 to 96 of the toy, each trained on 1e6 and on 3e6 tokens; C by that count's
+ * 6 N + 12 L d T times a factor. */
 static void make_ladder(struct mu_fit_point points[2 * LADDER], enum mu_count_kind kind,
                         double factor)
 {

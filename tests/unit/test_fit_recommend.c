@@ -156,6 +156,28 @@ static void test_attention_moves_the_optimum(void **state)
                closed_form(theta, 1e30), 1e-4);
 }
 
+/* Where exponents are small and contexts long, attention can bend the FLOPs into two turns. */
+static void test_small_exponents_and_long_contexts(void **state)
+{
+    const double theta[] = {1, 3, 3, .02, .05};
+    struct mu_flops f = {.kind = MU_FLOPS_6N_ATTENTION,
+                         .count = MU_COUNT_ALL,
+                         .rule = {true, 0, 2, 8, 8, 1 << 26, 256}};
+
+    (void)state;
+    for (int kind = 0; kind < MU_COUNT_KINDS; kind++)
+        for (double c = 1e15; c < 1e40; c *= 10) {
+            struct mu_best best;
+
+            f.count = (enum mu_count_kind)kind;
+            best = mu_best_of_budget(MU_LAW_CHINCHILLA, theta, &f, c, INFINITY, 1e5, 1e16);
+            for (int i = 0; i <= 200; i++)
+                assert_true(best.loss <= loss_at(MU_LAW_CHINCHILLA, theta, &f, c, INFINITY,
+                                                 1e5 * pow(1e11, i / 200.)) *
+                                             (1 + 1e-7));
+        }
+}
+
 static void check_edge(enum mu_law_kind law, const double *theta, const struct mu_flops *flops,
                        double c, double expected)
 {
@@ -270,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_nothing_on_a_grid_is_better),
         cmocka_unit_test(test_enough_data_is_no_constraint),
         cmocka_unit_test(test_attention_moves_the_optimum),
+        cmocka_unit_test(test_small_exponents_and_long_contexts),
         cmocka_unit_test(test_edges),
         cmocka_unit_test(test_degenerate_input_ends),
         cmocka_unit_test(test_range_ends_where_the_tolerance_does),

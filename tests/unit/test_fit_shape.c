@@ -67,7 +67,8 @@ static void test_recount_there_and_back(void **state)
 }
 
 /* Porian et al. 2024: without the head, sizes grow faster than with it, so exponents come out
- * higher. At d = 8: (48 d + 28) d / 1760 = 3296 / 1760 against (48 d + 284) d / 3808 = 5344 / 3808. */
+ * higher. At d = 8: (48 d + 28) d / 1760 = 3296 / 1760 against (48 d + 284) d / 3808, that is
+ * 5344 / 3808. */
 static void test_leaving_out_the_head_steepens(void **state)
 {
     const double h = 1e-5;
