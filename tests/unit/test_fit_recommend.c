@@ -57,8 +57,8 @@ static void test_closed_form(void **state)
                                                               c, INFINITY, n / 500, n * 3000);
 
                 assert_true(best.inside);
-                check_near(best.n, n, 1e-8);
-                check_near(best.d, c / 6 / n, 1e-8);
+                check_near(best.n, n, 1e-10);
+                check_near(best.d, c / 6 / n, 1e-10);
                 check_near(best.loss,
                            laws[l][0] + laws[l][1] * pow(n, -laws[l][3]) +
                                laws[l][2] * pow(c / 6 / n, -laws[l][4]),
@@ -135,6 +135,30 @@ static void test_enough_data_is_no_constraint(void **state)
         check_near(
             mu_best_of_budget(MU_LAW_DATA_CONSTRAINED, theta, &six_n, c, INFINITY, 1e4, 1e13).n,
             closed_form(theta, c), 1e-8);
+}
+
+/* tests/oracle/constrained_optimum.py; theta: E, A, B, alpha, beta, R_D, R_N. */
+static void test_repeated_data_in_fifty_digits(void **state)
+{
+    static const double rows[][5] = {
+        /* c, unique, n, d, loss */
+        {1e19, 1e8, 236295858.5078, 7053304603.779, 3.974052985504},
+        {1e20, 1e9, 801084317.4556, 20805134120.72, 2.789971133666},
+        {1e21, 2e9, 2566528456.869, 64938561744.99, 2.54794340832},
+        {1e18, 1e9, 80146821.23268, 2079516867.959, 3.50759765085},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct mu_best best =
+            mu_best_of_budget(MU_LAW_DATA_CONSTRAINED, theta_of(MU_LAW_DATA_CONSTRAINED), &six_n,
+                              rows[i][0], rows[i][1], 1e5, 1e11);
+
+        assert_true(best.inside);
+        check_near(best.n, rows[i][2], 1e-7);
+        check_near(best.d, rows[i][3], 1e-7);
+        check_near(best.loss, rows[i][4], 1e-12);
+    }
 }
 
 static void test_attention_moves_the_optimum(void **state)
@@ -291,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_closed_form),
         cmocka_unit_test(test_nothing_on_a_grid_is_better),
         cmocka_unit_test(test_enough_data_is_no_constraint),
+        cmocka_unit_test(test_repeated_data_in_fifty_digits),
         cmocka_unit_test(test_attention_moves_the_optimum),
         cmocka_unit_test(test_small_exponents_and_long_contexts),
         cmocka_unit_test(test_edges),
