@@ -1,23 +1,31 @@
 #include "orchestrator/core/counting.h"
 
+/* Of integers and of reals alike. rows: vectors of width c in the embeddings that count. */
+#define GPT_PARAMETERS(layers, c, rows)                                \
+    ((layers) * (MU_GPT_MATRICES * (c) * (c) + MU_GPT_VECTORS * (c)) + \
+     (MU_GPT_LAST_VECTORS + (rows)) * (c))
+
 static double flops_per_token(uint64_t parameters, const struct mu_gpt_shape *s)
 {
     return 6.0 * (double)parameters +
-           12.0 * (double)s->layers * (double)s->width * (double)s->context;
+           mu_count_attention((double)s->layers, (double)s->width, (double)s->context);
 }
 
 struct mu_counts mu_count_gpt(const struct mu_gpt_shape *s)
 {
-    const uint64_t c = s->width;
-    /* two LayerNorms; qkv, proj, up and down with their biases */
-    const uint64_t block =
-        2 * 2 * c + (3 * c * c + 3 * c) + (c * c + c) + (4 * c * c + 4 * c) + (4 * c * c + c);
-    struct mu_counts n = {.non_embedding = s->layers * block + 2 * c};
+    struct mu_counts n = {
+        .all = GPT_PARAMETERS(s->layers, s->width, s->vocab + s->context),
+        .non_embedding = GPT_PARAMETERS(s->layers, s->width, 0),
+        .non_embedding_head = GPT_PARAMETERS(s->layers, s->width, s->vocab),
+    };
 
-    n.non_embedding_head = n.non_embedding + s->vocab * c;
-    n.all = n.non_embedding_head + s->context * c;
     n.flops_all = flops_per_token(n.all, s);
     n.flops_non_embedding = flops_per_token(n.non_embedding, s);
     n.flops_non_embedding_head = flops_per_token(n.non_embedding_head, s);
     return n;
+}
+
+double mu_count_parameters(double layers, double width, double rows)
+{
+    return GPT_PARAMETERS(layers, width, rows);
 }

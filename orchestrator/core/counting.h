@@ -21,4 +21,19 @@ struct mu_counts {
 
 struct mu_counts mu_count_gpt(const struct mu_gpt_shape *shape);
 
+enum {
+    MU_GPT_MATRICES = 3 + 1 + 4 + 4,          /* qkv, proj, up, down: times width^2, of a block */
+    MU_GPT_VECTORS = (3 + 1 + 4 + 1) + 2 * 2, /* their biases; two LayerNorms */
+    MU_GPT_LAST_VECTORS = 2                   /* the LayerNorm after the last block */
+};
+
+/* The same for real layers and widths, between the models that can be built; exact for whole ones
+ * up to 2^53. rows: vectors in the embeddings that count, 0, vocab, or vocab + context. */
+double mu_count_parameters(double layers, double width, double rows);
+/* FLOPs of attention scores for a training token: 12 L d T. */
+static inline double mu_count_attention(double layers, double width, double context)
+{
+    return 12 * layers * width * context;
+}
+
 #endif

@@ -11,7 +11,6 @@
 
 #include "orchestrator/base/status.h"
 #include "orchestrator/core/counting.h"
-#include "orchestrator/fit/number.h"
 #include "orchestrator/fit/points.h"
 
 /* X(name, word, meaning): which parameters N counts. */
@@ -41,13 +40,14 @@ enum mu_flops_kind {
         MU_FLOPS_KINDS
 };
 
-/* How a model of a given size is built: depth fixed, or in proportion to the width. */
+/* How a model of a given size is built: depth fixed, or in proportion to the width (at least one
+ * layer). */
 struct mu_shape_rule {
     bool known;
     uint64_t layers;     /* fixed depth; 0: width / aspect */
     double aspect;       /* width / layers, where depth is not fixed */
     uint64_t head_width; /* width of a head */
-    uint64_t width_step; /* widths are multiples of it */
+    uint64_t width_step; /* widths are multiples of it, itself one of head_width; 0: head_width */
     uint64_t context, vocab;
 };
 
@@ -70,8 +70,13 @@ struct mu_flops {
     } knots;
 };
 
+/* A shape rule asked for the shape of a size that is counted AS_GIVEN takes it for a size without
+ * embeddings and with the head. */
+
 /* FLOPs of a token of a model of size n (a real number: shapes between those that can be built). */
 double mu_flops_per_token(const struct mu_flops *f, double n);
+/* d ln(FLOPs) / d ln N there: 1 for 6 N; at a knot that of the interval below. */
+double mu_flops_slope(const struct mu_flops *f, double n);
 /* Tokens that budget c buys at size n. */
 static inline double mu_flops_tokens(const struct mu_flops *f, double c, double n)
 {
@@ -79,11 +84,12 @@ static inline double mu_flops_tokens(const struct mu_flops *f, double c, double 
 }
 
 /* The rule that the points' own shapes follow: depth fixed where all have one, else the median
- * aspect; context and vocabulary of all. known = false where points lack shapes, or differ in
- * context or vocabulary. */
+ * aspect; context and vocabulary of all; the (lower) median width of a head, where no heads are
+ * told the largest divisor of all widths up to 128. known = false where points lack shapes, or
+ * differ in context or vocabulary (or memory lacks). */
 struct mu_shape_rule mu_shape_rule_of_points(const struct mu_fit_point *points, size_t count);
-/* From words: "layers=2,head=8,context=64,vocab=256" or "aspect=64,..."; MU_USAGE with what was
- * expected. */
+/* From words: "layers=2,head=8,context=64,vocab=256[,step=8]" or "aspect=64,..."; MU_USAGE with
+ * what was expected. */
 enum mu_status mu_shape_rule_parse(const char *text, struct mu_shape_rule *rule) MU_CHECKED;
 /* N of a shape under a count (not AS_GIVEN). */
 double mu_shape_size(const struct mu_gpt_shape *shape, enum mu_count_kind count);
@@ -92,11 +98,12 @@ enum mu_count_kind mu_count_of_points(const struct mu_fit_point *points, size_t 
 /* Size of the same model under another count; n where the rule is not known. */
 double mu_shape_recount(const struct mu_shape_rule *rule, double n, enum mu_count_kind from,
                         enum mu_count_kind to);
-/* The model nearest in ln N that can be built. rule->known. */
+/* The model nearest in ln N that can be built: of whole heads and layers. rule->known. */
 struct mu_built mu_shape_build(const struct mu_shape_rule *rule, double n,
                                enum mu_count_kind count);
-/* How the points' C follows from N and D: 6N where C = 6 N D (within 1 %), 6N+12LdT where shapes
- * say so, else as measured. */
+/* How the points' C follows from N and D: 6N where C = 6 N D (within 1 %, at all points), 6N+12LdT
+ * where this says C of all from N and the rule of their shapes, else as measured. MU_FAILED without
+ * points; MU_NO_MEMORY. */
 enum mu_status mu_flops_of_points(const struct mu_fit_point *points, size_t count,
                                   struct mu_flops *out) MU_CHECKED;
 

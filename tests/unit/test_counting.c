@@ -51,12 +51,26 @@ static void test_flops(void **state)
     assert_true(n.flops_all == 6 * (2680 + 70 + 50) + attention);
 }
 
+static void test_real_numbers_of_whole_ones(void **state)
+{
+    const struct mu_gpt_shape shape = {48, 1600, 1024, 50257};
+    const struct mu_counts n = mu_count_gpt(&shape);
+
+    (void)state;
+    assert_true(mu_count_parameters(48, 1600, 0) == (double)n.non_embedding);
+    assert_true(mu_count_parameters(48, 1600, 50257) == (double)n.non_embedding_head);
+    assert_true(mu_count_parameters(48, 1600, 50257 + 1024) == (double)n.all);
+    /* halfway between two layers of width 2: 12 x 4 + 13 x 2 each, 2 x 2 after the last */
+    assert_true(mu_count_parameters(1.5, 2, 0) == 1.5 * 74 + 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gpt2_sizes),
         cmocka_unit_test(test_conventions_differ_by_the_embeddings),
         cmocka_unit_test(test_flops),
+        cmocka_unit_test(test_real_numbers_of_whole_ones),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
