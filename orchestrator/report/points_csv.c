@@ -23,7 +23,7 @@ struct reader {
     struct mu_points_found *found;
     struct mu_fit_points *points;
     size_t room;
-    char delimiter;
+    struct mu_csv_form form;
     char **head;
     size_t width; /* cells of the head */
     struct mu_columns columns;
@@ -113,6 +113,12 @@ static void take_count(struct row *row, enum mu_column column, double most, uint
         *out = (uint64_t)value;
 }
 
+/* Something is derived, and by a function of the shape. */
+static bool needs_shape(const struct reader *r)
+{
+    return r->found->derived[0] && r->request->flops == MU_FLOPS_6N_ATTENTION;
+}
+
 /* A shape is of use only whole. The limits keep counts of parameters within 64 bits. */
 static void take_shape(struct row *row, struct mu_fit_point *p)
 {
@@ -127,7 +133,7 @@ static void take_shape(struct row *row, struct mu_fit_point *p)
     p->heads = (uint32_t)heads;
     if (shape.layers && shape.width && shape.context && shape.vocab)
         p->shape = shape;
-    else if (row->reader->request->flops == MU_FLOPS_6N_ATTENTION)
+    else if (needs_shape(row->reader))
         spoil(row, "6N+12LdT needs the row's layers, width, context and vocabulary");
 }
 
@@ -283,9 +289,9 @@ static enum mu_status take_head(struct reader *r, const struct mu_csv_row *csv)
         if (!r->head[r->width])
             return MU_FAIL(MU_NO_MEMORY, "no memory for %zu columns", csv->cells);
     }
-    if (r->delimiter != ',')
+    if (r->form.delimiter != ',')
         mu_points_note(r->found, "cells are separated by %s",
-                       r->delimiter == ';' ? "semicolons" : "tabs");
+                       r->form.delimiter == ';' ? "semicolons" : "tabs");
     MU_TRY(
         mu_columns_find(r->request, (const char *const *)r->head, r->width, &r->columns, r->found),
         st, done);
@@ -297,7 +303,7 @@ static enum mu_status take_head(struct reader *r, const struct mu_csv_row *csv)
                        "shapes are not used: of layers, width, context and vocabulary "
                        "only %d of 4 columns were found",
                        shape);
-    if (r->request->flops == MU_FLOPS_6N_ATTENTION && shape < 4)
+    if (needs_shape(r) && shape < 4)
         return MU_FAIL(MU_USAGE,
                        "%s: 6N+12LdT needs columns of layers, width, context and vocabulary; name "
                        "them with --layers, --width, --context, --vocab",
@@ -413,6 +419,8 @@ static enum mu_status finish(struct reader *r)
     if (!r->head)
         return MU_FAIL(MU_FAILED, "%s is empty; expected a row of names and rows of numbers",
                        found->path);
+    if (r->form.comments)
+        mu_points_note(found, "lines left out because they begin with #: %zu", r->form.comments);
     MU_TRY(finish_curves(r), st, done);
     if (found->bad > BAD_ROWS_SHOWN)
         mu_log(r->request->skip_bad ? MU_LOG_WARN : MU_LOG_ERROR, "%s: and %zu bad rows more",
@@ -441,7 +449,7 @@ enum mu_status mu_points_parse(const struct mu_points_request *request, const ch
     *found = (struct mu_points_found){0};
     mu_cell_copy(found->path, sizeof found->path,
                  strcmp(request->path, "-") == 0 ? "standard input" : request->path);
-    MU_TRY(mu_csv_parse(found->path, text, size, &r.delimiter, take_any, &r), st, done);
+    MU_TRY(mu_csv_parse(found->path, text, size, &r.form, take_any, &r), st, done);
     MU_TRY(finish(&r), st, done);
 done:
     for (size_t i = 0; r.head && i < r.width; i++)

@@ -66,7 +66,7 @@ enum mu_status mu_csv_load(const char *path, char **text, size_t *size)
 struct parse {
     struct csv_parser parser;
     const char *end;
-    char delimiter;
+    struct mu_csv_form *form;
     mu_csv_take *take;
     void *context;
     char *cells; /* of the row, each with a zero byte after it */
@@ -116,7 +116,7 @@ static enum mu_status start_parser(struct parse *p)
     csv_free(&p->parser);
     if (csv_init(&p->parser, CSV_STRICT | CSV_STRICT_FINI | CSV_APPEND_NULL) != 0)
         return MU_FAIL(MU_FAILED, "libcsv does not start");
-    csv_set_delim(&p->parser, (unsigned char)p->delimiter);
+    csv_set_delim(&p->parser, (unsigned char)p->form->delimiter);
     return MU_OK;
 }
 
@@ -192,7 +192,8 @@ static enum mu_status parse_rows(struct parse *p, const char *at)
     for (int line = 1, row_line = 1; st == MU_OK && (at < p->end || inside);) {
         const char *next = line_after(at, p->end);
 
-        if (!inside && is_no_row(at, next, p->delimiter)) {
+        if (!inside && is_no_row(at, next, p->form->delimiter)) {
+            p->form->comments += *at == '#';
             at = next;
             line++;
             continue;
@@ -220,8 +221,8 @@ done:
     return st;
 }
 
-enum mu_status mu_csv_parse(const char *name, const char *text, size_t size, char *delimiter,
-                            mu_csv_take *take, void *context)
+enum mu_status mu_csv_parse(const char *name, const char *text, size_t size,
+                            struct mu_csv_form *form, mu_csv_take *take, void *context)
 {
     struct parse *p = calloc(1, sizeof *p);
     enum mu_status st = MU_OK;
@@ -237,7 +238,8 @@ enum mu_status mu_csv_parse(const char *name, const char *text, size_t size, cha
     p->context = context;
     if (size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
         text += 3;
-    p->delimiter = *delimiter = find_delimiter(text, p->end);
+    p->form = form;
+    *form = (struct mu_csv_form){find_delimiter(text, p->end), 0};
     MU_TRY(start_parser(p), st, done);
     MU_TRY(parse_rows(p, text), st, done);
 done:

@@ -27,9 +27,14 @@ typedef enum mu_status mu_csv_take(void *context, const struct mu_csv_row *row);
 /* A file, a pipe, or "-" for standard input, whole, into malloc'ed memory; at most
  * MU_CSV_FILE_BYTES. */
 enum mu_status mu_csv_load(const char *path, char **text, size_t *size) MU_CHECKED;
-/* *delimiter is known before the first row is given to `take`. `name` is for messages. */
-enum mu_status mu_csv_parse(const char *name, const char *text, size_t size, char *delimiter,
-                            mu_csv_take *take, void *context) MU_CHECKED;
+struct mu_csv_form {
+    char delimiter;  /* known before the first row is given to `take` */
+    size_t comments; /* lines */
+};
+
+/* `name` is for messages. */
+enum mu_status mu_csv_parse(const char *name, const char *text, size_t size,
+                            struct mu_csv_form *form, mu_csv_take *take, void *context) MU_CHECKED;
 
 const char *mu_csv_library_version(void); /* "libcsv 3.0.3" */
 
