@@ -40,8 +40,9 @@ static const struct {
      "valloss validloss validationloss evalloss evaluationloss finalvalloss finalvalidloss "
      "finalvalidationloss finalevalloss lossval lossvalid lossvalidation losseval"},
     {MU_COLUMN_loss, 1, "testloss finaltestloss losstest devloss heldoutloss"},
-    {MU_COLUMN_loss, 2, "loss finalloss lossfinal l crossentropy crossentropyloss celoss nll"},
+    {MU_COLUMN_loss, 2, "loss finalloss lossfinal crossentropy crossentropyloss celoss nll"},
     {MU_COLUMN_loss, 3, "trainloss trainingloss finaltrainloss finaltrainingloss losstrain"},
+    {MU_COLUMN_loss, 4, "l"},
     {MU_COLUMN_weight, 1, "weight weights sampleweight"},
     {MU_COLUMN_group, 1, "group isoflopgroup isoflop budgetgroup"},
     {MU_COLUMN_seed, 1, "seed seeds randomseed rngseed seedid"},
@@ -86,17 +87,17 @@ static const struct {
 };
 
 static const struct {
-    const char *option, *meaning;
+    const char *option, *help;
 } columns[] = {
-#define MU_COLUMN_ROW(field, option, help) \
-    {option, MU_COLUMN_##field <= MU_COLUMN_loss ? help : option},
+#define MU_COLUMN_ROW(field, option, help) {option, help},
     MU_COLUMN_TABLE(MU_COLUMN_ROW)
 #undef MU_COLUMN_ROW
 };
 
-const char *mu_column_meaning(enum mu_column column)
+/* For messages: "training tokens", "seed". */
+static const char *meaning_of(enum mu_column column)
 {
-    return columns[column].meaning;
+    return column <= MU_COLUMN_loss ? columns[column].help : columns[column].option;
 }
 
 void mu_points_note(struct mu_points_found *found, const char *format, ...)
@@ -245,7 +246,7 @@ static void take(struct search *s, enum mu_column column, size_t at, int exponen
     s->out->exponent[column] = exponent;
     mu_cell_copy(s->found->column[column], sizeof s->found->column[column], s->head[at]);
     if (exponent)
-        mu_points_note(s->found, "%s: %s is in units of 1e%d", columns[column].meaning,
+        mu_points_note(s->found, "%s: %s is in units of 1e%d", meaning_of(column),
                        mu_cell_show(s->head[at]).text, exponent);
 }
 
@@ -285,7 +286,7 @@ static enum mu_status take_given(struct search *s, enum mu_column column)
             exponent = 0; /* "m" of "width_m" is no million */
         if (exponent == NO_UNIT && !split.plain && (is_amount(column) || column == MU_COLUMN_loss))
             mu_points_note(s->found, "%s: %s is read as plain numbers, whatever its brackets say",
-                           columns[column].meaning, mu_cell_show(s->head[at]).text);
+                           meaning_of(column), mu_cell_show(s->head[at]).text);
         if (exponent == NO_UNIT)
             exponent = 0;
     }
@@ -344,14 +345,14 @@ static enum mu_status guess(struct search *s, enum mu_column column)
     if (equal)
         return MU_FAIL(MU_USAGE, "%s: both %s and %s could be the %s; say which with --%s",
                        s->found->path, mu_cell_show(s->head[at]).text, mu_cell_show(others[0]).text,
-                       columns[column].meaning, columns[column].option);
+                       meaning_of(column), columns[column].option);
     if (other_count > 1)
         mu_points_note(s->found, "%s: %s was taken before %s and %zu more; --%s names another",
-                       columns[column].meaning, mu_cell_show(s->head[at]).text,
+                       meaning_of(column), mu_cell_show(s->head[at]).text,
                        mu_cell_show(others[0]).text, other_count - 1, columns[column].option);
     else if (other_count)
         mu_points_note(s->found, "%s: %s was taken before %s; --%s names another",
-                       columns[column].meaning, mu_cell_show(s->head[at]).text,
+                       meaning_of(column), mu_cell_show(s->head[at]).text,
                        mu_cell_show(others[0]).text, columns[column].option);
     take(s, column, at, best.exponent);
     s->out->curve_guessed |= column == MU_COLUMN_curve;
@@ -372,14 +373,14 @@ static enum mu_status check_enough(const struct search *s)
     for (size_t k = 0; k < 4; k++)
         for (size_t i = 0; at[needed[k]] < 0 && i < s->count; i++)
             if (match_head(needed[k], s->head[i]).unit_unknown)
-                return MU_FAIL(
-                    MU_USAGE,
-                    "%s: %s looks like the %s, in a unit that is not known here; %s, or "
-                    "name a column with --%s",
-                    s->found->path, mu_cell_show(s->head[i]).text, columns[needed[k]].meaning,
-                    needed[k] == MU_COLUMN_loss ? "losses are in nats a token"
-                                                : "convert it to plain numbers, or to K, M, B or T",
-                    columns[needed[k]].option);
+                return MU_FAIL(MU_USAGE,
+                               "%s: %s looks like the %s, in a unit that is not known here; %s, or "
+                               "name a column with --%s",
+                               s->found->path, mu_cell_show(s->head[i]).text, meaning_of(needed[k]),
+                               needed[k] == MU_COLUMN_loss
+                                   ? "losses are in nats a token"
+                                   : "convert it to plain numbers, or to K, M, B or T",
+                               columns[needed[k]].option);
     if (at[MU_COLUMN_loss] < 0)
         return MU_FAIL(MU_USAGE,
                        "%s: no column looks like the loss; name it with --loss; the "

@@ -25,7 +25,4 @@ enum mu_status mu_columns_find(const struct mu_points_request *request, const ch
                                size_t count, struct mu_columns *out,
                                struct mu_points_found *found) MU_CHECKED;
 
-/* For messages: "parameters", "seed". */
-const char *mu_column_meaning(enum mu_column column);
-
 #endif

@@ -345,6 +345,8 @@ static enum mu_status finish_curves(struct reader *r)
     enum mu_status st = MU_OK;
     uint32_t ignored;
 
+    if (!r->points->count || !r->curves.count)
+        return MU_OK;
     mu_moments_sort(p, r->points->count);
     check_guess(r);
     for (size_t i = 0; r->curves.count && i < r->points->count; i++) {
