@@ -12,6 +12,7 @@
 #include "orchestrator/base/log.h"
 #include "orchestrator/report/cell.h"
 #include "orchestrator/report/columns.h"
+#include "orchestrator/report/doubt.h"
 #include "orchestrator/report/moments.h"
 #include "orchestrator/report/names.h"
 #include "orchestrator/report/table_csv.h"
@@ -29,6 +30,7 @@ struct reader {
     struct mu_columns columns;
     struct mu_names groups, seeds, clusters, curves;
     struct mu_names cut; /* curves of which rows were left out */
+    size_t unreadable;   /* rows left out of who knows which curve */
 };
 
 /* A row being read. */
@@ -255,6 +257,7 @@ static enum mu_status take_row(struct reader *r, const struct mu_csv_row *csv)
         take_amounts(&row, &p);
     if (!row.bad)
         return keep_point(&row, &p);
+    r->unreadable += csv->broken != NULL;
     return csv->broken ? MU_OK : number_of(&row, r->columns.at[MU_COLUMN_curve], &r->cut, &ignored);
 }
 
@@ -376,6 +379,9 @@ static enum mu_status finish_curves(struct reader *r)
         mu_points_note(r->found,
                        "%zu curves have no final loss: rows of them were left out, maybe the last",
                        endless);
+    if (r->unreadable)
+        mu_points_note(r->found, "%zu rows cannot be read: a curve's final loss may be among them",
+                       r->unreadable);
 done:
     return st;
 }
@@ -435,6 +441,7 @@ static enum mu_status finish(struct reader *r)
                        found->path, found->rows, found->bad, found->not_done);
     found->seeds = r->seeds.count;
     found->curves = r->curves.count;
+    mu_points_doubt_units(r->points, found);
     MU_TRY(finish_clusters(r), st, done);
 done:
     return st;
@@ -475,6 +482,7 @@ enum mu_status mu_points_read(const struct mu_points_request *request, struct mu
     size_t size;
 
     *points = (struct mu_fit_points){0};
+    *found = (struct mu_points_found){0};
     MU_TRY(mu_csv_load(request->path, &text, &size), st, done);
     MU_TRY(mu_points_parse(request, text, size, points, found), st, done);
 done:

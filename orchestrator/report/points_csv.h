@@ -71,7 +71,8 @@ struct mu_points_found {
  * first 20, then their number), when a row is bad and skip_bad is not set; MU_USAGE when columns are
  * missing, unknown or doubtful. Without a cluster column clusters are: `trunk` if there is one, else
  * the curve, else the row; a row whose cell is empty there is a cluster of its own. Points are in
- * the file's order, but those of a curve stand together, ascending in d. */
+ * the file's order, but with curves those without one come first, then curve after curve, ascending
+ * in d. */
 enum mu_status mu_points_read(const struct mu_points_request *request, struct mu_fit_points *points,
                               struct mu_points_found *found) MU_CHECKED;
 /* The same of a text in memory; request->path is for messages. */

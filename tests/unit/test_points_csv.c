@@ -214,7 +214,7 @@ static void test_the_better_kind_is_taken_and_told(void **state)
     assert_int_equal(parse("N,D,train_loss,loss,val_loss\n1,2,3,4,5\n"), MU_OK);
     assert_string_equal(found.column[MU_COLUMN_loss], "val_loss");
     assert_true(noted("loss: 'val_loss' was taken before"));
-    assert_int_equal(parse("N,D,train_loss\n1,2,3\n"), MU_OK);
+    assert_int_equal(parse("N,D,train_loss\n1e8,2e9,3\n"), MU_OK);
     assert_int_equal(found.notes, 0);
     assert_int_equal(parse("N,params,D,loss\n1,2,3,4\n"), MU_USAGE);
     request.column[MU_COLUMN_n] = "params";
@@ -228,6 +228,19 @@ static void test_the_better_kind_is_taken_and_told(void **state)
     assert_int_equal(parse("N,D,loss,loss\n1,2,3,4\n"), MU_USAGE);
     assert_int_equal(parse("N,N,D,loss,other,other\n1,2,3,4,5,6\n"), MU_USAGE);
     assert_int_equal(parse("N,D,loss,other,other\n1,2,3,4,5\n"), MU_OK);
+}
+
+static void test_a_missing_unit_is_suspected(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("params,tokens,loss\n7,140e9,2\n70,1.4e12,2\n"), MU_OK);
+    assert_true(noted("parameters are at most 70: is a unit missing?"));
+    assert_int_equal(parse("params,tokens,loss\n7e9,300,2\n"), MU_OK);
+    assert_true(noted("training tokens are at most 300"));
+    assert_int_equal(parse("N,D,C,loss\n1e9,1e10,60,2\n"), MU_OK); /* in units of 1e18 */
+    assert_true(noted("training FLOPs are 1e-18 to 1e-18 times 6 N D"));
+    assert_int_equal(parse("N,D,C,loss\n1e9,1e10,9e19,2\n"), MU_OK);
+    assert_int_equal(found.notes, 0);
 }
 
 static void test_a_column_can_be_none(void **state)
@@ -415,6 +428,8 @@ static void test_a_curve_with_bad_rows_has_no_end(void **state)
         assert_int_equal(points.point[i].end,
                          points.point[i].line == 5 || points.point[i].line == 8);
     assert_true(noted("2 curves have no final loss"));
+    assert_int_equal(parse("run,N,D,loss\na,1,10,4\na,1,\"20\"x,3\n"), MU_OK);
+    assert_true(noted("1 rows cannot be read"));
 }
 
 static void test_clusters_groups_seeds_and_repeated_data(void **state)
@@ -456,6 +471,7 @@ int main(void)
         TEST(test_the_third_is_derived),
         TEST(test_units_in_heads),
         TEST(test_the_better_kind_is_taken_and_told),
+        TEST(test_a_missing_unit_is_suspected),
         TEST(test_a_column_can_be_none),
         TEST(test_results_of_a_sweep),
         TEST(test_bad_rows),
