@@ -224,6 +224,11 @@ static void test_the_better_kind_is_taken_and_told(void **state)
     assert_int_equal(parse("N,params,D,loss\n1,2,3,4\n"), MU_OK);
     request.column[MU_COLUMN_n] = "parms";
     assert_int_equal(parse("N,params,D,loss\n1,2,3,4\n"), MU_USAGE);
+    request.column[MU_COLUMN_n] = "N";
+    assert_int_equal(parse("n,N,D,loss\n1,2,3,4\n"), MU_OK);
+    check_point(0, 2, 3, 36, 4);
+    request.column[MU_COLUMN_n] = "tokens"; /* then it is not D as well */
+    assert_int_equal(parse("tokens,loss\n1,2\n"), MU_USAGE);
     request.column[MU_COLUMN_n] = NULL;
     assert_int_equal(parse("N,D,loss,loss\n1,2,3,4\n"), MU_USAGE);
     assert_int_equal(parse("N,N,D,loss,other,other\n1,2,3,4,5,6\n"), MU_USAGE);
@@ -333,6 +338,8 @@ static void test_forms_of_text(void **state)
     assert_int_equal(points.count, 2);
     assert_int_equal(points.point[1].line, 4);
     assert_int_equal(parse("N;D;loss\n1;2;3,5\n"), MU_FAILED);
+    assert_int_equal(parse("\"N\";D;loss;\"a, b, c, d, e\"\n1;2;3;\n"), MU_OK);
+    assert_int_equal(parse("N,D,loss\n1,2,3,,\n"), MU_OK); /* nothing is lost with them */
     assert_int_equal(parse("N,D,loss,\xe9t\xe9\n1,2,3,\xff\n"), MU_OK);
     request.column[MU_COLUMN_seed] = "\xe9t\xe9";
     assert_int_equal(parse("N,D,loss,\xe9t\xe9\n1,2,3,\xff\n"), MU_OK);
@@ -364,6 +371,14 @@ static void test_limits(void **state)
     check_point(0, 4, 5, 120, 6);
     assert_int_equal(found.bad + 1, found.rows);
 
+    at = sprintf(text, "N,D,loss,note\n1,2,3,\"");
+    memset(text + at, 'x', MU_CSV_ROW_BYTES);
+    at += MU_CSV_ROW_BYTES;
+    at += sprintf(text + at, "\"\n4,5,6,\n");
+    assert_int_equal(parse_bytes(text, (size_t)at), MU_OK);
+    assert_int_equal(points.count, 1);
+    assert_int_equal(found.bad, 1);
+
     at = sprintf(text, "N,D,loss");
     for (int i = 3; i < MU_CSV_COLUMNS; i++)
         at += sprintf(text + at, ",c%d", i);
@@ -380,7 +395,7 @@ static void test_curves(void **state)
 {
     static const char text[] = "run,N,D,loss\na,1,30,3\nb,2,10,5\na,1,10,4\na,1,20,3.5\nb,2,20,4\n";
     static const char log[] = "run,step,N,D,loss\na,1,1,10,4\na,2,1,20,3\nb,1,2,10,5\n";
-    static const char lone[] = "run,step,N,D,loss\na,1,1,10,4\na,2,2,20,3\nb,1,2,10,5\n";
+    static const char lone[] = "run,step,N,D,loss\na,1,1,10,4\nb,1,2,10,5\na,2,2,20,3\n";
 
     (void)state;
     assert_int_equal(parse(text), MU_OK); /* nothing says that they are no runs of their own */
@@ -406,7 +421,8 @@ static void test_curves(void **state)
     assert_int_equal(found.curves, 0);
     assert_string_equal(found.column[MU_COLUMN_curve], "");
     assert_true(noted("rows are points of their own"));
-    assert_int_equal(points.point[0].line, 2);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(points.point[i].line, i + 2);
     request.column[MU_COLUMN_curve] = "run";
     assert_int_equal(parse(lone), MU_FAILED);
     request.column[MU_COLUMN_curve] = "";
@@ -430,6 +446,21 @@ static void test_a_curve_with_bad_rows_has_no_end(void **state)
     assert_true(noted("2 curves have no final loss"));
     assert_int_equal(parse("run,N,D,loss\na,1,10,4\na,1,\"20\"x,3\n"), MU_OK);
     assert_true(noted("1 rows cannot be read"));
+}
+
+static void test_many_names(void **state)
+{
+    enum { NAMES = 1000 };
+    static char text[40 * NAMES] = "N,D,loss,seed\n";
+    size_t used = strlen(text);
+
+    (void)state;
+    for (int i = 0; i < 2 * NAMES; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "1,2,3,s%d\n", i % NAMES);
+    assert_int_equal(parse(text), MU_OK);
+    assert_int_equal(found.seeds, NAMES);
+    for (uint32_t i = 0; i < 2 * NAMES; i++)
+        assert_int_equal(points.point[i].seed, i % NAMES);
 }
 
 static void test_clusters_groups_seeds_and_repeated_data(void **state)
@@ -479,6 +510,7 @@ int main(void)
         TEST(test_limits),
         TEST(test_curves),
         TEST(test_a_curve_with_bad_rows_has_no_end),
+        TEST(test_many_names),
         TEST(test_clusters_groups_seeds_and_repeated_data),
     };
 
