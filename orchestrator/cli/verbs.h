@@ -6,13 +6,14 @@
 #include "orchestrator/base/status.h"
 
 /* X(function suffix, word, one line of help) */
-#define MU_VERB_TABLE(X)                                                               \
-    X(train, "train", "train a model; run it alone or under mpirun")                   \
-    X(launch, "launch", "train under mpirun, and start again what dies")               \
-    X(resize, "resize", "change the number of ranks of a launched run")                \
-    X(drill, "drill", "kill ranks of short runs of a config, and compare the results") \
-    X(tokenize, "tokenize", "make token files from text")                              \
-    X(inspect, "inspect", "show what a checkpoint, run directory or token file holds") \
+#define MU_VERB_TABLE(X)                                                                \
+    X(train, "train", "train a model; run it alone or under mpirun")                    \
+    X(launch, "launch", "train under mpirun, and start again what dies")                \
+    X(resize, "resize", "change the number of ranks of a launched run")                 \
+    X(drill, "drill", "kill ranks of short runs of a config, and compare the results")  \
+    X(tokenize, "tokenize", "make token files from text")                               \
+    X(inspect, "inspect", "show what a checkpoint, run directory or token file holds")  \
+    X(fit, "fit", "fit scaling laws to losses of training runs, and recommend a model") \
     X(config, "config", "explain configuration keys, check a file, print it resolved")
 
 #define MU_VERB_DECLARE(suffix, word, help) enum mu_status mu_cli_##suffix(int argc, char **argv);

@@ -1,5 +1,16 @@
-/* Points for a fit from a CSV file: which columns hold what, and every row's mistakes. Read with
- * libcsv (RFC 4180: quotes, commas and newlines inside them). */
+/* Points for a fit from a CSV file: which columns hold what, and every row's mistakes.
+ *
+ * A column is given by name, or guessed from its head, in which case, spaces and punctuation do not
+ * matter. A unit in the head scales it ("Params (B)", "tokens in millions", "params_M"); so does one
+ * in a cell ("70B"), but not both. Of several columns that fit, the better kind is taken: a
+ * validation loss before a training loss, params_nonemb_head before other counts; which was taken is
+ * told, and two that are equally good are refused.
+ *
+ * Points or curves: rows are final losses of runs of their own unless something says otherwise. That
+ * is --curve, a column called "curve", or a column "run" beside one called "step", when the rows of
+ * every run have one N and differ in D. Never "trial" or "trunk": branches of a trunk end each with
+ * a final loss. A curve of which rows were left out has no end, since its last moment may be among
+ * them. */
 #ifndef MUSTER_REPORT_POINTS_CSV_H
 #define MUSTER_REPORT_POINTS_CSV_H
 
@@ -35,10 +46,13 @@ enum mu_column {
         MU_COLUMNS
 };
 
+enum { MU_POINTS_NOTES = 16, MU_POINTS_ROWS = 1000000 };
+
 struct mu_points_request {
     const char *path;               /* "-": standard input */
-    const char *column[MU_COLUMNS]; /* names given; NULL: to be guessed */
-    enum mu_flops_kind flops;       /* with N and C alone, D = C / flops(N); with N and D, C */
+    const char *column[MU_COLUMNS]; /* names given; NULL: to be guessed; "": there is none */
+    /* With N and C alone, D = C / flops(N); with N and D, C; with D and C, N. MEASURED: as 6N. */
+    enum mu_flops_kind flops;
     bool skip_bad; /* leave bad rows out (each is named) instead of refusing the file */
 };
 
@@ -49,14 +63,23 @@ struct mu_points_found {
     char derived[120];           /* "D = C / (6 N)"; "": nothing was */
     size_t rows, bad, not_done;  /* data rows; left out with skip_bad; whose status is another */
     size_t curves, seeds;
+    char note[MU_POINTS_NOTES][200]; /* what else was decided, for the user to see */
+    size_t notes;
 };
 
 /* MU_FAILED, with a line for each mistake (file, line, column, what was found and expected; the
  * first 20, then their number), when a row is bad and skip_bad is not set; MU_USAGE when columns are
  * missing, unknown or doubtful. Without a cluster column clusters are: `trunk` if there is one, else
- * the curve, else the row. */
+ * the curve, else the row; a row whose cell is empty there is a cluster of its own. Points are in
+ * the file's order, but with curves those without one come first, then curve after curve, ascending
+ * in d. */
 enum mu_status mu_points_read(const struct mu_points_request *request, struct mu_fit_points *points,
                               struct mu_points_found *found) MU_CHECKED;
+/* The same of a text in memory; request->path is for messages. */
+enum mu_status mu_points_parse(const struct mu_points_request *request, const char *text,
+                               size_t size, struct mu_fit_points *points,
+                               struct mu_points_found *found) MU_CHECKED;
+/* Of points that were read. */
 void mu_points_free(struct mu_fit_points *points);
 
 #endif

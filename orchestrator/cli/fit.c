@@ -1,0 +1,260 @@
+/* muster fit: points from a CSV file, laws and recommendations out of them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/file.h"
+#include "orchestrator/base/log.h"
+#include "orchestrator/cli/options.h"
+#include "orchestrator/cli/verbs.h"
+#include "orchestrator/config/nearest.h"
+#include "orchestrator/fit/fit.h"
+#include "orchestrator/report/cell.h"
+#include "orchestrator/report/report.h"
+
+/* The command line as typed; what is NULL was not given. */
+struct typed {
+    const char *law, *objective, *targets, *flops, *shape, *out;
+    int64_t drop_top, replicates, seed, threads;
+    double delta, tolerance;
+    bool skip_bad;
+};
+
+static enum mu_status take_law(const struct mu_command *command, const char *name,
+                               enum mu_law_kind *out)
+{
+    struct mu_nearest nearest = mu_nearest_to(name);
+    char all[200] = "";
+
+    *out = mu_law_named(name);
+    if (*out != MU_LAW_COUNT)
+        return MU_OK;
+    for (int k = 0; k < MU_LAW_COUNT; k++) {
+        const char *law = mu_law_of((enum mu_law_kind)k)->name;
+        const size_t used = strlen(all);
+
+        mu_nearest_offer(&nearest, law);
+        snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "", law);
+    }
+    if (mu_nearest_answer(&nearest))
+        return mu_options_refuse(command, "--law: there is no '%s'; did you mean '%s'?", name,
+                                 mu_nearest_answer(&nearest));
+    return mu_options_refuse(command, "--law: there is no '%s'; expected one of %s", name, all);
+}
+
+static enum mu_status take_objective(const struct mu_command *command, const char *name,
+                                     enum mu_objective_kind *out)
+{
+    static const char *const words[] = {
+#define MU_OBJECTIVE_WORD(name, word, text) word,
+        MU_OBJECTIVE_TABLE(MU_OBJECTIVE_WORD)
+#undef MU_OBJECTIVE_WORD
+    };
+
+    for (int k = 0; k < MU_OBJECTIVE_COUNT; k++)
+        if (strcmp(words[k], name) == 0) {
+            *out = (enum mu_objective_kind)k;
+            return MU_OK;
+        }
+    return mu_options_refuse(command, "--objective: '%s'; expected huber, absolute or squares",
+                             name);
+}
+
+static enum mu_status take_flops(const struct mu_command *command, const char *name,
+                                 enum mu_flops_kind *out)
+{
+    static const char *const words[] = {
+#define MU_FLOPS_WORD(name, word, meaning) word,
+        MU_FLOPS_TABLE(MU_FLOPS_WORD)
+#undef MU_FLOPS_WORD
+    };
+
+    for (int k = 0; k < MU_FLOPS_MEASURED; k++)
+        if (strcmp(words[k], name) == 0) {
+            *out = (enum mu_flops_kind)k;
+            return MU_OK;
+        }
+    return mu_options_refuse(command, "--flops: '%s'; expected 6N or 6N+12LdT", name);
+}
+
+static int ascending(const void *one, const void *other)
+{
+    const double a = *(const double *)one, b = *(const double *)other;
+
+    return (a > b) - (a < b);
+}
+
+/* "1e21,1e22": sorted, each once. */
+static enum mu_status take_targets(const struct mu_command *command, const char *list,
+                                   struct mu_fit_options *options)
+{
+    size_t count = 0, kept = 0;
+
+    while (*list) {
+        const size_t length = strcspn(list, ",");
+        char text[64];
+
+        snprintf(text, sizeof text, "%.*s", (int)length, list);
+        if (count == MU_FIT_TARGETS)
+            return mu_options_refuse(command, "--target-flops: more than %d budgets",
+                                     MU_FIT_TARGETS);
+        if (mu_cell_number(text, 0, &options->target[count]) || !(options->target[count] > 0))
+            return mu_options_refuse(
+                command, "--target-flops: %s is no budget; expected FLOPs, as in 1e21,1e22",
+                mu_cell_show(text).text);
+        count++;
+        list += length + (list[length] == ',');
+    }
+    qsort(options->target, count, sizeof *options->target, ascending);
+    for (size_t i = 0; i < count; i++)
+        if (kept == 0 || options->target[i] > options->target[kept - 1])
+            options->target[kept++] = options->target[i];
+    options->targets = kept;
+    return MU_OK;
+}
+
+static enum mu_status resolve(const struct mu_command *command, const struct typed *typed,
+                              struct mu_points_request *request, struct mu_fit_options *options)
+{
+    enum mu_status st = MU_OK;
+
+    options->drop_top = (size_t)typed->drop_top;
+    options->replicates = (size_t)typed->replicates;
+    options->seed = (uint64_t)typed->seed;
+    options->threads = (unsigned)typed->threads;
+    options->tolerance = typed->tolerance;
+    options->objective.delta = typed->delta;
+    request->skip_bad = typed->skip_bad;
+    request->flops = MU_FLOPS_6N;
+    if (typed->law)
+        MU_TRY(take_law(command, typed->law, &options->law), st, done);
+    if (typed->objective)
+        MU_TRY(take_objective(command, typed->objective, &options->objective.kind), st, done);
+    if (typed->targets)
+        MU_TRY(take_targets(command, typed->targets, options), st, done);
+    if (typed->flops) {
+        MU_TRY(take_flops(command, typed->flops, &options->flops), st, done);
+        options->flops_given = true;
+        request->flops = options->flops;
+    }
+    if (typed->shape)
+        MU_TRY(mu_shape_rule_parse(typed->shape, &options->rule), st, done);
+    if (typed->out && !*typed->out)
+        return mu_options_refuse(command, "--out: a folder to write into is missing");
+done:
+    return st;
+}
+
+static enum mu_status write_files(const char *folder, const struct mu_fit *fit,
+                                  const struct mu_points_found *found)
+{
+    char json[MU_PATH_MAX], html[MU_PATH_MAX];
+    enum mu_status st = MU_OK;
+
+    MU_TRY(mu_path_format(json, "%s/fit.json", folder), st, done);
+    MU_TRY(mu_path_format(html, "%s/report.html", folder), st, done);
+    MU_TRY(mu_file_make_folders(folder), st, done);
+    MU_TRY(mu_report_json(json, fit, found), st, done);
+    MU_TRY(mu_report_html(html, fit, found), st, done);
+    printf("\nwritten: %s, %s\n", json, html);
+done:
+    return st;
+}
+
+static enum mu_status run(const struct mu_points_request *request,
+                          const struct mu_fit_options *options, const char *out)
+{
+    struct mu_points_found *found = calloc(1, sizeof *found);
+    struct mu_fit_points points = {0};
+    struct mu_fit *fit = NULL;
+    enum mu_status st = MU_OK;
+
+    if (!found)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for the points");
+    MU_TRY(mu_points_read(request, &points, found), st, done);
+    for (size_t i = 0; i < found->notes; i++)
+        mu_log(MU_LOG_INFO, "%s: %s", found->path, found->note[i]);
+    MU_TRY(mu_fit_run(&points, options, &fit), st, done);
+    mu_report_table(stdout, fit, found);
+    if (out)
+        MU_TRY(write_files(out, fit, found), st, done);
+    if (fflush(stdout) != 0)
+        st = MU_FAIL(MU_FAILED, "cannot write to standard output");
+done:
+    mu_fit_free(fit);
+    mu_points_free(&points);
+    free(found);
+    return st;
+}
+
+enum mu_status mu_cli_fit(int argc, char **argv)
+{
+    struct mu_points_request request = {0};
+    struct mu_fit_options fit;
+    struct typed typed = {0};
+
+    mu_fit_options_default(&fit);
+    typed.replicates = (int64_t)fit.replicates;
+    typed.seed = (int64_t)fit.seed;
+    typed.delta = fit.objective.delta;
+    typed.tolerance = fit.tolerance;
+
+    const struct mu_option options[] = {
+#define MU_COLUMN_OPTION(field, option, help) \
+    {option, "COLUMN", help, .text = &request.column[MU_COLUMN_##field]},
+        MU_COLUMN_TABLE(MU_COLUMN_OPTION)
+#undef MU_COLUMN_OPTION
+            {"skip-bad", NULL, "leave bad rows out, each named, instead of refusing the file",
+             .flag = &typed.skip_bad},
+        {"law", "NAME",
+         "chinchilla (default), over-training, data-constrained, power-n, power-d or power-c",
+         .text = &typed.law},
+        {"objective", "NAME", "huber (default), absolute or squares: what is minimised",
+         .text = &typed.objective},
+        {"delta", "X", "of Huber's function, in ln loss (0.001)", .real = &typed.delta,
+         .least = 1e-12, .most = 1e3},
+        {"drop-top", "K", "leave out the K points of the highest loss (0)",
+         .integer = &typed.drop_top, .least = 0, .most = MU_POINTS_ROWS},
+        {"target-flops", "LIST", "budgets to recommend models for, as in 1e21,1e22",
+         .text = &typed.targets},
+        {"flops", "RULE",
+         "FLOPs of a token, 6N or 6N+12LdT; otherwise as the file's FLOPs say, or 6N",
+         .text = &typed.flops},
+        {"shape", "RULE",
+         "how models are built, as in layers=2,head=8,context=64,vocab=256 or aspect=64,...; "
+         "otherwise as those of the file are",
+         .text = &typed.shape},
+        {"tolerance", "X", "of the loss, for the range of sizes that are as good (0.001)",
+         .real = &typed.tolerance, .least = 0, .most = 1},
+        {"bootstrap", "N", "replicates for the intervals (4000); 0: no intervals",
+         .integer = &typed.replicates, .least = 0, .most = 1e6},
+        {"random-seed", "N", "of the bootstrap (1)", .integer = &typed.seed, .least = 0,
+         .most = 9007199254740992},
+        {"threads", "N", "otherwise as many as there are cores; the result is the same",
+         .integer = &typed.threads, .least = 0, .most = 1024},
+        {"out", "DIR", "write fit.json and report.html there", .text = &typed.out},
+    };
+    const struct mu_command command = {
+        .usage = "muster fit [options] POINTS.csv",
+        .about =
+            "Fits scaling laws to the final losses of training runs, a row each, from a CSV file "
+            "(- is standard input), by three methods, with intervals; and says which model to "
+            "train with a budget.\n\n"
+            "The file has a loss and two of parameters, training tokens and training FLOPs. "
+            "Columns are found by their usual names; an option names another, and an empty name "
+            "says that there is none. Units are understood in cells (70B) and in heads of columns "
+            "(\"Params (B)\").",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+        .least_words = 1,
+        .most_words = 1};
+    struct mu_words words;
+    enum mu_status st = mu_options_parse(&command, argc, argv, &words);
+
+    if (st != MU_OK || words.help_shown)
+        return st;
+    MU_TRY(resolve(&command, &typed, &request, &fit), st, done);
+    request.path = words.word[0];
+    MU_TRY(run(&request, &fit, typed.out), st, done);
+done:
+    return st;
+}

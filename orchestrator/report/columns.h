@@ -1,0 +1,28 @@
+/* Which column of a table holds what, from the names in its head. */
+#ifndef MUSTER_REPORT_COLUMNS_H
+#define MUSTER_REPORT_COLUMNS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "orchestrator/base/status.h"
+#include "orchestrator/report/points_csv.h"
+
+struct mu_columns {
+    int at[MU_COLUMNS];       /* -1: none */
+    int exponent[MU_COLUMNS]; /* unit of the head, as a power of ten: 9 for "Params (B)" */
+    int trunk;                /* -1: none */
+    bool curve_guessed;       /* to be given up when its rows do not look like curves */
+};
+
+/* For the user, in `found`, printf style; further ones are lost when it is full. */
+void mu_points_note(struct mu_points_found *found, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* MU_USAGE: a name given that is not there, too little found, or a choice that is the user's. Fills
+ * found->column and notes. */
+enum mu_status mu_columns_find(const struct mu_points_request *request, const char *const *head,
+                               size_t count, struct mu_columns *out,
+                               struct mu_points_found *found) MU_CHECKED;
+
+#endif

@@ -1,0 +1,498 @@
+/* One row after another is read, checked, and made a point; what needs all of them (curves,
+ * clusters) comes after. */
+#include "orchestrator/report/points_csv.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/log.h"
+#include "orchestrator/report/cell.h"
+#include "orchestrator/report/columns.h"
+#include "orchestrator/report/doubt.h"
+#include "orchestrator/report/moments.h"
+#include "orchestrator/report/names.h"
+#include "orchestrator/report/table_csv.h"
+
+enum { BAD_ROWS_SHOWN = 20 };
+
+struct reader {
+    const struct mu_points_request *request;
+    struct mu_points_found *found;
+    struct mu_fit_points *points;
+    size_t room;
+    struct mu_csv_form form;
+    char **head;
+    size_t width; /* cells of the head */
+    struct mu_columns columns;
+    struct mu_names groups, seeds, clusters, curves;
+    struct mu_names cut; /* curves of which rows were left out */
+    size_t unreadable;   /* rows left out of who knows which curve */
+};
+
+/* A row being read. */
+struct row {
+    struct reader *reader;
+    const struct mu_csv_row *csv;
+    bool bad;
+};
+
+static void complain(struct reader *r, int line, const char *text)
+{
+    if (r->found->bad++ < BAD_ROWS_SHOWN)
+        mu_log(r->request->skip_bad ? MU_LOG_WARN : MU_LOG_ERROR, "%s:%d: %s", r->found->path, line,
+               text);
+}
+
+/* Of a row only the first mistake is told: it is one row to mend or to leave out. */
+static void spoil(struct row *row, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void spoil(struct row *row, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+
+    if (row->bad)
+        return;
+    row->bad = true;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    complain(row->reader, row->csv->line, text);
+}
+
+/* NULL: there is no such column, or nothing in it. */
+static const char *cell_of(const struct row *row, int at)
+{
+    const char *cell = at >= 0 && (size_t)at < row->csv->cells ? row->csv->cell[at] : NULL;
+
+    return cell && cell[strspn(cell, " \t\r\n")] ? cell : NULL;
+}
+
+/* False: not there (also when it is bad). */
+static bool take_number(struct row *row, enum mu_column column, double *out)
+{
+    const struct mu_columns *columns = &row->reader->columns;
+    const char *cell = cell_of(row, columns->at[column]), *why;
+    const bool zero = column == MU_COLUMN_weight;
+
+    if (!cell)
+        return false;
+    why = mu_cell_number(cell, columns->exponent[column], out);
+    if (why)
+        spoil(row, "column '%s': %s %s; expected a number %s 0", row->reader->found->column[column],
+              mu_cell_show(cell).text, why, zero ? "of at least" : "above");
+    else if (*out < 0 || (*out <= 0 && !zero))
+        spoil(row, "column '%s': %s; expected a number %s 0", row->reader->found->column[column],
+              mu_cell_show(cell).text, zero ? "of at least" : "above");
+    else
+        return true;
+    return false;
+}
+
+/* As above, of what must be there when its column is. */
+static bool take_amount(struct row *row, enum mu_column column, double *out)
+{
+    const struct reader *r = row->reader;
+
+    if (r->columns.at[column] >= 0 && !cell_of(row, r->columns.at[column]))
+        spoil(row, "column '%s' is empty; expected a number above 0", r->found->column[column]);
+    return take_number(row, column, out);
+}
+
+static void take_count(struct row *row, enum mu_column column, double most, uint64_t *out)
+{
+    double value = 0;
+
+    if (!take_number(row, column, &value))
+        return;
+    if (value > most || value > floor(value))
+        spoil(row, "column '%s': %.10g; expected an integer from 1 to %.0f",
+              row->reader->found->column[column], value, most);
+    else
+        *out = (uint64_t)value;
+}
+
+/* Something is derived, and by a function of the shape. */
+static bool needs_shape(const struct reader *r)
+{
+    return r->found->derived[0] && r->request->flops == MU_FLOPS_6N_ATTENTION;
+}
+
+/* A shape is of use only whole. The limits keep counts of parameters within 64 bits. */
+static void take_shape(struct row *row, struct mu_fit_point *p)
+{
+    struct mu_gpt_shape shape = {0};
+    uint64_t heads = 0;
+
+    take_count(row, MU_COLUMN_layers, 1e5, &shape.layers);
+    take_count(row, MU_COLUMN_width, 1e6, &shape.width);
+    take_count(row, MU_COLUMN_context, 1e9, &shape.context);
+    take_count(row, MU_COLUMN_vocab, 1e9, &shape.vocab);
+    take_count(row, MU_COLUMN_heads, 1e6, &heads);
+    p->heads = (uint32_t)heads;
+    if (shape.layers && shape.width && shape.context && shape.vocab)
+        p->shape = shape;
+    else if (needs_shape(row->reader))
+        spoil(row, "6N+12LdT needs the row's layers, width, context and vocabulary");
+}
+
+/* The third of N, D and C. FLOPs of a token are 6 N + attention. */
+static void derive(struct row *row, struct mu_fit_point *p, bool n, bool d, bool c)
+{
+    const double attention =
+        row->reader->request->flops == MU_FLOPS_6N_ATTENTION
+            ? 12.0 * (double)p->shape.layers * (double)p->shape.width * (double)p->shape.context
+            : 0;
+
+    if (!n)
+        p->n = (p->c / p->d - attention) / 6;
+    else if (!d)
+        p->d = p->c / (6 * p->n + attention);
+    else if (!c)
+        p->c = p->d * (6 * p->n + attention);
+    if (!(isnormal(p->n) && isnormal(p->d) && isnormal(p->c)) || p->n < 0)
+        spoil(row, "%s gives %g parameters, %g tokens, %g FLOPs; expected numbers above 0",
+              row->reader->found->derived[0] ? row->reader->found->derived : "the row", p->n, p->d,
+              p->c);
+}
+
+static void take_amounts(struct row *row, struct mu_fit_point *p)
+{
+    const struct mu_points_found *found = row->reader->found;
+    const bool n = take_amount(row, MU_COLUMN_n, &p->n), d = take_amount(row, MU_COLUMN_d, &p->d),
+               c = take_amount(row, MU_COLUMN_c, &p->c);
+    double epochs = 1;
+
+    take_amount(row, MU_COLUMN_loss, &p->loss);
+    p->weight = 1;
+    take_number(row, MU_COLUMN_weight, &p->weight);
+    take_shape(row, p);
+    if (!row->bad)
+        derive(row, p, n, d, c);
+    p->unique = p->d;
+    if (!take_number(row, MU_COLUMN_unique, &p->unique) &&
+        take_number(row, MU_COLUMN_epochs, &epochs) && epochs > 1)
+        p->unique = p->d / epochs;
+    if (!row->bad && p->unique > p->d * (1 + 1e-9))
+        spoil(row, "column '%s': %.10g distinct tokens; expected at most the %.10g of training",
+              found->column[MU_COLUMN_unique], p->unique, p->d);
+    p->unique = fmin(p->unique, p->d);
+}
+
+static bool is_done(const char *status)
+{
+    static const char *const words[] = {"done", "complete", "completed", "finished",
+                                        "ok",   "success",  "succeeded"};
+    char squashed[16];
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (mu_cell_squash(squashed, sizeof squashed, status, strlen(status)) &&
+            strcmp(squashed, words[i]) == 0)
+            return true;
+    return false;
+}
+
+static enum mu_status number_of(const struct row *row, int at, struct mu_names *names,
+                                uint32_t *out)
+{
+    const char *cell = cell_of(row, at);
+
+    *out = MU_FIT_NONE;
+    return cell ? mu_names_number(names, cell, out) : MU_OK;
+}
+
+static enum mu_status keep_point(struct row *row, struct mu_fit_point *p)
+{
+    struct reader *r = row->reader;
+    const int *at = r->columns.at;
+    enum mu_status st = MU_OK;
+
+    if (r->points->count == r->room) {
+        size_t room = r->room ? 2 * r->room : 256;
+        struct mu_fit_point *more = realloc(r->points->point, room * sizeof *more);
+
+        if (!more)
+            return MU_FAIL(MU_NO_MEMORY, "no memory for %zu points", room);
+        r->points->point = more;
+        r->room = room;
+    }
+    MU_TRY(number_of(row, at[MU_COLUMN_group], &r->groups, &p->group), st, done);
+    MU_TRY(number_of(row, at[MU_COLUMN_seed], &r->seeds, &p->seed), st, done);
+    MU_TRY(number_of(row, at[MU_COLUMN_curve], &r->curves, &p->curve), st, done);
+    MU_TRY(number_of(row, at[MU_COLUMN_cluster] >= 0 ? at[MU_COLUMN_cluster] : r->columns.trunk,
+                     &r->clusters, &p->cluster),
+           st, done);
+    r->points->point[r->points->count++] = *p;
+done:
+    return st;
+}
+
+static enum mu_status take_row(struct reader *r, const struct mu_csv_row *csv)
+{
+    struct row row = {r, csv, false};
+    struct mu_fit_point p = {.line = csv->line, .end = true};
+    const char *status;
+    size_t cells = csv->cells;
+    uint32_t ignored;
+
+    while (!csv->broken && cells > 0 && !cell_of(&row, (int)cells - 1))
+        cells--;
+    if (!csv->broken && cells == 0)
+        return MU_OK; /* ",,,": what a spreadsheet makes of an empty line */
+    if (++r->found->rows > MU_POINTS_ROWS)
+        return MU_FAIL(MU_FAILED, "%s has more than %d rows", r->found->path, MU_POINTS_ROWS);
+    if (csv->broken)
+        spoil(&row, "the row %s", csv->broken);
+    else if (cells > r->width || csv->cells < r->width)
+        spoil(&row, "the row has %zu cells; expected %zu, as in the head", csv->cells, r->width);
+    status = row.bad ? NULL : cell_of(&row, r->columns.at[MU_COLUMN_status]);
+    if (status && !is_done(status)) {
+        r->found->not_done++;
+        return number_of(&row, r->columns.at[MU_COLUMN_curve], &r->cut, &ignored);
+    }
+    if (!row.bad)
+        take_amounts(&row, &p);
+    if (!row.bad)
+        return keep_point(&row, &p);
+    r->unreadable += csv->broken != NULL;
+    return csv->broken ? MU_OK : number_of(&row, r->columns.at[MU_COLUMN_curve], &r->cut, &ignored);
+}
+
+/* What is missing of N, D and C, and how it is made. */
+static void tell_derived(struct reader *r)
+{
+    static const char *const formulas[3][2] = {
+        {"N = C / (6 D)", "N = C / (6 D) - 2 L d T"},
+        {"D = C / (6 N)", "D = C / (6 N + 12 L d T)"},
+        {"C = 6 N D", "C = (6 N + 12 L d T) D"},
+    };
+
+    for (int k = MU_COLUMN_n; k <= MU_COLUMN_c; k++)
+        if (r->columns.at[k] < 0)
+            snprintf(r->found->derived, sizeof r->found->derived, "%s",
+                     formulas[k][r->request->flops == MU_FLOPS_6N_ATTENTION]);
+}
+
+static enum mu_status take_head(struct reader *r, const struct mu_csv_row *csv)
+{
+    const struct mu_columns *columns = &r->columns;
+    enum mu_status st = MU_OK;
+    int shape = 0;
+
+    if (csv->broken)
+        return MU_FAIL(MU_FAILED, "%s:%d: the head %s", r->found->path, csv->line, csv->broken);
+    r->head = calloc(csv->cells + 1, sizeof *r->head);
+    if (!r->head)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for %zu columns", csv->cells);
+    for (r->width = 0; r->width < csv->cells; r->width++) {
+        r->head[r->width] = strdup(csv->cell[r->width]);
+        if (!r->head[r->width])
+            return MU_FAIL(MU_NO_MEMORY, "no memory for %zu columns", csv->cells);
+    }
+    if (r->form.delimiter != ',')
+        mu_points_note(r->found, "cells are separated by %s",
+                       r->form.delimiter == ';' ? "semicolons" : "tabs");
+    MU_TRY(
+        mu_columns_find(r->request, (const char *const *)r->head, r->width, &r->columns, r->found),
+        st, done);
+    tell_derived(r);
+    shape = (columns->at[MU_COLUMN_layers] >= 0) + (columns->at[MU_COLUMN_width] >= 0) +
+            (columns->at[MU_COLUMN_context] >= 0) + (columns->at[MU_COLUMN_vocab] >= 0);
+    if (shape > 0 && shape < 4)
+        mu_points_note(r->found,
+                       "shapes are not used: of layers, width, context and vocabulary "
+                       "only %d of 4 columns were found",
+                       shape);
+    if (needs_shape(r) && shape < 4)
+        return MU_FAIL(MU_USAGE,
+                       "%s: 6N+12LdT needs columns of layers, width, context and vocabulary; name "
+                       "them with --layers, --width, --context, --vocab",
+                       r->found->path);
+done:
+    return st;
+}
+
+static enum mu_status take_any(void *context, const struct mu_csv_row *csv)
+{
+    struct reader *r = context;
+
+    return r->head ? take_row(r, csv) : take_head(r, csv);
+}
+
+/* Points of a guess that does not hold are points again. */
+static void check_guess(struct reader *r)
+{
+    struct mu_fit_points *points = r->points;
+
+    if (!r->columns.curve_guessed || mu_moments_plausible(points->point, points->count))
+        return;
+    for (size_t i = 0; i < points->count; i++)
+        points->point[i].curve = MU_FIT_NONE;
+    mu_moments_unsort(points->point, points->count);
+    mu_points_note(r->found,
+                   "rows are points of their own: those of one '%s' differ in size, or do not "
+                   "differ in tokens; --curve makes them curves",
+                   r->found->column[MU_COLUMN_curve]);
+    r->found->column[MU_COLUMN_curve][0] = 0;
+    mu_names_deinit(&r->curves);
+}
+
+/* Sorts, takes out what contradicts its curve, and finds the ends. */
+static enum mu_status finish_curves(struct reader *r)
+{
+    struct mu_fit_point *p = r->points->point;
+    size_t kept = 0, endless = 0;
+    enum mu_status st = MU_OK;
+    uint32_t ignored;
+
+    if (!r->points->count || !r->curves.count)
+        return MU_OK;
+    mu_moments_sort(p, r->points->count);
+    check_guess(r);
+    for (size_t i = 0; r->curves.count && i < r->points->count; i++) {
+        struct mu_moment_fault fault;
+
+        p[kept] = p[i];
+        fault = mu_moments_check(p, kept);
+        if (!fault.text[0]) {
+            kept++;
+            continue;
+        }
+        complain(r, p[i].line, fault.text);
+        MU_TRY(mu_names_number(&r->cut, r->curves.text[p[i].curve], &ignored), st, done);
+    }
+    if (!r->curves.count)
+        return MU_OK;
+    r->points->count = kept;
+    for (size_t i = 0; i < kept; i++) {
+        const bool last = i + 1 == kept || p[i + 1].curve != p[i].curve;
+        const bool cut = p[i].curve != MU_FIT_NONE && r->cut.count &&
+                         mu_names_find(&r->cut, r->curves.text[p[i].curve]) != MU_FIT_NONE;
+
+        p[i].end = p[i].curve == MU_FIT_NONE || (last && !cut);
+        endless += last && cut;
+    }
+    if (endless)
+        mu_points_note(r->found,
+                       "%zu curves have no final loss: rows of them were left out, maybe the last",
+                       endless);
+    if (r->unreadable)
+        mu_points_note(r->found, "%zu rows cannot be read: a curve's final loss may be among them",
+                       r->unreadable);
+done:
+    return st;
+}
+
+/* A cell that is empty is a cluster of its own. */
+static enum mu_status finish_clusters(struct reader *r)
+{
+    struct mu_fit_points *points = r->points;
+    const bool by_column = r->columns.at[MU_COLUMN_cluster] >= 0 || r->columns.trunk >= 0;
+    const char *kind = r->columns.at[MU_COLUMN_cluster] >= 0 ? r->found->column[MU_COLUMN_cluster]
+                       : r->columns.trunk >= 0               ? "trunk"
+                       : r->curves.count                     ? r->found->column[MU_COLUMN_curve]
+                                                             : "row";
+    const uint32_t known = by_column ? r->clusters.count : r->curves.count;
+    uint32_t *number = malloc((known + (size_t)1) * sizeof *number);
+
+    points->cluster_kind = strdup(kind);
+    if (!number || !points->cluster_kind) {
+        free(number);
+        return MU_FAIL(MU_NO_MEMORY, "no memory for %u clusters", known);
+    }
+    for (uint32_t i = 0; i < known; i++)
+        number[i] = MU_FIT_NONE;
+    for (size_t i = 0; i < points->count; i++) {
+        struct mu_fit_point *p = &points->point[i];
+        const uint32_t old = by_column ? p->cluster : p->curve;
+
+        if (old == MU_FIT_NONE)
+            p->cluster = points->clusters++;
+        else
+            p->cluster =
+                number[old] == MU_FIT_NONE ? number[old] = points->clusters++ : number[old];
+    }
+    free(number);
+    return MU_OK;
+}
+
+static enum mu_status finish(struct reader *r)
+{
+    struct mu_points_found *found = r->found;
+    enum mu_status st = MU_OK;
+
+    if (!r->head)
+        return MU_FAIL(MU_FAILED, "%s is empty; expected a row of names and rows of numbers",
+                       found->path);
+    if (r->form.comments)
+        mu_points_note(found, "lines left out because they begin with #: %zu", r->form.comments);
+    MU_TRY(finish_curves(r), st, done);
+    if (found->bad > BAD_ROWS_SHOWN)
+        mu_log(r->request->skip_bad ? MU_LOG_WARN : MU_LOG_ERROR, "%s: and %zu bad rows more",
+               found->path, found->bad - BAD_ROWS_SHOWN);
+    if (found->bad && !r->request->skip_bad)
+        return MU_FAIL(MU_FAILED, "%s: %zu of %zu rows %s bad: mend, or leave out with --skip-bad",
+                       found->path, found->bad, found->rows, found->bad == 1 ? "is" : "are");
+    if (r->points->count == 0)
+        return MU_FAIL(MU_FAILED, "%s has no points: of %zu rows %zu are bad and %zu not done",
+                       found->path, found->rows, found->bad, found->not_done);
+    found->seeds = r->seeds.count;
+    found->curves = r->curves.count;
+    mu_points_doubt_units(r->points, found);
+    MU_TRY(finish_clusters(r), st, done);
+done:
+    return st;
+}
+
+enum mu_status mu_points_parse(const struct mu_points_request *request, const char *text,
+                               size_t size, struct mu_fit_points *points,
+                               struct mu_points_found *found)
+{
+    struct reader r = {.request = request, .found = found, .points = points};
+    enum mu_status st = MU_OK;
+
+    *points = (struct mu_fit_points){0};
+    *found = (struct mu_points_found){0};
+    mu_cell_copy(found->path, sizeof found->path,
+                 strcmp(request->path, "-") == 0 ? "standard input" : request->path);
+    MU_TRY(mu_csv_parse(found->path, text, size, &r.form, take_any, &r), st, done);
+    MU_TRY(finish(&r), st, done);
+done:
+    for (size_t i = 0; r.head && i < r.width; i++)
+        free(r.head[i]);
+    free(r.head);
+    mu_names_deinit(&r.groups);
+    mu_names_deinit(&r.seeds);
+    mu_names_deinit(&r.clusters);
+    mu_names_deinit(&r.curves);
+    mu_names_deinit(&r.cut);
+    if (st != MU_OK)
+        mu_points_free(points);
+    return st;
+}
+
+enum mu_status mu_points_read(const struct mu_points_request *request, struct mu_fit_points *points,
+                              struct mu_points_found *found)
+{
+    enum mu_status st = MU_OK;
+    char *text = NULL;
+    size_t size;
+
+    *points = (struct mu_fit_points){0};
+    *found = (struct mu_points_found){0};
+    MU_TRY(mu_csv_load(request->path, &text, &size), st, done);
+    MU_TRY(mu_points_parse(request, text, size, points, found), st, done);
+done:
+    free(text);
+    return st;
+}
+
+void mu_points_free(struct mu_fit_points *points)
+{
+    free(points->point);
+    free((char *)points->cluster_kind);
+    *points = (struct mu_fit_points){0};
+}
