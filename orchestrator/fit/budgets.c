@@ -1,10 +1,10 @@
 /* Which points share a compute budget.
  *
- * The density of the points in ln C (a sum of Gaussians of width h) is cut at its valleys. Budgets
- * that were set are seen at a narrow width, where nothing lies between them; those read off a figure
- * scatter by tens of per cent and need a wide one: widths are tried from narrow to wide, and the
- * first that shows budgets is taken. Points enter in the order of C, so that the order of the rows
- * does not matter. */
+ * The density of the points in ln C (a sum of Gaussians of width h) is cut at its valleys.
+ * Budgets that were set are seen at a narrow width, where nothing lies between them; those read
+ * off a figure scatter by tens of per cent and need a wide one: widths are tried from narrow to
+ * wide, and the first that shows budgets is taken. Points enter in the order of C, so that the
+ * order of the rows does not matter. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -268,7 +268,8 @@ static void by_compute_alone(const struct mu_fit_point *points, const struct row
     if (is_ladder(points, row, count, scratch))
         mu_refuse(&out->refusal,
                   "the points are a grid of sizes and tokens, not of budgets: their FLOPs do not "
-                  "gather at common values (IsoFLOP needs several sizes at one C)");
+                  "gather at common values (IsoFLOP needs several sizes at one C; a group column "
+                  "can name budgets)");
     else if (cut(row, count, LAST, scratch, &v))
         by_valleys(points, row, count, &v, out);
     else

@@ -1,16 +1,16 @@
 /* The envelope of loss curves.
  *
- * Each curve is made monotone first (the nearest non-increasing sequence in least squares: a running
- * minimum would keep the luckiest dip of every curve), then read off between its own moments, linearly
- * in ln C and never beyond them. A size's loss at a C is the lowest of its curves (as in the paper,
- * where a size is trained with several schedules, of which one fits the C). Where the lowest size is
- * the smallest or the largest of those that have a loss there, the minimum may lie outside: such
- * samples are left out.
+ * Each curve is made monotone first (the nearest non-increasing sequence in least squares: a
+ * running minimum would keep the luckiest dip of every curve), then read off between its own
+ * moments, linearly in ln C and never beyond them. A size's loss at a C is the lowest of its curves
+ * (as in the paper, where a size is trained with several schedules, of which one fits the C). Where
+ * the lowest size is the smallest or the largest of those that have a loss there, the minimum may
+ * lie outside: such samples are left out.
  *
- * The lowest size is a staircase in C, N* rounded to the sizes there are. Least squares of ln N on
- * ln C would flatten it by 1 - 1/K^2 with K stairs (11 % at three). For each size, on the other hand,
- * the amounts of compute at which it is the best lie evenly round the line: so ln C is regressed on
- * ln N, and the line inverted. */
+ * The lowest size is a staircase in C, N* rounded to the sizes there are. Least squares of ln N
+ * on ln C would flatten it by 1/K^2 with K stairs (11 % at three). For each size, on the other
+ * hand, the amounts of compute at which it is the best lie evenly round the line: so ln C is
+ * regressed on ln N, and the line inverted. */
 #include "orchestrator/fit/envelope.h"
 
 #include <math.h>

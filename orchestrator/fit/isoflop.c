@@ -7,8 +7,10 @@
  *
  * The bracket brings points whose C are not quite equal to the budget's common c: at a fixed N more
  * compute is more data, so the loss falls with ln C, faster for a large model. It is there when C
- * spreads over more than 1 % and enough points determine it; its coefficients are then dropped from
- * the answer, which is the parabola at c. */
+ * spreads over more than 1 % and there are enough points; the answer is the parabola at c. Its
+ * coefficients have a prior, normal about 0 with sd .1 loss (the law's own are some hundredths of
+ * the loss): where C hardly spreads and the losses are noisy, the bracket fades instead of fitting
+ * noise at the parabola's cost; without noise the prior has no weight. */
 #include <math.h>
 #include <string.h>
 
@@ -22,18 +24,20 @@ enum {
 };
 static const double SPREAD = 1.01;   /* of C, below which it is taken as equal */
 static const double SAME = 1e-3;     /* ln N */
+static const double PRIOR = .1;      /* sd of the coefficients of ln C, of the loss */
 static const double SINGULAR = 1e-8; /* of a column's square that its predecessors leave */
 
 /* One budget's points. */
 struct tally {
     size_t points;
-    double weight, ln_n_sum, ln_n_low, ln_n_high;
+    double weight, ln_n_sum, loss_sum, ln_n_low, ln_n_high;
     double centre, half;
     double size[SIZES]; /* ln N that differ */
     size_t sizes;
     double ln_c;
-    bool wide; /* C spreads */
-    double normal[TERMS][TERMS], right[TERMS];
+    bool wide;   /* C spreads */
+    double loss; /* mean, subtracted in what follows */
+    double normal[TERMS][TERMS], right[TERMS], square;
 };
 
 static double weight_of(const struct mu_fit_point *points, const double *multiplicity, size_t k)
@@ -70,12 +74,16 @@ static void survey(const struct mu_fit_point *points, size_t count,
         t->ln_n_high = fmax(t->ln_n_high, ln_n);
         t->weight += w;
         t->ln_n_sum += w * ln_n;
+        t->loss_sum += w * points[k].loss;
         count_size(t, ln_n);
     }
     for (size_t b = 0; b < budgets->count; b++) {
         struct tally *t = &tally[b];
 
+        if (t->points == 0)
+            continue;
         t->centre = t->ln_n_sum / t->weight;
+        t->loss = t->loss_sum / t->weight;
         t->half = (t->ln_n_high - t->ln_n_low) / 2;
         t->ln_c = mu_det_log(budgets->c[b]);
         t->wide = budgets->spread[b] > SPREAD;
@@ -89,7 +97,7 @@ static void take_moments(const struct mu_fit_point *points, size_t count,
     for (size_t k = 0; k < count; k++) {
         const double w = weight_of(points, multiplicity, k);
         struct tally *t;
-        double column[TERMS];
+        double column[TERMS], loss;
 
         if (budgets->of[k] == MU_FIT_NONE || w <= 0)
             continue;
@@ -101,23 +109,27 @@ static void take_moments(const struct mu_fit_point *points, size_t count,
         column[2] = column[1] * column[1];
         column[3] = t->wide ? mu_det_log(points[k].c) - t->ln_c : 0;
         column[4] = column[1] * column[3];
+        loss = points[k].loss - t->loss;
         for (size_t i = 0; i < TERMS; i++) {
             for (size_t j = 0; j <= i; j++)
                 t->normal[i][j] += w * column[i] * column[j];
-            t->right[i] += w * column[i] * points[k].loss;
+            t->right[i] += w * column[i] * loss;
         }
+        t->square += w * loss * loss;
     }
 }
 
-/* Least squares with the first `terms` columns, by Cholesky's factor. False: they are dependent.
- * variance: of the coefficient of t^2 per unit of the residuals' (weighted) variance. */
-static bool solve(const struct tally *t, size_t terms, double p[TERMS], double *variance)
+/* Least squares with the first `terms` columns, by Cholesky's factor; ridge: added to the diagonal
+ * of those of C. False: they are dependent. variance: of the coefficient of t^2 per unit of the
+ * residuals' (weighted) variance. */
+static bool solve(const struct tally *t, size_t terms, double ridge, double p[TERMS],
+                  double *variance)
 {
     double factor[TERMS][TERMS] = {{0}}, y[TERMS], z[TERMS] = {0};
 
     for (size_t i = 0; i < terms; i++)
         for (size_t j = 0; j <= i; j++) {
-            double left = t->normal[i][j];
+            double left = t->normal[i][j] + (i == j && i > 2 ? ridge : 0);
 
             for (size_t k = 0; k < j; k++)
                 left -= factor[i][k] * factor[j][k];
@@ -190,16 +202,29 @@ static double residual_square(const struct mu_fit_point *points, size_t count,
     return sum;
 }
 
-/* The most terms that the points determine. */
+/* The residuals' variance by the moments: to 1e-8 of the loss, which is enough to weigh a prior. */
+static double variance_left(const struct tally *t, size_t terms, const double p[TERMS])
+{
+    double left = t->square;
+
+    for (size_t i = 0; i < terms; i++)
+        left -= p[i] * t->right[i];
+    return fmax(left, 0) / (double)(t->points - terms);
+}
+
+/* The most terms that the points determine. p[0] is of the loss less its mean. */
 static size_t fit_terms(const struct tally *t, double p[TERMS], double *variance)
 {
+    const double prior = PRIOR * t->loss;
+
     if (t->wide)
         for (size_t terms = TERMS; terms > 3; terms--)
-            if (t->points >= terms + SPARE && solve(t, terms, p, variance))
+            if (t->points >= terms + SPARE && solve(t, terms, 0, p, variance) &&
+                solve(t, terms, variance_left(t, terms, p) / (prior * prior), p, variance))
                 return terms;
     for (size_t i = 3; i < TERMS; i++)
         p[i] = 0;
-    return solve(t, 3, p, variance) ? 3 : 0;
+    return solve(t, 3, 0, p, variance) ? 3 : 0;
 }
 
 static void find_vertex(const struct tally *t, const double p[3], double c,
@@ -332,6 +357,7 @@ void mu_isoflop_fit(const struct mu_fit_point *points, size_t count,
             continue;
         }
         degrees = t->points - terms;
+        p[0] += t->loss;
         o->ln_n_centre = t->centre;
         o->q[0] = p[0];
         o->q[1] = p[1] / t->half;
