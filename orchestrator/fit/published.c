@@ -55,12 +55,22 @@ static double hoffmann2_d(double c)
 
 static double hoffmann3_n(double c)
 {
-    return optimum(406.4, .34, 410.7, .28, c);
+    return through((struct row){1e9, 27.1e9}, (struct row){1e13, 1425.5e12}, c);
 }
 
 static double hoffmann3_d(double c)
 {
     return tokens(c, hoffmann3_n(c));
+}
+
+static double printed_n(double c)
+{
+    return optimum(406.4, .34, 410.7, .28, c);
+}
+
+static double printed_d(double c)
+{
+    return tokens(c, printed_n(c));
 }
 
 static double besiroglu_n(double c)
@@ -113,9 +123,13 @@ const struct mu_published mu_published_laws[] = {
      "arXiv 2203.15556, table A3: the line through its rows for 1 B and 10 T parameters",
      "N with embeddings; C = 6 N D", hoffmann2_n, hoffmann2_d},
     {"Hoffmann et al. 2022, approach 3",
-     "arXiv 2203.15556, eq. 10 and 4, parameters as printed: E 1.69, A 406.4, B 410.7, "
-     "alpha .34, beta .28 (rounding of the exponents moves D/N by half)",
+     "arXiv 2203.15556, table A3: the line through its rows for 1 B and 10 T parameters",
      "N with embeddings; C = 6 N D", hoffmann3_n, hoffmann3_d},
+    {"Hoffmann et al. 2022, approach 3, parameters as printed",
+     "arXiv 2203.15556, eq. 10 and 4: E 1.69, A 406.4, B 410.7, alpha .34, beta .28",
+     "N with embeddings; C = 6 N D. Exponents rounded to two digits: the paper's own table A3 has "
+     "fewer tokens a parameter",
+     printed_n, printed_d},
     {"Besiroglu et al. 2024",
      "arXiv 2404.10102: E 1.8172, A 482.01, B 2085.43, alpha .3478, beta .3658",
      "N with embeddings; C = 6 N D", besiroglu_n, besiroglu_d},

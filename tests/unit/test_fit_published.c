@@ -63,10 +63,18 @@ static void test_hoffmann_table_3(void **state)
 
     (void)state;
     check_rows("Hoffmann et al. 2022, approach 1", ROW, sizeof ROW / sizeof *ROW);
+    /* Appendix D.4: "from our approach 1, we estimate a 2.86 billion parameter model". */
+    check_near("at 1e21 FLOPs", named("Hoffmann et al. 2022, approach 1")->n(1e21), 2.86e9, .005);
 }
 
 static void test_hoffmann_table_a3(void **state)
 {
+    /* Without the row of 175 B, whose FLOPs are misprinted. */
+    static const struct row PARAMETRIC[] = {
+        {2.21e19, 400e6, 9.2e9},  {1.62e20, 1e9, 27.1e9},      {2.46e22, 10e9, 410.1e9},
+        {1.71e24, 67e9, 4.1e12},  {3.52e25, 280e9, 20.1e12},   {1.36e26, 520e9, 43.5e12},
+        {5.65e26, 1e12, 94.1e12}, {8.55e28, 10e12, 1425.5e12},
+    };
     static const struct row ROW[] = {
         {1.84e19, 400e6, 7.7e9},   {1.20e20, 1e9, 20.0e9},   {1.32e22, 10e9, 219.5e9},
         {6.88e23, 67e9, 1.7e12},   {4.54e24, 175e9, 4.3e12}, {1.18e25, 280e9, 7.1e12},
@@ -75,6 +83,8 @@ static void test_hoffmann_table_a3(void **state)
 
     (void)state;
     check_rows("Hoffmann et al. 2022, approach 2", ROW, sizeof ROW / sizeof *ROW);
+    check_rows("Hoffmann et al. 2022, approach 3", PARAMETRIC,
+               sizeof PARAMETRIC / sizeof *PARAMETRIC);
 }
 
 static double loss(const double law[4], double n, double c)
@@ -104,18 +114,21 @@ static void test_optima_of_parametric_laws(void **state)
 {
     static const double HOFFMANN[] = {406.4, .34, 410.7, .28},
                         BESIROGLU[] = {482.01, .3478, 2085.43, .3658};
+    static const char *const PRINTED = "Hoffmann et al. 2022, approach 3, parameters as printed";
     const double c = 5.76e23;
     const struct mu_published *law;
 
     (void)state;
-    check_minimum("Hoffmann et al. 2022, approach 3", HOFFMANN);
+    check_minimum(PRINTED, HOFFMANN);
     check_minimum("Besiroglu et al. 2024", BESIROGLU);
     /* Chinchilla's budget: some 20 tokens a parameter, as it was trained, by Besiroglu et al.; 93
-     * by the exponents that Hoffmann et al. print, which have two digits. */
+     * by the exponents of two digits that Hoffmann et al. print, 59 by those of four. */
     law = named("Besiroglu et al. 2024");
     check_near(law->name, law->d(c) / law->n(c), 20, .1);
-    law = named("Hoffmann et al. 2022, approach 3");
+    law = named(PRINTED);
     check_near(law->name, law->d(c) / law->n(c), 93, .005);
+    law = named("Hoffmann et al. 2022, approach 3");
+    check_near(law->name, law->d(c) / law->n(c), 59, .12); /* a row's .05 in N, twice */
 }
 
 static void test_power_laws(void **state)
