@@ -35,7 +35,7 @@ struct mu_isoflop_budget {
     /* loss = q[0] + q[1] x + q[2] x^2, x = ln N - ln_n_centre, at the budget's c */
     double ln_n_centre, q[3];
     double n, d, loss;  /* at the vertex; D under the points' FLOP function */
-    double residual_sd; /* of the loss about the parabola, nats; NAN with 3 points */
+    double residual_sd; /* of the loss about the parabola, nats; NAN with 3 points or not strict */
 };
 
 struct mu_isoflop {
@@ -49,7 +49,8 @@ struct mu_isoflop {
 
 /* multiplicity: as for mu_parametric_fit. Strict: what a user is told (at least 4 sizes, vertex
  * inside the range tried). Not strict: for replicates of a bootstrap, whose vertices may lie up to
- * one range's width outside. No allocation; thread-safe. */
+ * one range's width outside; take budgets that were refused strictly out of `of` before, lest a
+ * replicate's line hold vertices that the estimate's does not. No allocation; thread-safe. */
 void mu_isoflop_fit(const struct mu_fit_point *points, size_t count,
                     const struct mu_budgets *budgets, const struct mu_flops *flops,
                     const double *multiplicity, bool strict, struct mu_isoflop *out);
