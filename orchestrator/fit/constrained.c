@@ -178,6 +178,23 @@ void mu_constrained_evaluate(const void *context, const double x[], double delta
     }
 }
 
+double mu_constrained_residual(const struct mu_work *work, size_t i, const double x[],
+                               double slope[])
+{
+    const size_t block = i / MU_LANES, lane = i % MU_LANES;
+    struct term t, v = {.value = {0}};
+    double predicted;
+
+    size_term(work, block, x, false, &t);
+    data_term(work, block, x, &v);
+    predicted = x[E] + t.value[lane] + v.value[lane];
+    slope[E] = 1 / predicted;
+    for (int k = A; k < VARIABLES; k++)
+        slope[k] =
+            (t.value[lane] * t.slope[k][lane] + v.value[lane] * v.slope[k][lane]) / predicted;
+    return mu_det_log(predicted) - work->points.ln_loss[block][lane];
+}
+
 void mu_constrained_column(const struct mu_work *work, const double x[], mu_lanes *out)
 {
     for (size_t block = 0; block < work->points.blocks; block++) {

@@ -108,6 +108,35 @@ static void evaluate_terms(const void *context, const double x[], double delta, 
     }
 }
 
+double mu_work_residual(const struct mu_work *work, size_t i, const double x[], double slope[])
+{
+    const size_t *variable = variable_of[work->problem->law], block = i / MU_LANES,
+                 lane = i % MU_LANES;
+    const struct mu_terms_points *points = &work->points;
+    const double at[2] = {points->x[block][lane] + points->shift_x,
+                          points->y[block][lane] + points->shift_y};
+    double predicted = x[0];
+
+    if (work->problem->law == MU_LAW_DATA_CONSTRAINED)
+        return mu_constrained_residual(work, i, x, slope);
+    memset(slope, 0, work->minimise.variables * sizeof *slope);
+    slope[0] = 1;
+    for (size_t term = 0; term < 2; term++) {
+        const size_t a = variable[1 + term], alpha = variable[3 + term];
+        double power;
+
+        if (a == ABSENT)
+            continue;
+        power = mu_det_exp(-x[alpha] * at[term]);
+        predicted += x[a] * power;
+        slope[a] = power;
+        slope[alpha] -= x[a] * power * at[term];
+    }
+    for (size_t k = 0; k < work->minimise.variables; k++)
+        slope[k] /= predicted;
+    return mu_det_log(predicted) - points->ln_loss[block][lane];
+}
+
 static void bound(struct mu_minimise *m, size_t k, double low, double high)
 {
     m->low[k] = low;

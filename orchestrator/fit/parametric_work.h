@@ -64,6 +64,11 @@ double mu_work_objective(const struct mu_work *work, struct mu_objective objecti
 bool mu_work_polish(const struct mu_work *work, struct mu_objective objective, double x[],
                     double *value);
 
+/* ln of the predicted loss of point i less ln of its loss, and its slopes. */
+double mu_work_residual(const struct mu_work *work, size_t i, const double x[], double slope[]);
+double mu_constrained_residual(const struct mu_work *work, size_t i, const double x[],
+                               double slope[]);
+
 /* mu_minimise's function for the data-constrained law; context: struct mu_work. */
 void mu_constrained_evaluate(const void *context, const double x[], double delta, bool metric,
                              struct mu_derivatives *out);
