@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "orchestrator/fit/fit.h"
-#include "tests/support/fit_points.h"
+#include "tests/support/fit_runs.h"
 
 enum { FEW = 24, MANY = 1000, REPLICATES_FEW = 100, REPLICATES_MANY = 400 };
 

@@ -1,95 +1,99 @@
-/* Training runs that never were: losses of a known law over a design of budgets or trunks, with
- * noise of known size. */
+/* Points to fit a law to: made from a known law, or read from a CSV of numbers. */
 #ifndef MUSTER_TESTS_FIT_POINTS_H
 #define MUSTER_TESTS_FIT_POINTS_H
 
 #include <math.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "orchestrator/base/rng.h"
 #include "orchestrator/fit/law.h"
 #include "orchestrator/fit/points.h"
 
-struct design {
-    double theta[MU_LAW_PARAMETERS]; /* of MU_LAW_CHINCHILLA */
-    size_t budgets, sizes;
-    double c_low, c_step;        /* smallest budget; factor from one to the next */
-    double n_step;               /* factor between sizes */
-    double sd_point, sd_cluster; /* of ln loss: a run's own noise, and its trunk's */
-    uint64_t seed;
-    uint32_t draw;
-};
+enum { FIT_POINTS = 512 };
 
-static inline double normal(const struct design *d, uint32_t a, uint64_t b)
+static inline struct mu_fit_point fit_point(double n, double d, double loss)
 {
-    return mu_rng_normal(
-        mu_rng_draw(d->seed, MU_RNG_SYNTHETIC, a, (uint64_t)d->draw << 32 | b).w[0]);
-}
-
-/* N* of C = 6 N D: Hoffmann et al. 2022, eq. 4. */
-static inline double best_n(const double theta[], double c)
-{
-    const double a = theta[1], b = theta[2], alpha = theta[3], beta = theta[4];
-
-    return pow(alpha * a / (beta * b), 1 / (alpha + beta)) * pow(c / 6, beta / (alpha + beta));
-}
-
-static inline struct mu_fit_point run_of(const struct design *d, double n, double tokens,
-                                         uint32_t cluster, uint64_t index)
-{
-    const double loss = mu_law_loss(MU_LAW_CHINCHILLA, d->theta, n, tokens, 6 * n * tokens, tokens);
-    const double noise = d->sd_point * normal(d, 1, index) + d->sd_cluster * normal(d, 2, cluster);
-
     return (struct mu_fit_point){.n = n,
-                                 .d = tokens,
-                                 .c = 6 * n * tokens,
-                                 .loss = loss * exp(noise),
+                                 .d = d,
+                                 .c = 6 * n * d,
+                                 .loss = loss,
                                  .weight = 1,
-                                 .unique = tokens,
-                                 .cluster = cluster,
+                                 .unique = d,
                                  .group = MU_FIT_NONE,
                                  .curve = MU_FIT_NONE,
                                  .seed = MU_FIT_NONE,
-                                 .end = true,
-                                 .line = (int)index + 2};
+                                 .end = true};
 }
 
-/* Sizes in even steps round each budget's optimum; every run by itself. Free .point. */
-static inline struct mu_fit_points isoflop_runs(const struct design *d)
+/* `sizes` x `budgets` points: N from 1e7, D / N between about 2 and 200; ln loss has normal noise of
+ * that sd. repeats: every third budget sees its data several times over. */
+static inline size_t fit_points_synthetic(struct mu_fit_point points[], enum mu_law_kind law,
+                                          const double theta[], size_t sizes, size_t budgets,
+                                          double noise, bool repeats, uint64_t seed)
 {
-    struct mu_fit_points p = {.cluster_kind = "row"};
+    size_t count = 0;
 
-    p.point = calloc(d->budgets * d->sizes, sizeof *p.point);
-    for (size_t b = 0; b < d->budgets; b++)
-        for (size_t s = 0; s < d->sizes; s++) {
-            const double c = d->c_low * pow(d->c_step, (double)b);
-            const double n =
-                best_n(d->theta, c) * pow(d->n_step, (double)s - 0.5 * (double)(d->sizes - 1));
+    for (size_t b = 0; b < budgets; b++)
+        for (size_t s = 0; s < sizes; s++) {
+            const double n = 1e7 * exp(0.55 * (double)b + 2.8 * (double)s / (double)sizes),
+                         c = 6e17 * exp(1.1 * (double)b), d = c / (6 * n);
+            struct mu_fit_point *p = &points[count];
 
-            p.point[p.count] = run_of(d, n, c / (6 * n), (uint32_t)p.count, p.count);
-            p.count++;
+            *p = fit_point(n, d, 1);
+            if (repeats && b % 3 > 0)
+                p->unique = d / (2.5 * (double)(b % 3) * (1 + (double)(s % 4)));
+            p->loss = mu_law_loss(law, theta, p->n, p->d, p->c, p->unique) *
+                      exp(noise * mu_rng_normal(
+                                      mu_rng_draw(seed, MU_RNG_SYNTHETIC, 0, count).w[0]));
+            p->cluster = (uint32_t)count++;
         }
-    p.clusters = (uint32_t)p.count;
-    return p;
+    return count;
 }
 
-/* A trunk for each size, with a branch at each of `budgets` horizons: branches share their trunk's
- * noise. Free .point. */
-static inline struct mu_fit_points trunk_runs(const struct design *d)
+/* Epoch's points (Besiroglu et al. 2024, arXiv 2404.10102), in the order of the file; 0: not here. */
+static inline size_t fit_points_epoch(struct mu_fit_point points[])
 {
-    struct mu_fit_points p = {.cluster_kind = "trunk", .clusters = (uint32_t)d->sizes};
+    const char *shared = getenv("MUSTER_SHARED"), *source = getenv("MUSTER_SOURCE");
+    char path[4096], line[512];
+    size_t count = 0;
+    FILE *file;
 
-    p.point = calloc(d->budgets * d->sizes, sizeof *p.point);
-    for (size_t s = 0; s < d->sizes; s++)
-        for (size_t b = 0; b < d->budgets; b++) {
-            const double n = best_n(d->theta, d->c_low) * pow(d->n_step, (double)s);
-            const double tokens =
-                d->c_low / (6 * best_n(d->theta, d->c_low)) * pow(d->c_step, (double)b);
+    if (shared != NULL)
+        snprintf(path, sizeof path, "%s/data/epoch_chinchilla.csv", shared);
+    else
+        snprintf(path, sizeof path, "%s/../shared/data/epoch_chinchilla.csv",
+                 source == NULL ? "." : source);
+    file = fopen(path, "r");
+    if (file == NULL)
+        return 0;
+    if (fgets(line, sizeof line, file) == NULL)
+        line[0] = 0;
+    while (count < FIT_POINTS && fgets(line, sizeof line, file) != NULL) {
+        double n, c, loss;
 
-            p.point[p.count] = run_of(d, n, tokens, (uint32_t)s, p.count);
-            p.count++;
-        }
-    return p;
+        if (sscanf(line, "%*[^,],%*[^,],%*[^,],%lf,%lf,%*[^,],%lf", &n, &c, &loss) == 3)
+            points[count++] = fit_point(n, c / (6 * n), loss);
+    }
+    fclose(file);
+    return count;
+}
+
+/* Takes away the `drop` points of the highest loss; the order of the others stays. */
+static inline size_t fit_points_drop_top(struct mu_fit_point points[], size_t count, size_t drop)
+{
+    for (size_t k = 0; k < drop; k++) {
+        size_t top = 0;
+
+        for (size_t i = 1; i < count; i++)
+            if (points[i].loss > points[top].loss)
+                top = i;
+        memmove(&points[top], &points[top + 1], (count - top - 1) * sizeof *points);
+        count--;
+    }
+    return count;
 }
 
 #endif

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "orchestrator/fit/fit.h"
-#include "tests/support/fit_points.h"
+#include "tests/support/fit_runs.h"
 
 static const struct design quiet = {.theta = {1.7, 400, 2000, 0.34, 0.37},
                                     .budgets = 4,

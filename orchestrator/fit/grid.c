@@ -1,0 +1,250 @@
+/* Starting points of a parametric fit. For fixed exponents a law is linear in E, A and B (variable
+ * projection, Golub and Pereyra 1973): non-negative weighted least squares of E + A u + B v against
+ * the loss, relative to the loss; a robust objective weighs the points again some times. */
+#include <math.h>
+#include <string.h>
+
+#include "orchestrator/base/detmath.h"
+#include "orchestrator/fit/constrained.h"
+#include "orchestrator/fit/parametric_work.h"
+
+enum { SIDE = 32, SIDE_COARSE = 8, SIDE_CONSTRAINED = 10, SIDE_CONSTRAINED_COARSE = 4, SIDES = 32 };
+enum { REWEIGHTS = 5, REWEIGHTS_COARSE = 2 };
+#define GRID_LOW  .04
+#define GRID_HIGH 2.4
+/* An absolute value is this far from one near 0, as long as only starts are sought. */
+#define GRID_DELTA_LEAST 1e-4
+
+static const double worths[] = {1, 5, 20, 80}, worths_coarse[] = {4, 25};
+
+struct cell {
+    double value, amplitude[3];
+};
+
+static size_t side_of(enum mu_law_kind law, bool coarse)
+{
+    if (law == MU_LAW_DATA_CONSTRAINED)
+        return coarse ? SIDE_CONSTRAINED_COARSE : SIDE_CONSTRAINED;
+    return coarse ? SIDE_COARSE : SIDE;
+}
+
+size_t mu_grid_room(enum mu_law_kind law, bool coarse)
+{
+    const size_t side = side_of(law, coarse);
+
+    /* one for each exponent of x and y; for the constrained law also for each R_D, and one more */
+    return law == MU_LAW_DATA_CONSTRAINED ? side * 5 + 1 : side * 2;
+}
+
+static double exponent_at(size_t k, size_t side)
+{
+    return GRID_LOW * mu_det_exp(mu_det_log(GRID_HIGH / GRID_LOW) * (double)k / (double)(side - 1));
+}
+
+/* Least squares in the columns of `set`; false: one of them would be negative. */
+static bool solve_subset(const struct mu_terms_moments *m, unsigned set, double amplitude[3])
+{
+    double a[3][3], x[3] = {0};
+    size_t index[3], n = 0;
+
+    for (size_t k = 0; k < 3; k++)
+        if (set >> k & 1)
+            index[n++] = k;
+    for (size_t i = 0; i < n; i++) {
+        x[i] = m->target[index[i]];
+        for (size_t j = 0; j < n; j++)
+            a[i][j] = m->product[index[i]][index[j]];
+    }
+    if (!mu_cholesky_solve(&a[0][0], 3, n, x))
+        return false;
+    memset(amplitude, 0, 3 * sizeof *amplitude);
+    for (size_t i = 0; i < n; i++) {
+        if (!(x[i] >= 0))
+            return false;
+        amplitude[index[i]] = x[i];
+    }
+    return true;
+}
+
+/* Of all subsets of columns whose least squares are non-negative, the best. */
+static void solve_non_negative(const struct mu_terms_moments *m, double amplitude[3])
+{
+    double best = INFINITY, trial[3];
+
+    if (solve_subset(m, 7, amplitude))
+        return;
+    memset(amplitude, 0, 3 * sizeof *amplitude);
+    for (unsigned set = 1; set < 7; set++) {
+        double value = 0;
+
+        if (!solve_subset(m, set, trial))
+            continue;
+        for (size_t i = 0; i < 3; i++)
+            value -= trial[i] * m->target[i]; /* at a minimum: x'Px = x't */
+        if (value < best) {
+            best = value;
+            memcpy(amplitude, trial, sizeof trial);
+        }
+    }
+}
+
+static struct cell solve_cell(const struct mu_work *work, const mu_lanes *u, const mu_lanes *v,
+                              double delta, size_t reweights)
+{
+    const struct mu_terms_variant *terms = work->problem->terms;
+    struct cell best = {INFINITY, {0}};
+    double amplitude[3] = {0};
+    struct mu_terms_moments m;
+
+    terms->moments(&work->points, u, v, amplitude, MU_DELTA_SQUARES, &m);
+    for (size_t k = 0; k <= reweights; k++) {
+        solve_non_negative(&m, amplitude);
+        terms->moments(&work->points, u, v, amplitude, delta, &m);
+        if (m.value < best.value) {
+            best.value = m.value;
+            memcpy(best.amplitude, amplitude, sizeof amplitude);
+        }
+    }
+    return best;
+}
+
+static size_t insert(struct mu_start starts[], size_t count, size_t room,
+                     const struct mu_start *next)
+{
+    size_t k = count < room ? count : room - 1;
+
+    if (count == room && !(next->value < starts[k].value))
+        return count;
+    for (; k > 0 && next->value < starts[k - 1].value; k--)
+        starts[k] = starts[k - 1];
+    starts[k] = *next;
+    return count < room ? count + 1 : room;
+}
+
+static bool is_local_minimum(const struct cell *cells, size_t side_a, size_t side_b, size_t a,
+                             size_t b)
+{
+    const struct cell *here = &cells[a * side_b + b];
+
+    for (size_t i = a > 0 ? a - 1 : 0; i <= a + 1 && i < side_a; i++)
+        for (size_t j = b > 0 ? b - 1 : 0; j <= b + 1 && j < side_b; j++)
+            if (cells[i * side_b + j].value < here->value)
+                return false;
+    return true;
+}
+
+static struct mu_start start_of(enum mu_law_kind law, const struct cell *cell, double alpha,
+                                double beta)
+{
+    struct mu_start s = {.value = cell->value};
+
+    memcpy(s.x, cell->amplitude, sizeof cell->amplitude);
+    s.x[3] = alpha;
+    s.x[4] = beta;
+    if (law != MU_LAW_CHINCHILLA && law != MU_LAW_OVER_TRAINING)
+        s.x[2] = alpha;
+    return s;
+}
+
+static size_t search_terms(const struct mu_work *work, double delta, bool coarse,
+                           struct mu_start starts[MU_GRID_STARTS])
+{
+    const enum mu_law_kind law = work->problem->law;
+    const size_t side = side_of(law, coarse), blocks = work->points.blocks,
+                 reweights = delta > 1 ? 0
+                             : coarse  ? REWEIGHTS_COARSE
+                                       : REWEIGHTS;
+    const size_t side_b = law == MU_LAW_CHINCHILLA ? side : 1, room = coarse ? 1 : MU_GRID_STARTS;
+    mu_lanes *u = work->columns, *v = u + side * blocks;
+    struct cell cells[SIDES * SIDES];
+    size_t count = 0;
+
+    for (size_t k = 0; k < side; k++) {
+        const double exponent = exponent_at(k, side);
+
+        work->problem->terms->exp(work->points.x, -exponent, blocks, u + k * blocks);
+        if (law == MU_LAW_CHINCHILLA || law == MU_LAW_OVER_TRAINING)
+            work->problem->terms->exp(work->points.y, -exponent, blocks, v + k * blocks);
+        else
+            memset(v + k * blocks, 0, blocks * sizeof *v);
+    }
+    for (size_t a = 0; a < side; a++)
+        for (size_t b = 0; b < side_b; b++)
+            cells[a * side_b + b] = solve_cell(
+                work, u + a * blocks, v + (side_b == 1 ? a : b) * blocks, delta, reweights);
+    for (size_t a = 0; a < side; a++)
+        for (size_t b = 0; b < side_b; b++)
+            if (is_local_minimum(cells, side, side_b, a, b)) {
+                const struct mu_start s = start_of(law, &cells[a * side_b + b],
+                                                   exponent_at(a, side), exponent_at(b, side));
+
+                count = insert(starts, count, room, &s);
+            }
+    return count;
+}
+
+/* One cell of the data-constrained law: N' depends on A and B, which are found first as if no N were
+ * too large for its data. */
+static struct mu_start constrained_cell(const struct mu_work *work, double delta, size_t reweights,
+                                        double alpha, double beta, double worth_d, double worth_n,
+                                        const mu_lanes *plain, const mu_lanes *v, mu_lanes *u)
+{
+    struct cell cell = solve_cell(work, plain, v, delta, reweights);
+    struct mu_start s = {.x = {0, 0, 0, alpha, beta, mu_det_log(worth_d), mu_det_log(worth_n)}};
+
+    for (int round = 0; round < 2; round++) {
+        for (size_t k = 0; k < 3; k++)
+            s.x[k] = k == 0 ? cell.amplitude[k] : mu_det_log(fmax(cell.amplitude[k], 1e-9));
+        if (round == 1)
+            break;
+        mu_constrained_column(work, s.x, u);
+        cell = solve_cell(work, u, v, delta, reweights);
+    }
+    s.value = cell.value;
+    return s;
+}
+
+static size_t search_constrained(const struct mu_work *work, double delta, bool coarse,
+                                 struct mu_start starts[MU_GRID_STARTS])
+{
+    const size_t side = side_of(work->problem->law, coarse), blocks = work->points.blocks,
+                 worth_count = coarse ? 2 : 4, room = coarse ? 1 : MU_GRID_STARTS,
+                 reweights = delta > 1 ? 0 : REWEIGHTS_COARSE;
+    const double *worth = coarse ? worths_coarse : worths;
+    mu_lanes *plain = work->columns, *v = plain + side * blocks, *u = v + 4 * side * blocks;
+    size_t count = 0;
+
+    for (size_t k = 0; k < side; k++) {
+        work->problem->terms->exp(work->points.x, -exponent_at(k, side), blocks,
+                                  plain + k * blocks);
+        for (size_t d = 0; d < worth_count; d++)
+            mu_constrained_data_column(work, exponent_at(k, side), worth[d],
+                                       v + (d * side + k) * blocks);
+    }
+    for (size_t d = 0; d < worth_count; d++)
+        for (size_t n = 0; n < worth_count; n++) {
+            struct mu_start best = {.value = INFINITY};
+
+            for (size_t a = 0; a < side; a++)
+                for (size_t b = 0; b < side; b++) {
+                    const struct mu_start s = constrained_cell(
+                        work, delta, reweights, exponent_at(a, side), exponent_at(b, side),
+                        worth[d], worth[n], plain + a * blocks, v + (d * side + b) * blocks, u);
+
+                    if (s.value < best.value)
+                        best = s;
+                }
+            count = insert(starts, count, room, &best);
+        }
+    return count;
+}
+
+size_t mu_grid_search(const struct mu_work *work, struct mu_objective objective, bool coarse,
+                      struct mu_start starts[MU_GRID_STARTS])
+{
+    const double delta = fmax(mu_objective_delta(objective), GRID_DELTA_LEAST);
+
+    return work->problem->law == MU_LAW_DATA_CONSTRAINED
+               ? search_constrained(work, delta, coarse, starts)
+               : search_terms(work, delta, coarse, starts);
+}
