@@ -32,8 +32,9 @@ struct mu_look {
 struct mu_document {
     FILE *out;
     const struct mu_look *look;
-    bool failed;   /* no memory: something is missing */
-    bool in_list;  /* the look's own */
+    bool failed;  /* no memory: something is missing */
+    bool in_list; /* the look's own: a list is open, of blocks of this kind */
+    enum mu_block list;
     FILE *cells;   /* of the table being made, each with its zero byte */
     char *text;    /* behind `cells` */
     size_t size;   /* of it */
