@@ -1,25 +1,15 @@
-/* Drawing never holds up training: gnuplot reads metrics.csv by itself, in a process of its own at
- * low priority, one at a time, under a deadline. It draws into loss.svg.tmp, which is renamed when
- * it has ended well, so that loss.svg is always a whole picture. It works inside the run directory:
- * no path needs quoting in its script.
- *
- *            begin                       ended, or killed at the deadline
- *   (idle) --------> (drawing: pid > 0) ----------------------------------> (idle) */
+/* Drawing never holds up training: gnuplot reads metrics.csv by itself, one process at a time. It
+ * draws into loss.svg.tmp, which is renamed when it has ended well, so that loss.svg is always a
+ * whole picture. It works inside the run directory: no path needs quoting in its script. */
 #include "orchestrator/run/plot.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "orchestrator/base/log.h"
-
-extern char **environ;
 
 enum {
     DRAW_MS = 60000,     /* deadline of a drawing in the background, on busy cores */
@@ -27,8 +17,7 @@ enum {
     END_MS = 1000,       /* of one that is under way when the run directory is closed */
     INTERVAL_MS = 15000, /* between two drawings in the background */
     LOOK_US = 2000,
-    NICENESS = 10,
-    SCRIPT_MAX = 8192, /* fits a pipe whole: written before there is a reader */
+    SCRIPT_MAX = 8192,
 };
 
 /* After a line `run = 'NAME'`. The thin line is cut down to about 2,000 records, the thick one goes
@@ -98,7 +87,7 @@ enum mu_status mu_plot_init(struct mu_plot *plot, const char *folder)
 {
     const char *name = strrchr(folder, '/');
 
-    *plot = (struct mu_plot){.errors = -1};
+    *plot = (struct mu_plot){.gnuplot = MU_GNUPLOT_IDLE};
     snprintf(plot->title, sizeof plot->title, "%s", name && name[1] ? name + 1 : folder);
     for (char *c = plot->title; *c; c++)
         if (*c == '\'' || (unsigned char)*c < ' ')
@@ -106,71 +95,16 @@ enum mu_status mu_plot_init(struct mu_plot *plot, const char *folder)
     return mu_path_format(plot->folder, "%s", folder);
 }
 
-static void close_if_open(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
-/* gnuplot with the script on `input`, complaints to `errors`, nothing else inherited: neither the
- * lock of the run directory nor MPI's sockets may live on in it. 0 or an errno. */
-static int spawn(const char *folder, int input, int errors, pid_t *pid)
-{
-    static char *argv[] = {"gnuplot", "-d", NULL}; /* -d: whatever the user's ~/.gnuplot says */
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
-    int error;
-
-    posix_spawn_file_actions_init(&files);
-    posix_spawnattr_init(&attributes);
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    error = posix_spawn_file_actions_addchdir_np(&files, folder);
-    if (error == 0)
-        error = posix_spawn_file_actions_adddup2(&files, input, STDIN_FILENO);
-    if (error == 0)
-        error = posix_spawn_file_actions_adddup2(&files, errors, STDERR_FILENO);
-    if (error == 0)
-        error = posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    if (error == 0)
-        error = posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
-    if (error == 0)
-        error = posix_spawnp(pid, argv[0], &files, &attributes, argv, environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&files);
-    return error;
-}
-
 static int begin(struct mu_plot *plot, unsigned deadline_ms)
 {
     char text[SCRIPT_MAX];
-    int n = snprintf(text, sizeof text, "run = '%s'\n%s", plot->title, script);
-    int input[2] = {-1, -1}, errors[2] = {-1, -1}, error = 0;
+    int n = snprintf(text, sizeof text, "run = '%s'\n%s", plot->title, script), error;
 
     MU_ASSERT(n < (int)sizeof text);
-    if (pipe2(input, O_CLOEXEC) != 0 || pipe2(errors, O_CLOEXEC) != 0 ||
-        write(input[1], text, (size_t)n) != n || fcntl(errors[0], F_SETFL, O_NONBLOCK) != 0)
-        error = errno;
+    error = mu_gnuplot_start(&plot->gnuplot, plot->folder, text, (size_t)n, false, deadline_ms);
     if (error == 0)
-        error = spawn(plot->folder, input[0], errors[1], &plot->pid);
-    close_if_open(&input[0]);
-    close_if_open(&input[1]);
-    close_if_open(&errors[1]);
-    if (error != 0) {
-        close_if_open(&errors[0]);
-        plot->pid = 0;
-        return error;
-    }
-    setpriority(PRIO_PROCESS, (id_t)plot->pid, NICENESS);
-    plot->errors = errors[0];
-    plot->deadline = mu_deadline_in_ms(deadline_ms);
-    plot->next = mu_deadline_in_ms(INTERVAL_MS);
-    return 0;
+        plot->next = mu_deadline_in_ms(INTERVAL_MS);
+    return error;
 }
 
 static void begin_or_say(struct mu_plot *plot, unsigned deadline_ms)
@@ -189,30 +123,25 @@ static void begin_or_say(struct mu_plot *plot, unsigned deadline_ms)
 
 static void say_failure(struct mu_plot *plot, int status)
 {
-    char said[400];
-    ssize_t n = read(plot->errors, said, sizeof said - 1);
+    char why[500];
 
     if (plot->told)
         return;
     plot->told = true;
-    said[n > 0 ? n : 0] = 0;
-    said[strspn(said, "\n") + strcspn(said + strspn(said, "\n"), "\n")] = 0;
-    if (WIFSIGNALED(status))
-        mu_log(MU_LOG_INFO, "loss.svg was not drawn in time (gnuplot ended by signal %d)",
-               WTERMSIG(status));
-    else
-        mu_log(MU_LOG_INFO, "loss.svg was not drawn: gnuplot ended with %d: %s",
-               WEXITSTATUS(status), said + strspn(said, "\n"));
+    mu_gnuplot_explain(&plot->gnuplot, status, why, sizeof why);
+    mu_log(MU_LOG_INFO,
+           WIFSIGNALED(status) ? "loss.svg was not drawn in time (%s)"
+                               : "loss.svg was not drawn: %s",
+           why);
 }
 
 static void finish(struct mu_plot *plot, int status)
 {
     char beside[MU_PATH_MAX], path[MU_PATH_MAX];
 
-    plot->pid = 0;
     if (status != 0)
         say_failure(plot, status);
-    close_if_open(&plot->errors);
+    mu_gnuplot_close(&plot->gnuplot);
     if (mu_path_format(beside, "%s/loss.svg.tmp", plot->folder) != MU_OK ||
         mu_path_format(path, "%s/loss.svg", plot->folder) != MU_OK)
         return;
@@ -224,24 +153,16 @@ static void finish(struct mu_plot *plot, int status)
 
 void mu_plot_poll(struct mu_plot *plot)
 {
-    pid_t ended;
-    int status = 0;
+    int status;
 
-    if (plot->pid <= 0)
-        return;
-    if (mu_deadline_passed(plot->deadline))
-        kill(plot->pid, SIGKILL);
-    ended = waitpid(plot->pid, &status, WNOHANG);
-    if (ended == plot->pid)
+    if (mu_gnuplot_poll(&plot->gnuplot, &status))
         finish(plot, status);
-    else if (ended < 0 && errno != EINTR)
-        finish(plot, 0); /* someone else has waited for it: how it ended is not known */
 }
 
 void mu_plot_start(struct mu_plot *plot)
 {
     mu_plot_poll(plot);
-    if (plot->pid == 0 && mu_deadline_passed(plot->next))
+    if (plot->gnuplot.pid == 0 && mu_deadline_passed(plot->next))
         begin_or_say(plot, DRAW_MS);
 }
 
@@ -249,16 +170,16 @@ static void wait_at_most(struct mu_plot *plot, unsigned ms)
 {
     struct mu_deadline deadline = mu_deadline_in_ms(ms), end = mu_deadline_in_ms(ms + END_MS);
 
-    if (deadline.at_ns < plot->deadline.at_ns)
-        plot->deadline = deadline;
-    for (mu_plot_poll(plot); plot->pid > 0 && !mu_deadline_passed(end); mu_plot_poll(plot))
+    if (deadline.at_ns < plot->gnuplot.deadline.at_ns)
+        plot->gnuplot.deadline = deadline;
+    for (mu_plot_poll(plot); plot->gnuplot.pid > 0 && !mu_deadline_passed(end); mu_plot_poll(plot))
         mu_clock_sleep_us(LOOK_US);
 }
 
 void mu_plot_draw(struct mu_plot *plot)
 {
     wait_at_most(plot, WAIT_MS); /* one that was begun earlier lacks the newest records */
-    if (plot->pid == 0)
+    if (plot->gnuplot.pid == 0)
         begin_or_say(plot, WAIT_MS);
     wait_at_most(plot, WAIT_MS);
 }

@@ -4,20 +4,19 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/status.h"
+#include "orchestrator/run/gnuplot.h"
 
 struct mu_plot {
     char folder[MU_PATH_MAX]; /* holds metrics.csv; loss.svg goes there */
     char title[256];
-    pid_t pid;  /* of the gnuplot that draws; 0: none */
-    int errors; /* what it says on stderr; -1: none */
-    struct mu_deadline deadline, next;
-    bool given_up; /* there is no gnuplot, and that has been said */
-    bool told;     /* a failure has been said */
+    struct mu_gnuplot gnuplot;
+    struct mu_deadline next; /* no drawing in the background before it */
+    bool given_up;           /* there is no gnuplot, and that has been said */
+    bool told;               /* a failure has been said */
 };
 
 enum mu_status mu_plot_init(struct mu_plot *plot, const char *folder) MU_CHECKED;

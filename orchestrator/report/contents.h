@@ -1,0 +1,33 @@
+/* What a report of a fit says, section by section, in words and tables. */
+#ifndef MUSTER_REPORT_CONTENTS_H
+#define MUSTER_REPORT_CONTENTS_H
+
+#include "orchestrator/fit/fit.h"
+#include "orchestrator/report/document.h"
+#include "orchestrator/report/points_csv.h"
+
+struct mu_contents {
+    const struct mu_fit *fit;
+    const struct mu_points_found *found;
+};
+
+/* What was read, from which columns; what was left out, and why; the budgets that were seen. */
+void mu_contents_points(struct mu_document *doc, const struct mu_contents *c);
+void mu_contents_isoflop(struct mu_document *doc, const struct mu_contents *c);
+void mu_contents_envelope(struct mu_document *doc, const struct mu_contents *c);
+/* The law under all objectives, its intervals, and what --drop-top changed. */
+void mu_contents_law(struct mu_document *doc, const struct mu_contents *c);
+/* The exponents by each method, and where methods disagree. */
+void mu_contents_scaling(struct mu_document *doc, const struct mu_contents *c);
+/* Seed noise, hold-out and leave-future-out. */
+void mu_contents_checks(struct mu_document *doc, const struct mu_contents *c);
+void mu_contents_conventions(struct mu_document *doc, const struct mu_contents *c);
+void mu_contents_published(struct mu_document *doc, const struct mu_contents *c);
+void mu_contents_recommendation(struct mu_document *doc, const struct mu_contents *c);
+void mu_contents_warnings(struct mu_document *doc, const struct mu_contents *c);
+
+/* The method that recommendations are shown of: parametric, else the first that gave one.
+ * MU_METHOD_COUNT: none. */
+enum mu_method mu_contents_method(const struct mu_fit *fit);
+
+#endif

@@ -1,0 +1,96 @@
+#include "orchestrator/report/document.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/status.h"
+
+void mu_document_say(struct mu_document *doc, enum mu_block kind, const char *format, ...)
+{
+    char *text = NULL;
+    va_list arguments;
+    int n;
+
+    va_start(arguments, format);
+    n = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    if (n < 0) {
+        doc->failed = true;
+        return;
+    }
+    doc->look->block(doc, kind, text);
+    free(text);
+}
+
+void mu_document_table(struct mu_document *doc, const char *header)
+{
+    MU_ASSERT(!doc->cells);
+    doc->cells = open_memstream(&doc->text, &doc->size);
+    doc->column = doc->columns = doc->rows = 0;
+    doc->left = 0;
+    if (!doc->cells) {
+        doc->failed = true;
+        return;
+    }
+    for (const char *at = header, *end; at; at = *end ? end + 1 : NULL) {
+        end = strchrnul(at, '|');
+        if (*at == '<') {
+            doc->left |= 1u << doc->columns;
+            at++;
+        }
+        fprintf(doc->cells, "%.*s%c", (int)(end - at), at, 0);
+        doc->columns++;
+    }
+    doc->rows = 1;
+}
+
+void mu_document_cell(struct mu_document *doc, const char *format, ...)
+{
+    va_list arguments;
+
+    if (!doc->cells)
+        return;
+    va_start(arguments, format);
+    vfprintf(doc->cells, format, arguments);
+    va_end(arguments);
+    fputc(0, doc->cells);
+    MU_ASSERT(doc->column < doc->columns);
+    if (++doc->column == doc->columns) {
+        doc->column = 0;
+        doc->rows++;
+    }
+}
+
+void mu_document_row_end(struct mu_document *doc)
+{
+    while (doc->cells && doc->column != 0)
+        mu_document_cell(doc, "%s", "");
+}
+
+void mu_document_table_end(struct mu_document *doc)
+{
+    const char **cell = NULL, *at;
+    bool whole;
+
+    if (!doc->cells)
+        return;
+    mu_document_row_end(doc);
+    whole = !ferror(doc->cells);
+    whole = fclose(doc->cells) == 0 && whole;
+    doc->cells = NULL;
+    if (whole)
+        cell = malloc(doc->rows * doc->columns * sizeof *cell);
+    if (cell) {
+        at = doc->text;
+        for (size_t k = 0; k < doc->rows * doc->columns; k++, at += strlen(at) + 1)
+            cell[k] = at;
+        if (doc->rows > 1)
+            doc->look->table(doc, &(struct mu_grid){doc->columns, doc->rows, cell, doc->left});
+    } else {
+        doc->failed = true;
+    }
+    free(cell);
+    free(doc->text);
+    doc->text = NULL;
+}

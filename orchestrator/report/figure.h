@@ -1,0 +1,30 @@
+/* Numbers as people read them: "1.81690", "4.12346e8", "3.9e8..4.3e8". */
+#ifndef MUSTER_REPORT_FIGURE_H
+#define MUSTER_REPORT_FIGURE_H
+
+#include "orchestrator/fit/number.h"
+
+struct mu_figure {
+    char text[64];
+};
+
+/* `digits` significant ones, zeros at the end kept; NAN is "-", infinity "inf". */
+struct mu_figure mu_figure(double value, int digits);
+/* Without zeros at the end: for what the user gave (1e21). */
+struct mu_figure mu_figure_short(double value, int digits);
+/* "low..high"; "-" where both are NAN. */
+struct mu_figure mu_figure_range(double low, double high, int digits);
+static inline struct mu_figure mu_figure_80(const struct mu_number *n)
+{
+    return mu_figure_range(n->low80, n->high80, 4);
+}
+static inline struct mu_figure mu_figure_95(const struct mu_number *n)
+{
+    return mu_figure_range(n->low95, n->high95, 4);
+}
+/* In words: "412 million", "4.12 billion". */
+struct mu_figure mu_figure_words(double value);
+/* As the label of an axis: "400k", "1M", "2.5B", "10T". */
+struct mu_figure mu_figure_label(double value);
+
+#endif

@@ -1,0 +1,218 @@
+/* The report as a page: one file, no scripts, nothing fetched; light or dark as the reader likes it;
+ * tables and pictures scroll by themselves on a narrow screen; it prints. The recommendation comes
+ * first. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/file.h"
+#include "orchestrator/report/contents.h"
+#include "orchestrator/report/figure.h"
+#include "orchestrator/report/pictures.h"
+#include "orchestrator/report/report.h"
+
+static const char style[] =
+    ":root{color-scheme:light dark;--ink:#1c2024;--soft:#5b6470;--line:#d9dee4;--page:#fff;"
+    "--card:#f5f7fa;--lead:#0b5c94;--alert:#b3400b;--wash:#fdf1ea}\n"
+    "@media (prefers-color-scheme:dark){:root{--ink:#e3e7ec;--soft:#9aa5b1;--line:#39414b;"
+    "--page:#14181d;--card:#1c2229;--lead:#6db9ee;--alert:#f0935c;--wash:#2b211b}}\n"
+    "*{box-sizing:border-box}\n"
+    "body{margin:0;background:var(--page);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"
+    "'Segoe UI',Roboto,Helvetica,Arial,sans-serif}\n"
+    "main{max-width:62rem;margin:0 auto;padding:2rem 1.25rem 4rem}\n"
+    "h1{font-size:1.7rem;line-height:1.25;margin:0 0 .3rem;overflow-wrap:anywhere}\n"
+    "h2{font-size:1.2rem;line-height:1.3;margin:2.8rem 0 .6rem;padding-top:.9rem;"
+    "border-top:1px solid var(--line)}\n"
+    "p,ul{margin:.6rem 0;max-width:50rem;overflow-wrap:anywhere}\n"
+    "ul{padding-left:1.2rem}li{margin:.25rem 0}\n"
+    ".about{color:var(--soft)}\n"
+    ".lead{font-size:1.08rem;padding:.7rem 1rem;background:var(--card);"
+    "border-left:4px solid var(--lead);border-radius:0 6px 6px 0}\n"
+    ".alerts{list-style:none;padding:.5rem 1rem;background:var(--wash);"
+    "border-left:4px solid var(--alert);border-radius:0 6px 6px 0}\n"
+    ".scroll{overflow-x:auto;margin:.8rem 0}\n"
+    "table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}\n"
+    "th,td{padding:.3rem .75rem;text-align:right;white-space:nowrap;"
+    "border-bottom:1px solid var(--line)}\n"
+    "th{color:var(--soft);font-weight:600;border-bottom-width:2px}\n"
+    "th:first-child,td:first-child{padding-left:.2rem}\n"
+    ".l{text-align:left}td.w{white-space:normal;min-width:14rem}\n"
+    "figure{margin:1.2rem 0}\n"
+    "figure svg{display:block;width:100%;min-width:40rem;height:auto}\n"
+    "figure svg text{fill:var(--ink)}\n"
+    "figcaption{color:var(--soft);font-size:.9rem;max-width:50rem}\n"
+    "@media print{:root{color-scheme:light;--ink:#000;--soft:#444;--line:#bbb;--page:#fff;"
+    "--card:#f5f5f5;--wash:#f5f5f5}main{padding:0;max-width:none}body{font-size:10.5pt}"
+    "table{font-size:8pt}th,td{padding:.2rem .4rem}figure svg{min-width:0}.scroll{overflow:visible}"
+    "figure,table,.lead,.alerts{break-inside:avoid}h2{break-after:avoid}}\n";
+
+/* Text for a page: markup made harmless, what no page may hold left out. */
+static void put_escaped(FILE *out, const char *text)
+{
+    for (const char *c = text; *c; c++)
+        switch (*c) {
+        case '&':
+            fputs("&amp;", out);
+            break;
+        case '<':
+            fputs("&lt;", out);
+            break;
+        case '>':
+            fputs("&gt;", out);
+            break;
+        case '"':
+            fputs("&quot;", out);
+            break;
+        case '\'':
+            fputs("&#39;", out);
+            break;
+        case '.': /* 3.9e8..4.3e8 */
+            if (c[1] == '.' && c[2] != '.' && c > text && c[-1] != '.') {
+                fputs("\u2009–\u2009", out);
+                c++;
+                break;
+            }
+            fputc('.', out);
+            break;
+        default:
+            fputc((unsigned char)*c < ' ' || *c == 0x7F ? '?' : *c, out);
+        }
+}
+
+static void end_list(struct mu_document *doc)
+{
+    if (doc->in_list)
+        fputs("</ul>\n", doc->out);
+    doc->in_list = false;
+}
+
+static void put_element(struct mu_document *doc, const char *open, const char *text,
+                        const char *close)
+{
+    fputs(open, doc->out);
+    put_escaped(doc->out, text);
+    fputs(close, doc->out);
+}
+
+static void show_block(struct mu_document *doc, enum mu_block kind, const char *text)
+{
+    static const char *const list[] = {
+        [MU_BLOCK_ITEM] = "<ul>\n", [MU_BLOCK_ALERT] = "<ul class=\"alerts\">\n"};
+    bool listed = kind == MU_BLOCK_ITEM || kind == MU_BLOCK_ALERT;
+
+    if (!listed || doc->list != kind)
+        end_list(doc);
+    switch (kind) {
+    case MU_BLOCK_SECTION:
+        put_element(doc, "<h2>", text, "</h2>\n");
+        break;
+    case MU_BLOCK_TEXT:
+        put_element(doc, "<p>", text, "</p>\n");
+        break;
+    case MU_BLOCK_LEAD:
+        put_element(doc, "<p class=\"lead\">", text, "</p>\n");
+        break;
+    case MU_BLOCK_ITEM:
+    case MU_BLOCK_ALERT:
+        if (!doc->in_list)
+            fputs(list[kind], doc->out);
+        doc->in_list = true;
+        doc->list = kind;
+        put_element(doc, "<li>", text, "</li>\n");
+        break;
+    }
+}
+
+static void show_table(struct mu_document *doc, const struct mu_grid *grid)
+{
+    end_list(doc);
+    fputs("<div class=\"scroll\"><table>\n<thead>", doc->out);
+    for (size_t k = 0; k < grid->rows * grid->columns; k++) {
+        size_t column = k % grid->columns;
+        bool left = grid->left >> column & 1, head = k < grid->columns;
+
+        if (column == 0)
+            fputs("<tr>", doc->out);
+        fputs(head ? "<th" : "<td", doc->out);
+        if (left)
+            fputs(column + 1 == grid->columns && !head ? " class=\"l w\">" : " class=\"l\">",
+                  doc->out);
+        else
+            fputc('>', doc->out);
+        put_escaped(doc->out, grid->cell[k]);
+        fputs(head ? "</th>" : "</td>", doc->out);
+        if (column + 1 == grid->columns)
+            fputs(k < grid->columns ? "</tr></thead>\n<tbody>\n" : "</tr>\n", doc->out);
+    }
+    fputs("</tbody></table></div>\n", doc->out);
+}
+
+static void show_picture(struct mu_document *doc, const struct mu_pictures *pictures,
+                         enum mu_picture picture)
+{
+    end_list(doc);
+    if (!pictures->svg[picture])
+        return;
+    fputs("<figure><div class=\"scroll\" role=\"img\" aria-label=\"", doc->out);
+    put_escaped(doc->out, mu_picture_text(picture));
+    fprintf(doc->out, "\">%s</div>\n<figcaption>", pictures->svg[picture]);
+    put_escaped(doc->out, mu_picture_text(picture));
+    fputs("</figcaption></figure>\n", doc->out);
+}
+
+static void put_page(struct mu_document *doc, const struct mu_contents *c,
+                     const struct mu_pictures *pictures)
+{
+    fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+          "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n",
+          doc->out);
+    put_element(doc, "<title>Scaling fit of ", c->found->path, "</title>\n<style>\n");
+    fprintf(doc->out, "%s</style>\n</head>\n<body>\n<main>\n", style);
+    put_element(doc, "<h1>Scaling fit of ", c->found->path, "</h1>\n");
+    fprintf(doc->out, "<p class=\"about\">muster fit %s: %zu points", MUSTER_VERSION, c->fit->used);
+    if (c->fit->c_largest > 0)
+        fprintf(doc->out, ", up to %s FLOPs", mu_figure_short(c->fit->c_largest, 4).text);
+    fputs(". N: parameters; D: training tokens; C: training FLOPs.</p>\n", doc->out);
+    if (pictures->why[0])
+        mu_document_say(doc, MU_BLOCK_ALERT, "Pictures are missing: %s.", pictures->why);
+    mu_contents_recommendation(doc, c);
+    mu_contents_warnings(doc, c);
+    mu_contents_scaling(doc, c);
+    show_picture(doc, pictures, MU_PICTURE_N);
+    show_picture(doc, pictures, MU_PICTURE_D);
+    mu_contents_published(doc, c);
+    mu_contents_isoflop(doc, c);
+    show_picture(doc, pictures, MU_PICTURE_ISOFLOP);
+    mu_contents_envelope(doc, c);
+    show_picture(doc, pictures, MU_PICTURE_LOSS);
+    mu_contents_law(doc, c);
+    show_picture(doc, pictures, MU_PICTURE_RESIDUALS);
+    mu_contents_checks(doc, c);
+    mu_contents_conventions(doc, c);
+    mu_contents_points(doc, c);
+    end_list(doc);
+    fputs("</main>\n</body>\n</html>\n", doc->out);
+}
+
+enum mu_status mu_report_html(const char *path, const struct mu_fit *fit,
+                              const struct mu_points_found *found)
+{
+    static const struct mu_look look = {show_block, show_table};
+    const struct mu_contents contents = {fit, found};
+    struct mu_document doc = {.look = &look};
+    struct mu_pictures pictures;
+    char *text = NULL;
+    size_t size = 0;
+    enum mu_status st;
+
+    doc.out = open_memstream(&text, &size);
+    if (!doc.out)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for %s", path);
+    mu_pictures_draw(fit, &pictures);
+    put_page(&doc, &contents, &pictures);
+    mu_pictures_free(&pictures);
+    doc.failed = fclose(doc.out) != 0 || doc.failed;
+    st = doc.failed ? MU_FAIL(MU_NO_MEMORY, "no memory for %s", path)
+                    : mu_file_write_durably(path, text, size);
+    free(text);
+    return st;
+}

@@ -1,0 +1,124 @@
+#include "orchestrator/report/pictures.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/log.h"
+#include "orchestrator/run/gnuplot.h"
+
+enum { DRAW_MS = 30000, LOOK_US = 2000 };
+
+const char *mu_picture_text(enum mu_picture picture)
+{
+    static const char *const texts[] = {
+#define TEXT(name, text) text,
+        MU_PICTURE_TABLE(TEXT)
+#undef TEXT
+    };
+
+    return texts[picture];
+}
+
+/* Makes an <svg> of gnuplot's fit to stand with others in one page: no prologue; no titles, which
+ * browsers show under the pointer; names of point shapes ('gpPt7', '#gpPt7') of its own. The caller
+ * frees; NULL: this is no picture, or there is no memory. */
+static char *embeddable(const char *svg, enum mu_picture picture)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    const char *at = strstr(svg, "<svg"), *end = strstr(svg, "</svg>"), *after;
+
+    if (!out)
+        return NULL;
+    while (at && end && at < end + 6) {
+        if (strncmp(at, "<title>", 7) == 0 && (after = strstr(at, "</title>"))) {
+            at = after + 8;
+        } else if (strncmp(at, "gpPt", 4) == 0 || strncmp(at, "gpDot", 5) == 0) {
+            fprintf(out, "p%d-gp", (int)picture);
+            at += 2;
+        } else {
+            fputc(*at++, out);
+        }
+    }
+    if (fclose(out) != 0 || size == 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static int start(const struct mu_fit *fit, enum mu_picture picture, struct mu_gnuplot *gnuplot)
+{
+    char *script = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&script, &size);
+    int error = 0;
+    bool drawable;
+
+    if (!out)
+        return ENOMEM;
+    drawable = mu_picture_script(out, fit, picture);
+    if (fclose(out) != 0)
+        error = ENOMEM;
+    else if (drawable)
+        error = mu_gnuplot_start(gnuplot, NULL, script, size, true, DRAW_MS);
+    free(script);
+    return error;
+}
+
+static void finish(struct mu_pictures *out, enum mu_picture picture, struct mu_gnuplot *gnuplot,
+                   int status)
+{
+    size_t size = 0;
+    char *svg;
+
+    if (status != 0) {
+        mu_gnuplot_explain(gnuplot, status, out->why, sizeof out->why);
+    } else {
+        svg = mu_gnuplot_output(gnuplot, &size);
+        out->svg[picture] = svg ? embeddable(svg, picture) : NULL;
+        if (!out->svg[picture])
+            snprintf(out->why, sizeof out->why, "gnuplot gave no picture");
+        free(svg);
+    }
+    mu_gnuplot_close(gnuplot);
+}
+
+void mu_pictures_draw(const struct mu_fit *fit, struct mu_pictures *out)
+{
+    struct mu_gnuplot gnuplot[MU_PICTURES];
+    size_t drawing = 0;
+    int status;
+
+    memset(out, 0, sizeof *out);
+    for (enum mu_picture p = 0; p < MU_PICTURES; p++) {
+        gnuplot[p] = MU_GNUPLOT_IDLE;
+        int error = start(fit, p, &gnuplot[p]);
+
+        if (error == ENOENT)
+            snprintf(out->why, sizeof out->why, "gnuplot is not installed");
+        else if (error != 0)
+            snprintf(out->why, sizeof out->why, "gnuplot could not be started: %s",
+                     strerror(error));
+        drawing += gnuplot[p].pid > 0;
+    }
+    while (drawing > 0) { /* each ends: gnuplot by itself, or at its deadline */
+        for (enum mu_picture p = 0; p < MU_PICTURES; p++)
+            if (mu_gnuplot_poll(&gnuplot[p], &status)) {
+                finish(out, p, &gnuplot[p], status);
+                drawing--;
+            }
+        mu_clock_sleep_us(LOOK_US);
+    }
+    if (out->why[0])
+        mu_log(MU_LOG_INFO, "the report lacks pictures: %s", out->why);
+}
+
+void mu_pictures_free(struct mu_pictures *pictures)
+{
+    for (enum mu_picture p = 0; p < MU_PICTURES; p++)
+        free(pictures->svg[p]);
+    memset(pictures, 0, sizeof *pictures);
+}

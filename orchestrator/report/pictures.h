@@ -1,0 +1,42 @@
+/* The pictures of a report, as SVG to be put into a page. gnuplot draws them; it is given numbers
+ * and our own words only, nothing that came from the user's file. */
+#ifndef MUSTER_REPORT_PICTURES_H
+#define MUSTER_REPORT_PICTURES_H
+
+#include <stdio.h>
+
+#include "orchestrator/fit/fit.h"
+
+/* X(name, what it shows, for those who cannot see it too) */
+#define MU_PICTURE_TABLE(X)                                                                       \
+    X(N, "Size of the best model over compute, by each method with its 95 % band.")               \
+    X(D, "Tokens of the best run over compute, by each method with its 95 % band.")               \
+    X(ISOFLOP, "Loss over size for each compute budget: points, parabolas and, with the 95 % "    \
+               "interval of their place, vertices. Hollow: budgets that were refused.")           \
+    X(LOSS, "Loss over compute: points and curves coloured by size, the envelope of the curves, " \
+            "and the best loss by the law with its 95 % band, seed noise included.")              \
+    X(RESIDUALS, "Residuals of the law: measured loss over the predicted one, in percent. What "  \
+                 "is left should show no trend. Hollow: points that were not used.")
+
+enum mu_picture {
+#define MU_PICTURE_ENUM(name, text) MU_PICTURE_##name,
+    MU_PICTURE_TABLE(MU_PICTURE_ENUM)
+#undef MU_PICTURE_ENUM
+        MU_PICTURES
+};
+
+struct mu_pictures {
+    char *svg[MU_PICTURES]; /* "<svg ...>...</svg>"; NULL: there is nothing to show, or it failed */
+    char why[600];          /* what failed: gnuplot is not installed, ...; "": nothing */
+};
+
+const char *mu_picture_text(enum mu_picture picture);
+
+/* Takes at most half a minute. Free with mu_pictures_free. */
+void mu_pictures_draw(const struct mu_fit *fit, struct mu_pictures *out);
+void mu_pictures_free(struct mu_pictures *pictures);
+
+/* gnuplot's script for a picture, into `out`; false: there is nothing to show. */
+bool mu_picture_script(FILE *out, const struct mu_fit *fit, enum mu_picture picture);
+
+#endif

@@ -1,0 +1,354 @@
+/* What gnuplot is told: numbers in data blocks, and the commands that draw them. Text takes the
+ * page's colour (page.c), so that a picture can be read on a dark page too. */
+#include <math.h>
+#include <string.h>
+
+#include "orchestrator/fit/published.h"
+#include "orchestrator/report/axes.h"
+#include "orchestrator/report/contents.h"
+#include "orchestrator/report/pictures.h"
+#include "orchestrator/report/words.h"
+
+enum { SAMPLES = 80, ENVELOPE_SHOWN = 250, LEGEND_BUDGETS = 14 };
+
+/* Okabe & Ito's colours: told apart by the colour-blind too. */
+static const char *const method_colour[MU_METHOD_COUNT] = {"#009e73", "#d55e00", "#0072b2"};
+static const char grey[] = "#8a8a8a";
+
+static void put_head(FILE *out, const char *name, int width, int height)
+{
+    fprintf(out,
+            "set encoding utf8\n"
+            "set terminal svg size %d,%d dynamic name '%s' font 'sans-serif,15'\n"
+            "set border 3 lc '#909090'\n"
+            "set tics nomirror out scale 0.7,0.4\n"
+            "set grid xtics ytics lt 1 lc '#b0909090' lw 0.6\n"
+            "set key above left horizontal reverse Left samplen 2 spacing 1.15\n",
+            width, height, name);
+}
+
+/* All points with a final loss and a budget, per budget. */
+static void put_budget(FILE *out, const struct mu_fit *fit, size_t budget)
+{
+    const struct mu_isoflop_budget *b = &fit->isoflop.budget[budget];
+
+    fprintf(out, "$P%zu << EOD\n", budget);
+    for (size_t i = 0; i < fit->points->count; i++)
+        if (fit->budgets.of[i] == budget)
+            fprintf(out, "%.9g %.9g\n", fit->points->point[i].n, fit->points->point[i].loss);
+    fprintf(out, "EOD\n$Q%zu << EOD\n", budget);
+    for (int k = 0; !b->refusal.refused && k <= SAMPLES; k++) {
+        double n = b->n_low * pow(b->n_high / b->n_low, (double)k / SAMPLES);
+        double x = log(n) - b->ln_n_centre;
+
+        fprintf(out, "%.9g %.9g\n", n, b->q[0] + b->q[1] * x + b->q[2] * x * x);
+    }
+    fprintf(out, "EOD\n");
+}
+
+static bool script_isoflop(FILE *out, const struct mu_fit *fit)
+{
+    struct mu_span n = MU_SPAN_EMPTY, loss = MU_SPAN_EMPTY;
+    size_t count = fit->isoflop.count, every = 1 + (count - 1) / LEGEND_BUDGETS;
+
+    if (count == 0 || fit->budgets.count == 0)
+        return false;
+    put_head(out, "isoflop", 960, 560);
+    fprintf(out, "$V << EOD\n");
+    for (size_t k = 0; k < count; k++) {
+        const struct mu_number *v = &fit->vertex_n[k];
+
+        if (fit->isoflop.budget[k].refusal.refused)
+            continue;
+        fprintf(out, "%.9g %.9g %.9g %.9g\n", v->value, fit->isoflop.budget[k].loss,
+                isnan(v->low95) ? v->value : v->low95, isnan(v->high95) ? v->value : v->high95);
+    }
+    fprintf(out, "EOD\n");
+    for (size_t k = 0; k < count; k++)
+        put_budget(out, fit, k);
+    for (size_t i = 0; i < fit->points->count; i++)
+        if (fit->budgets.of[i] < count) {
+            mu_span_take(&n, fit->points->point[i].n);
+            mu_span_take(&loss, fit->points->point[i].loss);
+        }
+    mu_axis_put(out, "x", MU_AXIS_COUNTS, n, .03, 12);
+    mu_axis_put(out, "y", MU_AXIS_LOSS, loss, .04, 12);
+    fprintf(out, "set xlabel 'parameters N'\nset ylabel 'loss'\n"
+                 "set key outside right top vertical Right noreverse title 'budget C, FLOPs'\n"
+                 "plot ");
+    for (size_t k = count; k-- > 0;) {
+        struct mu_colour colour = mu_colour_at(count > 1 ? (double)k / (double)(count - 1) : .5);
+        bool refused = fit->isoflop.budget[k].refusal.refused;
+        double decade = floor(log10(fit->budgets.c[k] * 1.0005));
+
+        if (!refused)
+            fprintf(out, "$Q%zu with lines lw 1.8 lc '%s' notitle, ", k, colour.text);
+        fprintf(out, "$P%zu with points pt %d ps 0.6 lw 1.2 lc '%s' ", k, refused ? 6 : 7,
+                colour.text);
+        if (k % every == 0)
+            fprintf(out, "title '%.3g·10^{%g}', ", fit->budgets.c[k] / pow(10, decade), decade);
+        else
+            fprintf(out, "notitle, ");
+    }
+    fprintf(out, "$V using 1:2:3:4 with xerrorbars pt 13 ps 1.1 lw 1.6 lc '%s' title 'vertex'\n",
+            method_colour[MU_METHOD_ISOFLOP]);
+    return true;
+}
+
+static void put_loss_points(FILE *out, const struct mu_fit *fit, struct mu_span *c,
+                            struct mu_span *n, struct mu_span *loss)
+{
+    const struct mu_fit_points *points = fit->points;
+    uint32_t curve = MU_FIT_NONE;
+
+    for (int used = 1; used >= 0; used--) {
+        fprintf(out, "$%s << EOD\n", used ? "USED" : "LEFT");
+        for (size_t i = 0; i < points->count; i++)
+            if (points->point[i].end && fit->residual[i].used == used)
+                fprintf(out, "%.9g %.9g %.9g\n", points->point[i].c, points->point[i].loss,
+                        points->point[i].n);
+        fprintf(out, "NaN NaN NaN\nEOD\n");
+    }
+    fprintf(out, "$CURVES << EOD\n");
+    for (size_t i = 0; i < points->count; i++) {
+        const struct mu_fit_point *p = &points->point[i];
+
+        mu_span_take(c, p->c);
+        mu_span_take(n, p->n);
+        mu_span_take(loss, p->loss);
+        if (p->curve == MU_FIT_NONE)
+            continue;
+        fprintf(out, "%s%.9g %.9g %.9g\n", p->curve != curve ? "\n" : "", p->c, p->loss, p->n);
+        curve = p->curve;
+    }
+    fprintf(out, "NaN NaN NaN\nEOD\n");
+}
+
+static bool script_loss(FILE *out, const struct mu_fit *fit)
+{
+    enum mu_method method = mu_contents_method(fit);
+    const struct mu_fit_scaling *s = method < MU_METHOD_COUNT ? &fit->scaling[method] : NULL;
+    const struct mu_envelope *e = &fit->envelope;
+    struct mu_span c = MU_SPAN_EMPTY, n = MU_SPAN_EMPTY, loss = MU_SPAN_EMPTY;
+
+    put_head(out, "loss", 960, 580);
+    put_loss_points(out, fit, &c, &n, &loss);
+    fprintf(out, "$BEST << EOD\n");
+    for (size_t k = 0; s && k < MU_FIT_PATH; k++) {
+        const struct mu_fit_optimum *o = &s->path[k];
+
+        fprintf(out, "%.9g %.9g %.9g %.9g\n", o->c, o->loss.value, o->loss.low95, o->loss.high95);
+        mu_span_take(&c, isnan(o->loss.value) ? NAN : o->c);
+        mu_span_take(&loss, o->loss.value);
+        mu_span_take(&loss, o->loss.low95);
+    }
+    fprintf(out, "NaN NaN NaN NaN\nEOD\n$ENVELOPE << EOD\n");
+    for (size_t k = 0; !e->refusal.refused && k < e->samples; k += 1 + e->samples / ENVELOPE_SHOWN)
+        fprintf(out, "%.9g %.9g\n", e->c[k], e->loss[k]);
+    fprintf(out, "NaN NaN\nEOD\n");
+    mu_axis_put(out, "x", MU_AXIS_POWERS, c, .02, 12);
+    mu_axis_put(out, "y", MU_AXIS_LOSS, loss, .04, 12);
+    mu_axis_put(out, "cb", MU_AXIS_COUNTS, n, 0, 8);
+    mu_palette_put(out);
+    fprintf(out,
+            "set colorbox\nset cblabel 'parameters N'\n"
+            "set xlabel 'training FLOPs C'\nset ylabel 'loss'\n"
+            "plot $BEST using 1:3:4 with filledcurves lc '%1$s' fs transparent solid 0.18 noborder "
+            "notitle, "
+            "$CURVES using 1:2:3 with lines lw 1.2 lc palette notitle, "
+            "$USED using 1:2:3 with points pt 7 ps 0.55 lc palette notitle, "
+            "$LEFT using 1:2 with points pt 6 ps 0.6 lc '%2$s' %3$s",
+            method_colour[MU_METHOD_PARAMETRIC], grey,
+            fit->dropped > 0 ? "title 'dropped'" : "notitle");
+    if (!e->refusal.refused)
+        fprintf(out, ", $ENVELOPE with lines lw 2.4 lc '%s' title 'envelope'",
+                method_colour[MU_METHOD_ENVELOPE]);
+    if (s)
+        fprintf(out,
+                ", $BEST using 1:2 with lines lw 2.2 lc '%s' title 'best of each budget, by "
+                "the law'",
+                method_colour[MU_METHOD_PARAMETRIC]);
+    fprintf(out, "\n");
+    return isfinite(c.low) && isfinite(n.low) && isfinite(loss.low);
+}
+
+static const struct mu_number *of_optimum(const struct mu_fit_optimum *o, bool tokens)
+{
+    return tokens ? &o->d : &o->n;
+}
+
+/* Lines, bands and targets of each method; `c` and `y` grow by what they hold. */
+static void put_methods(FILE *out, const struct mu_fit *fit, bool tokens, struct mu_span *c,
+                        struct mu_span *y)
+{
+    for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++) {
+        const struct mu_fit_scaling *s = &fit->scaling[m];
+
+        if (s->refusal.refused)
+            continue;
+        fprintf(out, "$METHOD%d << EOD\n", (int)m);
+        for (size_t k = 0; k < MU_FIT_PATH; k++) {
+            const struct mu_number *v = of_optimum(&s->path[k], tokens);
+
+            fprintf(out, "%.9g %.9g %.9g %.9g\n", s->path[k].c, v->value, v->low95, v->high95);
+            mu_span_take(c, s->path[k].c);
+            mu_span_take(y, v->value);
+            mu_span_take(y, v->low95);
+            mu_span_take(y, v->high95);
+        }
+        fprintf(out, "EOD\n");
+    }
+}
+
+static void put_vertices(FILE *out, const struct mu_fit *fit, bool tokens, struct mu_span *y)
+{
+    const struct mu_number *vertex = tokens ? fit->vertex_d : fit->vertex_n;
+    enum mu_method method = mu_contents_method(fit);
+
+    fprintf(out, "$VERTICES << EOD\n");
+    for (size_t k = 0; k < fit->isoflop.count; k++) {
+        const struct mu_number *v = &vertex[k];
+
+        if (fit->isoflop.budget[k].refusal.refused)
+            continue;
+        fprintf(out, "%.9g %.9g %.9g %.9g\n", fit->budgets.c[k], v->value,
+                isnan(v->low95) ? v->value : v->low95, isnan(v->high95) ? v->value : v->high95);
+        mu_span_take(y, v->value);
+    }
+    fprintf(out, "NaN NaN NaN NaN\nEOD\n$TARGETS << EOD\n");
+    for (size_t t = 0; method < MU_METHOD_COUNT && t < fit->options.targets; t++)
+        fprintf(out, "%.9g %.9g\n", fit->options.target[t],
+                of_optimum(&fit->scaling[method].target[t], tokens)->value);
+    fprintf(out, "NaN NaN\nEOD\n");
+}
+
+/* Beside ours, never at the cost of ours: at most a decade beyond what we have to show. */
+static void put_published(FILE *out, bool tokens, struct mu_span c, struct mu_span *y)
+{
+    const struct mu_span ours = *y;
+
+    for (size_t k = 0; k < mu_published_law_count; k++) {
+        fprintf(out, "$PUBLISHED%zu << EOD\n", k);
+        for (int i = 0; i <= SAMPLES; i++) {
+            double at = c.low * pow(c.high / c.low, (double)i / SAMPLES);
+            double v = tokens ? mu_published_laws[k].d(at) : mu_published_laws[k].n(at);
+
+            fprintf(out, "%.9g %.9g\n", at, v);
+            mu_span_take(y, v > ours.low / 10 && v < ours.high * 10 ? v : NAN);
+        }
+        fprintf(out, "EOD\n");
+    }
+}
+
+static void plot_scaling(FILE *out, const struct mu_fit *fit)
+{
+    static const char *const published[] = {"#cc79a7", "#8a8a8a", "#e69f00", "#56b4e9"};
+
+    fprintf(out, "plot ");
+    for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
+        if (!fit->scaling[m].refusal.refused)
+            fprintf(out,
+                    "$METHOD%d using 1:3:4 with filledcurves lc '%s' fs transparent solid 0.15 "
+                    "noborder notitle, ",
+                    (int)m, method_colour[m]);
+    for (size_t k = 0; k < mu_published_law_count; k++)
+        fprintf(out, "$PUBLISHED%zu with lines lw 1.6 dt %zu lc '%s' title \"%s\" noenhanced, ", k,
+                2 + k % 4, published[k % 4], mu_published_laws[k].name);
+    for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
+        if (!fit->scaling[m].refusal.refused)
+            fprintf(out, "$METHOD%d using 1:2 with lines lw 2.2 lc '%s' title '%s', ", (int)m,
+                    method_colour[m], mu_words_method(m));
+    if (fit->isoflop.vertices > 0)
+        fprintf(out, "$VERTICES with yerrorbars pt 7 ps 0.6 lw 1.4 lc '%s' title 'vertices', ",
+                method_colour[MU_METHOD_ISOFLOP]);
+    fprintf(out, "$TARGETS with points pt 13 ps 1.2 lc '%s' %s\n",
+            method_colour[MU_METHOD_PARAMETRIC],
+            fit->options.targets > 0 ? "title 'recommended'" : "notitle");
+}
+
+static bool script_scaling(FILE *out, const struct mu_fit *fit, bool tokens)
+{
+    struct mu_span c = MU_SPAN_EMPTY, y = MU_SPAN_EMPTY;
+
+    if (mu_contents_method(fit) == MU_METHOD_COUNT)
+        return false;
+    put_head(out, tokens ? "tokens" : "sizes", 960, 600);
+    put_methods(out, fit, tokens, &c, &y);
+    put_vertices(out, fit, tokens, &y);
+    if (!isfinite(c.low) || !isfinite(y.low))
+        return false;
+    put_published(out, tokens, c, &y);
+    mu_axis_put(out, "x", MU_AXIS_POWERS, c, .02, 12);
+    mu_axis_put(out, "y", MU_AXIS_COUNTS, y, .02, 12);
+    for (size_t t = 0; t < fit->options.targets; t++)
+        fprintf(out,
+                "set arrow from %1$.9g, graph 0 to %1$.9g, graph 1 nohead dt 3 lc '%2$s' back\n",
+                fit->options.target[t], grey);
+    fprintf(out, "set xlabel 'training FLOPs C'\nset ylabel '%s'\n",
+            tokens ? "tokens D*" : "parameters N*");
+    plot_scaling(out, fit);
+    return true;
+}
+
+static bool script_residuals(FILE *out, const struct mu_fit *fit)
+{
+    static const char *const label[] = {"parameters N", "tokens D", "FLOPs C"};
+    struct mu_span x[3] = {MU_SPAN_EMPTY, MU_SPAN_EMPTY, MU_SPAN_EMPTY};
+    double most = 0;
+
+    if (fit->law.refusal.refused)
+        return false;
+    put_head(out, "residuals", 960, 360);
+    for (int used = 1; used >= 0; used--) {
+        fprintf(out, "$%s << EOD\n", used ? "USED" : "LEFT");
+        for (size_t i = 0; i < fit->points->count; i++) {
+            const struct mu_fit_point *p = &fit->points->point[i];
+            double residual = 100 * (p->loss / fit->residual[i].predicted - 1);
+
+            if (!p->end || fit->residual[i].used != used || !isfinite(residual))
+                continue;
+            fprintf(out, "%.9g %.9g %.9g %.9g\n", p->n, p->d, p->c, residual);
+            mu_span_take(&x[0], p->n);
+            mu_span_take(&x[1], p->d);
+            mu_span_take(&x[2], p->c);
+            most = used ? fmax(most, fabs(residual)) : most;
+        }
+        fprintf(out, "NaN NaN NaN NaN\nEOD\n");
+    }
+    if (!isfinite(x[0].low) || !(most > 0))
+        return false;
+    fprintf(out,
+            "set yrange [%.9g:%.9g]\nset format y '%%g %%%%'\nunset key\n"
+            "set multiplot layout 1,3 margins 0.085,0.99,0.2,0.96 spacing 0.03\n",
+            -1.1 * most, 1.1 * most);
+    for (int panel = 0; panel < 3; panel++) {
+        mu_axis_put(out, "x", panel < 2 ? MU_AXIS_COUNTS : MU_AXIS_POWERS, x[panel], .05, 5);
+        fprintf(out,
+                "set xlabel '%s'\n%s"
+                "plot 0 with lines lw 1.2 lc '%s', "
+                "$LEFT using %d:4 with points pt 6 ps 0.55 lc '%s', "
+                "$USED using %d:4 with points pt 7 ps 0.5 lc '%s'\n",
+                label[panel], panel == 0 ? "" : "set format y ''\n", grey, panel + 1, grey,
+                panel + 1, method_colour[MU_METHOD_PARAMETRIC]);
+    }
+    fprintf(out, "unset multiplot\n");
+    return true;
+}
+
+bool mu_picture_script(FILE *out, const struct mu_fit *fit, enum mu_picture picture)
+{
+    switch (picture) {
+    case MU_PICTURE_ISOFLOP:
+        return script_isoflop(out, fit);
+    case MU_PICTURE_LOSS:
+        return script_loss(out, fit);
+    case MU_PICTURE_N:
+        return script_scaling(out, fit, false);
+    case MU_PICTURE_D:
+        return script_scaling(out, fit, true);
+    case MU_PICTURE_RESIDUALS:
+        return script_residuals(out, fit);
+    default:
+        return false;
+    }
+}
