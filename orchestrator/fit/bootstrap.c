@@ -47,13 +47,17 @@ static void *run_thread(void *context)
     size_t from;
     int ok = MU_OK;
 
-    if (!multiplicity || !drawn || !scratch)
+    if (scratch)
+        scratch->loss = malloc((w->plan->count + 1) * sizeof *scratch->loss);
+    if (!multiplicity || !drawn || !scratch || !scratch->loss)
         st = MU_FAIL(MU_NO_MEMORY, "no memory for a thread of the bootstrap");
     while (st == MU_OK && atomic_load(&w->failed) == MU_OK &&
            (from = atomic_fetch_add(&w->next, BATCH)) < w->out->count)
         st = run_batch(w, from, multiplicity, drawn, scratch);
     if (st != MU_OK)
         atomic_compare_exchange_strong(&w->failed, &ok, (int)st);
+    if (scratch)
+        free(scratch->loss);
     free(scratch);
     free(drawn);
     free(multiplicity);

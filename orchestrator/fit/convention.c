@@ -49,7 +49,7 @@ static enum mu_status isoflop_exponent(const struct mu_fit_work *w, const struct
         return MU_FAIL(MU_NO_MEMORY, "no memory for the IsoFLOP method");
     MU_TRY(mu_budgets_find(points, w->count, &budgets), st, done);
     if (!budgets.refusal.refused) {
-        mu_isoflop_fit(points, w->count, &budgets, flops, NULL, true, found);
+        mu_isoflop_fit(points, w->count, &budgets, flops, NULL, true, NULL, found);
         if (!found->refusal.refused)
             *a = found->n_line.exponent;
     }

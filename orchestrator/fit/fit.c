@@ -160,7 +160,8 @@ static void set_noise(struct mu_fit_work *w)
 static enum mu_status measure_bias(struct mu_fit_work *w)
 {
     struct mu_fit *fit = w->fit;
-    struct mu_fit_point *exact = malloc((w->count + 1) * sizeof *exact);
+    const double *theta = fit->law.estimate[fit->options.objective.kind].theta;
+    double *exact = malloc((w->count + 1) * sizeof *exact);
     struct mu_isoflop *found = malloc(sizeof *found);
     enum mu_status st = MU_OK;
 
@@ -169,16 +170,15 @@ static enum mu_status measure_bias(struct mu_fit_work *w)
         goto done;
     }
     for (size_t i = 0; i < w->count; i++) {
-        exact[i] = w->kept[i];
-        exact[i].loss =
-            mu_law_loss(fit->law.kind, fit->law.estimate[fit->options.objective.kind].theta,
-                        exact[i].n, exact[i].d, exact[i].c, exact[i].unique);
+        const struct mu_fit_point *p = &w->kept[i];
+
+        exact[i] = mu_law_loss(fit->law.kind, theta, p->n, p->d, p->c, p->unique);
     }
-    mu_isoflop_fit(exact, w->count, &fit->budgets, &fit->flops, NULL, false, found);
+    mu_isoflop_fit(w->kept, w->count, &w->vertices, &fit->flops, exact, false, NULL, found);
     for (size_t b = 0; b < found->count; b++) {
-        const struct mu_best best = mu_best_of_budget(
-            fit->law.kind, fit->law.estimate[fit->options.objective.kind].theta, &fit->flops,
-            fit->budgets.c[b], fit->options.unique, w->plan.n_low, w->plan.n_high);
+        const struct mu_best best =
+            mu_best_of_budget(fit->law.kind, theta, &fit->flops, fit->budgets.c[b],
+                              fit->options.unique, w->plan.n_low, w->plan.n_high);
 
         if (!found->budget[b].refusal.refused && best.inside)
             fit->isoflop_bias[b] = found->budget[b].n / best.n;
@@ -187,6 +187,23 @@ done:
     free(exact);
     free(found);
     return st;
+}
+
+/* What replicates of the IsoFLOP method start from. */
+static enum mu_status take_vertices(struct mu_fit_work *w)
+{
+    const struct mu_budgets *all = &w->fit->budgets;
+
+    w->vertices = *all;
+    w->vertices.of = malloc((w->count + 1) * sizeof *w->vertices.of);
+    if (!w->vertices.of)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for %zu points", w->count);
+    for (size_t i = 0; i < w->count; i++)
+        w->vertices.of[i] =
+            all->of[i] == MU_FIT_NONE || w->fit->isoflop.budget[all->of[i]].refusal.refused
+                ? MU_FIT_NONE
+                : all->of[i];
+    return MU_OK;
 }
 
 static enum mu_status fit_isoflop(struct mu_fit_work *w)
@@ -203,7 +220,12 @@ static enum mu_status fit_isoflop(struct mu_fit_work *w)
         fit->isoflop.refusal = fit->budgets.refusal;
         return MU_OK;
     }
-    mu_isoflop_fit(w->kept, w->count, &fit->budgets, &fit->flops, NULL, true, &fit->isoflop);
+    w->residual = malloc((w->count + 1) * sizeof *w->residual);
+    if (!w->residual)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for %zu points", w->count);
+    mu_isoflop_fit(w->kept, w->count, &fit->budgets, &fit->flops, NULL, true, w->residual,
+                   &fit->isoflop);
+    MU_TRY(take_vertices(w), st, done);
     for (size_t b = 0; b < fit->isoflop.count; b++) {
         const struct mu_isoflop_budget *budget = &fit->isoflop.budget[b];
 
@@ -320,8 +342,8 @@ static void complete_plan(struct mu_fit_work *w)
     w->plan.law = fit->options.law;
     w->plan.objective = fit->options.objective;
     w->plan.problem = w->problem;
-    w->plan.budgets = &fit->budgets;
-    w->plan.isoflop = !fit->isoflop.refusal.refused;
+    w->plan.budgets = &w->vertices;
+    w->plan.residual = fit->isoflop.refusal.refused ? NULL : w->residual;
     w->plan.curves = w->curves;
     w->plan.flops = fit->flops;
     w->plan.unique = fit->options.unique;
@@ -406,6 +428,8 @@ enum mu_status mu_fit_run(const struct mu_fit_points *points, const struct mu_fi
     mu_resample_deinit(&w.resample);
     mu_curves_free(w.curves);
     mu_parametric_free(w.problem);
+    mu_budgets_free(&w.vertices);
+    free(w.residual);
     free(w.kept);
     free(w.whole);
     if (st == MU_OK)

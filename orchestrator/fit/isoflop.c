@@ -22,10 +22,11 @@ enum {
     SIZES = 4, /* counted up to so many */
     SPARE = 3  /* points beyond the coefficients that a term for C asks for */
 };
-static const double SPREAD = 1.01;   /* of C, below which it is taken as equal */
-static const double SAME = 1e-3;     /* ln N */
-static const double PRIOR = .1;      /* sd of the coefficients of ln C, of the loss */
-static const double SINGULAR = 1e-8; /* of a column's square that its predecessors leave */
+static const double SPREAD = 1.01;    /* of C, below which it is taken as equal */
+static const double SAME = 1e-3;      /* ln N */
+static const double PRIOR = .1;       /* sd of the coefficients of ln C, of the loss */
+static const double LEAST_FREE = .05; /* of a residual's variance, by which it is scaled up */
+static const double SINGULAR = 1e-8;  /* of a column's square that its predecessors leave */
 
 /* One budget's points. */
 struct tally {
@@ -40,9 +41,17 @@ struct tally {
     double normal[TERMS][TERMS], right[TERMS], square;
 };
 
-static double weight_of(const struct mu_fit_point *points, const double *multiplicity, size_t k)
+/* What is fitted: see mu_isoflop_fit. */
+struct task {
+    const struct mu_fit_point *points;
+    size_t count;
+    const struct mu_budgets *budgets;
+    const double *loss;
+};
+
+static double loss_of(const struct task *task, size_t k)
 {
-    return points[k].weight * (multiplicity ? multiplicity[k] : 1);
+    return task->loss ? task->loss[k] : task->points[k].loss;
 }
 
 static void count_size(struct tally *t, double ln_n)
@@ -55,12 +64,13 @@ static void count_size(struct tally *t, double ln_n)
 }
 
 /* What must be known before the moments can be taken: centre, range, sizes. */
-static void survey(const struct mu_fit_point *points, size_t count,
-                   const struct mu_budgets *budgets, const double *multiplicity,
-                   struct tally tally[])
+static void survey(const struct task *task, struct tally tally[])
 {
-    for (size_t k = 0; k < count; k++) {
-        const double w = weight_of(points, multiplicity, k);
+    const struct mu_fit_point *points = task->points;
+    const struct mu_budgets *budgets = task->budgets;
+
+    for (size_t k = 0; k < task->count; k++) {
+        const double w = points[k].weight;
         struct tally *t;
         double ln_n;
 
@@ -74,7 +84,7 @@ static void survey(const struct mu_fit_point *points, size_t count,
         t->ln_n_high = fmax(t->ln_n_high, ln_n);
         t->weight += w;
         t->ln_n_sum += w * ln_n;
-        t->loss_sum += w * points[k].loss;
+        t->loss_sum += w * loss_of(task, k);
         count_size(t, ln_n);
     }
     for (size_t b = 0; b < budgets->count; b++) {
@@ -90,26 +100,30 @@ static void survey(const struct mu_fit_point *points, size_t count,
     }
 }
 
-static void take_moments(const struct mu_fit_point *points, size_t count,
-                         const struct mu_budgets *budgets, const double *multiplicity,
-                         struct tally tally[])
+static void columns_of(const struct tally *t, const struct mu_fit_point *point,
+                       double column[TERMS])
 {
-    for (size_t k = 0; k < count; k++) {
-        const double w = weight_of(points, multiplicity, k);
+    column[0] = 1;
+    column[1] = (mu_det_log(point->n) - t->centre) / t->half;
+    column[2] = column[1] * column[1];
+    column[3] = t->wide ? mu_det_log(point->c) - t->ln_c : 0;
+    column[4] = column[1] * column[3];
+}
+
+static void take_moments(const struct task *task, struct tally tally[])
+{
+    for (size_t k = 0; k < task->count; k++) {
+        const double w = task->points[k].weight;
         struct tally *t;
         double column[TERMS], loss;
 
-        if (budgets->of[k] == MU_FIT_NONE || w <= 0)
+        if (task->budgets->of[k] == MU_FIT_NONE || w <= 0)
             continue;
-        t = &tally[budgets->of[k]];
+        t = &tally[task->budgets->of[k]];
         if (t->half <= 0)
             continue;
-        column[0] = 1;
-        column[1] = (mu_det_log(points[k].n) - t->centre) / t->half;
-        column[2] = column[1] * column[1];
-        column[3] = t->wide ? mu_det_log(points[k].c) - t->ln_c : 0;
-        column[4] = column[1] * column[3];
-        loss = points[k].loss - t->loss;
+        columns_of(t, &task->points[k], column);
+        loss = loss_of(task, k) - t->loss;
         for (size_t i = 0; i < TERMS; i++) {
             for (size_t j = 0; j <= i; j++)
                 t->normal[i][j] += w * column[i] * column[j];
@@ -119,48 +133,63 @@ static void take_moments(const struct mu_fit_point *points, size_t count,
     }
 }
 
-/* Least squares with the first `terms` columns, by Cholesky's factor; ridge: added to the diagonal
- * of those of C. False: they are dependent. variance: of the coefficient of t^2 per unit of the
- * residuals' (weighted) variance. */
-static bool solve(const struct tally *t, size_t terms, double ridge, double p[TERMS],
-                  double *variance)
-{
-    double factor[TERMS][TERMS] = {{0}}, y[TERMS], z[TERMS] = {0};
+/* Least squares with some of the first columns. */
+struct solution {
+    size_t terms; /* columns; 0: they are dependent */
+    double p[TERMS];
+    double factor[TERMS][TERMS]; /* Cholesky's, of the normal equations */
+};
 
+/* factor z = x */
+static void solve_lower(const struct solution *s, const double x[TERMS], double z[TERMS])
+{
+    for (size_t i = 0; i < s->terms; i++) {
+        z[i] = x[i];
+        for (size_t k = 0; k < i; k++)
+            z[i] -= s->factor[i][k] * z[k];
+        z[i] /= s->factor[i][i];
+    }
+}
+
+/* ridge: added to the diagonal of the columns of C. False: the columns are dependent. */
+static bool solve(const struct tally *t, size_t terms, double ridge, struct solution *s)
+{
+    double y[TERMS];
+
+    memset(s, 0, sizeof *s);
     for (size_t i = 0; i < terms; i++)
         for (size_t j = 0; j <= i; j++) {
             double left = t->normal[i][j] + (i == j && i > 2 ? ridge : 0);
 
             for (size_t k = 0; k < j; k++)
-                left -= factor[i][k] * factor[j][k];
+                left -= s->factor[i][k] * s->factor[j][k];
             if (i > j)
-                factor[i][j] = left / factor[j][j];
+                s->factor[i][j] = left / s->factor[j][j];
             else if (left > SINGULAR * t->normal[i][i])
-                factor[i][i] = sqrt(left);
+                s->factor[i][i] = sqrt(left);
             else
                 return false;
         }
-    for (size_t i = 0; i < terms; i++) {
-        y[i] = t->right[i];
-        for (size_t k = 0; k < i; k++)
-            y[i] -= factor[i][k] * y[k];
-        y[i] /= factor[i][i];
-    }
+    s->terms = terms;
+    solve_lower(s, t->right, y);
     for (size_t i = terms; i-- > 0;) {
-        p[i] = y[i];
+        s->p[i] = y[i];
         for (size_t k = i + 1; k < terms; k++)
-            p[i] -= factor[k][i] * p[k];
-        p[i] /= factor[i][i];
-    }
-    *variance = 0; /* |factor^-1 e_2|^2 */
-    for (size_t i = 2; i < terms; i++) {
-        z[i] = i == 2 ? 1 : 0;
-        for (size_t k = 2; k < i; k++)
-            z[i] -= factor[i][k] * z[k];
-        z[i] /= factor[i][i];
-        *variance += z[i] * z[i];
+            s->p[i] -= s->factor[k][i] * s->p[k];
+        s->p[i] /= s->factor[i][i];
     }
     return true;
+}
+
+/* x' (normal)^-1 x: the variance of x p per unit of the residuals' (weighted) variance. */
+static double variance_along(const struct solution *s, const double x[TERMS])
+{
+    double z[TERMS], sum = 0;
+
+    solve_lower(s, x, z);
+    for (size_t i = 0; i < s->terms; i++)
+        sum += z[i] * z[i];
+    return sum;
 }
 
 /* Student's t that chance exceeds once in 20. */
@@ -182,49 +211,72 @@ static void refuse_vertex(const struct tally *t, double ln_vertex, struct mu_iso
               above ? "larger" : "smaller");
 }
 
+static double value_at(const struct tally *t, const struct solution *s, const double x[TERMS])
+{
+    double sum = t->loss;
+
+    for (size_t i = 0; i < s->terms; i++)
+        sum += s->p[i] * x[i];
+    return sum;
+}
+
 /* The residuals' sum of squares comes from the points: the difference of moments would lose it to
  * rounding where there is no noise. */
-static double residual_square(const struct mu_fit_point *points, size_t count,
-                              const struct mu_budgets *budgets, const double *multiplicity,
-                              size_t b, const struct tally *t, const double p[TERMS])
+static double residual_square(const struct task *task, size_t b, const struct tally *t,
+                              const struct solution *s)
 {
-    double sum = 0;
+    double sum = 0, x[TERMS];
 
-    for (size_t k = 0; k < count; k++)
-        if (budgets->of[k] == b) {
-            const double x = (mu_det_log(points[k].n) - t->centre) / t->half;
-            const double z = t->wide ? mu_det_log(points[k].c) - t->ln_c : 0;
-            const double r =
-                points[k].loss - (p[0] + x * (p[1] + x * p[2]) + z * (p[3] + x * p[4]));
+    for (size_t k = 0; k < task->count; k++)
+        if (task->budgets->of[k] == b) {
+            double r;
 
-            sum += weight_of(points, multiplicity, k) * r * r;
+            columns_of(t, &task->points[k], x);
+            r = loss_of(task, k) - value_at(t, s, x);
+            sum += task->points[k].weight * r * r;
         }
     return sum;
 }
 
+static void set_residuals(const struct task *task, size_t b, const struct tally *t,
+                          const struct solution *s, struct mu_isoflop_residual *out)
+{
+    double x[TERMS];
+
+    for (size_t k = 0; k < task->count; k++)
+        if (task->budgets->of[k] == b) {
+            double leverage;
+
+            columns_of(t, &task->points[k], x);
+            leverage = task->points[k].weight * variance_along(s, x);
+            out[k].fitted = value_at(t, s, x);
+            out[k].scaled =
+                (loss_of(task, k) - out[k].fitted) / sqrt(fmax(1 - leverage, LEAST_FREE));
+        }
+}
+
 /* The residuals' variance by the moments: to 1e-8 of the loss, which is enough to weigh a prior. */
-static double variance_left(const struct tally *t, size_t terms, const double p[TERMS])
+static double variance_left(const struct tally *t, const struct solution *s)
 {
     double left = t->square;
 
-    for (size_t i = 0; i < terms; i++)
-        left -= p[i] * t->right[i];
-    return fmax(left, 0) / (double)(t->points - terms);
+    for (size_t i = 0; i < s->terms; i++)
+        left -= s->p[i] * t->right[i];
+    return fmax(left, 0) / (double)(t->points - s->terms);
 }
 
-/* The most terms that the points determine. p[0] is of the loss less its mean. */
-static size_t fit_terms(const struct tally *t, double p[TERMS], double *variance)
+/* With the most terms that the points determine. */
+static void fit_terms(const struct tally *t, struct solution *s)
 {
     const double prior = PRIOR * t->loss;
 
     if (t->wide)
         for (size_t terms = TERMS; terms > 3; terms--)
-            if (t->points >= terms + SPARE && solve(t, terms, 0, p, variance) &&
-                solve(t, terms, variance_left(t, terms, p) / (prior * prior), p, variance))
-                return terms;
-    for (size_t i = 3; i < TERMS; i++)
-        p[i] = 0;
-    return solve(t, 3, 0, p, variance) ? 3 : 0;
+            if (t->points >= terms + SPARE && solve(t, terms, 0, s) &&
+                solve(t, terms, variance_left(t, s) / (prior * prior), s))
+                return;
+    if (!solve(t, 3, 0, s))
+        s->terms = 0;
 }
 
 static void find_vertex(const struct tally *t, const double p[3], double c,
@@ -321,56 +373,77 @@ static void fit_lines(const struct mu_budgets *budgets, struct mu_isoflop *out)
     out->loss_line.exponent = line_of(x, loss, k, &out->loss_line.ln_at_one);
 }
 
+static void fit_budget(const struct task *task, size_t b, const struct tally *t,
+                       const struct mu_flops *flops, bool strict,
+                       struct mu_isoflop_residual *residual, struct mu_isoflop_budget *out)
+{
+    static const double square_term[TERMS] = {0, 0, 1, 0, 0};
+    struct solution s;
+    double square = 0, p[3];
+    size_t degrees;
+
+    out->points = t->points;
+    out->residual_sd = NAN;
+    if (t->points > 0) {
+        out->n_low = mu_det_exp(t->ln_n_low);
+        out->n_high = mu_det_exp(t->ln_n_high);
+    }
+    if (!enough_sizes(t, strict, out))
+        return;
+    fit_terms(t, &s);
+    if (s.terms == 0) {
+        mu_refuse(&out->refusal, "the sizes tried (%.3g to %.3g) do not determine a parabola",
+                  out->n_low, out->n_high);
+        return;
+    }
+    degrees = t->points - s.terms;
+    p[0] = s.p[0] + t->loss;
+    p[1] = s.p[1];
+    p[2] = s.p[2];
+    out->ln_n_centre = t->centre;
+    out->q[0] = p[0];
+    out->q[1] = p[1] / t->half;
+    out->q[2] = p[2] / (t->half * t->half);
+    if (degrees > 0 && strict) {
+        square = residual_square(task, b, t, &s) / (double)degrees;
+        out->residual_sd = sqrt(square * (double)t->points / t->weight);
+    }
+    if (bends_upwards(p[2], sqrt(variance_along(&s, square_term) * square), degrees, strict, out))
+        find_vertex(t, p, task->budgets->c[b], flops, strict, out);
+    if (residual && !out->refusal.refused)
+        set_residuals(task, b, t, &s, residual);
+}
+
 void mu_isoflop_fit(const struct mu_fit_point *points, size_t count,
                     const struct mu_budgets *budgets, const struct mu_flops *flops,
-                    const double *multiplicity, bool strict, struct mu_isoflop *out)
+                    const double *loss, bool strict, struct mu_isoflop_residual *residual,
+                    struct mu_isoflop *out)
 {
+    const struct task task = {points, count, budgets, loss};
     struct tally tally[MU_BUDGETS];
 
     memset(out, 0, sizeof *out);
+    for (size_t k = 0; residual && k < count; k++)
+        residual[k] = (struct mu_isoflop_residual){NAN, 0};
     if (budgets->refusal.refused) {
         out->refusal = budgets->refusal;
         return;
     }
     memset(tally, 0, budgets->count * sizeof *tally);
-    survey(points, count, budgets, multiplicity, tally);
-    take_moments(points, count, budgets, multiplicity, tally);
+    survey(&task, tally);
+    take_moments(&task, tally);
     out->count = budgets->count;
-    for (size_t b = 0; b < budgets->count; b++) {
-        const struct tally *t = &tally[b];
-        struct mu_isoflop_budget *o = &out->budget[b];
-        double p[TERMS] = {0}, variance = 0;
-        size_t terms, degrees;
-
-        o->points = t->points;
-        o->residual_sd = NAN;
-        if (t->points > 0) {
-            o->n_low = mu_det_exp(t->ln_n_low);
-            o->n_high = mu_det_exp(t->ln_n_high);
-        }
-        if (!enough_sizes(t, strict, o))
-            continue;
-        terms = fit_terms(t, p, &variance);
-        if (terms == 0) {
-            mu_refuse(&o->refusal, "the sizes tried (%.3g to %.3g) do not determine a parabola",
-                      o->n_low, o->n_high);
-            continue;
-        }
-        degrees = t->points - terms;
-        p[0] += t->loss;
-        o->ln_n_centre = t->centre;
-        o->q[0] = p[0];
-        o->q[1] = p[1] / t->half;
-        o->q[2] = p[2] / (t->half * t->half);
-        if (degrees > 0 && strict) {
-            const double square =
-                residual_square(points, count, budgets, multiplicity, b, t, p) / (double)degrees;
-
-            o->residual_sd = sqrt(square * (double)t->points / t->weight);
-            variance *= square;
-        }
-        if (bends_upwards(p[2], sqrt(variance), degrees, strict, o))
-            find_vertex(t, p, budgets->c[b], flops, strict, o);
-    }
+    for (size_t b = 0; b < budgets->count; b++)
+        fit_budget(&task, b, &tally[b], flops, strict, residual, &out->budget[b]);
     fit_lines(budgets, out);
+}
+
+void mu_isoflop_resample(const struct mu_fit_point *points, size_t count,
+                         const struct mu_isoflop_residual *residual, const double *multiplicity,
+                         double *loss)
+{
+    for (size_t k = 0; k < count; k++)
+        loss[k] = isnan(residual[k].fitted)
+                      ? points[k].loss
+                      : residual[k].fitted + (multiplicity[k] - 1) * residual[k].scaled;
 }

@@ -47,12 +47,29 @@ struct mu_isoflop {
         loss_line; /* of C; loss_line through ln loss, for display only */
 };
 
-/* multiplicity: as for mu_parametric_fit. Strict: what a user is told (at least 4 sizes, vertex
- * inside the range tried). Not strict: for replicates of a bootstrap, whose vertices may lie up to
- * one range's width outside; take budgets that were refused strictly out of `of` before, lest a
- * replicate's line hold vertices that the estimate's does not. No allocation; thread-safe. */
+/* What the parabolas leave of each point's loss, for replicates of the bootstrap. */
+struct mu_isoflop_residual {
+    double
+        fitted; /* by the budget's parabola, and its term for C; NAN: in no budget with a vertex */
+    double scaled; /* (loss - fitted) / sqrt(1 - leverage): of the noise's own variance */
+};
+
+/* loss: [count], instead of the points' own; NULL: their own. residual: [count], or NULL. Strict:
+ * what a user is told (at least 4 sizes, vertex inside the range tried). Not strict: for replicates
+ * of a bootstrap, whose vertices may lie up to one range's width outside; take budgets that were
+ * refused strictly out of `of` before, lest a replicate's line hold vertices that the estimate's
+ * does not. No allocation; thread-safe. */
 void mu_isoflop_fit(const struct mu_fit_point *points, size_t count,
                     const struct mu_budgets *budgets, const struct mu_flops *flops,
-                    const double *multiplicity, bool strict, struct mu_isoflop *out);
+                    const double *loss, bool strict, struct mu_isoflop_residual *residual,
+                    struct mu_isoflop *out);
+
+/* Losses of a replicate: fitted + (multiplicity - 1) scaled. A wild bootstrap (Wu 1986) by clusters:
+ * the sizes stay as they were designed, where drawing rows would leave parabolas with three of them;
+ * multiplicities have mean 1 and variance 1, points of a cluster have one, and the same replicate of
+ * another method moves with it. */
+void mu_isoflop_resample(const struct mu_fit_point *points, size_t count,
+                         const struct mu_isoflop_residual *residual, const double *multiplicity,
+                         double *loss);
 
 #endif

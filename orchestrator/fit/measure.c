@@ -85,10 +85,14 @@ void mu_measure_line_optima(const struct mu_measure_plan *plan, struct mu_power 
 }
 
 static void measure_isoflop(const struct mu_measure_plan *plan, const double *multiplicity,
-                            const double *theta, struct mu_isoflop *found, struct mu_measured *out)
+                            const double *theta, struct mu_measure_scratch *scratch,
+                            struct mu_measured *out)
 {
-    mu_isoflop_fit(plan->point, plan->count, plan->budgets, &plan->flops, multiplicity, false,
-                   found);
+    struct mu_isoflop *found = &scratch->isoflop;
+
+    mu_isoflop_resample(plan->point, plan->count, plan->residual, multiplicity, scratch->loss);
+    mu_isoflop_fit(plan->point, plan->count, plan->budgets, &plan->flops, scratch->loss, false,
+                   NULL, found);
     for (size_t b = 0; b < found->count; b++) {
         if (found->budget[b].refusal.refused)
             continue;
@@ -118,8 +122,8 @@ enum mu_status mu_measure(const struct mu_measure_plan *plan, const double *mult
             out->theta[k] = theta[k];
         mu_measure_law_optima(plan, theta, &out->method[MU_METHOD_PARAMETRIC]);
     }
-    if (plan->isoflop)
-        measure_isoflop(plan, multiplicity, theta, &scratch->isoflop, out);
+    if (plan->residual)
+        measure_isoflop(plan, multiplicity, theta, scratch, out);
     if (plan->curves) {
         mu_envelope_fit(plan->curves, multiplicity, &scratch->envelope);
         if (!scratch->envelope.refusal.refused)

@@ -13,10 +13,10 @@ struct mu_measure_plan {
     size_t count;
     enum mu_law_kind law;
     struct mu_objective objective;
-    const struct mu_parametric *problem; /* NULL: the law was refused */
-    const struct mu_budgets *budgets;
-    bool isoflop;                   /* false: refused */
-    const struct mu_curves *curves; /* NULL: the envelope was refused */
+    const struct mu_parametric *problem;        /* NULL: the law was refused */
+    const struct mu_budgets *budgets;           /* those with a vertex */
+    const struct mu_isoflop_residual *residual; /* NULL: IsoFLOP was refused */
+    const struct mu_curves *curves;             /* NULL: the envelope was refused */
     struct mu_flops flops;
     double unique;        /* distinct tokens for optima */
     double n_low, n_high; /* where optima are looked for */
@@ -42,6 +42,7 @@ struct mu_measured {
 struct mu_measure_scratch {
     struct mu_isoflop isoflop;
     struct mu_envelope envelope;
+    double *loss; /* [count] */
 };
 
 void mu_measure_nothing(struct mu_measured_method *out); /* all NAN */

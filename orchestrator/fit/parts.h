@@ -13,6 +13,8 @@ struct mu_fit_work {
     size_t count;
     struct mu_parametric *problem; /* NULL: refused */
     struct mu_curves *curves;      /* NULL: refused */
+    struct mu_budgets vertices;    /* the budgets, without points of those that were refused */
+    struct mu_isoflop_residual *residual; /* [count] */
     struct mu_measure_plan plan;
     struct mu_resample resample;
     struct mu_bootstrap bootstrap;

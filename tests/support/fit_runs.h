@@ -73,20 +73,21 @@ static inline struct mu_fit_points isoflop_runs(const struct design *d)
     return p;
 }
 
-/* A trunk for each size, with a branch at each of `budgets` horizons: branches share their trunk's
- * noise. Free .point. */
+/* A trunk for each size, with a branch where each budget is spent: branches share their trunk's
+ * noise. The same sizes for all budgets, in even steps round the middle one's optimum. Free .point. */
 static inline struct mu_fit_points trunk_runs(const struct design *d)
 {
+    const double middle = d->c_low * pow(d->c_step, 0.5 * (double)(d->budgets - 1));
     struct mu_fit_points p = {.cluster_kind = "trunk", .clusters = (uint32_t)d->sizes};
 
     p.point = calloc(d->budgets * d->sizes, sizeof *p.point);
     for (size_t s = 0; s < d->sizes; s++)
         for (size_t b = 0; b < d->budgets; b++) {
-            const double n = best_n(d->theta, d->c_low) * pow(d->n_step, (double)s);
-            const double tokens =
-                d->c_low / (6 * best_n(d->theta, d->c_low)) * pow(d->c_step, (double)b);
+            const double n =
+                best_n(d->theta, middle) * pow(d->n_step, (double)s - 0.5 * (double)(d->sizes - 1));
+            const double c = d->c_low * pow(d->c_step, (double)b);
 
-            p.point[p.count] = run_of(d, n, tokens, (uint32_t)s, p.count);
+            p.point[p.count] = run_of(d, n, c / (6 * n), (uint32_t)s, p.count);
             p.count++;
         }
     return p;

@@ -262,7 +262,7 @@ static void test_the_budgets_of_chinchilla(void **state)
     }
     assert_int_equal(points, 245);
     find();
-    mu_isoflop_fit(point, points, &budgets, &flops, NULL, true, &iso);
+    mu_isoflop_fit(point, points, &budgets, &flops, NULL, true, NULL, &iso);
     for (size_t k = 0; k < 9; k++)
         for (size_t b = 0; b < budgets.count; b++)
             seen += fabs(log(budgets.c[b] / LLAMA[k])) < log(1.3) && iso.budget[b].points >= 14;

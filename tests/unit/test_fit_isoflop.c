@@ -25,6 +25,7 @@ enum { POINTS = 15, BUDGETS = 5, ALL = 2 * POINTS * BUDGETS };
 static struct mu_fit_point point[ALL];
 static size_t points;
 static struct mu_isoflop iso;
+static struct mu_isoflop_residual residual[ALL];
 static const struct mu_flops FLOPS = {.kind = MU_FLOPS_6N};
 
 static double loss(const struct law *l, double n, double d)
@@ -67,12 +68,15 @@ static void add_sweep(const struct law *l, double reach)
         add_budget(l, 1e17 * pow(10, (double)b), reach, POINTS);
 }
 
-static void fit(const double *multiplicity, bool strict)
+/* weight: of each point from now on; NULL: as they are. */
+static void fit(const double *weight, bool strict)
 {
     struct mu_budgets budgets;
 
+    for (size_t k = 0; weight && k < points; k++)
+        point[k].weight = weight[k];
     assert_int_equal(mu_budgets_find(point, points, &budgets), MU_OK);
-    mu_isoflop_fit(point, points, &budgets, &FLOPS, multiplicity, strict, &iso);
+    mu_isoflop_fit(point, points, &budgets, &FLOPS, NULL, strict, residual, &iso);
     mu_budgets_free(&budgets);
 }
 
@@ -185,9 +189,9 @@ static void test_an_exact_parabola_is_found(void **state)
     assert_non_null(strstr(iso.refusal.why, "a line needs 2"));
 }
 
-static void test_multiplicities_are_copies(void **state)
+static void test_weights_are_copies(void **state)
 {
-    double multiplicity[ALL];
+    double weight[ALL] = {0};
     struct mu_isoflop weighted;
     size_t rows;
 
@@ -196,14 +200,16 @@ static void test_multiplicities_are_copies(void **state)
     rows = points;
     for (size_t k = 0; k < rows; k++) {
         point[k].loss += .01 * sin(9. * (double)k);
-        multiplicity[k] = (double)(k % 3);
+        weight[k] = (double)(k % 3);
     }
-    fit(multiplicity, false);
+    fit(weight, false);
     weighted = iso;
     for (size_t k = 0; k < rows; k++)
-        multiplicity[k] /= 7;
-    fit(multiplicity, false);
+        weight[k] /= 7;
+    fit(weight, false);
     check_near("a of a seventh", iso.n_line.exponent, weighted.n_line.exponent, 1e-9);
+    for (size_t k = 0; k < rows; k++)
+        point[k].weight = 1;
     for (size_t k = 0; k < rows; k++)
         if (k % 3 == 2)
             point[points++] = point[k];
@@ -358,20 +364,56 @@ static void test_refusals_say_what_would_help(void **state)
     check_budget_refused("no curvature beyond the noise");
 }
 
+/* Of least squares: residual / (1 - leverage) is the error at a point of the fit without it. So the
+ * square of the scaled residual is the residual times that error. */
+static void test_residuals_are_scaled_by_their_leverage(void **state)
+{
+    struct mu_isoflop_residual all[POINTS];
+    double loss[POINTS], weight[POINTS], copied[POINTS];
+
+    (void)state;
+    points = 0;
+    add_budget(&ASYMMETRIC, 1e17, 8, POINTS);
+    add_budget(&ASYMMETRIC, 1e19, 8, POINTS);
+    for (size_t k = 0; k < points; k++)
+        point[k].loss += .01 * sin(9. * (double)k);
+    fit(NULL, true);
+    memcpy(all, residual, sizeof all);
+    for (size_t k = 0; k < POINTS; k++) {
+        const struct mu_isoflop_budget *b = &iso.budget[0];
+        double x, error;
+
+        for (size_t i = 0; i < points; i++)
+            point[i].weight = i == k ? 0 : 1;
+        fit(NULL, false);
+        x = log(point[k].n) - b->ln_n_centre;
+        error = point[k].loss - (b->q[0] + x * (b->q[1] + x * b->q[2]));
+        check_near("scaled residual", all[k].scaled * all[k].scaled,
+                   (point[k].loss - all[k].fitted) * error, 1e-9);
+        loss[k] = point[k].loss;
+        weight[k] = 1;
+        point[k].weight = 1;
+    }
+    mu_isoflop_resample(point, POINTS, all, weight,
+                        copied); /* multiplicity 1: the parabola itself */
+    for (size_t k = 0; k < POINTS; k++)
+        assert_true(copied[k] == all[k].fitted && copied[k] != loss[k]);
+}
+
 static void test_a_line_needs_two_budgets(void **state)
 {
-    double multiplicity[ALL];
+    double weight[ALL] = {0};
 
     (void)state;
     add_sweep(&CHINCHILLA, 8);
     for (size_t k = 0; k < points; k++)
-        multiplicity[k] = k < POINTS || k % POINTS < 2 ? 1 : 0;
-    fit(multiplicity, false);
+        weight[k] = k < POINTS || k % POINTS < 2 ? 1 : 0;
+    fit(weight, false);
     assert_int_equal(iso.vertices, 1);
     assert_non_null(strstr(iso.refusal.why, "1 of 5 budgets has a vertex"));
     for (size_t k = 0; k < points; k++)
-        multiplicity[k] = 0;
-    fit(multiplicity, false);
+        weight[k] = 0;
+    fit(weight, false);
     assert_int_equal(iso.vertices, 0);
     assert_non_null(strstr(iso.refusal.why, "0 sizes at this budget"));
     for (size_t k = 0; k < points; k++)
@@ -387,10 +429,11 @@ int main(void)
         cmocka_unit_test(test_a_narrow_grid_follows_the_series),
         cmocka_unit_test(test_errors_published_for_noise_free_grids),
         cmocka_unit_test(test_an_exact_parabola_is_found),
-        cmocka_unit_test(test_multiplicities_are_copies),
+        cmocka_unit_test(test_weights_are_copies),
         cmocka_unit_test(test_scatter_of_c_is_corrected),
         cmocka_unit_test(test_whole_steps_cost_no_precision),
         cmocka_unit_test(test_refusals_say_what_would_help),
+        cmocka_unit_test(test_residuals_are_scaled_by_their_leverage),
         cmocka_unit_test(test_a_line_needs_two_budgets),
     };
 
