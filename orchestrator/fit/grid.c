@@ -9,7 +9,7 @@
 #include "orchestrator/fit/parametric_work.h"
 
 enum { SIDE = 32, SIDE_COARSE = 8, SIDE_CONSTRAINED = 10, SIDE_CONSTRAINED_COARSE = 4, SIDES = 32 };
-enum { REWEIGHTS = 5, REWEIGHTS_COARSE = 2 };
+enum { REWEIGHTS = 5, REWEIGHTS_COARSE = 2, STARTS_COARSE = 3 };
 enum { CLOSE = 1 }; /* cells that two starts lie apart, at least */
 #define GRID_LOW  .04
 #define GRID_HIGH 2.4
@@ -205,7 +205,7 @@ static size_t search_terms(const struct mu_work *work, double delta, bool coarse
                            struct mu_start starts[MU_GRID_STARTS])
 {
     const enum mu_law_kind law = work->problem->law;
-    const size_t side = side_of(law, coarse), room = coarse ? 1 : MU_GRID_STARTS;
+    const size_t side = side_of(law, coarse), room = coarse ? STARTS_COARSE : MU_GRID_STARTS;
     struct grid g = {.side_a = side, .side_b = law == MU_LAW_CHINCHILLA ? side : 1};
     size_t count = 0, a, b;
 

@@ -6,9 +6,9 @@
 #include "orchestrator/base/detmath.h"
 #include "orchestrator/fit/parametric_work.h"
 
-/* A coarse grid's best cell is polished as well when its objective, at a cell that nobody has
+/* A coarse grid's start is polished as well when its objective, which nobody has
  * polished yet, is up to this many times the polished start's. */
-#define NEAR 1.1
+#define NEAR 1.5
 
 static bool counts(const struct mu_fit_point *point)
 {

@@ -198,6 +198,37 @@ static void test_replicates_find_the_global_minimum(void **state)
     }
 }
 
+/* Whatever the points, an answer is finite and never fails: losses that rise with N, that are all
+ * equal, one point, fewer than parameters. */
+static void test_poor_points(void **state)
+{
+    (void)state;
+    for (enum mu_law_kind law = 0; law < MU_LAW_COUNT; law++)
+        for (size_t o = 0; o < MU_OBJECTIVE_COUNT; o++)
+            for (size_t kind = 0; kind < 5; kind++) {
+                const size_t all = fit_points_synthetic(points, law, truths[law], 5, 4, .3, true,
+                                                        kind),
+                             count = kind == 2   ? 1
+                                     : kind == 3 ? 3
+                                                 : all;
+                struct mu_law_estimate e, again;
+                struct mu_parametric *problem;
+
+                for (size_t i = 0; i < count; i++)
+                    points[i].loss = kind == 0   ? 2 + 1e-9 * points[i].n
+                                     : kind == 1 ? 3
+                                                 : points[i].loss;
+                assert_int_equal(mu_parametric_new(points, count, law, &problem), MU_OK);
+                e = fit(problem, objectives[o], NULL, NULL);
+                again = fit(problem, objectives[o], NULL, e.theta);
+                for (size_t k = 0; k < mu_law_of(law)->parameters; k++)
+                    assert_true(isfinite(e.theta[k]) && e.theta[k] >= 0);
+                assert_true(e.objective >= 0 && isfinite(e.objective));
+                assert_true(again.objective <= e.objective * (1 + 1e-6) + 1e-12);
+                mu_parametric_free(problem);
+            }
+}
+
 /* A weight of 2 is a point twice; a multiplicity of 0 a point that is not there. */
 static void test_weights_and_multiplicities(void **state)
 {
@@ -273,6 +304,7 @@ int main(void)
         cmocka_unit_test(test_absolute_deviations_pass_through_points),
         cmocka_unit_test(test_an_offset_that_is_not_there_is_at_its_bound),
         cmocka_unit_test(test_replicates_find_the_global_minimum),
+        cmocka_unit_test(test_poor_points),
         cmocka_unit_test(test_weights_and_multiplicities),
     };
 
