@@ -59,7 +59,8 @@ static void size_term(const struct mu_work *work, size_t block, const double x[]
                       struct term *t)
 {
     const double alpha = x[ALPHA], beta = x[BETA], r = mu_det_exp(x[R_N]);
-    const mu_lanes ln_n = work->points.x[block] + work->centre_x, ln_u = work->ln_unique[block];
+    const mu_lanes ln_n = work->points.x[block] + work->problem->centre_x,
+                   ln_u = work->ln_unique[block];
     const mu_lanes u = (mu_det_log(alpha / beta) + x[A] + alpha * work->centre_x - x[B] -
                         beta * work->centre_y + beta * ln_u) /
                        alpha;
@@ -107,7 +108,8 @@ static void size_term(const struct mu_work *work, size_t block, const double x[]
 static void data_term(const struct mu_work *work, size_t block, const double x[], struct term *t)
 {
     const double beta = x[BETA];
-    const mu_lanes ln_d = work->points.y[block] + work->centre_y, ln_u = work->ln_unique[block];
+    const mu_lanes ln_d = work->points.y[block] + work->problem->centre_y,
+                   ln_u = work->ln_unique[block];
     mu_lanes excess, y, ln_v;
     struct worth g;
 

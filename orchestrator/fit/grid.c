@@ -9,7 +9,8 @@
 #include "orchestrator/fit/parametric_work.h"
 
 enum { SIDE = 32, SIDE_COARSE = 8, SIDE_CONSTRAINED = 10, SIDE_CONSTRAINED_COARSE = 4, SIDES = 32 };
-enum { REWEIGHTS = 5, REWEIGHTS_COARSE = 2 };
+enum { REWEIGHTS = 5, REWEIGHTS_COARSE = 2, STARTS_COARSE = 3 };
+enum { CLOSE = 1 }; /* cells that two starts lie apart, at least */
 #define GRID_LOW  .04
 #define GRID_HIGH 2.4
 /* An absolute value is this far from one near 0, as long as only starts are sought. */
@@ -108,6 +109,7 @@ static struct cell solve_cell(const struct mu_work *work, const mu_lanes *u, con
     return best;
 }
 
+/* Keeps the best of all starts given, best first. */
 static size_t insert(struct mu_start starts[], size_t count, size_t room,
                      const struct mu_start *next)
 {
@@ -121,16 +123,43 @@ static size_t insert(struct mu_start starts[], size_t count, size_t room,
     return count < room ? count + 1 : room;
 }
 
-static bool is_local_minimum(const struct cell *cells, size_t side_a, size_t side_b, size_t a,
-                             size_t b)
-{
-    const struct cell *here = &cells[a * side_b + b];
+/* Cells by exponents: [side_a][side_b]. */
+struct grid {
+    size_t side_a, side_b;
+    struct cell cell[SIDES * SIDES];
+    bool close[SIDES * SIDES]; /* to a start */
+};
 
-    for (size_t i = a > 0 ? a - 1 : 0; i <= a + 1 && i < side_a; i++)
-        for (size_t j = b > 0 ? b - 1 : 0; j <= b + 1 && j < side_b; j++)
-            if (cells[i * side_b + j].value < here->value)
+static bool is_local_minimum(const struct grid *g, size_t a, size_t b)
+{
+    const struct cell *here = &g->cell[a * g->side_b + b];
+
+    for (size_t i = a > 0 ? a - 1 : 0; i <= a + 1 && i < g->side_a; i++)
+        for (size_t j = b > 0 ? b - 1 : 0; j <= b + 1 && j < g->side_b; j++)
+            if (g->cell[i * g->side_b + j].value < here->value)
                 return false;
     return true;
+}
+
+static void mark_close(struct grid *g, size_t a, size_t b)
+{
+    for (size_t i = a > CLOSE ? a - CLOSE : 0; i <= a + CLOSE && i < g->side_a; i++)
+        for (size_t j = b > CLOSE ? b - CLOSE : 0; j <= b + CLOSE && j < g->side_b; j++)
+            g->close[i * g->side_b + j] = true;
+}
+
+/* The lowest cell that is not close to a start; false: all are. */
+static bool lowest_apart(const struct grid *g, size_t *a, size_t *b)
+{
+    double least = INFINITY;
+
+    for (size_t k = 0; k < g->side_a * g->side_b; k++)
+        if (!g->close[k] && g->cell[k].value < least) {
+            least = g->cell[k].value;
+            *a = k / g->side_b;
+            *b = k % g->side_b;
+        }
+    return least < INFINITY;
 }
 
 static struct mu_start start_of(enum mu_law_kind law, const struct cell *cell, double alpha,
@@ -146,18 +175,14 @@ static struct mu_start start_of(enum mu_law_kind law, const struct cell *cell, d
     return s;
 }
 
-static size_t search_terms(const struct mu_work *work, double delta, bool coarse,
-                           struct mu_start starts[MU_GRID_STARTS])
+static void solve_cells(const struct mu_work *work, double delta, bool coarse, struct grid *g)
 {
     const enum mu_law_kind law = work->problem->law;
-    const size_t side = side_of(law, coarse), blocks = work->points.blocks,
+    const size_t side = g->side_a, blocks = work->points.blocks,
                  reweights = delta > 1 ? 0
                              : coarse  ? REWEIGHTS_COARSE
                                        : REWEIGHTS;
-    const size_t side_b = law == MU_LAW_CHINCHILLA ? side : 1, room = coarse ? 1 : MU_GRID_STARTS;
     mu_lanes *u = work->columns, *v = u + side * blocks;
-    struct cell cells[SIDES * SIDES];
-    size_t count = 0;
 
     for (size_t k = 0; k < side; k++) {
         const double exponent = exponent_at(k, side);
@@ -169,17 +194,36 @@ static size_t search_terms(const struct mu_work *work, double delta, bool coarse
             memset(v + k * blocks, 0, blocks * sizeof *v);
     }
     for (size_t a = 0; a < side; a++)
-        for (size_t b = 0; b < side_b; b++)
-            cells[a * side_b + b] = solve_cell(
-                work, u + a * blocks, v + (side_b == 1 ? a : b) * blocks, delta, reweights);
-    for (size_t a = 0; a < side; a++)
-        for (size_t b = 0; b < side_b; b++)
-            if (is_local_minimum(cells, side, side_b, a, b)) {
-                const struct mu_start s = start_of(law, &cells[a * side_b + b],
+        for (size_t b = 0; b < g->side_b; b++)
+            g->cell[a * g->side_b + b] = solve_cell(
+                work, u + a * blocks, v + (g->side_b == 1 ? a : b) * blocks, delta, reweights);
+}
+
+/* All local minima of the grid, and then, since what a robust objective hides between two cells is
+ * not seen, the lowest cells apart from them. */
+static size_t search_terms(const struct mu_work *work, double delta, bool coarse,
+                           struct mu_start starts[MU_GRID_STARTS])
+{
+    const enum mu_law_kind law = work->problem->law;
+    const size_t side = side_of(law, coarse), room = coarse ? STARTS_COARSE : MU_GRID_STARTS;
+    struct grid g = {.side_a = side, .side_b = law == MU_LAW_CHINCHILLA ? side : 1};
+    size_t count = 0, a, b;
+
+    solve_cells(work, delta, coarse, &g);
+    for (a = 0; a < side; a++)
+        for (b = 0; b < g.side_b; b++)
+            if (is_local_minimum(&g, a, b)) {
+                const struct mu_start s = start_of(law, &g.cell[a * g.side_b + b],
                                                    exponent_at(a, side), exponent_at(b, side));
 
                 count = insert(starts, count, room, &s);
+                mark_close(&g, a, b);
             }
+    while (count < room && lowest_apart(&g, &a, &b)) {
+        starts[count++] =
+            start_of(law, &g.cell[a * g.side_b + b], exponent_at(a, side), exponent_at(b, side));
+        mark_close(&g, a, b);
+    }
     return count;
 }
 

@@ -194,10 +194,11 @@ static bool iterate(const struct mu_minimise *p, double delta, const double metr
             continue;
         }
         predicted = predicted_decrease(p->variables, &at, step);
-        still = predicted <= relative * at.value + 1e-30 * p->weight && mu <= 1e-3;
+        still =
+            predicted >= 0 && predicted <= relative * at.value + 1e-30 * p->weight && mu <= 1e-3;
         step_to(p, x, step, to);
         p->evaluate(p->context, to, delta, false, &next);
-        ratio = (at.value - next.value) / predicted;
+        ratio = predicted > 0 ? (at.value - next.value) / predicted : -1;
         if (next.value <= at.value && predicted > 0) {
             memcpy(x, to, p->variables * sizeof *x);
             at = next;

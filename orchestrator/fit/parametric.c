@@ -6,6 +6,10 @@
 #include "orchestrator/base/detmath.h"
 #include "orchestrator/fit/parametric_work.h"
 
+/* A coarse grid's start is polished as well when its objective, which nobody has
+ * polished yet, is up to this many times the polished start's. */
+#define NEAR 1.5
+
 static bool counts(const struct mu_fit_point *point)
 {
     return point->end && point->weight > 0;
@@ -106,8 +110,6 @@ double mu_objective_of(struct mu_objective objective, double value)
     return objective.kind == MU_OBJECTIVE_ABSOLUTE ? value / MU_DELTA_ABSOLUTE : value;
 }
 
-/* The better of two, then lower variables: which of two equal minima is given does not depend on
- * the order of the starts. */
 static void keep_best(const struct mu_work *work, struct mu_objective objective, const double x[],
                       struct mu_law_estimate *best, double best_x[])
 {
@@ -156,7 +158,7 @@ enum mu_status mu_parametric_fit(const struct mu_parametric *problem, struct mu_
         keep_best(&work, objective, x, out, best_x);
     }
     for (size_t k = 0; k < count; k++)
-        if (!coarse || mu_work_objective(&work, objective, starts[k].x) < out->objective)
+        if (!coarse || mu_work_objective(&work, objective, starts[k].x) < NEAR * out->objective)
             keep_best(&work, objective, starts[k].x, out, best_x);
     out->at_bound = bounds_reached(&work.minimise, best_x);
     mu_work_theta(&work, best_x, out->theta);

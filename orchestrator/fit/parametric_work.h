@@ -60,7 +60,7 @@ double mu_objective_of(struct mu_objective objective, double value);
 /* S at variables x. */
 double mu_work_objective(const struct mu_work *work, struct mu_objective objective,
                          const double x[]);
-/* To the stationary point of the objective next to x. */
+/* To the stationary point of the objective next to x. Overwrites a column of scratch. */
 bool mu_work_polish(const struct mu_work *work, struct mu_objective objective, double x[],
                     double *value);
 

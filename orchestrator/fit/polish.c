@@ -50,23 +50,18 @@ static bool find_corner(const struct mu_work *work, const double x[], double del
 static void others_at(const struct mu_work *work, const struct corner *corner, const double x[],
                       struct mu_derivatives *at)
 {
-    work->minimise.evaluate(work, x, MU_DELTA_ABSOLUTE, false, at);
+    struct mu_work others = *work;
+    double *weight = (double *)work->columns;
+
+    memcpy(weight, work->points.weight, work->points.blocks * sizeof(mu_lanes));
+    for (size_t k = 0; k < corner->count; k++)
+        weight[corner->index[k]] = 0;
+    others.points.weight = work->columns;
+    work->minimise.evaluate(&others, x, MU_DELTA_ABSOLUTE, false, at);
     for (size_t i = 0; i < work->minimise.variables; i++) {
         at->gradient[i] /= MU_DELTA_ABSOLUTE;
         for (size_t j = 0; j < work->minimise.variables; j++)
             at->second[i][j] /= MU_DELTA_ABSOLUTE;
-    }
-    for (size_t k = 0; k < corner->count; k++) {
-        const double w = weight_of(work, corner->index[k]), r = corner->residual[k];
-
-        for (size_t i = 0; i < work->minimise.variables; i++) {
-            at->gradient[i] -= (r > 0 ? w : r < 0 ? -w : 0) * corner->slope[k][i];
-            for (size_t j = 0; j < work->minimise.variables; j++)
-                at->second[i][j] += (r > 0   ? w
-                                     : r < 0 ? -w
-                                             : 0) *
-                                    corner->slope[k][i] * corner->slope[k][j];
-        }
     }
 }
 

@@ -45,9 +45,9 @@ static inline size_t fit_points_synthetic(struct mu_fit_point points[], enum mu_
             *p = fit_point(n, d, 1);
             if (repeats && b % 3 > 0)
                 p->unique = d / (2.5 * (double)(b % 3) * (1 + (double)(s % 4)));
-            p->loss = mu_law_loss(law, theta, p->n, p->d, p->c, p->unique) *
-                      exp(noise * mu_rng_normal(
-                                      mu_rng_draw(seed, MU_RNG_SYNTHETIC, 0, count).w[0]));
+            p->loss =
+                mu_law_loss(law, theta, p->n, p->d, p->c, p->unique) *
+                exp(noise * mu_rng_normal(mu_rng_draw(seed, MU_RNG_SYNTHETIC, 0, count).w[0]));
             p->cluster = (uint32_t)count++;
         }
     return count;
