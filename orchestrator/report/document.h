@@ -43,6 +43,10 @@ struct mu_document {
     unsigned left;
 };
 
+/* Text from outside, in place: '?' for control characters and for bytes that are not UTF-8. All that
+ * a document says is cleaned by itself: nothing in a name commands a terminal. */
+void mu_document_clean(char *text);
+
 void mu_document_say(struct mu_document *doc, enum mu_block kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

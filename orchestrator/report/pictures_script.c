@@ -6,6 +6,7 @@
 #include "orchestrator/fit/published.h"
 #include "orchestrator/report/axes.h"
 #include "orchestrator/report/contents.h"
+#include "orchestrator/report/figure.h"
 #include "orchestrator/report/pictures.h"
 #include "orchestrator/report/words.h"
 
@@ -15,16 +16,16 @@ enum { SAMPLES = 80, ENVELOPE_SHOWN = 250, LEGEND_BUDGETS = 14 };
 static const char *const method_colour[MU_METHOD_COUNT] = {"#009e73", "#d55e00", "#0072b2"};
 static const char grey[] = "#8a8a8a";
 
-static void put_head(FILE *out, const char *name, int width, int height)
+static void put_head(FILE *out, int width, int height)
 {
     fprintf(out,
             "set encoding utf8\n"
-            "set terminal svg size %d,%d dynamic name '%s' font 'sans-serif,15'\n"
+            "set terminal svg size %d,%d dynamic font 'sans-serif,15'\n"
             "set border 3 lc '#909090'\n"
             "set tics nomirror out scale 0.7,0.4\n"
             "set grid xtics ytics lt 1 lc '#b0909090' lw 0.6\n"
             "set key above left horizontal reverse Left samplen 2 spacing 1.15\n",
-            width, height, name);
+            width, height);
 }
 
 /* All points with a final loss and a budget, per budget. */
@@ -46,6 +47,19 @@ static void put_budget(FILE *out, const struct mu_fit *fit, size_t budget)
     fprintf(out, "EOD\n");
 }
 
+/* "6·10^{18}", as gnuplot sets it */
+static struct mu_figure power_of_ten(double value)
+{
+    double decade = floor(log10(value * 1.0005)), mantissa = value / pow(10, decade);
+    struct mu_figure f;
+
+    if (fabs(mantissa - 1) < 5e-4)
+        snprintf(f.text, sizeof f.text, "10^{%.0f}", decade);
+    else
+        snprintf(f.text, sizeof f.text, "%.3g·10^{%.0f}", mantissa, decade);
+    return f;
+}
+
 static bool script_isoflop(FILE *out, const struct mu_fit *fit)
 {
     struct mu_span n = MU_SPAN_EMPTY, loss = MU_SPAN_EMPTY;
@@ -53,7 +67,7 @@ static bool script_isoflop(FILE *out, const struct mu_fit *fit)
 
     if (count == 0 || fit->budgets.count == 0)
         return false;
-    put_head(out, "isoflop", 960, 560);
+    put_head(out, 960, 560);
     fprintf(out, "$V << EOD\n");
     for (size_t k = 0; k < count; k++) {
         const struct mu_number *v = &fit->vertex_n[k];
@@ -79,14 +93,13 @@ static bool script_isoflop(FILE *out, const struct mu_fit *fit)
     for (size_t k = count; k-- > 0;) {
         struct mu_colour colour = mu_colour_at(count > 1 ? (double)k / (double)(count - 1) : .5);
         bool refused = fit->isoflop.budget[k].refusal.refused;
-        double decade = floor(log10(fit->budgets.c[k] * 1.0005));
 
         if (!refused)
             fprintf(out, "$Q%zu with lines lw 1.8 lc '%s' notitle, ", k, colour.text);
-        fprintf(out, "$P%zu with points pt %d ps 0.6 lw 1.2 lc '%s' ", k, refused ? 6 : 7,
+        fprintf(out, "$P%zu with points pt %d ps 0.6 lw 1.8 lc '%s' ", k, refused ? 6 : 7,
                 colour.text);
         if (k % every == 0)
-            fprintf(out, "title '%.3g·10^{%g}', ", fit->budgets.c[k] / pow(10, decade), decade);
+            fprintf(out, "title '%s', ", power_of_ten(fit->budgets.c[k]).text);
         else
             fprintf(out, "notitle, ");
     }
@@ -131,7 +144,7 @@ static bool script_loss(FILE *out, const struct mu_fit *fit)
     const struct mu_envelope *e = &fit->envelope;
     struct mu_span c = MU_SPAN_EMPTY, n = MU_SPAN_EMPTY, loss = MU_SPAN_EMPTY;
 
-    put_head(out, "loss", 960, 580);
+    put_head(out, 960, 580);
     put_loss_points(out, fit, &c, &n, &loss);
     fprintf(out, "$BEST << EOD\n");
     for (size_t k = 0; s && k < MU_FIT_PATH; k++) {
@@ -272,7 +285,7 @@ static bool script_scaling(FILE *out, const struct mu_fit *fit, bool tokens)
 
     if (mu_contents_method(fit) == MU_METHOD_COUNT)
         return false;
-    put_head(out, tokens ? "tokens" : "sizes", 960, 600);
+    put_head(out, 960, 600);
     put_methods(out, fit, tokens, &c, &y);
     put_vertices(out, fit, tokens, &y);
     if (!isfinite(c.low) || !isfinite(y.low))
@@ -298,7 +311,7 @@ static bool script_residuals(FILE *out, const struct mu_fit *fit)
 
     if (fit->law.refusal.refused)
         return false;
-    put_head(out, "residuals", 960, 360);
+    put_head(out, 960, 360);
     for (int used = 1; used >= 0; used--) {
         fprintf(out, "$%s << EOD\n", used ? "USED" : "LEFT");
         for (size_t i = 0; i < fit->points->count; i++) {
