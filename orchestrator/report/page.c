@@ -1,6 +1,6 @@
-/* The report as a page: one file, no scripts, nothing fetched; light or dark as the reader likes it;
- * tables and pictures scroll by themselves on a narrow screen; it prints. The recommendation comes
- * first. */
+/* The report as a page: one file, no scripts, nothing fetched; light or dark as the reader likes
+ * it; tables and pictures scroll by themselves on a narrow screen; it prints. The recommendation
+ * comes first. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
