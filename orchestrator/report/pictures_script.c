@@ -10,7 +10,10 @@
 #include "orchestrator/report/pictures.h"
 #include "orchestrator/report/words.h"
 
-enum { SAMPLES = 80, ENVELOPE_SHOWN = 250, LEGEND_BUDGETS = 14 };
+enum { SAMPLES = 80, ENVELOPE_SHOWN = 250, LEGEND_BUDGETS = 14, KEY_ROW = 22, FRAME = 520 };
+
+/* Times the highest vertex: what of the parabolas is shown. */
+#define CUT 1.2
 
 /* Okabe & Ito's colours: told apart by the colour-blind too. */
 static const char *const method_colour[MU_METHOD_COUNT] = {"#009e73", "#d55e00", "#0072b2"};
@@ -63,6 +66,7 @@ static struct mu_figure power_of_ten(double value)
 static bool script_isoflop(FILE *out, const struct mu_fit *fit)
 {
     struct mu_span n = MU_SPAN_EMPTY, loss = MU_SPAN_EMPTY;
+    double vertex = 0;
     size_t count = fit->isoflop.count, every = 1 + (count - 1) / LEGEND_BUDGETS;
 
     if (count == 0 || fit->budgets.count == 0)
@@ -85,6 +89,11 @@ static bool script_isoflop(FILE *out, const struct mu_fit *fit)
             mu_span_take(&n, fit->points->point[i].n);
             mu_span_take(&loss, fit->points->point[i].loss);
         }
+    for (size_t k = 0; k < count; k++)
+        if (!fit->isoflop.budget[k].refusal.refused)
+            vertex = fmax(vertex, fit->isoflop.budget[k].loss);
+    if (vertex > 0) /* a few diverged runs would press all parabolas flat */
+        loss.high = fmin(loss.high, CUT * vertex);
     mu_axis_put(out, "x", MU_AXIS_COUNTS, n, .03, 12);
     mu_axis_put(out, "y", MU_AXIS_LOSS, loss, .04, 12);
     fprintf(out, "set xlabel 'parameters N'\nset ylabel 'loss'\n"
@@ -256,6 +265,7 @@ static void put_published(FILE *out, bool tokens, struct mu_span c, struct mu_sp
 static void plot_scaling(FILE *out, const struct mu_fit *fit)
 {
     static const char *const published[] = {"#cc79a7", "#8a8a8a", "#e69f00", "#56b4e9"};
+    const size_t colours = sizeof published / sizeof published[0];
 
     fprintf(out, "plot ");
     for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
@@ -266,7 +276,7 @@ static void plot_scaling(FILE *out, const struct mu_fit *fit)
                     (int)m, method_colour[m]);
     for (size_t k = 0; k < mu_published_law_count; k++)
         fprintf(out, "$PUBLISHED%zu with lines lw 1.6 dt %zu lc '%s' title \"%s\" noenhanced, ", k,
-                2 + k % 4, published[k % 4], mu_published_laws[k].name);
+                2 + (k + k / colours) % 4, published[k % colours], mu_published_laws[k].name);
     for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
         if (!fit->scaling[m].refusal.refused)
             fprintf(out, "$METHOD%d using 1:2 with lines lw 2.2 lc '%s' title '%s', ", (int)m,
@@ -282,10 +292,19 @@ static void plot_scaling(FILE *out, const struct mu_fit *fit)
 static bool script_scaling(FILE *out, const struct mu_fit *fit, bool tokens)
 {
     struct mu_span c = MU_SPAN_EMPTY, y = MU_SPAN_EMPTY;
+    int rows = (int)mu_published_law_count + 2; /* of the legend, which has two columns */
 
     if (mu_contents_method(fit) == MU_METHOD_COUNT)
         return false;
-    put_head(out, 960, 600);
+    for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
+        rows += !fit->scaling[m].refusal.refused;
+    rows = (rows + 1) / 2;
+    put_head(out, 960, FRAME + KEY_ROW * rows);
+    fprintf(out,
+            "set key at screen 0.53, 0.005 center bottom vertical maxrows %d font ',13' width -7 "
+            "samplen 2.5\n"
+            "set bmargin at screen %g\n",
+            rows, (KEY_ROW * rows + 92.) / (FRAME + KEY_ROW * rows));
     put_methods(out, fit, tokens, &c, &y);
     put_vertices(out, fit, tokens, &y);
     if (!isfinite(c.low) || !isfinite(y.low))
