@@ -5,10 +5,9 @@
 
 #include "orchestrator/report/figure.h"
 
-/* viridis (van der Walt & Smith) from .1 to .8: its ends vanish on a dark page, and on a white one */
-static const uint8_t viridis[][3] = {{0x48, 0x28, 0x78}, {0x3e, 0x4a, 0x89}, {0x31, 0x68, 0x8e},
-                                     {0x26, 0x82, 0x8e}, {0x1f, 0x9e, 0x89}, {0x35, 0xb7, 0x79},
-                                     {0x6e, 0xce, 0x58}};
+/* viridis (van der Walt & Smith) from .2 to .8: its ends vanish on dark pages and on white ones */
+static const uint8_t viridis[][3] = {{0x3e, 0x4a, 0x89}, {0x31, 0x68, 0x8e}, {0x26, 0x82, 0x8e},
+                                     {0x1f, 0x9e, 0x89}, {0x35, 0xb7, 0x79}, {0x6e, 0xce, 0x58}};
 enum { ANCHORS = sizeof viridis / sizeof viridis[0] };
 
 void mu_span_take(struct mu_span *span, double value)

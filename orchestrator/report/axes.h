@@ -28,7 +28,7 @@ void mu_axis_put(FILE *out, const char *axis, enum mu_axis kind, struct mu_span 
 struct mu_colour {
     char text[10]; /* "#0072b2" */
 };
-/* From dark violet to green, as viridis: ordered also in grey and for the colour-blind. at: 0 .. 1 */
+/* From violet to green, as viridis: ordered also in grey and for the colour-blind. at: 0 .. 1 */
 struct mu_colour mu_colour_at(double at);
 /* The same as a palette. */
 void mu_palette_put(FILE *out);

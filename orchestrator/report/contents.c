@@ -28,12 +28,11 @@ static void say_left_out(struct mu_document *doc, const struct mu_contents *c)
     for (; shown < fit->dropped && shown < most && at + 16 < sizeof lines; shown++)
         at += (size_t)snprintf(lines + at, sizeof lines - at, "%s%d", shown ? ", " : "",
                                fit->dropped_line[shown]);
-    mu_document_say(
-        doc, MU_BLOCK_ITEM,
-        "The %zu points of the highest loss were dropped (--drop-top %zu): line%s %s%s. "
-        "What that changed stands with the law.",
-        fit->dropped, fit->options.drop_top, fit->dropped > 1 ? "s" : "", lines,
-        shown < fit->dropped ? ", ..." : "");
+    mu_document_say(doc, MU_BLOCK_ITEM,
+                    "Points of the highest loss, dropped (--drop-top %zu): %zu, line%s %s%s. What "
+                    "that changed stands with the law.",
+                    fit->options.drop_top, fit->dropped, fit->dropped > 1 ? "s" : "", lines,
+                    shown < fit->dropped ? ", ..." : "");
 }
 
 static void say_flops(struct mu_document *doc, const struct mu_contents *c)

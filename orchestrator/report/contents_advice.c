@@ -106,7 +106,7 @@ static void say_advice(struct mu_document *doc, const struct mu_fit *fit,
 
     if (!isnan(o->loss.value))
         snprintf(loss, sizeof loss, ", for a loss of %s%s%s%s", mu_figure(o->loss.value, 4).text,
-                 isnan(o->loss.low95) ? "" : " (95%: ",
+                 isnan(o->loss.low95) ? "" : " (95 %: ",
                  isnan(o->loss.low95) ? "" : mu_figure_95(&o->loss).text,
                  isnan(o->loss.low95) ? "" : ")");
     if (!isnan(o->n_low) && !isnan(o->n_high))

@@ -207,7 +207,7 @@ void mu_contents_scaling(struct mu_document *doc, const struct mu_contents *c)
         const struct mu_fit_disagreement *d = &fit->disagreement[k];
 
         mu_document_say(doc, d->flagged ? MU_BLOCK_ALERT : MU_BLOCK_ITEM,
-                        "At %s FLOPs N* by the %s method is %s times that by the %s method (95%%: "
+                        "At %s FLOPs N* by the %s method is %s times that by the %s method (95 %%: "
                         "%s): they %s.",
                         mu_figure_short(fit->c_largest, 4).text, mu_words_method(d->one),
                         mu_figure(exp(d->ln_ratio.value), 4).text, mu_words_method(d->other),

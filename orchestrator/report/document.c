@@ -6,6 +6,33 @@
 
 #include "orchestrator/base/status.h"
 
+/* Bytes of the UTF-8 character at c; 0: it is none (RFC 3629). */
+static size_t length_of(const unsigned char *c)
+{
+    size_t length = c[0] < 0x80 ? 1 : c[0] < 0xC2 ? 0 : c[0] < 0xE0 ? 2 : c[0] < 0xF0 ? 3 : 4;
+
+    if (c[0] > 0xF4 || (c[0] == 0xE0 && c[1] < 0xA0) || (c[0] == 0xED && c[1] > 0x9F) ||
+        (c[0] == 0xF0 && c[1] < 0x90) || (c[0] == 0xF4 && c[1] > 0x8F))
+        return 0;
+    for (size_t k = 1; k < length; k++)
+        if ((c[k] & 0xC0) != 0x80)
+            return 0;
+    return length;
+}
+
+void mu_document_clean(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c;) {
+        size_t length = length_of(c);
+
+        if (length == 0 || *c < ' ' || *c == 0x7F) {
+            *c = '?';
+            length = 1;
+        }
+        c += length;
+    }
+}
+
 void mu_document_say(struct mu_document *doc, enum mu_block kind, const char *format, ...)
 {
     char *text = NULL;
@@ -19,6 +46,7 @@ void mu_document_say(struct mu_document *doc, enum mu_block kind, const char *fo
         doc->failed = true;
         return;
     }
+    mu_document_clean(text);
     doc->look->block(doc, kind, text);
     free(text);
 }
@@ -70,7 +98,8 @@ void mu_document_row_end(struct mu_document *doc)
 
 void mu_document_table_end(struct mu_document *doc)
 {
-    const char **cell = NULL, *at;
+    const char **cell = NULL;
+    char *at;
     bool whole;
 
     if (!doc->cells)
@@ -83,8 +112,10 @@ void mu_document_table_end(struct mu_document *doc)
         cell = malloc(doc->rows * doc->columns * sizeof *cell);
     if (cell) {
         at = doc->text;
-        for (size_t k = 0; k < doc->rows * doc->columns; k++, at += strlen(at) + 1)
+        for (size_t k = 0; k < doc->rows * doc->columns; k++, at += strlen(at) + 1) {
+            mu_document_clean(at);
             cell[k] = at;
+        }
         if (doc->rows > 1)
             doc->look->table(doc, &(struct mu_grid){doc->columns, doc->rows, cell, doc->left});
     } else {

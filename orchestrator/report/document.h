@@ -1,4 +1,4 @@
-/* What a report says is said once (contents.h), block by block, and shown in two ways: on a terminal
+/* What a report says is said once (contents.h), block by block, and shown twice: on a terminal
  * (table.c) and in a page (page.c). Text is plain: what shows it wraps, escapes and aligns. */
 #ifndef MUSTER_REPORT_DOCUMENT_H
 #define MUSTER_REPORT_DOCUMENT_H
@@ -42,6 +42,10 @@ struct mu_document {
     size_t columns, rows;
     unsigned left;
 };
+
+/* Text from outside, in place: '?' for control characters and for bytes that are not UTF-8. All
+ * that a document says is cleaned by itself: nothing in a name commands a terminal. */
+void mu_document_clean(char *text);
 
 void mu_document_say(struct mu_document *doc, enum mu_block kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "orchestrator/base/file.h"
+#include "orchestrator/report/document.h"
 #include "orchestrator/report/json_parts.h"
 #include "orchestrator/report/report.h"
 #include "orchestrator/report/words.h"
@@ -30,20 +31,17 @@ json_t *mu_json_refusal(const struct mu_refusal *refusal)
     return refusal->refused ? json_string(refusal->why) : json_null();
 }
 
-/* Text from outside: '?' for its bytes beyond ASCII where it is not UTF-8. */
+/* Text from outside. */
 static json_t *text_of(const char *text)
 {
-    json_t *json = json_string(text);
-    char *ascii;
+    char *clean = strdup(text);
+    json_t *json;
 
-    if (json)
-        return json;
-    ascii = strdup(text);
-    for (char *c = ascii; c && *c; c++)
-        if (*c & 0x80)
-            *c = '?';
-    json = ascii ? json_string(ascii) : NULL;
-    free(ascii);
+    if (!clean)
+        return NULL;
+    mu_document_clean(clean);
+    json = json_string(clean);
+    free(clean);
     return json;
 }
 
@@ -136,7 +134,7 @@ static json_t *shape_of(const struct mu_fit_point *p)
 static json_t *point_of(const struct mu_fit *fit, size_t k)
 {
     const struct mu_fit_point *p = &fit->points->point[k];
-    double predicted = fit->residual ? fit->residual[k].predicted : NAN;
+    double predicted = fit->residual[k].predicted;
 
     return json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o}",
@@ -144,9 +142,9 @@ static json_t *point_of(const struct mu_fit *fit, size_t k)
         mu_json_real(p->d), "c", mu_json_real(p->c), "loss", mu_json_real(p->loss), "weight",
         mu_json_real(p->weight), "unique", mu_json_real(p->unique), "cluster", index_of(p->cluster),
         "group", index_of(p->group), "curve", index_of(p->curve), "seed", index_of(p->seed),
-        "final", (int)p->end, "used", fit->residual ? (int)fit->residual[k].used : 0, "shape",
-        shape_of(p), "budget", fit->budgets.of ? index_of(fit->budgets.of[k]) : json_null(),
-        "predicted", mu_json_real(predicted), "residual", mu_json_real(log(p->loss / predicted)));
+        "final", (int)p->end, "used", (int)fit->residual[k].used, "shape", shape_of(p), "budget",
+        fit->budgets.of ? index_of(fit->budgets.of[k]) : json_null(), "predicted",
+        mu_json_real(predicted), "residual", mu_json_real(log(p->loss / predicted)));
 }
 
 static json_t *points_of(const struct mu_fit *fit)

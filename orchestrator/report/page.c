@@ -1,6 +1,7 @@
-/* The report as a page: one file, no scripts, nothing fetched; light or dark as the reader likes it;
- * tables and pictures scroll by themselves on a narrow screen; it prints. The recommendation comes
- * first. */
+/* The report as a page: one file, no scripts, nothing fetched; light or dark as the reader likes
+ * it; tables and pictures scroll by themselves on a narrow screen; it prints. The recommendation
+ * comes first. */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,8 @@ static const char style[] =
     ":root{color-scheme:light dark;--ink:#1c2024;--soft:#5b6470;--line:#d9dee4;--page:#fff;"
     "--card:#f5f7fa;--lead:#0b5c94;--alert:#b3400b;--wash:#fdf1ea}\n"
     "@media (prefers-color-scheme:dark){:root{--ink:#e3e7ec;--soft:#9aa5b1;--line:#39414b;"
-    "--page:#14181d;--card:#1c2229;--lead:#6db9ee;--alert:#f0935c;--wash:#2b211b}}\n"
+    "--page:#14181d;--card:#1c2229;--lead:#6db9ee;--alert:#f0935c;--wash:#2b211b}figure "
+    "svg{filter:brightness(1.3)}}\n"
     "*{box-sizing:border-box}\n"
     "body{margin:0;background:var(--page);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"
     "'Segoe UI',Roboto,Helvetica,Arial,sans-serif}\n"
@@ -23,6 +25,7 @@ static const char style[] =
     "h2{font-size:1.2rem;line-height:1.3;margin:2.8rem 0 .6rem;padding-top:.9rem;"
     "border-top:1px solid var(--line)}\n"
     "p,ul{margin:.6rem 0;max-width:50rem;overflow-wrap:anywhere}\n"
+    "sup{line-height:0;font-size:.75em;vertical-align:.4em}\n"
     "ul{padding-left:1.2rem}li{margin:.25rem 0}\n"
     ".about{color:var(--soft)}\n"
     ".lead{font-size:1.08rem;padding:.7rem 1rem;background:var(--card);"
@@ -32,50 +35,63 @@ static const char style[] =
     ".scroll{overflow-x:auto;margin:.8rem 0}\n"
     "table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}\n"
     "th,td{padding:.3rem .75rem;text-align:right;white-space:nowrap;"
-    "border-bottom:1px solid var(--line)}\n"
-    "th{color:var(--soft);font-weight:600;border-bottom-width:2px}\n"
+    "border-top:1px solid var(--line)}\n"
+    "th{color:var(--soft);font-weight:600;border-top:0;border-bottom:1px solid var(--line)}\n"
+    "tr.c td{border-top:0}\n"
     "th:first-child,td:first-child{padding-left:.2rem}\n"
-    ".l{text-align:left}td.w{white-space:normal;min-width:14rem}\n"
+    ".l{text-align:left}td.w{white-space:normal}\n"
     "figure{margin:1.2rem 0}\n"
     "figure svg{display:block;width:100%;min-width:40rem;height:auto}\n"
-    "figure svg text{fill:var(--ink)}\n"
+    "figure svg text{fill:var(--ink)}figure use[color=white]{color:var(--page)}\n"
     "figcaption{color:var(--soft);font-size:.9rem;max-width:50rem}\n"
     "@media print{:root{color-scheme:light;--ink:#000;--soft:#444;--line:#bbb;--page:#fff;"
     "--card:#f5f5f5;--wash:#f5f5f5}main{padding:0;max-width:none}body{font-size:10.5pt}"
-    "table{font-size:8pt}th,td{padding:.2rem .4rem}figure svg{min-width:0}.scroll{overflow:visible}"
-    "figure,table,.lead,.alerts{break-inside:avoid}h2{break-after:avoid}}\n";
+    "table{font-size:8pt}th,td{padding:.2rem .4rem}figure "
+    "svg{min-width:0;filter:none}.scroll{overflow:visible}"
+    "figure,table,.lead,.alerts{break-inside:avoid}h2,p:has(+.scroll){break-after:avoid}}\n";
 
-/* Text for a page: markup made harmless, what no page may hold left out. */
+static bool is_word(const char *c)
+{
+    return isalnum((unsigned char)*c) || (*c == '.' && isdigit((unsigned char)c[1]));
+}
+
+/* One character of text, its markup made harmless. */
+static void put_character(FILE *out, char c)
+{
+    static const char *const entity[128] = {
+        ['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;", ['"'] = "&quot;", ['\''] = "&#39;"};
+
+    if (!(c & 0x80) && entity[(unsigned char)c])
+        fputs(entity[(unsigned char)c], out);
+    else
+        fputc(c, out);
+}
+
 static void put_escaped(FILE *out, const char *text)
 {
-    for (const char *c = text; *c; c++)
-        switch (*c) {
-        case '&':
-            fputs("&amp;", out);
-            break;
-        case '<':
-            fputs("&lt;", out);
-            break;
-        case '>':
-            fputs("&gt;", out);
-            break;
-        case '"':
-            fputs("&quot;", out);
-            break;
-        case '\'':
-            fputs("&#39;", out);
-            break;
-        case '.': /* 3.9e8..4.3e8 */
-            if (c[1] == '.' && c[2] != '.' && c > text && c[-1] != '.') {
-                fputs("\u2009–\u2009", out);
-                c++;
-                break;
-            }
-            fputc('.', out);
-            break;
-        default:
-            fputc((unsigned char)*c < ' ' || *c == 0x7F ? '?' : *c, out);
+    for (; *text; text++)
+        put_character(out, *text);
+}
+
+/* The same, set as in print: "3.9e8..4.3e8" with a dash, "C^0.5" with a superscript, no line broken
+ * before '%'. */
+static void put_text(FILE *out, const char *text)
+{
+    for (const char *c = text; *c; c++) {
+        if (c[0] == '.' && c[1] == '.' && c[2] != '.' && c > text && c[-1] != '.') {
+            fputs("\u2009–\u2009", out);
+            c++;
+        } else if (c[0] == ' ' && c[1] == '%') {
+            fputs("&nbsp;", out);
+        } else if (c[0] == '^' && is_word(c + 1)) {
+            fputs("<sup>", out);
+            for (; is_word(c + 1); c++)
+                put_character(out, c[1]);
+            fputs("</sup>", out);
+        } else {
+            put_character(out, *c);
         }
+    }
 }
 
 static void end_list(struct mu_document *doc)
@@ -89,7 +105,7 @@ static void put_element(struct mu_document *doc, const char *open, const char *t
                         const char *close)
 {
     fputs(open, doc->out);
-    put_escaped(doc->out, text);
+    put_text(doc->out, text);
     fputs(close, doc->out);
 }
 
@@ -131,14 +147,14 @@ static void show_table(struct mu_document *doc, const struct mu_grid *grid)
         bool left = grid->left >> column & 1, head = k < grid->columns;
 
         if (column == 0)
-            fputs("<tr>", doc->out);
+            fputs(*grid->cell[k] || head ? "<tr>" : "<tr class=\"c\">", doc->out);
         fputs(head ? "<th" : "<td", doc->out);
         if (left)
             fputs(column + 1 == grid->columns && !head ? " class=\"l w\">" : " class=\"l\">",
                   doc->out);
         else
             fputc('>', doc->out);
-        put_escaped(doc->out, grid->cell[k]);
+        put_text(doc->out, grid->cell[k]);
         fputs(head ? "</th>" : "</td>", doc->out);
         if (column + 1 == grid->columns)
             fputs(k < grid->columns ? "</tr></thead>\n<tbody>\n" : "</tr>\n", doc->out);
@@ -162,12 +178,19 @@ static void show_picture(struct mu_document *doc, const struct mu_pictures *pict
 static void put_page(struct mu_document *doc, const struct mu_contents *c,
                      const struct mu_pictures *pictures)
 {
+    char path[sizeof c->found->path];
+
     fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
           "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n",
           doc->out);
-    put_element(doc, "<title>Scaling fit of ", c->found->path, "</title>\n<style>\n");
-    fprintf(doc->out, "%s</style>\n</head>\n<body>\n<main>\n", style);
-    put_element(doc, "<h1>Scaling fit of ", c->found->path, "</h1>\n");
+    snprintf(path, sizeof path, "%s", c->found->path);
+    mu_document_clean(path);
+    fputs("<title>Scaling fit of ", doc->out);
+    put_escaped(doc->out, path);
+    fprintf(doc->out, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<main>\n<h1>Scaling fit of ",
+            style);
+    put_escaped(doc->out, path);
+    fputs("</h1>\n", doc->out);
     fprintf(doc->out, "<p class=\"about\">muster fit %s: %zu points", MUSTER_VERSION, c->fit->used);
     if (c->fit->c_largest > 0)
         fprintf(doc->out, ", up to %s FLOPs", mu_figure_short(c->fit->c_largest, 4).text);

@@ -20,9 +20,20 @@ const char *mu_picture_text(enum mu_picture picture)
     return texts[picture];
 }
 
+/* Length of what stands before an id, where `at` is the beginning of such a thing; else 0. */
+static size_t before_id(const char *at)
+{
+    static const char *const before[] = {" id='", " id=\"", "href='#", "href=\"#", "url(#"};
+
+    for (size_t k = 0; k < sizeof before / sizeof before[0]; k++)
+        if (strncmp(at, before[k], strlen(before[k])) == 0)
+            return strlen(before[k]);
+    return 0;
+}
+
 /* Makes an <svg> of gnuplot's fit to stand with others in one page: no prologue; no titles, which
- * browsers show under the pointer; names of point shapes ('gpPt7', '#gpPt7') of its own. The caller
- * frees; NULL: this is no picture, or there is no memory. */
+ * browsers show under the pointer; ids of its own. The caller frees; NULL: this is no picture, or
+ * there is no memory. */
 static char *embeddable(const char *svg, enum mu_picture picture)
 {
     char *text = NULL;
@@ -33,11 +44,13 @@ static char *embeddable(const char *svg, enum mu_picture picture)
     if (!out)
         return NULL;
     while (at && end && at < end + 6) {
-        if (strncmp(at, "<title>", 7) == 0 && (after = strstr(at, "</title>"))) {
+        size_t length = before_id(at);
+
+        if (length > 0) {
+            fprintf(out, "%.*sp%d-", (int)length, at, (int)picture);
+            at += length;
+        } else if (strncmp(at, "<title>", 7) == 0 && (after = strstr(at, "</title>"))) {
             at = after + 8;
-        } else if (strncmp(at, "gpPt", 4) == 0 || strncmp(at, "gpDot", 5) == 0) {
-            fprintf(out, "p%d-gp", (int)picture);
-            at += 2;
         } else {
             fputc(*at++, out);
         }

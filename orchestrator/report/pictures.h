@@ -12,7 +12,8 @@
     X(N, "Size of the best model over compute, by each method with its 95 % band.")               \
     X(D, "Tokens of the best run over compute, by each method with its 95 % band.")               \
     X(ISOFLOP, "Loss over size for each compute budget: points, parabolas and, with the 95 % "    \
-               "interval of their place, vertices. Hollow: budgets that were refused.")           \
+               "interval of their place, vertices. Hollow: budgets that were refused. Losses 20 " \
+               "% above the highest vertex are beyond the frame.")                                \
     X(LOSS, "Loss over compute: points and curves coloured by size, the envelope of the curves, " \
             "and the best loss by the law with its 95 % band, seed noise included.")              \
     X(RESIDUALS, "Residuals of the law: measured loss over the predicted one, in percent. What "  \

@@ -6,25 +6,29 @@
 #include "orchestrator/fit/published.h"
 #include "orchestrator/report/axes.h"
 #include "orchestrator/report/contents.h"
+#include "orchestrator/report/figure.h"
 #include "orchestrator/report/pictures.h"
 #include "orchestrator/report/words.h"
 
-enum { SAMPLES = 80, ENVELOPE_SHOWN = 250, LEGEND_BUDGETS = 14 };
+enum { SAMPLES = 80, ENVELOPE_SHOWN = 250, LEGEND_BUDGETS = 14, KEY_ROW = 22, FRAME = 520 };
+
+/* Times the highest vertex: what of the parabolas is shown. */
+#define CUT 1.2
 
 /* Okabe & Ito's colours: told apart by the colour-blind too. */
 static const char *const method_colour[MU_METHOD_COUNT] = {"#009e73", "#d55e00", "#0072b2"};
 static const char grey[] = "#8a8a8a";
 
-static void put_head(FILE *out, const char *name, int width, int height)
+static void put_head(FILE *out, int width, int height)
 {
     fprintf(out,
             "set encoding utf8\n"
-            "set terminal svg size %d,%d dynamic name '%s' font 'sans-serif,15'\n"
+            "set terminal svg size %d,%d dynamic font 'sans-serif,15'\n"
             "set border 3 lc '#909090'\n"
             "set tics nomirror out scale 0.7,0.4\n"
             "set grid xtics ytics lt 1 lc '#b0909090' lw 0.6\n"
             "set key above left horizontal reverse Left samplen 2 spacing 1.15\n",
-            width, height, name);
+            width, height);
 }
 
 /* All points with a final loss and a budget, per budget. */
@@ -46,14 +50,28 @@ static void put_budget(FILE *out, const struct mu_fit *fit, size_t budget)
     fprintf(out, "EOD\n");
 }
 
+/* "6·10^{18}", as gnuplot sets it */
+static struct mu_figure power_of_ten(double value)
+{
+    double decade = floor(log10(value * 1.0005)), mantissa = value / pow(10, decade);
+    struct mu_figure f;
+
+    if (fabs(mantissa - 1) < 5e-4)
+        snprintf(f.text, sizeof f.text, "10^{%.0f}", decade);
+    else
+        snprintf(f.text, sizeof f.text, "%.3g·10^{%.0f}", mantissa, decade);
+    return f;
+}
+
 static bool script_isoflop(FILE *out, const struct mu_fit *fit)
 {
     struct mu_span n = MU_SPAN_EMPTY, loss = MU_SPAN_EMPTY;
+    double vertex = 0;
     size_t count = fit->isoflop.count, every = 1 + (count - 1) / LEGEND_BUDGETS;
 
     if (count == 0 || fit->budgets.count == 0)
         return false;
-    put_head(out, "isoflop", 960, 560);
+    put_head(out, 960, 560);
     fprintf(out, "$V << EOD\n");
     for (size_t k = 0; k < count; k++) {
         const struct mu_number *v = &fit->vertex_n[k];
@@ -71,6 +89,11 @@ static bool script_isoflop(FILE *out, const struct mu_fit *fit)
             mu_span_take(&n, fit->points->point[i].n);
             mu_span_take(&loss, fit->points->point[i].loss);
         }
+    for (size_t k = 0; k < count; k++)
+        if (!fit->isoflop.budget[k].refusal.refused)
+            vertex = fmax(vertex, fit->isoflop.budget[k].loss);
+    if (vertex > 0) /* a few diverged runs would press all parabolas flat */
+        loss.high = fmin(loss.high, CUT * vertex);
     mu_axis_put(out, "x", MU_AXIS_COUNTS, n, .03, 12);
     mu_axis_put(out, "y", MU_AXIS_LOSS, loss, .04, 12);
     fprintf(out, "set xlabel 'parameters N'\nset ylabel 'loss'\n"
@@ -79,14 +102,13 @@ static bool script_isoflop(FILE *out, const struct mu_fit *fit)
     for (size_t k = count; k-- > 0;) {
         struct mu_colour colour = mu_colour_at(count > 1 ? (double)k / (double)(count - 1) : .5);
         bool refused = fit->isoflop.budget[k].refusal.refused;
-        double decade = floor(log10(fit->budgets.c[k] * 1.0005));
 
         if (!refused)
             fprintf(out, "$Q%zu with lines lw 1.8 lc '%s' notitle, ", k, colour.text);
-        fprintf(out, "$P%zu with points pt %d ps 0.6 lw 1.2 lc '%s' ", k, refused ? 6 : 7,
+        fprintf(out, "$P%zu with points pt %d ps 0.6 lw 1.8 lc '%s' ", k, refused ? 6 : 7,
                 colour.text);
         if (k % every == 0)
-            fprintf(out, "title '%.3g·10^{%g}', ", fit->budgets.c[k] / pow(10, decade), decade);
+            fprintf(out, "title '%s', ", power_of_ten(fit->budgets.c[k]).text);
         else
             fprintf(out, "notitle, ");
     }
@@ -131,7 +153,7 @@ static bool script_loss(FILE *out, const struct mu_fit *fit)
     const struct mu_envelope *e = &fit->envelope;
     struct mu_span c = MU_SPAN_EMPTY, n = MU_SPAN_EMPTY, loss = MU_SPAN_EMPTY;
 
-    put_head(out, "loss", 960, 580);
+    put_head(out, 960, 580);
     put_loss_points(out, fit, &c, &n, &loss);
     fprintf(out, "$BEST << EOD\n");
     for (size_t k = 0; s && k < MU_FIT_PATH; k++) {
@@ -243,6 +265,7 @@ static void put_published(FILE *out, bool tokens, struct mu_span c, struct mu_sp
 static void plot_scaling(FILE *out, const struct mu_fit *fit)
 {
     static const char *const published[] = {"#cc79a7", "#8a8a8a", "#e69f00", "#56b4e9"};
+    const size_t colours = sizeof published / sizeof published[0];
 
     fprintf(out, "plot ");
     for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
@@ -253,7 +276,7 @@ static void plot_scaling(FILE *out, const struct mu_fit *fit)
                     (int)m, method_colour[m]);
     for (size_t k = 0; k < mu_published_law_count; k++)
         fprintf(out, "$PUBLISHED%zu with lines lw 1.6 dt %zu lc '%s' title \"%s\" noenhanced, ", k,
-                2 + k % 4, published[k % 4], mu_published_laws[k].name);
+                2 + (k + k / colours) % 4, published[k % colours], mu_published_laws[k].name);
     for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
         if (!fit->scaling[m].refusal.refused)
             fprintf(out, "$METHOD%d using 1:2 with lines lw 2.2 lc '%s' title '%s', ", (int)m,
@@ -269,10 +292,19 @@ static void plot_scaling(FILE *out, const struct mu_fit *fit)
 static bool script_scaling(FILE *out, const struct mu_fit *fit, bool tokens)
 {
     struct mu_span c = MU_SPAN_EMPTY, y = MU_SPAN_EMPTY;
+    int rows = (int)mu_published_law_count + 2; /* of the legend, which has two columns */
 
     if (mu_contents_method(fit) == MU_METHOD_COUNT)
         return false;
-    put_head(out, tokens ? "tokens" : "sizes", 960, 600);
+    for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
+        rows += !fit->scaling[m].refusal.refused;
+    rows = (rows + 1) / 2;
+    put_head(out, 960, FRAME + KEY_ROW * rows);
+    fprintf(out,
+            "set key at screen 0.53, 0.005 center bottom vertical maxrows %d font ',13' width -7 "
+            "samplen 2.5\n"
+            "set bmargin at screen %g\n",
+            rows, (KEY_ROW * rows + 92.) / (FRAME + KEY_ROW * rows));
     put_methods(out, fit, tokens, &c, &y);
     put_vertices(out, fit, tokens, &y);
     if (!isfinite(c.low) || !isfinite(y.low))
@@ -298,7 +330,7 @@ static bool script_residuals(FILE *out, const struct mu_fit *fit)
 
     if (fit->law.refusal.refused)
         return false;
-    put_head(out, "residuals", 960, 360);
+    put_head(out, 960, 360);
     for (int used = 1; used >= 0; used--) {
         fprintf(out, "$%s << EOD\n", used ? "USED" : "LEFT");
         for (size_t i = 0; i < fit->points->count; i++) {

@@ -16,20 +16,17 @@ static size_t width_of(const char *text, size_t length)
     return width;
 }
 
-/* A name from a file may hold anything: nothing of it commands the terminal. */
-static void put(FILE *out, const char *text, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        fputc((unsigned char)text[i] < ' ' || text[i] == 0x7F ? '?' : text[i], out);
-}
-
 /* Wrapped at WIDTH; lines after the first begin at `hang`. The first one stands at `at`. */
 static void put_wrapped(FILE *out, const char *text, size_t at, size_t hang)
 {
     bool first = true;
 
     for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
-        size_t length = strcspn(text, " "), width = width_of(text, length);
+        size_t length = strcspn(text, " "), width;
+
+        if (text[length] == ' ' && text[length + 1] == '%') /* "95 %" stays together */
+            length += 1 + strcspn(text + length + 1, " ");
+        width = width_of(text, length);
 
         if (!first && at + 1 + width > WIDTH) {
             fprintf(out, "\n%*s", (int)hang, "");
@@ -38,7 +35,7 @@ static void put_wrapped(FILE *out, const char *text, size_t at, size_t hang)
             fputc(' ', out);
             at++;
         }
-        put(out, text, length);
+        fwrite(text, 1, length, out);
         at += width;
         text += length;
         first = false;
@@ -79,7 +76,7 @@ static void show_row(FILE *out, const struct mu_grid *grid, const char *const *c
             return;
         }
         fprintf(out, "%*s", left ? 0 : (int)pad, "");
-        put(out, cell[k], length);
+        fputs(cell[k], out);
         fprintf(out, "%*s", left && k + 1 < cells ? (int)pad : 0, "");
         at += width[k];
     }

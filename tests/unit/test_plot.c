@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,21 +16,12 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/run/run_dir.h"
+#include "tests/support/fake_gnuplot.h"
 #include "tests/support/run_folder.h"
-
-static char path_before[4096];
-
-static int begin(void **state)
-{
-    const char *path = getenv("PATH");
-
-    snprintf(path_before, sizeof path_before, "%s", path ? path : "/usr/bin:/bin");
-    return make_root(state);
-}
 
 static int end(void **state)
 {
-    setenv("PATH", path_before, 1);
+    fake_gnuplot_end();
     return remove_root(state);
 }
 
@@ -56,18 +46,9 @@ static struct mu_run_dir *open_run(int64_t records)
     return dir;
 }
 
-/* A shell script named gnuplot, in a folder that comes first on PATH. */
 static void stand_in(const char *script)
 {
-    char folder[100], program[200], path[4400];
-
-    snprintf(folder, sizeof folder, "%s/bin", root);
-    snprintf(program, sizeof program, "%s/gnuplot", folder);
-    snprintf(path, sizeof path, "%s:%s", folder, path_before);
-    assert_int_equal(mu_file_make_folders(folder), MU_OK);
-    assert_int_equal(mu_file_write_atomically(program, script, strlen(script)), MU_OK);
-    assert_int_equal(chmod(program, 0755), 0);
-    setenv("PATH", path, 1);
+    fake_gnuplot(root, script);
 }
 
 static void assert_no_child(void)
@@ -205,7 +186,7 @@ static void test_failures_are_told_once(void **state)
                         "muster: loss.svg was not drawn: gnuplot ended with 2: no such terminal\n");
     assert_false(exists("loss.svg"));
     assert_false(exists("loss.svg.tmp"));
-    setenv("PATH", "/nonexistent", 1);
+    no_gnuplot();
     assert_int_equal(draw_and_listen(dir, 3, text, sizeof text), 1);
     assert_non_null(strstr(text, "gnuplot is not installed"));
     mu_run_dir_plot(dir, false);
@@ -215,7 +196,7 @@ static void test_failures_are_told_once(void **state)
 
 int main(void)
 {
-#define IN_ROOT(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define IN_ROOT(test) cmocka_unit_test_setup_teardown(test, make_root, end)
     const struct CMUnitTest tests[] = {
         IN_ROOT(test_real_gnuplot),
         IN_ROOT(test_what_gnuplot_is_given),

@@ -1,0 +1,188 @@
+/* report.html: one file that holds all, whatever the user's names hold, with gnuplot or without. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "orchestrator/base/log.h"
+#include "orchestrator/report/pictures.h"
+#include "tests/support/fake_gnuplot.h"
+#include "tests/support/report_files.h"
+
+static int end(void **state)
+{
+    fake_gnuplot_end();
+    mu_log_reset_level();
+    return remove_report_root(state);
+}
+
+static size_t count(const char *text, const char *what)
+{
+    size_t n = 0;
+
+    while ((text = strstr(text, what)) != NULL) {
+        text++;
+        n++;
+    }
+    return n;
+}
+
+static void assert_whole(const char *page)
+{
+    static const char *const tag[] = {"table", "ul", "li", "p", "figure", "tr", "td"};
+
+    assert_int_equal(strncmp(page, "<!DOCTYPE html>", 15), 0);
+    assert_string_equal(page + strlen(page) - 8, "</html>\n");
+    for (size_t k = 0; k < sizeof tag / sizeof tag[0]; k++) {
+        char open[20], closed[20], alone[20];
+
+        snprintf(open, sizeof open, "<%s ", tag[k]);
+        snprintf(alone, sizeof alone, "<%s>", tag[k]);
+        snprintf(closed, sizeof closed, "</%s>", tag[k]);
+        assert_int_equal(count(page, open) + count(page, alone), count(page, closed));
+    }
+}
+
+/* Nothing is fetched, nothing runs; names from the file are text. */
+static void assert_harmless(const char *page)
+{
+    size_t links = count(page, "://");
+
+    assert_int_equal(links, count(page, "=\"http://www.w3.org/2000/svg\"") +
+                                count(page, "=\"http://www.w3.org/1999/xlink\""));
+    assert_int_equal(count(page, "<script"), 0);
+    assert_int_equal(count(page, "<b>"), 0);
+    assert_int_equal(count(page, "\033"), 0);
+    assert_true(count(page, "&lt;b&gt;points&lt;/b&gt; &amp; &quot;more&quot;.csv") >= 2);
+}
+
+/* Pictures in one page must not take each other's parts. */
+static void assert_ids_differ(const char *page)
+{
+    const char *at = page;
+
+    while ((at = strstr(at, " id=")) != NULL) {
+        char id[80];
+        size_t length = strcspn(at + 5, "\"'") + 6;
+
+        assert_true(length < sizeof id);
+        snprintf(id, sizeof id, "%.*s", (int)length, at);
+        if (count(page, id) != 1)
+            fail_msg("%s stands there %zu times", id, count(page, id));
+        at++;
+    }
+}
+
+static void test_page_with_pictures(void **state)
+{
+    struct fixture *f = fixture_new();
+    char *page;
+
+    (void)state;
+    if (system("command -v gnuplot >/dev/null") != 0) {
+        fixture_free(f);
+        print_message("skipped: gnuplot is not installed\n");
+        skip();
+    }
+    page = written(mu_report_html, f);
+    assert_whole(page);
+    assert_harmless(page);
+    assert_int_equal(count(page, "<svg"), MU_PICTURES);
+    assert_int_equal(count(page, "<?xml"), 0);
+    assert_int_equal(count(page, "scale(0.00)"), 0);
+    assert_int_equal(count(page, "Pictures are missing"), 0);
+    assert_ids_differ(page);
+    free(page);
+    fixture_free(f);
+}
+
+static void test_refused_fits_have_a_page_too(void **state)
+{
+    struct fixture *f = fixture_refused();
+    char *page = written(mu_report_html, f);
+
+    (void)state;
+    assert_whole(page);
+    assert_harmless(page);
+    assert_non_null(strstr(page, "None: every method refused."));
+    assert_int_equal(count(page, "Pictures are missing"),
+                     system("command -v gnuplot >/dev/null") != 0);
+    free(page);
+    fixture_free(f);
+}
+
+static void test_without_gnuplot(void **state)
+{
+    struct fixture *f = fixture_new();
+    char *page;
+
+    (void)state;
+    mu_log_set_level(MU_LOG_SILENT);
+    no_gnuplot();
+    page = written(mu_report_html, f);
+    assert_whole(page);
+    assert_int_equal(count(page, "<svg"), 0);
+    assert_int_equal(count(page, "<figure>"), 0);
+    assert_non_null(strstr(page, "Pictures are missing: gnuplot is not installed."));
+    assert_non_null(strstr(page, "2.79159e9"));
+    free(page);
+    fixture_free(f);
+}
+
+static void test_a_gnuplot_that_fails(void **state)
+{
+    struct fixture *f = fixture_new();
+    char *page;
+
+    (void)state;
+    mu_log_set_level(MU_LOG_SILENT);
+    fake_gnuplot(report_root,
+                 "#!/bin/sh\necho '<svg>half'\necho 'no <svg> terminal' >&2\nexit 2\n");
+    page = written(mu_report_html, f);
+    assert_whole(page);
+    assert_int_equal(count(page, "<svg"), 0);
+    assert_non_null(
+        strstr(page, "Pictures are missing: gnuplot ended with 2: no &lt;svg&gt; terminal."));
+    free(page);
+    fixture_free(f);
+}
+
+/* gnuplot could be made to run commands by a name: it is given none. */
+static void test_scripts_hold_no_text_of_the_user(void **state)
+{
+    struct fixture *f = fixture_new();
+
+    (void)state;
+    for (enum mu_picture p = 0; p < MU_PICTURES; p++) {
+        char *script = NULL;
+        size_t size = 0;
+        FILE *out = open_memstream(&script, &size);
+
+        assert_true(mu_picture_script(out, f->fit, p));
+        fclose(out);
+        assert_null(strstr(script, "more"));
+        assert_null(strstr(script, "alert"));
+        assert_null(strstr(script, "Model Size"));
+        assert_null(strstr(script, "inf"));
+        free(script);
+    }
+    fixture_free(f);
+}
+
+int main(void)
+{
+#define IN_ROOT(test) cmocka_unit_test_setup_teardown(test, make_report_root, end)
+    const struct CMUnitTest tests[] = {
+        IN_ROOT(test_page_with_pictures),
+        IN_ROOT(test_refused_fits_have_a_page_too),
+        IN_ROOT(test_without_gnuplot),
+        IN_ROOT(test_a_gnuplot_that_fails),
+        IN_ROOT(test_scripts_hold_no_text_of_the_user),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
