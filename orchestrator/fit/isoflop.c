@@ -250,8 +250,7 @@ static void set_residuals(const struct task *task, size_t b, const struct tally 
             columns_of(t, &task->points[k], x);
             leverage = task->points[k].weight * variance_along(s, x);
             out[k].fitted = value_at(t, s, x);
-            out[k].scaled =
-                (loss_of(task, k) - out[k].fitted) / sqrt(fmax(1 - leverage, LEAST_FREE));
+            out[k].scaled = (loss_of(task, k) - out[k].fitted) / fmax(1 - leverage, LEAST_FREE);
         }
 }
 

@@ -51,7 +51,7 @@ struct mu_isoflop {
 struct mu_isoflop_residual {
     double
         fitted; /* by the budget's parabola, and its term for C; NAN: in no budget with a vertex */
-    double scaled; /* (loss - fitted) / sqrt(1 - leverage): of the noise's own variance */
+    double scaled; /* (loss - fitted) / (1 - leverage), HC3 of MacKinnon & White 1985 */
 };
 
 /* loss: [count], instead of the points' own; NULL: their own. residual: [count], or NULL. Strict:
