@@ -62,14 +62,16 @@ void mu_fit_warn(struct mu_fit *fit, const char *format, ...)
 }
 
 /* sd of ln loss about the law; for robust objectives from the median deviation, which is as little
- * moved by outliers as they are. */
-static double residual_sd(const struct mu_fit *fit, size_t parameters)
+ * moved by outliers as they are. What parameters took up of the noise they took from the clusters:
+ * these are the degrees of freedom. */
+static double residual_sd(const struct mu_fit_work *w, size_t parameters)
 {
-    const size_t n = fit->used;
-    double *deviation = malloc((n + 1) * sizeof *deviation), squares = 0, median;
+    const struct mu_fit *fit = w->fit;
+    const double clusters = w->resample.clusters, free_ones = clusters - (double)parameters;
+    double *deviation = malloc((fit->used + 1) * sizeof *deviation), squares = 0, sd;
     size_t k = 0;
 
-    if (!deviation || n <= parameters) {
+    if (!deviation || free_ones < 1) {
         free(deviation);
         return NAN;
     }
@@ -80,11 +82,11 @@ static double residual_sd(const struct mu_fit *fit, size_t parameters)
         squares += deviation[k] * deviation[k];
         k++;
     }
-    median = mu_quantile(deviation, n, 0.5);
+    sd = fit->options.objective.kind == MU_OBJECTIVE_SQUARES
+             ? sqrt(squares / (double)k)
+             : normal_mad * mu_quantile(deviation, k, 0.5);
     free(deviation);
-    if (fit->options.objective.kind == MU_OBJECTIVE_SQUARES)
-        return sqrt(squares / (double)(n - parameters));
-    return normal_mad * median * sqrt((double)n / (double)(n - parameters));
+    return sd * sqrt(clusters / free_ones);
 }
 
 /* What --drop-top changed, by fitting all final points. */
@@ -138,7 +140,7 @@ static enum mu_status fit_law(struct mu_fit_work *w)
         fit->residual[i].predicted =
             mu_law_loss(law->kind, chosen->theta, p->n, p->d, p->c, p->unique);
     }
-    law->residual_sd = residual_sd(fit, parameters);
+    law->residual_sd = residual_sd(w, parameters);
     MU_TRY(fit_undropped(w), st, done);
 done:
     return st;
@@ -153,7 +155,8 @@ static void set_noise(struct mu_fit_work *w)
     if (noise->repeated)
         return;
     noise->sd = isnan(w->fit->law.residual_sd) ? 0 : w->fit->law.residual_sd;
-    noise->degrees = w->problem ? w->fit->used - mu_law_of(w->fit->law.kind)->parameters : 0;
+    noise->degrees =
+        noise->sd > 0 ? w->resample.clusters - mu_law_of(w->fit->law.kind)->parameters : 0;
 }
 
 /* The vertex that a parabola through these sizes would have, were every loss as the law says. */
@@ -354,7 +357,6 @@ static enum mu_status resample(struct mu_fit_work *w)
     const struct mu_fit_options *o = &w->fit->options;
     enum mu_status st = MU_OK;
 
-    MU_TRY(mu_resample_init(w->kept, w->count, &w->resample), st, done);
     if (o->replicates > 0 && w->resample.clusters < 5)
         mu_fit_warn(w->fit,
                     "there are %u clusters (%s) to resample: intervals from so few are a guess",
@@ -388,6 +390,7 @@ static enum mu_status run(struct mu_fit_work *w)
         return MU_FAIL(MU_FAILED,
                        "there are no points to fit: %zu final losses, %zu of them dropped",
                        fit->dropped, fit->dropped);
+    MU_TRY(mu_resample_init(w->kept, w->count, &w->resample), st, done);
     MU_TRY(mu_fit_plan(w), st, done);
     MU_TRY(fit_law(w), st, done);
     set_noise(w);
