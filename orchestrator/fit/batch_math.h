@@ -14,6 +14,15 @@ typedef double mu_lanes __attribute__((vector_size(MU_LANES * sizeof(double))));
 typedef int64_t mu_lanes_int __attribute__((vector_size(MU_LANES * sizeof(double))));
 typedef uint64_t mu_lanes_bits __attribute__((vector_size(MU_LANES * sizeof(double))));
 
+/* Functions for an instruction set: whoever calls one has asked __builtin_cpu_supports. */
+#ifdef __x86_64__
+#define MU_TARGET_AVX2   __attribute__((target("avx2")))
+#define MU_TARGET_AVX512 __attribute__((target("avx512f,avx512dq")))
+#else
+#define MU_TARGET_AVX2
+#define MU_TARGET_AVX512
+#endif
+
 #define MU_LANES_INLINE static inline __attribute__((always_inline))
 
 /* mask: all ones or all zeros in each lane, as comparisons give it. */

@@ -12,7 +12,7 @@ struct worth {
     mu_lanes ln, u, rho, u_u, u_rho, rho_rho;
 };
 
-static void worth_of(const mu_lanes *excess, double r, struct worth *out)
+MU_LANES_INLINE void worth_of(const mu_lanes *excess, double r, struct worth *out)
 {
     const mu_lanes s = *excess, q = s + 1, exponent = -s / r;
     const mu_lanes_int over = (mu_lanes_int)(s > 0);
@@ -38,13 +38,25 @@ static void worth_of(const mu_lanes *excess, double r, struct worth *out)
 }
 
 /* exp(ln_amount - ln_distinct) - 1, or 0 where that is negative. */
-static void excess_of(const mu_lanes *ln_amount, const mu_lanes *ln_distinct, mu_lanes *out)
+MU_LANES_INLINE void excess_of(const mu_lanes *ln_amount, const mu_lanes *ln_distinct,
+                               mu_lanes *out)
 {
     const mu_lanes ratio = *ln_amount - *ln_distinct;
 
     mu_lanes_exp(&ratio, out);
     *out -= 1;
     mu_lanes_clamp(out, 0, 1e12, out);
+}
+
+/* Variables, and what is the same for all points. */
+struct at {
+    const double *x;
+    double ln_alpha_over_beta, r_d, r_n;
+};
+
+static struct at at_variables(const double x[])
+{
+    return (struct at){x, mu_det_log(x[ALPHA] / x[BETA]), mu_det_exp(x[R_D]), mu_det_exp(x[R_N])};
 }
 
 /* A term of the loss, its logarithm's slopes and second derivatives. */
@@ -55,13 +67,13 @@ struct term {
 /* ln T = a - alpha X, X = u + ln G where N exceeds U_N = exp u, else ln N. U_N is where
  * alpha A / U_N^alpha = beta B / U^beta, so with a = ln A and b = ln B at the centre:
  * alpha u = K = ln(alpha / beta) + a + alpha c_x - b - beta c_y + beta ln U. */
-static void size_term(const struct mu_work *work, size_t block, const double x[], bool second,
-                      struct term *t)
+MU_LANES_INLINE void size_term(const struct mu_work *work, size_t block, const struct at *at,
+                               bool second, struct term *t)
 {
-    const double alpha = x[ALPHA], beta = x[BETA], r = mu_det_exp(x[R_N]);
+    const double *x = at->x, alpha = x[ALPHA], beta = x[BETA];
     const mu_lanes ln_n = work->points.x[block] + work->problem->centre_x,
                    ln_u = work->ln_unique[block];
-    const mu_lanes u = (mu_det_log(alpha / beta) + x[A] + alpha * work->centre_x - x[B] -
+    const mu_lanes u = (at->ln_alpha_over_beta + x[A] + alpha * work->centre_x - x[B] -
                         beta * work->centre_y + beta * ln_u) /
                        alpha;
     mu_lanes excess, big_x, ln_t, k[VARIABLES] = {{0}}, by[VARIABLES] = {{0}};
@@ -70,7 +82,7 @@ static void size_term(const struct mu_work *work, size_t block, const double x[]
 
     excess_of(&ln_n, &u, &excess);
     over = (mu_lanes_int)(excess > 0);
-    worth_of(&excess, r, &g);
+    worth_of(&excess, at->r_n, &g);
     big_x = u + g.ln;
     mu_lanes_select(&over, &big_x, &ln_n, &big_x);
     g.u = (mu_lanes)((mu_lanes_int)(1 + g.u) & over); /* of X */
@@ -105,16 +117,17 @@ static void size_term(const struct mu_work *work, size_t block, const double x[]
 }
 
 /* ln V = b - beta Y, Y = ln U + ln G. */
-static void data_term(const struct mu_work *work, size_t block, const double x[], struct term *t)
+MU_LANES_INLINE void data_term(const struct mu_work *work, size_t block, const struct at *at,
+                               struct term *t)
 {
-    const double beta = x[BETA];
+    const double *x = at->x, beta = x[BETA];
     const mu_lanes ln_d = work->points.y[block] + work->problem->centre_y,
                    ln_u = work->ln_unique[block];
     mu_lanes excess, y, ln_v;
     struct worth g;
 
     excess_of(&ln_d, &ln_u, &excess);
-    worth_of(&excess, mu_det_exp(x[R_D]), &g);
+    worth_of(&excess, at->r_d, &g);
     y = ln_u + g.ln - work->centre_y;
     ln_v = x[B] - beta * y;
     mu_lanes_exp(&ln_v, &t->value);
@@ -129,17 +142,17 @@ struct sums {
     mu_lanes value, gradient[VARIABLES], second[VARIABLES][VARIABLES];
 };
 
-static void add_block(const struct mu_work *work, size_t block, const double x[], double delta,
-                      bool metric, struct sums *sums)
+MU_LANES_INLINE void add_block(const struct mu_work *work, size_t block, const struct at *at,
+                               double delta, bool metric, struct sums *sums)
 {
     struct term t = {.value = {0}}, v = {.value = {0}};
     const mu_lanes w = work->points.weight[block];
     mu_lanes predicted, r, psi, slope, both, j[VARIABLES];
     mu_lanes_int inside;
 
-    size_term(work, block, x, !metric, &t);
-    data_term(work, block, x, &v);
-    predicted = x[E] + t.value + v.value;
+    size_term(work, block, at, !metric, &t);
+    data_term(work, block, at, &v);
+    predicted = at->x[E] + t.value + v.value;
     mu_lanes_log(&predicted, &r);
     r -= work->points.ln_loss[block];
     mu_lanes_clamp(&r, -delta, delta, &psi);
@@ -164,14 +177,34 @@ static void add_block(const struct mu_work *work, size_t block, const double x[]
     }
 }
 
+MU_LANES_INLINE void add_blocks(const struct mu_work *work, const double x[], double delta,
+                                bool metric, struct sums *sums)
+{
+    const struct at at = at_variables(x);
+
+    for (size_t block = 0; block < work->points.blocks; block++)
+        add_block(work, block, &at, delta, metric, sums);
+}
+
+#define VARIANT(name, target)                                                           \
+    target static void name(const struct mu_work *work, const double x[], double delta, \
+                            bool metric, struct sums *sums)                             \
+    {                                                                                   \
+        add_blocks(work, x, delta, metric, sums);                                       \
+    }
+VARIANT(add_plain, )
+VARIANT(add_avx2, MU_TARGET_AVX2)
+VARIANT(add_avx512, MU_TARGET_AVX512)
+
 void mu_constrained_evaluate(const void *context, const double x[], double delta, bool metric,
                              struct mu_derivatives *out)
 {
+    static void (*const add[MU_TERMS_SETS])(const struct mu_work *, const double[], double, bool,
+                                            struct sums *) = {add_plain, add_avx2, add_avx512};
     const struct mu_work *work = context;
     struct sums sums = {.value = {0}};
 
-    for (size_t block = 0; block < work->points.blocks; block++)
-        add_block(work, block, x, delta, metric, &sums);
+    add[work->problem->terms->set](work, x, delta, metric, &sums);
     out->value = mu_lanes_sum(&sums.value);
     for (int i = 0; i < VARIABLES; i++) {
         out->gradient[i] = mu_lanes_sum(&sums.gradient[i]);
@@ -184,11 +217,12 @@ double mu_constrained_residual(const struct mu_work *work, size_t i, const doubl
                                double slope[])
 {
     const size_t block = i / MU_LANES, lane = i % MU_LANES;
+    const struct at at = at_variables(x);
     struct term t, v = {.value = {0}};
     double predicted;
 
-    size_term(work, block, x, false, &t);
-    data_term(work, block, x, &v);
+    size_term(work, block, &at, false, &t);
+    data_term(work, block, &at, &v);
     predicted = x[E] + t.value[lane] + v.value[lane];
     slope[E] = 1 / predicted;
     for (int k = A; k < VARIABLES; k++)
@@ -199,23 +233,27 @@ double mu_constrained_residual(const struct mu_work *work, size_t i, const doubl
 
 void mu_constrained_column(const struct mu_work *work, const double x[], mu_lanes *out)
 {
+    const struct at at = at_variables(x);
+    const double at_one = mu_det_exp(-x[A]);
+
     for (size_t block = 0; block < work->points.blocks; block++) {
         struct term t;
 
-        size_term(work, block, x, false, &t);
-        out[block] = t.value * mu_det_exp(-x[A]);
+        size_term(work, block, &at, false, &t);
+        out[block] = t.value * at_one;
     }
 }
 
 void mu_constrained_data_column(const struct mu_work *work, double beta, double worth,
                                 mu_lanes *out)
 {
-    const double x[VARIABLES] = {[BETA] = beta, [R_D] = mu_det_log(worth)};
+    const struct at at =
+        at_variables((const double[VARIABLES]){[BETA] = beta, [R_D] = mu_det_log(worth)});
 
     for (size_t block = 0; block < work->points.blocks; block++) {
         struct term t;
 
-        data_term(work, block, x, &t);
+        data_term(work, block, &at, &t);
         out[block] = t.value;
     }
 }

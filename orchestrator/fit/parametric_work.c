@@ -15,7 +15,7 @@ static const size_t variable_of[MU_LAW_COUNT][MU_TERMS_PARAMETERS] = {
 };
 enum { ABSENT = 7 };
 
-enum { ARRAYS = 6 };
+enum { X, Y, LN_LOSS, INVERSE_LOSS, WEIGHT, LN_UNIQUE, ARRAYS };
 
 enum mu_status mu_work_new(const struct mu_parametric *problem, const double *multiplicity,
                            size_t room, struct mu_work *out)
@@ -41,25 +41,29 @@ enum mu_status mu_work_new(const struct mu_parametric *problem, const double *mu
         if (!(m > 0))
             continue;
         out->count++;
-        array[0][k] = problem->x[i] - problem->centre_x;
-        array[1][k] = problem->y[i] - problem->centre_y;
-        array[2][k] = problem->ln_loss[i];
-        array[4][k] = m * problem->weight[i];
-        array[5][k] = problem->ln_unique[i];
-        out->weight += array[4][k];
+        array[X][k] = problem->x[i] - problem->centre_x;
+        array[Y][k] = problem->y[i] - problem->centre_y;
+        array[LN_LOSS][k] = problem->ln_loss[i];
+        array[WEIGHT][k] = m * problem->weight[i];
+        array[LN_UNIQUE][k] = problem->ln_unique[i];
+        out->weight += array[WEIGHT][k];
     }
+    for (size_t k = out->count; k % MU_LANES != 0; k++) /* of weight 0 */
+        for (size_t a = 0; a < ARRAYS; a++)
+            array[a][k] = a == WEIGHT ? 0 : array[a][0];
     out->points = (struct mu_terms_points){.blocks = (out->count + MU_LANES - 1) / MU_LANES,
-                                           .x = (mu_lanes *)array[0],
-                                           .y = (mu_lanes *)array[1],
-                                           .ln_loss = (mu_lanes *)array[2],
-                                           .inverse_loss = (mu_lanes *)array[3],
-                                           .weight = (mu_lanes *)array[4]};
-    out->ln_unique = (mu_lanes *)array[5];
+                                           .x = (mu_lanes *)array[X],
+                                           .y = (mu_lanes *)array[Y],
+                                           .ln_loss = (mu_lanes *)array[LN_LOSS],
+                                           .inverse_loss = (mu_lanes *)array[INVERSE_LOSS],
+                                           .weight = (mu_lanes *)array[WEIGHT]};
+    out->ln_unique = (mu_lanes *)array[LN_UNIQUE];
     out->columns = (mu_lanes *)out->memory + ARRAYS * blocks;
-    problem->terms->exp(out->points.ln_loss, -1, out->points.blocks, (mu_lanes *)array[3]);
+    problem->terms->exp(out->points.ln_loss, -1, out->points.blocks,
+                        (mu_lanes *)array[INVERSE_LOSS]);
     for (size_t k = 0; k < out->count; k++) {
-        out->loss_low = fmin(out->loss_low, 1 / array[3][k]);
-        out->loss_high = fmax(out->loss_high, 1 / array[3][k]);
+        out->loss_low = fmin(out->loss_low, 1 / array[INVERSE_LOSS][k]);
+        out->loss_high = fmax(out->loss_high, 1 / array[INVERSE_LOSS][k]);
     }
     mu_work_prepare(out);
     return MU_OK;

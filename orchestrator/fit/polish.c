@@ -142,20 +142,37 @@ static bool polish_absolute(const struct mu_work *work, double scale, double x[]
     return converged;
 }
 
-bool mu_work_polish(const struct mu_work *work, struct mu_objective objective, double x[],
-                    double *value)
+/* first: the mean of |r|, or less, where continuation starts. */
+static bool polish_from(const struct mu_work *work, struct mu_objective objective, double first,
+                        double x[], double *value)
 {
-    const double delta = mu_objective_delta(objective),
-                 scale = mu_work_objective(work, absolute, x) / work->weight;
+    const double delta = mu_objective_delta(objective);
 
     switch (objective.kind) {
     case MU_OBJECTIVE_HUBER:
-        return mu_minimise_through(&work->minimise, scale, delta, x, value);
+        return mu_minimise_through(&work->minimise, first, delta, x, value);
     case MU_OBJECTIVE_ABSOLUTE:
-        return polish_absolute(work, fmax(scale, NO_RESIDUAL), x, value);
+        return polish_absolute(work, fmax(first, NO_RESIDUAL), x, value);
     case MU_OBJECTIVE_SQUARES:
     case MU_OBJECTIVE_COUNT:
         break;
     }
     return mu_minimise(&work->minimise, delta, x, value);
+}
+
+bool mu_work_polish(const struct mu_work *work, struct mu_objective objective, double x[],
+                    double *value)
+{
+    const double before = mu_work_objective(work, objective, x),
+                 scale = mu_work_objective(work, absolute, x) / work->weight;
+    double from[N];
+    bool converged;
+
+    memcpy(from, x, sizeof from);
+    converged = polish_from(work, objective, scale, x, value);
+    if (*value <= before)
+        return converged;
+    /* a start at a minimum, which larger deltas led out of */
+    memcpy(x, from, sizeof from);
+    return polish_from(work, objective, 1e-4 * scale, x, value);
 }

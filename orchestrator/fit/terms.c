@@ -128,7 +128,7 @@ MU_LANES_INLINE void log_all(const mu_lanes *x, size_t blocks, mu_lanes *out)
         mu_lanes_log(&x[b], &out[b]);
 }
 
-#define VARIANT(name, target)                                                                      \
+#define VARIANT(name, set, target)                                                                 \
     target static void name##_evaluate(const struct mu_terms_points *points, const double theta[], \
                                        double delta, enum mu_terms_second second,                  \
                                        struct mu_terms_sums *out)                                  \
@@ -149,27 +149,32 @@ MU_LANES_INLINE void log_all(const mu_lanes *x, size_t blocks, mu_lanes *out)
     {                                                                                              \
         log_all(x, blocks, out);                                                                   \
     }                                                                                              \
-    static const struct mu_terms_variant name = {#name, name##_evaluate, name##_moments,           \
-                                                 name##_exp, name##_log};
+    static const struct mu_terms_variant name = {#name,          set,        name##_evaluate,      \
+                                                 name##_moments, name##_exp, name##_log};
 
-VARIANT(plain, )
+VARIANT(plain, MU_TERMS_PLAIN, )
+VARIANT(avx2, MU_TERMS_AVX2, MU_TARGET_AVX2)
+VARIANT(avx512, MU_TERMS_AVX512, MU_TARGET_AVX512)
+
+static bool runs_here(enum mu_terms_set set)
+{
 #ifdef __x86_64__
-VARIANT(avx2, __attribute__((target("avx2"))))
-VARIANT(avx512, __attribute__((target("avx512f,avx512dq"))))
+    if (set == MU_TERMS_AVX2)
+        return __builtin_cpu_supports("avx2");
+    if (set == MU_TERMS_AVX512)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
 #endif
+    return set == MU_TERMS_PLAIN;
+}
 
 const struct mu_terms_variant *mu_terms_variant_at(size_t k)
 {
-    const struct mu_terms_variant *found[3] = {&plain};
-    size_t count = 1;
+    static const struct mu_terms_variant *const all[MU_TERMS_SETS] = {&plain, &avx2, &avx512};
 
-#ifdef __x86_64__
-    if (__builtin_cpu_supports("avx2"))
-        found[count++] = &avx2;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq"))
-        found[count++] = &avx512;
-#endif
-    return k < count ? found[k] : NULL;
+    for (size_t i = 0; i < MU_TERMS_SETS; i++)
+        if (runs_here(all[i]->set) && k-- == 0)
+            return all[i];
+    return NULL;
 }
 
 const struct mu_terms_variant *mu_terms_fastest(void)

@@ -37,9 +37,12 @@ struct mu_terms_moments {
     double product[3][3] /* sum w' c c' over columns c = (1, u, v) / loss */, target[3]; /* w' c */
 };
 
+enum mu_terms_set { MU_TERMS_PLAIN, MU_TERMS_AVX2, MU_TERMS_AVX512, MU_TERMS_SETS };
+
 /* One instruction set's functions. */
 struct mu_terms_variant {
     const char *name;
+    enum mu_terms_set set;
     /* theta: E, A, B, alpha, beta. */
     void (*evaluate)(const struct mu_terms_points *points, const double theta[], double delta,
                      enum mu_terms_second second, struct mu_terms_sums *out);
