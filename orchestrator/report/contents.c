@@ -197,6 +197,12 @@ void mu_contents_conventions(struct mu_document *doc, const struct mu_contents *
         }
     }
     mu_document_table_end(doc);
+    for (enum mu_count_kind k = MU_COUNT_AS_GIVEN + 1; k < MU_COUNT_KINDS; k++)
+        mu_document_say(doc, MU_BLOCK_ITEM, "%s: %s.", mu_words_count_id(k), mu_words_count(k));
+    for (enum mu_flops_kind k = 0; k < MU_FLOPS_KINDS; k++)
+        if (k != MU_FLOPS_MEASURED)
+            mu_document_say(doc, MU_BLOCK_ITEM, "%s: FLOPs of a token are %s.",
+                            mu_words_flops_id(k), mu_words_flops(k));
 }
 
 void mu_contents_published(struct mu_document *doc, const struct mu_contents *c)

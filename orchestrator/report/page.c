@@ -46,8 +46,8 @@ static const char style[] =
     "figcaption{color:var(--soft);font-size:.9rem;max-width:50rem}\n"
     "@media print{:root{color-scheme:light;--ink:#000;--soft:#444;--line:#bbb;--page:#fff;"
     "--card:#f5f5f5;--wash:#f5f5f5}main{padding:0;max-width:none}body{font-size:10.5pt}"
-    "table{font-size:8pt}th,td{padding:.2rem .4rem}figure "
-    "svg{min-width:0;filter:none}.scroll{overflow:visible}"
+    "table{font-size:8pt}th,td{padding:.2rem .4rem}.scroll{overflow:visible}"
+    "figure svg{min-width:0;max-height:9.5cm;filter:none}"
     "figure,table,.lead,.alerts{break-inside:avoid}h2,p:has(+.scroll){break-after:avoid}}\n";
 
 static bool is_word(const char *c)
@@ -79,7 +79,7 @@ static void put_text(FILE *out, const char *text)
 {
     for (const char *c = text; *c; c++) {
         if (c[0] == '.' && c[1] == '.' && c[2] != '.' && c > text && c[-1] != '.') {
-            fputs("\u2009–\u2009", out);
+            fputs("\u202f–\u202f", out);
             c++;
         } else if (c[0] == ' ' && c[1] == '%') {
             fputs("&nbsp;", out);

@@ -40,7 +40,7 @@ static void put_budget(FILE *out, const struct mu_fit *fit, size_t budget)
     for (size_t i = 0; i < fit->points->count; i++)
         if (fit->budgets.of[i] == budget)
             fprintf(out, "%.9g %.9g\n", fit->points->point[i].n, fit->points->point[i].loss);
-    fprintf(out, "EOD\n$Q%zu << EOD\n", budget);
+    fprintf(out, "NaN NaN\nEOD\n$Q%zu << EOD\n", budget);
     for (int k = 0; !b->refusal.refused && k <= SAMPLES; k++) {
         double n = b->n_low * pow(b->n_high / b->n_low, (double)k / SAMPLES);
         double x = log(n) - b->ln_n_centre;
@@ -81,7 +81,7 @@ static bool script_isoflop(FILE *out, const struct mu_fit *fit)
         fprintf(out, "%.9g %.9g %.9g %.9g\n", v->value, fit->isoflop.budget[k].loss,
                 isnan(v->low95) ? v->value : v->low95, isnan(v->high95) ? v->value : v->high95);
     }
-    fprintf(out, "EOD\n");
+    fprintf(out, "NaN NaN NaN NaN\nEOD\n");
     for (size_t k = 0; k < count; k++)
         put_budget(out, fit, k);
     for (size_t i = 0; i < fit->points->count; i++)

@@ -1,6 +1,6 @@
 /* A whole result of a fit, made up: everything that a report may have to show, without the
- * computing that belongs to orchestrator/fit/. The law is Chinchilla's with the plain sum-Huber optimum on
- * Epoch's points; the rest follows from it by closed forms. */
+ * computing that belongs to orchestrator/fit/. The law is Chinchilla's with the plain sum-Huber
+ * optimum on Epoch's points; the rest follows from it by closed forms. */
 #ifndef MUSTER_TESTS_FIT_FIXTURE_H
 #define MUSTER_TESTS_FIT_FIXTURE_H
 

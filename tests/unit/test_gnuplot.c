@@ -1,5 +1,5 @@
-/* gnuplot's process: scripts and output of any size, complaints, a deadline. A stand-in does what is
- * asked of it. */
+/* gnuplot's process: scripts and output of any size, complaints, a deadline. A stand-in does what
+ * is asked of it. */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>

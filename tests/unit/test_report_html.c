@@ -115,6 +115,32 @@ static void test_refused_fits_have_a_page_too(void **state)
     fixture_free(f);
 }
 
+/* Where there is nothing to draw, gnuplot would give up at the first empty block. */
+static void test_pictures_of_little(void **state)
+{
+    struct fixture *f = fixture_new();
+    char *page;
+
+    (void)state;
+    for (size_t b = 0; b < FIXTURE_BUDGETS; b++)
+        mu_refuse(&f->fit->isoflop.budget[b].refusal, "no curvature");
+    mu_refuse(&f->fit->isoflop.refusal, "no vertices");
+    f->fit->isoflop.vertices = 0;
+    for (size_t i = 0; i < f->points.count; i++) /* all dropped, none a curve */
+        f->fit->residual[i].used = false, f->points.point[i].curve = MU_FIT_NONE;
+    mu_refuse(&f->fit->envelope.refusal, "end points only");
+    for (enum mu_method m = 0; m < MU_METHOD_PARAMETRIC; m++)
+        mu_refuse(&f->fit->scaling[m].refusal, "no vertices");
+    page = written(mu_report_html, f);
+    assert_whole(page);
+    if (system("command -v gnuplot >/dev/null") == 0) {
+        assert_int_equal(count(page, "Pictures are missing"), 0);
+        assert_int_equal(count(page, "<svg"), MU_PICTURES - 1); /* no residuals */
+    }
+    free(page);
+    fixture_free(f);
+}
+
 static void test_without_gnuplot(void **state)
 {
     struct fixture *f = fixture_new();
@@ -177,11 +203,9 @@ int main(void)
 {
 #define IN_ROOT(test) cmocka_unit_test_setup_teardown(test, make_report_root, end)
     const struct CMUnitTest tests[] = {
-        IN_ROOT(test_page_with_pictures),
-        IN_ROOT(test_refused_fits_have_a_page_too),
-        IN_ROOT(test_without_gnuplot),
-        IN_ROOT(test_a_gnuplot_that_fails),
-        IN_ROOT(test_scripts_hold_no_text_of_the_user),
+        IN_ROOT(test_page_with_pictures),   IN_ROOT(test_refused_fits_have_a_page_too),
+        IN_ROOT(test_pictures_of_little),   IN_ROOT(test_without_gnuplot),
+        IN_ROOT(test_a_gnuplot_that_fails), IN_ROOT(test_scripts_hold_no_text_of_the_user),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
