@@ -103,7 +103,7 @@ static double in(const struct mu_bootstrap *b, size_t r, size_t column)
     return ((const double *)&b->replicate[r])[column];
 }
 
-size_t mu_bootstrap_interval(struct mu_bootstrap *b, size_t column, struct mu_number *number)
+size_t mu_bootstrap_interval(struct mu_bootstrap *b, size_t column, struct mu_estimate *number)
 {
     for (size_t r = 0; r < b->count; r++)
         b->scratch[r] = in(b, r, column);
@@ -111,7 +111,7 @@ size_t mu_bootstrap_interval(struct mu_bootstrap *b, size_t column, struct mu_nu
 }
 
 size_t mu_bootstrap_ratio(struct mu_bootstrap *b, size_t over, size_t under,
-                          struct mu_number *number)
+                          struct mu_estimate *number)
 {
     for (size_t r = 0; r < b->count; r++)
         b->scratch[r] = in(b, r, over) / in(b, r, under);
@@ -119,7 +119,7 @@ size_t mu_bootstrap_ratio(struct mu_bootstrap *b, size_t over, size_t under,
 }
 
 size_t mu_bootstrap_difference(struct mu_bootstrap *b, size_t one, size_t other,
-                               struct mu_number *number)
+                               struct mu_estimate *number)
 {
     for (size_t r = 0; r < b->count; r++)
         b->scratch[r] = in(b, r, one) - in(b, r, other);
@@ -127,7 +127,7 @@ size_t mu_bootstrap_difference(struct mu_bootstrap *b, size_t one, size_t other,
 }
 
 size_t mu_bootstrap_prediction(struct mu_bootstrap *b, size_t column, double sd,
-                               struct mu_number *number)
+                               struct mu_estimate *number)
 {
     for (size_t r = 0; r < b->count; r++) {
         const struct mu_rng_words x =

@@ -29,13 +29,13 @@ void mu_bootstrap_deinit(struct mu_bootstrap *b);
 
 /* Limits of a number from one column; from the ratio of two; from the logarithm of the ratio. Gives
  * back how many replicates had a result. With no replicates nothing happens. */
-size_t mu_bootstrap_interval(struct mu_bootstrap *b, size_t column, struct mu_number *number);
+size_t mu_bootstrap_interval(struct mu_bootstrap *b, size_t column, struct mu_estimate *number);
 size_t mu_bootstrap_ratio(struct mu_bootstrap *b, size_t over, size_t under,
-                          struct mu_number *number);
+                          struct mu_estimate *number);
 size_t mu_bootstrap_difference(struct mu_bootstrap *b, size_t one, size_t other,
-                               struct mu_number *number);
+                               struct mu_estimate *number);
 /* Of a loss that a new run will have: each replicate's prediction times exp(sd z), z normal. */
 size_t mu_bootstrap_prediction(struct mu_bootstrap *b, size_t column, double sd,
-                               struct mu_number *number);
+                               struct mu_estimate *number);
 
 #endif

@@ -7,8 +7,9 @@
 #include <stddef.h>
 
 #include "orchestrator/base/status.h"
-#include "orchestrator/fit/number.h"
+#include "orchestrator/fit/estimate.h"
 #include "orchestrator/fit/points.h"
+#include "orchestrator/fit/refusal.h"
 
 enum { MU_ENVELOPE_SAMPLES = 1500 }; /* values of C, evenly in ln C, as in the paper */
 

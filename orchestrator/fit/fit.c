@@ -118,7 +118,7 @@ static enum mu_status fit_law(struct mu_fit_work *w)
     law->kind = fit->options.law;
     law->points = fit->used;
     for (size_t k = 0; k < MU_LAW_PARAMETERS; k++) {
-        law->theta[k] = mu_number_of(NAN);
+        law->theta[k] = mu_estimate_of(NAN);
         law->profile_low[k] = law->profile_high[k] = NAN;
     }
     law->residual_sd = NAN;
@@ -133,7 +133,7 @@ static enum mu_status fit_law(struct mu_fit_work *w)
                                  NULL, NULL, &law->estimate[k]),
                st, done);
     for (size_t k = 0; k < parameters; k++)
-        law->theta[k] = mu_number_of(chosen->theta[k]);
+        law->theta[k] = mu_estimate_of(chosen->theta[k]);
     for (size_t i = 0; i < fit->points->count; i++) {
         const struct mu_fit_point *p = &fit->points->point[i];
 
@@ -215,7 +215,7 @@ static enum mu_status fit_isoflop(struct mu_fit_work *w)
     enum mu_status st = MU_OK;
 
     for (size_t b = 0; b < MU_BUDGETS; b++) {
-        fit->vertex_n[b] = fit->vertex_d[b] = fit->vertex_loss[b] = mu_number_of(NAN);
+        fit->vertex_n[b] = fit->vertex_d[b] = fit->vertex_loss[b] = mu_estimate_of(NAN);
         fit->isoflop_bias[b] = NAN;
     }
     MU_TRY(mu_budgets_find(w->kept, w->count, &fit->budgets), st, done);
@@ -234,9 +234,9 @@ static enum mu_status fit_isoflop(struct mu_fit_work *w)
 
         if (budget->refusal.refused)
             continue;
-        fit->vertex_n[b] = mu_number_of(budget->n);
-        fit->vertex_d[b] = mu_number_of(budget->d);
-        fit->vertex_loss[b] = mu_number_of(budget->loss);
+        fit->vertex_n[b] = mu_estimate_of(budget->n);
+        fit->vertex_d[b] = mu_estimate_of(budget->d);
+        fit->vertex_loss[b] = mu_estimate_of(budget->loss);
     }
     if (w->problem && !mu_law_is_of_one(fit->law.kind))
         st = measure_bias(w);
@@ -263,10 +263,10 @@ static struct mu_fit_optimum optimum_of(struct mu_fit_work *w, enum mu_method m,
     const struct mu_fit *fit = w->fit;
     const struct mu_measured_method *x = &w->whole->method[m];
     struct mu_fit_optimum o = {.c = w->plan.c[k],
-                               .n = mu_number_of(x->n[k]),
-                               .d = mu_number_of(x->d[k]),
-                               .ratio = mu_number_of(x->d[k] / x->n[k]),
-                               .loss = mu_number_of(x->loss[k]),
+                               .n = mu_estimate_of(x->n[k]),
+                               .d = mu_estimate_of(x->d[k]),
+                               .ratio = mu_estimate_of(x->d[k] / x->n[k]),
+                               .loss = mu_estimate_of(x->loss[k]),
                                .n_low = NAN,
                                .n_high = NAN,
                                .far = w->plan.c[k] > MU_FIT_FAR * w->plan.c_largest * (1 + 1e-9)};
@@ -328,8 +328,8 @@ static void set_scaling(struct mu_fit_work *w)
     for (int m = 0; m < MU_METHOD_COUNT; m++) {
         struct mu_fit_scaling *s = &fit->scaling[m];
 
-        s->a = mu_number_of(w->whole->method[m].a);
-        s->b = mu_number_of(w->whole->method[m].b);
+        s->a = mu_estimate_of(w->whole->method[m].a);
+        s->b = mu_estimate_of(w->whole->method[m].b);
         for (size_t k = 0; k < w->plan.optima; k++)
             *(k < w->plan.targets ? &s->target[k] : &s->path[k - w->plan.targets]) =
                 optimum_of(w, (enum mu_method)m, k);

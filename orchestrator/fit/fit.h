@@ -12,13 +12,14 @@
 
 #include "orchestrator/base/status.h"
 #include "orchestrator/fit/envelope.h"
+#include "orchestrator/fit/estimate.h"
 #include "orchestrator/fit/flops.h"
 #include "orchestrator/fit/isoflop.h"
 #include "orchestrator/fit/law.h"
-#include "orchestrator/fit/number.h"
 #include "orchestrator/fit/parametric.h"
 #include "orchestrator/fit/points.h"
 #include "orchestrator/fit/recommend.h"
+#include "orchestrator/fit/refusal.h"
 
 /* X(name, word, for people) */
 #define MU_METHOD_TABLE(X)              \
@@ -71,7 +72,7 @@ struct mu_fit_law {
     size_t points;                                       /* that it was fitted to */
     struct mu_law_estimate estimate[MU_OBJECTIVE_COUNT]; /* all three, side by side */
     /* Of the chosen objective: */
-    struct mu_number theta[MU_LAW_PARAMETERS];
+    struct mu_estimate theta[MU_LAW_PARAMETERS];
     bool weak[MU_LAW_PARAMETERS]; /* weakly identified: see the profile instead of the bootstrap */
     double profile_low[MU_LAW_PARAMETERS],
         profile_high[MU_LAW_PARAMETERS]; /* 95 %; NAN: not made */
@@ -83,8 +84,8 @@ struct mu_fit_law {
 /* The optimum of one budget by one method. */
 struct mu_fit_optimum {
     double c;
-    struct mu_number n, d, ratio; /* ratio: D / N */
-    struct mu_number
+    struct mu_estimate n, d, ratio; /* ratio: D / N */
+    struct mu_estimate
         loss; /* of a run there, by the law; its bands hold a new run's seed noise too */
     double n_low, n_high;  /* loss-equivalent range; NAN: not known */
     bool far;              /* beyond MU_FIT_FAR times the largest budget fitted */
@@ -95,7 +96,7 @@ struct mu_fit_optimum {
  * (data-constrained, or with attention in the FLOPs): the slope at the largest budget fitted. */
 struct mu_fit_scaling {
     struct mu_refusal refusal;
-    struct mu_number a, b;
+    struct mu_estimate a, b;
     size_t replicates; /* that gave a result */
     struct mu_fit_optimum target[MU_FIT_TARGETS];
     struct mu_fit_optimum
@@ -105,7 +106,7 @@ struct mu_fit_scaling {
 /* Two methods at the largest budget fitted: ln of the ratio of their N*, resampled together. */
 struct mu_fit_disagreement {
     enum mu_method one, other;
-    struct mu_number ln_ratio;
+    struct mu_estimate ln_ratio;
     bool flagged; /* its 95 % interval is without 0 */
 };
 
@@ -156,7 +157,7 @@ struct mu_fit {
     struct mu_fit_law law;
     struct mu_budgets budgets;
     struct mu_isoflop isoflop;
-    struct mu_number vertex_n[MU_BUDGETS], vertex_d[MU_BUDGETS], vertex_loss[MU_BUDGETS];
+    struct mu_estimate vertex_n[MU_BUDGETS], vertex_d[MU_BUDGETS], vertex_loss[MU_BUDGETS];
     double isoflop_bias
         [MU_BUDGETS]; /* N at the parabola's vertex over N*, were the law true; NAN: unknown */
     struct mu_envelope envelope;

@@ -60,7 +60,7 @@ double mu_quantile(double *values, size_t count, double p)
     return values[k] + (at - (double)k) * (next - values[k]);
 }
 
-size_t mu_interval_of(double *values, size_t count, struct mu_number *number)
+size_t mu_interval_of(double *values, size_t count, struct mu_estimate *number)
 {
     size_t have = 0;
 

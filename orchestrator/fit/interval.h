@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "orchestrator/fit/number.h"
+#include "orchestrator/fit/estimate.h"
 
 enum {
     MU_INTERVAL_LEAST = 40
@@ -17,6 +17,6 @@ double mu_quantile(double *values, size_t count, double p);
 /* Sets the limits of `number` from replicates; NANs are replicates without a result. No limits when
  * fewer than MU_INTERVAL_LEAST or fewer than half have one: what is left would be a selection.
  * Reorders values; gives back how many had a result. */
-size_t mu_interval_of(double *values, size_t count, struct mu_number *number);
+size_t mu_interval_of(double *values, size_t count, struct mu_estimate *number);
 
 #endif

@@ -39,7 +39,7 @@ static void set_scaling(struct mu_fit_work *w, enum mu_method m)
 }
 
 /* A and B are judged as factors, E and exponents as differences. */
-static bool is_wide(const char *parameter, const struct mu_number *x)
+static bool is_wide(const char *parameter, const struct mu_estimate *x)
 {
     if (isnan(x->low95))
         return false;
@@ -96,7 +96,8 @@ static void compare(struct mu_fit_work *w, enum mu_method one, enum mu_method ot
     if (isnan(x) || isnan(y))
         return;
     fit->disagreements++;
-    *d = (struct mu_fit_disagreement){.one = one, .other = other, .ln_ratio = mu_number_of(x - y)};
+    *d =
+        (struct mu_fit_disagreement){.one = one, .other = other, .ln_ratio = mu_estimate_of(x - y)};
     mu_bootstrap_difference(&w->bootstrap, MU_COLUMN_OF(method[one].ln_n),
                             MU_COLUMN_OF(method[other].ln_n), &d->ln_ratio);
     d->flagged = d->ln_ratio.low95 > 0 || d->ln_ratio.high95 < 0;

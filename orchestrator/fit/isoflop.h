@@ -6,9 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "orchestrator/fit/estimate.h"
 #include "orchestrator/fit/flops.h"
-#include "orchestrator/fit/number.h"
 #include "orchestrator/fit/points.h"
+#include "orchestrator/fit/refusal.h"
 
 enum { MU_BUDGETS = 64 }; /* at most */
 

@@ -12,9 +12,10 @@
 #include <stdint.h>
 
 #include "orchestrator/base/status.h"
+#include "orchestrator/fit/estimate.h"
 #include "orchestrator/fit/law.h"
-#include "orchestrator/fit/number.h"
 #include "orchestrator/fit/points.h"
+#include "orchestrator/fit/refusal.h"
 
 /* X(name, word of the command line and of files, for people) */
 #define MU_OBJECTIVE_TABLE(X)                            \

@@ -2,9 +2,9 @@
 #ifndef MUSTER_FIT_RECOMMEND_H
 #define MUSTER_FIT_RECOMMEND_H
 
+#include "orchestrator/fit/estimate.h"
 #include "orchestrator/fit/flops.h"
 #include "orchestrator/fit/law.h"
-#include "orchestrator/fit/number.h"
 
 struct mu_best {
     double n, d, loss;

@@ -29,7 +29,7 @@ static void say_bias(struct mu_document *doc, const struct mu_fit *fit)
                         list);
 }
 
-static void cell_95(struct mu_document *doc, const struct mu_number *n)
+static void cell_95(struct mu_document *doc, const struct mu_estimate *n)
 {
     mu_document_cell(doc, "%s", mu_figure_range(n->low95, n->high95, 3).text);
 }

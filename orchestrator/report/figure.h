@@ -2,7 +2,7 @@
 #ifndef MUSTER_REPORT_FIGURE_H
 #define MUSTER_REPORT_FIGURE_H
 
-#include "orchestrator/fit/number.h"
+#include "orchestrator/fit/estimate.h"
 
 struct mu_figure {
     char text[64];
@@ -14,11 +14,11 @@ struct mu_figure mu_figure(double value, int digits);
 struct mu_figure mu_figure_short(double value, int digits);
 /* "low..high"; "-" where both are NAN. */
 struct mu_figure mu_figure_range(double low, double high, int digits);
-static inline struct mu_figure mu_figure_80(const struct mu_number *n)
+static inline struct mu_figure mu_figure_80(const struct mu_estimate *n)
 {
     return mu_figure_range(n->low80, n->high80, 4);
 }
-static inline struct mu_figure mu_figure_95(const struct mu_number *n)
+static inline struct mu_figure mu_figure_95(const struct mu_estimate *n)
 {
     return mu_figure_range(n->low95, n->high95, 4);
 }

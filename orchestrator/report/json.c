@@ -19,7 +19,7 @@ json_t *mu_json_reals(const double *value, size_t count)
     return list;
 }
 
-json_t *mu_json_number(const struct mu_number *n)
+json_t *mu_json_number(const struct mu_estimate *n)
 {
     return json_pack("{s:o, s:o, s:o, s:o, s:o}", "value", mu_json_real(n->value), "low80",
                      mu_json_real(n->low80), "high80", mu_json_real(n->high80), "low95",

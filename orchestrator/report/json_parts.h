@@ -20,7 +20,7 @@ static inline json_t *mu_json_size(size_t value)
 }
 json_t *mu_json_reals(const double *value, size_t count);
 /* {"value", "low80", "high80", "low95", "high95"} */
-json_t *mu_json_number(const struct mu_number *n);
+json_t *mu_json_number(const struct mu_estimate *n);
 /* The reason, or null. */
 json_t *mu_json_refusal(const struct mu_refusal *refusal);
 

@@ -74,7 +74,7 @@ static bool script_isoflop(FILE *out, const struct mu_fit *fit)
     put_head(out, 960, 560);
     fprintf(out, "$V << EOD\n");
     for (size_t k = 0; k < count; k++) {
-        const struct mu_number *v = &fit->vertex_n[k];
+        const struct mu_estimate *v = &fit->vertex_n[k];
 
         if (fit->isoflop.budget[k].refusal.refused)
             continue;
@@ -194,7 +194,7 @@ static bool script_loss(FILE *out, const struct mu_fit *fit)
     return isfinite(c.low) && isfinite(n.low) && isfinite(loss.low);
 }
 
-static const struct mu_number *of_optimum(const struct mu_fit_optimum *o, bool tokens)
+static const struct mu_estimate *of_optimum(const struct mu_fit_optimum *o, bool tokens)
 {
     return tokens ? &o->d : &o->n;
 }
@@ -210,7 +210,7 @@ static void put_methods(FILE *out, const struct mu_fit *fit, bool tokens, struct
             continue;
         fprintf(out, "$METHOD%d << EOD\n", (int)m);
         for (size_t k = 0; k < MU_FIT_PATH; k++) {
-            const struct mu_number *v = of_optimum(&s->path[k], tokens);
+            const struct mu_estimate *v = of_optimum(&s->path[k], tokens);
 
             fprintf(out, "%.9g %.9g %.9g %.9g\n", s->path[k].c, v->value, v->low95, v->high95);
             mu_span_take(c, s->path[k].c);
@@ -224,12 +224,12 @@ static void put_methods(FILE *out, const struct mu_fit *fit, bool tokens, struct
 
 static void put_vertices(FILE *out, const struct mu_fit *fit, bool tokens, struct mu_span *y)
 {
-    const struct mu_number *vertex = tokens ? fit->vertex_d : fit->vertex_n;
+    const struct mu_estimate *vertex = tokens ? fit->vertex_d : fit->vertex_n;
     enum mu_method method = mu_contents_method(fit);
 
     fprintf(out, "$VERTICES << EOD\n");
     for (size_t k = 0; k < fit->isoflop.count; k++) {
-        const struct mu_number *v = &vertex[k];
+        const struct mu_estimate *v = &vertex[k];
 
         if (fit->isoflop.budget[k].refusal.refused)
             continue;

@@ -30,7 +30,7 @@ static size_t draws(void)
     return given ? (size_t)strtoull(given, NULL, 10) : (size_t)FEW;
 }
 
-static void count(struct tally *t, const struct mu_number *x, double truth)
+static void count(struct tally *t, const struct mu_estimate *x, double truth)
 {
     assert_true(x->low95 <= x->high95); /* there is one */
     t->draws++;

@@ -47,15 +47,15 @@ static inline double fixture_optimum(double c)
     return g * pow(c / 6, t[4] / (t[3] + t[4]));
 }
 
-static inline struct mu_number fixture_number(double value, double sd)
+static inline struct mu_estimate fixture_number(double value, double sd)
 {
-    return (struct mu_number){value, value * exp(-1.2816 * sd), value * exp(1.2816 * sd),
+    return (struct mu_estimate){value, value * exp(-1.2816 * sd), value * exp(1.2816 * sd),
                               value * exp(-1.96 * sd), value * exp(1.96 * sd)};
 }
 
-static inline struct mu_number fixture_nothing(void)
+static inline struct mu_estimate fixture_nothing(void)
 {
-    return mu_number_of(NAN);
+    return mu_estimate_of(NAN);
 }
 
 static inline void fixture_point(struct fixture *f, double n, double d, uint32_t seed,

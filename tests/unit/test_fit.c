@@ -249,7 +249,7 @@ static void test_repeats_give_the_noise(void **state)
     assert_int_equal(f->noise.degrees, 2);
     check_close(f->noise.sd, 0.01, 1e-9); /* sqrt((.01^2 + .01^2) / 2) */
     for (size_t k = 0; k < f->options.targets; k++) {
-        const struct mu_number *loss = &f->scaling[MU_METHOD_PARAMETRIC].target[k].loss;
+        const struct mu_estimate *loss = &f->scaling[MU_METHOD_PARAMETRIC].target[k].loss;
         const double half = (loss->high95 - loss->low95) / 2 / loss->value;
 
         assert_true(half > 0.012 && half < 0.03); /* 1.96 x .01 from 100 draws */

@@ -55,7 +55,7 @@ static void test_quantiles_are_those_of_the_sorted_values(void **state)
 static void test_limits_leave_out_replicates_without_a_result(void **state)
 {
     double values[101];
-    struct mu_number x = mu_number_of(7);
+    struct mu_estimate x = mu_estimate_of(7);
 
     (void)state;
     for (int i = 0; i <= 80; i++)
@@ -70,7 +70,7 @@ static void test_limits_leave_out_replicates_without_a_result(void **state)
 static void test_no_limits_from_a_selection(void **state)
 {
     double values[200];
-    struct mu_number x = mu_number_of(7);
+    struct mu_estimate x = mu_estimate_of(7);
 
     (void)state;
     for (int i = 0; i < 200; i++)

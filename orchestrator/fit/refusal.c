@@ -1,4 +1,4 @@
-#include "orchestrator/fit/number.h"
+#include "orchestrator/fit/refusal.h"
 
 #include <stdarg.h>
 #include <stdio.h>
