@@ -50,7 +50,7 @@ static inline double fixture_optimum(double c)
 static inline struct mu_estimate fixture_number(double value, double sd)
 {
     return (struct mu_estimate){value, value * exp(-1.2816 * sd), value * exp(1.2816 * sd),
-                              value * exp(-1.96 * sd), value * exp(1.96 * sd)};
+                                value * exp(-1.96 * sd), value * exp(1.96 * sd)};
 }
 
 static inline struct mu_estimate fixture_nothing(void)
