@@ -13,9 +13,9 @@
 
 /* The command line as typed; what is NULL was not given. */
 struct typed {
-    const char *law, *objective, *targets, *flops, *shape, *out;
+    const char *law, *objective, *targets, *flops, *count, *shape, *out;
     int64_t drop_top, replicates, seed, threads;
-    double delta, tolerance;
+    double delta, tolerance, unique;
     bool skip_bad;
 };
 
@@ -74,6 +74,23 @@ static enum mu_status take_flops(const struct mu_command *command, const char *n
             return MU_OK;
         }
     return mu_options_refuse(command, "--flops: '%s'; expected 6N or 6N+12LdT", name);
+}
+
+static enum mu_status take_count(const struct mu_command *command, const char *name,
+                                 enum mu_count_kind *out)
+{
+    static const char *const words[] = {
+#define MU_COUNT_WORD(name, word, meaning) word,
+        MU_COUNT_TABLE(MU_COUNT_WORD)
+#undef MU_COUNT_WORD
+    };
+
+    for (int k = MU_COUNT_AS_GIVEN + 1; k < MU_COUNT_KINDS; k++)
+        if (strcmp(words[k], name) == 0) {
+            *out = (enum mu_count_kind)k;
+            return MU_OK;
+        }
+    return mu_options_refuse(command, "--count: '%s'; expected all, nonemb or nonemb+head", name);
 }
 
 static int ascending(const void *one, const void *other)
@@ -136,6 +153,10 @@ static enum mu_status resolve(const struct mu_command *command, const struct typ
         options->flops_given = true;
         request->flops = options->flops;
     }
+    if (typed->count)
+        MU_TRY(take_count(command, typed->count, &options->count), st, done);
+    if (typed->unique > 0)
+        options->unique = typed->unique;
     if (typed->shape)
         MU_TRY(mu_shape_rule_parse(typed->shape, &options->rule), st, done);
     if (typed->out && !*typed->out)
@@ -219,10 +240,16 @@ enum mu_status mu_cli_fit(int argc, char **argv)
         {"flops", "RULE",
          "FLOPs of a token, 6N or 6N+12LdT; otherwise as the file's FLOPs say, or 6N",
          .text = &typed.flops},
+        {"count", "RULE",
+         "which parameters N counts: all, nonemb or nonemb+head; otherwise as columns layers, "
+         "width, context and vocab say",
+         .text = &typed.count},
         {"shape", "RULE",
          "how models are built, as in layers=2,head=8,context=64,vocab=256 or aspect=64,...; "
          "otherwise as those of the file are",
          .text = &typed.shape},
+        {"unique-tokens", "X", "distinct tokens that recommended runs may use (no limit)",
+         .real = &typed.unique, .least = 1, .most = 1e18},
         {"tolerance", "X", "of the loss, for the range of sizes that are as good (0.001)",
          .real = &typed.tolerance, .least = 0, .most = 1},
         {"bootstrap", "N", "replicates for the intervals (4000); 0: no intervals",

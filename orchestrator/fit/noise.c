@@ -134,7 +134,7 @@ double mu_noise_of_repeats(const struct mu_fit_point *points, size_t count, size
     if (!runs)
         return NAN;
     for (size_t i = 0; i < count; i++)
-        if (points[i].end && points[i].weight > 0)
+        if (points[i].end && points[i].weight > 0 && points[i].seed != MU_FIT_NONE)
             runs[used++] = (struct run){.point = &points[i]};
     for (size_t k = 0; k < sizeof likeness / sizeof *likeness; k++)
         split_groups(runs, used, likeness[k].value, likeness[k].tolerance);

@@ -47,6 +47,7 @@ static const struct {
     {MU_COLUMN_group, 1, "group isoflopgroup isoflop budgetgroup"},
     {MU_COLUMN_seed, 1, "seed seeds randomseed rngseed seedid"},
     {MU_COLUMN_cluster, 1, "cluster clusterid"},
+    {MU_COLUMN_cluster, 2, "trunk trunkid"},
     {MU_COLUMN_curve, 1, "curve curveid"},
     {MU_COLUMN_curve, 2, "run runid runname"}, /* only beside a column of steps */
     {MU_COLUMN_unique, 1,
@@ -427,7 +428,7 @@ enum mu_status mu_columns_find(const struct mu_points_request *request, const ch
     struct search s = {request, head, count, out, found};
     enum mu_status st = MU_OK;
 
-    *out = (struct mu_columns){.trunk = -1};
+    *out = (struct mu_columns){0};
     for (int k = 0; k < MU_COLUMNS; k++)
         out->at[k] = -1;
     MU_TRY(check_head(&s), st, done);
@@ -437,9 +438,6 @@ enum mu_status mu_columns_find(const struct mu_points_request *request, const ch
     for (int k = 0; k < MU_COLUMNS; k++)
         if (!request->column[k])
             MU_TRY(guess(&s, (enum mu_column)k), st, done);
-    for (size_t i = 0; i < count && out->trunk < 0 && !request->column[MU_COLUMN_cluster]; i++)
-        if (has_squashed("trunk trunkid", head[i], strlen(head[i])))
-            out->trunk = (int)i;
     MU_TRY(check_enough(&s), st, done);
 done:
     return st;

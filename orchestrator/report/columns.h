@@ -11,7 +11,6 @@
 struct mu_columns {
     int at[MU_COLUMNS];       /* -1: none */
     int exponent[MU_COLUMNS]; /* unit of the head, as a power of ten: 9 for "Params (B)" */
-    int trunk;                /* -1: none */
     bool curve_guessed;       /* to be given up when its rows do not look like curves */
 };
 

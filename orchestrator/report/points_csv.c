@@ -222,9 +222,7 @@ static enum mu_status keep_point(struct row *row, struct mu_fit_point *p)
     MU_TRY(number_of(row, at[MU_COLUMN_group], &r->groups, &p->group), st, done);
     MU_TRY(number_of(row, at[MU_COLUMN_seed], &r->seeds, &p->seed), st, done);
     MU_TRY(number_of(row, at[MU_COLUMN_curve], &r->curves, &p->curve), st, done);
-    MU_TRY(number_of(row, at[MU_COLUMN_cluster] >= 0 ? at[MU_COLUMN_cluster] : r->columns.trunk,
-                     &r->clusters, &p->cluster),
-           st, done);
+    MU_TRY(number_of(row, at[MU_COLUMN_cluster], &r->clusters, &p->cluster), st, done);
     r->points->point[r->points->count++] = *p;
 done:
     return st;
@@ -390,11 +388,10 @@ done:
 static enum mu_status finish_clusters(struct reader *r)
 {
     struct mu_fit_points *points = r->points;
-    const bool by_column = r->columns.at[MU_COLUMN_cluster] >= 0 || r->columns.trunk >= 0;
-    const char *kind = r->columns.at[MU_COLUMN_cluster] >= 0 ? r->found->column[MU_COLUMN_cluster]
-                       : r->columns.trunk >= 0               ? "trunk"
-                       : r->curves.count                     ? r->found->column[MU_COLUMN_curve]
-                                                             : "row";
+    const bool by_column = r->columns.at[MU_COLUMN_cluster] >= 0;
+    const char *kind = by_column         ? r->found->column[MU_COLUMN_cluster]
+                       : r->curves.count ? r->found->column[MU_COLUMN_curve]
+                                         : "row";
     const uint32_t known = by_column ? r->clusters.count : r->curves.count;
     uint32_t *number = malloc((known + (size_t)1) * sizeof *number);
 
