@@ -1,5 +1,5 @@
-/* The data-constrained law (Muennighoff et al. 2023, arXiv 2305.16264, eq. 5 and 6) for a parametric
- * fit; variables as in orchestrator/fit/parametric_work.h. */
+/* The data-constrained law (Muennighoff et al. 2023, arXiv 2305.16264, eq. 5 and 6) for a
+ * parametric fit; variables as in orchestrator/fit/parametric_work.h. */
 #ifndef MUSTER_FIT_CONSTRAINED_H
 #define MUSTER_FIT_CONSTRAINED_H
 

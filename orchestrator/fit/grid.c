@@ -227,8 +227,8 @@ static size_t search_terms(const struct mu_work *work, double delta, bool coarse
     return count;
 }
 
-/* One cell of the data-constrained law: N' depends on A and B, which are found first as if no N were
- * too large for its data. */
+/* One cell of the data-constrained law: N' depends on A and B, which are found first as if no N
+ * were too large for its data. */
 static struct mu_start constrained_cell(const struct mu_work *work, double delta, size_t reweights,
                                         double alpha, double beta, double worth_d, double worth_n,
                                         const mu_lanes *plain, const mu_lanes *v, mu_lanes *u)

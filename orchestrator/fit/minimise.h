@@ -1,9 +1,10 @@
 /* Newton's method with a trust region, for a few variables between bounds.
  *
- * The region is measured by how far a step moves the residuals (the metric G = sum w J J', Levenberg
- * 1944), so that nearly collinear parameters cost nothing; what is solved for is (H + mu G) step =
- * -gradient with variables at their bounds left out. Sums of Huber's function with a small delta
- * are nearly kinked: they are reached through larger deltas (mu_minimise_through). */
+ * The region is measured by how far a step moves the residuals (the metric G = sum w J J'), so that
+ * nearly collinear parameters cost nothing; what is solved for is (H + mu G) step = -gradient, with
+ * mu as Levenberg (1944) and Marquardt (1963) choose it and variables at their bounds left out.
+ * Sums of Huber's function with a small delta are nearly kinked: they are reached through larger
+ * deltas (mu_minimise_through). */
 #ifndef MUSTER_FIT_MINIMISE_H
 #define MUSTER_FIT_MINIMISE_H
 

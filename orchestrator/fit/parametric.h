@@ -68,8 +68,9 @@ double mu_parametric_objective(const struct mu_parametric *problem, struct mu_ob
                                const double *multiplicity, const double *theta);
 
 /* The profile-likelihood interval of parameter k at `level` (.95): all values for which the minimum
- * over the others stays under the threshold that chi-squared with one degree of freedom sets. An
- * end is +-INFINITY (or 0 for a positive parameter) when S never rises over it: not identified. */
+ * over the others stays under the threshold that chi-squared with one degree of freedom sets (for
+ * each objective: profile.c). An end is INFINITY, or 0, when S never rises over it: not
+ * identified. */
 enum mu_status mu_parametric_profile(const struct mu_parametric *problem,
                                      struct mu_objective objective,
                                      const struct mu_law_estimate *best, size_t k, double level,

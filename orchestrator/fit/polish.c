@@ -1,10 +1,10 @@
 /* From a start to the minimum of an objective next to it.
  *
- * Least absolute deviations: as Huber's function with a delta that shrinks, until no more points are
- * inside it than there are variables. Those are the points that the minimum passes through; it is
- * then solved for exactly, as the stationary point of sum w |r| over the others under r = 0 for
- * these, and holds when no multiplier exceeds its point's weight. Where points repeat or the minimum
- * is no such corner, what stays is the minimum for the smallest delta. */
+ * Least absolute deviations: as Huber's function with a delta that shrinks, until no more points
+ * are inside it than there are variables. Those are the points that the minimum passes through; it
+ * is then solved for exactly, as the stationary point of sum w |r| over the others under r = 0 for
+ * these, and holds when no multiplier exceeds its point's weight. Where points repeat or the
+ * minimum is no such corner, what stays is the minimum for the smallest delta. */
 #include <math.h>
 #include <string.h>
 

@@ -28,8 +28,8 @@ static inline struct mu_fit_point fit_point(double n, double d, double loss)
                                  .end = true};
 }
 
-/* `sizes` x `budgets` points: N from 1e7, D / N between about 2 and 200; ln loss has normal noise of
- * that sd. repeats: every third budget sees its data several times over. */
+/* `sizes` x `budgets` points: N from 1e7, D / N from 1000 down to about 4 in each budget; ln loss
+ * has normal noise of that sd. repeats: two of three budgets see their data several times over. */
 static inline size_t fit_points_synthetic(struct mu_fit_point points[], enum mu_law_kind law,
                                           const double theta[], size_t sizes, size_t budgets,
                                           double noise, bool repeats, uint64_t seed)
@@ -53,7 +53,8 @@ static inline size_t fit_points_synthetic(struct mu_fit_point points[], enum mu_
     return count;
 }
 
-/* Epoch's points (Besiroglu et al. 2024, arXiv 2404.10102), in the order of the file; 0: not here. */
+/* Epoch's points (Besiroglu et al. 2024, arXiv 2404.10102), in the order of the file; 0: they are
+ * not here. */
 static inline size_t fit_points_epoch(struct mu_fit_point points[])
 {
     const char *shared = getenv("MUSTER_SHARED"), *source = getenv("MUSTER_SOURCE");

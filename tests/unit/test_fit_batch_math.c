@@ -98,7 +98,7 @@ static void test_all_instruction_sets_give_the_same_bits(void **state)
         print_message("%s against %s\n", v->name, plain->name);
         memset(sums, 0, sizeof sums);
         memset(moments, 0, sizeof moments);
-        for (int s = MU_TERMS_HESSIAN; s <= MU_TERMS_METRIC; s++) {
+        for (enum mu_terms_second s = MU_TERMS_HESSIAN; s <= MU_TERMS_METRIC; s++) {
             plain->evaluate(&points, theta, 0.5, s, &sums[0]);
             v->evaluate(&points, theta, 0.5, s, &sums[1]);
             assert_memory_equal(&sums[0], &sums[1], sizeof sums[0]);

@@ -1,5 +1,6 @@
-/* The global minimum, against the best of L-BFGS from 4,500 starts (SciPy; tests/oracle/fit_lbfgs.py
- * made fit_sets.csv and fit_lbfgs.json): never above it, on any set, for any objective. */
+/* The global minimum, against the best of L-BFGS from 4,500 starts (SciPy; fit_lbfgs.py in
+ * tests/oracle/ made fit_sets.csv and fit_lbfgs.json): never above it, on any set, for any
+ * objective. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -54,9 +54,9 @@ static double curvature_sd(const struct fitted *f, size_t k, double sigma)
     return sigma * sqrt(e[k]);
 }
 
-/* Little noise on a wide design: the interval is +-1.96 sd; for absolute deviations sd is sqrt(pi/2)
- * times that of squares (their efficiency under normal noise is 2/pi), which is found here through
- * a density counted from 150 residuals. */
+/* Little noise on a wide design: the interval is +-1.96 sd; for absolute deviations sd is
+ * sqrt(pi/2) times that of squares (their efficiency under normal noise is 2/pi), which is found
+ * here through a density counted from 150 residuals. */
 static void test_a_well_determined_law_agrees_with_the_curvature(void **state)
 {
     const double theta[] = {1.7, 400, 1500, .34, .28}, sigma = 1e-3;
