@@ -290,19 +290,23 @@ enum mu_status mu_budgets_find(const struct mu_fit_point *points, size_t count,
 
     *out = (struct mu_budgets){.points = count};
     out->of = malloc((count ? count : 1) * sizeof *out->of);
+    out->ln_n = calloc(2 * count + 1, sizeof *out->ln_n);
     row = malloc((count ? count : 1) * sizeof *row);
     scratch = malloc((count ? count : 1) * sizeof *scratch);
-    if (!out->of || !row || !scratch) {
+    if (!out->of || !out->ln_n || !row || !scratch) {
         mu_budgets_free(out);
         st = MU_FAIL(MU_NO_MEMORY, "budgets of %zu points", count);
         goto done;
     }
+    out->ln_c = out->ln_n + count;
     for (size_t k = 0; k < count; k++) {
         out->of[k] = MU_FIT_NONE;
         if (!points[k].end)
             continue;
+        out->ln_n[k] = mu_det_log(points[k].n);
+        out->ln_c[k] = mu_det_log(points[k].c);
         given = given || points[k].group != MU_FIT_NONE;
-        row[ends++] = (struct row){mu_det_log(points[k].c), mu_det_log(points[k].n), k};
+        row[ends++] = (struct row){out->ln_c[k], out->ln_n[k], k};
     }
     qsort(row, ends, sizeof *row, by_compute);
     if (ends == 0)
@@ -320,6 +324,8 @@ done:
 void mu_budgets_free(struct mu_budgets *budgets)
 {
     free(budgets->of);
+    free(budgets->ln_n);
     budgets->of = NULL;
+    budgets->ln_n = budgets->ln_c = NULL;
     budgets->count = budgets->points = 0;
 }

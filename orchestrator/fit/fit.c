@@ -431,7 +431,7 @@ enum mu_status mu_fit_run(const struct mu_fit_points *points, const struct mu_fi
     mu_resample_deinit(&w.resample);
     mu_curves_free(w.curves);
     mu_parametric_free(w.problem);
-    mu_budgets_free(&w.vertices);
+    free(w.vertices.of); /* the rest of it is the fit's */
     free(w.residual);
     free(w.kept);
     free(w.whole);

@@ -36,7 +36,7 @@ enum mu_method {
 
 enum {
     MU_FIT_TARGETS = 32,   /* at most */
-    MU_FIT_PATH = 41,      /* budgets at which the optimum is given for drawing */
+    MU_FIT_PATH = 21,      /* budgets at which the optimum is given for drawing */
     MU_FIT_FAR = 30,       /* a target this many times the largest budget is flagged */
     MU_FIT_WARNINGS = 64,  /* at most */
     MU_FIT_CONVENTIONS = 6 /* 3 counts x 2 FLOP functions */

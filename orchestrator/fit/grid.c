@@ -9,6 +9,8 @@
 #include "orchestrator/fit/parametric_work.h"
 
 enum { SIDE = 32, SIDE_COARSE = 8, SIDE_CONSTRAINED = 10, SIDE_CONSTRAINED_COARSE = 4, SIDES = 32 };
+/* Times the polished start's objective. */
+#define HOPELESS 3
 enum { REWEIGHTS = 5, REWEIGHTS_COARSE = 2, STARTS_COARSE = 3 };
 enum { CLOSE = 1 }; /* cells that two starts lie apart, at least */
 #define GRID_LOW  .04
@@ -89,8 +91,15 @@ static void solve_non_negative(const struct mu_terms_moments *m, double amplitud
     }
 }
 
+/* How a cell is solved for a robust objective. */
+struct care {
+    double delta;
+    size_t reweights; /* at most, of the residuals */
+    double hopeless;  /* a cell whose least squares are worse than this is not reweighted */
+};
+
 static struct cell solve_cell(const struct mu_work *work, const mu_lanes *u, const mu_lanes *v,
-                              double delta, size_t reweights)
+                              const struct care *care)
 {
     const struct mu_terms_variant *terms = work->problem->terms;
     struct cell best = {INFINITY, {0}};
@@ -98,13 +107,15 @@ static struct cell solve_cell(const struct mu_work *work, const mu_lanes *u, con
     struct mu_terms_moments m;
 
     terms->moments(&work->points, u, v, amplitude, MU_DELTA_SQUARES, &m);
-    for (size_t k = 0; k <= reweights; k++) {
+    for (size_t k = 0; k <= care->reweights; k++) {
         solve_non_negative(&m, amplitude);
-        terms->moments(&work->points, u, v, amplitude, delta, &m);
+        terms->moments(&work->points, u, v, amplitude, care->delta, &m);
         if (m.value < best.value) {
             best.value = m.value;
             memcpy(best.amplitude, amplitude, sizeof amplitude);
         }
+        if (m.value > care->hopeless)
+            break;
     }
     return best;
 }
@@ -175,13 +186,10 @@ static struct mu_start start_of(enum mu_law_kind law, const struct cell *cell, d
     return s;
 }
 
-static void solve_cells(const struct mu_work *work, double delta, bool coarse, struct grid *g)
+static void solve_cells(const struct mu_work *work, const struct care *care, struct grid *g)
 {
     const enum mu_law_kind law = work->problem->law;
-    const size_t side = g->side_a, blocks = work->points.blocks,
-                 reweights = delta > 1 ? 0
-                             : coarse  ? REWEIGHTS_COARSE
-                                       : REWEIGHTS;
+    const size_t side = g->side_a, blocks = work->points.blocks;
     mu_lanes *u = work->columns, *v = u + side * blocks;
 
     for (size_t k = 0; k < side; k++) {
@@ -195,13 +203,13 @@ static void solve_cells(const struct mu_work *work, double delta, bool coarse, s
     }
     for (size_t a = 0; a < side; a++)
         for (size_t b = 0; b < g->side_b; b++)
-            g->cell[a * g->side_b + b] = solve_cell(
-                work, u + a * blocks, v + (g->side_b == 1 ? a : b) * blocks, delta, reweights);
+            g->cell[a * g->side_b + b] =
+                solve_cell(work, u + a * blocks, v + (g->side_b == 1 ? a : b) * blocks, care);
 }
 
 /* All local minima of the grid, and then, since what a robust objective hides between two cells is
  * not seen, the lowest cells apart from them. */
-static size_t search_terms(const struct mu_work *work, double delta, bool coarse,
+static size_t search_terms(const struct mu_work *work, const struct care *care, bool coarse,
                            struct mu_start starts[MU_GRID_STARTS])
 {
     const enum mu_law_kind law = work->problem->law;
@@ -209,7 +217,7 @@ static size_t search_terms(const struct mu_work *work, double delta, bool coarse
     struct grid g = {.side_a = side, .side_b = law == MU_LAW_CHINCHILLA ? side : 1};
     size_t count = 0, a, b;
 
-    solve_cells(work, delta, coarse, &g);
+    solve_cells(work, care, &g);
     for (a = 0; a < side; a++)
         for (b = 0; b < g.side_b; b++)
             if (is_local_minimum(&g, a, b)) {
@@ -229,11 +237,11 @@ static size_t search_terms(const struct mu_work *work, double delta, bool coarse
 
 /* One cell of the data-constrained law: N' depends on A and B, which are found first as if no N
  * were too large for its data. */
-static struct mu_start constrained_cell(const struct mu_work *work, double delta, size_t reweights,
+static struct mu_start constrained_cell(const struct mu_work *work, const struct care *care,
                                         double alpha, double beta, double worth_d, double worth_n,
                                         const mu_lanes *plain, const mu_lanes *v, mu_lanes *u)
 {
-    struct cell cell = solve_cell(work, plain, v, delta, reweights);
+    struct cell cell = solve_cell(work, plain, v, care);
     struct mu_start s = {.x = {0, 0, 0, alpha, beta, mu_det_log(worth_d), mu_det_log(worth_n)}};
 
     for (int round = 0; round < 2; round++) {
@@ -242,18 +250,17 @@ static struct mu_start constrained_cell(const struct mu_work *work, double delta
         if (round == 1)
             break;
         mu_constrained_column(work, s.x, u);
-        cell = solve_cell(work, u, v, delta, reweights);
+        cell = solve_cell(work, u, v, care);
     }
     s.value = cell.value;
     return s;
 }
 
-static size_t search_constrained(const struct mu_work *work, double delta, bool coarse,
+static size_t search_constrained(const struct mu_work *work, const struct care *care, bool coarse,
                                  struct mu_start starts[MU_GRID_STARTS])
 {
     const size_t side = side_of(work->problem->law, coarse), blocks = work->points.blocks,
-                 worth_count = coarse ? 2 : 4, room = coarse ? 1 : MU_GRID_STARTS,
-                 reweights = delta > 1 ? 0 : REWEIGHTS_COARSE;
+                 worth_count = coarse ? 2 : 4, room = coarse ? 1 : MU_GRID_STARTS;
     const double *worth = coarse ? worths_coarse : worths;
     mu_lanes *plain = work->columns, *v = plain + side * blocks, *u = v + 4 * side * blocks;
     size_t count = 0;
@@ -272,8 +279,8 @@ static size_t search_constrained(const struct mu_work *work, double delta, bool 
             for (size_t a = 0; a < side; a++)
                 for (size_t b = 0; b < side; b++) {
                     const struct mu_start s = constrained_cell(
-                        work, delta, reweights, exponent_at(a, side), exponent_at(b, side),
-                        worth[d], worth[n], plain + a * blocks, v + (d * side + b) * blocks, u);
+                        work, care, exponent_at(a, side), exponent_at(b, side), worth[d], worth[n],
+                        plain + a * blocks, v + (d * side + b) * blocks, u);
 
                     if (s.value < best.value)
                         best = s;
@@ -283,12 +290,23 @@ static size_t search_constrained(const struct mu_work *work, double delta, bool 
     return count;
 }
 
-size_t mu_grid_search(const struct mu_work *work, struct mu_objective objective, bool coarse,
-                      struct mu_start starts[MU_GRID_STARTS])
+size_t mu_grid_search(const struct mu_work *work, struct mu_objective objective,
+                      const double *polished, struct mu_start starts[MU_GRID_STARTS])
 {
-    const double delta = fmax(mu_objective_delta(objective), GRID_DELTA_LEAST);
+    const bool coarse = polished != NULL,
+               constrained = work->problem->law == MU_LAW_DATA_CONSTRAINED;
+    struct care care = {.delta = fmax(mu_objective_delta(objective), GRID_DELTA_LEAST),
+                        .reweights = coarse || constrained ? REWEIGHTS_COARSE : REWEIGHTS,
+                        .hopeless = INFINITY};
 
-    return work->problem->law == MU_LAW_DATA_CONSTRAINED
-               ? search_constrained(work, delta, coarse, starts)
-               : search_terms(work, delta, coarse, starts);
+    if (care.delta > 1) /* least squares are there at once */
+        care.reweights = 0;
+    else if (coarse)
+        care.hopeless =
+            HOPELESS * mu_work_objective(
+                           work,
+                           (struct mu_objective){.kind = MU_OBJECTIVE_HUBER, .delta = care.delta},
+                           polished);
+    return constrained ? search_constrained(work, &care, coarse, starts)
+                       : search_terms(work, &care, coarse, starts);
 }

@@ -77,7 +77,7 @@ static void survey(const struct task *task, struct tally tally[])
         if (budgets->of[k] == MU_FIT_NONE || w <= 0)
             continue;
         t = &tally[budgets->of[k]];
-        ln_n = mu_det_log(points[k].n);
+        ln_n = budgets->ln_n[k];
         if (t->points++ == 0)
             t->ln_n_low = t->ln_n_high = ln_n;
         t->ln_n_low = fmin(t->ln_n_low, ln_n);
@@ -100,13 +100,13 @@ static void survey(const struct task *task, struct tally tally[])
     }
 }
 
-static void columns_of(const struct tally *t, const struct mu_fit_point *point,
+static void columns_of(const struct task *task, const struct tally *t, size_t k,
                        double column[TERMS])
 {
     column[0] = 1;
-    column[1] = (mu_det_log(point->n) - t->centre) / t->half;
+    column[1] = (task->budgets->ln_n[k] - t->centre) / t->half;
     column[2] = column[1] * column[1];
-    column[3] = t->wide ? mu_det_log(point->c) - t->ln_c : 0;
+    column[3] = t->wide ? task->budgets->ln_c[k] - t->ln_c : 0;
     column[4] = column[1] * column[3];
 }
 
@@ -122,7 +122,7 @@ static void take_moments(const struct task *task, struct tally tally[])
         t = &tally[task->budgets->of[k]];
         if (t->half <= 0)
             continue;
-        columns_of(t, &task->points[k], column);
+        columns_of(task, t, k, column);
         loss = loss_of(task, k) - t->loss;
         for (size_t i = 0; i < TERMS; i++) {
             for (size_t j = 0; j <= i; j++)
@@ -231,7 +231,7 @@ static double residual_square(const struct task *task, size_t b, const struct ta
         if (task->budgets->of[k] == b) {
             double r;
 
-            columns_of(t, &task->points[k], x);
+            columns_of(task, t, k, x);
             r = loss_of(task, k) - value_at(t, s, x);
             sum += task->points[k].weight * r * r;
         }
@@ -247,7 +247,7 @@ static void set_residuals(const struct task *task, size_t b, const struct tally 
         if (task->budgets->of[k] == b) {
             double leverage;
 
-            columns_of(t, &task->points[k], x);
+            columns_of(task, t, k, x);
             leverage = task->points[k].weight * variance_along(s, x);
             out[k].fitted = value_at(t, s, x);
             out[k].scaled = (loss_of(task, k) - out[k].fitted) / fmax(1 - leverage, LEAST_FREE);

@@ -20,6 +20,7 @@ struct mu_budgets {
     double spread[MU_BUDGETS]; /* largest over smallest C in it */
     uint32_t *of; /* [points]: 0 .. count - 1, MU_FIT_NONE: in none (no final loss, or alone) */
     size_t points;
+    double *ln_n, *ln_c;       /* [points]: of each point with a final loss */
     struct mu_refusal refusal; /* there are no budgets to be seen in these points */
 };
 

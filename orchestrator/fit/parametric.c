@@ -152,11 +152,11 @@ enum mu_status mu_parametric_fit(const struct mu_parametric *problem, struct mu_
         st = MU_FAIL(MU_FAILED, "no points to fit a law to");
         goto done;
     }
-    count = mu_grid_search(&work, objective, coarse, starts);
     if (coarse) {
         mu_work_variables(&work, start, x);
         keep_best(&work, objective, x, out, best_x);
     }
+    count = mu_grid_search(&work, objective, coarse ? best_x : NULL, starts);
     for (size_t k = 0; k < count; k++)
         if (!coarse || mu_work_objective(&work, objective, starts[k].x) < NEAR * out->objective)
             keep_best(&work, objective, starts[k].x, out, best_x);

@@ -73,14 +73,15 @@ double mu_constrained_residual(const struct mu_work *work, size_t i, const doubl
 void mu_constrained_evaluate(const void *context, const double x[], double delta, bool metric,
                              struct mu_derivatives *out);
 
-/* Starting points, best first, from the grid; `coarse`: few cells. Returns how many. */
+/* Starting points, best first, from the grid. polished: variables that are a minimum already, beside
+ * which few cells are looked at; NULL: all. Returns how many. */
 enum { MU_GRID_STARTS = 10 };
 struct mu_start {
     double x[MU_LAW_PARAMETERS];
     double value; /* S of the linearised residuals */
 };
-size_t mu_grid_search(const struct mu_work *work, struct mu_objective objective, bool coarse,
-                      struct mu_start starts[MU_GRID_STARTS]);
+size_t mu_grid_search(const struct mu_work *work, struct mu_objective objective,
+                      const double *polished, struct mu_start starts[MU_GRID_STARTS]);
 /* Columns that mu_grid_search needs. */
 size_t mu_grid_room(enum mu_law_kind law, bool coarse);
 
