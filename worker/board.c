@@ -24,6 +24,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/hash.h"
+#include "orchestrator/base/process.h"
 #include "worker/shm_file.h"
 
 struct mu_board {
@@ -39,41 +40,12 @@ enum { END_LOOK_US = 100 };
 /* A fence in one word, so that it is there whole or not at all. */
 enum { FENCE_BY_BITS = 16, FENCE_WHY_BITS = 4, FENCE_PHASE_BITS = 4 };
 
-/* What /proc/PID/stat tells of a process, or /proc/PID/task/TID/stat of a thread. */
-struct process {
-    char state;
-    unsigned long long start_time, memory; /* bytes; 0: it has given them up, or is a zombie */
-};
-
-/* false: there is none, or it cannot be read (errno). */
-static bool read_stat(const char *path, struct process *p)
-{
-    char text[1024], *after;
-    size_t n;
-    FILE *f = fopen(path, "r");
-
-    if (!f)
-        return false;
-    n = fread(text, 1, sizeof text - 1, f);
-    text[n] = 0;
-    fclose(f);
-    errno = ESRCH;              /* it ended meanwhile */
-    after = strrchr(text, ')'); /* the name before it may hold anything */
-    return after && after[1] == ' ' &&
-           sscanf(after + 2,
-                  "%c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu "
-                  "%llu",
-                  &p->state, &p->start_time, &p->memory) == 3;
-}
-
 /* 0: there is no such process, or only its zombie. */
 static uint64_t read_process(uint32_t pid, char *state)
 {
-    struct process p;
-    char path[64];
+    struct mu_process p;
 
-    snprintf(path, sizeof path, "/proc/%u/stat", pid);
-    if (!read_stat(path, &p) || p.state == 'Z' || p.state == 'X')
+    if (!mu_process_read(pid, &p) || mu_process_is_over(&p))
         return 0;
     *state = p.state;
     return p.start_time;
@@ -141,16 +113,15 @@ static bool is_unknown(void)
 
 bool mu_board_process_may_write(uint32_t pid, uint64_t start_time)
 {
-    struct process first, one;
-    char path[64 + NAME_MAX];
+    struct mu_process first, one;
+    char path[64];
     struct dirent *task;
     bool may = false;
     DIR *folder;
 
-    snprintf(path, sizeof path, "/proc/%u/stat", pid);
     if (pid == 0)
         return false;
-    if (!read_stat(path, &first))
+    if (!mu_process_read(pid, &first))
         return is_unknown();
     if (first.start_time != start_time)
         return false;
@@ -159,9 +130,9 @@ bool mu_board_process_may_write(uint32_t pid, uint64_t start_time)
     if (!folder)
         return is_unknown();
     while (!may && (task = readdir(folder))) {
-        snprintf(path, sizeof path, "/proc/%u/task/%s/stat", pid, task->d_name);
         if (task->d_name[0] != '.')
-            may = read_stat(path, &one) ? one.memory != 0 : is_unknown();
+            may = mu_process_read_thread(pid, (uint32_t)atoi(task->d_name), &one) ? one.memory != 0
+                                                                                  : is_unknown();
     }
     closedir(folder);
     return may;

@@ -15,6 +15,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/process.h"
 #include "worker/board.h"
 
 extern char **environ;
@@ -140,26 +141,6 @@ void mu_drill_child_end(struct mu_drill_child *child)
 }
 
 /* ---- finding what it started ---- */
-/* Parent and session of a process, from /proc/PID/stat. */
-static bool read_stat(pid_t pid, pid_t *parent, pid_t *session)
-{
-    char path[64], text[1024];
-    ssize_t n;
-    int fd;
-    const char *end;
-
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
-    if (fd >= 0)
-        close(fd);
-    if (n <= 0)
-        return false;
-    text[n] = 0;
-    end = strrchr(text, ')'); /* the name before it may hold anything */
-    return end && sscanf(end, ") %*c %d %*d %d", parent, session) == 2;
-}
-
 /* -1: it is no rank. */
 static int read_rank(pid_t pid)
 {
@@ -186,21 +167,21 @@ static int read_rank(pid_t pid)
 
 static void look_at(pid_t pid, struct mu_drill_family *out, bool for_ranks)
 {
-    pid_t parent, session;
+    struct mu_process p;
     int rank;
 
-    if (!read_stat(pid, &parent, &session))
+    if (!mu_process_read((uint32_t)pid, &p))
         return;
     if (!for_ranks) {
-        if (parent == out->launcher && session == pid)
+        if (p.parent == out->launcher && p.session == pid)
             out->mpirun = pid;
         return;
     }
-    if (session != out->mpirun || pid == out->mpirun)
+    if (p.session != out->mpirun || pid == out->mpirun)
         return;
     rank = read_rank(pid);
     if (rank >= 0 && rank < MU_DRILL_RANKS)
-        out->rank[rank] = (struct mu_drill_member){pid, mu_board_process_start((uint32_t)pid)};
+        out->rank[rank] = (struct mu_drill_member){pid, p.start_time};
 }
 
 /* mpirun leads a session of its own, in which all ranks of this machine are. */

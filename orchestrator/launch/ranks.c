@@ -18,6 +18,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/process.h"
 #include "worker/shm_file.h"
 
 enum { MOST_DESCRIBED = 4, LOOK_MS = 5 };
@@ -176,25 +177,11 @@ bool mu_ranks_find_mpi_files(const struct mu_ranks *r, char *out, size_t capacit
 }
 
 /* ---- the end ---- */
-static pid_t session_of(const char *pid)
+static pid_t session_of(uint32_t pid)
 {
-    char path[64], text[512], *after;
-    int session = 0;
-    size_t n;
-    FILE *f;
+    struct mu_process p;
 
-    snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
-    f = fopen(path, "re");
-    if (!f)
-        return 0;
-    n = fread(text, 1, sizeof text - 1, f);
-    fclose(f);
-    text[n] = 0;
-    after = strrchr(text, ')'); /* the name before it may hold anything */
-    if (!after || strlen(after) < 4 || after[2] == 'Z' || after[2] == 'X' ||
-        sscanf(after + 3, "%*d %*d %d", &session) != 1)
-        return 0;
-    return session;
+    return mu_process_read(pid, &p) && !mu_process_is_over(&p) ? p.session : 0;
 }
 
 /* Gives back how many lived. */
@@ -205,7 +192,8 @@ static uint32_t kill_session(pid_t session)
     struct dirent *p;
 
     while (processes && (p = readdir(processes)))
-        if (isdigit((unsigned char)p->d_name[0]) && session_of(p->d_name) == session) {
+        if (isdigit((unsigned char)p->d_name[0]) &&
+            session_of((uint32_t)atoi(p->d_name)) == session) {
             kill((pid_t)atoi(p->d_name), SIGKILL);
             alive++;
         }
