@@ -55,6 +55,32 @@ static inline void test_state_fill(const struct mu_state_view *s, uint64_t key)
         s->prediction[b] = (int16_t)(mu_rng_draw(key, MU_RNG_INIT, 1, b).w[0] & 0xffff);
 }
 
+/* A layout with a filled state, for cmocka's setup and teardown. */
+struct state_fixture {
+    struct mu_layout layout;
+    struct mu_state_view state;
+};
+
+static inline int state_fixture_init(struct state_fixture *f, const struct mu_tensor_spec *specs,
+                                     uint32_t count, void **out)
+{
+    if (mu_layout_init(&f->layout, specs, count) != MU_OK)
+        return -1;
+    f->state = test_state(&f->layout);
+    test_state_fill(&f->state, 5);
+    *out = f;
+    return 0;
+}
+
+static inline int state_fixture_teardown(void **in)
+{
+    struct state_fixture *f = *in;
+
+    test_state_free(&f->state);
+    mu_layout_deinit(&f->layout);
+    return 0;
+}
+
 static inline void test_oracle_layout(struct mu_layout *layout)
 {
     struct mu_tensor_spec specs[] = {test_spec("wte.weight", 5, 300), test_spec("ln.bias", 1, 6)};

@@ -11,42 +11,25 @@
 #include "tests/support/state.h"
 #include "worker/state_check.h"
 
-struct fixture {
-    struct mu_layout layout;
-    struct mu_state_view state;
-};
-
 /* Two chunks at least; rows that end within a vector. */
 static int setup(void **out)
 {
-    static struct fixture f;
+    static struct state_fixture f;
     struct mu_tensor_spec specs[] = {test_spec("wte", 701, 1001), test_spec("a", 1, 3),
                                      test_spec("b", 7, 33)};
 
-    if (mu_layout_init(&f.layout, specs, 3) != MU_OK || f.layout.chunk_count < 2)
+    if (state_fixture_init(&f, specs, 3, out) != 0)
         return -1;
-    f.state = test_state(&f.layout);
-    test_state_fill(&f.state, 5);
-    *out = &f;
-    return 0;
+    return f.layout.chunk_count < 2 ? -1 : 0;
 }
 
-static int teardown(void **in)
-{
-    struct fixture *f = *in;
-
-    test_state_free(&f->state);
-    mu_layout_deinit(&f->layout);
-    return 0;
-}
-
-static uint32_t check(const struct fixture *f, uint32_t chunk, int64_t step)
+static uint32_t check(const struct state_fixture *f, uint32_t chunk, int64_t step)
 {
     return mu_state_check_chunk(&f->state, &f->layout.chunks[chunk], step);
 }
 
 /* Every bit of an element, in both directions. */
-static void flip(const struct fixture *f, void *array, uint64_t element, size_t bytes,
+static void flip(const struct state_fixture *f, void *array, uint64_t element, size_t bytes,
                  uint32_t chunk)
 {
     uint8_t *at = (uint8_t *)array + element * bytes;
@@ -63,7 +46,7 @@ static void flip(const struct fixture *f, void *array, uint64_t element, size_t 
 
 static void every_bit_counts(void **in)
 {
-    struct fixture *f = *in;
+    struct state_fixture *f = *in;
 
     for (uint32_t c = 0; c < 2; c++) {
         const struct mu_chunk *chunk = &f->layout.chunks[c];
@@ -81,7 +64,7 @@ static void every_bit_counts(void **in)
 
 static void another_step_has_another_check(void **in)
 {
-    struct fixture *f = *in;
+    struct state_fixture *f = *in;
 
     for (int64_t step = 0; step < 100; step++)
         for (int bit = 0; bit < 31; bit++)
@@ -90,7 +73,7 @@ static void another_step_has_another_check(void **in)
 
 static void the_copy_is_compared(void **in)
 {
-    struct fixture *f = *in;
+    struct state_fixture *f = *in;
     const struct mu_chunk *chunk = &f->layout.chunks[1];
     uint16_t *copy = calloc(f->layout.elements, sizeof *copy);
 
@@ -106,7 +89,7 @@ static void the_copy_is_compared(void **in)
 
 /* One update of the state in place by spans, as a worker does it: the check that comes out is the
  * one that is read from the state afterwards. */
-static void update(struct fixture *f, struct mu_device *d, uint16_t *bf16)
+static void update(struct state_fixture *f, struct mu_device *d, uint16_t *bf16)
 {
     for (uint32_t c = 0; c < f->layout.chunk_count; c++) {
         const struct mu_chunk *chunk = &f->layout.chunks[c];
@@ -140,7 +123,7 @@ static void update(struct fixture *f, struct mu_device *d, uint16_t *bf16)
 static void adamw_makes_it(void **in)
 {
     static const enum mu_isa isas[] = {MU_ISA_GENERIC, MU_ISA_AVX2, MU_ISA_AVX512};
-    struct fixture *f = *in;
+    struct state_fixture *f = *in;
     uint16_t *bf16 = calloc(f->layout.elements, sizeof *bf16);
 
     assert_non_null(bf16);
@@ -166,10 +149,11 @@ static void adamw_makes_it(void **in)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_bit_counts, setup, teardown),
-        cmocka_unit_test_setup_teardown(another_step_has_another_check, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_copy_is_compared, setup, teardown),
-        cmocka_unit_test_setup_teardown(adamw_makes_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(every_bit_counts, setup, state_fixture_teardown),
+        cmocka_unit_test_setup_teardown(another_step_has_another_check, setup,
+                                        state_fixture_teardown),
+        cmocka_unit_test_setup_teardown(the_copy_is_compared, setup, state_fixture_teardown),
+        cmocka_unit_test_setup_teardown(adamw_makes_it, setup, state_fixture_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

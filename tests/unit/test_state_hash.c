@@ -7,39 +7,20 @@
 
 #include "tests/support/state.h"
 
-struct fixture {
-    struct mu_layout layout;
-    struct mu_state_view state;
-};
-
 /* The first tensor has three pieces of 2^18 elements in each float array, and one of
  * predictions. */
 static int setup(void **out)
 {
-    static struct fixture f;
+    static struct state_fixture f;
     struct mu_tensor_spec specs[] = {test_spec("wte", 701, 1000), test_spec("a", 1, 3),
                                      test_spec("b", 1, 3)};
 
-    if (mu_layout_init(&f.layout, specs, 3) != MU_OK)
-        return -1;
-    f.state = test_state(&f.layout);
-    test_state_fill(&f.state, 5);
-    *out = &f;
-    return 0;
-}
-
-static int teardown(void **in)
-{
-    struct fixture *f = *in;
-
-    test_state_free(&f->state);
-    mu_layout_deinit(&f->layout);
-    return 0;
+    return state_fixture_init(&f, specs, 3, out);
 }
 
 static void pieces_are_counted_by_array(void **in)
 {
-    struct fixture *f = *in;
+    struct state_fixture *f = *in;
 
     /* 701000 elements: 3 pieces; 701 rows of 4 blocks: 1 piece; vectors: 1 piece an array */
     assert_int_equal(mu_state_hash_pieces(&f->layout), (3 * 3 + 1) + 4 + 4);
@@ -47,7 +28,7 @@ static void pieces_are_counted_by_array(void **in)
 
 static void pieces_may_be_computed_in_any_order(void **in)
 {
-    struct fixture *f = *in;
+    struct state_fixture *f = *in;
     uint64_t count = mu_state_hash_pieces(&f->layout);
     struct mu_hash backwards[32], forwards = test_state_hash(&f->state, 9);
 
@@ -57,7 +38,7 @@ static void pieces_may_be_computed_in_any_order(void **in)
     assert_true(mu_hash_equal(forwards, mu_state_hash_combine(backwards, count, 9)));
 }
 
-static void flip_and_compare(struct fixture *f, void *bytes, size_t at, struct mu_hash before)
+static void flip_and_compare(struct state_fixture *f, void *bytes, size_t at, struct mu_hash before)
 {
     uint8_t *byte = (uint8_t *)bytes + at;
 
@@ -68,7 +49,7 @@ static void flip_and_compare(struct fixture *f, void *bytes, size_t at, struct m
 
 static void every_bit_counts(void **in)
 {
-    struct fixture *f = *in;
+    struct state_fixture *f = *in;
     struct mu_hash before = test_state_hash(&f->state, 9);
     float *arrays[] = {f->state.weight, f->state.m, f->state.v};
 
@@ -90,14 +71,14 @@ static void every_bit_counts(void **in)
 
 static void the_step_counts(void **in)
 {
-    struct fixture *f = *in;
+    struct state_fixture *f = *in;
 
     assert_false(mu_hash_equal(test_state_hash(&f->state, 9), test_state_hash(&f->state, 10)));
 }
 
 static void the_place_counts(void **in)
 {
-    struct fixture *f = *in;
+    struct state_fixture *f = *in;
     uint64_t count = mu_state_hash_pieces(&f->layout), a = f->layout.tensors[1].offset,
              b = f->layout.tensors[2].offset;
 
@@ -112,7 +93,7 @@ static void the_place_counts(void **in)
 
 static void pads_do_not_count(void **in)
 {
-    struct fixture *f = *in;
+    struct state_fixture *f = *in;
     struct mu_hash before = test_state_hash(&f->state, 9);
 
     f->state.weight[f->layout.tensors[1].offset + 3] = 1; /* the tensor has 3 elements */
@@ -123,12 +104,13 @@ static void pads_do_not_count(void **in)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(pieces_are_counted_by_array, setup, teardown),
-        cmocka_unit_test_setup_teardown(pieces_may_be_computed_in_any_order, setup, teardown),
-        cmocka_unit_test_setup_teardown(every_bit_counts, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_step_counts, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_place_counts, setup, teardown),
-        cmocka_unit_test_setup_teardown(pads_do_not_count, setup, teardown),
+        cmocka_unit_test_setup_teardown(pieces_are_counted_by_array, setup, state_fixture_teardown),
+        cmocka_unit_test_setup_teardown(pieces_may_be_computed_in_any_order, setup,
+                                        state_fixture_teardown),
+        cmocka_unit_test_setup_teardown(every_bit_counts, setup, state_fixture_teardown),
+        cmocka_unit_test_setup_teardown(the_step_counts, setup, state_fixture_teardown),
+        cmocka_unit_test_setup_teardown(the_place_counts, setup, state_fixture_teardown),
+        cmocka_unit_test_setup_teardown(pads_do_not_count, setup, state_fixture_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
