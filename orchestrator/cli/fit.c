@@ -41,56 +41,21 @@ static enum mu_status take_law(const struct mu_command *command, const char *nam
     return mu_options_refuse(command, "--law: there is no '%s'; expected one of %s", name, all);
 }
 
-static enum mu_status take_objective(const struct mu_command *command, const char *name,
-                                     enum mu_objective_kind *out)
+#define MU_WORD_OF(name, word, text) word,
+static const char *const objectives[] = {MU_OBJECTIVE_TABLE(MU_WORD_OF)};
+static const char *const flops_rules[] = {MU_FLOPS_TABLE(MU_WORD_OF)};
+static const char *const counts[] = {MU_COUNT_TABLE(MU_WORD_OF)};
+#undef MU_WORD_OF
+
+/* Which of words[from .. to) was typed; expected: all of them, for the mistake. */
+static enum mu_status take_word(const struct mu_command *command, const char *option,
+                                const char *typed, const char *const words[], int from, int to,
+                                const char *expected, int *out)
 {
-    static const char *const words[] = {
-#define MU_OBJECTIVE_WORD(name, word, text) word,
-        MU_OBJECTIVE_TABLE(MU_OBJECTIVE_WORD)
-#undef MU_OBJECTIVE_WORD
-    };
-
-    for (int k = 0; k < MU_OBJECTIVE_COUNT; k++)
-        if (strcmp(words[k], name) == 0) {
-            *out = (enum mu_objective_kind)k;
+    for (*out = from; *out < to; ++*out)
+        if (strcmp(words[*out], typed) == 0)
             return MU_OK;
-        }
-    return mu_options_refuse(command, "--objective: '%s'; expected huber, absolute or squares",
-                             name);
-}
-
-static enum mu_status take_flops(const struct mu_command *command, const char *name,
-                                 enum mu_flops_kind *out)
-{
-    static const char *const words[] = {
-#define MU_FLOPS_WORD(name, word, meaning) word,
-        MU_FLOPS_TABLE(MU_FLOPS_WORD)
-#undef MU_FLOPS_WORD
-    };
-
-    for (int k = 0; k < MU_FLOPS_MEASURED; k++)
-        if (strcmp(words[k], name) == 0) {
-            *out = (enum mu_flops_kind)k;
-            return MU_OK;
-        }
-    return mu_options_refuse(command, "--flops: '%s'; expected 6N or 6N+12LdT", name);
-}
-
-static enum mu_status take_count(const struct mu_command *command, const char *name,
-                                 enum mu_count_kind *out)
-{
-    static const char *const words[] = {
-#define MU_COUNT_WORD(name, word, meaning) word,
-        MU_COUNT_TABLE(MU_COUNT_WORD)
-#undef MU_COUNT_WORD
-    };
-
-    for (int k = MU_COUNT_AS_GIVEN + 1; k < MU_COUNT_KINDS; k++)
-        if (strcmp(words[k], name) == 0) {
-            *out = (enum mu_count_kind)k;
-            return MU_OK;
-        }
-    return mu_options_refuse(command, "--count: '%s'; expected all, nonemb or nonemb+head", name);
+    return mu_options_refuse(command, "--%s: '%s'; expected %s", option, typed, expected);
 }
 
 static int ascending(const void *one, const void *other)
@@ -133,6 +98,7 @@ static enum mu_status resolve(const struct mu_command *command, const struct typ
                               struct mu_points_request *request, struct mu_fit_options *options)
 {
     enum mu_status st = MU_OK;
+    int word;
 
     options->drop_top = (size_t)typed->drop_top;
     options->replicates = (size_t)typed->replicates;
@@ -144,17 +110,27 @@ static enum mu_status resolve(const struct mu_command *command, const struct typ
     request->flops = MU_FLOPS_6N;
     if (typed->law)
         MU_TRY(take_law(command, typed->law, &options->law), st, done);
-    if (typed->objective)
-        MU_TRY(take_objective(command, typed->objective, &options->objective.kind), st, done);
+    if (typed->objective) {
+        MU_TRY(take_word(command, "objective", typed->objective, objectives, 0, MU_OBJECTIVE_COUNT,
+                         "huber, absolute or squares", &word),
+               st, done);
+        options->objective.kind = (enum mu_objective_kind)word;
+    }
     if (typed->targets)
         MU_TRY(take_targets(command, typed->targets, options), st, done);
     if (typed->flops) {
-        MU_TRY(take_flops(command, typed->flops, &options->flops), st, done);
+        MU_TRY(take_word(command, "flops", typed->flops, flops_rules, 0, MU_FLOPS_MEASURED,
+                         "6N or 6N+12LdT", &word),
+               st, done);
+        request->flops = options->flops = (enum mu_flops_kind)word;
         options->flops_given = true;
-        request->flops = options->flops;
     }
-    if (typed->count)
-        MU_TRY(take_count(command, typed->count, &options->count), st, done);
+    if (typed->count) {
+        MU_TRY(take_word(command, "count", typed->count, counts, MU_COUNT_AS_GIVEN + 1,
+                         MU_COUNT_KINDS, "all, nonemb or nonemb+head", &word),
+               st, done);
+        options->count = (enum mu_count_kind)word;
+    }
     if (typed->unique > 0)
         options->unique = typed->unique;
     if (typed->shape)
