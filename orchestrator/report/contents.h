@@ -9,7 +9,11 @@
 struct mu_contents {
     const struct mu_fit *fit;
     const struct mu_points_found *found;
+    bool brief; /* for a terminal: what fits on two or three screens; the rest is in the files */
 };
+
+/* What was fitted and what came out, in a few sentences. */
+void mu_contents_summary(struct mu_document *doc, const struct mu_contents *c);
 
 /* What was read, from which columns; what was left out, and why; the budgets that were seen. */
 void mu_contents_points(struct mu_document *doc, const struct mu_contents *c);
@@ -19,7 +23,7 @@ void mu_contents_envelope(struct mu_document *doc, const struct mu_contents *c);
 void mu_contents_law(struct mu_document *doc, const struct mu_contents *c);
 /* The exponents by each method, and where methods disagree. */
 void mu_contents_scaling(struct mu_document *doc, const struct mu_contents *c);
-/* Seed noise, hold-out and leave-future-out. */
+/* Seed noise, hold-out and leave-future-out; brief: predictions of the largest budget only. */
 void mu_contents_checks(struct mu_document *doc, const struct mu_contents *c);
 void mu_contents_conventions(struct mu_document *doc, const struct mu_contents *c);
 void mu_contents_published(struct mu_document *doc, const struct mu_contents *c);

@@ -14,10 +14,20 @@ enum mu_method mu_contents_method(const struct mu_fit *fit)
     return MU_METHOD_COUNT;
 }
 
+/* "44 x 4416": layers and width as the shape rule builds them. */
+static void cell_built(struct mu_document *doc, const struct mu_built *built)
+{
+    if (built->shape.layers == 0)
+        mu_document_cell(doc, "-");
+    else
+        mu_document_cell(doc, "%llu x %llu", (unsigned long long)built->shape.layers,
+                         (unsigned long long)built->shape.width);
+}
+
 static void table_of_optima(struct mu_document *doc, const struct mu_fit *fit,
                             const struct mu_fit_scaling *s)
 {
-    mu_document_table(doc, "Budget|N|D|D/N|Loss|Loss, 80 %|Loss, 95 %|<");
+    mu_document_table(doc, "Budget|N|D|D/N|Loss|80 %|95 %|<Build|<");
     for (size_t t = 0; t < fit->options.targets; t++) {
         const struct mu_fit_optimum *o = &s->target[t];
 
@@ -28,59 +38,66 @@ static void table_of_optima(struct mu_document *doc, const struct mu_fit *fit,
         mu_document_cell(doc, "%s", mu_figure(o->loss.value, 6).text);
         mu_document_cell(doc, "%s", mu_figure_80(&o->loss).text);
         mu_document_cell(doc, "%s", mu_figure_95(&o->loss).text);
+        cell_built(doc, &o->built);
         mu_document_cell(doc, "%s", o->far ? "far" : "");
     }
     mu_document_table_end(doc);
 }
 
-static void table_of_ranges(struct mu_document *doc, const struct mu_fit *fit,
-                            const struct mu_fit_scaling *s)
+/* With N by the other methods, of which the table above has nothing. */
+static void table_of_ranges(struct mu_document *doc, const struct mu_fit *fit, enum mu_method of)
 {
-    mu_document_table(doc, "Budget|N, 80 %|N, 95 %|D, 95 %|D/N, 95 %|N, equal loss");
+    char header[160];
+    size_t at = (size_t)snprintf(header, sizeof header,
+                                 "Budget|N, 95 %%|N, equal loss|D, 95 %%|D/N, 95 %%");
+
+    for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
+        if (m != of && !fit->scaling[m].refusal.refused)
+            at += (size_t)snprintf(header + at, sizeof header - at, "|%s N", mu_words_method(m));
+    mu_document_table(doc, header);
     for (size_t t = 0; t < fit->options.targets; t++) {
-        const struct mu_fit_optimum *o = &s->target[t];
+        const struct mu_fit_optimum *o = &fit->scaling[of].target[t];
 
         mu_document_cell(doc, "%s", mu_figure_short(o->c, 4).text);
-        mu_document_cell(doc, "%s", mu_figure_80(&o->n).text);
-        mu_document_cell(doc, "%s", mu_figure_95(&o->n).text);
+        mu_document_cell(doc, "%s", mu_figure_range(o->n.low95, o->n.high95, 3).text);
+        mu_document_cell(doc, "%s", mu_figure_range(o->n_low, o->n_high, 3).text);
         mu_document_cell(doc, "%s", mu_figure_range(o->d.low95, o->d.high95, 3).text);
         mu_document_cell(doc, "%s", mu_figure_range(o->ratio.low95, o->ratio.high95, 3).text);
-        mu_document_cell(doc, "%s", mu_figure_range(o->n_low, o->n_high, 3).text);
+        for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
+            if (m != of && !fit->scaling[m].refusal.refused)
+                mu_document_cell(doc, "%s", mu_figure(fit->scaling[m].target[t].n.value, 6).text);
     }
     mu_document_table_end(doc);
 }
 
-/* Rows: budgets; columns: the methods that gave something, N* and D/N of each. */
+/* Rows: budgets; columns: the methods that gave something, N* with its intervals and D/N of each. */
 static void table_of_methods(struct mu_document *doc, const struct mu_fit *fit)
 {
-    char header[160] = "Budget";
-    size_t at = 6, methods = 0;
+    mu_document_say(doc, MU_BLOCK_TEXT, "N and D/N by each method, with their intervals:");
+    mu_document_table(doc, "Budget|<Method|N|80 %|95 %|D/N|95 %");
+    for (size_t t = 0; t < fit->options.targets; t++)
+        for (enum mu_method m = 0, first = MU_METHOD_COUNT; m < MU_METHOD_COUNT; m++) {
+            const struct mu_fit_optimum *o = &fit->scaling[m].target[t];
 
-    for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
-        if (!fit->scaling[m].refusal.refused) {
-            at +=
-                (size_t)snprintf(header + at, sizeof header - at, "|N, %s|D/N", mu_words_method(m));
-            methods++;
-        }
-    if (methods < 2)
-        return;
-    mu_document_say(doc, MU_BLOCK_TEXT, "By each method:");
-    mu_document_table(doc, header);
-    for (size_t t = 0; t < fit->options.targets; t++) {
-        mu_document_cell(doc, "%s", mu_figure_short(fit->options.target[t], 4).text);
-        for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++) {
             if (fit->scaling[m].refusal.refused)
                 continue;
-            mu_document_cell(doc, "%s", mu_figure(fit->scaling[m].target[t].n.value, 6).text);
-            mu_document_cell(doc, "%s", mu_figure(fit->scaling[m].target[t].ratio.value, 6).text);
+            first = first == MU_METHOD_COUNT ? m : first;
+            mu_document_cell(doc, "%s", m == first ? mu_figure_short(o->c, 4).text : "");
+            mu_document_cell(doc, "%s", mu_words_method(m));
+            mu_document_cell(doc, "%s", mu_figure(o->n.value, 6).text);
+            mu_document_cell(doc, "%s", mu_figure_80(&o->n).text);
+            mu_document_cell(doc, "%s", mu_figure_95(&o->n).text);
+            mu_document_cell(doc, "%s", mu_figure(o->ratio.value, 6).text);
+            mu_document_cell(doc, "%s", mu_figure_range(o->ratio.low95, o->ratio.high95, 3).text);
         }
-    }
     mu_document_table_end(doc);
 }
 
 static void table_of_architectures(struct mu_document *doc, const struct mu_fit *fit,
                                    const struct mu_fit_scaling *s)
 {
+    if (s->target[0].built.shape.layers == 0)
+        return;
     mu_document_say(doc, MU_BLOCK_TEXT, "Nearest models that can be built by the shape rule:");
     mu_document_table(doc, "Budget|N wanted|Layers|Width|Heads|N built|Built / wanted");
     for (size_t t = 0; t < fit->options.targets; t++) {
@@ -99,6 +116,7 @@ static void table_of_architectures(struct mu_document *doc, const struct mu_fit 
     mu_document_table_end(doc);
 }
 
+/* The sentence to remember, of the first target. */
 static void say_advice(struct mu_document *doc, const struct mu_fit *fit,
                        const struct mu_fit_optimum *o)
 {
@@ -109,7 +127,7 @@ static void say_advice(struct mu_document *doc, const struct mu_fit *fit,
                  isnan(o->loss.low95) ? "" : " (95 %: ",
                  isnan(o->loss.low95) ? "" : mu_figure_95(&o->loss).text,
                  isnan(o->loss.low95) ? "" : ")");
-    if (!isnan(o->n_low) && !isnan(o->n_high))
+    if (o->n_low > 0 && isfinite(o->n_high))
         snprintf(range, sizeof range,
                  " Anything from %s to %s parameters is within %s %% of that loss.",
                  mu_figure_words(o->n_low).text, mu_figure_words(o->n_high).text,
@@ -120,10 +138,75 @@ static void say_advice(struct mu_document *doc, const struct mu_fit *fit,
                     o->far ? " Far beyond the points: take it as a hint." : "");
 }
 
+/* "N* grows as C^0.514 (95 %: 0.482..0.556) by the parametric method, ..." */
+static void say_exponents(struct mu_document *doc, const struct mu_fit *fit)
+{
+    char list[400] = "";
+    size_t at = 0;
+
+    for (enum mu_method m = MU_METHOD_COUNT; m-- > 0;) {
+        const struct mu_fit_scaling *s = &fit->scaling[m];
+
+        if (s->refusal.refused)
+            continue;
+        at += (size_t)snprintf(list + at, sizeof list - at, "%sC^%s", at > 0 ? ", as " : "",
+                               mu_figure(s->a.value, 3).text);
+        if (!isnan(s->a.low95))
+            at += (size_t)snprintf(list + at, sizeof list - at, " (95 %%: %s)",
+                                   mu_figure_range(s->a.low95, s->a.high95, 3).text);
+        at +=
+            (size_t)snprintf(list + at, sizeof list - at, " by the %s method", mu_words_method(m));
+    }
+    mu_document_say(doc, MU_BLOCK_TEXT, "The best size N* grows as %s.", list);
+}
+
+/* Which methods gave nothing, and whether the others agree. */
+static void say_verdict(struct mu_document *doc, const struct mu_fit *fit)
+{
+    size_t flagged = 0, given = 0;
+    char methods[80];
+
+    for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
+        given += !fit->scaling[m].refusal.refused;
+    for (size_t k = 0; k < fit->disagreements; k++)
+        flagged += fit->disagreement[k].flagged;
+    if (given < 2)
+        snprintf(methods, sizeof methods, "One method of %d gave a result: nothing confirms it",
+                 MU_METHOD_COUNT);
+    else
+        snprintf(methods, sizeof methods, "%zu methods of %d gave a result, and %s", given,
+                 MU_METHOD_COUNT,
+                 fit->options.replicates == 0 ? "there are no intervals to compare them by"
+                 : flagged > 0                ? "they disagree beyond their intervals"
+                                              : "they agree within their intervals");
+    mu_document_say(doc, flagged > 0 ? MU_BLOCK_ALERT : MU_BLOCK_TEXT, "%s. Warnings: %zu.",
+                    methods, fit->warnings);
+}
+
+void mu_contents_summary(struct mu_document *doc, const struct mu_contents *c)
+{
+    const struct mu_fit *fit = c->fit;
+    const enum mu_method m = mu_contents_method(fit);
+
+    mu_document_say(doc, MU_BLOCK_TEXT,
+                    "Scaling laws were fitted to %zu final losses of %s, of training runs of up to "
+                    "%s FLOPs%s.",
+                    fit->used, c->found->path, mu_figure_short(fit->c_largest, 4).text,
+                    fit->dropped > 0 ? "; the highest losses were dropped, as asked" : "");
+    if (m == MU_METHOD_COUNT) {
+        mu_document_say(doc, MU_BLOCK_LEAD, "No recommendation: every method refused.");
+        return;
+    }
+    if (fit->options.targets > 0)
+        say_advice(doc, fit, &fit->scaling[m].target[0]);
+    say_exponents(doc, fit);
+    say_verdict(doc, fit);
+}
+
 void mu_contents_recommendation(struct mu_document *doc, const struct mu_contents *c)
 {
     const struct mu_fit *fit = c->fit;
-    enum mu_method m = mu_contents_method(fit);
+    const enum mu_method m = mu_contents_method(fit);
     const struct mu_fit_scaling *s = &fit->scaling[m == MU_METHOD_COUNT ? 0 : m];
 
     mu_document_say(doc, MU_BLOCK_SECTION, "Recommendation");
@@ -135,31 +218,34 @@ void mu_contents_recommendation(struct mu_document *doc, const struct mu_content
         mu_document_say(doc, MU_BLOCK_TEXT, "No budgets were asked for (--target-flops).");
         return;
     }
-    for (size_t t = 0; t < fit->options.targets; t++)
-        say_advice(doc, fit, &s->target[t]);
+    if (c->brief)
+        say_advice(doc, fit, &s->target[0]);
     mu_document_say(
         doc, MU_BLOCK_TEXT,
-        "By the %s method; bands of the loss hold a new run's seed noise:", mu_words_method(m));
+        "By the %s method; bands of the loss hold a new run's seed noise; build: layers x width.",
+        mu_words_method(m));
     table_of_optima(doc, fit, s);
     mu_document_say(doc, MU_BLOCK_TEXT,
-                    "Intervals, and the sizes whose loss is within %s %% of the best one:",
+                    "Intervals; 'equal loss' are the sizes within %s %% of the best loss:",
                     mu_figure_short(100 * fit->options.tolerance, 3).text);
-    table_of_ranges(doc, fit, s);
+    table_of_ranges(doc, fit, m);
+    if (c->brief)
+        return;
     table_of_methods(doc, fit);
-    if (fit->flops.rule.known || s->target[0].built.shape.layers > 0)
-        table_of_architectures(doc, fit, s);
+    table_of_architectures(doc, fit, s);
 }
 
 void mu_contents_warnings(struct mu_document *doc, const struct mu_contents *c)
 {
     const struct mu_fit *fit = c->fit;
-    enum mu_method m = mu_contents_method(fit);
+    const enum mu_method m = mu_contents_method(fit);
 
-    mu_document_say(doc, MU_BLOCK_SECTION, "Warnings");
+    if (fit->warnings > 0)
+        mu_document_say(doc, MU_BLOCK_SECTION, "Warnings");
+    else
+        mu_document_say(doc, MU_BLOCK_TEXT, "No warnings.");
     for (size_t k = 0; k < fit->warnings; k++)
         mu_document_say(doc, MU_BLOCK_ALERT, "%s", fit->warning[k]);
-    if (fit->warnings == 0)
-        mu_document_say(doc, MU_BLOCK_TEXT, "None.");
     for (size_t t = 0; m != MU_METHOD_COUNT && t < fit->options.targets; t++)
         if (fit->scaling[m].target[t].far) {
             mu_document_say(doc, MU_BLOCK_ITEM,

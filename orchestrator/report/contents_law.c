@@ -5,28 +5,46 @@
 #include "orchestrator/report/figure.h"
 #include "orchestrator/report/words.h"
 
-static void say_line(struct mu_document *doc, const char *what, struct mu_power line)
+enum { BUDGETS_SHOWN = 12, REFUSALS_SHOWN = 3 }; /* budgets: on a terminal */
+
+static void say_lines(struct mu_document *doc, struct mu_power n, struct mu_power d)
 {
-    mu_document_say(doc, MU_BLOCK_ITEM, "%s = %s C^%s", what,
-                    mu_figure(exp(line.ln_at_one), 6).text, mu_figure(line.exponent, 6).text);
+    mu_document_say(doc, MU_BLOCK_ITEM, "N* = %s C^%s, D* = %s C^%s.",
+                    mu_figure(exp(n.ln_at_one), 6).text, mu_figure(n.exponent, 6).text,
+                    mu_figure(exp(d.ln_at_one), 6).text, mu_figure(d.exponent, 6).text);
 }
 
-/* How far a parabola is from the law, in the sizes that were tried. */
+/* How far a parabola is from the law, in the sizes that were tried: the worst of the budgets. */
 static void say_bias(struct mu_document *doc, const struct mu_fit *fit)
 {
-    char list[MU_BUDGETS * 24] = "";
-    size_t at = 0;
+    size_t worst = 0;
+    double most = 0;
 
     for (size_t k = 0; k < fit->isoflop.count; k++)
-        if (fabs(fit->isoflop_bias[k] - 1) > .02)
-            at += (size_t)snprintf(list + at, sizeof list - at, "%s%.8s at %.10s",
-                                   at > 0 ? ", " : "", mu_figure(fit->isoflop_bias[k], 3).text,
-                                   mu_figure_short(fit->budgets.c[k], 4).text);
-    if (at > 0)
-        mu_document_say(doc, MU_BLOCK_ITEM,
-                        "A parabola is not the law: were the fitted law true, vertices from these "
-                        "sizes would lie at so many times the true N*: %s.",
-                        list);
+        if (fabs(log(fit->isoflop_bias[k])) > most) {
+            most = fabs(log(fit->isoflop_bias[k]));
+            worst = k;
+        }
+    if (most > .02)
+        mu_document_say(
+            doc, MU_BLOCK_ITEM,
+            "A parabola is not the law: were the fitted law true, vertices from these "
+            "sizes would miss its N*, by a factor of %s at %s FLOPs, where it is worst.",
+            mu_figure(fit->isoflop_bias[worst], 3).text,
+            mu_figure_short(fit->budgets.c[worst], 4).text);
+}
+
+static void say_refused_budgets(struct mu_document *doc, const struct mu_fit *fit)
+{
+    size_t refused = 0;
+
+    for (size_t k = 0; k < fit->isoflop.count; k++)
+        if (fit->isoflop.budget[k].refusal.refused && refused++ < REFUSALS_SHOWN)
+            mu_document_say(doc, MU_BLOCK_ITEM, "Budget %s refused: %s.",
+                            mu_figure_short(fit->budgets.c[k], 4).text,
+                            fit->isoflop.budget[k].refusal.why);
+    if (refused > REFUSALS_SHOWN)
+        mu_document_say(doc, MU_BLOCK_ITEM, "And %zu more refused.", refused - REFUSALS_SHOWN);
 }
 
 static void cell_95(struct mu_document *doc, const struct mu_estimate *n)
@@ -34,20 +52,15 @@ static void cell_95(struct mu_document *doc, const struct mu_estimate *n)
     mu_document_cell(doc, "%s", mu_figure_range(n->low95, n->high95, 3).text);
 }
 
-void mu_contents_isoflop(struct mu_document *doc, const struct mu_contents *c)
+static void table_of_budgets(struct mu_document *doc, const struct mu_contents *c)
 {
     const struct mu_fit *fit = c->fit;
-    const struct mu_isoflop *iso = &fit->isoflop;
+    const size_t count = fit->isoflop.count;
+    const size_t first = c->brief && count > BUDGETS_SHOWN ? count - BUDGETS_SHOWN : 0;
 
-    mu_document_say(doc, MU_BLOCK_SECTION, "IsoFLOP: the vertex of a parabola in ln N per budget");
-    if (iso->count == 0) {
-        mu_document_say(doc, MU_BLOCK_TEXT, "Refused: %s",
-                        iso->refusal.refused ? iso->refusal.why : fit->budgets.refusal.why);
-        return;
-    }
     mu_document_table(doc, "Budget|Runs|N tried|N*|95 %|D*|95 %|Loss");
-    for (size_t k = 0; k < iso->count; k++) {
-        const struct mu_isoflop_budget *b = &iso->budget[k];
+    for (size_t k = first; k < count; k++) {
+        const struct mu_isoflop_budget *b = &fit->isoflop.budget[k];
 
         mu_document_cell(doc, "%s", mu_figure_short(fit->budgets.c[k], 4).text);
         mu_document_cell(doc, "%zu", b->points);
@@ -64,16 +77,32 @@ void mu_contents_isoflop(struct mu_document *doc, const struct mu_contents *c)
         mu_document_cell(doc, "%s", mu_figure(fit->vertex_loss[k].value, 6).text);
     }
     mu_document_table_end(doc);
-    for (size_t k = 0; k < iso->count; k++)
-        if (iso->budget[k].refusal.refused)
-            mu_document_say(doc, MU_BLOCK_ITEM, "Budget %s refused: %s",
-                            mu_figure_short(fit->budgets.c[k], 4).text, iso->budget[k].refusal.why);
-    if (iso->refusal.refused) {
-        mu_document_say(doc, MU_BLOCK_TEXT, "No line through the vertices: %s", iso->refusal.why);
+    if (first > 0)
+        mu_document_say(doc, MU_BLOCK_ITEM, "And %zu smaller budgets (--out writes all).", first);
+}
+
+void mu_contents_isoflop(struct mu_document *doc, const struct mu_contents *c)
+{
+    const struct mu_fit *fit = c->fit;
+    const struct mu_isoflop *iso = &fit->isoflop;
+
+    if (iso->count == 0 && c->brief)
+        return; /* its refusal stands with the scaling */
+    mu_document_say(doc, MU_BLOCK_SECTION, "IsoFLOP: the vertex of a parabola in ln N per budget");
+    if (iso->count == 0) {
+        mu_document_say(doc, MU_BLOCK_TEXT, "Refused: %s.",
+                        fit->budgets.refusal.refused ? fit->budgets.refusal.why : iso->refusal.why);
         return;
     }
-    say_line(doc, "N*", iso->n_line);
-    say_line(doc, "D*", iso->d_line);
+    table_of_budgets(doc, c);
+    say_refused_budgets(doc, fit);
+    if (iso->refusal.refused) {
+        if (!c->brief)
+            mu_document_say(doc, MU_BLOCK_TEXT, "No line through the vertices: %s.",
+                            iso->refusal.why);
+        return;
+    }
+    say_lines(doc, iso->n_line, iso->d_line);
     say_bias(doc, fit);
 }
 
@@ -81,21 +110,31 @@ void mu_contents_envelope(struct mu_document *doc, const struct mu_contents *c)
 {
     const struct mu_envelope *e = &c->fit->envelope;
 
+    if (e->refusal.refused && c->brief)
+        return;
     mu_document_say(doc, MU_BLOCK_SECTION, "Envelope: the lowest of all loss curves");
     if (e->refusal.refused) {
-        mu_document_say(doc, MU_BLOCK_TEXT, "Refused: %s", e->refusal.why);
+        mu_document_say(doc, MU_BLOCK_TEXT, "Refused: %s.", e->refusal.why);
         return;
     }
-    mu_document_say(doc, MU_BLOCK_TEXT,
+    mu_document_say(doc, MU_BLOCK_ITEM,
                     "%zu curves; %zu sizes are lowest somewhere between %s and %s FLOPs.",
                     e->curves, e->sizes, mu_figure(e->c_low, 4).text, mu_figure(e->c_high, 4).text);
-    say_line(doc, "N*", e->n_line);
-    say_line(doc, "D*", e->d_line);
+    say_lines(doc, e->n_line, e->d_line);
 }
 
-/* One row for each parameter, one column for each objective, and one without --drop-top. */
-static void table_of_objectives(struct mu_document *doc, const struct mu_fit *fit)
+/* Of a parameter that is weakly identified the profile's. */
+static struct mu_figure interval_of(const struct mu_fit_law *law, size_t k)
 {
+    return law->weak[k] ? mu_figure_range(law->profile_low[k], law->profile_high[k], 4)
+                        : mu_figure_95(&law->theta[k]);
+}
+
+/* One row for each parameter, one column for each objective, and one without --drop-top; brief: the
+ * intervals too. */
+static void table_of_objectives(struct mu_document *doc, const struct mu_contents *c)
+{
+    const struct mu_fit *fit = c->fit;
     const struct mu_law *law = mu_law_of(fit->law.kind);
     char header[200] = "<Parameter";
     bool undropped = fit->dropped > 0;
@@ -104,8 +143,8 @@ static void table_of_objectives(struct mu_document *doc, const struct mu_fit *fi
     for (enum mu_objective_kind o = 0; o < MU_OBJECTIVE_COUNT; o++)
         at += (size_t)snprintf(header + at, sizeof header - at, "|%s%s", mu_words_objective_id(o),
                                o == fit->options.objective.kind ? " *" : "");
-    if (undropped)
-        snprintf(header + at, sizeof header - at, "|*, nothing dropped");
+    snprintf(header + at, sizeof header - at, "%s%s", undropped ? "|*, none dropped" : "",
+             c->brief ? "|<*, 95 %" : "");
     mu_document_table(doc, header);
     for (size_t k = 0; k < law->parameters; k++) {
         mu_document_cell(doc, "%s", law->parameter[k]);
@@ -114,11 +153,13 @@ static void table_of_objectives(struct mu_document *doc, const struct mu_fit *fi
                              fit->law.estimate[o].at_bound >> k & 1 ? " (bound)" : "");
         if (undropped)
             mu_document_cell(doc, "%s", mu_figure(fit->law.undropped.theta[k], 7).text);
+        if (c->brief)
+            mu_document_cell(doc, "%s%s", interval_of(&fit->law, k).text,
+                             fit->law.weak[k] ? " (weak)" : "");
     }
     mu_document_cell(doc, "objective");
     for (enum mu_objective_kind o = 0; o < MU_OBJECTIVE_COUNT; o++)
-        mu_document_cell(doc, "%s%s", mu_figure(fit->law.estimate[o].objective, 9).text,
-                         fit->law.estimate[o].converged ? "" : " (no minimum)");
+        mu_document_cell(doc, "%s", mu_figure(fit->law.estimate[o].objective, 9).text);
     if (undropped)
         mu_document_cell(doc, "%s", mu_figure(fit->law.undropped.objective, 9).text);
     mu_document_table_end(doc);
@@ -141,47 +182,58 @@ static void table_of_intervals(struct mu_document *doc, const struct mu_fit *fit
     mu_document_table_end(doc);
 }
 
+static void say_intervals(struct mu_document *doc, const struct mu_contents *c)
+{
+    const struct mu_fit *fit = c->fit;
+    bool weak = false;
+
+    for (size_t k = 0; k < mu_law_of(fit->law.kind)->parameters; k++)
+        weak = weak || fit->law.weak[k];
+    if (!c->brief) {
+        mu_document_say(doc, MU_BLOCK_TEXT,
+                        "Intervals under %s:", mu_words_objective(fit->options.objective.kind));
+        table_of_intervals(doc, fit);
+    }
+    if (weak)
+        mu_document_say(doc, MU_BLOCK_ITEM,
+                        "Weakly identified: the points hardly determine this parameter. Its "
+                        "interval is the one by profile likelihood; an end that is 'inf' or 0 "
+                        "means that the points set no limit there.");
+}
+
 void mu_contents_law(struct mu_document *doc, const struct mu_contents *c)
 {
     const struct mu_fit *fit = c->fit;
     const struct mu_law *law = mu_law_of(fit->law.kind);
-    bool weak = false;
 
-    mu_document_say(doc, MU_BLOCK_SECTION, "Parametric law: %s", law->name);
-    mu_document_say(doc, MU_BLOCK_TEXT, "%s  (%s)", law->formula, law->source);
+    if (fit->law.refusal.refused && c->brief)
+        return;
+    mu_document_say(doc, MU_BLOCK_SECTION, "Parametric law: %s  (%s)", law->formula, law->source);
     if (fit->law.refusal.refused) {
-        mu_document_say(doc, MU_BLOCK_TEXT, "Refused: %s", fit->law.refusal.why);
+        mu_document_say(doc, MU_BLOCK_TEXT, "Refused: %s.", fit->law.refusal.why);
         return;
     }
     mu_document_say(doc, MU_BLOCK_TEXT,
-                    "Fitted to %zu points under three objectives (delta %s); intervals and "
-                    "recommendations are of the one marked *.",
-                    fit->law.points, mu_figure_short(fit->options.objective.delta, 6).text);
-    table_of_objectives(doc, fit);
-    mu_document_say(doc, MU_BLOCK_TEXT,
-                    "Intervals under %s:", mu_words_objective(fit->options.objective.kind));
-    table_of_intervals(doc, fit);
-    for (size_t k = 0; k < law->parameters; k++)
-        weak = weak || fit->law.weak[k];
-    if (weak)
-        mu_document_say(
-            doc, MU_BLOCK_ITEM,
-            "Weakly identified: the points hardly determine this parameter. Its "
-            "interval is the one by profile likelihood; an end that is 'inf' or 0 means "
-            "that the points set no limit there.");
-    mu_document_say(doc, MU_BLOCK_ITEM, "Residuals: sd %s %% of the loss.",
+                    "Of %zu points, by three objectives (delta %s); the one marked * is used. "
+                    "Residuals: sd %s %%.",
+                    fit->law.points, mu_figure_short(fit->options.objective.delta, 6).text,
                     mu_figure(100 * fit->law.residual_sd, 4).text);
+    table_of_objectives(doc, c);
+    for (enum mu_objective_kind o = 0; o < MU_OBJECTIVE_COUNT; o++)
+        if (!fit->law.estimate[o].converged)
+            mu_document_say(doc, MU_BLOCK_ITEM, "By %s no minimum was reached.",
+                            mu_words_objective(o));
+    say_intervals(doc, c);
 }
 
-void mu_contents_scaling(struct mu_document *doc, const struct mu_contents *c)
+static void table_of_exponents(struct mu_document *doc, const struct mu_contents *c)
 {
-    const struct mu_fit *fit = c->fit;
-
-    mu_document_say(doc, MU_BLOCK_SECTION, "How the optimum scales: N* ~ C^a, D* ~ C^b");
-    mu_document_table(doc, "<Method|a|80 %|95 %|b|80 %|95 %|Boot");
+    mu_document_table(doc, "<Method|a|80 %|95 %|b|80 %|95 %");
     for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++) {
-        const struct mu_fit_scaling *s = &fit->scaling[m];
+        const struct mu_fit_scaling *s = &c->fit->scaling[m];
 
+        if (s->refusal.refused && c->brief)
+            continue;
         mu_document_cell(doc, "%s", mu_words_method(m));
         if (s->refusal.refused) {
             mu_document_cell(doc, "refused");
@@ -189,29 +241,40 @@ void mu_contents_scaling(struct mu_document *doc, const struct mu_contents *c)
             continue;
         }
         mu_document_cell(doc, "%s", mu_figure(s->a.value, 6).text);
-        mu_document_cell(doc, "%s", mu_figure_range(s->a.low80, s->a.high80, 3).text);
+        mu_document_cell(doc, "%s", mu_figure_80(&s->a).text);
         mu_document_cell(doc, "%s", mu_figure_95(&s->a).text);
         mu_document_cell(doc, "%s", mu_figure(s->b.value, 6).text);
-        mu_document_cell(doc, "%s", mu_figure_range(s->b.low80, s->b.high80, 3).text);
+        mu_document_cell(doc, "%s", mu_figure_80(&s->b).text);
         mu_document_cell(doc, "%s", mu_figure_95(&s->b).text);
-        mu_document_cell(doc, "%zu", s->replicates);
     }
     mu_document_table_end(doc);
-    if (fit->options.replicates > 0)
-        mu_document_say(doc, MU_BLOCK_ITEM, "Boot: bootstrap replicates that gave a result.");
+}
+
+void mu_contents_scaling(struct mu_document *doc, const struct mu_contents *c)
+{
+    const struct mu_fit *fit = c->fit;
+
+    mu_document_say(doc, MU_BLOCK_SECTION, "How the optimum scales: N* ~ C^a, D* ~ C^b");
+    table_of_exponents(doc, c);
     for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
         if (fit->scaling[m].refusal.refused)
-            mu_document_say(doc, MU_BLOCK_ITEM, "The %s method is refused: %s", mu_words_method(m),
+            mu_document_say(doc, MU_BLOCK_ITEM, "The %s method is refused: %s.", mu_words_method(m),
                             fit->scaling[m].refusal.why);
     for (size_t k = 0; k < fit->disagreements; k++) {
         const struct mu_fit_disagreement *d = &fit->disagreement[k];
 
-        mu_document_say(doc, d->flagged ? MU_BLOCK_ALERT : MU_BLOCK_ITEM,
-                        "At %s FLOPs N* by the %s method is %s times that by the %s method (95 %%: "
-                        "%s): they %s.",
-                        mu_figure_short(fit->c_largest, 4).text, mu_words_method(d->one),
-                        mu_figure(exp(d->ln_ratio.value), 4).text, mu_words_method(d->other),
-                        mu_figure_range(exp(d->ln_ratio.low95), exp(d->ln_ratio.high95), 4).text,
-                        d->flagged ? "disagree beyond their intervals" : "agree");
+        if (isnan(d->ln_ratio.low95))
+            mu_document_say(
+                doc, MU_BLOCK_ITEM, "%s over %s, N* at %s FLOPs: %s; without an interval.",
+                mu_words_method(d->one), mu_words_method(d->other),
+                mu_figure_short(fit->c_largest, 4).text, mu_figure(exp(d->ln_ratio.value), 4).text);
+        else
+            mu_document_say(
+                doc, d->flagged ? MU_BLOCK_ALERT : MU_BLOCK_ITEM,
+                "%s over %s, N* at %s FLOPs: %s (95 %%: %s): they %s.", mu_words_method(d->one),
+                mu_words_method(d->other), mu_figure_short(fit->c_largest, 4).text,
+                mu_figure(exp(d->ln_ratio.value), 4).text,
+                mu_figure_range(exp(d->ln_ratio.low95), exp(d->ln_ratio.high95), 4).text,
+                d->flagged ? "disagree beyond their intervals" : "agree");
     }
 }

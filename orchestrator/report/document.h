@@ -33,6 +33,7 @@ struct mu_document {
     FILE *out;
     const struct mu_look *look;
     bool failed;  /* no memory: something is missing */
+    bool shown;   /* the look's own: something was */
     bool in_list; /* the look's own: a list is open, of blocks of this kind */
     enum mu_block list;
     FILE *cells;   /* of the table being made, each with its zero byte */

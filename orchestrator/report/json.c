@@ -47,18 +47,22 @@ static json_t *text_of(const char *text)
 
 static json_t *input_of(const struct mu_fit *fit, const struct mu_points_found *found)
 {
-    json_t *columns = json_object();
+    json_t *columns = json_object(), *notes = json_array();
 
+    for (size_t k = 0; k < found->notes; k++)
+        json_array_append_new(notes, text_of(found->note[k]));
     for (enum mu_column k = 0; k < MU_COLUMNS; k++)
         json_object_set_new(columns, mu_words_column_id(k),
                             found->column[k][0] ? text_of(found->column[k]) : json_null());
-    return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "path", text_of(found->path),
-        "columns", columns, "derived", found->derived[0] ? text_of(found->derived) : json_null(),
-        "rows", mu_json_size(found->rows), "bad_rows", mu_json_size(found->bad), "unfinished_rows",
-        mu_json_size(found->not_done), "points", mu_json_size(fit->points->count), "curves",
-        mu_json_size(found->curves), "seeds", mu_json_size(found->seeds), "clusters",
-        mu_json_size(fit->points->clusters), "cluster_kind", text_of(fit->points->cluster_kind));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "path",
+                     text_of(found->path), "columns", columns, "derived",
+                     found->derived[0] ? text_of(found->derived) : json_null(), "rows",
+                     mu_json_size(found->rows), "bad_rows", mu_json_size(found->bad),
+                     "unfinished_rows", mu_json_size(found->not_done), "points",
+                     mu_json_size(fit->points->count), "curves", mu_json_size(found->curves),
+                     "seeds", mu_json_size(found->seeds), "clusters",
+                     mu_json_size(fit->points->clusters), "cluster_kind",
+                     text_of(fit->points->cluster_kind), "notes", notes);
 }
 
 static json_t *rule_of(const struct mu_shape_rule *rule)
@@ -81,17 +85,27 @@ static json_t *seed_of(uint64_t seed)
     return json_string(text);
 }
 
+static const char *source_of(enum mu_rule_source source)
+{
+    static const char *const word[] = {
+        [MU_RULE_GIVEN] = "given", [MU_RULE_POINTS] = "points", [MU_RULE_DEFAULT] = "default"};
+
+    return word[source];
+}
+
 static json_t *options_of(const struct mu_fit *fit)
 {
     const struct mu_fit_options *o = &fit->options;
 
-    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:o}", "law",
-                     mu_law_of(o->law)->name, "objective", mu_words_objective_id(o->objective.kind),
-                     "delta", mu_json_real(o->objective.delta), "drop_top",
-                     mu_json_size(o->drop_top), "replicates", mu_json_size(o->replicates), "seed",
-                     seed_of(o->seed), "targets", mu_json_reals(o->target, o->targets),
-                     "flops_given", (int)o->flops_given, "flops", mu_words_flops_id(o->flops),
-                     "shape_rule", rule_of(&o->rule), "tolerance", mu_json_real(o->tolerance));
+    return json_pack(
+        "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:s, s:s, s:o, s:o}", "law",
+        mu_law_of(o->law)->name, "objective", mu_words_objective_id(o->objective.kind), "delta",
+        mu_json_real(o->objective.delta), "drop_top", mu_json_size(o->drop_top), "replicates",
+        mu_json_size(o->replicates), "seed", seed_of(o->seed), "targets",
+        mu_json_reals(o->target, o->targets), "flops_given", (int)o->flops_given, "flops",
+        mu_words_flops_id(o->flops), "shape_rule", rule_of(&o->rule), "rule_source",
+        source_of(fit->rule_source), "count", mu_words_count_id(o->count), "unique",
+        mu_json_real(o->unique), "tolerance", mu_json_real(o->tolerance));
 }
 
 static json_t *flops_of(const struct mu_flops *f)

@@ -191,10 +191,11 @@ static void put_page(struct mu_document *doc, const struct mu_contents *c,
             style);
     put_escaped(doc->out, path);
     fputs("</h1>\n", doc->out);
-    fprintf(doc->out, "<p class=\"about\">muster fit %s: %zu points", MUSTER_VERSION, c->fit->used);
-    if (c->fit->c_largest > 0)
-        fprintf(doc->out, ", up to %s FLOPs", mu_figure_short(c->fit->c_largest, 4).text);
-    fputs(". N: parameters; D: training tokens; C: training FLOPs.</p>\n", doc->out);
+    fprintf(doc->out,
+            "<p class=\"about\">muster fit %s. N: parameters; D: training tokens; C: training "
+            "FLOPs; a star marks the best of a budget.</p>\n",
+            MUSTER_VERSION);
+    mu_contents_summary(doc, c);
     if (pictures->why[0])
         mu_document_say(doc, MU_BLOCK_ALERT, "Pictures are missing: %s.", pictures->why);
     mu_contents_recommendation(doc, c);
@@ -220,7 +221,7 @@ enum mu_status mu_report_html(const char *path, const struct mu_fit *fit,
                               const struct mu_points_found *found)
 {
     static const struct mu_look look = {show_block, show_table};
-    const struct mu_contents contents = {fit, found};
+    const struct mu_contents contents = {.fit = fit, .found = found};
     struct mu_document doc = {.look = &look};
     struct mu_pictures pictures;
     char *text = NULL;

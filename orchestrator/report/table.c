@@ -51,8 +51,9 @@ static void show_block(struct mu_document *doc, enum mu_block kind, const char *
     };
     size_t hang = strlen(mark[kind]);
 
-    if (kind == MU_BLOCK_SECTION)
+    if (kind == MU_BLOCK_SECTION && doc->shown)
         fputc('\n', doc->out);
+    doc->shown = true;
     fputs(mark[kind], doc->out);
     put_wrapped(doc->out, text, hang, hang);
 }
@@ -102,7 +103,7 @@ void mu_report_table(FILE *out, const struct mu_fit *fit, const struct mu_points
 {
     static const struct mu_look look = {show_block, show_table};
     struct mu_document doc = {.out = out, .look = &look};
-    const struct mu_contents contents = {fit, found};
+    const struct mu_contents contents = {.fit = fit, .found = found, .brief = true};
 
     mu_contents_points(&doc, &contents);
     mu_contents_isoflop(&doc, &contents);

@@ -312,6 +312,8 @@ static inline void fixture_found(struct fixture *f)
     strcpy(found->column[MU_COLUMN_seed], "seed\033[31m \xff");
     strcpy(found->column[MU_COLUMN_status], "status");
     strcpy(found->derived, "D = C / (6 N)");
+    strcpy(found->note[0], "training FLOPs: 'Training FLOP' was taken before '<b>C</b>'");
+    found->notes = 1;
 }
 
 /* Three methods, five budgets (one refused), three targets (one far), all kinds of intervals. */
@@ -332,12 +334,16 @@ static inline struct fixture *fixture_new(void)
         .threads = 2,
         .target = {1e21, 1e22, 5.76e23},
         .targets = 3,
+        .unique = INFINITY,
+        .count = MU_COUNT_ALL,
+        .rule = {true, 0, 128, 64, 64, 2048, 32000},
         .tolerance = .001,
     };
+    fit->rule_source = MU_RULE_POINTS;
     fit->flops = (struct mu_flops){
         .kind = MU_FLOPS_6N,
         .count = MU_COUNT_ALL,
-        .rule = {true, 0, 128, 64, 64, 2048, 32000},
+        .rule = fit->options.rule,
     };
     fit->c_largest = 3e21;
     fit->dropped = FIXTURE_DROPPED;
@@ -383,7 +389,7 @@ static inline struct fixture *fixture_refused(void)
     for (size_t i = 0; i < f->points.count; i++)
         fit->residual[i] = (struct mu_fit_residual){NAN, false};
     fit->noise = (struct mu_fit_noise){NAN, 0, false};
-    fit->flops.rule.known = false;
+    fit->flops.rule.known = fit->options.rule.known = false;
     fit->options.replicates = fit->options.targets = 0;
     fit->futures = fit->conventions = fit->disagreements = fit->warnings = 0;
     strcpy(fit->conventions_missing, "the points have no shapes");

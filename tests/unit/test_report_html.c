@@ -109,6 +109,11 @@ static void test_refused_fits_have_a_page_too(void **state)
     assert_whole(page);
     assert_harmless(page);
     assert_non_null(strstr(page, "None: every method refused."));
+    assert_non_null(strstr(page, "Refused: no two points have the same compute."));
+    assert_non_null(strstr(page, "Refused: end points only: loss curves are needed."));
+    assert_non_null(
+        strstr(page, "Refused: 7 points do not determine 5 parameters: 10 are needed."));
+    assert_non_null(strstr(page, "None: the points have no shapes."));
     assert_int_equal(count(page, "Pictures are missing"),
                      system("command -v gnuplot >/dev/null") != 0);
     free(page);

@@ -68,6 +68,9 @@ static void test_numbers_are_exact(void **state)
     assert_exactly(json, "disagreements.0.ln_ratio.low95", .01);
     assert_string_equal(json_string_value(at(json, "options.seed")), "18446744073709551615");
     assert_string_equal(json_string_value(at(json, "input.columns.c")), "Training FLOP");
+    assert_string_equal(json_string_value(at(json, "input.notes.0")), f->found.note[0]);
+    assert_string_equal(json_string_value(at(json, "options.rule_source")), "points");
+    assert_string_equal(json_string_value(at(json, "options.count")), "all");
     assert_int_equal(json_array_size(at(json, "points")), f->points.count);
     assert_int_equal(json_array_size(at(json, "scaling.envelope.path")), MU_FIT_PATH);
     assert_true(json_is_true(at(json, "scaling.parametric.targets.2.far")));
@@ -88,6 +91,7 @@ static void test_what_is_not_known_is_null(void **state)
     assert_true(json_is_null(at(json, "conventions.3.a_isoflop")));
     assert_true(json_is_null(at(json, "futures.0.bias")));
     assert_true(json_is_null(at(json, "input.columns.d")));
+    assert_true(json_is_null(at(json, "options.unique")));
     assert_true(json_is_null(at(json, "points.0.shape")));
     json_decref(json);
     fixture_free(f);
