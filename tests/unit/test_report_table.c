@@ -122,7 +122,7 @@ static void test_refusals_are_said(void **state)
                  mu_method_text(m));
         assert_says(text, refusal);
     }
-    assert_says(text, "No intervals: no bootstrap was asked for.");
+    assert_says(text, "No intervals: no bootstrap was asked for;");
     assert_says(text, "None: every method refused.");
     free(text);
     fixture_free(f);
