@@ -401,6 +401,7 @@ static enum mu_status run(struct mu_fit_work *w)
     MU_TRY(resample(w), st, done);
     MU_TRY(mu_fit_predict_future(w), st, done);
     MU_TRY(mu_fit_recount(w), st, done);
+    MU_TRY(mu_fit_place_budgets(w), st, done);
     warn_of_targets(fit);
     if (fit->law.refusal.refused && fit->isoflop.refusal.refused && fit->envelope.refusal.refused)
         st = MU_FAIL(MU_FAILED,

@@ -26,6 +26,9 @@ void mu_fit_warn(struct mu_fit *fit, const char *format, ...) __attribute__((for
 /* prepare.c: what --drop-top leaves; then FLOP function, shape rule, targets, budgets to look at. */
 enum mu_status mu_fit_keep(struct mu_fit_work *w) MU_CHECKED;
 enum mu_status mu_fit_plan(struct mu_fit_work *w) MU_CHECKED;
+/* Last of all: fit->budgets.of, by then one of each point kept, becomes one of each of the caller's
+ * points. */
+enum mu_status mu_fit_place_budgets(struct mu_fit_work *w) MU_CHECKED;
 /* future.c: fitted up to each budget, predicted for those above. */
 enum mu_status mu_fit_predict_future(struct mu_fit_work *w) MU_CHECKED;
 /* convention.c: recounted, fitted again. */

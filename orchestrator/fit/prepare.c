@@ -73,6 +73,26 @@ enum mu_status mu_fit_keep(struct mu_fit_work *w)
     return MU_OK;
 }
 
+/* The budgets were found among the points kept; the caller knows its own points. */
+enum mu_status mu_fit_place_budgets(struct mu_fit_work *w)
+{
+    struct mu_fit *fit = w->fit;
+    const struct mu_fit_points *all = fit->points;
+    uint32_t *of = malloc((all->count + 1) * sizeof *of);
+    size_t kept = 0;
+
+    if (!of)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for %zu points", all->count);
+    for (size_t i = 0; i < all->count; i++)
+        of[i] = fit->residual[i].used || !all->point[i].end ? fit->budgets.of[kept++] : MU_FIT_NONE;
+    free(fit->budgets.of);
+    free(fit->budgets.ln_n); /* the points' too, and done with */
+    fit->budgets.ln_n = fit->budgets.ln_c = NULL;
+    fit->budgets.of = of;
+    fit->budgets.points = all->count;
+    return MU_OK;
+}
+
 /* FLOP function, shape rule, count: as given, else as the points have them. */
 static enum mu_status set_conventions(struct mu_fit_work *w)
 {
