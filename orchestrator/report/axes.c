@@ -68,7 +68,7 @@ void mu_axis_put(FILE *out, const char *axis, enum mu_axis kind, struct mu_span 
     if (kind == MU_AXIS_LOSS && !(span.high / span.low > 2.5)) {
         double by = margin * (span.high - span.low);
 
-        if (!(by > 0))
+        if (!(span.high > span.low))
             by = .05 * span.high;
         fprintf(out, "unset logscale %s\nset %srange [%.9g:%.9g]\n", axis, axis, span.low - by,
                 span.high + by);
@@ -76,7 +76,7 @@ void mu_axis_put(FILE *out, const char *axis, enum mu_axis kind, struct mu_span 
     }
     double by = margin * log(span.high / span.low);
 
-    if (!(by > 0))
+    if (!(span.high > span.low))
         by = log(2);
     span = (struct mu_span){span.low * exp(-by), span.high * exp(by)};
     fprintf(out, "set logscale %s\nset %srange [%.9g:%.9g]\n", axis, axis, span.low, span.high);

@@ -137,6 +137,7 @@ void mu_contents_points(struct mu_document *doc, const struct mu_contents *c)
 {
     const struct mu_fit *fit = c->fit;
     const struct mu_points_found *found = c->found;
+    size_t in_budgets = 0;
 
     mu_document_say(doc, MU_BLOCK_SECTION, "Points");
     mu_document_say(doc, MU_BLOCK_TEXT, "%zu rows of %s give %zu points%s, %zu of them used.",
@@ -149,12 +150,14 @@ void mu_contents_points(struct mu_document *doc, const struct mu_contents *c)
     for (size_t k = 0; !c->brief && k < found->notes; k++) /* the verb has said them by now */
         mu_document_say(doc, MU_BLOCK_ITEM, "Noted while reading: %s", found->note[k]);
     say_left_out(doc, c);
+    for (size_t i = 0; i < fit->points->count && fit->budgets.of; i++)
+        in_budgets += fit->budgets.of[i] != MU_FIT_NONE;
     if (fit->budgets.count > 0 && !c->brief)
         mu_document_say(doc, MU_BLOCK_ITEM,
                         "%zu compute budgets were found, from %s to %s FLOPs, with %zu points.",
                         fit->budgets.count, mu_figure_short(fit->budgets.c[0], 4).text,
                         mu_figure_short(fit->budgets.c[fit->budgets.count - 1], 4).text,
-                        fit->budgets.points);
+                        in_budgets);
     if (found->curves > 0)
         mu_document_say(doc, MU_BLOCK_ITEM, "%zu loss curves.", found->curves);
     say_counting(doc, fit);

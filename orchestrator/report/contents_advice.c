@@ -44,15 +44,16 @@ static void table_of_optima(struct mu_document *doc, const struct mu_fit *fit,
     mu_document_table_end(doc);
 }
 
-/* With N by the other methods, of which the table above has nothing. */
-static void table_of_ranges(struct mu_document *doc, const struct mu_fit *fit, enum mu_method of)
+/* Brief: with N by the other methods, which have a table of their own in a page. */
+static void table_of_ranges(struct mu_document *doc, const struct mu_contents *c, enum mu_method of)
 {
+    const struct mu_fit *fit = c->fit;
     char header[160];
     size_t at = (size_t)snprintf(header, sizeof header,
                                  "Budget|N, 95 %%|N, equal loss|D, 95 %%|D/N, 95 %%");
 
     for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
-        if (m != of && !fit->scaling[m].refusal.refused)
+        if (c->brief && m != of && !fit->scaling[m].refusal.refused)
             at += (size_t)snprintf(header + at, sizeof header - at, "|%s N", mu_words_method(m));
     mu_document_table(doc, header);
     for (size_t t = 0; t < fit->options.targets; t++) {
@@ -64,7 +65,7 @@ static void table_of_ranges(struct mu_document *doc, const struct mu_fit *fit, e
         mu_document_cell(doc, "%s", mu_figure_range(o->d.low95, o->d.high95, 3).text);
         mu_document_cell(doc, "%s", mu_figure_range(o->ratio.low95, o->ratio.high95, 3).text);
         for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
-            if (m != of && !fit->scaling[m].refusal.refused)
+            if (c->brief && m != of && !fit->scaling[m].refusal.refused)
                 mu_document_cell(doc, "%s", mu_figure(fit->scaling[m].target[t].n.value, 6).text);
     }
     mu_document_table_end(doc);
@@ -163,22 +164,24 @@ static void say_exponents(struct mu_document *doc, const struct mu_fit *fit)
 /* Which methods gave nothing, and whether the others agree. */
 static void say_verdict(struct mu_document *doc, const struct mu_fit *fit)
 {
-    size_t flagged = 0, given = 0;
+    size_t flagged = 0, compared = 0, given = 0;
     char methods[80];
 
     for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
         given += !fit->scaling[m].refusal.refused;
-    for (size_t k = 0; k < fit->disagreements; k++)
+    for (size_t k = 0; k < fit->disagreements; k++) {
+        compared += isnan(fit->disagreement[k].ln_ratio.low95) ? 0 : 1;
         flagged += fit->disagreement[k].flagged;
+    }
     if (given < 2)
         snprintf(methods, sizeof methods, "One method of %d gave a result: nothing confirms it",
                  MU_METHOD_COUNT);
     else
         snprintf(methods, sizeof methods, "%zu methods of %d gave a result, and %s", given,
                  MU_METHOD_COUNT,
-                 fit->options.replicates == 0 ? "there are no intervals to compare them by"
-                 : flagged > 0                ? "they disagree beyond their intervals"
-                                              : "they agree within their intervals");
+                 compared == 0 ? "there are no intervals to compare them by"
+                 : flagged > 0 ? "they disagree beyond their intervals"
+                               : "they agree within their intervals");
     mu_document_say(doc, flagged > 0 ? MU_BLOCK_ALERT : MU_BLOCK_TEXT, "%s. Warnings: %zu.",
                     methods, fit->warnings);
 }
@@ -228,7 +231,7 @@ void mu_contents_recommendation(struct mu_document *doc, const struct mu_content
     mu_document_say(doc, MU_BLOCK_TEXT,
                     "Intervals; 'equal loss' are the sizes within %s %% of the best loss:",
                     mu_figure_short(100 * fit->options.tolerance, 3).text);
-    table_of_ranges(doc, fit, m);
+    table_of_ranges(doc, c, m);
     if (c->brief)
         return;
     table_of_methods(doc, fit);

@@ -6,7 +6,7 @@
 #include "orchestrator/report/figure.h"
 #include "orchestrator/report/words.h"
 
-enum { FUTURES_SHOWN = 5 }; /* on a terminal */
+enum { FUTURES_SHOWN = 5 /* on a terminal */, PAIRS_SHOWN = 120 /* in a page */ };
 
 static void say_noise(struct mu_document *doc, const struct mu_fit *fit)
 {
@@ -20,12 +20,18 @@ static void say_noise(struct mu_document *doc, const struct mu_fit *fit)
                                             : "what the law leaves over");
 }
 
+/* Pairs of many budgets are more than anybody reads; fit.json has them all. */
+static bool only_largest(const struct mu_contents *c)
+{
+    return c->brief || c->fit->futures > PAIRS_SHOWN;
+}
+
 static bool is_shown(const struct mu_contents *c, size_t k)
 {
-    const struct mu_fit_future *f = &c->fit->future[k];
+    const struct mu_fit_future *f = &c->fit->future[k],
+                               *last = &c->fit->future[c->fit->futures - 1];
 
-    return !c->brief || (!f->refusal.refused &&
-                         !(f->c_predicted < c->fit->future[c->fit->futures - 1].c_predicted));
+    return !only_largest(c) || (!f->refusal.refused && !(f->c_predicted < last->c_predicted));
 }
 
 static void table_of_futures(struct mu_document *doc, const struct mu_contents *c)
@@ -90,7 +96,7 @@ void mu_contents_checks(struct mu_document *doc, const struct mu_contents *c)
     mu_document_say(doc, MU_BLOCK_TEXT,
                     "%s by the law of smaller ones: bias and RMS of ln(predicted / measured loss); "
                     "N* ratio: predicted N* over the parabola's vertex there.",
-                    c->brief ? "The largest budget predicted" : "Each budget predicted");
+                    only_largest(c) ? "The largest budget predicted" : "Each budget predicted");
     table_of_futures(doc, c);
     say_refused_futures(doc, fit);
 }

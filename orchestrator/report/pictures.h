@@ -8,15 +8,17 @@
 #include "orchestrator/fit/fit.h"
 
 /* X(name, what it shows, for those who cannot see it too) */
-#define MU_PICTURE_TABLE(X)                                                                       \
-    X(N, "Size of the best model over compute, by each method with its 95 % band.")               \
-    X(D, "Tokens of the best run over compute, by each method with its 95 % band.")               \
-    X(ISOFLOP, "Loss over size for each compute budget: points, parabolas and, with the 95 % "    \
-               "interval of their place, vertices. Hollow: budgets that were refused. Losses 20 " \
-               "% above the highest vertex are beyond the frame.")                                \
-    X(LOSS, "Loss over compute: points and curves coloured by size, the envelope of the curves, " \
-            "and the best loss by the law with its 95 % band, seed noise included.")              \
-    X(RESIDUALS, "Residuals of the law: measured loss over the predicted one, in percent. What "  \
+#define MU_PICTURE_TABLE(X)                                                                        \
+    X(N, "Size of the best model over compute, by each method with its 95 % band. Upright: the "   \
+         "budgets asked for. Dashed: published laws, each by its own count of N.")                 \
+    X(D, "Tokens of the best run over compute, by each method with its 95 % band. Upright: the "   \
+         "budgets asked for. Dashed: published laws.")                                             \
+    X(ISOFLOP, "Loss over size for each compute budget: points, parabolas and, with the 95 % "     \
+               "interval of their place, vertices. Hollow: budgets that were refused. Not shown: " \
+               "losses more than 20 % above the highest vertex.")                                  \
+    X(LOSS, "Loss over compute: points, and curves if there are any, coloured by size; and the "   \
+            "best loss of each budget by the law, with the 95 % band of a new run there.")         \
+    X(RESIDUALS, "Residuals of the law: measured loss over the predicted one, in percent. What "   \
                  "is left should show no trend. Hollow: points that were not used.")
 
 enum mu_picture {

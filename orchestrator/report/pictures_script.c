@@ -183,8 +183,8 @@ static bool script_loss(FILE *out, const struct mu_fit *fit)
             method_colour[MU_METHOD_PARAMETRIC], grey,
             fit->dropped > 0 ? "title 'dropped'" : "notitle");
     if (!e->refusal.refused)
-        fprintf(out, ", $ENVELOPE with lines lw 2.4 lc '%s' title 'envelope'",
-                method_colour[MU_METHOD_ENVELOPE]);
+        fprintf(out, ", $ENVELOPE with lines lw 6 lc '#80%s' title 'envelope'",
+                method_colour[MU_METHOD_ENVELOPE] + 1);
     if (s)
         fprintf(out,
                 ", $BEST using 1:2 with lines lw 2.2 lc '%s' title 'best of each budget, by "
@@ -264,7 +264,8 @@ static void put_published(FILE *out, bool tokens, struct mu_span c, struct mu_sp
 
 static void plot_scaling(FILE *out, const struct mu_fit *fit)
 {
-    static const char *const published[] = {"#cc79a7", "#8a8a8a", "#e69f00", "#56b4e9"};
+    static const char *const published[] = {"#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f",
+                                            "#a04fd0", "#8a8a8a", "#c2a900", "#7d8f2e"};
     const size_t colours = sizeof published / sizeof published[0];
 
     fprintf(out, "plot ");
