@@ -30,8 +30,14 @@ void mu_contents_published(struct mu_document *doc, const struct mu_contents *c)
 void mu_contents_recommendation(struct mu_document *doc, const struct mu_contents *c);
 void mu_contents_warnings(struct mu_document *doc, const struct mu_contents *c);
 
-/* The method that recommendations are shown of: parametric, else the first that gave one.
- * MU_METHOD_COUNT: none. */
+/* It says which size is best. A law of compute alone is not refused, but does not. */
+static inline bool mu_contents_gives(const struct mu_fit *fit, enum mu_method method)
+{
+    return !fit->scaling[method].refusal.refused && !isnan(fit->scaling[method].a.value);
+}
+
+/* The method that recommendations are shown of: parametric, else the first that gave one, else one
+ * that predicts losses only. MU_METHOD_COUNT: none. */
 enum mu_method mu_contents_method(const struct mu_fit *fit);
 
 #endif

@@ -9,9 +9,10 @@ enum mu_method mu_contents_method(const struct mu_fit *fit)
                                            MU_METHOD_ENVELOPE};
 
     for (size_t k = 0; k < sizeof order / sizeof order[0]; k++)
-        if (!fit->scaling[order[k]].refusal.refused)
+        if (mu_contents_gives(fit, order[k]))
             return order[k];
-    return MU_METHOD_COUNT;
+    return fit->scaling[MU_METHOD_PARAMETRIC].refusal.refused ? MU_METHOD_COUNT
+                                                              : MU_METHOD_PARAMETRIC;
 }
 
 /* "44 x 4416": layers and width as the shape rule builds them. */
@@ -53,7 +54,7 @@ static void table_of_ranges(struct mu_document *doc, const struct mu_contents *c
                                  "Budget|N, 95 %%|N, equal loss|D, 95 %%|D/N, 95 %%");
 
     for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
-        if (c->brief && m != of && !fit->scaling[m].refusal.refused)
+        if (c->brief && m != of && mu_contents_gives(fit, m))
             at += (size_t)snprintf(header + at, sizeof header - at, "|%s N", mu_words_method(m));
     mu_document_table(doc, header);
     for (size_t t = 0; t < fit->options.targets; t++) {
@@ -65,13 +66,13 @@ static void table_of_ranges(struct mu_document *doc, const struct mu_contents *c
         mu_document_cell(doc, "%s", mu_figure_range(o->d.low95, o->d.high95, 3).text);
         mu_document_cell(doc, "%s", mu_figure_range(o->ratio.low95, o->ratio.high95, 3).text);
         for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
-            if (c->brief && m != of && !fit->scaling[m].refusal.refused)
+            if (c->brief && m != of && mu_contents_gives(fit, m))
                 mu_document_cell(doc, "%s", mu_figure(fit->scaling[m].target[t].n.value, 6).text);
     }
     mu_document_table_end(doc);
 }
 
-/* Rows: budgets; columns: the methods that gave something, N* with its intervals and D/N of each. */
+/* Rows: each budget by each method that gave something; N* and D/N with their intervals. */
 static void table_of_methods(struct mu_document *doc, const struct mu_fit *fit)
 {
     mu_document_say(doc, MU_BLOCK_TEXT, "N and D/N by each method, with their intervals:");
@@ -80,7 +81,7 @@ static void table_of_methods(struct mu_document *doc, const struct mu_fit *fit)
         for (enum mu_method m = 0, first = MU_METHOD_COUNT; m < MU_METHOD_COUNT; m++) {
             const struct mu_fit_optimum *o = &fit->scaling[m].target[t];
 
-            if (fit->scaling[m].refusal.refused)
+            if (!mu_contents_gives(fit, m))
                 continue;
             first = first == MU_METHOD_COUNT ? m : first;
             mu_document_cell(doc, "%s", m == first ? mu_figure_short(o->c, 4).text : "");
@@ -121,10 +122,11 @@ static void table_of_architectures(struct mu_document *doc, const struct mu_fit 
 static void say_advice(struct mu_document *doc, const struct mu_fit *fit,
                        const struct mu_fit_optimum *o)
 {
+    const char *far = o->far ? " Far beyond the points: take it as a hint." : "";
     char loss[200] = "", range[280] = "";
 
     if (!isnan(o->loss.value))
-        snprintf(loss, sizeof loss, ", for a loss of %s%s%s%s", mu_figure(o->loss.value, 4).text,
+        snprintf(loss, sizeof loss, "a loss of %s%s%s%s", mu_figure(o->loss.value, 4).text,
                  isnan(o->loss.low95) ? "" : " (95 %: ",
                  isnan(o->loss.low95) ? "" : mu_figure_95(&o->loss).text,
                  isnan(o->loss.low95) ? "" : ")");
@@ -133,10 +135,15 @@ static void say_advice(struct mu_document *doc, const struct mu_fit *fit,
                  " Anything from %s to %s parameters is within %s %% of that loss.",
                  mu_figure_words(o->n_low).text, mu_figure_words(o->n_high).text,
                  mu_figure_short(100 * fit->options.tolerance, 3).text);
-    mu_document_say(doc, MU_BLOCK_LEAD, "With %s FLOPs train %s parameters on %s tokens%s.%s%s",
-                    mu_figure_short(o->c, 4).text, mu_figure_words(o->n.value).text,
-                    mu_figure_words(o->d.value).text, loss, range,
-                    o->far ? " Far beyond the points: take it as a hint." : "");
+    if (isnan(o->n.value))
+        mu_document_say(doc, MU_BLOCK_LEAD,
+                        "With %s FLOPs expect %s; no method tells the best size.%s",
+                        mu_figure_short(o->c, 4).text, loss, far);
+    else
+        mu_document_say(
+            doc, MU_BLOCK_LEAD, "With %s FLOPs train %s parameters on %s tokens%s%s.%s%s",
+            mu_figure_short(o->c, 4).text, mu_figure_words(o->n.value).text,
+            mu_figure_words(o->d.value).text, loss[0] ? ", for " : "", loss, range, far);
 }
 
 /* "N* grows as C^0.514 (95 %: 0.482..0.556) by the parametric method, ..." */
@@ -148,7 +155,7 @@ static void say_exponents(struct mu_document *doc, const struct mu_fit *fit)
     for (enum mu_method m = MU_METHOD_COUNT; m-- > 0;) {
         const struct mu_fit_scaling *s = &fit->scaling[m];
 
-        if (s->refusal.refused)
+        if (!mu_contents_gives(fit, m))
             continue;
         at += (size_t)snprintf(list + at, sizeof list - at, "%sC^%s", at > 0 ? ", as " : "",
                                mu_figure(s->a.value, 3).text);
@@ -158,7 +165,8 @@ static void say_exponents(struct mu_document *doc, const struct mu_fit *fit)
         at +=
             (size_t)snprintf(list + at, sizeof list - at, " by the %s method", mu_words_method(m));
     }
-    mu_document_say(doc, MU_BLOCK_TEXT, "The best size N* grows as %s.", list);
+    if (at > 0)
+        mu_document_say(doc, MU_BLOCK_TEXT, "The best size N* grows as %s.", list);
 }
 
 /* Which methods gave nothing, and whether the others agree. */
@@ -168,12 +176,14 @@ static void say_verdict(struct mu_document *doc, const struct mu_fit *fit)
     char methods[80];
 
     for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
-        given += !fit->scaling[m].refusal.refused;
+        given += mu_contents_gives(fit, m) ? 1 : 0;
     for (size_t k = 0; k < fit->disagreements; k++) {
         compared += isnan(fit->disagreement[k].ln_ratio.low95) ? 0 : 1;
         flagged += fit->disagreement[k].flagged;
     }
-    if (given < 2)
+    if (given == 0)
+        snprintf(methods, sizeof methods, "No method tells the best size");
+    else if (given == 1)
         snprintf(methods, sizeof methods, "One method of %d gave a result: nothing confirms it",
                  MU_METHOD_COUNT);
     else
@@ -228,6 +238,8 @@ void mu_contents_recommendation(struct mu_document *doc, const struct mu_content
         "By the %s method; bands of the loss hold a new run's seed noise; build: layers x width.",
         mu_words_method(m));
     table_of_optima(doc, fit, s);
+    if (isnan(s->target[0].n.value))
+        return;
     mu_document_say(doc, MU_BLOCK_TEXT,
                     "Intervals; 'equal loss' are the sizes within %s %% of the best loss:",
                     mu_figure_short(100 * fit->options.tolerance, 3).text);

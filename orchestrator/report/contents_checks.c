@@ -31,33 +31,32 @@ static bool is_shown(const struct mu_contents *c, size_t k)
     const struct mu_fit_future *f = &c->fit->future[k],
                                *last = &c->fit->future[c->fit->futures - 1];
 
-    return !only_largest(c) || (!f->refusal.refused && !(f->c_predicted < last->c_predicted));
+    return !f->refusal.refused && !(only_largest(c) && f->c_predicted < last->c_predicted);
 }
 
 static void table_of_futures(struct mu_document *doc, const struct mu_contents *c)
 {
     const struct mu_fit *fit = c->fit;
     size_t left = 0;
+    double fitted = 0;
 
     for (size_t k = 0; k < fit->futures; k++)
         left += is_shown(c, k);
     mu_document_table(doc, "Fitted up to|Points|Predicted at|Points|Bias|RMS|N* ratio|<");
     for (size_t k = 0; k < fit->futures; k++) {
         const struct mu_fit_future *f = &fit->future[k];
+        const bool same = !(f->c_fitted > fitted);
 
         if (!is_shown(c, k) || (left-- > FUTURES_SHOWN && c->brief))
             continue;
-        mu_document_cell(doc, "%s", mu_figure_short(f->c_fitted, 4).text);
-        mu_document_cell(doc, "%zu", f->fitted);
+        fitted = f->c_fitted;
+        mu_document_cell(doc, "%s", same ? "" : mu_figure_short(f->c_fitted, 4).text);
+        if (same)
+            mu_document_cell(doc, "%s", "");
+        else
+            mu_document_cell(doc, "%zu", f->fitted);
         mu_document_cell(doc, "%s", mu_figure_short(f->c_predicted, 4).text);
         mu_document_cell(doc, "%zu", f->predicted);
-        if (f->refusal.refused) {
-            mu_document_cell(doc, "-");
-            mu_document_cell(doc, "-");
-            mu_document_cell(doc, "-");
-            mu_document_cell(doc, "refused");
-            continue;
-        }
         mu_document_cell(doc, "%+.3f %%", 100 * f->bias);
         mu_document_cell(doc, "%.3f %%", 100 * f->rms);
         mu_document_cell(doc, "%s", mu_figure(f->n_ratio, 4).text);
@@ -78,9 +77,10 @@ static void say_refused_futures(struct mu_document *doc, const struct mu_fit *fi
             refused++;
         }
     if (last)
-        mu_document_say(doc, MU_BLOCK_ITEM, "%zu of %zu predictions refused, from %s FLOPs: %s.",
-                        refused, fit->futures, mu_figure_short(last->c_fitted, 4).text,
-                        last->refusal.why);
+        mu_document_say(doc, MU_BLOCK_ITEM, "%zu of %zu predictions refused, %sfrom %s FLOPs: %s.",
+                        refused, fit->futures,
+                        last == &fit->future[fit->futures - 1] ? "the hold-out too, " : "",
+                        mu_figure_short(last->c_fitted, 4).text, last->refusal.why);
 }
 
 void mu_contents_checks(struct mu_document *doc, const struct mu_contents *c)
@@ -174,7 +174,7 @@ void mu_contents_published(struct mu_document *doc, const struct mu_contents *c)
                                mu_figure_short(options->target[t], 4).text);
     mu_document_say(doc, MU_BLOCK_SECTION, "Published laws");
     mu_document_table(doc, header);
-    if (method < MU_METHOD_COUNT) {
+    if (method < MU_METHOD_COUNT && mu_contents_gives(c->fit, method)) {
         mu_document_cell(doc, "this fit, %s", mu_words_method(method));
         for (size_t t = 0; t <= last; t += step)
             cells_of_law(doc, c->fit->scaling[method].target[t].n.value,

@@ -168,13 +168,19 @@ static void table_of_objectives(struct mu_document *doc, const struct mu_content
 static void table_of_intervals(struct mu_document *doc, const struct mu_fit *fit)
 {
     const struct mu_law *law = mu_law_of(fit->law.kind);
+    bool weak = false;
 
-    mu_document_table(doc, "<Parameter|Estimate|80 %|95 %|95 % by profile|<");
+    for (size_t k = 0; k < law->parameters; k++)
+        weak = weak || fit->law.weak[k];
+    mu_document_table(doc, weak ? "<Parameter|Estimate|80 %|95 %|95 % by profile|<"
+                                : "<Parameter|Estimate|80 %|95 %");
     for (size_t k = 0; k < law->parameters; k++) {
         mu_document_cell(doc, "%s", law->parameter[k]);
         mu_document_cell(doc, "%s", mu_figure(fit->law.theta[k].value, 7).text);
         mu_document_cell(doc, "%s", mu_figure_80(&fit->law.theta[k]).text);
         mu_document_cell(doc, "%s", mu_figure_95(&fit->law.theta[k]).text);
+        if (!weak)
+            continue;
         mu_document_cell(
             doc, "%s", mu_figure_range(fit->law.profile_low[k], fit->law.profile_high[k], 4).text);
         mu_document_cell(doc, "%s", fit->law.weak[k] ? "weakly identified" : "");
@@ -232,11 +238,11 @@ static void table_of_exponents(struct mu_document *doc, const struct mu_contents
     for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++) {
         const struct mu_fit_scaling *s = &c->fit->scaling[m];
 
-        if (s->refusal.refused && c->brief)
+        if (!mu_contents_gives(c->fit, m) && c->brief)
             continue;
         mu_document_cell(doc, "%s", mu_words_method(m));
-        if (s->refusal.refused) {
-            mu_document_cell(doc, "refused");
+        if (!mu_contents_gives(c->fit, m)) {
+            mu_document_cell(doc, s->refusal.refused ? "refused" : "none");
             mu_document_row_end(doc);
             continue;
         }
@@ -260,6 +266,10 @@ void mu_contents_scaling(struct mu_document *doc, const struct mu_contents *c)
         if (fit->scaling[m].refusal.refused)
             mu_document_say(doc, MU_BLOCK_ITEM, "The %s method is refused: %s.", mu_words_method(m),
                             fit->scaling[m].refusal.why);
+        else if (!mu_contents_gives(fit, m))
+            mu_document_say(doc, MU_BLOCK_ITEM,
+                            "The %s law says nothing of the best size: it is one of compute alone.",
+                            mu_words_method(m));
     for (size_t k = 0; k < fit->disagreements; k++) {
         const struct mu_fit_disagreement *d = &fit->disagreement[k];
 

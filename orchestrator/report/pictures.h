@@ -18,8 +18,10 @@
                "losses more than 20 % above the highest vertex.")                                  \
     X(LOSS, "Loss over compute: points, and curves if there are any, coloured by size; and the "   \
             "best loss of each budget by the law, with the 95 % band of a new run there.")         \
-    X(RESIDUALS, "Residuals of the law: measured loss over the predicted one, in percent. What "   \
-                 "is left should show no trend. Hollow: points that were not used.")
+    X(RESIDUALS,                                                                                   \
+      "Residuals of the law: measured loss over the predicted one, in percent. What "              \
+      "is left should show no trend. Hollow: points that were not used, as far as they "           \
+      "are near.")
 
 enum mu_picture {
 #define MU_PICTURE_ENUM(name, text) MU_PICTURE_##name,

@@ -206,7 +206,7 @@ static void put_methods(FILE *out, const struct mu_fit *fit, bool tokens, struct
     for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++) {
         const struct mu_fit_scaling *s = &fit->scaling[m];
 
-        if (s->refusal.refused)
+        if (!mu_contents_gives(fit, m))
             continue;
         fprintf(out, "$METHOD%d << EOD\n", (int)m);
         for (size_t k = 0; k < MU_FIT_PATH; k++) {
@@ -270,7 +270,7 @@ static void plot_scaling(FILE *out, const struct mu_fit *fit)
 
     fprintf(out, "plot ");
     for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
-        if (!fit->scaling[m].refusal.refused)
+        if (mu_contents_gives(fit, m))
             fprintf(out,
                     "$METHOD%d using 1:3:4 with filledcurves lc '%s' fs transparent solid 0.15 "
                     "noborder notitle, ",
@@ -279,7 +279,7 @@ static void plot_scaling(FILE *out, const struct mu_fit *fit)
         fprintf(out, "$PUBLISHED%zu with lines lw 1.6 dt %zu lc '%s' title \"%s\" noenhanced, ", k,
                 2 + (k + k / colours) % 4, published[k % colours], mu_published_laws[k].name);
     for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
-        if (!fit->scaling[m].refusal.refused)
+        if (mu_contents_gives(fit, m))
             fprintf(out, "$METHOD%d using 1:2 with lines lw 2.2 lc '%s' title '%s', ", (int)m,
                     method_colour[m], mu_words_method(m));
     if (fit->isoflop.vertices > 0)
@@ -298,7 +298,7 @@ static bool script_scaling(FILE *out, const struct mu_fit *fit, bool tokens)
     if (mu_contents_method(fit) == MU_METHOD_COUNT)
         return false;
     for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
-        rows += !fit->scaling[m].refusal.refused;
+        rows += mu_contents_gives(fit, m);
     rows = (rows + 1) / 2;
     put_head(out, 960, FRAME + KEY_ROW * rows);
     fprintf(out,

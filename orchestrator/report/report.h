@@ -16,7 +16,7 @@ void mu_report_table(FILE *out, const struct mu_fit *fit, const struct mu_points
 enum mu_status mu_report_json(const char *path, const struct mu_fit *fit,
                               const struct mu_points_found *found) MU_CHECKED;
 
-/* One self-contained file; the pictures are SVG drawn by gnuplot (NULL scripts, no network). Without
+/* One self-contained file; the pictures are SVG drawn by gnuplot (no scripts, no network). Without
  * gnuplot the page has its tables only, and says so. */
 enum mu_status mu_report_html(const char *path, const struct mu_fit *fit,
                               const struct mu_points_found *found) MU_CHECKED;

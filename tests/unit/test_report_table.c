@@ -142,6 +142,55 @@ static void test_the_next_method_recommends(void **state)
     fixture_free(f);
 }
 
+/* A law of compute alone is not refused, and has no optimum. */
+static void test_a_law_without_sizes(void **state)
+{
+    struct fixture *f = fixture_new();
+    struct mu_fit_scaling *s = &f->fit->scaling[MU_METHOD_PARAMETRIC];
+    char *text;
+
+    (void)state;
+    s->a = s->b = fixture_nothing();
+    for (size_t t = 0; t < f->fit->options.targets; t++)
+        s->target[t].n = s->target[t].d = s->target[t].ratio = fixture_nothing();
+    text = table_of(f);
+    assert_says(text, "The parametric law says nothing of the best size");
+    assert_says(text, "By the IsoFLOP method; bands");
+    free(text);
+    mu_refuse(&f->fit->scaling[MU_METHOD_ISOFLOP].refusal, "no vertices");
+    mu_refuse(&f->fit->scaling[MU_METHOD_ENVELOPE].refusal, "end points only");
+    text = table_of(f);
+    assert_readable(text);
+    assert_says(text, "With 1e21 FLOPs expect a loss of 2.");
+    assert_says(text, "no method tells the best size.");
+    assert_null(strstr(text, "this fit"));
+    free(text);
+    fixture_free(f);
+}
+
+/* Of many refusals three are said, of many budgets the largest. */
+static void test_what_is_too_much_is_counted(void **state)
+{
+    struct fixture *f = fixture_new();
+    struct mu_fit *fit = f->fit;
+    char *text;
+
+    (void)state;
+    fit->isoflop.count = fit->budgets.count = 40;
+    for (size_t b = 0; b < 40; b++) {
+        fit->budgets.c[b] = 1e18 * pow(1.5, (double)b);
+        fit->isoflop.budget[b] = fit->isoflop.budget[FIXTURE_BUDGETS - 1];
+    }
+    text = table_of(f);
+    assert_readable(text);
+    assert_says(text, "And 28 smaller budgets");
+    assert_says(text, "Budget 2.25e18 refused:");
+    assert_null(strstr(text, "Budget 3.375e18 refused:"));
+    assert_says(text, "And 37 more refused.");
+    free(text);
+    fixture_free(f);
+}
+
 static void test_figures(void **state)
 {
     (void)state;
@@ -180,6 +229,8 @@ int main(void)
         cmocka_unit_test(test_the_recommendation_comes_last),
         cmocka_unit_test(test_refusals_are_said),
         cmocka_unit_test(test_the_next_method_recommends),
+        cmocka_unit_test(test_a_law_without_sizes),
+        cmocka_unit_test(test_what_is_too_much_is_counted),
         cmocka_unit_test(test_figures),
         cmocka_unit_test(test_clean),
     };
