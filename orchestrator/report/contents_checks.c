@@ -6,7 +6,7 @@
 #include "orchestrator/report/figure.h"
 #include "orchestrator/report/words.h"
 
-enum { FUTURES_SHOWN = 5 /* on a terminal */, PAIRS_SHOWN = 120 /* in a page */ };
+enum { FUTURES_SHOWN = 4 /* on a terminal */, PAIRS_SHOWN = 120 /* in a page */ };
 
 static void say_noise(struct mu_document *doc, const struct mu_fit *fit)
 {

@@ -203,6 +203,7 @@ static void put_page(struct mu_document *doc, const struct mu_contents *c,
     mu_contents_scaling(doc, c);
     show_picture(doc, pictures, MU_PICTURE_N);
     show_picture(doc, pictures, MU_PICTURE_D);
+    show_picture(doc, pictures, MU_PICTURE_RATIO);
     mu_contents_published(doc, c);
     mu_contents_isoflop(doc, c);
     show_picture(doc, pictures, MU_PICTURE_ISOFLOP);

@@ -194,13 +194,27 @@ static bool script_loss(FILE *out, const struct mu_fit *fit)
     return isfinite(c.low) && isfinite(n.low) && isfinite(loss.low);
 }
 
-static const struct mu_estimate *of_optimum(const struct mu_fit_optimum *o, bool tokens)
+static const struct mu_estimate *of_optimum(const struct mu_fit_optimum *o, enum mu_picture of)
 {
-    return tokens ? &o->d : &o->n;
+    return of == MU_PICTURE_N ? &o->n : of == MU_PICTURE_D ? &o->d : &o->ratio;
+}
+
+/* D falls as N grows, at one budget: the ends of their intervals belong together crosswise. */
+static struct mu_estimate vertex_of(const struct mu_fit *fit, size_t budget, enum mu_picture of)
+{
+    const struct mu_estimate *n = &fit->vertex_n[budget], *d = &fit->vertex_d[budget];
+
+    if (of == MU_PICTURE_N)
+        return *n;
+    if (of == MU_PICTURE_D)
+        return *d;
+    return (struct mu_estimate){.value = d->value / n->value,
+                                .low95 = d->low95 / n->high95,
+                                .high95 = d->high95 / n->low95};
 }
 
 /* Lines, bands and targets of each method; `c` and `y` grow by what they hold. */
-static void put_methods(FILE *out, const struct mu_fit *fit, bool tokens, struct mu_span *c,
+static void put_methods(FILE *out, const struct mu_fit *fit, enum mu_picture of, struct mu_span *c,
                         struct mu_span *y)
 {
     for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++) {
@@ -210,7 +224,7 @@ static void put_methods(FILE *out, const struct mu_fit *fit, bool tokens, struct
             continue;
         fprintf(out, "$METHOD%d << EOD\n", (int)m);
         for (size_t k = 0; k < MU_FIT_PATH; k++) {
-            const struct mu_estimate *v = of_optimum(&s->path[k], tokens);
+            const struct mu_estimate *v = of_optimum(&s->path[k], of);
 
             fprintf(out, "%.9g %.9g %.9g %.9g\n", s->path[k].c, v->value, v->low95, v->high95);
             mu_span_take(c, s->path[k].c);
@@ -222,30 +236,29 @@ static void put_methods(FILE *out, const struct mu_fit *fit, bool tokens, struct
     }
 }
 
-static void put_vertices(FILE *out, const struct mu_fit *fit, bool tokens, struct mu_span *y)
+static void put_vertices(FILE *out, const struct mu_fit *fit, enum mu_picture of, struct mu_span *y)
 {
-    const struct mu_estimate *vertex = tokens ? fit->vertex_d : fit->vertex_n;
     enum mu_method method = mu_contents_method(fit);
 
     fprintf(out, "$VERTICES << EOD\n");
     for (size_t k = 0; k < fit->isoflop.count; k++) {
-        const struct mu_estimate *v = &vertex[k];
+        const struct mu_estimate v = vertex_of(fit, k, of);
 
         if (fit->isoflop.budget[k].refusal.refused)
             continue;
-        fprintf(out, "%.9g %.9g %.9g %.9g\n", fit->budgets.c[k], v->value,
-                isnan(v->low95) ? v->value : v->low95, isnan(v->high95) ? v->value : v->high95);
-        mu_span_take(y, v->value);
+        fprintf(out, "%.9g %.9g %.9g %.9g\n", fit->budgets.c[k], v.value,
+                isnan(v.low95) ? v.value : v.low95, isnan(v.high95) ? v.value : v.high95);
+        mu_span_take(y, v.value);
     }
     fprintf(out, "NaN NaN NaN NaN\nEOD\n$TARGETS << EOD\n");
     for (size_t t = 0; method < MU_METHOD_COUNT && t < fit->options.targets; t++)
         fprintf(out, "%.9g %.9g\n", fit->options.target[t],
-                of_optimum(&fit->scaling[method].target[t], tokens)->value);
+                of_optimum(&fit->scaling[method].target[t], of)->value);
     fprintf(out, "NaN NaN\nEOD\n");
 }
 
 /* Beside ours, never at the cost of ours: at most a decade beyond what we have to show. */
-static void put_published(FILE *out, bool tokens, struct mu_span c, struct mu_span *y)
+static void put_published(FILE *out, enum mu_picture of, struct mu_span c, struct mu_span *y)
 {
     const struct mu_span ours = *y;
 
@@ -253,7 +266,8 @@ static void put_published(FILE *out, bool tokens, struct mu_span c, struct mu_sp
         fprintf(out, "$PUBLISHED%zu << EOD\n", k);
         for (int i = 0; i <= SAMPLES; i++) {
             double at = c.low * pow(c.high / c.low, (double)i / SAMPLES);
-            double v = tokens ? mu_published_laws[k].d(at) : mu_published_laws[k].n(at);
+            double n = mu_published_laws[k].n(at), d = mu_published_laws[k].d(at);
+            double v = of == MU_PICTURE_N ? n : of == MU_PICTURE_D ? d : d / n;
 
             fprintf(out, "%.9g %.9g\n", at, v);
             mu_span_take(y, v > ours.low / 10 && v < ours.high * 10 ? v : NAN);
@@ -290,8 +304,11 @@ static void plot_scaling(FILE *out, const struct mu_fit *fit)
             fit->options.targets > 0 ? "title 'recommended'" : "notitle");
 }
 
-static bool script_scaling(FILE *out, const struct mu_fit *fit, bool tokens)
+static bool script_scaling(FILE *out, const struct mu_fit *fit, enum mu_picture of)
 {
+    static const char *const label[] = {[MU_PICTURE_N] = "parameters N*",
+                                        [MU_PICTURE_D] = "tokens D*",
+                                        [MU_PICTURE_RATIO] = "tokens a parameter, D* / N*"};
     struct mu_span c = MU_SPAN_EMPTY, y = MU_SPAN_EMPTY;
     int rows = (int)mu_published_law_count + 2; /* of the legend, which has two columns */
 
@@ -306,19 +323,18 @@ static bool script_scaling(FILE *out, const struct mu_fit *fit, bool tokens)
             "samplen 2.5\n"
             "set bmargin at screen %g\n",
             rows, (KEY_ROW * rows + 92.) / (FRAME + KEY_ROW * rows));
-    put_methods(out, fit, tokens, &c, &y);
-    put_vertices(out, fit, tokens, &y);
+    put_methods(out, fit, of, &c, &y);
+    put_vertices(out, fit, of, &y);
     if (!isfinite(c.low) || !isfinite(y.low))
         return false;
-    put_published(out, tokens, c, &y);
+    put_published(out, of, c, &y);
     mu_axis_put(out, "x", MU_AXIS_POWERS, c, .02, 12);
     mu_axis_put(out, "y", MU_AXIS_COUNTS, y, .02, 12);
     for (size_t t = 0; t < fit->options.targets; t++)
         fprintf(out,
                 "set arrow from %1$.9g, graph 0 to %1$.9g, graph 1 nohead dt 3 lc '%2$s' back\n",
                 fit->options.target[t], grey);
-    fprintf(out, "set xlabel 'training FLOPs C'\nset ylabel '%s'\n",
-            tokens ? "tokens D*" : "parameters N*");
+    fprintf(out, "set xlabel 'training FLOPs C'\nset ylabel '%s'\n", label[of]);
     plot_scaling(out, fit);
     return true;
 }
@@ -376,9 +392,9 @@ bool mu_picture_script(FILE *out, const struct mu_fit *fit, enum mu_picture pict
     case MU_PICTURE_LOSS:
         return script_loss(out, fit);
     case MU_PICTURE_N:
-        return script_scaling(out, fit, false);
     case MU_PICTURE_D:
-        return script_scaling(out, fit, true);
+    case MU_PICTURE_RATIO:
+        return script_scaling(out, fit, picture);
     case MU_PICTURE_RESIDUALS:
         return script_residuals(out, fit);
     default:

@@ -76,7 +76,7 @@ best() {
 sweep >results.csv
 expect 0 fit results.csv --out sweep --threads 1
 is_readable
-is_whole sweep 5
+is_whole sweep 6
 for text in "each of the 16 values of column 'trunk' is a cluster" \
     'Models are built as the points'"'"' are: 2 layers, heads of 8, context 64, vocabulary 256.' \
     'N leaves out the embeddings, but not the output head. FLOPs of training on a token: 6 N + 12 L d T' \
@@ -110,7 +110,7 @@ awk "$noise"' BEGIN {
 }' >curves.csv
 expect 0 fit curves.csv --out curves
 is_readable
-is_whole curves 4
+is_whole curves 5
 says out 'Envelope: the lowest of all loss curves'
 says out 'The IsoFLOP method is refused: no budgets to be seen'
 between "the envelope's exponent" "$(value curves/fit.json "x['scaling']['envelope']['a']['value']")" .43 .59
@@ -128,7 +128,7 @@ awk 'BEGIN {
 }' >outliers.csv
 expect 0 fit outliers.csv --drop-top 2 --out dropped --target-flops 1e21,1e24
 is_readable
-is_whole dropped 5
+is_whole dropped 6
 says out '(--drop-top 2): lines 2, 3.'
 says out 'none dropped'
 says out "Warnings ! 1e+24 FLOPs is 1e+03 times the largest budget fitted"
