@@ -107,7 +107,7 @@ static void say_counting(struct mu_document *doc, const struct mu_fit *fit)
 
     mu_document_say(doc, MU_BLOCK_ITEM, "%s. FLOPs of training on a token: %s.",
                     count[fit->flops.count], mu_words_flops(fit->flops.kind));
-    if (isfinite(fit->options.unique))
+    if (isfinite(fit->options.unique) && fit->options.law == MU_LAW_DATA_CONSTRAINED)
         mu_document_say(doc, MU_BLOCK_ITEM,
                         "Recommended runs have %s distinct tokens; what is beyond are repetitions.",
                         mu_figure_short(fit->options.unique, 6).text);

@@ -261,7 +261,7 @@ void mu_contents_warnings(struct mu_document *doc, const struct mu_contents *c)
         mu_document_say(doc, MU_BLOCK_TEXT, "No warnings.");
     for (size_t k = 0; k < fit->warnings; k++)
         mu_document_say(doc, MU_BLOCK_ALERT, "%s", fit->warning[k]);
-    for (size_t t = 0; m != MU_METHOD_COUNT && t < fit->options.targets; t++)
+    for (size_t t = 0; !c->brief && m != MU_METHOD_COUNT && t < fit->options.targets; t++)
         if (fit->scaling[m].target[t].far) {
             mu_document_say(doc, MU_BLOCK_ITEM,
                             "'far' marks budgets more than %d times the largest one fitted (%s "
