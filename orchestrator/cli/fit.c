@@ -8,7 +8,7 @@
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/config/nearest.h"
 #include "orchestrator/fit/fit.h"
-#include "orchestrator/report/cell.h"
+#include "orchestrator/points/cell.h"
 #include "orchestrator/report/report.h"
 
 /* The command line as typed; what is NULL was not given. */

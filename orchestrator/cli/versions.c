@@ -6,7 +6,7 @@
 #include "orchestrator/base/hash.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/config/parser_libconfig.h"
-#include "orchestrator/report/table_csv.h"
+#include "orchestrator/points/table_csv.h"
 #include "worker/checkpoint/checkpoint.h"
 #include "worker/comm/comm.h"
 

@@ -3,8 +3,8 @@
 #define MUSTER_REPORT_CONTENTS_H
 
 #include "orchestrator/fit/fit.h"
+#include "orchestrator/points/points_csv.h"
 #include "orchestrator/report/document.h"
-#include "orchestrator/report/points_csv.h"
 
 struct mu_contents {
     const struct mu_fit *fit;

@@ -6,7 +6,7 @@
 
 #include "orchestrator/base/status.h"
 #include "orchestrator/fit/fit.h"
-#include "orchestrator/report/points_csv.h"
+#include "orchestrator/points/points_csv.h"
 
 /* All numbers with at least 6 significant digits: at Chinchilla's budget D/N is 59 from the exact
  * exponents and 93 from rounded ones. */

@@ -3,7 +3,7 @@
 #define MUSTER_REPORT_WORDS_H
 
 #include "orchestrator/fit/fit.h"
-#include "orchestrator/report/points_csv.h"
+#include "orchestrator/points/points_csv.h"
 
 const char *mu_words_method(enum mu_method method); /* "IsoFLOP" */
 const char *mu_words_method_id(enum mu_method method);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "orchestrator/base/log.h"
-#include "orchestrator/report/points_csv.h"
+#include "orchestrator/points/points_csv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -12,7 +12,7 @@
 
 #include "orchestrator/base/rng.h"
 #include "orchestrator/fit/fit.h"
-#include "orchestrator/report/points_csv.h"
+#include "orchestrator/points/points_csv.h"
 
 enum {
     FIXTURE_BUDGETS = 5,

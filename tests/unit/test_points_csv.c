@@ -12,9 +12,9 @@
 #include <string.h>
 
 #include "orchestrator/base/log.h"
-#include "orchestrator/report/cell.h"
-#include "orchestrator/report/points_csv.h"
-#include "orchestrator/report/table_csv.h"
+#include "orchestrator/points/cell.h"
+#include "orchestrator/points/points_csv.h"
+#include "orchestrator/points/table_csv.h"
 
 static struct mu_points_request request;
 static struct mu_fit_points points;

@@ -5,8 +5,8 @@
  * A row that cannot be read does not take others with it: when quotes are wrong, reading goes on
  * with the line after the one the row began on, so that a quote that is never closed swallows
  * nothing. */
-#ifndef MUSTER_REPORT_TABLE_CSV_H
-#define MUSTER_REPORT_TABLE_CSV_H
+#ifndef MUSTER_POINTS_TABLE_CSV_H
+#define MUSTER_POINTS_TABLE_CSV_H
 
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 /* Points that are moments of loss curves: in order, checked, and with an end. */
-#ifndef MUSTER_REPORT_MOMENTS_H
-#define MUSTER_REPORT_MOMENTS_H
+#ifndef MUSTER_POINTS_MOMENTS_H
+#define MUSTER_POINTS_MOMENTS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,11 +1,11 @@
-#include "orchestrator/report/columns.h"
+#include "orchestrator/points/columns.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "orchestrator/config/nearest.h"
-#include "orchestrator/report/cell.h"
+#include "orchestrator/points/cell.h"
 
 enum { SQUASHED = 64, NO_RANK = 99, NO_UNIT = -1 };
 

@@ -11,8 +11,8 @@
  * every run have one N and differ in D. Never "trial" or "trunk": branches of a trunk end each with
  * a final loss. A curve of which rows were left out has no end, since its last moment may be among
  * them. */
-#ifndef MUSTER_REPORT_POINTS_CSV_H
-#define MUSTER_REPORT_POINTS_CSV_H
+#ifndef MUSTER_POINTS_POINTS_CSV_H
+#define MUSTER_POINTS_POINTS_CSV_H
 
 #include "orchestrator/base/status.h"
 #include "orchestrator/fit/flops.h"

@@ -1,4 +1,4 @@
-#include "orchestrator/report/cell.h"
+#include "orchestrator/points/cell.h"
 
 #include <ctype.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* What stands in one cell of a file of points. */
-#ifndef MUSTER_REPORT_CELL_H
-#define MUSTER_REPORT_CELL_H
+#ifndef MUSTER_POINTS_CELL_H
+#define MUSTER_POINTS_CELL_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "orchestrator/report/moments.h"
+#include "orchestrator/points/moments.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* One row after another is read, checked, and made a point; what needs all of them (curves,
  * clusters) comes after. */
-#include "orchestrator/report/points_csv.h"
+#include "orchestrator/points/points_csv.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -10,12 +10,12 @@
 #include <string.h>
 
 #include "orchestrator/base/log.h"
-#include "orchestrator/report/cell.h"
-#include "orchestrator/report/columns.h"
-#include "orchestrator/report/doubt.h"
-#include "orchestrator/report/moments.h"
-#include "orchestrator/report/names.h"
-#include "orchestrator/report/table_csv.h"
+#include "orchestrator/points/cell.h"
+#include "orchestrator/points/columns.h"
+#include "orchestrator/points/doubt.h"
+#include "orchestrator/points/moments.h"
+#include "orchestrator/points/names.h"
+#include "orchestrator/points/table_csv.h"
 
 enum { BAD_ROWS_SHOWN = 20 };
 

@@ -1,4 +1,4 @@
-#include "orchestrator/report/names.h"
+#include "orchestrator/points/names.h"
 
 #include <stdlib.h>
 #include <string.h>

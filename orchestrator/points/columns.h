@@ -1,12 +1,12 @@
 /* Which column of a table holds what, from the names in its head. */
-#ifndef MUSTER_REPORT_COLUMNS_H
-#define MUSTER_REPORT_COLUMNS_H
+#ifndef MUSTER_POINTS_COLUMNS_H
+#define MUSTER_POINTS_COLUMNS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "orchestrator/base/status.h"
-#include "orchestrator/report/points_csv.h"
+#include "orchestrator/points/points_csv.h"
 
 struct mu_columns {
     int at[MU_COLUMNS];       /* -1: none */

@@ -1,6 +1,6 @@
 /* Texts by number: each gets the next one when it first appears. */
-#ifndef MUSTER_REPORT_NAMES_H
-#define MUSTER_REPORT_NAMES_H
+#ifndef MUSTER_POINTS_NAMES_H
+#define MUSTER_POINTS_NAMES_H
 
 #include <stdint.h>
 

@@ -1,8 +1,8 @@
-#include "orchestrator/report/doubt.h"
+#include "orchestrator/points/doubt.h"
 
 #include <math.h>
 
-#include "orchestrator/report/columns.h"
+#include "orchestrator/points/columns.h"
 
 /* The smallest model and run that anybody fits a law to are far above. */
 static const double least_n = 100, least_d = 1000;

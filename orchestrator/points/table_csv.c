@@ -1,4 +1,4 @@
-#include "orchestrator/report/table_csv.h"
+#include "orchestrator/points/table_csv.h"
 
 #include <csv.h>
 #include <errno.h>
