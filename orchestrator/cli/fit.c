@@ -185,7 +185,7 @@ done:
 
 enum mu_status mu_cli_fit(int argc, char **argv)
 {
-    struct mu_points_request request = {0};
+    struct mu_points_request request = {.alone = MU_COLUMNS};
     struct mu_fit_options fit;
     struct typed typed = {0};
 

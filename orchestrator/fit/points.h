@@ -28,6 +28,7 @@ struct mu_fit_point {
 
 struct mu_fit_points {
     struct mu_fit_point *point;
+    bool single; /* one of n, d and c is known, for a law of one variable; the other two are 1 */
     size_t count;
     uint32_t clusters;
     const char

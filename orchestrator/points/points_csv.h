@@ -53,6 +53,8 @@ struct mu_points_request {
     const char *column[MU_COLUMNS]; /* names given; NULL: to be guessed; "": there is none */
     /* With N and C alone, D = C / flops(N); with N and D, C; with D and C, N. MEASURED: as 6N. */
     enum mu_flops_kind flops;
+    enum mu_column
+        alone;     /* n, d or c: enough by itself, for a law of one variable; else MU_COLUMNS */
     bool skip_bad; /* leave bad rows out (each is named) instead of refusing the file */
 };
 
