@@ -10,6 +10,7 @@ static const double root_width = 1e-12, rough_root_width = 1e-9; /* in ln N */
 static const double difference_step = 0x1.0p-16;                 /* in ln N */
 static const double range_first = 0.25, range_most = 64;         /* in ln N */
 static const double equal_loss = 1e-14;                          /* relative: rounding */
+static const double flat_reach = 0.1, flat_loss = 1e-12;         /* in ln N; relative */
 
 struct problem {
     enum mu_law_kind law;
@@ -145,6 +146,17 @@ static struct mu_best best_at(const struct problem *p, double n, bool inside)
                             .inside = inside};
 }
 
+/* Where all that distinct tokens can give has been taken from them, a larger model on fewer tokens
+ * loses as much, to rounding: a plateau, of which no size is the best. Sums of powers have none, and
+ * their optimum does not come from differences of losses. */
+static bool is_flat(const struct problem *p, const struct mu_best *best)
+{
+    const double reach = mu_det_exp(flat_reach), most = best->loss * (1 + flat_loss);
+
+    return !p->powers && loss_of_size(p, best->n / reach) <= most &&
+           loss_of_size(p, best->n * reach) <= most;
+}
+
 static struct mu_best search(const struct problem *p, double n_low, double n_high)
 {
     const double low = mu_det_log(n_low), high = mu_det_log(n_high);
@@ -160,7 +172,8 @@ static struct mu_best search(const struct problem *p, double n_low, double n_hig
         return best_at(p, n_high, false);
     best = best_at(p, mu_det_exp(root_of_slope(p, b)), true);
     if (best.loss > b.seen * (1 + equal_loss))
-        return best_at(p, mu_det_exp(b.seen_ln_n), true);
+        best = best_at(p, mu_det_exp(b.seen_ln_n), true);
+    best.inside = !is_flat(p, &best);
     return best;
 }
 

@@ -161,6 +161,24 @@ static void test_repeated_data_in_fifty_digits(void **state)
     }
 }
 
+/* 1e8 distinct tokens are worth at most 11e8, R_D being 10: at 100 R_D epochs nothing that a double
+ * holds is missing, and the models of a whole range lose the same. */
+static void test_a_plateau_has_no_optimum(void **state)
+{
+    const double *theta = theta_of(MU_LAW_DATA_CONSTRAINED);
+    const double most[] = {1e22, 1e24, 1e30};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof most / sizeof *most; i++)
+        assert_false(
+            mu_best_of_budget(MU_LAW_DATA_CONSTRAINED, theta, &six_n, most[i], 1e8, 1e4, 1e18)
+                .inside);
+    assert_true(
+        mu_best_of_budget(MU_LAW_DATA_CONSTRAINED, theta, &six_n, 1e20, 1e8, 1e4, 1e18).inside);
+    assert_true(mu_best_of_budget(MU_LAW_DATA_CONSTRAINED, theta, &six_n, 1e24, INFINITY, 1e4, 1e18)
+                    .inside);
+}
+
 static void test_attention_moves_the_optimum(void **state)
 {
     const double *theta = laws[0];
@@ -316,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_nothing_on_a_grid_is_better),
         cmocka_unit_test(test_enough_data_is_no_constraint),
         cmocka_unit_test(test_repeated_data_in_fifty_digits),
+        cmocka_unit_test(test_a_plateau_has_no_optimum),
         cmocka_unit_test(test_attention_moves_the_optimum),
         cmocka_unit_test(test_small_exponents_and_long_contexts),
         cmocka_unit_test(test_edges),
