@@ -49,7 +49,7 @@ static bool is_wide(const char *parameter, const struct mu_estimate *x)
     return x->high95 - x->low95 > wide_exponent * fabs(x->value);
 }
 
-/* An exponent whose terms have vanished: nothing feels it, so that all replicates leave it alone. */
+/* An exponent whose terms have vanished: nothing feels it, and all replicates leave it alone. */
 static bool is_unfelt(const struct mu_fit_law *law, const struct mu_law_estimate *best, size_t k)
 {
     enum { A = 1 << 1, B = 1 << 2 };

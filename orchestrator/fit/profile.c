@@ -157,8 +157,8 @@ static double kappa_of(const struct mu_work *work, struct mu_objective objective
     return inside * (delta > 0 ? delta : 1) / width / squares * degrees_of(work) / n;
 }
 
-/* What Student's t exceeds in size with probability 1 - level: by Cornish and Fisher from the normal
- * quantile (Abramowitz and Stegun 26.7.5), to 1 % from 2 degrees on. */
+/* What Student's t exceeds in size with probability 1 - level: by Cornish and Fisher from the
+ * normal quantile (Abramowitz and Stegun 26.7.5), to 1 % from 2 degrees on. */
 static double student(double level, double degrees)
 {
     double low = 0, high = 40, z2, first, second, third, fourth;

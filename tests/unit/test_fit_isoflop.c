@@ -279,8 +279,8 @@ static void test_scatter_of_c_is_corrected(void **state)
                  sqrt(plain / (double)budgets));
 }
 
-/* Runs of one 6N + 12LdT whose C is taken for 6 N D: within a budget C is a smooth function of N, by
- * which no loss can be corrected. The vertex stays as near as that of a plain parabola. */
+/* Runs of one 6N + 12LdT whose C is taken for 6 N D: within a budget C is a smooth function of N,
+ * by which no loss can be corrected. The vertex stays as near as that of a plain parabola. */
 static void test_attention_that_c_leaves_out(void **state)
 {
     static const double widths[] = {8, 16, 24, 32, 48, 64, 96};
