@@ -106,9 +106,9 @@ within "By the parametric method" 1e24 1.96365 1e-5 # 1.7 + 200 / 1e24^.12
             }
     }' </dev/null
 } >toy.csv
-expect 0 fit toy.csv --target-flops 1e11,3e12
+expect 0 fit toy.csv --target-flops 1e11,3e12 --out toy
 shows alpha .330000
-says "FLOPs of a token: 6 N + 12 L d T"
+tr -d '\n ' <toy/fit.json | grep -q '"flops":{"kind":"6N+12LdT","count":"nonemb+head"' || fail "FLOPs without attention"
 within "By the parametric method" 1e11 10702.4 1e-5
 within "By the parametric method" 3e12 65041.5 1e-5
 within "Under other counting conventions" nonemb 6280.85 1e-4
@@ -147,7 +147,7 @@ tr -s '\n ' '  ' <out | grep -q 'disagree beyond' && fail "one trunk makes metho
 # Loss curves: the envelope reads all moments, the law the last ones only.
 rows run,N,D,loss 'for (k = 0; k < 10; k++) for (m = 0; m < 60; m++) {
     n = 1e7 * 2.2 ^ k; d = 1e8 * 1.13 ^ m * 2.2 ^ (k / 2); row(k, n, d, chinchilla(n, d)) }' >curves.csv
-expect 0 fit curves.csv --curve run
-says "600 points, 10 of them used"
+expect 0 fit curves.csv --curve run --out curves
+tr -d '\n ' <curves/fit.json | grep -q '"selection":{"used":10,' || fail "not 10 final losses"
 within "How the optimum scales" envelope .5139 .05
 finish
