@@ -248,6 +248,24 @@ static void test_one_cluster_gives_no_interval(void **state)
     free(points.point);
 }
 
+static void test_points_without_weight_foretell_nothing(void **state)
+{
+    const struct mu_fit_options options = options_with(0);
+    struct mu_fit_points points = isoflop_runs(&quiet);
+    struct mu_fit *f;
+
+    (void)state;
+    for (size_t i = points.count - 7; i < points.count; i++) /* the largest budget */
+        points.point[i].weight = 0;
+    f = fit(&points, &options);
+    assert_true(f->futures > 0);
+    assert_true(f->future[f->futures - 1].refusal.refused);
+    for (size_t k = 0; k < f->futures; k++)
+        assert_true(f->future[k].refusal.refused || isfinite(f->future[k].rms));
+    mu_fit_free(f);
+    free(points.point);
+}
+
 /* Losses that rise with N and D: both terms vanish, and no exponent is known. */
 static void test_an_exponent_without_a_term_is_weak(void **state)
 {
@@ -310,6 +328,7 @@ int main(void)
         cmocka_unit_test(test_far_targets_are_flagged),
         cmocka_unit_test(test_what_supports_no_fit_is_refused),
         cmocka_unit_test(test_one_cluster_gives_no_interval),
+        cmocka_unit_test(test_points_without_weight_foretell_nothing),
         cmocka_unit_test(test_an_exponent_without_a_term_is_weak),
         cmocka_unit_test(test_repeats_give_the_noise),
     };
