@@ -73,9 +73,9 @@ enum mu_status mu_bootstrap_run(const struct mu_measure_plan *plan,
     unsigned started = 0;
     struct work w = {.plan = plan, .resample = resample, .start = start, .out = out};
 
-    *out = (struct mu_bootstrap){.count = replicates, .seed = seed};
-    out->replicate = malloc((replicates + 1) * sizeof *out->replicate);
-    out->scratch = malloc((replicates + 1) * sizeof *out->scratch);
+    *out = (struct mu_bootstrap){.count = resample->clusters < 2 ? 0 : replicates, .seed = seed};
+    out->replicate = malloc((out->count + 1) * sizeof *out->replicate);
+    out->scratch = malloc((out->count + 1) * sizeof *out->scratch);
     if (!out->replicate || !out->scratch) {
         mu_bootstrap_deinit(out);
         return MU_FAIL(MU_NO_MEMORY, "no memory for %zu replicates", replicates);

@@ -17,7 +17,8 @@ struct mu_bootstrap {
     uint64_t seed;
 };
 
-/* start: theta of the points as they are. */
+/* start: theta of the points as they are. No replicates of a single cluster: they would all be
+ * equal, and their intervals of no width. */
 enum mu_status mu_bootstrap_run(const struct mu_measure_plan *plan,
                                 const struct mu_resample *resample, const double *start,
                                 uint64_t seed, size_t replicates, unsigned threads,

@@ -21,6 +21,7 @@ static const struct {
 enum {
     STEPS_PER_WIDTH = 8, /* of the density's grid */
     REACH = 6,           /* widths; what a Gaussian has beyond is 1e-8 */
+    WIDEST = 12,         /* widths that a budget's C spread over, at most: a factor of 7.4 */
     SIZES_OF_A_BUDGET = 3
 };
 static const double PROMINENCE = .95; /* a valley is lower than this part of its peaks */
@@ -131,7 +132,8 @@ static struct valleys find_valleys(const struct row *row, size_t count, double w
     return v;
 }
 
-/* Points are budgets when most of them lie in groups of several sizes that stand apart. */
+/* Points are budgets when most of them lie in groups of several sizes that stand apart, and are no
+ * continuum: FLOPs spread evenly over decades have no valley either. */
 static bool cut(const struct row *row, size_t count, size_t resolution, double *scratch,
                 struct valleys *v)
 {
@@ -141,13 +143,15 @@ static bool cut(const struct row *row, size_t count, size_t resolution, double *
     if (v->many || v->depth > RESOLUTION[resolution].valley)
         return false;
     for (size_t k = 0, from = 0; k <= v->count; k++) {
+        const double widest = WIDEST * RESOLUTION[resolution].width;
         size_t n = 0;
 
         for (; from + n < count && (k == v->count || row[from + n].ln_c < v->at[k]); n++)
             scratch[n] = row[from + n].ln_n;
-        from += n;
-        if (distinct(scratch, n) >= SIZES_OF_A_BUDGET)
+        if (distinct(scratch, n) >= SIZES_OF_A_BUDGET &&
+            row[from + n - 1].ln_c - row[from].ln_c <= widest)
             inside += n;
+        from += n;
     }
     return 2 * inside > count;
 }
@@ -275,8 +279,10 @@ static void by_compute_alone(const struct mu_fit_point *points, const struct row
     else
         mu_refuse(&out->refusal,
                   "no budgets to be seen: the FLOPs of %zu points, %.3g to %.3g, do not gather "
-                  "at values that %d or more sizes share (a group column can name the budgets)",
-                  count, points[row[0].point].c, points[row[count - 1].point].c, SIZES_OF_A_BUDGET);
+                  "at up to %d values that %d or more sizes share (a group column can name the "
+                  "budgets)",
+                  count, points[row[0].point].c, points[row[count - 1].point].c, MU_BUDGETS,
+                  SIZES_OF_A_BUDGET);
 }
 
 enum mu_status mu_budgets_find(const struct mu_fit_point *points, size_t count,

@@ -83,13 +83,17 @@ static void predict(const struct mu_fit_work *w, const struct steps *s, size_t s
         const struct mu_fit_point *p = &w->kept[i];
         double error;
 
-        if (s->of[i] != step)
+        if (s->of[i] != step || !(p->weight > 0))
             continue;
         row->predicted++;
         error = mu_det_log(mu_law_loss(law, theta, p->n, p->d, p->c, p->unique) / p->loss);
         sum += p->weight * error;
         squares += p->weight * error * error;
         weight += p->weight;
+    }
+    if (row->predicted == 0) {
+        mu_refuse(&row->refusal, "the points there have no weight");
+        return;
     }
     row->bias = sum / weight;
     row->rms = sqrt(squares / weight);

@@ -1,5 +1,6 @@
 /* From replicates to limits. Each number keeps the value that the points as they are gave. */
 #include <math.h>
+#include <string.h>
 
 #include "orchestrator/fit/parts.h"
 
@@ -48,6 +49,19 @@ static bool is_wide(const char *parameter, const struct mu_estimate *x)
     return x->high95 - x->low95 > wide_exponent * fabs(x->value);
 }
 
+/* An exponent whose terms have vanished: nothing feels it, and all replicates leave it alone. */
+static bool is_unfelt(const struct mu_fit_law *law, const struct mu_law_estimate *best, size_t k)
+{
+    enum { A = 1 << 1, B = 1 << 2 };
+    const char *parameter = mu_law_of(law->kind)->parameter[k];
+    const uint32_t amplitudes = strcmp(parameter, "beta") == 0      ? B
+                                : strcmp(parameter, "alpha") != 0   ? 0
+                                : law->kind == MU_LAW_OVER_TRAINING ? A | B
+                                                                    : A;
+
+    return amplitudes && (best->at_bound & amplitudes) == amplitudes;
+}
+
 static enum mu_status set_law(struct mu_fit_work *w)
 {
     struct mu_fit_law *law = &w->fit->law;
@@ -57,7 +71,8 @@ static enum mu_status set_law(struct mu_fit_work *w)
 
     for (size_t k = 0; k < names->parameters; k++) {
         mu_bootstrap_interval(&w->bootstrap, MU_COLUMN_OF(theta[k]), &law->theta[k]);
-        law->weak[k] = (best->at_bound >> k & 1) || is_wide(names->parameter[k], &law->theta[k]);
+        law->weak[k] = (best->at_bound >> k & 1) || is_unfelt(law, best, k) ||
+                       is_wide(names->parameter[k], &law->theta[k]);
         if (!law->weak[k])
             continue;
         MU_TRY(mu_parametric_profile(w->problem, w->fit->options.objective, best, k, 0.95,

@@ -10,7 +10,9 @@
  * spreads over more than 1 % and there are enough points; the answer is the parabola at c. Its
  * coefficients have a prior, normal about 0 with sd .1 loss (the law's own are some hundredths of
  * the loss): where C hardly spreads and the losses are noisy, the bracket fades instead of fitting
- * noise at the parabola's cost; without noise the prior has no weight. */
+ * noise at the parabola's cost. Losses are taken to be off the parabola by .3 % at least, the law
+ * not being one: where C is a smooth function of N (runs of one 6N + 12LdT, read as 6N) the bracket
+ * would otherwise spend itself on the law's third derivative and throw the vertex far off. */
 #include <math.h>
 #include <string.h>
 
@@ -22,9 +24,10 @@ enum {
     SIZES = 4, /* counted up to so many */
     SPARE = 3  /* points beyond the coefficients that a term for C asks for */
 };
-static const double SPREAD = 1.01;    /* of C, below which it is taken as equal */
-static const double SAME = 1e-3;      /* ln N */
-static const double PRIOR = .1;       /* sd of the coefficients of ln C, of the loss */
+static const double SPREAD = 1.01; /* of C, below which it is taken as equal */
+static const double SAME = 1e-3;   /* ln N */
+static const double PRIOR = .1;    /* sd of the coefficients of ln C, of the loss */
+static const double MISFIT = 3e-3; /* sd that the prior is weighed against at least, of the loss */
 static const double LEAST_FREE = .05; /* of a residual's variance, by which it is scaled up */
 static const double SINGULAR = 1e-8;  /* of a column's square that its predecessors leave */
 
@@ -267,12 +270,13 @@ static double variance_left(const struct tally *t, const struct solution *s)
 /* With the most terms that the points determine. */
 static void fit_terms(const struct tally *t, struct solution *s)
 {
-    const double prior = PRIOR * t->loss;
+    const double prior = PRIOR * t->loss, misfit = MISFIT * t->loss,
+                 least = misfit * misfit * t->weight / (double)t->points;
 
     if (t->wide)
         for (size_t terms = TERMS; terms > 3; terms--)
             if (t->points >= terms + SPARE && solve(t, terms, 0, s) &&
-                solve(t, terms, variance_left(t, s) / (prior * prior), s))
+                solve(t, terms, fmax(variance_left(t, s), least) / (prior * prior), s))
                 return;
     if (!solve(t, 3, 0, s))
         s->terms = 0;

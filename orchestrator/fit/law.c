@@ -59,20 +59,43 @@ static double power_term(double amplitude, double exponent, double x)
     return amplitude == 0 ? 0 : amplitude * mu_det_exp(-exponent * mu_det_log(x));
 }
 
-/* What `amount` is worth when `distinct` of it is new: eq. 5, with R = R* of the paper. */
-static double worth(double amount, double distinct, double r)
+/* ln of what an amount is worth when so much of it is distinct: eq. 5, with R = R* of the paper. In
+ * logarithms, since N_opt(U) of a term that hardly depends on N is beyond any double. */
+static double ln_worth(double ln_amount, double ln_distinct, double r)
 {
-    return amount <= distinct
-               ? amount
-               : distinct + distinct * r * (1 - mu_det_exp(-(amount / distinct - 1) / r));
+    double excess;
+
+    if (ln_amount <= ln_distinct)
+        return ln_amount;
+    excess = mu_det_exp(ln_amount - ln_distinct) - 1;
+    return ln_distinct + mu_det_log(1 + r * (1 - mu_det_exp(-excess / r)));
 }
 
-/* N_opt(U): where alpha A / N^alpha = beta B / U^beta, the optimum under C = 6 N D whose D is U. */
-static double optimal_size(const double theta[], double unique)
+static double term_of_worth(double amplitude, double exponent, double ln_amount, double ln_distinct,
+                            double r)
 {
-    return mu_det_exp((mu_det_log(theta[3] * theta[1]) - mu_det_log(theta[4] * theta[2]) +
-                       theta[4] * mu_det_log(unique)) /
-                      theta[3]);
+    return amplitude == 0
+               ? 0
+               : mu_det_exp(mu_det_log(amplitude) - exponent * ln_worth(ln_amount, ln_distinct, r));
+}
+
+/* ln N_opt(U): where alpha A / N^alpha = beta B / U^beta, the optimum under C = 6 N D whose D is
+ * U. */
+static double ln_optimal_size(const double theta[], double ln_unique)
+{
+    return (mu_det_log(theta[3] * theta[1]) - mu_det_log(theta[4] * theta[2]) +
+            theta[4] * ln_unique) /
+           theta[3];
+}
+
+static double constrained_loss(const double theta[], double n, double d, double unique)
+{
+    const double ln_unique = mu_det_log(unique);
+
+    return theta[0] +
+           term_of_worth(theta[1], theta[3], mu_det_log(n), ln_optimal_size(theta, ln_unique),
+                         theta[6]) +
+           term_of_worth(theta[2], theta[4], mu_det_log(d), ln_unique, theta[5]);
 }
 
 double mu_law_loss(enum mu_law_kind kind, const double theta[], double n, double d, double c,
@@ -84,9 +107,7 @@ double mu_law_loss(enum mu_law_kind kind, const double theta[], double n, double
     case MU_LAW_OVER_TRAINING:
         return theta[0] + power_term(theta[1], theta[3], n) + power_term(theta[2], theta[3], d);
     case MU_LAW_DATA_CONSTRAINED:
-        return theta[0] +
-               power_term(theta[1], theta[3], worth(n, optimal_size(theta, unique), theta[6])) +
-               power_term(theta[2], theta[4], worth(d, unique, theta[5]));
+        return constrained_loss(theta, n, d, unique);
     case MU_LAW_POWER_N:
         return theta[0] + power_term(theta[1], theta[2], n);
     case MU_LAW_POWER_D:
@@ -96,6 +117,6 @@ double mu_law_loss(enum mu_law_kind kind, const double theta[], double n, double
     case MU_LAW_COUNT:
         break;
     }
-    MU_ASSERT(!"a law");
+    MU_ASSERT(kind < MU_LAW_COUNT);
     return 0;
 }

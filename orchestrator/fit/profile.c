@@ -1,16 +1,18 @@
 /* Profile-likelihood intervals: parameter k is held, the others are fitted again, and S rises.
  *
  * How far it may rise:
- *   squares           n ln(S / S_min) <= chi2: normal noise whose sd is fitted along (Venzon and
- *                     Moolgavkar 1988, "A method for computing profile-likelihood-based confidence
- *                     intervals")
- *   Huber, absolute   2 kappa (S - S_min) <= chi2, kappa = E psi' / E psi^2 with psi = rho': the
+ *   squares           n ln(S / S_min) <= n ln(1 + t^2 / f): normal noise whose sd is fitted along
+ *                     (Venzon and Moolgavkar 1988, "A method for computing
+ *                     profile-likelihood-based confidence intervals"); t is Student's with the
+ *                     points' f degrees of freedom, which is chi2 of many points, and exact of few
+ *                     were the law linear (then this is the F test)
+ *   Huber, absolute   2 kappa (S - S_min) <= t^2, kappa = E psi' / E psi^2 with psi = rho': the
  *                     drop test of M-estimates (Ronchetti's tau test; Hampel, Ronchetti, Rousseeuw
  *                     and Stahel 1986, "Robust Statistics", section 7.2), which assumes nothing of
  *                     the noise but that it is alike everywhere. E psi' is the share of residuals
  *                     inside delta; where the residuals are far wider, their density near 0,
  *                     counted within a kernel's half-width h (Silverman's rule) instead, times
- *                     2 delta. */
+ *                     2 delta. E psi^2 is over the degrees of freedom. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +129,11 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static double degrees_of(const struct mu_work *work)
+{
+    return fmax((double)work->count - (double)work->minimise.variables, 1);
+}
+
 static double kappa_of(const struct mu_work *work, struct mu_objective objective, const double x[])
 {
     const double n = (double)work->count,
@@ -147,13 +154,14 @@ static double kappa_of(const struct mu_work *work, struct mu_objective objective
         inside += residual <= width ? w : 0;
         squares += w * w * psi * psi;
     }
-    return inside * (delta > 0 ? delta : 1) / width / squares;
+    return inside * (delta > 0 ? delta : 1) / width / squares * degrees_of(work) / n;
 }
 
-/* The quantile of chi-squared with one degree of freedom. */
-static double chi_squared(double level)
+/* What Student's t exceeds in size with probability 1 - level: by Cornish and Fisher from the
+ * normal quantile (Abramowitz and Stegun 26.7.5), to 1 % from 2 degrees on. */
+static double student(double level, double degrees)
 {
-    double low = 0, high = 40;
+    double low = 0, high = 40, z2, first, second, third, fourth;
 
     for (int i = 0; i < 200; i++) {
         const double z = 0.5 * (low + high);
@@ -163,7 +171,22 @@ static double chi_squared(double level)
         else
             high = z;
     }
-    return low * low;
+    z2 = low * low;
+    first = (z2 + 1) / 4;
+    second = ((5 * z2 + 16) * z2 + 3) / 96;
+    third = (((3 * z2 + 19) * z2 + 17) * z2 - 15) / 384;
+    fourth = ((((79 * z2 + 776) * z2 + 1482) * z2 - 1920) * z2 - 945) / 92160;
+    return low *
+           (1 + (first + (second + (third + fourth / degrees) / degrees) / degrees) / degrees);
+}
+
+static double threshold_of(const struct mu_work *work, struct mu_objective objective, double level)
+{
+    const double t = student(level, degrees_of(work));
+
+    return objective.kind == MU_OBJECTIVE_SQUARES
+               ? (double)work->count * log1p(t * t / degrees_of(work))
+               : t * t;
 }
 
 /* Natural amplitudes, and ln of them in the search. */
@@ -187,8 +210,8 @@ enum mu_status mu_parametric_profile(const struct mu_parametric *problem,
                                      const struct mu_law_estimate *best, size_t k, double level,
                                      double *low, double *high)
 {
-    struct profile p = {.objective = objective, .k = k, .threshold = chi_squared(level)};
-    struct held_fit from = {.rise = -p.threshold};
+    struct profile p = {.objective = objective, .k = k};
+    struct held_fit from = {0};
     enum mu_status st = MU_OK;
     double least, most, step = 1e-3;
     bool logarithm;
@@ -196,6 +219,8 @@ enum mu_status mu_parametric_profile(const struct mu_parametric *problem,
     *low = *high = NAN;
     MU_ASSERT(k < mu_law_of(problem->law)->parameters);
     MU_TRY(mu_work_new(problem, NULL, 1, &p.work), st, done);
+    p.threshold = threshold_of(&p.work, objective, level);
+    from.rise = -p.threshold;
     hold_naturally(&p);
     mu_work_variables(&p.work, best->theta, from.x);
     logarithm =

@@ -10,6 +10,7 @@ static const double root_width = 1e-12, rough_root_width = 1e-9; /* in ln N */
 static const double difference_step = 0x1.0p-16;                 /* in ln N */
 static const double range_first = 0.25, range_most = 64;         /* in ln N */
 static const double equal_loss = 1e-14;                          /* relative: rounding */
+static const double flat_reach = 0.1, flat_loss = 1e-12;         /* in ln N; relative */
 
 struct problem {
     enum mu_law_kind law;
@@ -145,46 +146,6 @@ static struct mu_best best_at(const struct problem *p, double n, bool inside)
                             .inside = inside};
 }
 
-static struct mu_best search(const struct problem *p, double n_low, double n_high)
-{
-    const double low = mu_det_log(n_low), high = mu_det_log(n_high);
-    struct bracket b;
-    struct mu_best best;
-
-    if (!(n_high > n_low))
-        return best_at(p, n_low, false);
-    b = find_bracket(p, low, high);
-    if (b.low == low && !(b.at_low < 0))
-        return best_at(p, n_low, false);
-    if (b.high == high && !(b.at_high > 0))
-        return best_at(p, n_high, false);
-    best = best_at(p, mu_det_exp(root_of_slope(p, b)), true);
-    if (best.loss > b.seen * (1 + equal_loss))
-        return best_at(p, mu_det_exp(b.seen_ln_n), true);
-    return best;
-}
-
-struct mu_best mu_best_of_budget(enum mu_law_kind law, const double theta[],
-                                 const struct mu_flops *flops, double c, double unique,
-                                 double n_low, double n_high)
-{
-    const struct problem p = make_problem(law, theta, flops, c, unique);
-
-    if (law == MU_LAW_DATA_CONSTRAINED) {
-        /* nowhere below the law without the constraint: where that one's optimum is not touched by
-         * the constraint, it is this one's, on a knee of N' where U = D */
-        const struct problem free = make_problem(MU_LAW_CHINCHILLA, theta, flops, c, unique);
-        struct mu_best best = search(&free, n_low, n_high);
-        const double loss = loss_of_size(&p, best.n);
-
-        if (loss <= best.loss * (1 + equal_loss)) {
-            best.loss = loss;
-            return best;
-        }
-    }
-    return search(&p, n_low, n_high);
-}
-
 /* Along sign = -1 or 1 from ln_n to where the loss reaches `most`; 0 or INFINITY where it never
  * does. */
 static double end_of_range(const struct problem *p, double ln_n, double sign, double most)
@@ -206,6 +167,61 @@ static double end_of_range(const struct problem *p, double ln_n, double sign, do
             outside = middle;
     }
     return mu_det_exp(ln_n + sign * inside);
+}
+
+/* Where all that distinct tokens can give has been taken from them, a larger model on fewer of them
+ * loses as much, to rounding. Of such a plateau the smallest size is the best, rather than the one
+ * met first. Sums of powers have none, and their optimum is no matter of such differences. */
+static struct mu_best smallest_of_plateau(const struct problem *p, struct mu_best best)
+{
+    const double most = best.loss * (1 + flat_loss), reach = mu_det_exp(flat_reach);
+    double n;
+
+    if (p->powers || loss_of_size(p, best.n / reach) > most ||
+        loss_of_size(p, best.n * reach) > most)
+        return best;
+    n = end_of_range(p, mu_det_log(best.n), -1, most);
+    return best_at(p, n > 0 ? n : best.n, n > 0);
+}
+
+static struct mu_best search(const struct problem *p, double n_low, double n_high)
+{
+    const double low = mu_det_log(n_low), high = mu_det_log(n_high);
+    struct bracket b;
+    struct mu_best best;
+
+    if (!(n_high > n_low))
+        return best_at(p, n_low, false);
+    b = find_bracket(p, low, high);
+    if (b.low == low && !(b.at_low < 0))
+        return best_at(p, n_low, false);
+    if (b.high == high && !(b.at_high > 0))
+        return best_at(p, n_high, false);
+    best = best_at(p, mu_det_exp(root_of_slope(p, b)), true);
+    if (best.loss > b.seen * (1 + equal_loss))
+        best = best_at(p, mu_det_exp(b.seen_ln_n), true);
+    return smallest_of_plateau(p, best);
+}
+
+struct mu_best mu_best_of_budget(enum mu_law_kind law, const double theta[],
+                                 const struct mu_flops *flops, double c, double unique,
+                                 double n_low, double n_high)
+{
+    const struct problem p = make_problem(law, theta, flops, c, unique);
+
+    if (law == MU_LAW_DATA_CONSTRAINED) {
+        /* nowhere below the law without the constraint: where that one's optimum is not touched by
+         * the constraint, it is this one's, on a knee of N' where U = D */
+        const struct problem free = make_problem(MU_LAW_CHINCHILLA, theta, flops, c, unique);
+        struct mu_best best = search(&free, n_low, n_high);
+        const double loss = loss_of_size(&p, best.n);
+
+        if (loss <= best.loss * (1 + equal_loss)) {
+            best.loss = loss;
+            return best;
+        }
+    }
+    return search(&p, n_low, n_high);
 }
 
 void mu_best_range(enum mu_law_kind law, const double theta[], const struct mu_flops *flops,

@@ -14,7 +14,9 @@ struct mu_best {
 /* Minimises L(N, C / flops(N)) over ln N between n_low and n_high, numerically, whatever the FLOP
  * function (the closed form of C = 6 N D is a test's business). `unique`: distinct tokens there
  * are; INFINITY: as many as wanted. To 1e-10 of N for sums of powers, else 1e-7, at a knee 1e-5.
- * Where the law does not depend on N, and where theta is no number, n_low and not inside. */
+ * Where there is more compute than distinct tokens can use, losses are equal over a range of sizes:
+ * the smallest of them. Where the law does not depend on N, and where theta is no number, n_low and
+ * not inside. */
 struct mu_best mu_best_of_budget(enum mu_law_kind law, const double theta[],
                                  const struct mu_flops *flops, double c, double unique,
                                  double n_low, double n_high);

@@ -225,6 +225,65 @@ static void test_what_supports_no_fit_is_refused(void **state)
     free(points.point);
 }
 
+/* All runs in one trunk: drawing it again and again shows nothing, least of all a disagreement. */
+static void test_one_cluster_gives_no_interval(void **state)
+{
+    const struct mu_fit_options options = options_with(100);
+    struct design d = noisy(0.01);
+    struct mu_fit_points points;
+    struct mu_fit *f;
+
+    (void)state;
+    points = isoflop_runs(&d);
+    for (size_t i = 0; i < points.count; i++)
+        points.point[i].cluster = 0;
+    points.clusters = 1;
+    f = fit(&points, &options);
+    assert_true(isnan(f->law.theta[0].low95));
+    assert_true(isnan(f->scaling[MU_METHOD_PARAMETRIC].a.low95));
+    assert_true(f->disagreements > 0);
+    for (size_t k = 0; k < f->disagreements; k++)
+        assert_false(f->disagreement[k].flagged);
+    mu_fit_free(f);
+    free(points.point);
+}
+
+static void test_points_without_weight_foretell_nothing(void **state)
+{
+    const struct mu_fit_options options = options_with(0);
+    struct mu_fit_points points = isoflop_runs(&quiet);
+    struct mu_fit *f;
+
+    (void)state;
+    for (size_t i = points.count - 7; i < points.count; i++) /* the largest budget */
+        points.point[i].weight = 0;
+    f = fit(&points, &options);
+    assert_true(f->futures > 0);
+    assert_true(f->future[f->futures - 1].refusal.refused);
+    for (size_t k = 0; k < f->futures; k++)
+        assert_true(f->future[k].refusal.refused || isfinite(f->future[k].rms));
+    mu_fit_free(f);
+    free(points.point);
+}
+
+/* Losses that rise with N and D: both terms vanish, and no exponent is known. */
+static void test_an_exponent_without_a_term_is_weak(void **state)
+{
+    const struct mu_fit_options options = options_with(50);
+    struct mu_fit_points points = isoflop_runs(&quiet);
+    struct mu_fit *f;
+
+    (void)state;
+    for (size_t i = 0; i < points.count; i++)
+        points.point[i].loss = 2 + 1e-9 * (double)(i % 7 + i / 7);
+    f = fit(&points, &options);
+    for (size_t k = 1; k < 5; k++)
+        assert_true(f->law.weak[k]);
+    assert_true(f->law.profile_low[3] <= 1e-3 && f->law.profile_high[3] == INFINITY);
+    mu_fit_free(f);
+    free(points.point);
+}
+
 /* Runs of one (N, D) with other seeds: their scatter is the noise that bands of predictions hold. */
 static void test_repeats_give_the_noise(void **state)
 {
@@ -268,6 +327,9 @@ int main(void)
         cmocka_unit_test(test_methods_that_disagree_are_flagged),
         cmocka_unit_test(test_far_targets_are_flagged),
         cmocka_unit_test(test_what_supports_no_fit_is_refused),
+        cmocka_unit_test(test_one_cluster_gives_no_interval),
+        cmocka_unit_test(test_points_without_weight_foretell_nothing),
+        cmocka_unit_test(test_an_exponent_without_a_term_is_weak),
         cmocka_unit_test(test_repeats_give_the_noise),
     };
 

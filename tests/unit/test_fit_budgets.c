@@ -177,6 +177,26 @@ static void test_a_ladder_of_doublings_has_its_diagonals(void **state)
     mu_budgets_free(&budgets);
 }
 
+/* Neither a cloud of points nor more budgets than are told apart are one budget of six decades. */
+static void test_a_continuum_is_no_budget(void **state)
+{
+    (void)state;
+    points = 0;
+    for (uint32_t k = 0; k < 300; k++)
+        add(1e8 * exp(3 * noise(1, k)), 1e20 * exp(7 * noise(2, k)));
+    find();
+    assert_true(budgets.refusal.refused);
+    mu_budgets_free(&budgets);
+    points = 0;
+    for (uint32_t b = 0; b < 80; b++)
+        for (uint32_t k = 0; k < 6; k++)
+            add(1e7 * pow(1.5, k) * pow(10, 3. * b / 79), 1e17 * pow(10, 6. * b / 79));
+    find();
+    assert_true(budgets.refusal.refused);
+    assert_non_null(strstr(budgets.refusal.why, "up to 64 values"));
+    mu_budgets_free(&budgets);
+}
+
 static void test_only_final_losses_belong(void **state)
 {
     (void)state;
@@ -280,6 +300,7 @@ int main(void)
         cmocka_unit_test(test_the_order_of_rows_does_not_matter),
         cmocka_unit_test(test_a_ladder_has_none),
         cmocka_unit_test(test_a_ladder_of_doublings_has_its_diagonals),
+        cmocka_unit_test(test_a_continuum_is_no_budget),
         cmocka_unit_test(test_only_final_losses_belong),
         cmocka_unit_test(test_groups_that_are_given_are_taken),
         cmocka_unit_test(test_the_budgets_of_chinchilla),

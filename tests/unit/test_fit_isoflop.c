@@ -279,6 +279,34 @@ static void test_scatter_of_c_is_corrected(void **state)
                  sqrt(plain / (double)budgets));
 }
 
+/* Runs of one 6N + 12LdT whose C is taken for 6 N D: within a budget C is a smooth function of N,
+ * by which no loss can be corrected. The vertex stays as near as that of a plain parabola. */
+static void test_attention_that_c_leaves_out(void **state)
+{
+    static const double widths[] = {8, 16, 24, 32, 48, 64, 96};
+    const struct law l = {1.1, 25, .33, 180, .36};
+    const double budgets[] = {1e11, 3e11, 1e12, 3e12};
+
+    (void)state;
+    for (size_t b = 0; b < sizeof budgets / sizeof *budgets; b++) {
+        double ln_c = 0;
+
+        points = 0;
+        for (size_t k = 0; k < sizeof widths / sizeof *widths; k++) {
+            const double w = widths[k], n = 24 * w * w + 284 * w, attention = 12 * 2 * 64 * w;
+            const double d = budgets[b] / (6 * n + attention);
+
+            add(n, 6 * n * d, loss(&l, n, d));
+            point[k].group = 0;
+            ln_c += log(6 * n * d) / 7;
+        }
+        fit(NULL, true);
+        assert_false(iso.budget[0].refusal.refused);
+        check_near("ln of the vertex over the optimum",
+                   log(iso.budget[0].n / best_n(&l, exp(ln_c))), 0, .15);
+    }
+}
+
 /* Whole steps leave large models short of their C, the larger the more. To correct for that
  * costs no precision where noise hides it: vertices scatter as those of plain parabolas. */
 static void test_whole_steps_cost_no_precision(void **state)
@@ -429,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_an_exact_parabola_is_found),
         cmocka_unit_test(test_weights_are_copies),
         cmocka_unit_test(test_scatter_of_c_is_corrected),
+        cmocka_unit_test(test_attention_that_c_leaves_out),
         cmocka_unit_test(test_whole_steps_cost_no_precision),
         cmocka_unit_test(test_refusals_say_what_would_help),
         cmocka_unit_test(test_residuals_are_scaled_by_their_leverage),

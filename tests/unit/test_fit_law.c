@@ -62,6 +62,17 @@ static void test_repeated_data_are_worth_less(void **state)
                1 + 2 + 1); /* N < N_opt: as it is */
 }
 
+/* ln N_opt(U) = (ln(.01 1e-20) - ln(.5 1e3) + .5 ln 1e10) / .01 = -4536. N is worth (1 + R_N)
+ * N_opt, and A / N_opt^alpha is beta B / (alpha U^beta) = .5. */
+static void test_a_best_size_beyond_any_double(void **state)
+{
+    const double theta[] = {1, 1e-20, 1e3, .01, .5, 10, 10};
+
+    (void)state;
+    check_loss(MU_LAW_DATA_CONSTRAINED, theta, 1e8, 1e10, 1, 1e10,
+               1 + .5 * pow(11, -.01) + 1e3 / 1e5);
+}
+
 static void test_a_term_of_amplitude_0_is_not_there(void **state)
 {
     const double theta[] = {1, 0, 10, 0.5, 0.5, 2, 2};
@@ -76,6 +87,7 @@ int main(void)
         cmocka_unit_test(test_every_law_is_found_by_its_name),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_repeated_data_are_worth_less),
+        cmocka_unit_test(test_a_best_size_beyond_any_double),
         cmocka_unit_test(test_a_term_of_amplitude_0_is_not_there),
     };
 

@@ -185,6 +185,31 @@ static void test_coverage(void **state)
     }
 }
 
+/* 12 points for 5 parameters, which take up over a third of the noise. What robust
+ * objectives scale by is then counted from a handful of residuals. */
+static void test_coverage_of_few_points(void **state)
+{
+    const double theta[] = {1.7, 400, 1500, .34, .28};
+
+    (void)state;
+    for (size_t o = 0; o < MU_OBJECTIVE_COUNT; o++) {
+        int held = 0;
+
+        for (uint64_t seed = 0; seed < 100; seed++) {
+            const size_t count = fit_points_synthetic(points, MU_LAW_CHINCHILLA, theta, 4, 3, .003,
+                                                      false, 100 + seed);
+            struct fitted f = fit(count, MU_LAW_CHINCHILLA, objectives[o]);
+            double low, high;
+
+            profile(&f, objectives[o], 3, &low, &high);
+            held += low <= theta[3] && theta[3] <= high;
+            mu_parametric_free(f.problem);
+        }
+        print_message("objective %zu: %d of 100\n", o, held);
+        assert_true(held >= (objectives[o].kind == MU_OBJECTIVE_SQUARES ? 89 : 82));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +219,7 @@ int main(void)
         cmocka_unit_test(test_worth_of_repeats_that_hardly_repeat),
         cmocka_unit_test(test_an_offset_out_of_sight),
         cmocka_unit_test(test_coverage),
+        cmocka_unit_test(test_coverage_of_few_points),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

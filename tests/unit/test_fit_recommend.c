@@ -161,6 +161,26 @@ static void test_repeated_data_in_fifty_digits(void **state)
     }
 }
 
+/* 1e8 distinct tokens are worth at most 11e8 and models no more than 11 U_N, R_D and R_N being 10:
+ * with 1e24 FLOPs and more to spend nothing that a double holds is missing over a whole range of
+ * sizes. N' is 1 - e^-s of the way there at (1 + 10 s) U_N; the loss is 1e-12 off at s near 24. */
+static void test_of_a_plateau_the_smallest_size(void **state)
+{
+    const double *theta = theta_of(MU_LAW_DATA_CONSTRAINED);
+    const double most[] = {1e24, 1e26, 1e30};
+    const double u_n =
+        pow(theta[3] * theta[1] / (theta[4] * theta[2]) * pow(1e8, theta[4]), 1 / theta[3]);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof most / sizeof *most; i++) {
+        const struct mu_best best =
+            mu_best_of_budget(MU_LAW_DATA_CONSTRAINED, theta, &six_n, most[i], 1e8, 1e4, 1e18);
+
+        assert_true(best.inside);
+        check_near(best.n, (1 + 10 * 24) * u_n, .15);
+    }
+}
+
 static void test_attention_moves_the_optimum(void **state)
 {
     const double *theta = laws[0];
@@ -316,6 +336,7 @@ int main(void)
         cmocka_unit_test(test_nothing_on_a_grid_is_better),
         cmocka_unit_test(test_enough_data_is_no_constraint),
         cmocka_unit_test(test_repeated_data_in_fifty_digits),
+        cmocka_unit_test(test_of_a_plateau_the_smallest_size),
         cmocka_unit_test(test_attention_moves_the_optimum),
         cmocka_unit_test(test_small_exponents_and_long_contexts),
         cmocka_unit_test(test_edges),
