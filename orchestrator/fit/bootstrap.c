@@ -11,10 +11,11 @@
 
 enum {
     MOST_THREADS = 256,
-    BATCH = 8, /* replicates that a thread takes at once */
+    BATCH = 8,        /* replicates that a thread takes at once */
+    NORMAL_FROM = 30, /* degrees of freedom, beyond which Student's t is taken as normal */
 };
 
-static const uint32_t noise_draws = UINT32_MAX; /* no replicate has this number */
+static const uint32_t noise_draws = UINT32_MAX; /* no replicate has this number, or one below */
 
 struct work {
     const struct mu_measure_plan *plan;
@@ -126,14 +127,32 @@ size_t mu_bootstrap_difference(struct mu_bootstrap *b, size_t one, size_t other,
     return mu_interval_of(b->scratch, b->count, number);
 }
 
-size_t mu_bootstrap_prediction(struct mu_bootstrap *b, size_t column, double sd,
+/* Student's t with so many degrees of freedom: a normal number over the root of a mean of squares of
+ * others. */
+static double student(const struct mu_bootstrap *b, size_t r, size_t column, size_t degrees)
+{
+    const uint64_t at = (uint64_t)column << 32 | r;
+    struct mu_rng_words x = mu_rng_draw(b->seed, MU_RNG_BOOTSTRAP, noise_draws, at);
+    const double z = mu_rng_normal(x.w[0]);
+    double squares = 0;
+
+    if (degrees == 0 || degrees > NORMAL_FROM)
+        return z;
+    for (uint32_t k = 0; k < degrees; k++) {
+        double y;
+
+        if (k % 4 == 0)
+            x = mu_rng_draw(b->seed, MU_RNG_BOOTSTRAP, noise_draws - 1 - k / 4, at);
+        y = mu_rng_normal(x.w[k % 4]);
+        squares += y * y;
+    }
+    return z / sqrt(squares / (double)degrees);
+}
+
+size_t mu_bootstrap_prediction(struct mu_bootstrap *b, size_t column, double sd, size_t degrees,
                                struct mu_estimate *number)
 {
-    for (size_t r = 0; r < b->count; r++) {
-        const struct mu_rng_words x =
-            mu_rng_draw(b->seed, MU_RNG_BOOTSTRAP, noise_draws, (uint64_t)column << 32 | r);
-
-        b->scratch[r] = in(b, r, column) * mu_det_exp(sd * mu_rng_normal(x.w[0]));
-    }
+    for (size_t r = 0; r < b->count; r++)
+        b->scratch[r] = in(b, r, column) * mu_det_exp(sd * student(b, r, column, degrees));
     return mu_interval_of(b->scratch, b->count, number);
 }

@@ -35,8 +35,9 @@ size_t mu_bootstrap_ratio(struct mu_bootstrap *b, size_t over, size_t under,
                           struct mu_estimate *number);
 size_t mu_bootstrap_difference(struct mu_bootstrap *b, size_t one, size_t other,
                                struct mu_estimate *number);
-/* Of a loss that a new run will have: each replicate's prediction times exp(sd z), z normal. */
-size_t mu_bootstrap_prediction(struct mu_bootstrap *b, size_t column, double sd,
+/* Of a loss that a new run will have: each replicate's prediction times exp(sd t), t Student's with
+ * the degrees of freedom that sd was estimated with (normal above 30). */
+size_t mu_bootstrap_prediction(struct mu_bootstrap *b, size_t column, double sd, size_t degrees,
                                struct mu_estimate *number);
 
 #endif

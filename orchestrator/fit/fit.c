@@ -18,17 +18,6 @@
 static const double normal_mad =
     1.4826022185056018; /* sd of a normal law over its median deviation */
 
-const char *mu_method_word(enum mu_method method)
-{
-    static const char *const words[] = {
-#define MU_METHOD_WORD(name, word, text) word,
-        MU_METHOD_TABLE(MU_METHOD_WORD)
-#undef MU_METHOD_WORD
-    };
-
-    return words[method];
-}
-
 const char *mu_method_text(enum mu_method method)
 {
     static const char *const texts[] = {
@@ -48,17 +37,6 @@ void mu_fit_options_default(struct mu_fit_options *options)
                                        .seed = 1,
                                        .unique = INFINITY,
                                        .tolerance = 1e-3};
-}
-
-void mu_fit_warn(struct mu_fit *fit, const char *format, ...)
-{
-    va_list arguments;
-
-    if (fit->warnings == MU_FIT_WARNINGS)
-        return;
-    va_start(arguments, format);
-    vsnprintf(fit->warning[fit->warnings++], sizeof fit->warning[0], format, arguments);
-    va_end(arguments);
 }
 
 /* sd of ln loss about the law; for robust objectives from the median deviation, which is as little
@@ -218,6 +196,10 @@ static enum mu_status fit_isoflop(struct mu_fit_work *w)
         fit->vertex_n[b] = fit->vertex_d[b] = fit->vertex_loss[b] = mu_estimate_of(NAN);
         fit->isoflop_bias[b] = NAN;
     }
+    if (fit->points->single) {
+        mu_refuse(&fit->isoflop.refusal, "needs parameters and tokens: the file has one of them");
+        return MU_OK;
+    }
     MU_TRY(mu_budgets_find(w->kept, w->count, &fit->budgets), st, done);
     if (fit->budgets.refusal.refused) {
         fit->isoflop.refusal = fit->budgets.refusal;
@@ -248,6 +230,10 @@ static enum mu_status fit_envelope(struct mu_fit_work *w)
 {
     enum mu_status st = MU_OK;
 
+    if (w->fit->points->single) {
+        w->fit->envelope.refusal = w->fit->isoflop.refusal;
+        return MU_OK;
+    }
     MU_TRY(mu_curves_new(w->kept, w->count, &w->curves), st, done);
     mu_envelope_fit(w->curves, NULL, &w->fit->envelope);
     if (w->fit->envelope.refusal.refused) {
@@ -256,84 +242,6 @@ static enum mu_status fit_envelope(struct mu_fit_work *w)
     }
 done:
     return st;
-}
-
-static struct mu_fit_optimum optimum_of(struct mu_fit_work *w, enum mu_method m, size_t k)
-{
-    const struct mu_fit *fit = w->fit;
-    const struct mu_measured_method *x = &w->whole->method[m];
-    struct mu_fit_optimum o = {.c = w->plan.c[k],
-                               .n = mu_estimate_of(x->n[k]),
-                               .d = mu_estimate_of(x->d[k]),
-                               .ratio = mu_estimate_of(x->d[k] / x->n[k]),
-                               .loss = mu_estimate_of(x->loss[k]),
-                               .n_low = NAN,
-                               .n_high = NAN,
-                               .far = w->plan.c[k] > MU_FIT_FAR * w->plan.c_largest * (1 + 1e-9)};
-
-    if (isnan(x->n[k]))
-        return o;
-    o.built = mu_shape_build(&fit->options.rule, x->n[k], fit->options.count);
-    if (m == MU_METHOD_PARAMETRIC) {
-        const struct mu_best best = {
-            .n = x->n[k], .d = x->d[k], .loss = x->loss[k], .inside = true};
-
-        mu_best_range(fit->law.kind, w->whole->theta, &fit->flops, o.c, fit->options.unique, &best,
-                      fit->options.tolerance, &o.n_low, &o.n_high);
-    }
-    return o;
-}
-
-static void refuse_methods(struct mu_fit_work *w)
-{
-    struct mu_fit *fit = w->fit;
-    struct mu_refusal *law = &fit->scaling[MU_METHOD_PARAMETRIC].refusal;
-
-    fit->scaling[MU_METHOD_ISOFLOP].refusal = fit->isoflop.refusal;
-    fit->scaling[MU_METHOD_ENVELOPE].refusal = fit->envelope.refusal;
-    *law = fit->law.refusal;
-    if (law->refused || fit->law.kind == MU_LAW_POWER_C)
-        return;
-    if (mu_law_is_of_one(fit->law.kind))
-        mu_refuse(law,
-                  "a law of one variable has no optimum: it does not say what the other one is "
-                  "worth");
-    else if (isnan(w->whole->method[MU_METHOD_PARAMETRIC].ln_n))
-        mu_refuse(
-            law,
-            "at %.3g FLOPs the law's loss has no minimum between N = %.3g and %.3g: one of its "
-            "terms has vanished",
-            w->plan.c_largest, w->plan.n_low, w->plan.n_high);
-}
-
-/* Each method on the points as they are. */
-static void set_scaling(struct mu_fit_work *w)
-{
-    struct mu_fit *fit = w->fit;
-    const double *theta = w->problem ? w->whole->theta : NULL;
-
-    for (size_t k = 0; k < mu_law_of(fit->law.kind)->parameters; k++)
-        w->whole->theta[k] = fit->law.theta[k].value;
-    for (int m = 0; m < MU_METHOD_COUNT; m++)
-        mu_measure_nothing(&w->whole->method[m]);
-    if (theta)
-        mu_measure_law_optima(&w->plan, theta, &w->whole->method[MU_METHOD_PARAMETRIC]);
-    if (!fit->isoflop.refusal.refused)
-        mu_measure_line_optima(&w->plan, fit->isoflop.n_line, fit->isoflop.d_line, theta,
-                               &w->whole->method[MU_METHOD_ISOFLOP]);
-    if (!fit->envelope.refusal.refused)
-        mu_measure_line_optima(&w->plan, fit->envelope.n_line, fit->envelope.d_line, theta,
-                               &w->whole->method[MU_METHOD_ENVELOPE]);
-    refuse_methods(w);
-    for (int m = 0; m < MU_METHOD_COUNT; m++) {
-        struct mu_fit_scaling *s = &fit->scaling[m];
-
-        s->a = mu_estimate_of(w->whole->method[m].a);
-        s->b = mu_estimate_of(w->whole->method[m].b);
-        for (size_t k = 0; k < w->plan.optima; k++)
-            *(k < w->plan.targets ? &s->target[k] : &s->path[k - w->plan.targets]) =
-                optimum_of(w, (enum mu_method)m, k);
-    }
 }
 
 static void complete_plan(struct mu_fit_work *w)
@@ -357,7 +265,10 @@ static enum mu_status resample(struct mu_fit_work *w)
     const struct mu_fit_options *o = &w->fit->options;
     enum mu_status st = MU_OK;
 
-    if (o->replicates > 0 && w->resample.clusters < 5)
+    if (o->replicates > 0 && w->resample.clusters < 2)
+        mu_fit_warn(w->fit, "there is one cluster (%s): nothing to resample, no intervals",
+                    w->fit->points->cluster_kind);
+    else if (o->replicates > 0 && w->resample.clusters < 5)
         mu_fit_warn(w->fit,
                     "there are %u clusters (%s) to resample: intervals from so few are a guess",
                     w->resample.clusters, w->fit->points->cluster_kind);
@@ -369,15 +280,12 @@ done:
     return st;
 }
 
-static void warn_of_targets(struct mu_fit *fit)
+static enum mu_status refuse_all(const struct mu_fit *fit)
 {
-    for (size_t k = 0; k < fit->options.targets; k++)
-        if (fit->options.target[k] > MU_FIT_FAR * fit->c_largest * (1 + 1e-9))
-            mu_fit_warn(fit,
-                        "%.4g FLOPs is %.3g times the largest budget fitted: beyond %d times a law "
-                        "is a hope",
-                        fit->options.target[k], fit->options.target[k] / fit->c_largest,
-                        MU_FIT_FAR);
+    return MU_FAIL(
+        MU_FAILED,
+        "these points support no fit\n    parametric: %s\n    IsoFLOP: %s\n    envelope: %s",
+        fit->law.refusal.why, fit->isoflop.refusal.why, fit->envelope.refusal.why);
 }
 
 static enum mu_status run(struct mu_fit_work *w)
@@ -388,8 +296,9 @@ static enum mu_status run(struct mu_fit_work *w)
     MU_TRY(mu_fit_keep(w), st, done);
     if (fit->used == 0)
         return MU_FAIL(MU_FAILED,
-                       "there are no points to fit: %zu final losses, %zu of them dropped",
-                       fit->dropped, fit->dropped);
+                       "there are no points to fit: of %zu rows none is a final loss with a weight "
+                       "that --drop-top (%zu) leaves",
+                       fit->points->count, fit->dropped);
     MU_TRY(mu_resample_init(w->kept, w->count, &w->resample), st, done);
     MU_TRY(mu_fit_plan(w), st, done);
     MU_TRY(fit_law(w), st, done);
@@ -397,16 +306,14 @@ static enum mu_status run(struct mu_fit_work *w)
     MU_TRY(fit_isoflop(w), st, done);
     MU_TRY(fit_envelope(w), st, done);
     complete_plan(w);
-    set_scaling(w);
+    mu_fit_set_optima(w);
     MU_TRY(resample(w), st, done);
     MU_TRY(mu_fit_predict_future(w), st, done);
     MU_TRY(mu_fit_recount(w), st, done);
     MU_TRY(mu_fit_place_budgets(w), st, done);
-    warn_of_targets(fit);
+    mu_fit_warn_all(w);
     if (fit->law.refusal.refused && fit->isoflop.refusal.refused && fit->envelope.refusal.refused)
-        st = MU_FAIL(MU_FAILED,
-                     "these points support no fit. Parametric: %s. IsoFLOP: %s. Envelope: %s",
-                     fit->law.refusal.why, fit->isoflop.refusal.why, fit->envelope.refusal.why);
+        st = refuse_all(fit);
 done:
     return st;
 }
@@ -435,6 +342,7 @@ enum mu_status mu_fit_run(const struct mu_fit_points *points, const struct mu_fi
     free(w.vertices.of); /* the rest of it is the fit's */
     free(w.residual);
     free(w.kept);
+    free(w.origin);
     free(w.whole);
     if (st == MU_OK)
         *out = w.fit;

@@ -89,7 +89,7 @@ struct mu_fit_optimum {
         loss; /* of a run there, by the law; its bands hold a new run's seed noise too */
     double n_low, n_high;  /* loss-equivalent range; NAN: not known */
     bool far;              /* beyond MU_FIT_FAR times the largest budget fitted */
-    struct mu_built built; /* layers 0: no shape rule */
+    struct mu_built built; /* within 10 % of N; layers 0: the shape rule builds none */
 };
 
 /* One method's scaling of the optimum: N* ~ C^a, D* ~ C^b. Of a law whose optimum is no power law
@@ -176,7 +176,6 @@ struct mu_fit {
     size_t warnings;
 };
 
-const char *mu_method_word(enum mu_method method); /* "isoflop" */
 const char *mu_method_text(enum mu_method method); /* "IsoFLOP" */
 
 /* The law of Hoffmann et al. by Huber's function, 4000 replicates, no targets. */

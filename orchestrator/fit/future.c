@@ -116,7 +116,7 @@ static enum mu_status fit_up_to(struct mu_fit_work *w, const struct steps *s, si
     enum mu_status st = MU_OK;
 
     for (size_t i = 0; i < w->count; i++)
-        if (w->kept[i].c <= s->most[last]) {
+        if (s->of[i] == MU_FIT_NONE ? w->kept[i].c <= s->most[last] : s->of[i] <= last) {
             early[n++] = w->kept[i];
             finals += w->kept[i].end;
         }

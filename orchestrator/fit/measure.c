@@ -79,7 +79,7 @@ void mu_measure_line_optima(const struct mu_measure_plan *plan, struct mu_power 
     for (size_t k = 0; k < plan->optima; k++) {
         out->n[k] = mu_power_at(n, plan->c[k]);
         out->d[k] = mu_flops_tokens(&plan->flops, plan->c[k], out->n[k]);
-        if (theta)
+        if (theta && !mu_law_is_of_one(plan->law))
             out->loss[k] = law_loss(plan, theta, out->n[k], out->d[k], plan->c[k]);
     }
 }
@@ -105,6 +105,17 @@ static void measure_isoflop(const struct mu_measure_plan *plan, const double *mu
                                &out->method[MU_METHOD_ISOFLOP]);
 }
 
+/* A replicate that drew no more points than the law has parameters says nothing of it. */
+static bool enough_points(const struct mu_measure_plan *plan, const double *multiplicity)
+{
+    const size_t parameters = mu_law_of(plan->law)->parameters;
+    size_t drawn = 0;
+
+    for (size_t i = 0; i < plan->count && drawn <= parameters; i++)
+        drawn += plan->point[i].end && multiplicity[i] > 0;
+    return drawn > parameters;
+}
+
 enum mu_status mu_measure(const struct mu_measure_plan *plan, const double *multiplicity,
                           const double *start, struct mu_measure_scratch *scratch,
                           struct mu_measured *out)
@@ -114,7 +125,7 @@ enum mu_status mu_measure(const struct mu_measure_plan *plan, const double *mult
     enum mu_status st = MU_OK;
 
     set_nan((double *)out, sizeof *out / sizeof(double));
-    if (plan->problem) {
+    if (plan->problem && enough_points(plan, multiplicity)) {
         MU_TRY(mu_parametric_fit(plan->problem, plan->objective, multiplicity, start, &estimate),
                st, done);
         theta = estimate.theta;

@@ -147,3 +147,34 @@ double mu_noise_of_repeats(const struct mu_fit_point *points, size_t count, size
     free(runs);
     return *degrees ? sqrt(squares / (double)*degrees) : NAN;
 }
+
+double mu_noise_design_effect(const double *residual, const uint32_t *cluster, size_t count,
+                              uint32_t clusters)
+{
+    double *sum = calloc(2 * (size_t)clusters + 1, sizeof *sum), *size;
+    double all = 0, total = 0, between = 0, squares = 0, members, rho;
+    const double n = (double)count, groups = clusters;
+
+    if (!sum || clusters < 2 || count <= clusters) {
+        free(sum);
+        return 1;
+    }
+    size = sum + clusters;
+    for (size_t i = 0; i < count; i++) {
+        sum[cluster[i]] += residual[i];
+        size[cluster[i]]++;
+        all += residual[i];
+    }
+    for (size_t i = 0; i < count; i++)
+        total += (residual[i] - all / n) * (residual[i] - all / n);
+    for (uint32_t k = 0; k < clusters; k++) {
+        between += size[k] > 0 ? size[k] * pow(sum[k] / size[k] - all / n, 2) : 0;
+        squares += size[k] * size[k];
+    }
+    free(sum);
+    members = (n - squares / n) / (groups - 1);
+    between /= groups - 1;
+    total = (total - between * (groups - 1)) / (n - groups); /* within */
+    rho = (between - total) / (between + (members - 1) * total);
+    return rho > 0 ? 1 + (members - 1) * rho : 1;
+}

@@ -15,4 +15,11 @@
  * look for them). */
 double mu_noise_of_repeats(const struct mu_fit_point *points, size_t count, size_t *degrees);
 
+/* How many times the variance of a mean is that of independent points when clusters share noise:
+ * 1 + (m - 1) rho, at least 1 (Kish 1965, "Survey Sampling", section 5.4), m the mean size of a
+ * cluster and rho the correlation within, from the one-way analysis of variance of `residual`
+ * [count]. cluster: [count], 0 .. clusters - 1. 1 where it cannot be told. */
+double mu_noise_design_effect(const double *residual, const uint32_t *cluster, size_t count,
+                              uint32_t clusters);
+
 #endif

@@ -69,11 +69,12 @@ double mu_parametric_objective(const struct mu_parametric *problem, struct mu_ob
 
 /* The profile-likelihood interval of parameter k at `level` (.95): all values for which the minimum
  * over the others stays under the threshold that chi-squared with one degree of freedom sets (for
- * each objective: profile.c). An end is INFINITY, or 0, when S never rises over it: not
+ * each objective: profile.c), times design_effect: 1 of independent points, more of points that share
+ * noise (noise.h). An end is INFINITY, or 0, when S never rises over it: not
  * identified. */
 enum mu_status mu_parametric_profile(const struct mu_parametric *problem,
                                      struct mu_objective objective,
                                      const struct mu_law_estimate *best, size_t k, double level,
-                                     double *low, double *high) MU_CHECKED;
+                                     double design_effect, double *low, double *high) MU_CHECKED;
 
 #endif

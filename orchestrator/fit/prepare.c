@@ -38,58 +38,103 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Marks what --drop-top leaves out, and copies the rest. */
+/* Marks the final losses that --drop-top leaves out. A curve goes with its end. */
+static void drop(struct mu_fit *fit, struct by_loss *order, size_t finals, bool *dropped)
+{
+    const struct mu_fit_points *all = fit->points;
+
+    qsort(order, finals, sizeof *order, compare_losses);
+    fit->dropped = fit->options.drop_top < finals ? fit->options.drop_top : finals;
+    for (size_t k = 0; k < fit->dropped; k++) {
+        const struct mu_fit_point *p = &all->point[order[k].index];
+
+        fit->residual[order[k].index].used = false;
+        dropped[order[k].index] = true;
+        if (k < sizeof fit->dropped_line / sizeof *fit->dropped_line)
+            fit->dropped_line[k] = p->line;
+        for (size_t i = 0; p->curve != MU_FIT_NONE && i < all->count; i++)
+            dropped[i] = dropped[i] || all->point[i].curve == p->curve;
+    }
+}
+
+/* To a mean of 1 over the final losses: only their ratios mean something, and sums of them neither
+ * overflow nor vanish. */
+static void scale_weights(struct mu_fit_work *w)
+{
+    double most = 0, sum = 0;
+    size_t finals = 0;
+
+    for (size_t i = 0; i < w->count; i++)
+        if (w->kept[i].end)
+            most = fmax(most, w->kept[i].weight);
+    for (size_t i = 0; i < w->count; i++)
+        if (w->kept[i].end) {
+            sum += w->kept[i].weight / most;
+            finals++;
+        }
+    for (size_t i = 0; i < w->count && finals > 0; i++)
+        w->kept[i].weight = w->kept[i].weight / most / (sum / (double)finals);
+}
+
 enum mu_status mu_fit_keep(struct mu_fit_work *w)
 {
     struct mu_fit *fit = w->fit;
     const struct mu_fit_points *all = fit->points;
     struct by_loss *order = malloc((all->count + 1) * sizeof *order);
-    size_t finals = 0;
+    bool *dropped = calloc(all->count + 1, sizeof *dropped);
+    size_t finals = 0, weightless = 0;
+    enum mu_status st = MU_OK;
 
     fit->residual = calloc(all->count + 1, sizeof *fit->residual);
     w->kept = malloc((all->count + 1) * sizeof *w->kept);
-    if (!order || !fit->residual || !w->kept) {
-        free(order);
-        return MU_FAIL(MU_NO_MEMORY, "no memory for %zu points", all->count);
+    w->origin = malloc((all->count + 1) * sizeof *w->origin);
+    if (!order || !dropped || !fit->residual || !w->kept || !w->origin) {
+        st = MU_FAIL(MU_NO_MEMORY, "no memory for %zu points", all->count);
+        goto done;
     }
     for (size_t i = 0; i < all->count; i++) {
+        dropped[i] = !(all->point[i].weight > 0);
+        weightless += dropped[i];
         fit->residual[i].predicted = NAN;
-        fit->residual[i].used = all->point[i].end;
-        if (all->point[i].end)
+        fit->residual[i].used = all->point[i].end && !dropped[i];
+        if (fit->residual[i].used)
             order[finals++] = (struct by_loss){all->point[i].loss, i};
     }
-    qsort(order, finals, sizeof *order, compare_losses);
-    fit->dropped = fit->options.drop_top < finals ? fit->options.drop_top : finals;
-    for (size_t k = 0; k < fit->dropped; k++) {
-        fit->residual[order[k].index].used = false;
-        if (k < sizeof fit->dropped_line / sizeof *fit->dropped_line)
-            fit->dropped_line[k] = all->point[order[k].index].line;
-    }
-    free(order);
+    drop(fit, order, finals, dropped);
     fit->used = finals - fit->dropped;
     for (size_t i = 0; i < all->count; i++)
-        if (fit->residual[i].used || !all->point[i].end)
+        if (!dropped[i]) {
+            w->origin[w->count] = i;
             w->kept[w->count++] = all->point[i];
-    return MU_OK;
+        }
+    scale_weights(w);
+    if (weightless > 0)
+        mu_fit_warn(fit, "%zu row%s of weight 0 had no part in anything", weightless,
+                    weightless == 1 ? "" : "s");
+done:
+    free(order);
+    free(dropped);
+    return st;
 }
 
 /* The budgets were found among the points kept; the caller knows its own points. */
 enum mu_status mu_fit_place_budgets(struct mu_fit_work *w)
 {
     struct mu_fit *fit = w->fit;
-    const struct mu_fit_points *all = fit->points;
-    uint32_t *of = malloc((all->count + 1) * sizeof *of);
-    size_t kept = 0;
+    const size_t count = fit->points->count;
+    uint32_t *of = malloc((count + 1) * sizeof *of);
 
     if (!of)
-        return MU_FAIL(MU_NO_MEMORY, "no memory for %zu points", all->count);
-    for (size_t i = 0; i < all->count; i++)
-        of[i] = fit->residual[i].used || !all->point[i].end ? fit->budgets.of[kept++] : MU_FIT_NONE;
+        return MU_FAIL(MU_NO_MEMORY, "no memory for %zu points", count);
+    for (size_t i = 0; i < count; i++)
+        of[i] = MU_FIT_NONE;
+    for (size_t i = 0; fit->budgets.of && i < w->count; i++)
+        of[w->origin[i]] = fit->budgets.of[i];
     free(fit->budgets.of);
     free(fit->budgets.ln_n); /* the points' too, and done with */
     fit->budgets.ln_n = fit->budgets.ln_c = NULL;
     fit->budgets.of = of;
-    fit->budgets.points = all->count;
+    fit->budgets.points = count;
     return MU_OK;
 }
 
@@ -145,6 +190,7 @@ static void plan_optima(struct mu_fit_work *w)
     }
     set_targets(w->fit);
     c_most = fmax(w->fit->c_largest, o->target[o->targets - 1]);
+    w->c_least = c_least;
     plan->c_largest = w->fit->c_largest;
     plan->n_low = n_least * n_below * fmin(1, o->target[0] / c_least);
     plan->n_high = n_most * n_above * (c_most / w->fit->c_largest);

@@ -9,10 +9,12 @@
  *   Huber, absolute   2 kappa (S - S_min) <= t^2, kappa = E psi' / E psi^2 with psi = rho': the
  *                     drop test of M-estimates (Ronchetti's tau test; Hampel, Ronchetti, Rousseeuw
  *                     and Stahel 1986, "Robust Statistics", section 7.2), which assumes nothing of
- *                     the noise but that it is alike everywhere. E psi' is the share of residuals
+ *                     the noise but that it is alike everywhere and independent. E psi' is the share of residuals
  *                     inside delta; where the residuals are far wider, their density near 0,
  *                     counted within a kernel's half-width h (Silverman's rule) instead, times
- *                     2 delta. E psi^2 is over the degrees of freedom. */
+ *                     2 delta. E psi^2 is over the degrees of freedom.
+ *
+ * Points that share noise are worth fewer: the threshold is times their design effect. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -208,7 +210,7 @@ static void hold_naturally(struct profile *p)
 enum mu_status mu_parametric_profile(const struct mu_parametric *problem,
                                      struct mu_objective objective,
                                      const struct mu_law_estimate *best, size_t k, double level,
-                                     double *low, double *high)
+                                     double design_effect, double *low, double *high)
 {
     struct profile p = {.objective = objective, .k = k};
     struct held_fit from = {0};
@@ -219,7 +221,7 @@ enum mu_status mu_parametric_profile(const struct mu_parametric *problem,
     *low = *high = NAN;
     MU_ASSERT(k < mu_law_of(problem->law)->parameters);
     MU_TRY(mu_work_new(problem, NULL, 1, &p.work), st, done);
-    p.threshold = threshold_of(&p.work, objective, level);
+    p.threshold = design_effect * threshold_of(&p.work, objective, level);
     from.rise = -p.threshold;
     hold_naturally(&p);
     mu_work_variables(&p.work, best->theta, from.x);

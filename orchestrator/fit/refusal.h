@@ -10,6 +10,9 @@ struct mu_refusal {
     char why[240];
 };
 
+/* In place: 1e+22 and 1e-07, as printf writes them, become 1e22 and 1e-7, as reports do. */
+void mu_shorten_exponents(char *text);
+
 void mu_refuse(struct mu_refusal *refusal, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

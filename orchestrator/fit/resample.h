@@ -10,8 +10,9 @@
 struct mu_resample {
     const struct mu_fit_point *point;
     size_t count;
-    uint32_t clusters;    /* that have a point */
-    uint32_t *cluster_of; /* [count]: 0 .. clusters - 1, in the order of their first points */
+    uint32_t clusters; /* that have a point */
+    uint32_t
+        *cluster_of; /* [count]: 0 .. clusters - 1, in an order that the rows' has no part in */
 };
 
 enum mu_status mu_resample_init(const struct mu_fit_point *point, size_t count,

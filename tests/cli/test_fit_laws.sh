@@ -119,7 +119,7 @@ iso='for (c = 1e18; c < 2e20; c *= 10) for (k = -3; k <= 3; k++) { n = .1 * sqrt
 rows N,D,loss "$iso row(n, d, 2.5) }" >equal.csv
 refuses_all "all losses are 2.5: there is nothing to explain" fit equal.csv
 rows N,D,loss,weight "$iso row(n, d, chinchilla(n, d), 0) }" >weightless.csv
-refuses_all "0 points with a final loss" fit weightless.csv
+refuses_all "none is a final loss with a weight" fit weightless.csv
 rows N,D,loss 'for (n = 1e7; n < 2e10; n *= 2) row(n, 20 * n, chinchilla(n, 20 * n))' >one_ratio.csv
 refuses_all "N and D move together" fit one_ratio.csv
 rows N,D,loss "$iso row(n, d, k == 0 && c < 2e18 ? 1e9 : chinchilla(n, d)) }" >absurd.csv

@@ -131,7 +131,7 @@ is_readable
 is_whole dropped 6
 says out '(--drop-top 2): lines 2, 3.'
 says out 'none dropped'
-says out "Warnings ! 1e+24 FLOPs is 1e+03 times the largest budget fitted"
+says out "Warnings ! 1e24 FLOPs is 1e3 times the largest budget fitted"
 says dropped/report.html 'and they agree within their intervals. Warnings: 1.'
 between "points in the wrong budget" "$(value dropped/fit.json "sum(not .9 < p['c'] / x['isoflop']['budgets'][p['budget']]['c'] < 1.1
     for p in x['points'] if p['budget'] is not None)")" 0 0
@@ -143,9 +143,9 @@ between "points in a budget" "$(value dropped/fit.json "sum(p['budget'] is not N
     awk 'BEGIN { for (n = 1e8; n < 5e9; n *= 2) printf "%.8g,%.8g,%.6f\n", n, 20 * n, 1.8 + 480 / n ^ .35 + 2100 / (20 * n) ^ .37 }'
 } >six.csv
 expect 1 fit six.csv --out refused
-says err 'muster: error: these points support no fit. Parametric: N and D move together (one D/N, or one budget)'
+says err 'muster: error: these points support no fit parametric: N and D move together (one D/N, or one budget)'
 says err 'IsoFLOP: no budgets to be seen'
-says err 'Envelope: needs loss curves'
+says err 'envelope: needs loss curves'
 [ -s out ] && fail "a table without a fit"
 [ -e refused ] && fail "a report without a fit"
 sed '4s/,[^,]*$/,none/' outliers.csv >bad.csv

@@ -46,7 +46,7 @@ static bool check(const struct tally *t, double most)
     print_message("%-28s %zu of %zu: %.1f %%\n", t->what, t->held, t->draws, 100 * share);
     if (t->draws >= MANY)
         return share >= 0.91 && share <= most;
-    return share >= 0.75; /* 17 of 24 or fewer: 3 in 100,000 where 95 % are true */
+    return share >= 0.75; /* 17 of 24 or fewer: 13 in 100,000 where 95 % are true */
 }
 
 static struct mu_fit *fit(const struct mu_fit_points *points, uint64_t seed,

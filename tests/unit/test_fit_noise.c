@@ -152,6 +152,28 @@ static void test_many_cells_in_any_order(void **state)
     }
 }
 
+static void check_effect(const double residual[], const uint32_t cluster[], size_t count,
+                         uint32_t clusters, double expected)
+{
+    const double effect = mu_noise_design_effect(residual, cluster, count, clusters);
+
+    if (!(fabs(effect - expected) < 1e-12))
+        fail_msg("%.15g, expected %.15g", effect, expected);
+}
+
+static void test_points_that_share_noise_are_worth_fewer(void **state)
+{
+    static const uint32_t pairs[] = {0, 0, 1, 1}, alone[] = {0, 1, 2, 3}, one[] = {0, 0, 0, 0};
+
+    (void)state;
+    check_effect((double[]){1, 1, -1, -1}, pairs, 4, 2, 2); /* all of it is shared: two points */
+    check_effect((double[]){1, -1, 1, -1}, pairs, 4, 2, 1);
+    /* between 16 / 1, within 4 / 2: rho = 14 / 18 */
+    check_effect((double[]){1, 3, -1, -3}, pairs, 4, 2, 1 + 14. / 18);
+    check_effect((double[]){1, 3, -1, -3}, alone, 4, 4, 1);
+    check_effect((double[]){1, 3, -1, -3}, one, 4, 1, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +184,7 @@ int main(void)
         cmocka_unit_test(test_how_near_is_equal),
         cmocka_unit_test(test_moments_and_weightless_points_do_not_count),
         cmocka_unit_test(test_many_cells_in_any_order),
+        cmocka_unit_test(test_points_that_share_noise_are_worth_fewer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

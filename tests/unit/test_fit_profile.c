@@ -32,7 +32,7 @@ static struct fitted fit(size_t count, enum mu_law_kind law, struct mu_objective
 static void profile(const struct fitted *f, struct mu_objective objective, size_t k, double *low,
                     double *high)
 {
-    assert_int_equal(mu_parametric_profile(f->problem, objective, &f->best, k, .95, low, high),
+    assert_int_equal(mu_parametric_profile(f->problem, objective, &f->best, k, .95, 1, low, high),
                      MU_OK);
 }
 

@@ -1,7 +1,10 @@
 /* From replicates to limits. Each number keeps the value that the points as they are gave. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/base/detmath.h"
+#include "orchestrator/fit/noise.h"
 #include "orchestrator/fit/parts.h"
 
 static const double wide_exponent = 1; /* a 95 % interval wider than the value itself */
@@ -17,7 +20,8 @@ static void set_optimum(struct mu_fit_work *w, enum mu_method m, size_t k,
     mu_bootstrap_interval(b, n, &optimum->n);
     mu_bootstrap_interval(b, d, &optimum->d);
     mu_bootstrap_ratio(b, d, n, &optimum->ratio);
-    mu_bootstrap_prediction(b, MU_COLUMN_OF(method[m].loss[k]), w->fit->noise.sd, &optimum->loss);
+    mu_bootstrap_prediction(b, MU_COLUMN_OF(method[m].loss[k]), w->fit->noise.sd,
+                            w->fit->noise.degrees, &optimum->loss);
 }
 
 static void set_scaling(struct mu_fit_work *w, enum mu_method m)
@@ -62,6 +66,26 @@ static bool is_unfelt(const struct mu_fit_law *law, const struct mu_law_estimate
     return amplitudes && (best->at_bound & amplitudes) == amplitudes;
 }
 
+/* Of the final losses about the law. */
+static double design_effect(const struct mu_fit_work *w)
+{
+    double *residual = malloc((w->count + 1) * sizeof *residual), effect = 1;
+    uint32_t *cluster = malloc((w->count + 1) * sizeof *cluster);
+    size_t finals = 0;
+
+    for (size_t i = 0; residual && cluster && i < w->count; i++)
+        if (w->kept[i].end) {
+            residual[finals] =
+                mu_det_log(w->kept[i].loss / w->fit->residual[w->origin[i]].predicted);
+            cluster[finals++] = w->resample.cluster_of[i];
+        }
+    if (residual && cluster)
+        effect = mu_noise_design_effect(residual, cluster, finals, w->resample.clusters);
+    free(residual);
+    free(cluster);
+    return effect;
+}
+
 static enum mu_status set_law(struct mu_fit_work *w)
 {
     struct mu_fit_law *law = &w->fit->law;
@@ -76,7 +100,7 @@ static enum mu_status set_law(struct mu_fit_work *w)
         if (!law->weak[k])
             continue;
         MU_TRY(mu_parametric_profile(w->problem, w->fit->options.objective, best, k, 0.95,
-                                     &law->profile_low[k], &law->profile_high[k]),
+                                     design_effect(w), &law->profile_low[k], &law->profile_high[k]),
                st, done);
         mu_fit_warn(
             w->fit,
