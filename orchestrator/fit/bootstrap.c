@@ -127,8 +127,8 @@ size_t mu_bootstrap_difference(struct mu_bootstrap *b, size_t one, size_t other,
     return mu_interval_of(b->scratch, b->count, number);
 }
 
-/* Student's t with so many degrees of freedom: a normal number over the root of a mean of squares of
- * others. */
+/* Student's t with so many degrees of freedom: a normal number over the root of a mean of
+ * squares of others. */
 static double student(const struct mu_bootstrap *b, size_t r, size_t column, size_t degrees)
 {
     const uint64_t at = (uint64_t)column << 32 | r;

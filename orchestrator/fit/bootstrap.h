@@ -1,5 +1,5 @@
-/* The bootstrap: everything measured again on resampled points, by several threads. Replicate r is a
- * pure function of (plan, seed, r), so the number of threads changes nothing. */
+/* The bootstrap: everything measured again on resampled points, by several threads. Replicate r
+ * is a pure function of (plan, seed, r), so the number of threads changes nothing. */
 #ifndef MUSTER_FIT_BOOTSTRAP_H
 #define MUSTER_FIT_BOOTSTRAP_H
 

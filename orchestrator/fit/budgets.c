@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "orchestrator/base/detmath.h"
-#include "orchestrator/fit/isoflop.h"
+#include "orchestrator/fit/budgets.h"
 
 /* Two peaks of width h are two for as long as they are over 2 h apart: 2 %, 8 %, and a factor of
  * 1.4 (sweeps have factors of 1.7 to 10 from one budget to the next). `valley`: how deep the

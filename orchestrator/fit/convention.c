@@ -1,6 +1,6 @@
-/* The same runs, counted otherwise: N under each count, C under each FLOP function, all of it fitted
- * again. Leaving out the head alone moves the exponent of N* from .71 to .84 (Porian et al. 2024,
- * 2406.19146); so a recommendation is worth as much as the convention that it names. */
+/* The same runs, counted otherwise: N under each count, C under each FLOP function, all of it
+ * fitted again. Leaving out the head alone moves the exponent of N* from .71 to .84 (Porian et
+ * al. 2024, 2406.19146); so a recommendation is worth as much as the convention that it names. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +21,8 @@ static double flops_of(const struct mu_flops *f, const struct mu_fit_point *p)
     const struct mu_gpt_shape *s = &p->shape;
 
     if (f->kind == MU_FLOPS_6N_ATTENTION && s->layers > 0)
-        return 6 * p->n + 12 * (double)s->layers * (double)s->width * (double)s->context;
+        return 6 * p->n +
+               mu_count_attention((double)s->layers, (double)s->width, (double)s->context);
     return mu_flops_per_token(f, p->n);
 }
 

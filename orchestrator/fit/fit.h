@@ -1,5 +1,5 @@
-/* A whole fit: points in, laws with intervals and recommendations out. What `muster fit` and the end
- * of a sweep call; orchestrator/report/ shows the result.
+/* A whole fit: points in, laws with intervals and recommendations out. What `muster fit` and the
+ * end of a sweep call; orchestrator/report/ shows the result.
  *
  * A pure function of points and options, whatever the number of threads: replicate r of the
  * bootstrap draws from (seed, r), and all that is said comes from the replicates in their order. */
@@ -181,8 +181,8 @@ const char *mu_method_text(enum mu_method method); /* "IsoFLOP" */
 /* The law of Hoffmann et al. by Huber's function, 4000 replicates, no targets. */
 void mu_fit_options_default(struct mu_fit_options *options);
 
-/* Without targets in the options: the largest budget fitted, and 3, 10 and 30 times it.
- * MU_OK also when methods refused (each says why); MU_FAILED when none gave a result. `points` stays
+/* Without targets in the options: the largest budget fitted, and 3, 10 and 30 times it. MU_OK
+ * also when methods refused (each says why); MU_FAILED when none gave a result. `points` stays
  * the caller's and must outlive the result. */
 enum mu_status mu_fit_run(const struct mu_fit_points *points, const struct mu_fit_options *options,
                           struct mu_fit **out) MU_CHECKED;

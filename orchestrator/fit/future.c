@@ -1,5 +1,5 @@
-/* Would this fit have foretold what came after? Fitted to all points up to a budget, asked for those
- * of every budget above it. The last row, all but the largest budget, is the hold-out. */
+/* Would this fit have foretold what came after? Fitted to all points up to a budget, asked for
+ * those of every budget above it. The last row, all but the largest budget, is the hold-out. */
 #include <math.h>
 #include <stdlib.h>
 

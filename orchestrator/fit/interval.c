@@ -10,8 +10,8 @@ static void swap(double *a, double *b)
     *b = x;
 }
 
-/* Hoare's selection: values[k] is then the k-th smallest, nothing before it larger, nothing after it
- * smaller. The middle of three as pivot: what was selected before lies nearly in order. */
+/* Hoare's selection: values[k] is then the k-th smallest, nothing before it larger, nothing
+ * after it smaller. The middle of three as pivot: what was selected before lies nearly in order. */
 static void select_kth(double *values, size_t count, size_t k)
 {
     size_t low = 0, high = count - 1;

@@ -6,29 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "orchestrator/fit/budgets.h"
 #include "orchestrator/fit/estimate.h"
 #include "orchestrator/fit/flops.h"
 #include "orchestrator/fit/points.h"
 #include "orchestrator/fit/refusal.h"
-
-enum { MU_BUDGETS = 64 }; /* at most */
-
-/* Which budget each point belongs to. */
-struct mu_budgets {
-    size_t count;              /* budgets, ascending in c */
-    double c[MU_BUDGETS];      /* geometric mean of the points' FLOPs */
-    double spread[MU_BUDGETS]; /* largest over smallest C in it */
-    uint32_t *of; /* [points]: 0 .. count - 1, MU_FIT_NONE: in none (no final loss, or alone) */
-    size_t points;
-    double *ln_n, *ln_c;       /* [points]: of each point with a final loss */
-    struct mu_refusal refusal; /* there are no budgets to be seen in these points */
-};
-
-/* By the points' `group` where given, else by gaps and clusters in ln C. Free with
- * mu_budgets_free. */
-enum mu_status mu_budgets_find(const struct mu_fit_point *points, size_t count,
-                               struct mu_budgets *out) MU_CHECKED;
-void mu_budgets_free(struct mu_budgets *budgets);
 
 struct mu_isoflop_budget {
     struct mu_refusal refusal; /* too few points, no curvature, vertex outside, ... */
@@ -66,10 +48,10 @@ void mu_isoflop_fit(const struct mu_fit_point *points, size_t count,
                     const double *loss, bool strict, struct mu_isoflop_residual *residual,
                     struct mu_isoflop *out);
 
-/* Losses of a replicate: fitted + (multiplicity - 1) scaled. A wild bootstrap (Wu 1986) by clusters:
- * the sizes stay as they were designed, where drawing rows would leave parabolas with three of them;
- * multiplicities have mean 1 and variance 1, points of a cluster have one, and the same replicate of
- * another method moves with it. */
+/* Losses of a replicate: fitted + (multiplicity - 1) scaled. A wild bootstrap (Wu 1986) by
+ * clusters: the sizes stay as they were designed, where drawing rows would leave parabolas with
+ * three of them; multiplicities have mean 1 and variance 1, points of a cluster have one, and
+ * the same replicate of another method moves with it. */
 void mu_isoflop_resample(const struct mu_fit_point *points, size_t count,
                          const struct mu_isoflop_residual *residual, const double *multiplicity,
                          double *loss);

@@ -1,12 +1,16 @@
 /* Laws of the loss, L(N, D, ...), as data: names, parameters, value.
  *
- *   chinchilla        L = E + A/N^alpha + B/D^beta                 Hoffmann et al. 2022 (2203.15556), eq. 10
- *   over-training     the same with alpha = beta: then L depends on C and D/N as
- *                     E + (a M^eta + b M^-eta) C^-eta, eta = alpha/2   Gadre et al. 2024 (2403.08540), eq. 4
+ *   chinchilla        L = E + A/N^alpha + B/D^beta
+ *                     Hoffmann et al. 2022 (2203.15556), eq. 10
+ *   over-training     the same with alpha = beta: then L depends on C and M = D/N as
+ *                     E + (a M^eta + b M^-eta) C^-eta, eta = alpha/2
+ *                     Gadre et al. 2024 (2403.08540), eq. 4
  *   data-constrained  N and D replaced by their worth when U of D tokens are distinct:
  *                     D' = U + U R_D (1 - exp(-(D/U - 1) / R_D)), N' likewise round the N that is
- *                     optimal for U tokens             Muennighoff et al. 2023 (2305.16264), eq. 5 and 6
- *   power-n, -d, -c   L = E + A/X^alpha in one variable       Kaplan et al. 2020 (2001.08361) with offset */
+ *                     optimal for U tokens
+ *                     Muennighoff et al. 2023 (2305.16264), eq. 5 and 6
+ *   power-n, -d, -c   L = E + A/X^alpha in one variable
+ *                     Kaplan et al. 2020 (2001.08361), with an offset */
 #ifndef MUSTER_FIT_LAW_H
 #define MUSTER_FIT_LAW_H
 
@@ -42,8 +46,8 @@ static inline bool mu_law_is_of_one(enum mu_law_kind kind) /* variable */
     return kind == MU_LAW_POWER_N || kind == MU_LAW_POWER_D || kind == MU_LAW_POWER_C;
 }
 
-/* Predicted loss. theta: in the order of `parameter`, in natural units (A, not ln A). n: parameters,
- * d: tokens, c: FLOPs, unique: distinct tokens (d where nothing is repeated). */
+/* Predicted loss. theta: in the order of `parameter`, in natural units (A, not ln A). n:
+ * parameters, d: tokens, c: FLOPs, unique: distinct tokens (d where nothing is repeated). */
 double mu_law_loss(enum mu_law_kind kind, const double theta[], double n, double d, double c,
                    double unique);
 

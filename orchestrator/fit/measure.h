@@ -1,5 +1,6 @@
-/* Everything that a fit estimates, from one weighting of the points: the points as they are, or a
- * replicate of the bootstrap. All in doubles, so that a replicate is a row and a quantity a column. */
+/* Everything that a fit estimates, from one weighting of the points: the points as they are, or
+ * a replicate of the bootstrap. All in doubles, so that a replicate is a row and a quantity a
+ * column. */
 #ifndef MUSTER_FIT_MEASURE_H
 #define MUSTER_FIT_MEASURE_H
 

@@ -32,11 +32,6 @@ static double abscissa(const struct mu_fit_point *point, enum mu_law_kind law)
     return point->n;
 }
 
-static bool in_one_variable(enum mu_law_kind law)
-{
-    return law == MU_LAW_POWER_N || law == MU_LAW_POWER_D || law == MU_LAW_POWER_C;
-}
-
 enum mu_status mu_parametric_new(const struct mu_fit_point *points, size_t count,
                                  enum mu_law_kind law, struct mu_parametric **out)
 {
@@ -71,7 +66,7 @@ enum mu_status mu_parametric_new(const struct mu_fit_point *points, size_t count
         p->points++;
         p->origin[k] = (uint32_t)i;
         p->x[k] = mu_det_log(abscissa(from, law));
-        p->y[k] = in_one_variable(law) ? 0 : mu_det_log(from->d);
+        p->y[k] = mu_law_is_of_one(law) ? 0 : mu_det_log(from->d);
         p->ln_unique[k] = mu_det_log(from->unique < from->d ? from->unique : from->d);
         p->ln_loss[k] = mu_det_log(from->loss);
         p->weight[k] = from->weight;
@@ -178,7 +173,7 @@ double mu_parametric_objective(const struct mu_parametric *problem, struct mu_ob
         const double n = mu_det_exp(problem->x[i]), d = mu_det_exp(problem->y[i]);
         const double r = m == 0 ? 0
                                 : mu_det_log(mu_law_loss(problem->law, theta, n,
-                                                         in_one_variable(problem->law) ? n : d, n,
+                                                         mu_law_is_of_one(problem->law) ? n : d, n,
                                                          mu_det_exp(problem->ln_unique[i]))) -
                                       problem->ln_loss[i];
         const double psi = r < -delta ? -delta : r > delta ? delta : r;

@@ -67,10 +67,10 @@ enum mu_status mu_parametric_fit(const struct mu_parametric *problem, struct mu_
 double mu_parametric_objective(const struct mu_parametric *problem, struct mu_objective objective,
                                const double *multiplicity, const double *theta);
 
-/* The profile-likelihood interval of parameter k at `level` (.95): all values for which the minimum
- * over the others stays under the threshold that chi-squared with one degree of freedom sets (for
- * each objective: profile.c), times design_effect: 1 of independent points, more of points that share
- * noise (noise.h). An end is INFINITY, or 0, when S never rises over it: not
+/* The profile-likelihood interval of parameter k at `level` (.95): all values for which the
+ * minimum over the others stays under the threshold that chi-squared with one degree of freedom
+ * sets (for each objective: profile.c), times design_effect: 1 of independent points, more of
+ * points that share noise (noise.h). An end is INFINITY, or 0, when S never rises over it: not
  * identified. */
 enum mu_status mu_parametric_profile(const struct mu_parametric *problem,
                                      struct mu_objective objective,

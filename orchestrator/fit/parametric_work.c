@@ -7,13 +7,14 @@
 
 #include "orchestrator/base/detmath.h"
 
-/* Which of E, A, B, alpha, beta each variable of a law is; MU_TERMS_PARAMETERS: a fixed 0. */
+enum { ABSENT = MU_LAW_PARAMETERS - 1 }; /* a term that a law lacks; no law here has so many */
+
+/* Which variable of a law each of E, A, B, alpha and beta is. */
 static const size_t variable_of[MU_LAW_COUNT][MU_TERMS_PARAMETERS] = {
-    [MU_LAW_CHINCHILLA] = {0, 1, 2, 3, 4}, [MU_LAW_OVER_TRAINING] = {0, 1, 2, 3, 3},
-    [MU_LAW_POWER_N] = {0, 1, 7, 2, 7},    [MU_LAW_POWER_D] = {0, 1, 7, 2, 7},
-    [MU_LAW_POWER_C] = {0, 1, 7, 2, 7},
+    [MU_LAW_CHINCHILLA] = {0, 1, 2, 3, 4},        [MU_LAW_OVER_TRAINING] = {0, 1, 2, 3, 3},
+    [MU_LAW_POWER_N] = {0, 1, ABSENT, 2, ABSENT}, [MU_LAW_POWER_D] = {0, 1, ABSENT, 2, ABSENT},
+    [MU_LAW_POWER_C] = {0, 1, ABSENT, 2, ABSENT},
 };
-enum { ABSENT = 7 };
 
 enum { X, Y, LN_LOSS, INVERSE_LOSS, WEIGHT, LN_UNIQUE, ARRAYS };
 

@@ -73,8 +73,8 @@ double mu_constrained_residual(const struct mu_work *work, size_t i, const doubl
 void mu_constrained_evaluate(const void *context, const double x[], double delta, bool metric,
                              struct mu_derivatives *out);
 
-/* Starting points, best first, from the grid. polished: variables that are a minimum already, beside
- * which few cells are looked at; NULL: all. Returns how many. */
+/* Starting points, best first, from the grid. polished: variables that are a minimum already,
+ * beside which few cells are looked at; NULL: all. Returns how many. */
 enum { MU_GRID_STARTS = 10 };
 struct mu_start {
     double x[MU_LAW_PARAMETERS];

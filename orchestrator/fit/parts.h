@@ -27,7 +27,8 @@ struct mu_fit_work {
 /* warnings.c: a sentence for the user; all that is to be said at the end. */
 void mu_fit_warn(struct mu_fit *fit, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* prepare.c: what --drop-top leaves; then FLOP function, shape rule, targets, budgets to look at. */
+/* prepare.c: what --drop-top leaves; then FLOP function, shape rule, targets, budgets to look
+ * at. */
 enum mu_status mu_fit_keep(struct mu_fit_work *w) MU_CHECKED;
 enum mu_status mu_fit_plan(struct mu_fit_work *w) MU_CHECKED;
 /* Last of all: fit->budgets.of, by then one of each point kept, becomes one of each of the caller's

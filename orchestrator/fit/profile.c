@@ -9,8 +9,8 @@
  *   Huber, absolute   2 kappa (S - S_min) <= t^2, kappa = E psi' / E psi^2 with psi = rho': the
  *                     drop test of M-estimates (Ronchetti's tau test; Hampel, Ronchetti, Rousseeuw
  *                     and Stahel 1986, "Robust Statistics", section 7.2), which assumes nothing of
- *                     the noise but that it is alike everywhere and independent. E psi' is the share of residuals
- *                     inside delta; where the residuals are far wider, their density near 0,
+ *                     the noise but that it is alike everywhere and independent. E psi' is
+ *                     the share of residuals inside delta; where the residuals are far wider, their density near 0,
  *                     counted within a kernel's half-width h (Silverman's rule) instead, times
  *                     2 delta. E psi^2 is over the degrees of freedom.
  *

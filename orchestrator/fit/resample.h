@@ -1,6 +1,7 @@
-/* Which points count how often in a replicate of the bootstrap. Clusters are drawn with replacement,
- * whole: points that share their noise (branches of one trunk) stand or fall together. Resampling
- * their rows one by one would cover the truth in 61 to 73 % of cases where 95 % are promised. */
+/* Which points count how often in a replicate of the bootstrap. Clusters are drawn with
+ * replacement, whole: points that share their noise (branches of one trunk) stand or fall
+ * together. Resampling their rows one by one would cover the truth in 61 to 73 % of cases where
+ * 95 % are promised. */
 #ifndef MUSTER_FIT_RESAMPLE_H
 #define MUSTER_FIT_RESAMPLE_H
 

@@ -1,4 +1,5 @@
-/* What a user should know before believing a fit. Other files warn as well, of what only they see. */
+/* What a user should know before believing a fit. Other files warn as well, of what only they
+ * see. */
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>

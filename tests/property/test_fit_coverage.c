@@ -1,5 +1,5 @@
-/* What an interval promises: that it holds the truth as often as it says. Runs are drawn from a known
- * law with noise, again and again; each draw is fitted with its bootstrap, and how often the 95 %
+/* What an interval promises: that it holds the truth as often as it says. Runs are drawn from a
+ * known law with noise, again and again; each draw is fitted with its bootstrap, and how often the 95 %
  * interval holds each true value is counted.
  *
  *   MUSTER_TEST_COUNT=1000 build/tests/property-fit_coverage
@@ -72,7 +72,8 @@ static const struct design independent = {.theta = {1.7, 400, 2000, 0.34, 0.37},
                                           .sd_point = 0.004,
                                           .seed = 11};
 
-/* What the IsoFLOP line of these runs is without noise: the parabola's bias is not the interval's. */
+/* What the IsoFLOP line of these runs is without noise: the parabola's bias is not the
+ * interval's. */
 static double isoflop_truth(struct design d, struct mu_fit_points (*runs)(const struct design *))
 {
     struct mu_fit_points points;
@@ -162,9 +163,9 @@ static void test_trunks_with_shared_noise(void **state)
     cover(trunks(), trunk_runs, MU_OBJECTIVE_SQUARES, 0.98);
 }
 
-/* With delta far below the noise Huber's function is the absolute value, whose minimum jumps from
- * corner to corner as trunks come and go: beta, which branches of one trunk tell, has intervals that
- * are wider than promised. */
+/* With delta far below the noise Huber's function is the absolute value, whose minimum jumps
+ * from corner to corner as trunks come and go: beta, which branches of one trunk tell, has
+ * intervals that are wider than promised. */
 static void test_trunks_by_huber_are_no_less_than_promised(void **state)
 {
     (void)state;

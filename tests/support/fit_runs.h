@@ -74,7 +74,8 @@ static inline struct mu_fit_points isoflop_runs(const struct design *d)
 }
 
 /* A trunk for each size, with a branch where each budget is spent: branches share their trunk's
- * noise. The same sizes for all budgets, in even steps round the middle one's optimum. Free .point. */
+ * noise. The same sizes for all budgets, in even steps round the middle one's optimum. Free
+ * .point. */
 static inline struct mu_fit_points trunk_runs(const struct design *d)
 {
     const double middle = d->c_low * pow(d->c_step, 0.5 * (double)(d->budgets - 1));

@@ -267,7 +267,8 @@ static void test_an_exponent_without_a_term_is_weak(void **state)
     free(points.point);
 }
 
-/* Runs of one (N, D) with other seeds: their scatter is the noise that bands of predictions hold. */
+/* Runs of one (N, D) with other seeds: their scatter is the noise that bands of predictions
+ * hold. */
 static void test_repeats_give_the_noise(void **state)
 {
     const struct mu_fit_options options = options_with(1000);
