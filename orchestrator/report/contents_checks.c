@@ -14,9 +14,10 @@ static void say_noise(struct mu_document *doc, const struct mu_fit *fit)
         mu_document_say(doc, MU_BLOCK_TEXT, "Seed noise is not known.");
     else
         mu_document_say(doc, MU_BLOCK_TEXT,
-                        "Seed noise: sd %s %% of the loss (%zu degrees of freedom), by %s.",
+                        "Seed noise: %s %s %% of the loss (%zu degrees of freedom), by %s.",
+                        fit->noise.repeated ? "sd" : mu_contents_sd(fit),
                         mu_figure(100 * fit->noise.sd, 4).text, fit->noise.degrees,
-                        fit->noise.repeated ? "runs that differ in their seed alone"
+                        fit->noise.repeated ? "runs of equal N and D and other seeds"
                                             : "what the law leaves over");
 }
 

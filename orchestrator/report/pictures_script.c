@@ -308,7 +308,7 @@ static bool script_scaling(FILE *out, const struct mu_fit *fit, enum mu_picture 
 {
     static const char *const label[] = {[MU_PICTURE_N] = "parameters N*",
                                         [MU_PICTURE_D] = "tokens D*",
-                                        [MU_PICTURE_RATIO] = "tokens a parameter, D* / N*"};
+                                        [MU_PICTURE_RATIO] = "tokens per parameter, D* / N*"};
     struct mu_span c = MU_SPAN_EMPTY, y = MU_SPAN_EMPTY;
     int rows = (int)mu_published_law_count + 2; /* of the legend, which has two columns */
 
