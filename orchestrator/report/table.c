@@ -98,6 +98,8 @@ static size_t part_of(const struct mu_grid *grid, const size_t *width, size_t fi
     size_t at = INDENT + width[0] + GAP + width[first], end = first + 1;
 
     for (; end < grid->columns; end++) {
+        if (width[end] == 0)
+            continue;
         at += GAP + width[end];
         if (at > WIDTH)
             break;

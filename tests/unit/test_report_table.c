@@ -158,6 +158,7 @@ static void test_targets_away_from_the_points(void **state)
 static void test_passes_over_the_data(void **state)
 {
     struct fixture *f = fixture_new();
+    struct mu_fit_optimum *o = f->fit->scaling[MU_METHOD_PARAMETRIC].target;
     char *text;
 
     (void)state;
@@ -172,6 +173,13 @@ static void test_passes_over_the_data(void **state)
     assert_tells(text, "passes: D over distinct tokens");
     assert_says(text, "D/N  Passes");
     assert_says(text, "  2.985  ");
+    free(text);
+    f->fit->options.targets = 2; /* 99 columns, and none for marks of which there are none */
+    o[0].c = o[1].c = 8.246e21;
+    o[1].n.value = 1.59197e10;
+    text = table_of(f);
+    assert_says(text, "  32 x 4096\n");
+    assert_null(strstr(text, "\n  8.246e21\n"));
     free(text);
     fixture_free(f);
 }
