@@ -8,6 +8,8 @@
 /* viridis (van der Walt & Smith) from .2 to .8: its ends vanish on dark pages and on white ones */
 static const uint8_t viridis[][3] = {{0x3e, 0x4a, 0x89}, {0x31, 0x68, 0x8e}, {0x26, 0x82, 0x8e},
                                      {0x1f, 0x9e, 0x89}, {0x35, 0xb7, 0x79}, {0x6e, 0xce, 0x58}};
+/* Beyond what an axis can show with room to spare: what a law makes of absurd numbers. */
+static const double LEAST = 1e-290, MOST = 1e290;
 enum { ANCHORS = sizeof viridis / sizeof viridis[0] };
 
 void mu_span_take(struct mu_span *span, double value)
@@ -68,7 +70,7 @@ void mu_axis_put(FILE *out, const char *axis, enum mu_axis kind, struct mu_span 
     if (kind == MU_AXIS_LOSS && !(span.high / span.low > 2.5)) {
         double by = margin * (span.high - span.low);
 
-        if (!(span.high > span.low))
+        if (!(by > 1e-6 * span.high)) /* which gnuplot would find empty */
             by = .05 * span.high;
         fprintf(out, "unset logscale %s\nset %srange [%.9g:%.9g]\n", axis, axis, span.low - by,
                 span.high + by);
@@ -78,7 +80,7 @@ void mu_axis_put(FILE *out, const char *axis, enum mu_axis kind, struct mu_span 
 
     if (!(span.high > span.low))
         by = log(2);
-    span = (struct mu_span){span.low * exp(-by), span.high * exp(by)};
+    span = (struct mu_span){fmax(span.low * exp(-by), LEAST), fmin(span.high * exp(by), MOST)};
     fprintf(out, "set logscale %s\nset %srange [%.9g:%.9g]\n", axis, axis, span.low, span.high);
     put_marks(out, axis, kind, span, marks);
 }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "orchestrator/fit/interval.h"
 #include "orchestrator/report/figure.h"
 #include "orchestrator/report/words.h"
 
@@ -13,7 +14,7 @@ static void table_of_columns(struct mu_document *doc, const struct mu_points_fou
         if (!found->column[k][0])
             continue;
         mu_document_cell(doc, "%s", mu_words_column_id(k));
-        mu_document_cell(doc, "%s", found->column[k]);
+        mu_document_cell(doc, MU_OUTSIDE("%s"), found->column[k]);
         mu_document_cell(doc, "%s", mu_words_column(k));
     }
     mu_document_table_end(doc);
@@ -24,7 +25,7 @@ static void table_of_columns(struct mu_document *doc, const struct mu_points_fou
 /* The same in a sentence; of columns called as options are the name is enough. */
 static void say_columns(struct mu_document *doc, const struct mu_points_found *found)
 {
-    char list[MU_COLUMNS * 90] = "";
+    char list[MU_COLUMNS * 96] = "";
     size_t at = 0;
 
     for (enum mu_column k = 0; k < MU_COLUMNS; k++) {
@@ -36,8 +37,9 @@ static void say_columns(struct mu_document *doc, const struct mu_points_found *f
                                strcmp(id, name) == 0 ? ""
                                : k <= MU_COLUMN_c    ? mu_words_column(k)
                                                      : id);
-        at += (size_t)snprintf(list + at, sizeof list - at,
-                               strcmp(id, name) == 0 ? "%s" : " in '%s'", name);
+        at += (size_t)snprintf(
+            list + at, sizeof list - at,
+            strcmp(id, name) == 0 ? MU_OUTSIDE("%s") : " in '" MU_OUTSIDE("%s") "'", name);
     }
     mu_document_say(doc, MU_BLOCK_ITEM, "Columns: %s%s%s.", list, found->derived[0] ? "; " : "",
                     found->derived);
@@ -68,9 +70,10 @@ static void say_left_out(struct mu_document *doc, const struct mu_contents *c)
         mu_document_say(doc, MU_BLOCK_ITEM, "Bad rows, left out as asked (each was named): %zu.",
                         c->found->bad);
     if (c->found->not_done > 0)
-        mu_document_say(doc, MU_BLOCK_ITEM,
-                        "Rows of runs that did not end well (column '%s'), left out: %zu.",
-                        c->found->column[MU_COLUMN_status], c->found->not_done);
+        mu_document_say(
+            doc, MU_BLOCK_ITEM,
+            "Rows of runs that did not end well (column '" MU_OUTSIDE("%s") "'), left out: %zu.",
+            c->found->column[MU_COLUMN_status], c->found->not_done);
     say_dropped(doc, c->fit);
 }
 
@@ -122,11 +125,18 @@ static void say_clusters(struct mu_document *doc, const struct mu_contents *c)
     if (strcmp(points->cluster_kind, "row") == 0)
         snprintf(clusters, sizeof clusters, "each of the %u rows is a cluster", points->clusters);
     else
-        snprintf(clusters, sizeof clusters, "each of the %u values of column '%s' is a cluster",
+        snprintf(clusters, sizeof clusters,
+                 "each of the %u values of column '" MU_OUTSIDE("%s") "' is a cluster",
                  points->clusters, points->cluster_kind);
     if (c->fit->options.replicates == 0)
         mu_document_say(doc, MU_BLOCK_ITEM, "No intervals: no bootstrap was asked for; %s.",
                         clusters);
+    else if (c->fit->options.replicates < MU_INTERVAL_LEAST)
+        mu_document_say(doc, MU_BLOCK_ITEM,
+                        "No intervals: they need %d bootstrap replicates or more, and %zu %s asked "
+                        "for; %s.",
+                        MU_INTERVAL_LEAST, c->fit->options.replicates,
+                        c->fit->options.replicates == 1 ? "was" : "were", clusters);
     else
         mu_document_say(
             doc, MU_BLOCK_ITEM, "Intervals: %zu bootstrap replicates of clusters, seed %llu; %s.",
@@ -140,7 +150,8 @@ void mu_contents_points(struct mu_document *doc, const struct mu_contents *c)
     size_t in_budgets = 0;
 
     mu_document_say(doc, MU_BLOCK_SECTION, "Points");
-    mu_document_say(doc, MU_BLOCK_TEXT, "%zu rows of %s give %zu points%s, %zu of them used.",
+    mu_document_say(doc, MU_BLOCK_TEXT,
+                    "%zu rows of " MU_OUTSIDE("%s") " give %zu points%s, %zu of them used.",
                     found->rows, found->path, fit->points->count,
                     found->curves > 0 ? " (most are moments of a loss curve)" : "", fit->used);
     if (c->brief)
@@ -148,7 +159,8 @@ void mu_contents_points(struct mu_document *doc, const struct mu_contents *c)
     else
         table_of_columns(doc, found);
     for (size_t k = 0; !c->brief && k < found->notes; k++) /* the verb has said them by now */
-        mu_document_say(doc, MU_BLOCK_ITEM, "Noted while reading: %s", found->note[k]);
+        mu_document_say(doc, MU_BLOCK_ITEM, "Noted while reading: " MU_OUTSIDE("%s"),
+                        found->note[k]);
     say_left_out(doc, c);
     for (size_t i = 0; i < fit->points->count && fit->budgets.of; i++)
         in_budgets += fit->budgets.of[i] != MU_FIT_NONE;

@@ -30,6 +30,28 @@ void mu_contents_published(struct mu_document *doc, const struct mu_contents *c)
 void mu_contents_recommendation(struct mu_document *doc, const struct mu_contents *c);
 void mu_contents_warnings(struct mu_document *doc, const struct mu_contents *c);
 
+/* Of the first target by a method that mu_contents_method gave, in a few sentences. */
+void mu_contents_sentence(struct mu_document *doc, const struct mu_fit *fit, enum mu_method method);
+
+/* The smallest compute of the points used, FLOPs; INFINITY: there are none. */
+double mu_contents_smallest(const struct mu_fit *fit);
+/* As far below the points as a fit should be asked. */
+static inline bool mu_contents_below(const struct mu_fit *fit, const struct mu_fit_optimum *o)
+{
+    const double smallest = mu_contents_smallest(fit);
+
+    return isfinite(smallest) && o->c < smallest / 2;
+}
+/* Tokens over distinct tokens; NAN where the law does not know of repetitions, or all are new. */
+double mu_contents_epochs(const struct mu_fit *fit, const struct mu_fit_optimum *o);
+
+/* Its residuals' sd is from the median deviation, which is as little moved by outliers as the
+ * objective is. */
+static inline const char *mu_contents_sd(const struct mu_fit *fit)
+{
+    return fit->options.objective.kind == MU_OBJECTIVE_SQUARES ? "sd" : "robust sd";
+}
+
 /* It says which size is best. A law of compute alone is not refused, but does not. */
 static inline bool mu_contents_gives(const struct mu_fit *fit, enum mu_method method)
 {

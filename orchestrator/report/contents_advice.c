@@ -25,10 +25,28 @@ static void cell_built(struct mu_document *doc, const struct mu_built *built)
                          (unsigned long long)built->shape.width);
 }
 
+static bool any_loss(const struct mu_fit *fit, const struct mu_fit_scaling *s)
+{
+    for (size_t t = 0; t < fit->options.targets; t++)
+        if (!isnan(s->target[t].loss.value))
+            return true;
+    return false;
+}
+
+static const char *mark_of(const struct mu_fit *fit, const struct mu_fit_optimum *o)
+{
+    return o->far ? "far" : mu_contents_below(fit, o) ? "below" : "";
+}
+
 static void table_of_optima(struct mu_document *doc, const struct mu_fit *fit,
                             const struct mu_fit_scaling *s)
 {
-    mu_document_table(doc, "Budget|N|D|D/N|Loss|80 %|95 %|<Build|<");
+    const bool losses = any_loss(fit, s), epochs = !isnan(mu_contents_epochs(fit, &s->target[0]));
+    char header[80];
+
+    snprintf(header, sizeof header, "Budget|N|D|D/N%s%s|<Build|<", epochs ? "|Passes" : "",
+             losses ? "|Loss|80 %|95 %" : "");
+    mu_document_table(doc, header);
     for (size_t t = 0; t < fit->options.targets; t++) {
         const struct mu_fit_optimum *o = &s->target[t];
 
@@ -36,13 +54,28 @@ static void table_of_optima(struct mu_document *doc, const struct mu_fit *fit,
         mu_document_cell(doc, "%s", mu_figure(o->n.value, 6).text);
         mu_document_cell(doc, "%s", mu_figure(o->d.value, 6).text);
         mu_document_cell(doc, "%s", mu_figure(o->ratio.value, 6).text);
-        mu_document_cell(doc, "%s", mu_figure(o->loss.value, 6).text);
-        mu_document_cell(doc, "%s", mu_figure_80(&o->loss).text);
-        mu_document_cell(doc, "%s", mu_figure_95(&o->loss).text);
+        if (epochs)
+            mu_document_cell(doc, "%s", mu_figure(mu_contents_epochs(fit, o), 4).text);
+        if (losses) {
+            mu_document_cell(doc, "%s", mu_figure(o->loss.value, 6).text);
+            mu_document_cell(doc, "%s", mu_figure_80(&o->loss).text);
+            mu_document_cell(doc, "%s", mu_figure_95(&o->loss).text);
+        }
         cell_built(doc, &o->built);
-        mu_document_cell(doc, "%s", o->far ? "far" : "");
+        mu_document_cell(doc, "%s", mark_of(fit, o));
     }
     mu_document_table_end(doc);
+}
+
+/* How to read it. */
+static void say_optima(struct mu_document *doc, const struct mu_fit *fit, enum mu_method method)
+{
+    const struct mu_fit_optimum *o = &fit->scaling[method].target[0];
+
+    mu_document_say(doc, MU_BLOCK_TEXT, "By the %s method%s%s%s.", mu_words_method(method),
+                    isnan(o->loss.low95) ? "" : "; bands of the loss hold a new run's seed noise",
+                    isnan(mu_contents_epochs(fit, o)) ? "" : "; passes: D over distinct tokens",
+                    o->built.shape.layers == 0 ? "" : "; build: layers x width");
 }
 
 /* Brief: with N by the other methods, which have a table of their own in a page. */
@@ -112,38 +145,10 @@ static void table_of_architectures(struct mu_document *doc, const struct mu_fit 
         mu_document_cell(doc, "%llu", (unsigned long long)o->built.shape.layers);
         mu_document_cell(doc, "%llu", (unsigned long long)o->built.shape.width);
         mu_document_cell(doc, "%u", o->built.heads);
-        mu_document_cell(doc, "%.15g", o->built.n);
+        mu_document_cell(doc, "%s", mu_figure_short(o->built.n, 15).text);
         mu_document_cell(doc, "%s", mu_figure(o->built.n / o->n.value, 4).text);
     }
     mu_document_table_end(doc);
-}
-
-/* The sentence to remember, of the first target. */
-static void say_advice(struct mu_document *doc, const struct mu_fit *fit,
-                       const struct mu_fit_optimum *o)
-{
-    const char *far = o->far ? " Far beyond the points: take it as a hint." : "";
-    char loss[200] = "", range[280] = "";
-
-    if (!isnan(o->loss.value))
-        snprintf(loss, sizeof loss, "a loss of %s%s%s%s", mu_figure(o->loss.value, 4).text,
-                 isnan(o->loss.low95) ? "" : " (95 %: ",
-                 isnan(o->loss.low95) ? "" : mu_figure_95(&o->loss).text,
-                 isnan(o->loss.low95) ? "" : ")");
-    if (o->n_low > 0 && isfinite(o->n_high))
-        snprintf(range, sizeof range,
-                 " Anything from %s to %s parameters is within %s %% of that loss.",
-                 mu_figure_words(o->n_low).text, mu_figure_words(o->n_high).text,
-                 mu_figure_short(100 * fit->options.tolerance, 3).text);
-    if (isnan(o->n.value))
-        mu_document_say(doc, MU_BLOCK_LEAD,
-                        "With %s FLOPs expect %s; no method tells the best size.%s",
-                        mu_figure_short(o->c, 4).text, loss, far);
-    else
-        mu_document_say(
-            doc, MU_BLOCK_LEAD, "With %s FLOPs train %s parameters on %s tokens%s%s.%s%s",
-            mu_figure_short(o->c, 4).text, mu_figure_words(o->n.value).text,
-            mu_figure_words(o->d.value).text, loss[0] ? ", for " : "", loss, range, far);
 }
 
 /* "N* grows as C^0.514 (95 %: 0.482..0.556) by the parametric method, ..." */
@@ -202,8 +207,9 @@ void mu_contents_summary(struct mu_document *doc, const struct mu_contents *c)
     const enum mu_method m = mu_contents_method(fit);
 
     mu_document_say(doc, MU_BLOCK_TEXT,
-                    "Scaling laws were fitted to %zu final losses of %s, of training runs of up to "
-                    "%s FLOPs%s.",
+                    "Scaling laws were fitted to %zu final losses of " MU_OUTSIDE(
+                        "%s") ", of training runs of up to "
+                              "%s FLOPs%s.",
                     fit->used, c->found->path, mu_figure_short(fit->c_largest, 4).text,
                     fit->dropped > 0 ? "; the highest losses were dropped, as asked" : "");
     if (m == MU_METHOD_COUNT) {
@@ -211,7 +217,7 @@ void mu_contents_summary(struct mu_document *doc, const struct mu_contents *c)
         return;
     }
     if (fit->options.targets > 0)
-        say_advice(doc, fit, &fit->scaling[m].target[0]);
+        mu_contents_sentence(doc, fit, m);
     say_exponents(doc, fit);
     say_verdict(doc, fit);
 }
@@ -232,11 +238,8 @@ void mu_contents_recommendation(struct mu_document *doc, const struct mu_content
         return;
     }
     if (c->brief)
-        say_advice(doc, fit, &s->target[0]);
-    mu_document_say(
-        doc, MU_BLOCK_TEXT,
-        "By the %s method; bands of the loss hold a new run's seed noise; build: layers x width.",
-        mu_words_method(m));
+        mu_contents_sentence(doc, fit, m);
+    say_optima(doc, fit, m);
     table_of_optima(doc, fit, s);
     if (isnan(s->target[0].n.value))
         return;
@@ -250,6 +253,29 @@ void mu_contents_recommendation(struct mu_document *doc, const struct mu_content
     table_of_architectures(doc, fit, s);
 }
 
+/* What the last column of the recommendations means. */
+static void say_marks(struct mu_document *doc, const struct mu_fit *fit,
+                      const struct mu_fit_scaling *s)
+{
+    bool far = false, below = false;
+
+    for (size_t t = 0; t < fit->options.targets; t++) {
+        far = far || s->target[t].far;
+        below = below || mu_contents_below(fit, &s->target[t]);
+    }
+    if (far)
+        mu_document_say(doc, MU_BLOCK_ITEM,
+                        "'far' marks budgets more than %d times the largest one fitted (%s "
+                        "FLOPs): the interval holds the law's uncertainty, not that it is the "
+                        "wrong law.",
+                        MU_FIT_FAR, mu_figure_short(fit->c_largest, 4).text);
+    if (below)
+        mu_document_say(doc, MU_BLOCK_ITEM,
+                        "'below' marks budgets of less than half of the smallest one fitted (%s "
+                        "FLOPs), for which the same holds.",
+                        mu_figure_short(mu_contents_smallest(fit), 4).text);
+}
+
 void mu_contents_warnings(struct mu_document *doc, const struct mu_contents *c)
 {
     const struct mu_fit *fit = c->fit;
@@ -260,14 +286,7 @@ void mu_contents_warnings(struct mu_document *doc, const struct mu_contents *c)
     else
         mu_document_say(doc, MU_BLOCK_TEXT, "No warnings.");
     for (size_t k = 0; k < fit->warnings; k++)
-        mu_document_say(doc, MU_BLOCK_ALERT, "%s", fit->warning[k]);
-    for (size_t t = 0; !c->brief && m != MU_METHOD_COUNT && t < fit->options.targets; t++)
-        if (fit->scaling[m].target[t].far) {
-            mu_document_say(doc, MU_BLOCK_ITEM,
-                            "'far' marks budgets more than %d times the largest one fitted (%s "
-                            "FLOPs): the interval holds the law's uncertainty, not that it is the "
-                            "wrong law.",
-                            MU_FIT_FAR, mu_figure_short(fit->c_largest, 4).text);
-            break;
-        }
+        mu_document_say(doc, MU_BLOCK_ALERT, MU_OUTSIDE("%s"), fit->warning[k]);
+    if (!c->brief && m != MU_METHOD_COUNT)
+        say_marks(doc, fit, &fit->scaling[m]);
 }

@@ -14,9 +14,10 @@ static void say_noise(struct mu_document *doc, const struct mu_fit *fit)
         mu_document_say(doc, MU_BLOCK_TEXT, "Seed noise is not known.");
     else
         mu_document_say(doc, MU_BLOCK_TEXT,
-                        "Seed noise: sd %s %% of the loss (%zu degrees of freedom), by %s.",
+                        "Seed noise: %s %s %% of the loss (%zu degrees of freedom), by %s.",
+                        fit->noise.repeated ? "sd" : mu_contents_sd(fit),
                         mu_figure(100 * fit->noise.sd, 4).text, fit->noise.degrees,
-                        fit->noise.repeated ? "runs that differ in their seed alone"
+                        fit->noise.repeated ? "runs of equal N and D and other seeds"
                                             : "what the law leaves over");
 }
 
@@ -32,6 +33,16 @@ static bool is_shown(const struct mu_contents *c, size_t k)
                                *last = &c->fit->future[c->fit->futures - 1];
 
     return !f->refusal.refused && !(only_largest(c) && f->c_predicted < last->c_predicted);
+}
+
+/* Three places where they are of use: a law that fails is wrong by any factor. */
+static void cell_percent(struct mu_document *doc, double part, const char *plus)
+{
+    if (fabs(part) < 10)
+        mu_document_cell(doc, "%s%.3f %%", part >= 0 ? plus : "", 100 * part);
+    else
+        mu_document_cell(doc, "%s%s %%", part >= 0 ? plus : "",
+                         mu_figure_short(100 * part, 4).text);
 }
 
 static void table_of_futures(struct mu_document *doc, const struct mu_contents *c)
@@ -57,8 +68,8 @@ static void table_of_futures(struct mu_document *doc, const struct mu_contents *
             mu_document_cell(doc, "%zu", f->fitted);
         mu_document_cell(doc, "%s", mu_figure_short(f->c_predicted, 4).text);
         mu_document_cell(doc, "%zu", f->predicted);
-        mu_document_cell(doc, "%+.3f %%", 100 * f->bias);
-        mu_document_cell(doc, "%.3f %%", 100 * f->rms);
+        cell_percent(doc, f->bias, "+");
+        cell_percent(doc, f->rms, "");
         mu_document_cell(doc, "%s", mu_figure(f->n_ratio, 4).text);
         mu_document_cell(doc, "%s", k + 1 == fit->futures ? "hold-out" : "");
     }

@@ -5,7 +5,15 @@
 #include "orchestrator/report/figure.h"
 #include "orchestrator/report/words.h"
 
-enum { BUDGETS_SHOWN = 12, REFUSALS_SHOWN = 3 }; /* budgets: on a terminal */
+enum {
+    BUDGETS_SHOWN = 12, /* on a terminal */
+    REFUSALS_SHOWN = 3,
+    FARTHEST_SHOWN = 4,
+    FAR = 5 /* sd: of so many a point is told */
+};
+
+/* Of ln loss: below, points that agree with the law are told apart by rounding alone. */
+#define LEAST_FAR 1e-6
 
 static void say_lines(struct mu_document *doc, struct mu_power n, struct mu_power d)
 {
@@ -207,6 +215,42 @@ static void say_intervals(struct mu_document *doc, const struct mu_contents *c)
                         "means that the points set no limit there.");
 }
 
+static double residual_of(const struct mu_fit *fit, size_t i)
+{
+    return log(fit->points->point[i].loss / fit->residual[i].predicted);
+}
+
+/* Points so far from the law that no noise put them there; a line each, the farthest first. */
+static void say_farthest(struct mu_document *doc, const struct mu_fit *fit)
+{
+    size_t far[FARTHEST_SHOWN + 1], count = 0, all = 0, at = 0;
+    char list[FARTHEST_SHOWN * 40] = "";
+
+    for (size_t i = 0; i < fit->points->count; i++) {
+        size_t k = count;
+
+        if (!fit->residual[i].used || fit->points->point[i].weight == 0 ||
+            !(fabs(residual_of(fit, i)) > fmax(FAR * fit->law.residual_sd, LEAST_FAR)))
+            continue;
+        for (; k > 0 && fabs(residual_of(fit, far[k - 1])) < fabs(residual_of(fit, i)); k--)
+            far[k] = far[k - 1];
+        far[k] = i;
+        count = count < FARTHEST_SHOWN ? count + 1 : count;
+        all++;
+    }
+    for (size_t k = 0; k < count; k++)
+        at += (size_t)snprintf(list + at, sizeof list - at, "%sline %d %s%s %%", at > 0 ? ", " : "",
+                               fit->points->point[far[k]].line,
+                               residual_of(fit, far[k]) > 0 ? "+" : "",
+                               mu_figure_short(100 * expm1(residual_of(fit, far[k])), 2).text);
+    if (all > 0)
+        mu_document_say(doc, MU_BLOCK_ITEM,
+                        "Beyond %d %s of the law: %zu point%s; farthest: %s. Look at %s; "
+                        "--drop-top leaves out the highest losses.",
+                        FAR, mu_contents_sd(fit), all, all > 1 ? "s" : "", list,
+                        all > 1 ? "them" : "it");
+}
+
 void mu_contents_law(struct mu_document *doc, const struct mu_contents *c)
 {
     const struct mu_fit *fit = c->fit;
@@ -221,10 +265,11 @@ void mu_contents_law(struct mu_document *doc, const struct mu_contents *c)
     }
     mu_document_say(doc, MU_BLOCK_TEXT,
                     "Of %zu points, by three objectives (delta %s); the one marked * is used. "
-                    "Residuals: sd %s %%.",
+                    "Residuals: %s %s %%.",
                     fit->law.points, mu_figure_short(fit->options.objective.delta, 6).text,
-                    mu_figure(100 * fit->law.residual_sd, 4).text);
+                    mu_contents_sd(fit), mu_figure(100 * fit->law.residual_sd, 4).text);
     table_of_objectives(doc, c);
+    say_farthest(doc, fit);
     for (enum mu_objective_kind o = 0; o < MU_OBJECTIVE_COUNT; o++)
         if (!fit->law.estimate[o].converged)
             mu_document_say(doc, MU_BLOCK_ITEM, "By %s no minimum was reached.",

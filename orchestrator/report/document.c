@@ -33,6 +33,26 @@ void mu_document_clean(char *text)
     }
 }
 
+/* Cleans what a document is to show, but for MU_OUTSIDE's two characters. */
+static void prepare(const struct mu_document *doc, char *text)
+{
+    char *to = text;
+
+    for (char *c = text; *c;) {
+        const size_t length = strcspn(c, MU_OUTSIDE(""));
+        const char mark = c[length];
+
+        c[length] = 0;
+        mu_document_clean(c);
+        memmove(to, c, length);
+        to += length;
+        c += length + (mark != 0);
+        if (mark && doc->look->typesets)
+            *to++ = mark;
+    }
+    *to = 0;
+}
+
 void mu_document_say(struct mu_document *doc, enum mu_block kind, const char *format, ...)
 {
     char *text = NULL;
@@ -46,7 +66,7 @@ void mu_document_say(struct mu_document *doc, enum mu_block kind, const char *fo
         doc->failed = true;
         return;
     }
-    mu_document_clean(text);
+    prepare(doc, text);
     doc->look->block(doc, kind, text);
     free(text);
 }
@@ -112,8 +132,9 @@ void mu_document_table_end(struct mu_document *doc)
         cell = malloc(doc->rows * doc->columns * sizeof *cell);
     if (cell) {
         at = doc->text;
-        for (size_t k = 0; k < doc->rows * doc->columns; k++, at += strlen(at) + 1) {
-            mu_document_clean(at);
+        for (size_t k = 0, length; k < doc->rows * doc->columns; k++, at += length + 1) {
+            length = strlen(at);
+            prepare(doc, at);
             cell[k] = at;
         }
         if (doc->rows > 1)

@@ -1,11 +1,18 @@
 /* What a report says is said once (contents.h), block by block, and shown twice: on a terminal
- * (table.c) and in a page (page.c). Text is plain: what shows it wraps, escapes and aligns. */
+ * (table.c) and in a page (page.c). Text is plain: what shows it wraps, escapes and aligns, and a
+ * page sets "1..2" and "C^0.5" as in print, but never inside MU_OUTSIDE. */
 #ifndef MUSTER_REPORT_DOCUMENT_H
 #define MUSTER_REPORT_DOCUMENT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+
+/* Around the format of text that is not ours, as in MU_OUTSIDE("%s"): a path, the name of a column,
+ * a note that quotes one. It is shown letter by letter. */
+#define MU_OUTSIDE(format) "\x02" format "\x03"
+#define MU_OUTSIDE_BEGIN   '\x02'
+#define MU_OUTSIDE_END     '\x03'
 
 enum mu_block {
     MU_BLOCK_SECTION, /* a heading */
@@ -25,6 +32,7 @@ struct mu_grid {
 struct mu_document;
 
 struct mu_look {
+    bool typesets; /* wants MU_OUTSIDE's two characters; else they are taken out */
     void (*block)(struct mu_document *doc, enum mu_block kind, const char *text);
     void (*table)(struct mu_document *doc, const struct mu_grid *grid);
 };
@@ -34,6 +42,7 @@ struct mu_document {
     const struct mu_look *look;
     bool failed;  /* no memory: something is missing */
     bool shown;   /* the look's own: something was */
+    size_t width; /* the look's own: columns that prose may take */
     bool in_list; /* the look's own: a list is open, of blocks of this kind */
     enum mu_block list;
     FILE *cells;   /* of the table being made, each with its zero byte */

@@ -1,8 +1,12 @@
 #include "orchestrator/report/figure.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+/* From here on "thousand trillion" would be said. */
+#define MOST_IN_WORDS 9.995e14
 
 /* "4.12346e+08" -> "4.12346e8", "123457." -> "123457" */
 static void tidy(char *text)
@@ -36,7 +40,9 @@ struct mu_figure mu_figure(double value, int digits)
 
     if (isnan(value))
         return (struct mu_figure){"-"};
-    snprintf(f.text, sizeof f.text, "%#.*g", digits, value);
+    /* zeros after the point would make the widest figures of all */
+    snprintf(f.text, sizeof f.text, value != 0 && fabs(value) < 1e-3 ? "%.*e" : "%#.*g",
+             value != 0 && fabs(value) < 1e-3 ? digits - 1 : digits, value);
     tidy(f.text);
     return f;
 }
@@ -63,33 +69,51 @@ struct mu_figure mu_figure_range(double low, double high, int digits)
     return f;
 }
 
-static struct mu_figure scaled(double value, const char *const unit[5], const char *format)
+/* The power of a thousand that a value is told in. */
+static size_t power_of(double value)
 {
-    struct mu_figure f;
     size_t power = 0;
 
-    while (power < 4 && fabs(value) >= 999.5) {
+    for (; power < 4 && fabs(value) >= 999.5; power++)
         value /= 1000;
-        power++;
-    }
-    snprintf(f.text, sizeof f.text, format, value, unit[power]);
+    return power;
+}
+
+static struct mu_figure scaled(double value, int digits, size_t power, const char *unit)
+{
+    struct mu_figure f = mu_figure_short(value / pow(1000, (double)power), digits);
+    const size_t length = strlen(f.text);
+
+    snprintf(f.text + length, sizeof f.text - length, "%s", unit);
     return f;
 }
 
+static const char *const words[] = {"", " thousand", " million", " billion", " trillion"};
+
 struct mu_figure mu_figure_words(double value)
 {
-    static const char *const unit[] = {"", " thousand", " million", " billion", " trillion"};
+    const size_t power = fabs(value) < MOST_IN_WORDS ? power_of(value) : 0;
 
-    if (!(fabs(value) < 1e17))
-        return mu_figure_short(value, 3);
-    return scaled(value, unit, "%.3g%s");
+    return scaled(value, 3, power, words[power]);
+}
+
+struct mu_figure mu_figure_words_range(double value, double low, double high)
+{
+    const size_t power = fabs(value) < MOST_IN_WORDS ? power_of(value) : 0;
+    const double unit = pow(1000, (double)power);
+    const bool alike = low >= .01 * unit && high < 999.5 * unit;
+    struct mu_figure f;
+
+    snprintf(f.text, sizeof f.text, "%.28s to %.28s",
+             alike ? scaled(low, 3, power, "").text : mu_figure_words(low).text,
+             alike ? scaled(high, 3, power, "").text : mu_figure_words(high).text);
+    return f;
 }
 
 struct mu_figure mu_figure_label(double value)
 {
     static const char *const unit[] = {"", "k", "M", "B", "T"};
+    const size_t power = fabs(value) < MOST_IN_WORDS ? power_of(value) : 0;
 
-    if (!(fabs(value) < 1e17))
-        return mu_figure_short(value, 3);
-    return scaled(value, unit, "%.4g%s");
+    return scaled(value, 4, power, unit[power]);
 }

@@ -22,8 +22,11 @@ static inline struct mu_figure mu_figure_95(const struct mu_estimate *n)
 {
     return mu_figure_range(n->low95, n->high95, 4);
 }
-/* In words: "412 million", "4.12 billion". */
+/* In words: "412 million", "4.12 billion"; 3.32e15 from a thousand trillion on. */
 struct mu_figure mu_figure_words(double value);
+/* low and high in the unit that mu_figure_words gives the value, which stands before them:
+ * "8.3 to 13.6"; in their own words where they are far from it. */
+struct mu_figure mu_figure_words_range(double value, double low, double high);
 /* As the label of an axis: "400k", "1M", "2.5B", "10T". */
 struct mu_figure mu_figure_label(double value);
 

@@ -1,4 +1,5 @@
 /* fit.json: what came out. */
+#include "orchestrator/report/contents.h"
 #include "orchestrator/report/json_parts.h"
 #include "orchestrator/report/words.h"
 
@@ -121,21 +122,22 @@ static json_t *built_of(const struct mu_built *built)
                      mu_json_size(built->shape.vocab), "n", mu_json_real(built->n));
 }
 
-static json_t *optimum_of(const struct mu_fit_optimum *o)
+static json_t *optimum_of(const struct mu_fit *fit, const struct mu_fit_optimum *o)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o}", "c", mu_json_real(o->c), "n",
-                     mu_json_number(&o->n), "d", mu_json_number(&o->d), "d_over_n",
-                     mu_json_number(&o->ratio), "loss", mu_json_number(&o->loss), "n_low",
-                     mu_json_real(o->n_low), "n_high", mu_json_real(o->n_high), "far", (int)o->far,
-                     "built", built_of(&o->built));
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:o}", "c", mu_json_real(o->c), "n",
+        mu_json_number(&o->n), "d", mu_json_number(&o->d), "d_over_n", mu_json_number(&o->ratio),
+        "epochs", mu_json_real(mu_contents_epochs(fit, o)), "loss", mu_json_number(&o->loss),
+        "n_low", mu_json_real(o->n_low), "n_high", mu_json_real(o->n_high), "far", (int)o->far,
+        "below", (int)mu_contents_below(fit, o), "built", built_of(&o->built));
 }
 
-static json_t *optima_of(const struct mu_fit_optimum *o, size_t count)
+static json_t *optima_of(const struct mu_fit *fit, const struct mu_fit_optimum *o, size_t count)
 {
     json_t *list = json_array();
 
     for (size_t k = 0; k < count; k++)
-        json_array_append_new(list, optimum_of(&o[k]));
+        json_array_append_new(list, optimum_of(fit, &o[k]));
     return list;
 }
 
@@ -153,8 +155,8 @@ json_t *mu_json_scaling(const struct mu_fit *fit)
                                       refused ? json_null() : mu_json_number(&s->a), "b",
                                       refused ? json_null() : mu_json_number(&s->b), "replicates",
                                       mu_json_size(s->replicates), "targets",
-                                      optima_of(s->target, refused ? 0 : fit->options.targets),
-                                      "path", optima_of(s->path, refused ? 0 : MU_FIT_PATH)));
+                                      optima_of(fit, s->target, refused ? 0 : fit->options.targets),
+                                      "path", optima_of(fit, s->path, refused ? 0 : MU_FIT_PATH)));
     }
     return methods;
 }

@@ -4,8 +4,10 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "orchestrator/base/file.h"
+#include "orchestrator/base/log.h"
 #include "orchestrator/report/contents.h"
 #include "orchestrator/report/figure.h"
 #include "orchestrator/report/pictures.h"
@@ -74,16 +76,20 @@ static void put_escaped(FILE *out, const char *text)
 }
 
 /* The same, set as in print: "3.9e8..4.3e8" with a dash, "C^0.5" with a superscript, no line broken
- * before '%'. */
+ * before '%'. What MU_OUTSIDE marks stays as it is. */
 static void put_text(FILE *out, const char *text)
 {
+    bool ours = true;
+
     for (const char *c = text; *c; c++) {
-        if (c[0] == '.' && c[1] == '.' && c[2] != '.' && c > text && c[-1] != '.') {
+        if (*c == MU_OUTSIDE_BEGIN || *c == MU_OUTSIDE_END) {
+            ours = *c == MU_OUTSIDE_END;
+        } else if (ours && c[0] == '.' && c[1] == '.' && c[2] != '.' && c > text && c[-1] != '.') {
             fputs("\u202f–\u202f", out);
             c++;
-        } else if (c[0] == ' ' && c[1] == '%') {
+        } else if (ours && c[0] == ' ' && c[1] == '%') {
             fputs("&nbsp;", out);
-        } else if (c[0] == '^' && is_word(c + 1)) {
+        } else if (ours && c[0] == '^' && is_word(c + 1)) {
             fputs("<sup>", out);
             for (; is_word(c + 1); c++)
                 put_character(out, c[1]);
@@ -197,7 +203,8 @@ static void put_page(struct mu_document *doc, const struct mu_contents *c,
             MUSTER_VERSION);
     mu_contents_summary(doc, c);
     if (pictures->why[0])
-        mu_document_say(doc, MU_BLOCK_ALERT, "Pictures are missing: %s.", pictures->why);
+        mu_document_say(doc, MU_BLOCK_ALERT, "Pictures are missing: " MU_OUTSIDE("%s") ".",
+                        pictures->why);
     mu_contents_recommendation(doc, c);
     mu_contents_warnings(doc, c);
     mu_contents_scaling(doc, c);
@@ -221,7 +228,7 @@ static void put_page(struct mu_document *doc, const struct mu_contents *c,
 enum mu_status mu_report_html(const char *path, const struct mu_fit *fit,
                               const struct mu_points_found *found)
 {
-    static const struct mu_look look = {show_block, show_table};
+    static const struct mu_look look = {true, show_block, show_table};
     const struct mu_contents contents = {.fit = fit, .found = found};
     struct mu_document doc = {.look = &look};
     struct mu_pictures pictures;
@@ -239,5 +246,7 @@ enum mu_status mu_report_html(const char *path, const struct mu_fit *fit,
     st = doc.failed ? MU_FAIL(MU_NO_MEMORY, "no memory for %s", path)
                     : mu_file_write_durably(path, text, size);
     free(text);
+    if (st != MU_OK && unlink(path) == 0) /* it would stand beside a fit.json of other numbers */
+        mu_log(MU_LOG_INFO, "%s, of an earlier fit, was removed", path);
     return st;
 }

@@ -7,7 +7,7 @@
 #include "orchestrator/base/log.h"
 #include "orchestrator/run/gnuplot.h"
 
-enum { DRAW_MS = 30000, LOOK_US = 2000 };
+enum { DRAW_MS = 30000, TELL_MS = 5000, LOOK_US = 2000 };
 
 const char *mu_picture_text(enum mu_picture picture)
 {
@@ -102,7 +102,9 @@ static void finish(struct mu_pictures *out, enum mu_picture picture, struct mu_g
 void mu_pictures_draw(const struct mu_fit *fit, struct mu_pictures *out)
 {
     struct mu_gnuplot gnuplot[MU_PICTURES];
+    const struct mu_deadline tell = mu_deadline_in_ms(TELL_MS);
     size_t drawing = 0;
+    bool told = false;
     int status;
 
     memset(out, 0, sizeof *out);
@@ -123,6 +125,11 @@ void mu_pictures_draw(const struct mu_fit *fit, struct mu_pictures *out)
                 finish(out, p, &gnuplot[p], status);
                 drawing--;
             }
+        if (drawing > 0 && !told && mu_deadline_passed(tell)) {
+            mu_log(MU_LOG_INFO, "waiting for gnuplot to draw the report's pictures, %d s at most",
+                   DRAW_MS / 1000);
+            told = true;
+        }
         mu_clock_sleep_us(LOOK_US);
     }
     if (out->why[0])

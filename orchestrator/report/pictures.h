@@ -13,7 +13,7 @@
          "budgets asked for. Dashed: published laws, each by its own count of N.")                 \
     X(D, "Tokens of the best run over compute, by each method with its 95 % band. Upright: the "   \
          "budgets asked for. Dashed: published laws.")                                             \
-    X(RATIO, "The same as tokens a parameter: laws that look alike above stand apart here.")       \
+    X(RATIO, "The same as tokens per parameter: laws that look alike above stand apart here.")     \
     X(ISOFLOP, "Loss over size for each compute budget: points, parabolas and, with the 95 % "     \
                "interval of their place, vertices. Hollow: budgets that were refused. Not shown: " \
                "losses more than 20 % above the highest vertex.")                                  \

@@ -236,7 +236,8 @@ static void put_methods(FILE *out, const struct mu_fit *fit, enum mu_picture of,
     }
 }
 
-static void put_vertices(FILE *out, const struct mu_fit *fit, enum mu_picture of, struct mu_span *y)
+static void put_vertices(FILE *out, const struct mu_fit *fit, enum mu_picture of, struct mu_span *c,
+                         struct mu_span *y)
 {
     enum mu_method method = mu_contents_method(fit);
 
@@ -251,9 +252,13 @@ static void put_vertices(FILE *out, const struct mu_fit *fit, enum mu_picture of
         mu_span_take(y, v.value);
     }
     fprintf(out, "NaN NaN NaN NaN\nEOD\n$TARGETS << EOD\n");
-    for (size_t t = 0; method < MU_METHOD_COUNT && t < fit->options.targets; t++)
-        fprintf(out, "%.9g %.9g\n", fit->options.target[t],
-                of_optimum(&fit->scaling[method].target[t], of)->value);
+    for (size_t t = 0; method < MU_METHOD_COUNT && t < fit->options.targets; t++) {
+        const double value = of_optimum(&fit->scaling[method].target[t], of)->value;
+
+        fprintf(out, "%.9g %.9g\n", fit->options.target[t], value);
+        mu_span_take(c, fit->options.target[t]); /* maybe below all budgets fitted */
+        mu_span_take(y, value);
+    }
     fprintf(out, "NaN NaN\nEOD\n");
 }
 
@@ -308,7 +313,7 @@ static bool script_scaling(FILE *out, const struct mu_fit *fit, enum mu_picture 
 {
     static const char *const label[] = {[MU_PICTURE_N] = "parameters N*",
                                         [MU_PICTURE_D] = "tokens D*",
-                                        [MU_PICTURE_RATIO] = "tokens a parameter, D* / N*"};
+                                        [MU_PICTURE_RATIO] = "tokens per parameter, D* / N*"};
     struct mu_span c = MU_SPAN_EMPTY, y = MU_SPAN_EMPTY;
     int rows = (int)mu_published_law_count + 2; /* of the legend, which has two columns */
 
@@ -324,7 +329,7 @@ static bool script_scaling(FILE *out, const struct mu_fit *fit, enum mu_picture 
             "set bmargin at screen %g\n",
             rows, (KEY_ROW * rows + 92.) / (FRAME + KEY_ROW * rows));
     put_methods(out, fit, of, &c, &y);
-    put_vertices(out, fit, of, &y);
+    put_vertices(out, fit, of, &c, &y);
     if (!isfinite(c.low) || !isfinite(y.low))
         return false;
     put_published(out, of, c, &y);

@@ -9,7 +9,8 @@
 #include "orchestrator/points/points_csv.h"
 
 /* All numbers with at least 6 significant digits: at Chinchilla's budget D/N is 59 from the exact
- * exponents and 93 from rounded ones. */
+ * exponents and 93 from rounded ones. Prose is as wide as the terminal (COLUMNS, or as it says
+ * itself), 60 to 100 columns; 100 where `out` is none. Tables take up to 100. */
 void mu_report_table(FILE *out, const struct mu_fit *fit, const struct mu_points_found *found);
 
 /* Everything; orchestrator/report/fit.schema.json describes it. */
@@ -17,7 +18,7 @@ enum mu_status mu_report_json(const char *path, const struct mu_fit *fit,
                               const struct mu_points_found *found) MU_CHECKED;
 
 /* One self-contained file; the pictures are SVG drawn by gnuplot (no scripts, no network). Without
- * gnuplot the page has its tables only, and says so. */
+ * gnuplot the page has its tables only, and says so. On failure no older page is left at `path`. */
 enum mu_status mu_report_html(const char *path, const struct mu_fit *fit,
                               const struct mu_points_found *found) MU_CHECKED;
 

@@ -29,7 +29,8 @@ static void close_if_open(int *fd)
 }
 
 /* Nothing but the three streams is inherited: neither the lock of a run directory nor MPI's sockets
- * may live on in it. output -1: thrown away. 0 or an errno. */
+ * may live on in it. It leads a process group of its own, to be killed with all that it started (a
+ * wrapper's gnuplot, a terminal's helper). output -1: thrown away. 0 or an errno. */
 static int spawn(const char *folder, int input, int output, int errors, pid_t *pid)
 {
     static char *argv[] = {"gnuplot", "-d", NULL}; /* -d: whatever the user's ~/.gnuplot says */
@@ -44,7 +45,9 @@ static int spawn(const char *folder, int input, int output, int errors, pid_t *p
     sigfillset(&all);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                              POSIX_SPAWN_SETPGROUP);
     if (folder)
         error = posix_spawn_file_actions_addchdir_np(&files, folder);
     if (error == 0)
@@ -115,7 +118,7 @@ bool mu_gnuplot_poll(struct mu_gnuplot *g, int *status)
     if (g->pid <= 0)
         return false;
     if (mu_deadline_passed(g->deadline))
-        kill(g->pid, SIGKILL);
+        kill(-g->pid, SIGKILL);
     *status = 0;
     ended = waitpid(g->pid, status, WNOHANG);
     if (ended != g->pid && (ended >= 0 || errno == EINTR))

@@ -26,8 +26,8 @@ struct mu_gnuplot {
 int mu_gnuplot_start(struct mu_gnuplot *g, const char *folder, const char *script, size_t size,
                      bool keep_output, unsigned deadline_ms);
 
-/* True once it has ended, or was ended at its deadline; `status` is then as of waitpid (0 also when
- * somebody else has waited for it). mu_gnuplot_close must follow. Cheap. */
+/* True once it has ended, or was ended at its deadline with all it started; `status` is then as
+ * of waitpid (0 also when somebody else has waited for it). mu_gnuplot_close must follow. Cheap. */
 bool mu_gnuplot_poll(struct mu_gnuplot *g, int *status);
 /* Why it ended with `status`: "gnuplot ended with 2: no such terminal". Before mu_gnuplot_close. */
 void mu_gnuplot_explain(const struct mu_gnuplot *g, int status, char *text, size_t size);

@@ -81,7 +81,7 @@ for text in "each of the 16 values of column 'trunk' is a cluster" \
     'Models are built as the points'"'"' are: 2 layers, heads of 8, context 64, vocabulary 256.' \
     'N leaves out the embeddings, but not the output head. FLOPs of training on a token: 6 N + 12 L d T' \
     "Rows of runs that did not end well (column 'status'), left out: 1." \
-    'runs that differ in their seed alone' 'With 1e12 FLOPs train' 'Under other counting conventions'; do
+    'runs of equal N and D and other seeds' 'With 1e12 FLOPs train' 'Under other counting conventions'; do
     says out "$text"
 done
 says out 'written: sweep/fit.json, sweep/report.html'
@@ -136,6 +136,45 @@ says dropped/report.html 'and they agree within their intervals. Warnings: 1.'
 between "points in the wrong budget" "$(value dropped/fit.json "sum(not .9 < p['c'] / x['isoflop']['budgets'][p['budget']]['c'] < 1.1
     for p in x['points'] if p['budget'] is not None)")" 0 0
 between "points in a budget" "$(value dropped/fit.json "sum(p['budget'] is not None for p in x['points'])")" 35 35
+
+# On a terminal prose is as wide as it, tables up to 100 columns; a file gets 100 columns whatever COLUMNS says.
+on_terminal() {
+    /usr/bin/python3 - "$@" <<'PY'
+import fcntl, os, pty, struct, sys, termios
+pid, fd = pty.fork()
+if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, int(sys.argv[1]), 0, 0))
+    os.execvp(sys.argv[2], sys.argv[2:])
+text = b""
+while True:
+    try:
+        part = os.read(fd, 65536)
+    except OSError:
+        break
+    if not part:
+        break
+    text += part
+os.waitpid(pid, 0)
+print(max(len(line) for line in text.decode().replace("\r", "").split("\n") if line.startswith(("  - ", "  The "))))
+PY
+}
+for width in 40:54-60 72:66-72 90:84-90 300:94-100; do
+    got=$(env -u COLUMNS bash -c "$(declare -f on_terminal)"'; on_terminal "$@"' - "${width%%:*}" "$MUSTER" fit outliers.csv --bootstrap 0)
+    range=${width#*:}
+    between "the widest line of prose on ${width%%:*} columns" "$got" "${range%-*}" "${range#*-}"
+done
+between "the widest line of prose with COLUMNS=80" "$(COLUMNS=80 on_terminal 72 "$MUSTER" fit outliers.csv --bootstrap 0)" 74 80
+expect 0 fit outliers.csv
+cp out hundred.txt
+expect 0 env COLUMNS=60 "$MUSTER" fit outliers.csv --bootstrap 400
+cmp hundred.txt out || fail "COLUMNS changes what a file gets"
+
+# Who waits for gnuplot is told so.
+mkdir slow
+printf '#!/bin/sh\nexec sleep 5.5\n' >slow/gnuplot
+chmod +x slow/gnuplot
+expect 0 env PATH="$folder/slow:$PATH" "$MUSTER" fit outliers.csv --bootstrap 0 --out slow
+says err "waiting for gnuplot to draw the report's pictures, 30 s at most"
 
 # What supports no fit is refused by each method, with what would be needed; and nothing is written.
 {

@@ -111,6 +111,46 @@ static void test_deadline(void **state)
     mu_gnuplot_close(&g);
 }
 
+/* Gone, or waited for by nobody. */
+static bool is_dead(pid_t pid)
+{
+    char path[64], stat[256] = "", *name_end;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    file = fopen(path, "r");
+    if (!file)
+        return true;
+    stat[fread(stat, 1, sizeof stat - 1, file)] = 0;
+    fclose(file);
+    name_end = strrchr(stat, ')');
+    return !name_end || name_end[2] == 'Z' || name_end[2] == 'X';
+}
+
+/* A wrapper's gnuplot, too: it would go on drawing beside the training. */
+static void test_its_children_end_with_it(void **state)
+{
+    struct mu_gnuplot g;
+    struct mu_deadline end = mu_deadline_in_ms(5000);
+    char *said;
+    size_t size;
+    pid_t child;
+
+    (void)state;
+    fake_gnuplot(root, "#!/bin/sh\nsleep 60 &\necho $!\nwait\n");
+    assert_int_equal(mu_gnuplot_start(&g, NULL, "x", 1, true, 500), 0);
+    assert_true(WIFSIGNALED(ended(&g)));
+    said = mu_gnuplot_output(&g, &size);
+    assert_non_null(said);
+    child = (pid_t)atoi(said);
+    assert_true(child > 1);
+    while (!is_dead(child) && !mu_deadline_passed(end))
+        mu_clock_sleep_us(500);
+    assert_true(is_dead(child));
+    mu_gnuplot_close(&g);
+    free(said);
+}
+
 int main(void)
 {
 #define IN_ROOT(test) cmocka_unit_test_setup_teardown(test, begin, end)
@@ -119,6 +159,7 @@ int main(void)
         IN_ROOT(test_output_is_kept_only_when_asked_for),
         IN_ROOT(test_complaints),
         IN_ROOT(test_deadline),
+        IN_ROOT(test_its_children_end_with_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

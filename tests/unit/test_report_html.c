@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -182,6 +183,56 @@ static void test_a_gnuplot_that_fails(void **state)
     fixture_free(f);
 }
 
+/* Dashes and superscripts are for what we say, never for names. */
+static void test_names_are_shown_letter_by_letter(void **state)
+{
+    struct fixture *f = fixture_new();
+    struct mu_points_found *found = &f->found;
+    char *page;
+
+    (void)state;
+    mu_log_set_level(MU_LOG_SILENT);
+    no_gnuplot();
+    strcpy(found->path, "../muster/a^2 % 1..2.csv");
+    strcpy(found->column[MU_COLUMN_n], "N^2 1..2");
+    strcpy(found->column[MU_COLUMN_status], "ok^1 3..4");
+    strcpy(found->note[0], "x^5..y was taken before 'z^6..7'");
+    fixture_warn(f->fit, "each value of 'q^7..8' is a cluster");
+    f->points.cluster_kind = "k^8..9";
+    page = written(mu_report_html, f);
+    assert_whole(page);
+    assert_int_equal(count(page, "../muster/a^2 % 1..2.csv"), 4); /* title, head, summary, points */
+    assert_int_equal(count(page, "<td class=\"l\">N^2 1..2</td>"), 1);
+    assert_int_equal(count(page, "(column &#39;ok^1 3..4&#39;)"), 1);
+    assert_int_equal(count(page, "x^5..y was taken before &#39;z^6..7&#39;"), 1);
+    assert_int_equal(count(page, "each value of &#39;q^7..8&#39; is a cluster"), 1);
+    assert_int_equal(count(page, "column &#39;k^8..9&#39; is a cluster"), 1);
+    assert_true(count(page, "N* grows as C<sup>0.514</sup> (95&nbsp;%: 0.4") == 1);
+    assert_true(count(page, "812.4\u202f–\u202finf") > 0);
+    assert_null(strchr(page, '\x02'));
+    assert_null(strchr(page, '\x03'));
+    free(page);
+    fixture_free(f);
+}
+
+/* An old page would show other numbers than the fit.json beside it. */
+static void test_no_older_page_is_left(void **state)
+{
+    struct fixture *f = fixture_new();
+    char beside[200];
+
+    (void)state;
+    mu_log_set_level(MU_LOG_SILENT);
+    no_gnuplot();
+    free(written(mu_report_html, f));
+    assert_true(mu_file_exists(report_path));
+    snprintf(beside, sizeof beside, "%s.tmp.%d", report_path, (int)getpid());
+    assert_int_equal(mu_file_make_folders(beside), MU_OK); /* in the way of the new one */
+    assert_int_equal(mu_report_html(report_path, f->fit, &f->found), MU_FAILED);
+    assert_false(mu_file_exists(report_path));
+    fixture_free(f);
+}
+
 /* gnuplot could be made to run commands by a name: it is given none. */
 static void test_scripts_hold_no_text_of_the_user(void **state)
 {
@@ -208,9 +259,14 @@ int main(void)
 {
 #define IN_ROOT(test) cmocka_unit_test_setup_teardown(test, make_report_root, end)
     const struct CMUnitTest tests[] = {
-        IN_ROOT(test_page_with_pictures),   IN_ROOT(test_refused_fits_have_a_page_too),
-        IN_ROOT(test_pictures_of_little),   IN_ROOT(test_without_gnuplot),
-        IN_ROOT(test_a_gnuplot_that_fails), IN_ROOT(test_scripts_hold_no_text_of_the_user),
+        IN_ROOT(test_page_with_pictures),
+        IN_ROOT(test_refused_fits_have_a_page_too),
+        IN_ROOT(test_pictures_of_little),
+        IN_ROOT(test_without_gnuplot),
+        IN_ROOT(test_a_gnuplot_that_fails),
+        IN_ROOT(test_scripts_hold_no_text_of_the_user),
+        IN_ROOT(test_names_are_shown_letter_by_letter),
+        IN_ROOT(test_no_older_page_is_left),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

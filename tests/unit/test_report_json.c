@@ -75,6 +75,27 @@ static void test_numbers_are_exact(void **state)
     assert_int_equal(json_array_size(at(json, "scaling.envelope.path")), MU_FIT_PATH);
     assert_true(json_is_true(at(json, "scaling.parametric.targets.2.far")));
     assert_true(json_is_false(at(json, "points.0.used")));
+    assert_true(json_is_false(at(json, "scaling.parametric.targets.0.below")));
+    assert_true(json_is_null(at(json, "scaling.parametric.targets.0.epochs")));
+    json_decref(json);
+    fixture_free(f);
+}
+
+static void test_small_targets_and_repeated_data(void **state)
+{
+    struct fixture *f = fixture_new();
+    struct mu_fit_optimum *o = &f->fit->scaling[MU_METHOD_ISOFLOP].target[0];
+    json_t *json;
+
+    (void)state;
+    f->fit->options.law = MU_LAW_DATA_CONSTRAINED;
+    f->fit->options.unique = 1e9;
+    o->c = 2.9e18; /* the smallest of the points: 6e18 */
+    o->d.value = 4e9;
+    json = json_of(f);
+    assert_true(json_is_true(at(json, "scaling.isoflop.targets.0.below")));
+    assert_true(json_is_false(at(json, "scaling.isoflop.targets.1.below")));
+    assert_exactly(json, "scaling.isoflop.targets.0.epochs", 4);
     json_decref(json);
     fixture_free(f);
 }
@@ -172,6 +193,7 @@ int main(void)
 #define IN_ROOT(test) cmocka_unit_test_setup_teardown(test, make_report_root, remove_report_root)
     const struct CMUnitTest tests[] = {
         IN_ROOT(test_numbers_are_exact),
+        IN_ROOT(test_small_targets_and_repeated_data),
         IN_ROOT(test_what_is_not_known_is_null),
         IN_ROOT(test_same_for_any_number_of_threads),
         IN_ROOT(test_schema),

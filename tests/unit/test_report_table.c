@@ -32,6 +32,20 @@ static void assert_says(const char *text, const char *what)
         fail_msg("the table does not say: %s", what);
 }
 
+/* Somewhere, lines broken or not. */
+static void assert_tells(const char *text, const char *what)
+{
+    char *flat = strdup(text), *to = flat;
+
+    for (const char *c = text; *c; c++)
+        if ((*c != ' ' && *c != '\n') || to == flat || to[-1] != ' ')
+            *to++ = *c == '\n' ? ' ' : *c;
+    *to = 0;
+    if (!strstr(flat, what))
+        fail_msg("the table does not tell: %s", what);
+    free(flat);
+}
+
 /* 100 columns, nothing that commands a terminal, nothing that only a program would say. */
 static void assert_readable(const char *text)
 {
@@ -69,7 +83,7 @@ static void test_all_is_said(void **state)
     assert_says(text, "(bound)");
     assert_says(text,
                 "envelope over parametric, N* at 3e21 FLOPs: 1.150 (95 %: 1.010..1.310): they");
-    assert_says(text, "sd 0.3410 % of the loss (9 degrees of freedom), by runs that differ in");
+    assert_says(text, "sd 0.3410 % of the loss (9 degrees of freedom), by runs of equal N and");
     assert_says(text,
                 "1 of 4 predictions refused, from 6e18 FLOPs: one budget does not tell N from D.");
     assert_says(text, "nonemb+head");
@@ -83,9 +97,184 @@ static void test_all_is_said(void **state)
         assert_says(text, mu_figure(c / (6 * n * n), 6).text);
         assert_says(text, mu_figure(fixture_loss(n, c / (6 * n)), 6).text);
     }
-    assert_says(text, "With 1e21 FLOPs train 2.79 billion parameters on");
     assert_says(text, "32 x 4096  far");
     free(text);
+    fixture_free(f);
+}
+
+/* N* = 2.79159e9 (fixture_optimum), times 1.15 by the envelope; its sd .06 (.3 + ln(10) / 10) gives
+ * exp(+-1.96 sd) = 1.0643, the range of equal loss is / 1.46 and * 1.5, D* = C / (6 N*). */
+static void test_the_sentence(void **state)
+{
+    struct fixture *f = fixture_new();
+    struct mu_fit_optimum *o = &f->fit->scaling[MU_METHOD_PARAMETRIC].target[0];
+    char *text = table_of(f);
+
+    (void)state;
+    assert_tells(text, "With 1e21 FLOPs train 2.79 billion (95 %: 2.62 to 2.97) parameters on 59.7 "
+                       "billion tokens, for a loss of 2.");
+    assert_tells(text, "Any size from 1.91 billion to 4.19 billion costs less than 0.1 % of the "
+                       "loss. The methods disagree beyond their intervals: 3.21 billion by the "
+                       "envelope method. Weakly identified by the points: B. By the");
+    free(text);
+    f->fit->disagreement[0].flagged = f->fit->law.weak[2] = false;
+    f->fit->options.tolerance = 0;
+    o->n.low95 = o->n.high95 = NAN;
+    text = table_of(f);
+    assert_tells(text, "train 2.79 billion parameters on");
+    assert_null(strstr(text, "Any size"));
+    assert_null(strstr(text, "The methods disagree"));
+    assert_null(strstr(text, "Weakly identified by"));
+    free(text);
+    fixture_free(f);
+}
+
+/* The smallest budget used is 6e18 FLOPs, the largest 3e21. */
+static void test_targets_away_from_the_points(void **state)
+{
+    struct fixture *f = fixture_new();
+    struct mu_fit_optimum *o = &f->fit->scaling[MU_METHOD_PARAMETRIC].target[0];
+    char *text;
+
+    (void)state;
+    o->c = 3.1e18;
+    text = table_of(f);
+    assert_null(strstr(text, "take it as a hint"));
+    free(text);
+    o->c = 2.9e18;
+    text = table_of(f);
+    assert_tells(text, "Below half of the smallest budget fitted (6e18 FLOPs): take it as a hint.");
+    assert_says(text, "32 x 4096  below");
+    free(text);
+    o->c = 1e23;
+    o->far = true;
+    text = table_of(f);
+    assert_tells(text, "Far beyond the points (up to 3e21 FLOPs): take it as a hint.");
+    free(text);
+    fixture_free(f);
+}
+
+/* 59.7 billion tokens, of which 20 billion differ. */
+static void test_passes_over_the_data(void **state)
+{
+    struct fixture *f = fixture_new();
+    struct mu_fit_optimum *o = f->fit->scaling[MU_METHOD_PARAMETRIC].target;
+    char *text;
+
+    (void)state;
+    f->fit->options.unique = 2e10;
+    text = table_of(f);
+    assert_null(strstr(text, "asses"));
+    free(text);
+    f->fit->options.law = MU_LAW_DATA_CONSTRAINED;
+    text = table_of(f);
+    assert_readable(text);
+    assert_tells(text, "59.7 billion tokens (2.99 passes over the 20 billion distinct ones), for");
+    assert_tells(text, "passes: D over distinct tokens");
+    assert_says(text, "D/N  Passes");
+    assert_says(text, "  2.985  ");
+    free(text);
+    f->fit->options.targets = 2; /* 99 columns, and none for marks of which there are none */
+    o[0].c = o[1].c = 8.246e21;
+    o[1].n.value = 1.59197e10;
+    text = table_of(f);
+    assert_says(text, "  32 x 4096\n");
+    assert_null(strstr(text, "\n  8.246e21\n"));
+    free(text);
+    fixture_free(f);
+}
+
+/* Residuals in percent of the predicted loss; 5 sd are 1.85 %. */
+static void test_farthest_points(void **state)
+{
+    static const double factor[] = {1.1, .8, 1.26, 1.0174, 1.03, .9};
+    struct fixture *f = fixture_new();
+    char *text = table_of(f);
+
+    (void)state;
+    assert_says(text, "Residuals: robust");
+    assert_null(strstr(text, "Beyond 5"));
+    free(text);
+    for (size_t k = 0; k < 6; k++)
+        f->points.point[10 + k].loss = factor[k] * f->fit->residual[10 + k].predicted;
+    text = table_of(f);
+    assert_readable(text);
+    assert_tells(text, "Beyond 5 robust sd of the law: 5 points; farthest: line 14 +26 %, line 13 "
+                       "-20 %, line 17 -10 %, line 12 +10 %. Look at them; --drop-top");
+    free(text);
+    f->fit->options.objective.kind = MU_OBJECTIVE_SQUARES;
+    f->fit->noise.repeated = false;
+    text = table_of(f);
+    assert_tells(text, "Residuals: sd 0.3700 %.");
+    assert_tells(text, "Beyond 5 sd of the law: 5 points;");
+    assert_tells(text, "Seed noise: sd 0.3410 %");
+    free(text);
+    f->fit->options.objective.kind = MU_OBJECTIVE_ABSOLUTE;
+    text = table_of(f);
+    assert_tells(text, "Seed noise: robust sd 0.3410 %");
+    free(text);
+    fixture_free(f);
+}
+
+static void test_nothing_is_said_of_what_is_not_there(void **state)
+{
+    struct fixture *f = fixture_new();
+    struct mu_fit_scaling *s = &f->fit->scaling[MU_METHOD_PARAMETRIC];
+    char *text;
+
+    (void)state;
+    for (size_t t = 0; t < f->fit->options.targets; t++) {
+        s->target[t].loss = fixture_nothing();
+        s->target[t].built.shape.layers = 0;
+    }
+    text = table_of(f);
+    assert_tells(text, "By the parametric method. Budget N D D/N Build 1e21");
+    free(text);
+    f->fit->options.replicates = 1;
+    text = table_of(f);
+    assert_tells(text, "No intervals: they need 40 bootstrap replicates or more, and 1 was asked");
+    free(text);
+    f->fit->options.replicates = 39;
+    text = table_of(f);
+    assert_tells(text, "and 39 were asked for; each of the");
+    free(text);
+    f->fit->options.replicates = 40;
+    text = table_of(f);
+    assert_tells(text, "Intervals: 40 bootstrap replicates of clusters");
+    free(text);
+    fixture_free(f);
+}
+
+/* Whatever is fitted, a table's lines hold 100 columns, and its numbers six digits. */
+static void test_odd_numbers_fit_the_tables(void **state)
+{
+    static const double ratio[] = {1.23456e-5, 1.23456e12, 1.23456e-100, 1.23456e-4};
+    struct fixture *f = fixture_new();
+
+    (void)state;
+    f->fit->options.law = MU_LAW_DATA_CONSTRAINED;
+    f->fit->options.unique = 3e9;
+    for (size_t k = 0; k < sizeof ratio / sizeof ratio[0]; k++) {
+        char *text;
+
+        for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
+            for (size_t t = 0; t < f->fit->options.targets; t++) {
+                struct mu_fit_optimum *o = &f->fit->scaling[m].target[t];
+
+                o->n = fixture_number(sqrt(o->c / 6 / ratio[k]), .2);
+                o->d = fixture_number(sqrt(o->c / 6 * ratio[k]), .2);
+                o->ratio = fixture_number(ratio[k], .2);
+                o->loss = fixture_number(.00123456, .1);
+                o->n_low = o->n.low95;
+                o->n_high = o->n.high95;
+            }
+        text = table_of(f);
+        assert_readable(text);
+        assert_says(text, mu_figure(ratio[k], 6).text);
+        assert_says(text, "far\n");
+        assert_says(text, "IsoFLOP N\n");
+        free(text);
+    }
     fixture_free(f);
 }
 
@@ -207,7 +396,22 @@ static void test_figures(void **state)
     assert_string_equal(mu_figure_range(NAN, NAN, 3).text, "-");
     assert_string_equal(mu_figure_words(4.123e9).text, "4.12 billion");
     assert_string_equal(mu_figure_words(999.9e6).text, "1 billion");
+    assert_string_equal(mu_figure_words(999.4e12).text, "999 trillion");
+    assert_string_equal(mu_figure_words(999.6e12).text, "1e15");
+    assert_string_equal(mu_figure_words(3.32e15).text, "3.32e15");
+    assert_string_equal(mu_figure_words(1.5e-5).text, "1.5e-5");
+    assert_string_equal(mu_figure_words(0).text, "0");
+    assert_string_equal(mu_figure_words(NAN).text, "-");
+    assert_string_equal(mu_figure_words(INFINITY).text, "inf");
+    assert_string_equal(mu_figure_words_range(10.4e9, 8.3e9, 13.6e9).text, "8.3 to 13.6");
+    assert_string_equal(mu_figure_words_range(1.04e9, .83e9, 13.6e9).text, "0.83 to 13.6");
+    assert_string_equal(mu_figure_words_range(2e9, 3e6, 4e12).text, "3 million to 4 trillion");
+    assert_string_equal(mu_figure_words_range(2e15, 1e15, 4e15).text, "1e15 to 4e15");
+    assert_string_equal(mu_figure_words_range(5e14, 4e14, 6e15).text, "400 trillion to 6e15");
+    assert_string_equal(mu_figure(1.2345678e-4, 6).text, "1.23457e-4");
+    assert_string_equal(mu_figure(0, 3).text, "0.00");
     assert_string_equal(mu_figure_label(2.5e6).text, "2.5M");
+    assert_string_equal(mu_figure_label(2e-5).text, "2e-5");
     assert_string_equal(mu_figure_label(4e5).text, "400k");
     assert_string_equal(mu_figure_label(2).text, "2");
 }
@@ -226,6 +430,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_is_said),
+        cmocka_unit_test(test_the_sentence),
+        cmocka_unit_test(test_targets_away_from_the_points),
+        cmocka_unit_test(test_passes_over_the_data),
+        cmocka_unit_test(test_farthest_points),
+        cmocka_unit_test(test_nothing_is_said_of_what_is_not_there),
+        cmocka_unit_test(test_odd_numbers_fit_the_tables),
         cmocka_unit_test(test_the_recommendation_comes_last),
         cmocka_unit_test(test_refusals_are_said),
         cmocka_unit_test(test_the_next_method_recommends),
