@@ -6,10 +6,16 @@
 
 #include "orchestrator/core/layout.h"
 
+#ifdef __CUDACC__ /* the same formula on the device */
+#define MU_QUANTUM_FUNCTION static inline __host__ __device__
+#else
+#define MU_QUANTUM_FUNCTION static inline
+#endif
+
 enum { MU_QUANTUM_HEADROOM_BITS = 2 };
 
 /* c + L - 31 with c = ceil(prediction / 8) + headroom; prediction is in eighths of a bit. */
-static inline int mu_quantum_exponent(int16_t prediction, int log2_addends)
+MU_QUANTUM_FUNCTION int mu_quantum_exponent(int16_t prediction, int log2_addends)
 {
     int ceiling = prediction >= 0 ? (prediction + 7) / 8 : -(-prediction / 8);
 

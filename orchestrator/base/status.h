@@ -71,6 +71,6 @@ void mu_status_trace(enum mu_status st, const char *file, int line, const char *
         if (__builtin_expect(!(condition), 0))                \
             mu_assert_failed(#condition, __FILE__, __LINE__); \
     } while (0)
-_Noreturn void mu_assert_failed(const char *condition, const char *file, int line);
+__attribute__((noreturn)) void mu_assert_failed(const char *condition, const char *file, int line);
 
 #endif

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Is every C file as clang-format would write it, and every script without a finding of shellcheck?
+# Is every C, C++ and CUDA file as clang-format would write it, and every script without a finding of shellcheck?
 # Usage: format.sh SOURCE-FOLDER
 set -euo pipefail
 cd "$1"
@@ -8,7 +8,8 @@ if ! command -v clang-format >/dev/null || ! command -v shellcheck >/dev/null; t
     exit 77
 fi
 status=0
-find orchestrator kernels worker tests \( -name '*.c' -o -name '*.h' \) -print0 | xargs -0 clang-format --dry-run -Werror ||
+find orchestrator kernels worker tests \( -name '*.[ch]' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) -print0 |
+    xargs -0 clang-format --dry-run -Werror ||
     { echo "to mend it: clang-format -i FILE"; status=1; }
 # Scripts are known by their first line.
 mapfile -t scripts < <(grep -rlE '^#!(/usr)?/bin/(env )?(ba)?sh' scripts tests .ci)

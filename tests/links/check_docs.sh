@@ -15,6 +15,6 @@ while read -r name; do
         echo "README.md names $name, and there is no such file"
         status=1
     fi
-done < <(grep -ohP '(?<=`)[a-z0-9_]+\.(c|h|def)(?=`)' README.md | sort -u)
+done < <(grep -ohP '(?<=`)[a-z0-9_]+\.(c|h|def|cpp|cu|cuh)(?=`)' README.md | sort -u)
 [ "$status" = 0 ] && echo "every file that is named exists"
 exit "$status"

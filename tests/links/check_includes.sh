@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$1"
 # shellcheck disable=SC2016 # the program is awk's
-find orchestrator kernels worker -name '*.[ch]' -o -name '*.def' | sort | xargs awk '
+find orchestrator kernels worker -name '*.[ch]' -o -name '*.def' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' | sort | xargs awk '
 function layer(path) {
     if (path ~ /^orchestrator\/base\//) return 1
     if (path ~ /^orchestrator\/core\//) return 2
@@ -35,6 +35,8 @@ BEGIN { split("base core config fit kernels worker orchestrator", name, " ") }
     only("hdf5.h", "_h5\\.[ch]$")
     only("csv.h", "_csv\\.[ch]$")
     only("dnnl.h", "_onednn\\.[ch]$")
+    only("cuda_runtime.h", "/platform\\.cuh$")
+    only("cuda_bf16.h", "/platform\\.cuh$")
     if (target == "libconfig.h" && ++libconfig[FILENAME] == 1 && ++libconfig_files > 1)
         bad("libconfig.h stands in more than one file")
 }

@@ -1,0 +1,142 @@
+/* Gradients of LayerNorm. Those of weight and bias are sums over all rows, in two stages that the
+ * shape alone decides: slabs of consecutive rows, each summed in order by one block; then the
+ * slabs. dx is made on the way, so that dout and x are read from memory once. */
+#include "kernels/cuda/kernels.h"
+
+#include "kernels/cuda/parts.cuh"
+
+namespace
+{
+constexpr int64_t SLABS_MAX = 512; /* a few for each multiprocessor; part of the bits */
+constexpr unsigned STRIPS = 8;     /* of slabs, in the second stage; part of the bits */
+
+int64_t rows_of_slab(int64_t n)
+{
+    return (n + SLABS_MAX - 1) / SLABS_MAX;
+}
+
+int64_t slab_count(int64_t n)
+{
+    return n == 0 ? 0 : (n + rows_of_slab(n) - 1) / rows_of_slab(n);
+}
+
+struct norm_grad {
+    float *dx, *partial; /* (N, C); (2, slabs, C): of weight, of bias */
+    const float *dout, *x, *weight, *mean, *rstd;
+    int64_t n, c, slab_rows;
+};
+
+/* Adds one row to this thread's columns of dweight and dbias, then dx += of it. With xhat = (x -
+ * mean) rstd and g = dout weight: dx = rstd (g - mean(g) - xhat mean(g xhat)). */
+template <int W>
+__device__ void add_row(const norm_grad &a, int64_t row, float *dweight, float *dbias,
+                        float *scratch)
+{
+    const float *dout = a.dout + row * a.c, *x = a.x + row * a.c;
+    float mean = a.mean[row], rstd = a.rstd[row], sum_g = 0, sum_gx = 0;
+
+    for (int64_t j = threadIdx.x * W; j < a.c; j += blockDim.x * W) {
+        mu_pack<float, W> d = mu_load<W>(dout + j), v = mu_load<W>(x + j);
+        mu_pack<float, W> w = mu_load<W>(a.weight + j);
+        mu_pack<float, W> dw = mu_load<W>(dweight + j), db = mu_load<W>(dbias + j);
+
+        for (int k = 0; k < W; k++) {
+            float xhat = (v.at[k] - mean) * rstd, g = d.at[k] * w.at[k];
+
+            sum_g += g;
+            sum_gx += g * xhat;
+            dw.at[k] += d.at[k] * xhat;
+            db.at[k] += d.at[k];
+        }
+        mu_store(dweight + j, dw);
+        mu_store(dbias + j, db);
+    }
+    sum_g = mu_block_sum(sum_g, scratch) / float(a.c);
+    sum_gx = mu_block_sum(sum_gx, scratch) / float(a.c);
+    for (int64_t j = threadIdx.x * W; j < a.c; j += blockDim.x * W) {
+        mu_pack<float, W> d = mu_load<W>(dout + j), v = mu_load<W>(x + j);
+        mu_pack<float, W> w = mu_load<W>(a.weight + j), dx = mu_load<W>(a.dx + row * a.c + j);
+
+        for (int k = 0; k < W; k++) {
+            float xhat = (v.at[k] - mean) * rstd;
+
+            dx.at[k] += rstd * (d.at[k] * w.at[k] - sum_g - xhat * sum_gx);
+        }
+        mu_store(a.dx + row * a.c + j, dx);
+    }
+}
+
+/* A block a slab. Its sums (2, C) lie in shared memory, or at once in `partial` when that is too
+ * small. */
+template <int W> __global__ void layernorm_backward(norm_grad a, bool keep)
+{
+    MU_SHARED(float, scratch, MU_BLOCK_THREADS / MU_WARP);
+    MU_SHARED_DYNAMIC(float, kept);
+    float *out_weight = a.partial + blockIdx.x * a.c;
+    float *out_bias = a.partial + (int64_t(gridDim.x) + blockIdx.x) * a.c;
+    float *dweight = keep ? kept : out_weight, *dbias = keep ? kept + a.c : out_bias;
+    int64_t first = blockIdx.x * a.slab_rows;
+
+    for (int64_t j = threadIdx.x * W; j < a.c; j += blockDim.x * W) {
+        mu_store(dweight + j, mu_pack<float, W>{});
+        mu_store(dbias + j, mu_pack<float, W>{});
+    }
+    for (int64_t row = first; row < first + a.slab_rows && row < a.n; row++)
+        add_row<W>(a, row, dweight, dbias, scratch);
+    for (int64_t j = threadIdx.x * W; keep && j < a.c; j += blockDim.x * W) {
+        mu_store(out_weight + j, mu_load<W>(dweight + j));
+        mu_store(out_bias + j, mu_load<W>(dbias + j));
+    }
+}
+
+/* dweight, dbias (C) (+)= partial (2, slabs, C): 32 columns a block, weight or bias by blockIdx.y;
+ * strip s adds slabs s, s + STRIPS, ..., then the strips are added in order. */
+__global__ void add_slabs(float *dweight, float *dbias, const float *partial, int64_t slabs,
+                          int64_t c, bool overwrite)
+{
+    MU_SHARED(float, strip, STRIPS *MU_WARP);
+    int64_t j = int64_t(blockIdx.x) * MU_WARP + threadIdx.x;
+    float *to = blockIdx.y ? dbias : dweight, sum = 0;
+
+    for (int64_t s = threadIdx.y; j < c && s < slabs; s += STRIPS)
+        sum += partial[(blockIdx.y * slabs + s) * c + j];
+    strip[threadIdx.y * MU_WARP + threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y > 0 || j >= c)
+        return;
+    for (unsigned s = 1; s < STRIPS; s++)
+        sum += strip[s * MU_WARP + threadIdx.x];
+    to[j] = overwrite ? sum : to[j] + sum;
+}
+
+template <int W> cudaError_t launch(cudaStream_t stream, const norm_grad &a)
+{
+    int64_t bytes = 2 * a.c * int64_t(sizeof(float));
+    bool keep = bytes <= MU_SHARED_BYTES;
+
+    return MU_LAUNCH(layernorm_backward<W>, unsigned(slab_count(a.n)), mu_row_threads(a.c / W),
+                     keep ? size_t(bytes) : 0, stream, a, keep);
+}
+} // namespace
+
+int64_t mu_cuda_layernorm_backward_scratch(int64_t n, int64_t c)
+{
+    return 2 * slab_count(n) * c;
+}
+
+int mu_cuda_layernorm_backward(struct CUstream_st *stream, float *dx, float *dweight, float *dbias,
+                               const float *dout, const float *x, const float *weight,
+                               const float *mean, const float *rstd, float *scratch, int64_t n,
+                               int64_t c, bool overwrite)
+{
+    norm_grad a = {dx, scratch, dout, x, weight, mean, rstd, n, c, rows_of_slab(n)};
+    cudaError_t error = cudaSuccess;
+
+    if (n > 0)
+        error = c % 4 == 0 ? launch<4>(stream, a) : launch<1>(stream, a);
+    if (error != cudaSuccess)
+        return error;
+    return MU_LAUNCH(add_slabs, dim3(unsigned((c + MU_WARP - 1) / MU_WARP), 2),
+                     dim3(MU_WARP, STRIPS), 0, stream, dweight, dbias, scratch, slab_count(n), c,
+                     overwrite);
+}

@@ -1,0 +1,36 @@
+/* What every kernel includes first: CUDA where nvcc compiles it, the emulation elsewhere. The only
+ * place that knows which. What the two spell differently has a macro here:
+ *
+ *   MU_LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...)   a cudaError_t; a kernel
+ *       with commas goes in parentheses: MU_LAUNCH((copy<float, 4>), ...)
+ *   MU_SHARED(type, name, count)       an array of static shared memory
+ *   MU_SHARED_DYNAMIC(type, name)      a pointer to the dynamic shared memory of the launch */
+#ifndef MUSTER_KERNELS_CUDA_PLATFORM_CUH
+#define MUSTER_KERNELS_CUDA_PLATFORM_CUH
+
+#ifdef __CUDACC__
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+/* It would take <<< apart. */
+/* clang-format off */
+#define MU_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
+    ((kernel)<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__), cudaGetLastError())
+/* clang-format on */
+#define MU_SHARED(type, name, count) __shared__ type name[count]
+#define MU_SHARED_DYNAMIC(type, name)                          \
+    extern __shared__ __align__(16) unsigned char mu_shared[]; \
+    type *name = reinterpret_cast<type *>(mu_shared)
+#else
+#include "kernels/emulate/emulate.h"
+
+#define MU_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
+    mu_emulate_launch(#kernel, (kernel), (grid), (block), (shared_bytes), (stream), __VA_ARGS__)
+#define MU_SHARED(type, name, count)                   \
+    static const char name##_declaration = 0;          \
+    type(&name)[count] = *static_cast<type(*)[count]>( \
+        mu_emulate_shared(&name##_declaration, sizeof(type) * (count)))
+#define MU_SHARED_DYNAMIC(type, name) type *name = static_cast<type *>(mu_emulate_shared_dynamic())
+#endif
+
+#endif

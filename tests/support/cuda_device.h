@@ -1,0 +1,248 @@
+/* The kernels of kernels/cuda/, compiled for the host, as a device: the operations that are there,
+ * the others are NULL. Each call copies its tensors into allocations of their exact sizes and
+ * back, so that AddressSanitizer sees the first byte out of bounds; a launch that the emulation
+ * finds at fault fails the test with its words. Include after cmocka.h. */
+#ifndef MUSTER_TESTS_SUPPORT_CUDA_DEVICE_H
+#define MUSTER_TESTS_SUPPORT_CUDA_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cuda/kernels.h"
+#include "kernels/emulate/control.h"
+#include "orchestrator/core/layout.h"
+
+static inline void launched(int error)
+{
+    if (error)
+        fail_msg("%s", mu_emulate_fault());
+}
+
+static inline void *lend(const void *host, int64_t bytes)
+{
+    void *lent = host ? calloc(1, (size_t)bytes) : NULL;
+
+    if (lent && bytes > 0)
+        memcpy(lent, host, (size_t)bytes);
+    return lent;
+}
+
+/* host NULL: only read. */
+static inline void take_back(void *host, void *lent, int64_t bytes)
+{
+    if (host && bytes > 0)
+        memcpy(host, lent, (size_t)bytes);
+    free(lent);
+}
+
+static inline int64_t rows_named(const int32_t *row, int64_t n)
+{
+    int64_t rows = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        rows = row[i] >= rows ? row[i] + 1 : rows;
+    return rows;
+}
+
+static inline bool emulates_bf16(const struct mu_device *d)
+{
+    return d->options.precision == MU_PRECISION_BF16;
+}
+
+static inline void emulated_embed(struct mu_device *d, float *out, const float *table,
+                                  const float *position, const int32_t *token, int64_t n, int64_t t,
+                                  int64_t c)
+{
+    int64_t v = rows_named(token, n);
+    void *o = lend(out, n * c * 4), *w = lend(table, v * c * 4), *p = lend(position, t * c * 4);
+    void *k = lend(token, n * 4);
+
+    (void)d;
+    launched(mu_cuda_embed(NULL, o, w, p, k, n, t, c));
+    take_back(out, o, n * c * 4);
+    take_back(NULL, w, 0);
+    take_back(NULL, p, 0);
+    take_back(NULL, k, 0);
+}
+
+static inline void emulated_embed_backward(struct mu_device *d, float *rows, float *dposition,
+                                           const float *dout, const int32_t *row_of, int64_t n,
+                                           int64_t t, int64_t c, bool overwrite)
+{
+    int64_t v = rows_named(row_of, n);
+    void *r = lend(rows, v * c * 4), *p = lend(dposition, t * c * 4), *g = lend(dout, n * c * 4);
+    void *k = lend(row_of, n * 4);
+
+    (void)d;
+    launched(mu_cuda_embed_backward(NULL, r, p, g, k, n, t, c, overwrite));
+    take_back(rows, r, v * c * 4);
+    take_back(dposition, p, t * c * 4);
+    take_back(NULL, g, 0);
+    take_back(NULL, k, 0);
+}
+
+static inline void emulated_layernorm(struct mu_device *d, void *out, float *mean, float *rstd,
+                                      float *x_out, const float *x, const float *branch,
+                                      const float *weight, const float *bias, int64_t n, int64_t c)
+{
+    int64_t act_bytes = n * c * (int64_t)mu_device_act_bytes(d);
+    void *o = lend(out, act_bytes), *m = lend(mean, n * 4), *s = lend(rstd, n * 4);
+    void *from = lend(x, n * c * 4), *sum = x_out == x ? from : lend(x_out, n * c * 4);
+    void *add = lend(branch, n * c * 4), *w = lend(weight, c * 4), *b = lend(bias, c * 4);
+
+    launched(mu_cuda_layernorm(NULL, emulates_bf16(d), o, m, s, sum, from, add, w, b, n, c));
+    take_back(out, o, act_bytes);
+    take_back(mean, m, n * 4);
+    take_back(rstd, s, n * 4);
+    take_back(x_out, sum, n * c * 4);
+    if (sum != from)
+        take_back(NULL, from, 0);
+    take_back(NULL, add, 0);
+    take_back(NULL, w, 0);
+    take_back(NULL, b, 0);
+}
+
+static inline void emulated_layernorm_backward(struct mu_device *d, float *dx, float *dweight,
+                                               float *dbias, const float *dout, const float *x,
+                                               const float *weight, const float *mean,
+                                               const float *rstd, int64_t n, int64_t c,
+                                               bool overwrite)
+{
+    int64_t scratch_bytes = 4 * mu_cuda_layernorm_backward_scratch(n, c);
+    void *dx_ = lend(dx, n * c * 4), *dw = lend(dweight, c * 4), *db = lend(dbias, c * 4);
+    void *g = lend(dout, n * c * 4), *x_ = lend(x, n * c * 4), *w = lend(weight, c * 4);
+    void *m = lend(mean, n * 4), *s = lend(rstd, n * 4), *scratch = malloc((size_t)scratch_bytes);
+
+    (void)d;
+    assert_non_null(scratch);
+    memset(scratch, 0xff, (size_t)scratch_bytes);
+    launched(
+        mu_cuda_layernorm_backward(NULL, dx_, dw, db, g, x_, w, m, s, scratch, n, c, overwrite));
+    take_back(dx, dx_, n * c * 4);
+    take_back(dweight, dw, c * 4);
+    take_back(dbias, db, c * 4);
+    take_back(NULL, g, 0);
+    take_back(NULL, x_, 0);
+    take_back(NULL, w, 0);
+    take_back(NULL, m, 0);
+    take_back(NULL, s, 0);
+    free(scratch);
+}
+
+static inline void emulated_gelu_backward(struct mu_device *d, void *grad, const void *before,
+                                          int64_t n)
+{
+    int64_t bytes = n * (int64_t)mu_device_act_bytes(d);
+    void *g = lend(grad, bytes), *b = lend(before, bytes);
+
+    launched(mu_cuda_gelu_backward(NULL, emulates_bf16(d), g, b, n));
+    take_back(grad, g, bytes);
+    take_back(NULL, b, 0);
+}
+
+static inline void emulated_to_act(struct mu_device *d, void *out, const float *x, int64_t n)
+{
+    int64_t bytes = n * (int64_t)mu_device_act_bytes(d);
+    void *o = lend(out, bytes), *from = lend(x, n * 4);
+
+    launched(mu_cuda_to_act(NULL, emulates_bf16(d), o, from, n));
+    take_back(out, o, bytes);
+    take_back(NULL, from, 0);
+}
+
+static inline void emulated_add(struct mu_device *d, float *to, const float *from, int64_t n,
+                                bool overwrite)
+{
+    void *a = lend(to, n * 4), *b = lend(from, n * 4);
+
+    (void)d;
+    launched(mu_cuda_add(NULL, a, b, n, overwrite));
+    take_back(to, a, n * 4);
+    take_back(NULL, b, 0);
+}
+
+static inline uint32_t emulated_add_int32(struct mu_device *d, int32_t *a, const int32_t *b,
+                                          int64_t n)
+{
+    void *to = lend(a, n * 4), *from = lend(b, n * 4);
+    uint32_t sum = 0;
+
+    (void)d;
+    launched(mu_cuda_add_int32(NULL, to, from, &sum, n));
+    take_back(a, to, n * 4);
+    take_back(NULL, from, 0);
+    return sum;
+}
+
+static inline void emulated_adamw(struct mu_device *d, const struct mu_adamw *a)
+{
+    int64_t bytes = a->count * 4;
+    struct mu_adamw e = *a;
+    void *w = lend(a->weight, bytes), *m = lend(a->m, bytes), *v = lend(a->v, bytes);
+    void *g = lend(a->gradient, bytes);
+
+    (void)d;
+    e.weight = w;
+    e.m = m;
+    e.v = v;
+    e.gradient = g;
+    e.weight_out = a->weight_out == a->weight ? w : lend(a->weight_out, bytes);
+    e.m_out = a->m_out == a->m ? m : lend(a->m_out, bytes);
+    e.v_out = a->v_out == a->v ? v : lend(a->v_out, bytes);
+    e.weight_bf16 = lend(a->weight_bf16, bytes / 2);
+    launched(mu_cuda_adamw(NULL, &e));
+    if (e.weight_out != w)
+        take_back(NULL, w, 0);
+    if (e.m_out != m)
+        take_back(NULL, m, 0);
+    if (e.v_out != v)
+        take_back(NULL, v, 0);
+    take_back(a->weight_out, e.weight_out, bytes);
+    take_back(a->m_out, e.m_out, bytes);
+    take_back(a->v_out, e.v_out, bytes);
+    take_back(a->weight_bf16, e.weight_bf16, bytes / 2);
+    take_back(NULL, g, 0);
+}
+
+static inline void emulated_quantise_add(struct mu_device *d, const struct mu_quantise *q)
+{
+    int64_t blocks = q->rows * ((q->cols + MU_BLOCK - 1) / MU_BLOCK), n = q->rows * q->cols;
+    struct mu_quantise e = *q;
+    void *g = lend(q->gradient, n * 4), *p = lend(q->prediction, blocks * 2);
+
+    (void)d;
+    e.gradient = g;
+    e.prediction = p;
+    e.sum = lend(q->sum, n * 4);
+    e.largest = lend(q->largest, blocks);
+    e.misfit = lend(q->misfit, blocks);
+    launched(mu_cuda_quantise_add(NULL, &e));
+    take_back(q->sum, e.sum, n * 4);
+    take_back(q->largest, e.largest, blocks);
+    take_back(q->misfit, e.misfit, blocks);
+    take_back(NULL, g, 0);
+    take_back(NULL, p, 0);
+}
+
+static const struct mu_device_ops emulated_ops = {
+    .name = "cuda, emulated",
+    .embed = emulated_embed,
+    .embed_backward = emulated_embed_backward,
+    .layernorm = emulated_layernorm,
+    .layernorm_backward = emulated_layernorm_backward,
+    .gelu_backward = emulated_gelu_backward,
+    .to_act = emulated_to_act,
+    .adamw = emulated_adamw,
+    .quantise_add = emulated_quantise_add,
+    .add = emulated_add,
+    .add_int32 = emulated_add_int32,
+};
+
+static inline struct mu_device emulated_device(enum mu_precision precision)
+{
+    return (struct mu_device){.ops = &emulated_ops, .options = {.precision = precision}};
+}
+
+#endif

@@ -1,0 +1,130 @@
+/* What kernels/cuda/ does element by element, emulated, against the reference: GELU's gradient,
+ * conversions, additions, AdamW. */
+#include "tests/support/cuda_compare.h"
+
+/* run_update and run_sums take V x C numbers: below a pack, not a multiple of it, several blocks */
+static const struct kernel_shape shapes[] = {
+    {1, 1, 1, 1, 1, 1},   {1, 1, 1, 3, 1, 3},     {1, 1, 1, 4, 2, 4},
+    {1, 1, 1, 37, 5, 63}, {1, 1, 1, 300, 7, 256}, {1, 1, 1, 1021, 9, 1023},
+};
+
+static void update(void **state)
+{
+    (void)state;
+    compare_all(run_update, shapes, sizeof shapes / sizeof *shapes);
+}
+
+static void sums(void **state)
+{
+    (void)state;
+    compare_all(run_sums, shapes, sizeof shapes / sizeof *shapes);
+}
+
+static void run_gelu(struct kernel_run *r)
+{
+    int64_t n = r->shape.v * r->shape.out;
+    void *before = random_act(r, n, 6), *d = random_act(r, n, 1);
+    void *out = output(r, "gelu_backward", n, true, false);
+
+    memcpy(out, d, r->outputs[r->count - 1].bytes);
+    r->device->ops->gelu_backward(r->device, out, before, n);
+    r->device->ops->to_act(r->device, output(r, "to_act", n, true, false), random_f32(r, n, 1), n);
+}
+
+static void gelu_and_conversion(void **state)
+{
+    (void)state;
+    compare_all(run_gelu, shapes, sizeof shapes / sizeof *shapes);
+}
+
+/* More work than the largest grid has threads (2048 x 256 packs of 4): threads stride. The answer
+ * is by hand: a[i] = i + (2^31 - i), wrapping. */
+static void more_than_a_grid(void **state)
+{
+    enum { N = 2048 * 256 * 4 + 4097 };
+    int32_t *a = malloc(N * sizeof *a), *b = malloc(N * sizeof *b);
+    uint32_t sum = 5, right = 5;
+
+    (void)state;
+    assert_true(a && b);
+    for (int i = 0; i < N; i++) {
+        a[i] = i;
+        b[i] = (int32_t)(0x80000000u - (uint32_t)i);
+        right += (uint32_t)b[i];
+    }
+    launched(mu_cuda_add_int32(NULL, a, b, &sum, N));
+    assert_int_equal(sum, right);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(a[i], INT32_MIN);
+    free(a);
+    free(b);
+}
+
+/* The check sum is the reference's, and counts on from what was there. */
+static void update_check_sum(void **state)
+{
+    enum { N = 1003 };
+    struct mu_device cuda = emulated_device(MU_PRECISION_FP32);
+    float w[N], m[N], v[N], g[N], out[3][N];
+    uint32_t check = 12345, right = 12345;
+    uint64_t random = seed;
+    struct mu_adamw a = {.count = N,
+                         .weight = w,
+                         .m = m,
+                         .v = v,
+                         .gradient = g,
+                         .weight_out = out[0],
+                         .m_out = out[1],
+                         .v_out = out[2],
+                         .gradient_scale = 1,
+                         .lr = 0.1f,
+                         .beta1 = 0.9f,
+                         .beta2 = 0.99f,
+                         .eps = 1e-8f,
+                         .bias1 = 0.1f,
+                         .bias2 = 0.01f,
+                         .check = &check};
+
+    (void)state;
+    for (int i = 0; i < N; i++) {
+        w[i] = next_random(&random);
+        m[i] = next_random(&random);
+        v[i] = fabsf(next_random(&random));
+        g[i] = next_random(&random);
+    }
+    cuda.ops->adamw(&cuda, &a);
+    for (int i = 0; i < 3 * N; i++) {
+        uint32_t bits;
+
+        memcpy(&bits, &out[0][0] + i, sizeof bits);
+        right += bits;
+    }
+    assert_int_equal(check, right);
+}
+
+/* Far from 0 GELU is the identity or nothing, and its slope 1 or 0; at 0 it is 1/2. */
+static void gelu_at_the_ends(void **state)
+{
+    struct mu_device cuda = emulated_device(MU_PRECISION_FP32);
+    float before[] = {0, 20, -20, 1e4f, -1e4f}, d[] = {2, 2, 2, 2, 2};
+    const float right[] = {1, 2, 0, 2, 0};
+
+    (void)state;
+    cuda.ops->gelu_backward(&cuda, d, before, 5);
+    for (int i = 0; i < 5; i++)
+        assert_true(fabsf(d[i] - right[i]) < 1e-6f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(update),
+        cmocka_unit_test(sums),
+        cmocka_unit_test(gelu_and_conversion),
+        cmocka_unit_test(more_than_a_grid),
+        cmocka_unit_test(update_check_sum),
+        cmocka_unit_test(gelu_at_the_ends),
+    };
+
+    return cmocka_run_group_tests(tests, print_seed, NULL);
+}
