@@ -56,14 +56,14 @@ refuses 64 "--n: abc.csv has no column 'bb'; did you mean 'b'?" fit abc.csv --n 
 refuses 64 "--loss: abc.csv has no column 'perplexity'; its columns are 'a', 'b', 'c'" fit abc.csv --loss perplexity
 printf 'N,loss\n1,2\n' >half.csv
 refuses 64 "half.csv: two of parameters, training tokens and training FLOPs are needed, and only 'N' was found;\
- name another with --d or --c; the columns are 'N', 'loss'" fit half.csv
+ name another with --d or --c, or fit a law of it alone with --law power-n; the columns are 'N', 'loss'" fit half.csv
 points N,params,D,loss '@N,@N,@D,@L' >both.csv
 refuses 64 "both.csv: both 'N' and 'params' could be the parameters; say which with --n" fit both.csv
 expect 0 fit both.csv --n params
 printf 'N,D,loss,loss\n1,2,3,4\n' >twice.csv
 refuses 64 "twice.csv: two columns are called 'loss'; rename one" fit twice.csv
 printf '1,2,3\n4,5,6\n' >headless.csv
-refuses 64 "headless.csv: its first row has numbers; expected the names of the columns (a line that begins with # is a\
+refuses 64 "headless.csv: the first row looks like numbers; a row of names is needed (a line that begins with # is a\
  comment)" fit headless.csv
 printf 'N,D,Loss (bits)\n1,2,3\n' >bits.csv
 refuses 64 "bits.csv: 'Loss (bits)' looks like the loss, in a unit that is not known here; losses are in nats a token, or\
@@ -108,7 +108,7 @@ refuses 1 "curves.csv:27: has 200000000 parameters, and 100000000 in line 6 of t
 : >empty.csv
 refuses 1 "empty.csv is empty; expected a row of names and rows of numbers" fit empty.csv
 echo N,D,loss >names.csv
-refuses 1 "names.csv has no points: of 0 rows 0 are bad and 0 not done" fit names.csv
+refuses 1 "names.csv has a head and no rows" fit names.csv
 refuses 1 "cannot open nowhere.csv: No such file or directory" fit nowhere.csv
 refuses 1 "cannot read .: Is a directory" fit .
 printf '\xff\xfeN\0,\0' >wide.csv
