@@ -232,11 +232,12 @@ enum mu_status mu_cli_fit(int argc, char **argv)
             {"skip-bad", NULL, "leave bad rows out, each named, instead of refusing the file",
              .flag = &typed.skip_bad},
         {"law", "NAME",
-         "chinchilla (default): loss from N parameters and D tokens\n"
-         "over-training: one exponent for both; runs far beyond the optimal tokens\n"
-         "data-constrained: tokens seen several times are worth less\n"
-         "power-n, power-d, power-c: loss from N, D or FLOPs alone; a file of it and the loss will "
-         "do",
+         "chinchilla (default): L = E + A/N^alpha + B/D^beta\n"
+         "over-training: the same with alpha = beta\n"
+         "data-constrained: tokens seen again are worth less\n"
+         "power-n: L = E + A/N^alpha, from N and loss alone\n"
+         "power-d: the same of the tokens\n"
+         "power-c: the same of the FLOPs",
          .text = &typed.law},
         {"objective", "NAME", "huber (default), absolute or squares: what is minimised",
          .text = &typed.objective},

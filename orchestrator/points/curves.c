@@ -28,6 +28,9 @@ static void choose(struct mu_curves *curves, struct mu_fit_points *points)
     const struct mu_columns *columns = curves->columns;
 
     for (size_t k = 0; k < columns->curves; k++) {
+        curves->lone = columns->curve_guessed && curves->name[k].count == points->count;
+        if (curves->lone) /* a run each: what a lesser guess joins are no moments */
+            break;
         for (size_t i = 0; i < points->count; i++)
             points->point[i].curve = curves->tag[i * columns->curves + k];
         mu_moments_sort(points->point, points->count);
@@ -48,7 +51,7 @@ static void tell_choice(const struct mu_curves *curves, const char *const *head,
     const struct mu_columns *columns = curves->columns;
     const char *name;
 
-    if (!columns->curves)
+    if (!columns->curves || curves->lone)
         return;
     name = head[columns->curve[curves->chosen < columns->curves ? curves->chosen : 0]];
     if (curves->chosen == columns->curves) {

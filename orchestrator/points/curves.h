@@ -14,6 +14,7 @@ struct mu_curves {
     struct mu_names cut[MU_CURVE_GUESSES]; /* of which rows were left out */
     uint32_t *tag;                         /* [points][columns->curves]: number of the name */
     size_t chosen;                         /* which guess; columns->curves: none */
+    bool lone;                             /* a guess names every row apart */
     size_t unreadable;                     /* rows left out of who knows which curve */
 };
 

@@ -47,7 +47,8 @@ static const struct {
     {MU_COLUMN_curve, 1, "curve curveid"},
     {MU_COLUMN_curve, BY_STEPS, "run runid runname"},
     {MU_COLUMN_curve, BY_STEPS + 1,
-     "name experiment experimentname experimentid exp expname expid model modelname modelid"},
+     "name experiment experimentname experimentid exp expname expid"},
+    {MU_COLUMN_curve, BY_STEPS + 2, "model modelname modelid"}, /* runs may share a model */
     {MU_COLUMN_unique, 1,
      "unique uniquetokens distincttokens numuniquetokens uniquedata uniquetrainingtokens"},
     {MU_COLUMN_epochs, 1, "epochs numepochs nepochs dataepochs"},
@@ -171,6 +172,22 @@ static int rank_of_folders(const char *head, const char *part)
     return rank;
 }
 
+/* "tokens/param" is neither. */
+static bool is_ratio(enum mu_column column, const char *head, const char *part)
+{
+    /* "data/flops" and "size/tokens" are none */
+    static const int most[] = {
+        [MU_COLUMN_n] = 1, [MU_COLUMN_d] = 1, [MU_COLUMN_c] = 1, [MU_COLUMN_loss] = TRAIN_LOSS};
+    const char *begin = part - 1;
+
+    while (begin > head && begin[-1] != '/')
+        begin--;
+    for (enum mu_column k = MU_COLUMN_n; part[-1] == '/' && k <= MU_COLUMN_loss; k++)
+        if (k != column && rank_of(k, begin, (size_t)(part - 1 - begin)) <= most[k])
+            return true;
+    return false;
+}
+
 /* Of the last part of a path. Words that are too common for that ("model/d", "data/size",
  * "loss/weight") do not count. */
 static int rank_of_part(enum mu_column column, const char *head, size_t length)
@@ -179,7 +196,8 @@ static int rank_of_part(enum mu_column column, const char *head, size_t length)
     int rank;
 
     if (!part || head + length < part + 2 || column == MU_COLUMN_weight ||
-        column == MU_COLUMN_group || column == MU_COLUMN_cluster || column == MU_COLUMN_status)
+        column == MU_COLUMN_group || column == MU_COLUMN_cluster || column == MU_COLUMN_status ||
+        is_ratio(column, head, part))
         return MU_HEAD_NONE;
     rank = rank_of(column, part, (size_t)(head + length - part));
     if (mu_column_is_amount(column) && rank > 1)
@@ -192,6 +210,8 @@ static int rank_in_all(enum mu_column column, const char *head, size_t length)
 {
     int rank = rank_of(column, head, length);
 
+    if (length > 2 && strncmp(head + length - 2, "/s", 2) == 0) /* "FLOP/s" is a speed */
+        return MU_HEAD_NONE;
     if (rank != MU_HEAD_NONE)
         return 2 * rank;
     rank = rank_of_part(column, head, length);
