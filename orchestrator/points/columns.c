@@ -329,20 +329,27 @@ done:
     return st;
 }
 
+/* Others that could have been what was found have been told; a trial's name is for people. */
+static bool is_told(const struct mu_columns *columns, const char *head, size_t at)
+{
+    bool told = head[0] == 0 || mu_head_is_alike(head, "trial");
+
+    for (int k = 0; k < MU_COLUMNS; k++)
+        told |= columns->at[k] == (int)at ||
+                (k != MU_COLUMN_curve && columns->at[k] >= 0 &&
+                 mu_head_match((enum mu_column)k, head).rank != MU_HEAD_NONE);
+    return told;
+}
+
 void mu_columns_tell_unused(const struct mu_columns *columns, const char *const *head, size_t count,
                             struct mu_points_found *found)
 {
     enum { TOLD = 10 };
     struct list list = {.text = ""};
 
-    for (size_t i = 0; i < count; i++) {
-        bool used = head[i][0] == 0;
-
-        for (int k = 0; k < MU_COLUMNS; k++)
-            used |= columns->at[k] == (int)i;
-        if (!used)
+    for (size_t i = 0; i < count; i++)
+        if (!is_told(columns, head[i], i))
             list_add(&list, head[i], TOLD);
-    }
     list_end(&list);
     if (list.names)
         mu_points_note(found, "columns that are not used: %s", list.text);

@@ -32,7 +32,8 @@ enum mu_status mu_columns_find(const struct mu_points_request *request, const ch
                                size_t count, struct mu_columns *out,
                                struct mu_points_found *found) MU_CHECKED;
 
-/* A note of the columns that hold nothing. */
+/* A note of the columns from which nothing was taken; those that another was preferred to have
+ * theirs. */
 void mu_columns_tell_unused(const struct mu_columns *columns, const char *const *head, size_t count,
                             struct mu_points_found *found);
 

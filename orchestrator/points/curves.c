@@ -1,5 +1,6 @@
 #include "orchestrator/points/curves.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "orchestrator/points/cell.h"
@@ -9,7 +10,8 @@ void mu_curves_deinit(struct mu_curves *curves)
 {
     for (size_t k = 0; k < MU_CURVE_GUESSES; k++) {
         mu_names_deinit(&curves->name[k]);
-        mu_names_deinit(&curves->cut[k]);
+        mu_names_deinit(&curves->cut[k].names);
+        free(curves->cut[k].latest);
     }
     free(curves->tag);
     *curves = (struct mu_curves){0};
@@ -20,6 +22,28 @@ uint32_t mu_curves_count(const struct mu_curves *curves)
     return curves->columns && curves->chosen < curves->columns->curves
                ? curves->name[curves->chosen].count
                : 0;
+}
+
+enum mu_status mu_curves_leave_out(struct mu_curves *curves, size_t guess, const char *name,
+                                   double d)
+{
+    struct mu_curve_cuts *cuts = &curves->cut[guess];
+    const uint32_t known = cuts->names.count;
+    enum mu_status st = MU_OK;
+    uint32_t number;
+
+    MU_TRY(mu_names_number(&cuts->names, name, &number), st, done);
+    if (cuts->room < cuts->names.room) {
+        double *more = realloc(cuts->latest, cuts->names.room * sizeof *more);
+
+        if (!more)
+            return MU_FAIL(MU_NO_MEMORY, "no memory for %u names", cuts->names.room);
+        cuts->latest = more;
+        cuts->room = cuts->names.room;
+    }
+    cuts->latest[number] = number < known ? fmax(cuts->latest[number], d) : d;
+done:
+    return st;
 }
 
 /* The first guess that holds; a column that was given is no guess. */
@@ -75,10 +99,9 @@ static enum mu_status check_moments(struct mu_curves *curves, struct mu_fit_poin
                                     struct mu_complaints *complaints)
 {
     struct mu_fit_point *p = points->point;
-    struct mu_names *names = &curves->name[curves->chosen], *cut = &curves->cut[curves->chosen];
+    const struct mu_names *names = &curves->name[curves->chosen];
     enum mu_status st = MU_OK;
     size_t kept = 0;
-    uint32_t ignored;
 
     for (size_t i = 0; i < points->count; i++) {
         struct mu_moment_fault fault;
@@ -90,28 +113,38 @@ static enum mu_status check_moments(struct mu_curves *curves, struct mu_fit_poin
             continue;
         }
         mu_complaints_add(complaints, p[i].line, MU_COLUMN_curve, "contradicts", fault.text);
-        MU_TRY(mu_names_number(cut, names->text[p[i].curve], &ignored), st, done);
+        MU_TRY(mu_curves_leave_out(curves, curves->chosen, names->text[p[i].curve], p[i].d), st,
+               done);
     }
     points->count = kept;
 done:
     return st;
 }
 
+/* Whether the last moment may be among rows that were left out. */
+static bool is_cut(const struct mu_curves *curves, const struct mu_fit_point *last)
+{
+    const struct mu_curve_cuts *cuts = &curves->cut[curves->chosen];
+    uint32_t number;
+
+    if (last->curve == MU_FIT_NONE)
+        return false;
+    number = mu_names_find(&cuts->names, curves->name[curves->chosen].text[last->curve]);
+    return number != UINT32_MAX && cuts->latest[number] >= last->d;
+}
+
 static void find_ends(const struct mu_curves *curves, struct mu_fit_points *points,
                       struct mu_points_found *found)
 {
     struct mu_fit_point *p = points->point;
-    const struct mu_names *names = &curves->name[curves->chosen];
-    const struct mu_names *left_out = &curves->cut[curves->chosen];
     size_t endless = 0;
 
     for (size_t i = 0; i < points->count; i++) {
         const bool last = i + 1 == points->count || p[i + 1].curve != p[i].curve;
-        const bool cut = p[i].curve != MU_FIT_NONE && left_out->count &&
-                         mu_names_find(left_out, names->text[p[i].curve]) != MU_FIT_NONE;
+        const bool cut = last && is_cut(curves, &p[i]);
 
         p[i].end = p[i].curve == MU_FIT_NONE || (last && !cut);
-        endless += last && cut;
+        endless += cut;
     }
     if (endless)
         mu_points_note(found,

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "orchestrator/points/cell.h"
+#include "orchestrator/points/clusters.h"
 #include "orchestrator/points/columns.h"
 #include "orchestrator/points/complaints.h"
 #include "orchestrator/points/curves.h"
@@ -181,6 +182,8 @@ static void take_amounts(struct row *row, struct mu_fit_point *p)
         p->unique = p->d;
         return;
     }
+    if (!d)
+        p->d = 0; /* whatever stood there */
     if (!row->bad)
         derive(row, p, n, d, c);
     p->unique = p->d;
@@ -216,18 +219,29 @@ static enum mu_status number_of(const struct row *row, int at, struct mu_names *
     return cell ? mu_names_number(names, cell, out) : MU_OK;
 }
 
-/* Which curve the row belongs to, by each guess: into names, and numbers[guesses] when not NULL. */
-static enum mu_status number_curves(const struct row *row, struct mu_names *names,
-                                    uint32_t *numbers)
+/* Which curve the row belongs to, by each guess. */
+static enum mu_status number_curves(const struct row *row, uint32_t *numbers)
 {
-    const struct mu_columns *columns = &row->reader->columns;
+    struct reader *r = row->reader;
     enum mu_status st = MU_OK;
-    uint32_t number;
 
-    for (size_t k = 0; k < columns->curves; k++) {
-        MU_TRY(number_of(row, columns->curve[k], &names[k], &number), st, done);
-        if (numbers)
-            numbers[k] = number;
+    for (size_t k = 0; k < r->columns.curves; k++)
+        MU_TRY(number_of(row, r->columns.curve[k], &r->curves.name[k], &numbers[k]), st, done);
+done:
+    return st;
+}
+
+/* d: 0 when it is not known. */
+static enum mu_status leave_out(const struct row *row, double d)
+{
+    struct reader *r = row->reader;
+    enum mu_status st = MU_OK;
+
+    for (size_t k = 0; k < r->columns.curves; k++) {
+        const char *name = cell_of(row, r->columns.curve[k]);
+
+        if (name)
+            MU_TRY(mu_curves_leave_out(&r->curves, k, name, d > 0 ? d : INFINITY), st, done);
     }
 done:
     return st;
@@ -261,8 +275,7 @@ static enum mu_status keep_point(struct row *row, struct mu_fit_point *p)
     MU_TRY(number_of(row, at[MU_COLUMN_group], &r->groups, &p->group), st, done);
     MU_TRY(number_of(row, at[MU_COLUMN_seed], &r->seeds, &p->seed), st, done);
     p->curve = MU_FIT_NONE;
-    MU_TRY(number_curves(row, r->curves.name, r->curves.tag + r->points->count * r->columns.curves),
-           st, done);
+    MU_TRY(number_curves(row, r->curves.tag + r->points->count * r->columns.curves), st, done);
     MU_TRY(number_of(row, at[MU_COLUMN_cluster], &r->clusters, &p->cluster), st, done);
     r->points->point[r->points->count++] = *p;
 done:
@@ -290,14 +303,14 @@ static enum mu_status take_row(struct reader *r, const struct mu_csv_row *csv)
     status = row.bad ? NULL : cell_of(&row, r->columns.at[MU_COLUMN_status]);
     if (status && !is_done(status)) {
         r->found->not_done++;
-        return number_curves(&row, r->curves.cut, NULL);
+        return leave_out(&row, 0);
     }
     if (!row.bad)
         take_amounts(&row, &p);
     if (!row.bad)
         return keep_point(&row, &p);
     r->curves.unreadable += csv->broken != NULL;
-    return csv->broken ? MU_OK : number_curves(&row, r->curves.cut, NULL);
+    return csv->broken ? MU_OK : leave_out(&row, p.d);
 }
 
 /* What is missing of N, D and C, and how it is made. */
@@ -406,31 +419,16 @@ static enum mu_status finish_clusters(struct reader *r)
 {
     struct mu_fit_points *points = r->points;
     const bool by_column = r->columns.at[MU_COLUMN_cluster] >= 0;
-    const char *kind = by_column                     ? r->found->column[MU_COLUMN_cluster]
-                       : mu_curves_count(&r->curves) ? r->found->column[MU_COLUMN_curve]
-                                                     : "row";
-    const uint32_t known = by_column ? r->clusters.count : mu_curves_count(&r->curves);
-    uint32_t *number = malloc((known + (size_t)1) * sizeof *number);
+    const uint32_t curves = mu_curves_count(&r->curves);
 
-    points->cluster_kind = strdup(kind);
-    if (!number || !points->cluster_kind) {
-        free(number);
-        return MU_FAIL(MU_NO_MEMORY, "no memory for %u clusters", known);
-    }
-    for (uint32_t i = 0; i < known; i++)
-        number[i] = MU_FIT_NONE;
-    for (size_t i = 0; i < points->count; i++) {
-        struct mu_fit_point *p = &points->point[i];
-        const uint32_t old = by_column ? p->cluster : p->curve;
-
-        if (old == MU_FIT_NONE)
-            p->cluster = points->clusters++;
-        else
-            p->cluster =
-                number[old] == MU_FIT_NONE ? number[old] = points->clusters++ : number[old];
-    }
-    free(number);
-    return MU_OK;
+    for (size_t i = 0; i < points->count && !by_column; i++)
+        points->point[i].cluster = points->point[i].curve;
+    points->cluster_kind = strdup(by_column ? r->found->column[MU_COLUMN_cluster]
+                                  : curves  ? r->found->column[MU_COLUMN_curve]
+                                            : "row");
+    if (!points->cluster_kind)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a name");
+    return mu_clusters_number(points, by_column ? r->clusters.count : curves);
 }
 
 static enum mu_status finish(struct reader *r)

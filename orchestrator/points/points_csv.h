@@ -12,8 +12,8 @@
  * is --curve, a column called "curve", or, beside a column of training steps, one that names runs
  * ("run", "Name", "experiment", "model"), when the rows of every run have one N and differ in D; of
  * several such columns, the likeliest that fits. Never "trial" or "trunk": branches of a trunk end
- * each with a final loss. A curve of which rows were left out has no end, since its last moment may
- * be among them. */
+ * each with a final loss. A curve of which rows were left out has no end where its last moment may
+ * be among them: rows of known tokens, as those without a loss, tell that it is not. */
 #ifndef MUSTER_POINTS_POINTS_CSV_H
 #define MUSTER_POINTS_POINTS_CSV_H
 

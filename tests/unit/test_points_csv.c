@@ -444,6 +444,10 @@ static void test_a_curve_with_bad_rows_has_no_end(void **state)
         assert_int_equal(points.point[i].end,
                          points.point[i].line == 5 || points.point[i].line == 8);
     assert_true(noted("2 curves have no final loss"));
+    assert_int_equal(parse("run,N,D,loss\na,1,10,4\na,1,20,\na,1,30,3\nb,1,10,4\nb,1,x,3\n"),
+                     MU_OK);
+    assert_true(points.point[1].end && !points.point[2].end); /* D of the one that lacks is known */
+    assert_true(noted("1 curves have no final loss"));
     assert_int_equal(parse("run,N,D,loss\na,1,10,4\na,1,\"20\"x,3\n"), MU_OK);
     assert_true(noted("1 rows cannot be read"));
 }
