@@ -1,4 +1,5 @@
 /* muster fit: points from a CSV file, laws and recommendations out of them. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,9 +14,9 @@
 
 /* The command line as typed; what is NULL was not given. */
 struct typed {
-    const char *law, *objective, *targets, *flops, *count, *shape, *out;
+    const char *law, *objective, *targets, *flops, *count, *shape, *unique, *out;
     int64_t drop_top, replicates, seed, threads;
-    double delta, tolerance, unique;
+    double delta, tolerance;
     bool skip_bad;
 };
 
@@ -94,6 +95,31 @@ static enum mu_status take_targets(const struct mu_command *command, const char 
     return MU_OK;
 }
 
+static enum mu_status take_unique(const struct mu_command *command, const char *typed, double *out)
+{
+    if (mu_cell_number(typed, 0, out) || !(*out >= 1))
+        return mu_options_refuse(command,
+                                 "--unique-tokens: %s is no number of tokens; expected one of at "
+                                 "least 1, as in 7e9 or 7B",
+                                 mu_cell_show(typed).text);
+    return MU_OK;
+}
+
+/* What a file needs to have besides the loss. */
+static enum mu_column variable_of(enum mu_law_kind law)
+{
+    switch (law) {
+    case MU_LAW_POWER_N:
+        return MU_COLUMN_n;
+    case MU_LAW_POWER_D:
+        return MU_COLUMN_d;
+    case MU_LAW_POWER_C:
+        return MU_COLUMN_c;
+    default:
+        return MU_COLUMNS;
+    }
+}
+
 static enum mu_status resolve(const struct mu_command *command, const struct typed *typed,
                               struct mu_points_request *request, struct mu_fit_options *options)
 {
@@ -110,6 +136,7 @@ static enum mu_status resolve(const struct mu_command *command, const struct typ
     request->flops = MU_FLOPS_6N;
     if (typed->law)
         MU_TRY(take_law(command, typed->law, &options->law), st, done);
+    request->alone = variable_of(options->law);
     if (typed->objective) {
         MU_TRY(take_word(command, "objective", typed->objective, objectives, 0, MU_OBJECTIVE_COUNT,
                          "huber, absolute or squares", &word),
@@ -131,8 +158,8 @@ static enum mu_status resolve(const struct mu_command *command, const struct typ
                st, done);
         options->count = (enum mu_count_kind)word;
     }
-    if (typed->unique > 0)
-        options->unique = typed->unique;
+    if (typed->unique)
+        MU_TRY(take_unique(command, typed->unique, &options->unique), st, done);
     if (typed->shape)
         MU_TRY(mu_shape_rule_parse(typed->shape, &options->rule), st, done);
     if (typed->out && !*typed->out)
@@ -174,8 +201,10 @@ static enum mu_status run(const struct mu_points_request *request,
     mu_report_table(stdout, fit, found);
     if (out)
         MU_TRY(write_files(out, fit, found), st, done);
-    if (fflush(stdout) != 0)
-        st = MU_FAIL(MU_FAILED, "cannot write to standard output");
+    errno = 0;
+    if (fflush(stdout) != 0 || ferror(stdout))
+        st = MU_FAIL(MU_FAILED, "cannot write to standard output: %s",
+                     errno ? strerror(errno) : "an earlier write failed");
 done:
     mu_fit_free(fit);
     mu_points_free(&points);
@@ -185,7 +214,7 @@ done:
 
 enum mu_status mu_cli_fit(int argc, char **argv)
 {
-    struct mu_points_request request = {.alone = MU_COLUMNS};
+    struct mu_points_request request = {.path = NULL};
     struct mu_fit_options fit;
     struct typed typed = {0};
 
@@ -203,7 +232,12 @@ enum mu_status mu_cli_fit(int argc, char **argv)
             {"skip-bad", NULL, "leave bad rows out, each named, instead of refusing the file",
              .flag = &typed.skip_bad},
         {"law", "NAME",
-         "chinchilla (default), over-training, data-constrained, power-n, power-d or power-c",
+         "chinchilla (default): L = E + A/N^alpha + B/D^beta\n"
+         "over-training: the same with alpha = beta\n"
+         "data-constrained: tokens seen again are worth less\n"
+         "power-n: L = E + A/N^alpha, from N and loss alone\n"
+         "power-d: the same of the tokens\n"
+         "power-c: the same of the FLOPs",
          .text = &typed.law},
         {"objective", "NAME", "huber (default), absolute or squares: what is minimised",
          .text = &typed.objective},
@@ -211,7 +245,9 @@ enum mu_status mu_cli_fit(int argc, char **argv)
          .least = 1e-12, .most = 1e3},
         {"drop-top", "K", "leave out the K points of the highest loss (0)",
          .integer = &typed.drop_top, .least = 0, .most = MU_POINTS_ROWS},
-        {"target-flops", "LIST", "budgets to recommend models for, as in 1e21,1e22",
+        {"target-flops", "LIST",
+         "budgets to recommend models for, as in 1e21,1e22; otherwise 1, 3, 10 and 30 times the "
+         "largest of the file",
          .text = &typed.targets},
         {"flops", "RULE",
          "FLOPs of a token, 6N or 6N+12LdT; otherwise as the file's FLOPs say, or 6N",
@@ -224,15 +260,16 @@ enum mu_status mu_cli_fit(int argc, char **argv)
          "how models are built, as in layers=2,head=8,context=64,vocab=256 or aspect=64,...; "
          "otherwise as those of the file are",
          .text = &typed.shape},
-        {"unique-tokens", "X", "distinct tokens that recommended runs may use (no limit)",
-         .real = &typed.unique, .least = 1, .most = 1e18},
+        {"unique-tokens", "X", "distinct tokens that recommended runs may use, as in 7B (no limit)",
+         .text = &typed.unique},
         {"tolerance", "X", "of the loss, for the range of sizes that are as good (0.001)",
          .real = &typed.tolerance, .least = 0, .most = 1},
         {"bootstrap", "N", "replicates for the intervals (4000); 0: no intervals",
          .integer = &typed.replicates, .least = 0, .most = 1e6},
         {"random-seed", "N", "of the bootstrap (1)", .integer = &typed.seed, .least = 0,
          .most = 9007199254740992},
-        {"threads", "N", "otherwise as many as there are cores; the result is the same",
+        {"threads", "N",
+         "0 (default): as many as there are cores; the result is the same on any number",
          .integer = &typed.threads, .least = 0, .most = 1024},
         {"out", "DIR", "write fit.json and report.html there", .text = &typed.out},
     };
@@ -245,7 +282,10 @@ enum mu_status mu_cli_fit(int argc, char **argv)
             "The file has a loss and two of parameters, training tokens and training FLOPs. "
             "Columns are found by their usual names; an option names another, and an empty name "
             "says that there is none. Units are understood in cells (70B) and in heads of columns "
-            "(\"Params (B)\").",
+            "(\"Params (B)\"). Rows of one curve (--curve, or a run's name beside a column of "
+            "steps) "
+            "are the moments of one run.\n\n"
+            "Exit codes are in 'muster --help'.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .least_words = 1,

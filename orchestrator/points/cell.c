@@ -47,10 +47,7 @@ const char *mu_cell_number(const char *text, int exponent, double *out)
         do
             length--;
         while (length && text[length - 1] == ' ');
-        if (exponent)
-            exponent = -1; /* if this is a number at all */
-        else
-            exponent = suffix;
+        exponent = exponent && exponent != suffix ? -1 : suffix; /* -1: if it is a number at all */
     }
     memcpy(number, text, length);
     number[length] = 0;
@@ -60,7 +57,7 @@ const char *mu_cell_number(const char *text, int exponent, double *out)
     if (strpbrk(number, "xXL") || mu_number_real(number, out) == MU_NUMBER_NONE)
         return "is no number";
     if (exponent < 0)
-        return "names a unit, and so does the head of its column";
+        return "names another unit than the head of its column: mend one of them";
     if (exponent && strpbrk(number, "eE"))
         return "has both an exponent and a unit";
     /* 1.4T is the double nearest to 1.4e12, not a product of two that were rounded */

@@ -7,7 +7,8 @@
 
 /* A number, with K, M, B or T (thousands to trillions, also in small letters) after it or without:
  * "7e9", "70B", "1.4 T". `exponent`: the unit that the head of its column names, as a power of ten;
- * 0: none. NULL, or why it is none, to stand after the cell: "is no number". */
+ * 0: none. The same unit in both places is meant once. NULL, or why it is none, to stand after the
+ * cell: "is no number". */
 const char *mu_cell_number(const char *text, int exponent, double *out);
 
 /* For messages: in quotes, at most 40 bytes of it, only what a terminal can show. */

@@ -1,5 +1,6 @@
 #include "orchestrator/points/moments.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,6 +35,13 @@ void mu_moments_unsort(struct mu_fit_point *points, size_t count)
 static bool same_curve(const struct mu_fit_point *points, size_t i)
 {
     return i > 0 && points[i].curve != MU_FIT_NONE && points[i].curve == points[i - 1].curve;
+}
+
+void mu_moments_level(struct mu_fit_point *points, size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        if (same_curve(points, i) && fabs(points[i].n - points[i - 1].n) <= 1e-9 * points[i].n)
+            points[i].n = points[i - 1].n;
 }
 
 struct mu_moment_fault mu_moments_check(const struct mu_fit_point *points, size_t i)

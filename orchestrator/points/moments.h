@@ -13,6 +13,9 @@ void mu_moments_sort(struct mu_fit_point *points, size_t count);
 /* Back in the order of lines. */
 void mu_moments_unsort(struct mu_fit_point *points, size_t count);
 
+/* Of sorted points: sizes of one curve that differ by the rounding of C / (6 D) become one. */
+void mu_moments_level(struct mu_fit_point *points, size_t count);
+
 /* Of sorted points: do those of every curve have one n and differ in d, and has one several? */
 bool mu_moments_plausible(const struct mu_fit_point *points, size_t count);
 

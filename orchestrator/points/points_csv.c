@@ -9,15 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "orchestrator/base/log.h"
 #include "orchestrator/points/cell.h"
+#include "orchestrator/points/clusters.h"
 #include "orchestrator/points/columns.h"
+#include "orchestrator/points/complaints.h"
+#include "orchestrator/points/curves.h"
+#include "orchestrator/points/decimals.h"
 #include "orchestrator/points/doubt.h"
-#include "orchestrator/points/moments.h"
+#include "orchestrator/points/heads.h"
 #include "orchestrator/points/names.h"
 #include "orchestrator/points/table_csv.h"
-
-enum { BAD_ROWS_SHOWN = 20 };
 
 struct reader {
     const struct mu_points_request *request;
@@ -26,11 +27,14 @@ struct reader {
     size_t room;
     struct mu_csv_form form;
     char **head;
-    size_t width; /* cells of the head */
+    size_t width;        /* cells of the head */
+    bool *decimal_comma; /* [width] */
     struct mu_columns columns;
-    struct mu_names groups, seeds, clusters, curves;
-    struct mu_names cut; /* curves of which rows were left out */
-    size_t unreadable;   /* rows left out of who knows which curve */
+    struct mu_names groups, seeds, clusters;
+    struct mu_curves curves;
+    struct mu_complaints complaints;
+    const char *text; /* of the file */
+    size_t size;
 };
 
 /* A row being read. */
@@ -40,16 +44,11 @@ struct row {
     bool bad;
 };
 
-static void complain(struct reader *r, int line, const char *text)
-{
-    if (r->found->bad++ < BAD_ROWS_SHOWN)
-        mu_log(r->request->skip_bad ? MU_LOG_WARN : MU_LOG_ERROR, "%s:%d: %s", r->found->path, line,
-               text);
-}
-
-/* Of a row only the first mistake is told: it is one row to mend or to leave out. */
-static void spoil(struct row *row, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void spoil(struct row *row, const char *format, ...)
+/* Of a row only the first mistake is told: it is one row to mend or to leave out. column and why are
+ * as in mu_complaints_add. */
+static void spoil(struct row *row, enum mu_column column, const char *why, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+static void spoil(struct row *row, enum mu_column column, const char *why, const char *format, ...)
 {
     char text[512];
     va_list arguments;
@@ -60,7 +59,7 @@ static void spoil(struct row *row, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    complain(row->reader, row->csv->line, text);
+    mu_complaints_add(&row->reader->complaints, row->csv->line, column, why, text);
 }
 
 /* NULL: there is no such column, or nothing in it. */
@@ -76,16 +75,19 @@ static bool take_number(struct row *row, enum mu_column column, double *out)
 {
     const struct mu_columns *columns = &row->reader->columns;
     const char *cell = cell_of(row, columns->at[column]), *why;
+    const char *name = row->reader->found->column[column];
     const bool zero = column == MU_COLUMN_weight;
 
     if (!cell)
         return false;
-    why = mu_cell_number(cell, columns->exponent[column], out);
+    why = row->reader->decimal_comma[columns->at[column]]
+              ? mu_decimals_number(cell, columns->exponent[column], out)
+              : mu_cell_number(cell, columns->exponent[column], out);
     if (why)
-        spoil(row, "column '%s': %s %s; expected a number %s 0", row->reader->found->column[column],
+        spoil(row, column, why, "column '%s': %s %s; expected a number %s 0", name,
               mu_cell_show(cell).text, why, zero ? "of at least" : "above");
     else if (*out < 0 || (*out <= 0 && !zero))
-        spoil(row, "column '%s': %s; expected a number %s 0", row->reader->found->column[column],
+        spoil(row, column, "sign", "column '%s': %s; expected a number %s 0", name,
               mu_cell_show(cell).text, zero ? "of at least" : "above");
     else
         return true;
@@ -98,7 +100,8 @@ static bool take_amount(struct row *row, enum mu_column column, double *out)
     const struct reader *r = row->reader;
 
     if (r->columns.at[column] >= 0 && !cell_of(row, r->columns.at[column]))
-        spoil(row, "column '%s' is empty; expected a number above 0", r->found->column[column]);
+        spoil(row, column, "empty", "column '%s' is empty; expected a number above 0",
+              r->found->column[column]);
     return take_number(row, column, out);
 }
 
@@ -109,7 +112,7 @@ static void take_count(struct row *row, enum mu_column column, double most, uint
     if (!take_number(row, column, &value))
         return;
     if (value > most || value > floor(value))
-        spoil(row, "column '%s': %.10g; expected an integer from 1 to %.0f",
+        spoil(row, column, "count", "column '%s': %.10g; expected an integer from 1 to %.0f",
               row->reader->found->column[column], value, most);
     else
         *out = (uint64_t)value;
@@ -136,7 +139,8 @@ static void take_shape(struct row *row, struct mu_fit_point *p)
     if (shape.layers && shape.width && shape.context && shape.vocab)
         p->shape = shape;
     else if (needs_shape(row->reader))
-        spoil(row, "6N+12LdT needs the row's layers, width, context and vocabulary");
+        spoil(row, MU_COLUMNS, "shape",
+              "6N+12LdT needs the row's layers, width, context and vocabulary");
 }
 
 /* The third of N, D and C. FLOPs of a token are 6 N + attention. */
@@ -154,7 +158,8 @@ static void derive(struct row *row, struct mu_fit_point *p, bool n, bool d, bool
     else if (!c)
         p->c = p->d * (6 * p->n + attention);
     if (!(isnormal(p->n) && isnormal(p->d) && isnormal(p->c)) || p->n < 0)
-        spoil(row, "%s gives %g parameters, %g tokens, %g FLOPs; expected numbers above 0",
+        spoil(row, MU_COLUMNS, "derived",
+              "%s gives %g parameters, %g tokens, %g FLOPs; expected numbers above 0",
               row->reader->found->derived[0] ? row->reader->found->derived : "the row", p->n, p->d,
               p->c);
 }
@@ -170,6 +175,15 @@ static void take_amounts(struct row *row, struct mu_fit_point *p)
     p->weight = 1;
     take_number(row, MU_COLUMN_weight, &p->weight);
     take_shape(row, p);
+    if (row->reader->columns.single) {
+        p->n = n ? p->n : 1;
+        p->d = d ? p->d : 1;
+        p->c = c ? p->c : 1;
+        p->unique = p->d;
+        return;
+    }
+    if (!d)
+        p->d = 0; /* whatever stood there */
     if (!row->bad)
         derive(row, p, n, d, c);
     p->unique = p->d;
@@ -177,7 +191,8 @@ static void take_amounts(struct row *row, struct mu_fit_point *p)
         take_number(row, MU_COLUMN_epochs, &epochs) && epochs > 1)
         p->unique = p->d / epochs;
     if (!row->bad && p->unique > p->d * (1 + 1e-9))
-        spoil(row, "column '%s': %.10g distinct tokens; expected at most the %.10g of training",
+        spoil(row, MU_COLUMN_unique, "unique",
+              "column '%s': %.10g distinct tokens; expected at most the %.10g of training",
               found->column[MU_COLUMN_unique], p->unique, p->d);
     p->unique = fmin(p->unique, p->d);
 }
@@ -204,24 +219,63 @@ static enum mu_status number_of(const struct row *row, int at, struct mu_names *
     return cell ? mu_names_number(names, cell, out) : MU_OK;
 }
 
+/* Which curve the row belongs to, by each guess. */
+static enum mu_status number_curves(const struct row *row, uint32_t *numbers)
+{
+    struct reader *r = row->reader;
+    enum mu_status st = MU_OK;
+
+    for (size_t k = 0; k < r->columns.curves; k++)
+        MU_TRY(number_of(row, r->columns.curve[k], &r->curves.name[k], &numbers[k]), st, done);
+done:
+    return st;
+}
+
+/* d: 0 when it is not known. */
+static enum mu_status leave_out(const struct row *row, double d)
+{
+    struct reader *r = row->reader;
+    enum mu_status st = MU_OK;
+
+    for (size_t k = 0; k < r->columns.curves; k++) {
+        const char *name = cell_of(row, r->columns.curve[k]);
+
+        if (name)
+            MU_TRY(mu_curves_leave_out(&r->curves, k, name, d > 0 ? d : INFINITY), st, done);
+    }
+done:
+    return st;
+}
+
+static enum mu_status grow(struct reader *r)
+{
+    const size_t room = r->room ? 2 * r->room : 256;
+    struct mu_fit_point *more = realloc(r->points->point, room * sizeof *more);
+    uint32_t *tag;
+
+    if (!more)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for %zu points", room);
+    r->points->point = more;
+    tag = realloc(r->curves.tag, room * (r->columns.curves + 1) * sizeof *tag);
+    if (!tag)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for %zu points", room);
+    r->curves.tag = tag;
+    r->room = room;
+    return MU_OK;
+}
+
 static enum mu_status keep_point(struct row *row, struct mu_fit_point *p)
 {
     struct reader *r = row->reader;
     const int *at = r->columns.at;
     enum mu_status st = MU_OK;
 
-    if (r->points->count == r->room) {
-        size_t room = r->room ? 2 * r->room : 256;
-        struct mu_fit_point *more = realloc(r->points->point, room * sizeof *more);
-
-        if (!more)
-            return MU_FAIL(MU_NO_MEMORY, "no memory for %zu points", room);
-        r->points->point = more;
-        r->room = room;
-    }
+    if (r->points->count == r->room)
+        MU_TRY(grow(r), st, done);
     MU_TRY(number_of(row, at[MU_COLUMN_group], &r->groups, &p->group), st, done);
     MU_TRY(number_of(row, at[MU_COLUMN_seed], &r->seeds, &p->seed), st, done);
-    MU_TRY(number_of(row, at[MU_COLUMN_curve], &r->curves, &p->curve), st, done);
+    p->curve = MU_FIT_NONE;
+    MU_TRY(number_curves(row, r->curves.tag + r->points->count * r->columns.curves), st, done);
     MU_TRY(number_of(row, at[MU_COLUMN_cluster], &r->clusters, &p->cluster), st, done);
     r->points->point[r->points->count++] = *p;
 done:
@@ -234,7 +288,6 @@ static enum mu_status take_row(struct reader *r, const struct mu_csv_row *csv)
     struct mu_fit_point p = {.line = csv->line, .end = true};
     const char *status;
     size_t cells = csv->cells;
-    uint32_t ignored;
 
     while (!csv->broken && cells > 0 && !cell_of(&row, (int)cells - 1))
         cells--;
@@ -243,20 +296,21 @@ static enum mu_status take_row(struct reader *r, const struct mu_csv_row *csv)
     if (++r->found->rows > MU_POINTS_ROWS)
         return MU_FAIL(MU_FAILED, "%s has more than %d rows", r->found->path, MU_POINTS_ROWS);
     if (csv->broken)
-        spoil(&row, "the row %s", csv->broken);
+        spoil(&row, MU_COLUMNS, csv->broken, "the row %s", csv->broken);
     else if (cells > r->width || csv->cells < r->width)
-        spoil(&row, "the row has %zu cells; expected %zu, as in the head", csv->cells, r->width);
+        spoil(&row, MU_COLUMNS, "width", "the row has %zu cells; expected %zu, as in the head",
+              csv->cells, r->width);
     status = row.bad ? NULL : cell_of(&row, r->columns.at[MU_COLUMN_status]);
     if (status && !is_done(status)) {
         r->found->not_done++;
-        return number_of(&row, r->columns.at[MU_COLUMN_curve], &r->cut, &ignored);
+        return leave_out(&row, 0);
     }
     if (!row.bad)
         take_amounts(&row, &p);
     if (!row.bad)
         return keep_point(&row, &p);
-    r->unreadable += csv->broken != NULL;
-    return csv->broken ? MU_OK : number_of(&row, r->columns.at[MU_COLUMN_curve], &r->cut, &ignored);
+    r->curves.unreadable += csv->broken != NULL;
+    return csv->broken ? MU_OK : leave_out(&row, p.d);
 }
 
 /* What is missing of N, D and C, and how it is made. */
@@ -268,10 +322,47 @@ static void tell_derived(struct reader *r)
         {"C = 6 N D", "C = (6 N + 12 L d T) D"},
     };
 
-    for (int k = MU_COLUMN_n; k <= MU_COLUMN_c; k++)
+    for (int k = MU_COLUMN_n; k <= MU_COLUMN_c && !r->columns.single; k++)
         if (r->columns.at[k] < 0)
             snprintf(r->found->derived, sizeof r->found->derived, "%s",
                      formulas[k][r->request->flops == MU_FLOPS_6N_ATTENTION]);
+}
+
+/* One variable orders the moments of a curve only when it is that of tokens. */
+static enum mu_status check_single(struct reader *r)
+{
+    struct mu_columns *columns = &r->columns;
+
+    r->points->single = columns->single;
+    if (!columns->single || !columns->curves || columns->at[MU_COLUMN_d] >= 0)
+        return MU_OK;
+    if (!columns->curve_guessed)
+        return MU_FAIL(MU_USAGE,
+                       "%s: --curve needs the training tokens of each row; name them with --d, or "
+                       "keep the last row of each curve",
+                       r->found->path);
+    columns->curves = 0;
+    return MU_OK;
+}
+
+static enum mu_status find_decimals(struct reader *r)
+{
+    enum mu_status st = MU_OK;
+
+    r->decimal_comma = calloc(r->width + 1, sizeof *r->decimal_comma);
+    if (!r->decimal_comma)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for %zu columns", r->width);
+    if (r->form.delimiter == ',')
+        return MU_OK;
+    MU_TRY(mu_decimals_find(r->found->path, r->text, r->size, r->decimal_comma, r->width), st,
+           done);
+    for (int k = 0; k < MU_COLUMNS; k++)
+        if (r->columns.at[k] >= 0 && r->decimal_comma[r->columns.at[k]] &&
+            mu_column_is_number((enum mu_column)k))
+            mu_points_note(r->found, "commas in '%s' are read as decimal commas",
+                           r->found->column[k]);
+done:
+    return st;
 }
 
 static enum mu_status take_head(struct reader *r, const struct mu_csv_row *csv)
@@ -296,7 +387,10 @@ static enum mu_status take_head(struct reader *r, const struct mu_csv_row *csv)
     MU_TRY(
         mu_columns_find(r->request, (const char *const *)r->head, r->width, &r->columns, r->found),
         st, done);
+    r->curves.columns = columns;
     tell_derived(r);
+    MU_TRY(check_single(r), st, done);
+    MU_TRY(find_decimals(r), st, done);
     shape = (columns->at[MU_COLUMN_layers] >= 0) + (columns->at[MU_COLUMN_width] >= 0) +
             (columns->at[MU_COLUMN_context] >= 0) + (columns->at[MU_COLUMN_vocab] >= 0);
     if (shape > 0 && shape < 4)
@@ -320,100 +414,21 @@ static enum mu_status take_any(void *context, const struct mu_csv_row *csv)
     return r->head ? take_row(r, csv) : take_head(r, csv);
 }
 
-/* Points of a guess that does not hold are points again. */
-static void check_guess(struct reader *r)
-{
-    struct mu_fit_points *points = r->points;
-
-    if (!r->columns.curve_guessed || mu_moments_plausible(points->point, points->count))
-        return;
-    for (size_t i = 0; i < points->count; i++)
-        points->point[i].curve = MU_FIT_NONE;
-    mu_moments_unsort(points->point, points->count);
-    mu_points_note(r->found,
-                   "rows are points of their own: those of one '%s' differ in size, or do not "
-                   "differ in tokens; --curve makes them curves",
-                   r->found->column[MU_COLUMN_curve]);
-    r->found->column[MU_COLUMN_curve][0] = 0;
-    mu_names_deinit(&r->curves);
-}
-
-/* Sorts, takes out what contradicts its curve, and finds the ends. */
-static enum mu_status finish_curves(struct reader *r)
-{
-    struct mu_fit_point *p = r->points->point;
-    size_t kept = 0, endless = 0;
-    enum mu_status st = MU_OK;
-    uint32_t ignored;
-
-    if (!r->points->count || !r->curves.count)
-        return MU_OK;
-    mu_moments_sort(p, r->points->count);
-    check_guess(r);
-    for (size_t i = 0; r->curves.count && i < r->points->count; i++) {
-        struct mu_moment_fault fault;
-
-        p[kept] = p[i];
-        fault = mu_moments_check(p, kept);
-        if (!fault.text[0]) {
-            kept++;
-            continue;
-        }
-        complain(r, p[i].line, fault.text);
-        MU_TRY(mu_names_number(&r->cut, r->curves.text[p[i].curve], &ignored), st, done);
-    }
-    if (!r->curves.count)
-        return MU_OK;
-    r->points->count = kept;
-    for (size_t i = 0; i < kept; i++) {
-        const bool last = i + 1 == kept || p[i + 1].curve != p[i].curve;
-        const bool cut = p[i].curve != MU_FIT_NONE && r->cut.count &&
-                         mu_names_find(&r->cut, r->curves.text[p[i].curve]) != MU_FIT_NONE;
-
-        p[i].end = p[i].curve == MU_FIT_NONE || (last && !cut);
-        endless += last && cut;
-    }
-    if (endless)
-        mu_points_note(r->found,
-                       "%zu curves have no final loss: rows of them were left out, maybe the last",
-                       endless);
-    if (r->unreadable)
-        mu_points_note(r->found, "%zu rows cannot be read: a curve's final loss may be among them",
-                       r->unreadable);
-done:
-    return st;
-}
-
 /* A cell that is empty is a cluster of its own. */
 static enum mu_status finish_clusters(struct reader *r)
 {
     struct mu_fit_points *points = r->points;
     const bool by_column = r->columns.at[MU_COLUMN_cluster] >= 0;
-    const char *kind = by_column         ? r->found->column[MU_COLUMN_cluster]
-                       : r->curves.count ? r->found->column[MU_COLUMN_curve]
-                                         : "row";
-    const uint32_t known = by_column ? r->clusters.count : r->curves.count;
-    uint32_t *number = malloc((known + (size_t)1) * sizeof *number);
+    const uint32_t curves = mu_curves_count(&r->curves);
 
-    points->cluster_kind = strdup(kind);
-    if (!number || !points->cluster_kind) {
-        free(number);
-        return MU_FAIL(MU_NO_MEMORY, "no memory for %u clusters", known);
-    }
-    for (uint32_t i = 0; i < known; i++)
-        number[i] = MU_FIT_NONE;
-    for (size_t i = 0; i < points->count; i++) {
-        struct mu_fit_point *p = &points->point[i];
-        const uint32_t old = by_column ? p->cluster : p->curve;
-
-        if (old == MU_FIT_NONE)
-            p->cluster = points->clusters++;
-        else
-            p->cluster =
-                number[old] == MU_FIT_NONE ? number[old] = points->clusters++ : number[old];
-    }
-    free(number);
-    return MU_OK;
+    for (size_t i = 0; i < points->count && !by_column; i++)
+        points->point[i].cluster = points->point[i].curve;
+    points->cluster_kind = strdup(by_column ? r->found->column[MU_COLUMN_cluster]
+                                  : curves  ? r->found->column[MU_COLUMN_curve]
+                                            : "row");
+    if (!points->cluster_kind)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a name");
+    return mu_clusters_number(points, by_column ? r->clusters.count : curves);
 }
 
 static enum mu_status finish(struct reader *r)
@@ -426,19 +441,26 @@ static enum mu_status finish(struct reader *r)
                        found->path);
     if (r->form.comments)
         mu_points_note(found, "lines left out because they begin with #: %zu", r->form.comments);
-    MU_TRY(finish_curves(r), st, done);
-    if (found->bad > BAD_ROWS_SHOWN)
-        mu_log(r->request->skip_bad ? MU_LOG_WARN : MU_LOG_ERROR, "%s: and %zu bad rows more",
-               found->path, found->bad - BAD_ROWS_SHOWN);
-    if (found->bad && !r->request->skip_bad)
-        return MU_FAIL(MU_FAILED, "%s: %zu of %zu rows %s bad: mend, or leave out with --skip-bad",
-                       found->path, found->bad, found->rows, found->bad == 1 ? "is" : "are");
+    if (found->rows == 0)
+        return MU_FAIL(MU_FAILED, "%s has a head and no rows", found->path);
+    MU_TRY(mu_curves_finish(&r->curves, (const char *const *)r->head, r->points, found,
+                            &r->complaints),
+           st, done);
+    found->bad = r->complaints.count;
+    MU_TRY(mu_complaints_tell(&r->complaints, found, r->request->skip_bad), st, done);
     if (r->points->count == 0)
         return MU_FAIL(MU_FAILED, "%s has no points: of %zu rows %zu are bad and %zu not done",
                        found->path, found->rows, found->bad, found->not_done);
     found->seeds = r->seeds.count;
-    found->curves = r->curves.count;
+    found->curves = mu_curves_count(&r->curves);
+    if (found->curves)
+        r->columns.at[MU_COLUMN_curve] = r->columns.curve[r->curves.chosen];
+    mu_columns_tell_unused(&r->columns, (const char *const *)r->head, r->width, found);
     mu_points_doubt_units(r->points, found);
+    MU_TRY(mu_points_doubt_designs(r->points, r->columns.step >= 0,
+                                   r->request->column[MU_COLUMN_curve] || r->columns.curves > 0,
+                                   found),
+           st, done);
     MU_TRY(finish_clusters(r), st, done);
 done:
     return st;
@@ -448,7 +470,8 @@ enum mu_status mu_points_parse(const struct mu_points_request *request, const ch
                                size_t size, struct mu_fit_points *points,
                                struct mu_points_found *found)
 {
-    struct reader r = {.request = request, .found = found, .points = points};
+    struct reader r = {
+        .request = request, .found = found, .points = points, .text = text, .size = size};
     enum mu_status st = MU_OK;
 
     *points = (struct mu_fit_points){0};
@@ -461,11 +484,11 @@ done:
     for (size_t i = 0; r.head && i < r.width; i++)
         free(r.head[i]);
     free(r.head);
+    free(r.decimal_comma);
     mu_names_deinit(&r.groups);
     mu_names_deinit(&r.seeds);
     mu_names_deinit(&r.clusters);
-    mu_names_deinit(&r.curves);
-    mu_names_deinit(&r.cut);
+    mu_curves_deinit(&r.curves);
     if (st != MU_OK)
         mu_points_free(points);
     return st;

@@ -1,16 +1,19 @@
 /* Points for a fit from a CSV file: which columns hold what, and every row's mistakes.
  *
  * A column is given by name, or guessed from its head, in which case, spaces and punctuation do not
- * matter. A unit in the head scales it ("Params (B)", "tokens in millions", "params_M"); so does one
- * in a cell ("70B"), but not both. Of several columns that fit, the better kind is taken: a
- * validation loss before a training loss, params_nonemb_head before other counts; which was taken is
- * told, and two that are equally good are refused.
+ * matter; of a path ("train/tokens_seen") the last part will do. A unit in the head scales it
+ * ("Params (B)", "tokens in millions", "params_M"); so does one in a cell ("70B"), and the same in
+ * both is meant once. Commas between semicolons or tabs may be decimal ones (decimals.h). Of several
+ * columns that fit, the better kind is taken: a validation loss before a training loss,
+ * params_nonemb_head before other counts; which was taken is told, and two that are equally good are
+ * refused.
  *
  * Points or curves: rows are final losses of runs of their own unless something says otherwise. That
- * is --curve, a column called "curve", or a column "run" beside one called "step", when the rows of
- * every run have one N and differ in D. Never "trial" or "trunk": branches of a trunk end each with
- * a final loss. A curve of which rows were left out has no end, since its last moment may be among
- * them. */
+ * is --curve, a column called "curve", or, beside a column of training steps, one that names runs
+ * ("run", "Name", "experiment", "model"), when the rows of every run have one N and differ in D; of
+ * several such columns, the likeliest that fits. Never "trial" or "trunk": branches of a trunk end
+ * each with a final loss. A curve of which rows were left out has no end where its last moment may
+ * be among them: rows of known tokens, as those without a loss, tell that it is not. */
 #ifndef MUSTER_POINTS_POINTS_CSV_H
 #define MUSTER_POINTS_POINTS_CSV_H
 
@@ -37,7 +40,7 @@
     X(heads, "heads", "attention heads")                                                \
     X(context, "context", "context length")                                             \
     X(vocab, "vocab", "vocabulary")                                                     \
-    X(status, "status", "how the run ended; only rows with 'done' or nothing are points")
+    X(status, "status", "how it ended; points: done, finished, completed, ok, success or empty")
 
 enum mu_column {
 #define MU_COLUMN_ENUM(field, option, help) MU_COLUMN_##field,
@@ -46,7 +49,7 @@ enum mu_column {
         MU_COLUMNS
 };
 
-enum { MU_POINTS_NOTES = 16, MU_POINTS_ROWS = 1000000 };
+enum { MU_POINTS_NOTES = 24, MU_POINTS_ROWS = 1000000 };
 
 struct mu_points_request {
     const char *path;               /* "-": standard input */
@@ -65,12 +68,13 @@ struct mu_points_found {
     char derived[120];           /* "D = C / (6 N)"; "": nothing was */
     size_t rows, bad, not_done;  /* data rows; left out with skip_bad; whose status is another */
     size_t curves, seeds;
-    char note[MU_POINTS_NOTES][200]; /* what else was decided, for the user to see */
+    char note[MU_POINTS_NOTES][600]; /* what else was decided, for the user to see */
     size_t notes;
 };
 
 /* MU_FAILED, with a line for each mistake (file, line, column, what was found and expected; the
- * first 20, then their number), when a row is bad and skip_bad is not set; MU_USAGE when columns are
+ * first 20, then their number; one line where all rows have the same), when a row is bad and
+ * skip_bad is not set, or none is left; MU_USAGE when columns are
  * missing, unknown or doubtful. Without a cluster column clusters are: `trunk` if there is one, else
  * the curve, else the row; a row whose cell is empty there is a cluster of its own. Points are in
  * the file's order, but with curves those without one come first, then curve after curve, ascending

@@ -33,6 +33,7 @@ static void check(const struct mu_points_request *request, const struct mu_fit_p
                   const struct mu_points_found *found)
 {
     MU_ASSERT(points->count > 0 && points->clusters > 0 && points->clusters <= points->count);
+    MU_ASSERT(!points->single || request->alone != MU_COLUMNS);
     MU_ASSERT(points->count + found->bad + found->not_done == found->rows);
     MU_ASSERT(found->bad == 0 || request->skip_bad);
     for (size_t i = 0; i < points->count; i++)
@@ -41,7 +42,7 @@ static void check(const struct mu_points_request *request, const struct mu_fit_p
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct mu_points_request request = {.path = "fuzz.csv"};
+    struct mu_points_request request = {.path = "fuzz.csv", .alone = MU_COLUMNS};
     struct mu_points_found found;
     struct mu_fit_points points;
     char *copy;
@@ -53,6 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     request.flops = data[0] & 2 ? MU_FLOPS_6N_ATTENTION : MU_FLOPS_6N;
     request.column[MU_COLUMN_curve] = data[0] & 4 ? "run" : NULL;
     request.column[MU_COLUMN_cluster] = data[0] & 8 ? "loss" : NULL;
+    if (data[0] & 16)
+        request.alone = (enum mu_column)((data[0] >> 5) % 3); /* n, d or c */
     copy = malloc(size - 1 + (size == 1)); /* of exact size: reading one byte more is seen */
     MU_ASSERT(copy);
     memcpy(copy, data + 1, size - 1);

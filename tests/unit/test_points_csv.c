@@ -24,7 +24,7 @@ static int begin(void **state)
 {
     (void)state;
     mu_log_set_level(MU_LOG_SILENT); /* refusals are expected here */
-    request = (struct mu_points_request){.path = "t.csv"};
+    request = (struct mu_points_request){.path = "t.csv", .alone = MU_COLUMNS};
     return 0;
 }
 
@@ -80,14 +80,14 @@ static void test_numbers_in_cells(void **state)
     } good[] = {
         {"70B", 0, 70e9},  {"1.4T", 0, 1.4e12}, {" 1.4 t ", 0, 1.4e12}, {"512k", 0, 512e3},
         {"6e18", 0, 6e18}, {".5M", 0, .5e6},    {"1.3", 9, 1.3e9},      {"+3", 0, 3},
-        {"0", 0, 0},       {"-2", 0, -2},       {"70.6", 6, 70.6e6},
+        {"0", 0, 0},       {"-2", 0, -2},       {"70.6", 6, 70.6e6},    {"0.097B", 9, .097e9},
     };
     static const struct {
         const char *text;
         int exponent;
     } bad[] = {
         {"", 0},      {" ", 0},  {"nan", 0},  {"inf", 0},   {"diverged", 0}, {"1,000", 0},
-        {"1_000", 0}, {"7B", 9}, {"6e3B", 0}, {"1e999", 0}, {"1e-999", 0},   {"B", 0},
+        {"1_000", 0}, {"7M", 9}, {"6e3B", 0}, {"1e999", 0}, {"1e-999", 0},   {"B", 0},
         {"0x10", 0},  {"5L", 0}, {"1 2", 0},  {"--1", 0},   {"1e", 0},       {"$5", 0},
     };
     double value;
@@ -337,7 +337,7 @@ static void test_forms_of_text(void **state)
     assert_int_equal(parse("N,D,loss\r1,2,3\r#\r4,5,6"), MU_OK); /* an old Macintosh */
     assert_int_equal(points.count, 2);
     assert_int_equal(points.point[1].line, 4);
-    assert_int_equal(parse("N;D;loss\n1;2;3,5\n"), MU_FAILED);
+    assert_int_equal(parse("N;D;loss\n1;2;3,500\n"), MU_FAILED); /* or 3500 */
     assert_int_equal(parse("\"N\";D;loss;\"a, b, c, d, e\"\n1;2;3;\n"), MU_OK);
     assert_int_equal(parse("N,D,loss\n1,2,3,,\n"), MU_OK); /* nothing is lost with them */
     assert_int_equal(parse("N,D,loss,\xe9t\xe9\n1,2,3,\xff\n"), MU_OK);
@@ -444,6 +444,10 @@ static void test_a_curve_with_bad_rows_has_no_end(void **state)
         assert_int_equal(points.point[i].end,
                          points.point[i].line == 5 || points.point[i].line == 8);
     assert_true(noted("2 curves have no final loss"));
+    assert_int_equal(parse("run,N,D,loss\na,1,10,4\na,1,20,\na,1,30,3\nb,1,10,4\nb,1,x,3\n"),
+                     MU_OK);
+    assert_true(points.point[1].end && !points.point[2].end); /* D of the one that lacks is known */
+    assert_true(noted("1 curves have no final loss"));
     assert_int_equal(parse("run,N,D,loss\na,1,10,4\na,1,\"20\"x,3\n"), MU_OK);
     assert_true(noted("1 rows cannot be read"));
 }
