@@ -66,6 +66,8 @@ static int ascending(const void *one, const void *other)
     return (a > b) - (a < b);
 }
 
+static const double least_target = 1, most_target = 1e40; /* FLOPs */
+
 /* "1e21,1e22": sorted, each once. */
 static enum mu_status take_targets(const struct mu_command *command, const char *list,
                                    struct mu_fit_options *options)
@@ -75,18 +77,23 @@ static enum mu_status take_targets(const struct mu_command *command, const char 
     while (*list) {
         const size_t length = strcspn(list, ",");
         char text[64];
+        double *target = &options->target[count];
 
         snprintf(text, sizeof text, "%.*s", (int)length, list);
         if (count == MU_FIT_TARGETS)
             return mu_options_refuse(command, "--target-flops: more than %d budgets",
                                      MU_FIT_TARGETS);
-        if (mu_cell_number(text, 0, &options->target[count]) || !(options->target[count] > 0))
-            return mu_options_refuse(
-                command, "--target-flops: %s is no budget; expected FLOPs, as in 1e21,1e22",
-                mu_cell_show(text).text);
+        if (length >= sizeof text || mu_cell_number(text, 0, target) ||
+            !(*target >= least_target && *target <= most_target))
+            return mu_options_refuse(command,
+                                     "--target-flops: %s is no budget; expected FLOPs from 1 to "
+                                     "1e40, as in 1e21,1e22",
+                                     mu_cell_show(text).text);
         count++;
         list += length + (list[length] == ',');
     }
+    if (count == 0)
+        return mu_options_refuse(command, "--target-flops: expected FLOPs, as in 1e21,1e22");
     qsort(options->target, count, sizeof *options->target, ascending);
     for (size_t i = 0; i < count; i++)
         if (kept == 0 || options->target[i] > options->target[kept - 1])
@@ -265,7 +272,7 @@ enum mu_status mu_cli_fit(int argc, char **argv)
         {"tolerance", "X", "of the loss, for the range of sizes that are as good (0.001)",
          .real = &typed.tolerance, .least = 0, .most = 1},
         {"bootstrap", "N", "replicates for the intervals (4000); 0: no intervals",
-         .integer = &typed.replicates, .least = 0, .most = 1e6},
+         .integer = &typed.replicates, .least = 0, .most = 1e5},
         {"random-seed", "N", "of the bootstrap (1)", .integer = &typed.seed, .least = 0,
          .most = 9007199254740992},
         {"threads", "N",

@@ -62,6 +62,9 @@ static void spoil(struct row *row, enum mu_column column, const char *why, const
     mu_complaints_add(&row->reader->complaints, row->csv->line, column, why, text);
 }
 
+/* Of all numbers: beyond them products and powers of a fit lose their digits or overflow. */
+static const double LEAST = 1e-60, MOST = 1e60;
+
 /* NULL: there is no such column, or nothing in it. */
 static const char *cell_of(const struct row *row, int at)
 {
@@ -89,6 +92,9 @@ static bool take_number(struct row *row, enum mu_column column, double *out)
     else if (*out < 0 || (*out <= 0 && !zero))
         spoil(row, column, "sign", "column '%s': %s; expected a number %s 0", name,
               mu_cell_show(cell).text, zero ? "of at least" : "above");
+    else if (*out > 0 && (*out < LEAST || *out > MOST))
+        spoil(row, column, "range", "column '%s': %s; expected a number from %g to %g", name,
+              mu_cell_show(cell).text, LEAST, MOST);
     else
         return true;
     return false;

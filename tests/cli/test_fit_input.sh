@@ -163,7 +163,7 @@ refuses 64 "--law: there is no 'x'; expected one of chinchilla, over-training, d
  power-c$see" fit plain.csv --law x
 refuses 64 "--objective: 'mean'; expected huber, absolute or squares$see" fit plain.csv --objective mean
 refuses 64 "--flops: '6ND'; expected 6N or 6N+12LdT$see" fit plain.csv --flops 6ND
-refuses 64 "--target-flops: 'lots' is no budget; expected FLOPs, as in 1e21,1e22$see" fit plain.csv --target-flops 1e21,lots
+refuses 64 "--target-flops: 'lots' is no budget; expected FLOPs from 1 to 1e40, as in 1e21,1e22$see" fit plain.csv --target-flops 1e21,lots
 refuses 64 "--target-flops: more than 32 budgets$see" fit plain.csv --target-flops "$(seq -s, 33)"
 refuses 64 "--unique-tokens: 'lots' is no number of tokens; expected one of at least 1, as in 7e9 or 7B$see" \
     fit plain.csv --unique-tokens lots
@@ -186,4 +186,12 @@ if [ -w /dev/full ]; then
     [ $? = 1 ] || fail "a table into a full disk succeeds"
     has err "muster: error: cannot write to standard output: No space left on device"
 fi
+# Numbers that no run has, and budgets that nobody pays.
+printf 'params,tokens,loss\n1e7,1e9,3\n1e7,1e99,3\n' >absurd.csv
+expect 1 "$MUSTER" fit absurd.csv
+grep -qF "absurd.csv:3: column 'tokens': '1e99'; expected a number from 1e-60 to 1e+60" err || fail "1e99 tokens are taken"
+for list in 1e50 0 '' ,; do
+    expect 64 "$MUSTER" fit absurd.csv --target-flops "$list"
+done
+expect 64 "$MUSTER" fit absurd.csv --bootstrap 1000000
 finish

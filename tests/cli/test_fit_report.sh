@@ -192,7 +192,7 @@ expect 1 fit bad.csv --out refused
 says err "bad.csv:4: column 'loss': 'none' is no number"
 expect 64 fit outliers.csv --loss perplexity --out refused
 expect 64 fit outliers.csv --target-flops 1e21,lots --out refused
-says err "--target-flops: 'lots' is no budget; expected FLOPs, as in 1e21,1e22"
+says err "--target-flops: 'lots' is no budget; expected FLOPs from 1 to 1e40, as in 1e21,1e22"
 expect 1 fit missing.csv --out refused
 [ -e refused ] && fail "a report of a bad input"
 expect 1 fit outliers.csv --out six.csv/folder
