@@ -190,7 +190,7 @@ fi
 printf 'params,tokens,loss\n1e7,1e9,3\n1e7,1e99,3\n' >absurd.csv
 expect 1 "$MUSTER" fit absurd.csv
 grep -qF "absurd.csv:3: column 'tokens': '1e99'; expected a number from 1e-60 to 1e+60" err || fail "1e99 tokens are taken"
-for list in 1e50 0 '' ,; do
+for list in 1e50 0 '' ','; do
     expect 64 "$MUSTER" fit absurd.csv --target-flops "$list"
 done
 expect 64 "$MUSTER" fit absurd.csv --bootstrap 1000000
