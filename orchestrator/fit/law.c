@@ -98,6 +98,11 @@ static double constrained_loss(const double theta[], double n, double d, double 
            term_of_worth(theta[2], theta[4], mu_det_log(d), ln_unique, theta[5]);
 }
 
+double mu_law_abscissa(enum mu_law_kind kind, double n, double d, double c)
+{
+    return kind == MU_LAW_POWER_D ? d : kind == MU_LAW_POWER_C ? c : n;
+}
+
 double mu_law_loss(enum mu_law_kind kind, const double theta[], double n, double d, double c,
                    double unique)
 {

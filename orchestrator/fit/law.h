@@ -46,6 +46,9 @@ static inline bool mu_law_is_of_one(enum mu_law_kind kind) /* variable */
     return kind == MU_LAW_POWER_N || kind == MU_LAW_POWER_D || kind == MU_LAW_POWER_C;
 }
 
+/* The variable of a law of one, N of the others. */
+double mu_law_abscissa(enum mu_law_kind kind, double n, double d, double c);
+
 /* Predicted loss. theta: in the order of `parameter`, in natural units (A, not ln A). n:
  * parameters, d: tokens, c: FLOPs, unique: distinct tokens (d where nothing is repeated). */
 double mu_law_loss(enum mu_law_kind kind, const double theta[], double n, double d, double c,

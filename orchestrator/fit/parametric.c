@@ -15,23 +15,6 @@ static bool counts(const struct mu_fit_point *point)
     return point->end && point->weight > 0;
 }
 
-static double abscissa(const struct mu_fit_point *point, enum mu_law_kind law)
-{
-    switch (law) {
-    case MU_LAW_POWER_D:
-        return point->d;
-    case MU_LAW_POWER_C:
-        return point->c;
-    case MU_LAW_CHINCHILLA:
-    case MU_LAW_OVER_TRAINING:
-    case MU_LAW_DATA_CONSTRAINED:
-    case MU_LAW_POWER_N:
-    case MU_LAW_COUNT:
-        break;
-    }
-    return point->n;
-}
-
 enum mu_status mu_parametric_new(const struct mu_fit_point *points, size_t count,
                                  enum mu_law_kind law, struct mu_parametric **out)
 {
@@ -65,7 +48,7 @@ enum mu_status mu_parametric_new(const struct mu_fit_point *points, size_t count
             continue;
         p->points++;
         p->origin[k] = (uint32_t)i;
-        p->x[k] = mu_det_log(abscissa(from, law));
+        p->x[k] = mu_det_log(mu_law_abscissa(law, from->n, from->d, from->c));
         p->y[k] = mu_law_is_of_one(law) ? 0 : mu_det_log(from->d);
         p->ln_unique[k] = mu_det_log(from->unique < from->d ? from->unique : from->d);
         p->ln_loss[k] = mu_det_log(from->loss);

@@ -105,7 +105,11 @@ enum mu_status mu_fit_keep(struct mu_fit_work *w)
     for (size_t i = 0; i < all->count; i++)
         if (!dropped[i]) {
             w->origin[w->count] = i;
-            w->kept[w->count++] = all->point[i];
+            w->kept[w->count] = all->point[i];
+            if (all->single) /* what compute is elsewhere: that by which points are ordered */
+                w->kept[w->count].c = mu_law_abscissa(fit->options.law, all->point[i].n,
+                                                      all->point[i].d, all->point[i].c);
+            w->count++;
         }
     scale_weights(w);
     if (weightless > 0)
@@ -167,7 +171,9 @@ static void set_targets(struct mu_fit *fit)
     static const double factors[] = {1, 3, 10, 30};
     struct mu_fit_options *o = &fit->options;
 
-    if (o->targets == 0)
+    if (fit->points->single && o->law != MU_LAW_POWER_C)
+        o->targets = 0; /* there is no compute to be given */
+    else if (o->targets == 0)
         for (size_t k = 0; k < sizeof factors / sizeof *factors; k++)
             o->target[o->targets++] = factors[k] * fit->c_largest;
     qsort(o->target, o->targets, sizeof *o->target, ascending);
@@ -189,10 +195,12 @@ static void plan_optima(struct mu_fit_work *w)
         w->fit->c_largest = fmax(w->fit->c_largest, w->kept[i].c);
     }
     set_targets(w->fit);
-    c_most = fmax(w->fit->c_largest, o->target[o->targets - 1]);
+    c_most = w->fit->c_largest;
+    if (o->targets > 0)
+        c_most = fmax(c_most, o->target[o->targets - 1]);
     w->c_least = c_least;
     plan->c_largest = w->fit->c_largest;
-    plan->n_low = n_least * n_below * fmin(1, o->target[0] / c_least);
+    plan->n_low = n_least * n_below * (o->targets > 0 ? fmin(1, o->target[0] / c_least) : 1);
     plan->n_high = n_most * n_above * (c_most / w->fit->c_largest);
     plan->targets = o->targets;
     plan->optima = o->targets + MU_FIT_PATH;

@@ -108,6 +108,8 @@ static void say_counting(struct mu_document *doc, const struct mu_fit *fit)
         [MU_COUNT_NON_EMBEDDING_HEAD] = "N leaves out the embeddings, but not the output head",
     };
 
+    if (fit->points->single)
+        return;
     mu_document_say(doc, MU_BLOCK_ITEM, "%s. FLOPs of training on a token: %s.",
                     count[fit->flops.count], mu_words_flops(fit->flops.kind));
     if (isfinite(fit->options.unique) && fit->options.law == MU_LAW_DATA_CONSTRAINED)

@@ -485,6 +485,9 @@ static void test_one_variable_is_enough_for_its_law(void **state)
     check_close(f->law.theta[2].value, 0.3, 1e-6);
     for (int m = 0; m < MU_METHOD_COUNT; m++)
         assert_true(f->scaling[m].refusal.refused);
+    assert_int_equal(f->options.targets, 0); /* compute is not known */
+    assert_int_equal(f->warnings, 0);
+    assert_true(f->futures > 0 && f->future[f->futures - 1].rms < 1e-6); /* by N */
     mu_fit_free(f);
     free(points.point);
 }
