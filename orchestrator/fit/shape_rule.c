@@ -204,15 +204,22 @@ struct mu_shape_rule mu_shape_rule_of_points(const struct mu_fit_point *points, 
     return rule;
 }
 
+static bool counts_as(const struct mu_fit_point *p, enum mu_count_kind kind)
+{
+    const double square = (double)p->shape.width * (double)p->shape.width;
+    const double matrices = 12 * (double)p->shape.layers * square; /* as Kaplan et al. count them */
+
+    return has_shape(p) &&
+           (fabs(p->n / mu_shape_size(&p->shape, kind) - 1) <= same_count ||
+            (kind == MU_COUNT_NON_EMBEDDING && fabs(p->n / matrices - 1) <= same_count));
+}
+
 enum mu_count_kind mu_count_of_points(const struct mu_fit_point *points, size_t count)
 {
     for (int kind = MU_COUNT_AS_GIVEN + 1; kind < MU_COUNT_KINDS && count; kind++) {
         size_t agree = 0;
 
-        while (
-            agree < count && has_shape(&points[agree]) &&
-            fabs(points[agree].n / mu_shape_size(&points[agree].shape, (enum mu_count_kind)kind) -
-                 1) <= same_count)
+        while (agree < count && counts_as(&points[agree], (enum mu_count_kind)kind))
             agree++;
         if (agree == count)
             return (enum mu_count_kind)kind;

@@ -55,7 +55,8 @@ struct mu_shape_rule mu_shape_rule_of_points(const struct mu_fit_point *points, 
 enum mu_status mu_shape_rule_parse(const char *text, struct mu_shape_rule *rule) MU_CHECKED;
 /* N of a shape under a count (not AS_GIVEN). */
 double mu_shape_size(const struct mu_gpt_shape *shape, enum mu_count_kind count);
-/* Which count the points' N are (all of them, within 1e-6, given their shapes); AS_GIVEN: none. */
+/* Which count the points' N are (all of them, within 1e-6, given their shapes; without embeddings
+ * also 12 L d^2, Kaplan et al.'s, which leaves out biases and norms); AS_GIVEN: none. */
 enum mu_count_kind mu_count_of_points(const struct mu_fit_point *points, size_t count);
 /* Size of the same model under another count; n where the rule is not known. */
 double mu_shape_recount(const struct mu_shape_rule *rule, double n, enum mu_count_kind from,

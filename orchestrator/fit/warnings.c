@@ -82,11 +82,25 @@ static void warn_of_groups(const struct mu_fit_work *w)
         mu_fit_warn(w->fit, "%zu runs have no group, and no part in the IsoFLOP method", without);
 }
 
+static void warn_of_shapes(const struct mu_fit_work *w)
+{
+    size_t shapes = 0;
+
+    for (size_t i = 0; i < w->count; i++)
+        shapes += w->kept[i].end && w->kept[i].shape.layers > 0;
+    if (shapes > 0 && w->fit->rule_source == MU_RULE_DEFAULT)
+        mu_fit_warn(w->fit,
+                    "%zu of %zu runs tell their shapes, but not one context length and vocabulary "
+                    "for all: models are built by default, --shape says how yours are",
+                    shapes, w->fit->used);
+}
+
 void mu_fit_warn_all(struct mu_fit_work *w)
 {
     if (w->problem && !w->fit->law.estimate[w->plan.objective.kind].converged)
         mu_fit_warn(w->fit, "no minimum was reached: the parameters are the best that were found");
     warn_of_repeats(w);
     warn_of_groups(w);
+    warn_of_shapes(w);
     warn_of_targets(w);
 }

@@ -441,6 +441,23 @@ static void test_data_seen_twice_is_told(void **state)
     free(points.point);
 }
 
+static void test_shapes_that_make_no_rule_are_told(void **state)
+{
+    struct mu_fit_options options = options_with(0);
+    struct mu_fit_points points = isoflop_runs(&quiet);
+    struct mu_fit *f;
+
+    (void)state;
+    for (size_t i = 0; i < points.count; i++)
+        points.point[i].shape =
+            (struct mu_gpt_shape){.layers = 2, .width = 64, .context = i ? 64 : 128, .vocab = 256};
+    f = fit(&points, &options);
+    assert_int_equal(f->rule_source, MU_RULE_DEFAULT);
+    assert_non_null(strstr(f->warning[0], "28 of 28 runs tell their shapes"));
+    mu_fit_free(f);
+    free(points.point);
+}
+
 /* One pair of seeds that happen to agree: t with one degree of freedom makes up for it. */
 static void test_few_repeats_promise_little(void **state)
 {
@@ -511,6 +528,7 @@ int main(void)
         cmocka_unit_test(test_the_order_of_rows_moves_no_interval),
         cmocka_unit_test(test_a_model_of_another_size_is_none),
         cmocka_unit_test(test_data_seen_twice_is_told),
+        cmocka_unit_test(test_shapes_that_make_no_rule_are_told),
         cmocka_unit_test(test_few_repeats_promise_little),
         cmocka_unit_test(test_one_variable_is_enough_for_its_law),
     };

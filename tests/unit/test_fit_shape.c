@@ -154,6 +154,10 @@ static void test_rule_of_a_ladder(void **state)
     assert_int_equal(mu_count_of_points(points, 3), MU_COUNT_NON_EMBEDDING_HEAD);
     points[1].n *= 1 + 2e-6;
     assert_int_equal(mu_count_of_points(points, 3), MU_COUNT_AS_GIVEN);
+    for (size_t i = 0; i < 3; i++)
+        points[i].n = 12. * (double)points[i].shape.layers * (double)points[i].shape.width *
+                      (double)points[i].shape.width;
+    assert_int_equal(mu_count_of_points(points, 3), MU_COUNT_NON_EMBEDDING);
     points[2].shape.layers = 4; /* aspects 4, 8, 6 */
     rule = mu_shape_rule_of_points(points, 3);
     assert_true(rule.known && rule.layers == 0 && rule.aspect == 6);
