@@ -36,10 +36,11 @@ static inline const struct kernel_output *find_output(const struct kernel_run *r
 
 /* How far an output may be from the reference's, relative to its largest value. A float sum of n
  * terms of either sign is off by about sqrt(n) roundings of 2^-24; 16 of that is allowed. A row's
- * spread 1/rstd divides what its mean is off by; the mean itself, and GELU's slope, are sums of
- * terms of about 1 that may cancel, so what they are off by does not shrink with them. An act may
- * round the other way, to its neighbour: 2^-7 of itself at most. 0: the same bits, since no sum has another order than the reference's
- * and nothing is approximated. */
+ * spread 1/rstd divides what its mean is off by. The mean itself, and GELU's slope, are sums of
+ * terms of about 1 that may cancel, so what they are off by does not shrink with them; nor with
+ * LayerNorm's dx, of terms of about rstd, each off by the spread. An act may round the other way,
+ * to its neighbour: 2^-7 of itself at most. 0: the same bits, since no sum has another order than
+ * the reference's and nothing is approximated. */
 static inline double allowed(const struct kernel_run *plain, const struct kernel_output *o)
 {
     const struct kernel_output *rstd = find_output(plain, "layernorm rstd");
@@ -55,6 +56,8 @@ static inline double allowed(const struct kernel_run *plain, const struct kernel
     for (int64_t i = 0; i < o->n; i++)
         largest = fmax(largest, fabs((double)output_at(o, i)));
     bound = 16 * 0x1p-24 * sqrt((double)(c > n ? c : n)) * spread;
+    if (!strcmp(o->name, "layernorm dx") && largest > 0)
+        bound *= spread / largest;
     if ((strstr(o->name, "mean") || strstr(o->name, "gelu")) && largest > 0)
         bound /= largest;
     return bound + (o->act ? 0x1p-7 : 0);

@@ -147,8 +147,10 @@ static inline void run_norms(struct kernel_run *r)
                   output(r, "layernorm+branch rstd", n, false, false),
                   output(r, "layernorm+branch x", n * c, false, false), x, branch, weight, bias, n,
                   c);
-    op->layernorm(r->device, output(r, "layernorm in place out", n * c, true, false), mean, rstd, x,
-                  x, branch, weight, bias, n, c);
+    op->layernorm(r->device, output(r, "layernorm in place out", n * c, true, false),
+                  output(r, "layernorm in place mean", n, false, false),
+                  output(r, "layernorm in place rstd", n, false, false), x, x, branch, weight, bias,
+                  n, c);
 }
 
 static inline void run_linears(struct kernel_run *r)
