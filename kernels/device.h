@@ -12,8 +12,12 @@
  *    device. A device is used by one thread, the one that opened it.
  *  - What the hook says does not stop an operation: the first failure is kept, and whoever calls
  *    operations looks at mu_device_status between them.
- *  - Buffers come from mu_device_alloc (64-byte aligned) or are segment memory (64-byte aligned
- *    tensors).
+ *  - Memory is of two kinds, both 64-byte aligned. *Device* memory (mu_device_alloc) is fast, and the
+ *    host touches it only through upload, download, clear and copy. *Lent* memory is the host's:
+ *    from mu_device_alloc_lent, or the segment's after mu_device_lend; both sides may touch it, the
+ *    device slowly. Every pointer that an operation is given is one or the other, but for those
+ *    that the operation says are the host's, and for structs themselves.
+ *    Where has_host_memory holds (CPU) the two are the same, and copies may be spared.
  *  - Sizes are in elements unless a name ends in _bytes. All tensors are row-major and contiguous.
  *  - "act" is the type of what matrix products read: float when precision is fp32, bf16 (uint16_t,
  *    round to nearest even) when it is bf16. Products accumulate in fp32. `f32` buffers are float
@@ -83,7 +87,7 @@ struct mu_adamw {
     float lr, beta1, beta2, eps, decay;
     float bias1, bias2; /* 1 - beta^t, t = step + 1 */
     /* += the bits of what was stored in weight_out, m_out and v_out, as integers mod 2^32, in
-     * whatever order; or NULL. */
+     * whatever order; the host's, or NULL. */
     uint32_t *check;
 };
 
@@ -91,6 +95,19 @@ struct mu_device_ops {
     const char *name;
     void (*close)(struct mu_device *);
 
+    /* ---- memory; NULL, all of them, where has_host_memory holds ---- */
+    void *(*alloc)(struct mu_device *, size_t bytes); /* zeroed; NULL when there is none */
+    void (*free)(struct mu_device *, void *memory);
+    void *(*alloc_lent)(struct mu_device *, size_t bytes);
+    void (*free_lent)(struct mu_device *, void *memory);
+    enum mu_status (*lend)(struct mu_device *, void *host, size_t bytes);
+    void (*take_back)(struct mu_device *, void *host);
+    void (*upload)(struct mu_device *, void *to, const void *host, size_t bytes);
+    void (*download)(struct mu_device *, void *host, const void *from, size_t bytes);
+    void (*clear)(struct mu_device *, void *to, size_t bytes);
+    void (*copy)(struct mu_device *, void *to, const void *from, size_t bytes);
+
+    /* ---- training ---- */
     /* out (N, C) f32 = table[token] + position[n % T]. table (V, C) and position (T, C) are f32. */
     void (*embed)(struct mu_device *, float *out, const float *table, const float *position,
                   const int32_t *token, int64_t n, int64_t t, int64_t c);
@@ -190,9 +207,26 @@ enum mu_isa mu_device_best_isa(void);
 void mu_device_set_isa(enum mu_isa isa);
 const char *mu_isa_name(enum mu_isa isa);
 
-/* 64-byte aligned, zeroed. NULL when there is no memory. */
+/* ---- memory: see the contract above. 64-byte aligned, zeroed; NULL when there is none. ---- */
 void *mu_device_alloc(struct mu_device *device, size_t bytes);
-void mu_device_free(struct mu_device *device, void *memory);
+void mu_device_free(struct mu_device *device, void *memory); /* NULL is allowed, here and below */
+void *mu_device_alloc_lent(struct mu_device *device, size_t bytes);
+void mu_device_free_lent(struct mu_device *device, void *memory);
+/* Host memory that others have made (page-aligned) becomes lent, until it is taken back or the
+ * device is closed. */
+enum mu_status mu_device_lend(struct mu_device *device, void *host, size_t bytes) MU_CHECKED;
+void mu_device_take_back(struct mu_device *device, void *host);
+
+static inline bool mu_device_has_host_memory(const struct mu_device *d)
+{
+    return d->ops->alloc == NULL;
+}
+/* Done on return, like every operation. `host` is any memory of the host's; the rest is device or
+ * lent memory. */
+void mu_device_upload(struct mu_device *device, void *to, const void *host, size_t bytes);
+void mu_device_download(struct mu_device *device, void *host, const void *from, size_t bytes);
+void mu_device_clear(struct mu_device *device, void *to, size_t bytes);
+void mu_device_copy(struct mu_device *device, void *to, const void *from, size_t bytes);
 
 static inline size_t mu_device_act_bytes(const struct mu_device *d)
 {

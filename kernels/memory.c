@@ -1,5 +1,5 @@
-/* Memory of all devices: plain host memory, apart from device.c so that rooms can use it without
- * knowing how they are chosen. */
+/* Memory of devices: the device's own, or plain host memory. Apart from device.c so that rooms can
+ * use it without knowing how they are chosen. */
 #include "kernels/memory.h"
 
 #include <stdint.h>
@@ -32,11 +32,10 @@ void *mu_device_alloc_untouched(size_t bytes)
 /* Large memory is given as pages that the kernel clears when they are touched, by whoever works on
  * them: clearing all of it here would hold up a start by most of a second for a model of 100
  * million parameters. */
-void *mu_device_alloc(struct mu_device *device, size_t bytes)
+static void *alloc_host(size_t bytes)
 {
     void *memory = mu_device_alloc_untouched(bytes);
 
-    (void)device;
     if (!memory)
         return NULL;
     if (bytes < 2 * huge_page_bytes ||
@@ -48,8 +47,71 @@ void *mu_device_alloc(struct mu_device *device, size_t bytes)
     return memory;
 }
 
-void mu_device_free(struct mu_device *device, void *memory)
+void *mu_device_alloc(struct mu_device *d, size_t bytes)
 {
-    (void)device;
-    free(memory);
+    return mu_device_has_host_memory(d) ? alloc_host(bytes) : d->ops->alloc(d, bytes);
+}
+
+void mu_device_free(struct mu_device *d, void *memory)
+{
+    if (!memory || mu_device_has_host_memory(d))
+        free(memory);
+    else
+        d->ops->free(d, memory);
+}
+
+void *mu_device_alloc_lent(struct mu_device *d, size_t bytes)
+{
+    return mu_device_has_host_memory(d) ? alloc_host(bytes) : d->ops->alloc_lent(d, bytes);
+}
+
+void mu_device_free_lent(struct mu_device *d, void *memory)
+{
+    if (!memory || mu_device_has_host_memory(d))
+        free(memory);
+    else
+        d->ops->free_lent(d, memory);
+}
+
+enum mu_status mu_device_lend(struct mu_device *d, void *host, size_t bytes)
+{
+    return mu_device_has_host_memory(d) ? MU_OK : d->ops->lend(d, host, bytes);
+}
+
+void mu_device_take_back(struct mu_device *d, void *host)
+{
+    if (!mu_device_has_host_memory(d))
+        d->ops->take_back(d, host);
+}
+
+void mu_device_upload(struct mu_device *d, void *to, const void *host, size_t bytes)
+{
+    if (mu_device_has_host_memory(d))
+        memcpy(to, host, bytes);
+    else
+        d->ops->upload(d, to, host, bytes);
+}
+
+void mu_device_download(struct mu_device *d, void *host, const void *from, size_t bytes)
+{
+    if (mu_device_has_host_memory(d))
+        memcpy(host, from, bytes);
+    else
+        d->ops->download(d, host, from, bytes);
+}
+
+void mu_device_clear(struct mu_device *d, void *to, size_t bytes)
+{
+    if (mu_device_has_host_memory(d))
+        memset(to, 0, bytes);
+    else
+        d->ops->clear(d, to, bytes);
+}
+
+void mu_device_copy(struct mu_device *d, void *to, const void *from, size_t bytes)
+{
+    if (mu_device_has_host_memory(d))
+        memcpy(to, from, bytes);
+    else
+        d->ops->copy(d, to, from, bytes);
 }

@@ -133,10 +133,10 @@ enum mu_status mu_reduction_init(struct mu_worker *w)
     scratch = larger(mu_ring_scratch_bytes(1, message, hosts),
                      larger(mu_ring_scratch_bytes(elements + 1, 4, hosts),
                             mu_ring_scratch_bytes(slots * MU_BLOCK, 8, hosts)));
-    r->round_a = mu_device_alloc(w->device, message);
-    r->dense = mu_device_alloc(w->device, (elements + 1) * 4);
-    r->wide = mu_device_alloc(w->device, slots * MU_BLOCK * 8);
-    r->ring_scratch = mu_device_alloc(w->device, scratch);
+    r->round_a = mu_device_alloc_lent(w->device, message);
+    r->dense = mu_device_alloc_lent(w->device, (elements + 1) * 4);
+    r->wide = mu_device_alloc_lent(w->device, slots * MU_BLOCK * 8);
+    r->ring_scratch = mu_device_alloc_lent(w->device, scratch);
     r->member = calloc(w->roll->hosts, sizeof *r->member);
     if (!r->round_a || !r->dense || !r->wide || !r->ring_scratch || !r->member)
         return MU_FAIL(MU_NO_MEMORY, "no memory for the reduction of chunks of %llu elements",
@@ -144,12 +144,14 @@ enum mu_status mu_reduction_init(struct mu_worker *w)
     return MU_OK;
 }
 
-void mu_reduction_deinit(struct mu_reduction *r)
+void mu_reduction_deinit(struct mu_worker *w)
 {
-    mu_device_free(NULL, r->round_a);
-    mu_device_free(NULL, r->dense);
-    mu_device_free(NULL, r->wide);
-    mu_device_free(NULL, r->ring_scratch);
+    struct mu_reduction *r = &w->reduction;
+
+    mu_device_free_lent(w->device, r->round_a);
+    mu_device_free_lent(w->device, r->dense);
+    mu_device_free_lent(w->device, r->wide);
+    mu_device_free_lent(w->device, r->ring_scratch);
     free(r->member);
     memset(r, 0, sizeof *r);
 }

@@ -22,7 +22,7 @@ struct mu_reduction {
 };
 
 enum mu_status mu_reduction_init(struct mu_worker *w) MU_CHECKED;
-void mu_reduction_deinit(struct mu_reduction *r);
+void mu_reduction_deinit(struct mu_worker *w);
 
 /* Every rank of the host has all its shards in its sum in this turn, and w->summed lists the sums.
  * On return the chunk's total, maxima, flags and norm are in the segment and its word says `turn`:

@@ -80,7 +80,7 @@ failed:
 void mu_worker_deinit(struct mu_worker *w)
 {
     mu_exact_sum_deinit(&w->exact);
-    mu_reduction_deinit(&w->reduction);
+    mu_reduction_deinit(w);
     mu_fetch_deinit(w);
     mu_fleet_deinit(&w->fleet);
     free(w->raised);

@@ -53,6 +53,15 @@ int mu_cuda_add_int32(struct CUstream_st *stream, int32_t *a, const int32_t *b, 
 int mu_cuda_adamw(struct CUstream_st *stream, const struct mu_adamw *a);
 int mu_cuda_quantise_add(struct CUstream_st *stream, const struct mu_quantise *q);
 
+/* ---- attention.cu, attention_backward.cu ---- */
+int mu_cuda_attention(struct CUstream_st *stream, bool act_is_bf16, struct mu_attention s,
+                      void *out, float *lse, const void *qkv);
+/* Bytes of scratch that the backward pass takes. */
+int64_t mu_cuda_attention_backward_scratch(struct mu_attention s);
+int mu_cuda_attention_backward(struct CUstream_st *stream, bool act_is_bf16, struct mu_attention s,
+                               void *dqkv, const void *dout, const void *out, const void *qkv,
+                               const float *lse, void *scratch);
+
 #ifdef __cplusplus
 }
 #endif
