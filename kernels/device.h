@@ -36,6 +36,8 @@
 #include "orchestrator/config/settings.h"
 
 struct mu_device;
+struct mu_collective_ops;
+struct mu_resident_ops;
 
 struct mu_device_options {
     enum mu_device_kind kind;
@@ -172,6 +174,11 @@ struct mu_device_ops {
 
     /* See mu_device_measure_peak. */
     double (*measure_peak)(struct mu_device *, double seconds);
+
+    /* Sums over the devices of several ranks; NULL: there are none (kernels/collective.h). */
+    const struct mu_collective_ops *collective;
+    /* State in the device's memory; NULL: it is the segment's alone (kernels/resident.h). */
+    const struct mu_resident_ops *resident;
 };
 
 struct mu_device {

@@ -1,0 +1,60 @@
+/* Sums over the memory of several devices, one a rank: NCCL, behind the module that carries CUDA
+ * (kernels/cuda/collective.c). Integers only, so that the bits do not depend on who adds in which
+ * order.
+ *
+ * Nothing here waits: what is begun is looked after with mu_collective_poll, between polls of the
+ * rank's own. A collective whose peer has died may never end, nor fail: who learns of the death by
+ * other ways aborts it, and makes a new communicator of those that live, with a new id. After an
+ * abort, or a failure, what the outputs hold is undefined; inputs are as they were.
+ *
+ * Buffers are device memory. Operations follow the device's earlier ones, and the device's later
+ * ones follow them. One operation, or one group of them, is under way at a time. */
+#ifndef MUSTER_KERNELS_COLLECTIVE_H
+#define MUSTER_KERNELS_COLLECTIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "orchestrator/base/status.h"
+
+struct mu_device;
+struct mu_collective;
+
+enum { MU_COLLECTIVE_ID_BYTES = 128 };
+/* Made by one rank, told to all; good for one communicator. */
+struct mu_collective_id {
+    char bytes[MU_COLLECTIVE_ID_BYTES];
+};
+
+enum mu_reduction_kind {
+    MU_SUM_INT32, /* wrapping */
+    MU_SUM_INT64,
+    MU_MAX_UINT8,
+};
+
+/* to = the reduction of everybody's `from`, on every rank; to may be from. */
+struct mu_all_reduce {
+    enum mu_reduction_kind kind;
+    void *to;
+    const void *from;
+    size_t count; /* elements */
+};
+
+struct mu_collective_ops {
+    enum mu_status (*make_id)(struct mu_device *, struct mu_collective_id *out);
+    /* Begins to form a communicator of `size` ranks: done once poll says so. */
+    enum mu_status (*open)(struct mu_device *, const struct mu_collective_id *id, int rank,
+                           int size, struct mu_collective **out);
+    /* Begins all of them, as one group. The structs are read at once. */
+    enum mu_status (*all_reduce)(struct mu_collective *, const struct mu_all_reduce *list,
+                                 int count);
+    /* Whether what was begun is done. MU_PEER_LOST: the library has noticed that a peer is gone;
+     * MU_FAILED: anything else; either way only an abort is left to be done. */
+    enum mu_status (*poll)(struct mu_collective *, bool *done);
+    /* Ends it, whatever is under way; the device can be used again. Calls the device's poll hook
+     * while it lasts. MU_TIMEOUT: the library does not come back, and this process can only end. */
+    enum mu_status (*abort)(struct mu_collective *, uint64_t deadline_ms);
+};
+
+#endif

@@ -1,0 +1,224 @@
+/* kernels/collective.h by NCCL, with non-blocking communicators.
+ *
+ *   FORMING, ISSUING --the library says success--> (the event is recorded) RUNNING
+ *   RUNNING --the event has come--> IDLE
+ *
+ * NCCL may issue an operation from a thread of its own: only when its state is success is it on the
+ * stream, and an event behind it means anything (NCCL user guide, "Group calls, non-blocking"). */
+#include "kernels/cuda/collective.h"
+
+#ifdef MU_HAVE_NCCL
+#include <nccl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cuda/device.h"
+#include "kernels/device.h"
+#include "orchestrator/base/clock.h"
+
+enum phase { FORMING, ISSUING, RUNNING, IDLE };
+
+struct mu_collective {
+    struct mu_device *device;
+    cudaStream_t stream;
+    ncclComm_t comm;
+    cudaEvent_t done;
+    enum phase phase;
+    pthread_t aborter;
+    _Atomic bool aborted;
+};
+
+static enum mu_status failed(const struct mu_collective *c, const char *what, ncclResult_t result)
+{
+    const char *more = ncclGetLastError(c ? c->comm : NULL);
+
+    return MU_FAIL(result == ncclRemoteError ? MU_PEER_LOST : MU_FAILED, "NCCL: %s: %s%s%s", what,
+                   ncclGetErrorString(result), more && *more ? ": " : "", more ? more : "");
+}
+
+static enum mu_status failed_cuda(const char *what, cudaError_t error)
+{
+    return MU_FAIL(MU_FAILED, "NCCL: %s: %s", what, cudaGetErrorString(error));
+}
+
+static bool is_under_way(ncclResult_t result)
+{
+    return result == ncclSuccess || result == ncclInProgress;
+}
+
+static enum mu_status make_id(struct mu_device *d, struct mu_collective_id *out)
+{
+    ncclUniqueId id;
+    ncclResult_t result = ncclGetUniqueId(&id);
+
+    (void)d;
+    _Static_assert(sizeof id == sizeof *out, "an id has NCCL's size");
+    if (result != ncclSuccess)
+        return failed(NULL, "no id for a communicator", result);
+    memcpy(out, &id, sizeof id);
+    return MU_OK;
+}
+
+static void release(struct mu_collective *c)
+{
+    if (c->done)
+        (void)cudaEventDestroy(c->done);
+    free(c);
+}
+
+static enum mu_status open_collective(struct mu_device *d, const struct mu_collective_id *id,
+                                      int rank, int size, struct mu_collective **out)
+{
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    struct mu_collective *c = calloc(1, sizeof *c);
+    ncclUniqueId name;
+    ncclResult_t result;
+    cudaError_t error;
+
+    *out = NULL;
+    if (!c)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a communicator");
+    c->device = d;
+    c->stream = mu_cuda_stream(d);
+    error = cudaEventCreateWithFlags(&c->done, cudaEventDisableTiming);
+    if (error != cudaSuccess) {
+        release(c);
+        return failed_cuda("no event", error);
+    }
+    memcpy(&name, id, sizeof name);
+    config.blocking = 0;
+    result = ncclCommInitRankConfig(&c->comm, size, name, rank, &config);
+    if (!is_under_way(result)) {
+        release(c);
+        return failed(NULL, "no communicator", result);
+    }
+    *out = c;
+    return MU_OK;
+}
+
+static ncclResult_t issue(struct mu_collective *c, const struct mu_all_reduce *a)
+{
+    static const struct {
+        ncclDataType_t type;
+        ncclRedOp_t op;
+    } kinds[] = {
+        [MU_SUM_INT32] = {ncclInt32, ncclSum},
+        [MU_SUM_INT64] = {ncclInt64, ncclSum},
+        [MU_MAX_UINT8] = {ncclUint8, ncclMax},
+    };
+
+    return ncclAllReduce(a->from, a->to, a->count, kinds[a->kind].type, kinds[a->kind].op, c->comm,
+                         c->stream);
+}
+
+static enum mu_status all_reduce(struct mu_collective *c, const struct mu_all_reduce *list,
+                                 int count)
+{
+    ncclResult_t result = ncclGroupStart(), ended;
+
+    MU_ASSERT(c->phase == IDLE);
+    for (int i = 0; i < count && is_under_way(result); i++)
+        if (list[i].count > 0)
+            result = issue(c, &list[i]);
+    ended = ncclGroupEnd();
+    if (!is_under_way(result) || !is_under_way(ended))
+        return failed(c, "all-reduce", is_under_way(result) ? ended : result);
+    c->phase = ISSUING;
+    return MU_OK;
+}
+
+static enum mu_status poll_collective(struct mu_collective *c, bool *done)
+{
+    ncclResult_t state, result = ncclCommGetAsyncError(c->comm, &state);
+    cudaError_t error;
+
+    *done = false;
+    if (result != ncclSuccess || !is_under_way(state))
+        return failed(c, "communication failed", result != ncclSuccess ? result : state);
+    if (state == ncclInProgress)
+        return MU_OK;
+    if (c->phase == FORMING)
+        c->phase = IDLE;
+    if (c->phase == ISSUING) {
+        error = cudaEventRecord(c->done, c->stream);
+        if (error != cudaSuccess)
+            return failed_cuda("no event behind an operation", error);
+        c->phase = RUNNING;
+    }
+    if (c->phase == RUNNING) {
+        error = cudaEventQuery(c->done);
+        if (error != cudaSuccess && error != cudaErrorNotReady)
+            return failed_cuda("an operation failed", error);
+        if (error == cudaSuccess)
+            c->phase = IDLE;
+    }
+    *done = c->phase == IDLE;
+    return MU_OK;
+}
+
+static void *run_abort(void *argument)
+{
+    struct mu_collective *c = argument;
+
+    (void)ncclCommAbort(c->comm); /* what it says changes nothing: it is over */
+    atomic_store(&c->aborted, true);
+    return NULL;
+}
+
+static enum mu_status abort_collective(struct mu_collective *c, uint64_t deadline_ms)
+{
+    struct mu_deadline deadline = mu_deadline_in_ms(deadline_ms);
+    struct mu_backoff pause = {0};
+
+    if (pthread_create(&c->aborter, NULL, run_abort, c) != 0)
+        return MU_FAIL(MU_FAILED, "no thread to end a communicator");
+    while (!atomic_load(&c->aborted)) {
+        if (mu_deadline_passed(deadline))
+            return MU_FAIL(MU_TIMEOUT, "NCCL did not give up a communicator within %llu ms",
+                           (unsigned long long)deadline_ms);
+        mu_device_poll(c->device);
+        mu_backoff_pause(&pause);
+    }
+    (void)pthread_join(c->aborter, NULL);
+    release(c);
+    return MU_OK;
+}
+
+static const struct mu_collective_ops nccl = {
+    .make_id = make_id,
+    .open = open_collective,
+    .all_reduce = all_reduce,
+    .poll = poll_collective,
+    .abort = abort_collective,
+};
+
+const struct mu_collective_ops *mu_cuda_collective(void)
+{
+    return &nccl;
+}
+
+const char *mu_cuda_collective_version(void)
+{
+    static char text[32];
+    int version = 0;
+
+    if (ncclGetVersion(&version) != ncclSuccess)
+        return "NCCL of unknown version";
+    snprintf(text, sizeof text, "NCCL %d.%d.%d", version / 10000, version / 100 % 100,
+             version % 100);
+    return text;
+}
+#else
+const struct mu_collective_ops *mu_cuda_collective(void)
+{
+    return NULL;
+}
+
+const char *mu_cuda_collective_version(void)
+{
+    return NULL;
+}
+#endif

@@ -1,0 +1,85 @@
+/* Training state that lives whole in the memory of a device: weights and moments of steps k and
+ * k + 1, this rank's exact sum, the reduced total. For devices with memory of their own whose ranks
+ * add up by collectives (kernels/collective.h); where ranks share a host's memory the state lies in
+ * the segment instead. Arithmetic, and so bits, are those of worker/exact_sum.h,
+ * worker/prediction.h and mu_adamw.
+ *
+ * A turn, in this order; operations are as in kernels/device.h (done, or in order, on return):
+ *
+ *   begin       the sum holds nothing; the predictions that the turn's integers are made with
+ *   add_shard   once a shard
+ *   maxima      -> all-reduce ->  agree      which blocks have escaped anywhere, flags
+ *   integers    -> all-reduce ->  finish     the total as floats, its norm
+ *   update      from half k to half k + 1
+ *
+ * Every array that an all-reduce reads stays as it is until the next `begin`: a turn whose
+ * reduction was broken off is reduced again from `maxima` on, by whoever is left. The total of a
+ * turn stays until the next `finish`. */
+#ifndef MUSTER_KERNELS_RESIDENT_H
+#define MUSTER_KERNELS_RESIDENT_H
+
+#include "kernels/collective.h"
+#include "kernels/device.h"
+#include "orchestrator/core/layout.h"
+
+enum {
+    MU_RESIDENT_WIDE = 69,    /* int64: limbs of a wide sum and its count of non-finite addends */
+    MU_RESIDENT_SCALARS = 80, /* int64 that may ride along with the integers */
+};
+
+struct mu_resident_options {
+    const struct mu_layout *layout; /* borrowed */
+    uint32_t shards;                /* S */
+    uint64_t slots;                 /* for blocks that escape, over all ranks: MU_SUM_FULL beyond */
+};
+
+struct mu_resident {
+    struct mu_device *device;
+    struct mu_resident_options options;
+    /* Device memory, elements of the layout. */
+    float *weight[2], *m[2], *v[2];
+    uint16_t *weight_bf16[2]; /* NULL in fp32 */
+    float *total;
+};
+
+/* Rows of a tensor's gradient beside its dense part: struct mu_row_gradient. */
+struct mu_resident_rows {
+    uint32_t tensor, count;
+    const uint32_t *row; /* the host's */
+    const float *value;  /* device memory, count x cols */
+};
+
+/* What everybody has agreed on. */
+struct mu_resident_words {
+    uint32_t flags;    /* MU_SUM_* of worker/exact_sum.h, OR-ed */
+    uint32_t requests; /* OR-ed; 8 bits */
+    uint64_t escapes;  /* blocks */
+};
+
+struct mu_resident_ops {
+    /* MU_NO_MEMORY, with how much was wanted. Everything is zero. */
+    enum mu_status (*open)(struct mu_device *, const struct mu_resident_options *,
+                           struct mu_resident **out);
+    void (*close)(struct mu_resident *);
+
+    void (*begin)(struct mu_resident *, const int16_t *prediction /* the host's, blocks */);
+    void (*add_shard)(struct mu_resident *, const float *dense, const struct mu_resident_rows *rows,
+                      uint32_t count);
+    /* What has to be reduced, in place. */
+    struct mu_all_reduce (*maxima)(struct mu_resident *, uint32_t requests);
+    /* largest: the host's, out, blocks; biased exponents as in worker/exact_sum.h. */
+    void (*agree)(struct mu_resident *, uint8_t *largest, struct mu_resident_words *out);
+    /* Fills the list and returns its length, 3 at most. scalars: the host's, added up likewise. No
+     * more blocks than there are slots may have escaped. */
+    int (*integers)(struct mu_resident *, const int64_t *scalars, int count,
+                    struct mu_all_reduce list[3]);
+    /* norm: squares of the total, as struct mu_wide. False: the integers of the total are not those
+     * that went into it (their sums mod 2^32 differ). */
+    bool (*finish)(struct mu_resident *, int64_t *scalars, int count,
+                   int64_t norm[MU_RESIDENT_WIDE]);
+    /* Half `from` to the other one, all tensors. how: count, pointers, decay and check are not
+     * looked at; decay is that of tensors that have it. */
+    void (*update)(struct mu_resident *, uint32_t from, const struct mu_adamw *how, float decay);
+};
+
+#endif
