@@ -14,6 +14,8 @@ enum mu_status mu_device_open(const struct mu_device_options *options, struct mu
         return mu_reference_open(options, out);
     case MU_DEVICE_CPU:
         return mu_cpu_open(options, out);
+    case MU_DEVICE_CUDA:
+        return MU_FAIL(MU_CONFIG, "device.kind = \"cuda\" is not there yet");
     }
     return MU_FAIL(MU_CONFIG, "device.kind %d is unknown; expected \"cpu\" or \"reference\"",
                    (int)options->kind);

@@ -24,7 +24,8 @@
 
 enum {
     MU_RESIDENT_WIDE = 69,    /* int64: limbs of a wide sum and its count of non-finite addends */
-    MU_RESIDENT_SCALARS = 80, /* int64 that may ride along with the integers */
+    MU_RESIDENT_SCALARS = 80, /* int64 that may ride along with the maxima */
+    MU_RESIDENT_LIST = 3,
 };
 
 struct mu_resident_options {
@@ -65,18 +66,18 @@ struct mu_resident_ops {
     void (*begin)(struct mu_resident *, const int16_t *prediction /* the host's, blocks */);
     void (*add_shard)(struct mu_resident *, const float *dense, const struct mu_resident_rows *rows,
                       uint32_t count);
-    /* What has to be reduced, in place. */
-    struct mu_all_reduce (*maxima)(struct mu_resident *, uint32_t requests);
-    /* largest: the host's, out, blocks; biased exponents as in worker/exact_sum.h. */
-    void (*agree)(struct mu_resident *, uint8_t *largest, struct mu_resident_words *out);
-    /* Fills the list and returns its length, 3 at most. scalars: the host's, added up likewise. No
-     * more blocks than there are slots may have escaped. */
-    int (*integers)(struct mu_resident *, const int64_t *scalars, int count,
-                    struct mu_all_reduce list[3]);
+    /* These two fill a list of what has to be reduced, and return its length.
+     * scalars, requests: the host's; summed, and OR-ed, over ranks. */
+    int (*maxima)(struct mu_resident *, uint32_t requests, const int64_t *scalars, int count,
+                  struct mu_all_reduce list[MU_RESIDENT_LIST]);
+    /* No more blocks than there are slots may have escaped. */
+    int (*integers)(struct mu_resident *, struct mu_all_reduce list[MU_RESIDENT_LIST]);
+    /* After each. largest: the host's, blocks: biased exponents as in worker/exact_sum.h. */
+    void (*agree)(struct mu_resident *, uint8_t *largest, int64_t *scalars, int count,
+                  struct mu_resident_words *out);
     /* norm: squares of the total, as struct mu_wide. False: the integers of the total are not those
      * that went into it (their sums mod 2^32 differ). */
-    bool (*finish)(struct mu_resident *, int64_t *scalars, int count,
-                   int64_t norm[MU_RESIDENT_WIDE]);
+    bool (*finish)(struct mu_resident *, int64_t norm[MU_RESIDENT_WIDE]);
     /* Half `from` to the other one, all tensors. how: count, pointers, decay and check are not
      * looked at; decay is that of tensors that have it. */
     void (*update)(struct mu_resident *, uint32_t from, const struct mu_adamw *how, float decay);

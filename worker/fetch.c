@@ -22,6 +22,7 @@ struct head {
 struct mu_served {
     struct mu_served *next;
     struct mu_request head, total;
+    float *copy; /* of a total that lies in a device's memory */
     uint8_t bytes[];
 };
 
@@ -33,12 +34,18 @@ static size_t head_bytes(const struct mu_chunk *c)
 enum mu_status mu_fetch_init(struct mu_worker *w)
 {
     const struct mu_layout *l = &w->workload->layout;
-    size_t most = 0;
+    size_t most = 0, elements = 0;
 
-    for (uint32_t c = 0; c < l->chunk_count; c++)
+    for (uint32_t c = 0; c < l->chunk_count; c++) {
         most = head_bytes(&l->chunks[c]) > most ? head_bytes(&l->chunks[c]) : most;
+        elements = l->chunks[c].count > elements ? l->chunks[c].count : elements;
+    }
     w->fetch.head = malloc(most);
-    return w->fetch.head ? MU_OK : MU_FAIL(MU_NO_MEMORY, "no memory to fetch chunks");
+    if (w->resident.state)
+        w->fetch.total = malloc(elements * sizeof *w->fetch.total);
+    if (!w->fetch.head || (w->resident.state && !w->fetch.total))
+        return MU_FAIL(MU_NO_MEMORY, "no memory to fetch chunks");
+    return MU_OK;
 }
 
 static void forget_served(struct mu_worker *w)
@@ -47,6 +54,7 @@ static void forget_served(struct mu_worker *w)
         struct mu_served *s = w->fetch.served;
 
         w->fetch.served = s->next;
+        free(s->copy);
         free(s);
     }
 }
@@ -55,7 +63,9 @@ void mu_fetch_deinit(struct mu_worker *w)
 {
     forget_served(w);
     free(w->fetch.head);
+    free(w->fetch.total);
     w->fetch.head = NULL;
+    w->fetch.total = NULL;
 }
 
 static enum mu_status send_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn, uint32_t to)
@@ -77,8 +87,15 @@ static enum mu_status send_chunk(struct mu_worker *w, uint32_t chunk, uint64_t t
     memcpy(s->bytes, &head, sizeof head);
     memcpy(s->bytes + sizeof head, w->segment->largest + c->first_block, (size_t)c->block_count);
     MU_TRY(mu_comm_send(w->comm, s->bytes, head_bytes(c), (int)to, TAG_HEAD, &s->head), st, failed);
-    MU_TRY(mu_comm_send(w->comm, w->segment->total + c->offset, c->count * sizeof(float), (int)to,
-                        TAG_TOTAL, &s->total),
+    if (w->resident.state) {
+        s->copy = malloc(c->count * sizeof *s->copy);
+        if (!s->copy)
+            return MU_FAIL(MU_NO_MEMORY, "no memory to send a chunk");
+        mu_device_download(w->device, s->copy, w->segment->total + c->offset,
+                           c->count * sizeof *s->copy);
+    }
+    MU_TRY(mu_comm_send(w->comm, s->copy ? s->copy : w->segment->total + c->offset,
+                        c->count * sizeof(float), (int)to, TAG_TOTAL, &s->total),
            st, failed);
 failed:
     return st;
@@ -131,6 +148,7 @@ enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn
 {
     const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
     struct mu_chunk_words *words = &w->segment->chunk[chunk];
+    float *total = w->resident.state ? w->fetch.total : w->segment->total + c->offset;
     uint32_t from = 0, host = 0;
     struct head head;
     enum mu_status st;
@@ -141,8 +159,9 @@ enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn
     }
     from = mu_roll_owner(w->roll, host, chunk);
     MU_TRY(receive(w, w->fetch.head, head_bytes(c), from, TAG_HEAD), st, failed);
-    MU_TRY(receive(w, w->segment->total + c->offset, c->count * sizeof(float), from, TAG_TOTAL), st,
-           failed);
+    MU_TRY(receive(w, total, c->count * sizeof *total, from, TAG_TOTAL), st, failed);
+    if (w->resident.state)
+        mu_device_upload(w->device, w->segment->total + c->offset, total, c->count * sizeof *total);
     memcpy(&head, w->fetch.head, sizeof head);
     MU_ASSERT(head.turn == turn); /* both sides have read the same plan */
     memcpy(w->segment->largest + c->first_block, w->fetch.head + sizeof head,

@@ -16,13 +16,14 @@ struct mu_served;
 struct mu_fetch {
     struct mu_served *served; /* messages under way from this rank */
     uint8_t *head;            /* of the largest chunk: what a message says besides the total */
+    float *total;             /* on its way into a device's memory; else NULL */
 };
 
 enum mu_status mu_fetch_init(struct mu_worker *w) MU_CHECKED;
 void mu_fetch_deinit(struct mu_worker *w);
 
 /* After a repair, when all earlier requests are complete: posts what others will fetch from this
- * rank. */
+ * rank. Not from a device's hook where totals lie in the device's memory. */
 enum mu_status mu_fetch_serve(struct mu_worker *w) MU_CHECKED;
 /* The chunk's total of a turn from the home `server`, into the segment. Its word is left to the
  * caller. */

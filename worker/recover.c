@@ -273,7 +273,8 @@ enum mu_status mu_recover(struct mu_recovery *r)
     *r->roll = x.roll;
     memset(&x.roll, 0, sizeof x.roll);
     mu_worker_adopt(r->worker, &r->plan);
-    st = mu_fetch_serve(r->worker);
+    if (!r->worker->resident.state) /* else once this rank is out of its device: mu_job_take_roll */
+        st = mu_fetch_serve(r->worker);
     if (mu_status_is_death(st))
         st = MU_OK; /* somebody died again: the next poll finds it */
 done:

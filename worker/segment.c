@@ -40,27 +40,28 @@ static void *take(struct carve *c, uint64_t bytes)
 }
 
 /* The one description of what lies where: used to size and to attach. */
-static void place(struct mu_segment *s, struct carve *c, const struct mu_layout *l, uint32_t ranks,
-                  uint64_t eval_pieces, bool bf16)
+static void place(struct mu_segment *s, struct carve *c, const struct mu_segment_options *o,
+                  uint32_t ranks)
 {
-    uint64_t n = l->elements, blocks = l->blocks;
+    const struct mu_layout *l = o->layout;
+    uint64_t n = o->words_only ? 0 : l->elements, blocks = l->blocks;
 
     s->header = take(c, sizeof *s->header);
     s->chunk = take(c, l->chunk_count * sizeof *s->chunk);
     s->piece = take(c, mu_state_hash_pieces(l) * sizeof *s->piece);
-    s->evaluated = take(c, eval_pieces * sizeof *s->evaluated);
+    s->evaluated = take(c, o->eval_pieces * sizeof *s->evaluated);
     for (int h = 0; h < 2; h++) {
         s->half[h].layout = l;
         s->half[h].weight = take(c, n * sizeof(float));
         s->half[h].m = take(c, n * sizeof(float));
         s->half[h].v = take(c, n * sizeof(float));
         s->half[h].prediction = take(c, blocks * sizeof(int16_t));
-        s->weight_bf16[h] = bf16 ? take(c, n * sizeof(uint16_t)) : NULL;
+        s->weight_bf16[h] = o->bf16 ? take(c, n * sizeof(uint16_t)) : NULL;
     }
     s->total = take(c, n * sizeof(float));
     s->largest = take(c, blocks);
     s->rank = take(c, ranks * sizeof *s->rank); /* from here on it is as long as there are ranks */
-    for (uint32_t r = 0; r < ranks; r++) {
+    for (uint32_t r = 0; r < ranks && !o->words_only; r++) {
         struct mu_sum sum = {
             .dense = take(c, n * sizeof(int32_t)),
             .largest = take(c, blocks),
@@ -75,14 +76,18 @@ static void place(struct mu_segment *s, struct carve *c, const struct mu_layout 
     }
 }
 
-uint64_t mu_segment_bytes(const struct mu_layout *layout, uint32_t ranks, uint64_t eval_pieces,
-                          bool bf16)
+static uint64_t bytes_for(const struct mu_segment_options *o, uint32_t ranks)
 {
     struct mu_segment none = {0};
     struct carve count = {0};
 
-    place(&none, &count, layout, ranks, eval_pieces, bf16);
+    place(&none, &count, o, ranks);
     return (count.used + 4095) / 4096 * 4096;
+}
+
+uint64_t mu_segment_bytes(const struct mu_segment_options *options)
+{
+    return bytes_for(options, options->ranks);
 }
 
 static enum mu_status no_room(const struct mu_segment *s, uint64_t bytes, int error)
@@ -116,8 +121,7 @@ static bool is_ours(const struct mu_segment_options *o, const struct mu_segment_
      * ranks, whose rows and sums come last. */
     return memcmp(h->magic, segment_magic, sizeof segment_magic) == 0 &&
            h->layout_identity == mu_layout_identity(o->layout) && h->bf16 == o->bf16 &&
-           h->run_id == o->run_id && h->eval_pieces == o->eval_pieces &&
-           mu_segment_bytes(o->layout, 0, h->eval_pieces, h->bf16) <= size &&
+           h->run_id == o->run_id && h->eval_pieces == o->eval_pieces && bytes_for(o, 0) <= size &&
            atomic_load(&h->settled) == 1;
 }
 
@@ -158,8 +162,7 @@ static enum mu_status take_up(struct mu_segment *s, const struct mu_segment_opti
         munmap(c.base, size);
         goto none;
     }
-    place(&old, &c, o->layout, ((const struct mu_segment_header *)(void *)c.base)->ranks,
-          o->eval_pieces, o->bf16);
+    place(&old, &c, o, ((const struct mu_segment_header *)(void *)c.base)->ranks);
     atomic_store(&old.header->generation, 0);
     while (rows < old.header->ranks && (uint8_t *)(old.rank + rows + 1) <= c.base + size)
         rows++;
@@ -326,7 +329,7 @@ static void introduce(struct mu_segment *s, const struct mu_segment_options *o, 
 
 enum mu_status mu_segment_open(struct mu_segment *s, const struct mu_segment_options *o)
 {
-    uint64_t bytes = mu_segment_bytes(o->layout, o->ranks, o->eval_pieces, o->bf16);
+    uint64_t bytes = mu_segment_bytes(o);
     struct carve c = {0};
     enum mu_status st;
     void *map = MAP_FAILED;
@@ -349,7 +352,7 @@ enum mu_status mu_segment_open(struct mu_segment *s, const struct mu_segment_opt
         return st;
     }
     c.base = map;
-    place(s, &c, o->layout, o->ranks, o->eval_pieces, o->bf16);
+    place(s, &c, o, o->ranks);
     if (o->leader)
         introduce(s, o, bytes, taken_up);
     s->slot = o->slot;

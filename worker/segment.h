@@ -136,6 +136,9 @@ struct mu_segment_options {
     uint32_t ranks, slot; /* on the host; this rank's among them */
     uint64_t eval_pieces;
     bool leader, bf16;
+    /* Words, predictions and maxima alone: the large arrays, and what is in them, are the device's
+     * (worker/resident.h), which are NULL or empty here. Never taken up. */
+    bool words_only;
     uint64_t deadline_ms;
     /* Called while waiting; an error ends the wait. */
     enum mu_status (*poll)(void *context);
@@ -155,8 +158,7 @@ enum mu_status mu_segment_open(struct mu_segment *s,
 void mu_segment_close(struct mu_segment *s, bool unlink);
 /* By the leader: what was taken up is not used; as if new. */
 void mu_segment_reset(struct mu_segment *s);
-uint64_t mu_segment_bytes(const struct mu_layout *layout, uint32_t ranks, uint64_t eval_pieces,
-                          bool bf16);
+uint64_t mu_segment_bytes(const struct mu_segment_options *options);
 
 /* A rank's `adding` as others have to read it: once the rank is accused in that turn it looks torn,
  * whatever is added still. */

@@ -76,7 +76,9 @@ static enum mu_status add_shard(struct mu_worker *w, uint64_t turn, uint32_t sha
     mu_audit_note(w, turn, shard, &g);
     atomic_store_explicit(&words->adding, turn << 1 | 1, memory_order_seq_cst);
     mu_fault(MU_FAULT_ADDING, step);
-    if (w->settings->batch_reduce == MU_REDUCE_FAST)
+    if (w->resident.state)
+        mu_resident_add(w, turn, prediction, &g, first);
+    else if (w->settings->batch_reduce == MU_REDUCE_FAST)
         mu_fast_sum_add(&w->exact, &s->sum[w->slot], &g, first);
     else
         mu_exact_sum_add(&w->exact, &s->sum[w->slot], prediction, &g, first);
@@ -209,6 +211,8 @@ static enum mu_status reduce(struct mu_worker *w, uint64_t turn, const int16_t *
 {
     enum mu_status st;
 
+    if (w->resident.state)
+        return all_reduced(w, turn) ? MU_OK : mu_resident_reduce(w, turn, prediction);
     MU_TRY(mu_worker_wait(w, all_whole, turn, "the shards of the other ranks"), st, failed);
     list_sums(w, turn);
     for (uint32_t c = 0; c < w->workload->layout.chunk_count; c++)
@@ -336,6 +340,26 @@ static uint32_t copy_chunk(struct mu_worker *w, uint32_t chunk, int64_t step, ui
            mu_state_check_begin(step + 1);
 }
 
+/* Where the state is the device's: all chunks at once. */
+static void update_resident(struct mu_worker *w, int64_t step, uint32_t half,
+                            const struct mu_adamw *adamw, bool skip)
+{
+    const struct mu_layout *l = &w->workload->layout;
+    struct mu_segment *s = w->segment;
+    const int16_t *from = s->half[half].prediction;
+    int16_t *to = s->half[!half].prediction;
+
+    mu_fault(MU_FAULT_UPDATE, step);
+    mu_resident_update(w, half, adamw, skip);
+    if (skip)
+        memcpy(to, from, l->blocks * sizeof *to);
+    for (uint32_t c = 0; c < l->chunk_count; c++) {
+        if (!skip)
+            mu_predict_chunk(l, &l->chunks[c], from, s->largest, w->tensor_max, to);
+        atomic_store_explicit(&s->chunk[c].written, (uint64_t)step + 1, memory_order_release);
+    }
+}
+
 /* state: the word as it was when the step began. A rank that owns no chunk may come here when the
  * others have committed already; its own look at the word would then be of the next step. */
 static enum mu_status update(struct mu_worker *w, uint64_t state, const struct agreed *a, bool skip)
@@ -350,6 +374,8 @@ static enum mu_status update(struct mu_worker *w, uint64_t state, const struct a
 
     MU_TRY(mu_poll(w->poller), st, failed);
     mu_predict_tensor_maxima(l, s->half[half].prediction, s->largest, w->tensor_max);
+    if (w->resident.state && !all_written(w, (uint64_t)step + 1))
+        update_resident(w, step, half, &adamw, skip);
     for (uint32_t c = 0; c < l->chunk_count; c++) {
         if (!owns(w, c) || atomic_load(&s->chunk[c].written) > (uint64_t)step)
             continue;

@@ -65,6 +65,7 @@ enum mu_status mu_worker_init(struct mu_worker *w)
     MU_TRY(name_fleet(w), st, failed);
     MU_TRY(mu_exact_sum_init(&w->exact, l, w->device, (uint32_t)w->workload->facts.shards), st,
            failed);
+    MU_TRY(mu_resident_init(w), st, failed);
     MU_TRY(mu_reduction_init(w), st, failed);
     MU_TRY(mu_fetch_init(w), st, failed);
     w->raised = calloc(l->blocks, sizeof *w->raised);
@@ -79,6 +80,7 @@ failed:
 
 void mu_worker_deinit(struct mu_worker *w)
 {
+    mu_resident_deinit(w);
     mu_exact_sum_deinit(&w->exact);
     mu_reduction_deinit(w);
     mu_fetch_deinit(w);
@@ -175,18 +177,25 @@ static enum mu_status fill_elements(struct mu_worker *w, struct mu_state_view *v
                                     uint32_t tensor, uint64_t from, uint64_t to)
 {
     const uint64_t offset = w->workload->layout.tensors[tensor].offset;
+    float *slice = w->resident.state ? malloc(INIT_SLICE * sizeof *slice) : NULL;
     enum mu_status st = MU_OK;
 
+    if (w->resident.state && !slice)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for initial weights");
     while (from < to) {
         const uint64_t n = to - from < INIT_SLICE ? to - from : INIT_SLICE, at = offset + from;
 
         MU_TRY(mu_poll(w->poller), st, failed);
-        w->workload->ops->init_tensor(w->workload, tensor, from, from + n, view->weight + at);
-        memset(view->m + at, 0, n * sizeof(float));
-        memset(view->v + at, 0, n * sizeof(float));
+        w->workload->ops->init_tensor(w->workload, tensor, from, from + n,
+                                      slice ? slice : view->weight + at);
+        if (slice)
+            mu_device_upload(w->device, view->weight + at, slice, n * sizeof *slice);
+        mu_device_clear(w->device, view->m + at, n * sizeof(float));
+        mu_device_clear(w->device, view->v + at, n * sizeof(float));
         from += n;
     }
 failed:
+    free(slice);
     return st;
 }
 
@@ -214,14 +223,19 @@ failed:
 enum mu_status mu_worker_load(struct mu_worker *w, const char *folder)
 {
     const struct mu_checkpoint_poll poll = {mu_poll_hook, w->poller};
-    enum mu_status st =
-        mu_checkpoint_load(folder, &w->segment->half[0], w->local_index, w->local_count, &poll);
+    struct mu_state_view state = w->segment->half[0];
+    enum mu_status st = MU_OK;
 
+    if (w->resident.state)
+        MU_TRY(mu_resident_stage(w, &state), st, failed);
+    st = mu_checkpoint_load(folder, &state, w->local_index, w->local_count, &poll);
     mu_poller_forgive_gap(w->poller);
-    if (st != MU_OK)
-        return st;
-    round_rows(w, 0);
-    return MU_OK;
+    if (st == MU_OK && w->resident.state)
+        st = mu_resident_unstage(w, &state);
+    if (st == MU_OK)
+        round_rows(w, 0);
+failed:
+    return st;
 }
 
 void mu_worker_commit(struct mu_worker *w, int64_t step)
@@ -237,7 +251,8 @@ enum mu_status mu_worker_seal(struct mu_worker *w)
     uint32_t half = mu_segment_half(s);
     enum mu_status st = MU_OK;
 
-    for (uint32_t c = 0; c < l->chunk_count; c++) {
+    /* What lies in a device's memory is never taken up. */
+    for (uint32_t c = 0; c < l->chunk_count && !w->resident.state; c++) {
         if (mu_roll_owner(w->roll, w->host, c) != w->place)
             continue;
         s->chunk[c].check[half] =
@@ -294,7 +309,7 @@ failed:
 
 void mu_worker_settle(struct mu_worker *w, const struct mu_segment_origin *origin)
 {
-    if (w->local_index != 0)
+    if (w->local_index != 0 || w->resident.state)
         return;
     w->segment->header->origin = *origin;
     atomic_store(&w->segment->header->settled, 1);
@@ -411,10 +426,12 @@ enum mu_status mu_worker_hash(struct mu_worker *w, struct mu_hash *out)
     struct mu_range mine = mu_shards_of_worker(pieces, w->local_index, w->local_count);
     struct mu_segment *s = w->segment;
     uint64_t mark = (uint64_t)w->roll->epoch << 40 | (uint64_t)mu_segment_step(s);
-    enum mu_status st = MU_OK;
+    struct mu_state_view state;
+    enum mu_status st;
 
+    MU_TRY(mu_worker_state(w, &state), st, failed);
     for (uint64_t p = mine.from; p < mine.to; p++) {
-        s->piece[p] = mu_state_hash_piece(&s->half[mu_segment_half(s)], p);
+        s->piece[p] = mu_state_hash_piece(&state, p);
         MU_TRY(mu_poll(w->poller), st, failed);
     }
     atomic_store_explicit(&s->rank[w->slot].hashed, mark, memory_order_release);

@@ -17,6 +17,7 @@
 #include "worker/fetch.h"
 #include "worker/poller.h"
 #include "worker/reduce.h"
+#include "worker/resident.h"
 #include "worker/segment.h"
 #include "worker/workload.h"
 
@@ -51,6 +52,7 @@ struct mu_worker {
     uint32_t requests; /* enum mu_request_flag: what this rank was asked for since the last step */
     struct mu_exact_sum exact;
     struct mu_reduction reduction;
+    struct mu_worker_resident resident;
     struct mu_fetch fetch;
     struct mu_audit audit;
     bool is_idle;         /* it had no shards in this step: it waits for no straggler */

@@ -153,6 +153,9 @@ enum mu_status mu_settings_resolve(struct mu_settings *s, int64_t data_vocab)
         places[i] = (struct mu_place){"configuration", 0};
     if (s->model_vocab == MU_AUTO)
         s->model_vocab = data_vocab ? data_vocab : (int64_t)mu_keys[MU_KEY_model_vocab].least;
+    if (s->device_collective == MU_COLLECTIVE_AUTO)
+        s->device_collective =
+            s->device_kind == MU_DEVICE_CUDA ? MU_COLLECTIVE_NCCL : MU_COLLECTIVE_MPI;
     if (s->batch_shards == MU_AUTO)
         s->batch_shards =
             (int64_t)mu_shards_auto((uint64_t)s->batch_sequences, (uint64_t)s->model_context);

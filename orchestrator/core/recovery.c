@@ -256,6 +256,18 @@ int mu_recovery_server(const struct mu_recovery_plan *p, uint32_t host, uint32_t
     return MU_RECOVERY_NOBODY;
 }
 
+bool mu_recovery_is_reduced(const struct mu_recovery_plan *p, uint32_t host, uint64_t turn,
+                            uint32_t chunks)
+{
+    for (uint32_t c = 0; c < chunks; c++) {
+        bool own = p && p->host_turn[host] == turn && is_done(p, host, c);
+
+        if (!own && mu_recovery_server(p, host, c, turn) == MU_RECOVERY_NOBODY)
+            return false;
+    }
+    return true;
+}
+
 uint32_t mu_recovery_workers(uint32_t size, uint32_t spares, uint32_t shards)
 {
     uint32_t most = size > spares ? size - spares : 1;

@@ -112,6 +112,10 @@ struct mu_shard_set mu_recovery_deal(const struct mu_recovery_plan *plan, uint64
  * MU_RECOVERY_NOBODY: it has it, or all hosts reduce it together. */
 int mu_recovery_server(const struct mu_recovery_plan *plan, uint32_t host, uint32_t chunk,
                        uint64_t turn);
+/* Whether every total of a turn stands on some host: then `host` fetches those that it lacks. Else,
+ * where turns are reduced as a whole, everybody reduces all of it once more. */
+bool mu_recovery_is_reduced(const struct mu_recovery_plan *plan, uint32_t host, uint64_t turn,
+                            uint32_t chunks);
 /* Workers of a roll: as many as there are shards at most; `spares` of the others wait as long as
  * there are any. At least 1. */
 uint32_t mu_recovery_workers(uint32_t size, uint32_t spares, uint32_t shards);

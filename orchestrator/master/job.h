@@ -108,6 +108,8 @@ enum mu_status mu_job_meet(struct mu_job *job, const struct mu_job_request *requ
 enum mu_status mu_job_prepare(struct mu_job *job) MU_CHECKED;
 enum mu_status mu_job_load(struct mu_job *job) MU_CHECKED;
 enum mu_status mu_job_train(struct mu_job *job) MU_CHECKED;
+/* How many machines the living ranks are on. */
+int mu_job_hosts(const struct mu_job *job);
 /* Writes and publishes a checkpoint of the committed state, whose hash is given. A failure is an
  * alarm, the same on all ranks, and leaves the older ones as they are. */
 enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash) MU_CHECKED;

@@ -14,11 +14,12 @@ bool mu_job_is_stopped(const struct mu_job *job)
            job->life.step < job->settings.run_steps;
 }
 
-/* Where several hosts have a part of the state each, a generation on others would not find all. */
+/* Where several hosts have a part of the state each, a generation on others would not find all; and
+ * a device's memory goes with its process. */
 bool mu_job_makes_way(const struct mu_job *job)
 {
     return mu_job_is_stopped(job) && !(job->last.requests & MU_REQUEST_STOP) &&
-           job->worker.fleet.hosts == 1 && !job->segment.is_private;
+           job->worker.fleet.hosts == 1 && !job->segment.is_private && !job->worker.resident.state;
 }
 
 static void write_end(struct mu_job *job, bool stopped, const char *message)

@@ -124,7 +124,7 @@ static void put_outcome(struct mu_job *job, const char *message, int deaths)
     job->status.step = job->life.step;
     job->status.steps = job->settings.run_steps;
     job->status.ranks = (int)job->roll.size;
-    job->status.hosts = (int)job->roll.hosts;
+    job->status.hosts = mu_job_hosts(job);
     job->status.loss = losses.last_train;
     job->status.valid_loss = losses.last_valid;
     snprintf(job->status.message, sizeof job->status.message, "%.255s", message);

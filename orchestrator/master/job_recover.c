@@ -140,6 +140,11 @@ enum mu_status mu_job_take_roll(struct mu_job *job)
 
     mu_job_move(job, MU_LIFE_ON_RECOVER);
     mu_poller_accept(&job->poller);
+    if (job->worker.resident.state) {
+        st = mu_poller_take(&job->poller, mu_fetch_serve(&job->worker));
+        if (st != MU_OK)
+            goto failed;
+    }
     mu_log_set_where(NULL);
     take_duties(job);
     take_back_end(job);

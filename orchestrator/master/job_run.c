@@ -33,7 +33,8 @@ static void introduce(const struct mu_job *job)
     uint32_t size = job->roll.size, shards = (uint32_t)facts->shards, workers = job->worker.workers;
     char hosts[32];
 
-    snprintf(hosts, sizeof hosts, job->roll.hosts == 1 ? "1 host" : "%u hosts", job->roll.hosts);
+    snprintf(hosts, sizeof hosts, "%d host%s", mu_job_hosts(job),
+             mu_job_hosts(job) == 1 ? "" : "s");
     mu_log(MU_LOG_INFO,
            "%u rank%s on %s: %u worker%s (rank %d is also master), %u spare%s; %u shard%s; "
            "recovery: in-job %s",
@@ -75,7 +76,7 @@ static enum mu_status begin_journal(struct mu_job *job)
     MU_TRY(mu_path_format(folder, "%s/journal", job->run_path), st, failed);
     MU_TRY(mu_journal_open(folder, &job->journal, &generation), st, failed);
     json = json_pack("{s:s, s:i, s:i, s:I, s:s}", "date", mu_clock_date().text, "ranks",
-                     (int)job->roll.size, "hosts", (int)job->roll.hosts, "step",
+                     (int)job->roll.size, "hosts", mu_job_hosts(job), "step",
                      (json_int_t)job->resumed_step, "fingerprint", job->fingerprint);
     if (json)
         record = json_dumps(json, JSON_COMPACT);
@@ -104,7 +105,7 @@ enum mu_status mu_job_open_records(struct mu_job *job)
     job->status.loss = losses.last_train;
     job->status.valid_loss = losses.last_valid;
     job->status.ranks = (int)job->roll.size;
-    job->status.hosts = (int)job->roll.hosts;
+    job->status.hosts = mu_job_hosts(job);
     mu_job_ledger_begin(job);
     job->progress = mu_progress_open(job->settings.run_steps, job->life.step);
 failed:

@@ -154,12 +154,13 @@ static void clean_up(const struct mu_job *job, const char *folder, enum mu_statu
 
 static enum mu_status save(struct mu_job *job, const char *folder, struct mu_hash state_hash)
 {
-    const struct mu_state_view *view = &job->segment.half[mu_segment_half(&job->segment)];
     const struct mu_checkpoint_poll poll = {poll_save, job};
+    struct mu_state_view view;
     enum mu_status st;
 
     MU_TRY(make_folder(job, folder), st, done);
-    st = mu_checkpoint_write_part(folder, view, job->life.step, (uint32_t)mu_comm_rank(job->comm),
+    MU_TRY(mu_control_agree(&job->control, mu_worker_state(&job->worker, &view)), st, done);
+    st = mu_checkpoint_write_part(folder, &view, job->life.step, (uint32_t)mu_comm_rank(job->comm),
                                   job->roll.size, &poll);
     mu_poller_forgive_gap(&job->poller);
     MU_TRY(mu_control_agree(&job->control, st), st, done);

@@ -206,6 +206,40 @@ static void put_welcome(const struct mu_job *job, const struct hellos *all, enum
     mu_wire_put_string(w, job->config_text);
 }
 
+int mu_job_hosts(const struct mu_job *job)
+{
+    int hosts = 0;
+
+    if (!job->worker.resident.state)
+        return (int)job->roll.hosts;
+    for (uint32_t i = 0; i < job->roll.size; i++) {
+        uint64_t key = job->host_key[job->worker.fleet.home[mu_comm_name(job->comm, (int)i)]];
+        bool counted = false;
+
+        for (uint32_t j = 0; j < i && !counted; j++)
+            counted = job->host_key[job->worker.fleet.home[mu_comm_name(job->comm, (int)j)]] == key;
+        hosts += !counted;
+    }
+    return hosts;
+}
+
+/* Ranks of one host share a state, but for those whose devices keep it: these are homes of their
+ * own. */
+static enum mu_status name_homes(struct mu_job *job, const uint64_t *host_key)
+{
+    const uint32_t size = (uint32_t)mu_comm_size(job->comm);
+    uint64_t *home = calloc(size, sizeof *home);
+    enum mu_status st;
+
+    if (!home)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a roll of %u ranks", size);
+    for (uint32_t i = 0; i < size; i++)
+        home[i] = job->settings.device_collective == MU_COLLECTIVE_NCCL ? i : host_key[i];
+    st = mu_roll_init(&job->roll, job->life.epoch, home, size);
+    free(home);
+    return st;
+}
+
 static enum mu_status take_welcome(struct mu_job *job, struct mu_wire_reader *r)
 {
     uint32_t size = (uint32_t)mu_comm_size(job->comm);
@@ -237,7 +271,7 @@ static enum mu_status take_welcome(struct mu_job *job, struct mu_wire_reader *r)
         job->config_text = text;
         text = NULL;
     }
-    MU_TRY(mu_roll_init(&job->roll, job->life.epoch, keys, size), st, done);
+    MU_TRY(name_homes(job, keys), st, done);
     job->run_key = mu_hash_bytes(job->run_path, strlen(job->run_path), 0).low;
     job->host_key = keys;
     keys = NULL;
@@ -334,7 +368,9 @@ static enum mu_status poll_job(void *context)
 
 static enum mu_status open_segment(struct mu_job *job)
 {
+    const bool resident = job->settings.device_collective == MU_COLLECTIVE_NCCL;
     int place = mu_comm_rank(job->comm);
+    uint64_t home[2] = {job->host_key[place], resident ? (uint64_t)place + 1 : 0};
     uint32_t host = job->roll.host_of[place],
              index = mu_roll_local_index(&job->roll, (uint32_t)place);
     struct mu_segment_options options = {
@@ -342,7 +378,8 @@ static enum mu_status open_segment(struct mu_job *job)
         .run_key = job->run_key,
         .run_id = job->run_id,
         .generation = job->generation,
-        .host = (uint32_t)job->host_key[place],
+        .host = (uint32_t)(resident ? mu_hash_bytes(home, sizeof home, 0).low : home[0]),
+        .words_only = resident,
         .eval_pieces = job->workload->facts.eval_pieces,
         .ranks = job->roll.host[host].count,
         .slot = index,

@@ -42,7 +42,7 @@ static void a_new_one_is_zero(void **state)
     assert_string_equal(s.name, own_name());
     assert_int_equal(stat(own_path(), &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
-    assert_int_equal(st.st_size, mu_segment_bytes(&layout, RANKS, 0, true));
+    assert_int_equal(st.st_size, mu_segment_bytes(&o));
     assert_int_equal(mu_segment_step(&s), 0);
     assert_int_equal(mu_segment_half(&s), 0);
     assert_true(s.header->generation == GENERATION);
@@ -112,6 +112,7 @@ static void without_bf16_there_is_no_copy(void **state)
 {
     struct mu_segment_options o = options_of(true);
     struct mu_segment s;
+    uint64_t fp32;
 
     (void)state;
     o.bf16 = false;
@@ -119,8 +120,26 @@ static void without_bf16_there_is_no_copy(void **state)
     assert_null(s.weight_bf16[0]);
     assert_null(s.weight_bf16[1]);
     mu_segment_close(&s, true);
-    assert_true(mu_segment_bytes(&layout, RANKS, 0, false) <
-                mu_segment_bytes(&layout, RANKS, 0, true));
+    fp32 = mu_segment_bytes(&o);
+    o.bf16 = true;
+    assert_true(fp32 < mu_segment_bytes(&o));
+}
+
+/* What lies in a device's memory takes no room here. */
+static void words_alone_are_short(void **state)
+{
+    struct mu_segment_options o = options_of(true);
+    uint64_t whole = mu_segment_bytes(&o);
+    struct mu_segment s;
+
+    (void)state;
+    o.words_only = true;
+    assert_true(mu_segment_bytes(&o) + layout.elements * (14 + 14 + 4) < whole);
+    assert_int_equal(mu_segment_open(&s, &o), MU_OK);
+    s.half[0].prediction[layout.blocks - 1] = 3;
+    s.largest[layout.blocks - 1] = 4;
+    assert_null(s.sum[0].dense);
+    mu_segment_close(&s, true);
 }
 
 static void the_leader_replaces_what_the_dead_left(void **state)
@@ -182,7 +201,7 @@ static void what_is_settled_is_taken_up_by_any_number_of_ranks(void **state)
         assert_int_equal(s.header->result[1].step, 7);
         assert_true(s.chunk[0].reduced == 0 && s.chunk[0].written == 0);
         assert_true(s.rank[0].entered == 0 && s.rank[RANKS - 1].entered == 0);
-        assert_int_equal(s.header->bytes, mu_segment_bytes(&layout, RANKS, 0, true));
+        assert_int_equal(s.header->bytes, mu_segment_bytes(&o));
         mu_segment_reset(&s);
         assert_true(s.header->settled == 0 && mu_segment_step(&s) == 0);
         mu_segment_close(&s, true);
@@ -282,6 +301,7 @@ static void who_is_accused_looks_torn(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(words_alone_are_short),
         cmocka_unit_test(who_is_accused_looks_torn),
         UNDER_A_NAME(a_new_one_is_zero),
         UNDER_A_NAME(parts_lie_apart),

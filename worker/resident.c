@@ -1,0 +1,454 @@
+/* Why it is right, whoever dies when. The words of this rank's segment are those of a host
+ * (segment.h), and every chunk of a turn gets its word in one go: so a rank has all totals of a
+ * turn, or those that it has fetched. From the plan alone, and so alike on all ranks:
+ *  - every total stands somewhere: who lacks some fetches them;
+ *  - else no rank has them all, so that none has begun to update from them: all reduce the whole
+ *    turn once more, and what some had fetched they get again, with the same bits.
+ * What the library of the collectives does in between is never believed: whatever was under way
+ * when a death is seen is aborted, and its outputs are not used. */
+#include "worker/resident.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/clock.h"
+#include "orchestrator/base/fault.h"
+#include "orchestrator/base/log.h"
+#include "worker/worker.h"
+
+enum {
+    TAG_ID = 1005,
+    /* Others may still be computing their shards, for minutes; deaths end a wait long before. */
+    EXCHANGE_DEADLINE_MS = 3600000,
+    NEWS_DEADLINE_MS = 10000,  /* a collective has failed: by then a death is known to MPI */
+    ABORT_DEADLINE_MS = 10000, /* below run.hang_timeout's default: this rank says why itself */
+    PIECE = 1 << 20,           /* elements between two polls */
+    SCALARS = MU_WIDE_LIMBS + 2,
+};
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static enum mu_status check_device(const struct mu_worker *w)
+{
+    if (!w->device->ops->resident)
+        return MU_FAIL(MU_CONFIG,
+                       "device.collective = \"nccl\" needs device.kind = \"cuda\": set that, or "
+                       "device.collective = \"mpi\"");
+    if (w->roll->size > 1 && !w->device->ops->collective)
+        return MU_FAIL(MU_CONFIG, "device.collective = \"nccl\", but the CUDA module was built "
+                                  "without NCCL: install NCCL's headers and build again, or set "
+                                  "device.collective = \"mpi\"");
+    if (w->settings->batch_reduce == MU_REDUCE_FAST)
+        return MU_FAIL(MU_CONFIG, "batch.reduce = \"fast\" adds in the host's memory: set "
+                                  "device.collective = \"mpi\" with it");
+    return MU_OK;
+}
+
+enum mu_status mu_resident_init(struct mu_worker *w)
+{
+    struct mu_resident_options options = {
+        .layout = &w->workload->layout,
+        .shards = (uint32_t)w->workload->facts.shards,
+        .slots = w->exact.capacity,
+    };
+    struct mu_worker_resident *r = &w->resident;
+    struct mu_segment *s = w->segment;
+    enum mu_status st;
+
+    if (w->settings->device_collective != MU_COLLECTIVE_NCCL)
+        return MU_OK;
+    MU_TRY(check_device(w), st, failed);
+    MU_TRY(w->device->ops->resident->open(w->device, &options, &r->state), st, failed);
+    for (int h = 0; h < 2; h++) {
+        s->half[h].weight = r->state->weight[h];
+        s->half[h].m = r->state->m[h];
+        s->half[h].v = r->state->v[h];
+        s->weight_bf16[h] = r->state->weight_bf16[h];
+    }
+    s->total = r->state->total;
+failed:
+    return st;
+}
+
+/* This process cannot go on with a library that does not come back; the others can without it. */
+static void drop_peers(struct mu_worker *w)
+{
+    struct mu_worker_resident *r = &w->resident;
+
+    if (r->peers && w->device->ops->collective->abort(r->peers, ABORT_DEADLINE_MS) != MU_OK) {
+        mu_log(MU_LOG_ERROR, "this rank ends, the others go on");
+        mu_comm_die();
+    }
+    r->peers = NULL;
+}
+
+void mu_resident_deinit(struct mu_worker *w)
+{
+    if (!w->resident.state)
+        return;
+    drop_peers(w);
+    w->device->ops->resident->close(w->resident.state);
+    free(w->resident.host_copy);
+    memset(&w->resident, 0, sizeof w->resident);
+}
+
+/* ---- the host's view of the state -------------------------------------------------------------- */
+
+enum mu_status mu_resident_stage(struct mu_worker *w, struct mu_state_view *state)
+{
+    struct mu_worker_resident *r = &w->resident;
+    const struct mu_layout *l = &w->workload->layout;
+
+    if (!r->host_copy)
+        r->host_copy = malloc(3 * l->elements * sizeof *r->host_copy);
+    if (!r->host_copy)
+        return MU_FAIL(MU_NO_MEMORY,
+                       "no memory for %.2f GiB of state on its way between device and disk",
+                       12 * (double)l->elements / 0x1p30);
+    r->copied = 0;
+    *state = (struct mu_state_view){.layout = l,
+                                    .weight = r->host_copy,
+                                    .m = r->host_copy + l->elements,
+                                    .v = r->host_copy + 2 * l->elements,
+                                    .prediction = w->segment->half[0].prediction};
+    return MU_OK;
+}
+
+static enum mu_status move(struct mu_worker *w, float *to, float *from, bool to_device)
+{
+    const uint64_t n = w->workload->layout.elements;
+    enum mu_status st = MU_OK;
+
+    for (uint64_t at = 0; at < n; at += PIECE) {
+        size_t bytes = (n - at < PIECE ? n - at : PIECE) * sizeof(float);
+
+        if (to_device)
+            mu_device_upload(w->device, to + at, from + at, bytes);
+        else
+            mu_device_download(w->device, to + at, from + at, bytes);
+        MU_TRY(mu_poll(w->poller), st, failed);
+    }
+failed:
+    return st;
+}
+
+enum mu_status mu_resident_unstage(struct mu_worker *w, const struct mu_state_view *state)
+{
+    struct mu_state_view *half = &w->segment->half[0];
+    enum mu_status st;
+
+    MU_TRY(move(w, half->weight, state->weight, true), st, failed);
+    MU_TRY(move(w, half->m, state->m, true), st, failed);
+    MU_TRY(move(w, half->v, state->v, true), st, failed);
+failed:
+    return st;
+}
+
+enum mu_status mu_worker_state(struct mu_worker *w, struct mu_state_view *state)
+{
+    struct mu_worker_resident *r = &w->resident;
+    const uint64_t word = atomic_load(&w->segment->header->state);
+    struct mu_state_view *half = &w->segment->half[word & 1];
+    const uint64_t copied = r->copied;
+    enum mu_status st;
+
+    *state = *half;
+    if (!r->state)
+        return MU_OK;
+    MU_TRY(mu_resident_stage(w, state), st, failed);
+    state->prediction = half->prediction;
+    if (copied != word + 1) {
+        MU_TRY(move(w, state->weight, half->weight, false), st, failed);
+        MU_TRY(move(w, state->m, half->m, false), st, failed);
+        MU_TRY(move(w, state->v, half->v, false), st, failed);
+    }
+    r->copied = word + 1;
+failed:
+    return st;
+}
+
+/* ---- a turn ------------------------------------------------------------------------------------ */
+
+static void begin(struct mu_worker *w, uint64_t turn, const int16_t *prediction)
+{
+    w->device->ops->resident->begin(w->resident.state, prediction);
+    w->resident.begun = turn;
+}
+
+void mu_resident_add(struct mu_worker *w, uint64_t turn, const int16_t *prediction,
+                     const struct mu_shard_result *g, bool first)
+{
+    struct mu_resident_rows rows[sizeof g->rows / sizeof *g->rows];
+
+    if (first)
+        begin(w, turn, prediction);
+    for (uint32_t i = 0; i < g->row_count; i++)
+        rows[i] = (struct mu_resident_rows){.tensor = g->rows[i].tensor,
+                                            .count = g->rows[i].count,
+                                            .row = g->rows[i].row,
+                                            .value = g->rows[i].value};
+    w->device->ops->resident->add_shard(w->resident.state, g->dense, rows, g->row_count);
+}
+
+/* A collective has failed by itself. Most often since a rank died, which MPI will say. */
+static enum mu_status wait_for_news(struct mu_worker *w, enum mu_status failed)
+{
+    struct mu_deadline deadline = mu_deadline_in_ms(NEWS_DEADLINE_MS);
+    struct mu_backoff pause = {0};
+    enum mu_status st;
+
+    while (!mu_deadline_passed(deadline)) {
+        MU_TRY(mu_poll(w->poller), st, told);
+        mu_backoff_pause(&pause);
+    }
+    return failed == MU_PEER_LOST
+               ? MU_FAIL(MU_FAILED,
+                         "NCCL has lost a rank that MPI still sees after %d s: is the network of "
+                         "NCCL (NCCL_SOCKET_IFNAME, NCCL_IB_HCA) broken?",
+                         NEWS_DEADLINE_MS / 1000)
+               : failed;
+told:
+    return st;
+}
+
+/* Until what was begun with the peers is done. */
+static enum mu_status wait_for_peers(struct mu_worker *w, const char *what)
+{
+    struct mu_deadline deadline = mu_deadline_in_ms(EXCHANGE_DEADLINE_MS);
+    struct mu_backoff pause = {0};
+    enum mu_status st;
+    bool done = false;
+
+    for (;;) {
+        st = w->device->ops->collective->poll(w->resident.peers, &done);
+        if (st != MU_OK)
+            return wait_for_news(w, st);
+        if (done)
+            return MU_OK;
+        MU_TRY(mu_poll(w->poller), st, failed);
+        if (mu_deadline_passed(deadline))
+            return MU_FAIL(MU_TIMEOUT, "%s did not end within %d s", what,
+                           EXCHANGE_DEADLINE_MS / 1000);
+        mu_backoff_pause(&pause);
+    }
+failed:
+    return st;
+}
+
+/* The lowest place's id reaches all. */
+static enum mu_status share_id(struct mu_worker *w, struct mu_collective_id *id)
+{
+    struct mu_deadline deadline = mu_deadline_in_ms(EXCHANGE_DEADLINE_MS);
+    struct mu_request request;
+    enum mu_status st;
+
+    if (w->place == 0)
+        MU_TRY(w->device->ops->collective->make_id(w->device, id), st, failed);
+    for (uint32_t to = 1; to < w->roll->size; to++) {
+        if (w->place != 0 && w->place != to)
+            continue;
+        request.handle = NULL;
+        st = w->place == 0 ? mu_comm_send(w->comm, id, sizeof *id, (int)to, TAG_ID, &request)
+                           : mu_comm_receive(w->comm, id, sizeof *id, 0, TAG_ID, &request);
+        MU_TRY(mu_poller_take(w->poller, st), st, failed);
+        MU_TRY(mu_poller_complete(w->poller, &request, deadline, NULL), st, failed);
+    }
+failed:
+    return st;
+}
+
+/* The communicator of this epoch. */
+static enum mu_status meet_peers(struct mu_worker *w)
+{
+    struct mu_worker_resident *r = &w->resident;
+    struct mu_collective_id id;
+    enum mu_status st = MU_OK;
+
+    if (r->peers && r->epoch == w->roll->epoch)
+        return MU_OK;
+    drop_peers(w);
+    if (w->roll->size == 1)
+        return MU_OK;
+    MU_TRY(share_id(w, &id), st, failed);
+    r->epoch = w->roll->epoch;
+    MU_TRY(w->device->ops->collective->open(w->device, &id, (int)w->place, (int)w->roll->size,
+                                            &r->peers),
+           st, failed);
+    st = wait_for_peers(w, "forming a communicator of the devices");
+failed:
+    return st;
+}
+
+static size_t bytes_of(const struct mu_all_reduce *a)
+{
+    static const size_t element[] = {[MU_SUM_INT32] = 4, [MU_SUM_INT64] = 8, [MU_MAX_UINT8] = 1};
+
+    return a->count * element[a->kind];
+}
+
+static enum mu_status all_reduce(struct mu_worker *w, const struct mu_all_reduce *list, int count)
+{
+    enum mu_status st = MU_OK;
+
+    for (int i = 0; i < count && w->roll->size == 1; i++)
+        if (list[i].to != list[i].from)
+            mu_device_copy(w->device, list[i].to, list[i].from, bytes_of(&list[i]));
+    if (w->roll->size == 1)
+        return mu_poll(w->poller);
+    st = w->device->ops->collective->all_reduce(w->resident.peers, list, count);
+    if (st != MU_OK)
+        return wait_for_news(w, st);
+    mu_fault(MU_FAULT_REDUCE, mu_segment_step(w->segment));
+    return wait_for_peers(w, "the all-reduce of the devices");
+}
+
+static void put_scalars(const struct mu_step_scalars *s, int64_t out[SCALARS])
+{
+    memcpy(out, s->loss.limb, sizeof s->loss.limb);
+    out[MU_WIDE_LIMBS] = s->loss.nonfinite;
+    out[MU_WIDE_LIMBS + 1] = (int64_t)s->tokens;
+}
+
+static void take_scalars(const int64_t in[SCALARS], struct mu_step_scalars *s)
+{
+    memcpy(s->loss.limb, in, sizeof s->loss.limb);
+    s->loss.nonfinite = in[MU_WIDE_LIMBS];
+    s->tokens = (uint64_t)in[MU_WIDE_LIMBS + 1];
+}
+
+/* Maxima, escapes, flags and scalars of everybody. */
+static enum mu_status agree(struct mu_worker *w, struct mu_resident_words *words)
+{
+    const struct mu_resident_ops *op = w->device->ops->resident;
+    const struct mu_step_scalars *own = &w->segment->rank[w->slot].scalars;
+    struct mu_step_scalars *all = &w->segment->header->scalars;
+    struct mu_all_reduce list[MU_RESIDENT_LIST];
+    int64_t scalars[SCALARS];
+    enum mu_status st;
+    int n;
+
+    put_scalars(own, scalars);
+    n = op->maxima(w->resident.state, own->requests, scalars, SCALARS, list);
+    MU_TRY(all_reduce(w, list, n), st, failed);
+    op->agree(w->resident.state, w->segment->largest, scalars, SCALARS, words);
+    take_scalars(scalars, all);
+    all->requests = words->requests;
+failed:
+    return st;
+}
+
+/* The total, from the integers of everybody. */
+static void finish(struct mu_worker *w, struct mu_wide *norm)
+{
+    int64_t squares[MU_RESIDENT_WIDE];
+
+    _Static_assert(sizeof squares == sizeof *norm, "a wide sum has one form");
+    if (!w->device->ops->resident->finish(w->resident.state, squares)) {
+        mu_log(MU_LOG_ERROR,
+               "the sum of the gradients is not what went into it: this rank ends, the others go "
+               "on. Look at its machine's GPU");
+        mu_comm_die();
+    }
+    memcpy(norm, squares, sizeof *norm);
+}
+
+/* What is agreed on stands in the first chunk's words. */
+static void stamp(struct mu_worker *w, uint64_t turn, const struct mu_resident_words *words,
+                  const struct mu_wide *norm)
+{
+    struct mu_chunk_words *chunk = w->segment->chunk;
+    const uint32_t chunks = w->workload->layout.chunk_count;
+
+    for (uint32_t c = 0; c < chunks; c++) {
+        memset(&chunk[c].norm, 0, sizeof chunk[c].norm);
+        chunk[c].flags = chunk[c].escapes = 0;
+    }
+    chunk[0].norm = *norm;
+    chunk[0].flags = words->flags;
+    chunk[0].escapes = (uint32_t)words->escapes;
+    for (uint32_t c = 0; c < chunks; c++)
+        atomic_store_explicit(&chunk[c].reduced, turn, memory_order_release);
+}
+
+static enum mu_status reduce(struct mu_worker *w, uint64_t turn, const int16_t *prediction)
+{
+    struct mu_all_reduce list[MU_RESIDENT_LIST];
+    struct mu_resident_words words;
+    struct mu_wide norm = {{0}, 0};
+    enum mu_status st;
+    bool fits;
+
+    MU_TRY(meet_peers(w), st, failed);
+    if (w->resident.begun != turn)
+        begin(w, turn, prediction);
+    MU_TRY(agree(w, &words), st, failed);
+    fits = !(words.flags & MU_SUM_NONFINITE) &&
+           !mu_exact_sum_must_redo(words.escapes, w->exact.capacity, words.flags);
+    if (fits)
+        MU_TRY(all_reduce(w, list, w->device->ops->resident->integers(w->resident.state, list)), st,
+               failed);
+    /* From this look to the words no repair may come in between, or its plan takes the turn for one
+     * that nobody has reduced, and the others wait for this rank to do it again. */
+    mu_poller_hold(w->poller);
+    st = mu_poll(w->poller);
+    if (st == MU_OK && fits)
+        finish(w, &norm);
+    if (st == MU_OK)
+        stamp(w, turn, &words, &norm);
+    mu_poller_release(w->poller);
+failed:
+    if (st != MU_OK)
+        drop_peers(w);
+    return st;
+}
+
+static enum mu_status fetch(struct mu_worker *w, uint64_t turn)
+{
+    enum mu_status st = MU_OK;
+
+    for (uint32_t c = 0; c < w->workload->layout.chunk_count; c++) {
+        if (atomic_load(&w->segment->chunk[c].reduced) >= turn)
+            continue;
+        MU_TRY(mu_fetch_chunk(w, c, turn, mu_recovery_server(w->plan, w->home, c, turn)), st,
+               failed);
+        atomic_store_explicit(&w->segment->chunk[c].reduced, turn, memory_order_release);
+    }
+failed:
+    return st;
+}
+
+enum mu_status mu_resident_reduce(struct mu_worker *w, uint64_t turn, const int16_t *prediction)
+{
+    enum mu_ledger_kind before = mu_poller_enter(w->poller, MU_LEDGER_COMMUNICATE);
+    enum mu_status st =
+        mu_recovery_is_reduced(w->plan, w->home, turn, w->workload->layout.chunk_count)
+            ? fetch(w, turn)
+            : reduce(w, turn, prediction);
+
+    mu_poller_enter(w->poller, before);
+    if (st == MU_OK)
+        mu_fault(MU_FAULT_REDUCED, mu_segment_step(w->segment));
+    return st;
+}
+
+void mu_resident_update(struct mu_worker *w, uint32_t from, const struct mu_adamw *how, bool skip)
+{
+    struct mu_segment *s = w->segment;
+    const struct mu_state_view *old = &s->half[from];
+    struct mu_state_view *new = &s->half[!from];
+    const size_t n = w->workload->layout.elements;
+
+    if (!skip) {
+        w->device->ops->resident->update(w->resident.state, from, how,
+                                         (float)w->settings->optim_weight_decay);
+        return;
+    }
+    mu_device_copy(w->device, new->weight, old->weight, n * sizeof(float));
+    mu_device_copy(w->device, new->m, old->m, n * sizeof(float));
+    mu_device_copy(w->device, new->v, old->v, n * sizeof(float));
+    if (s->weight_bf16[from])
+        mu_device_copy(w->device, s->weight_bf16[!from], s->weight_bf16[from],
+                       n * sizeof(uint16_t));
+}

@@ -1,0 +1,56 @@
+/* A worker whose state lies in its device's memory (kernels/resident.h), as a host of its own: one
+ * rank, with its own copy of the state and a segment of words alone. So the step protocol
+ * (worker/step.c) and the plan after a death (orchestrator/core/recovery.h) hold as they are: a
+ * rank that died takes its sum with it; a total that one rank has and another lacks is fetched; one
+ * that nobody has is reduced again, from the sums that everybody still has.
+ *
+ * In place of the exchange of chunks (worker/reduce.h) a turn is reduced as a whole, by collectives
+ * of the devices. Their communicator belongs to an epoch of the roll: after a death it is aborted,
+ * and the next reduction forms another one of those who live. */
+#ifndef MUSTER_WORKER_RESIDENT_H
+#define MUSTER_WORKER_RESIDENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/resident.h"
+#include "orchestrator/base/status.h"
+#include "worker/checkpoint/checkpoint.h"
+#include "worker/workload.h"
+
+struct mu_worker;
+
+struct mu_worker_resident {
+    struct mu_resident *state; /* NULL: the state lies in the segment */
+    struct mu_collective *peers;
+    uint32_t epoch;   /* of the roll that peers are of */
+    uint64_t begun;   /* turn that the sum is of */
+    float *host_copy; /* weights, m, v: see mu_worker_state */
+    uint64_t copied;  /* the state word that host_copy is of, + 1; 0: none */
+};
+
+/* Takes the device's memory, and points the halves of the segment there. MU_CONFIG when this device
+ * keeps no state, or has no collectives and there are other ranks. */
+enum mu_status mu_resident_init(struct mu_worker *w) MU_CHECKED;
+void mu_resident_deinit(struct mu_worker *w);
+
+/* In place of mu_exact_sum_add. first: the turn's sum holds nothing yet. */
+void mu_resident_add(struct mu_worker *w, uint64_t turn, const int16_t *prediction,
+                     const struct mu_shard_result *gradient, bool first);
+/* In place of mu_reduce_chunk, for all chunks: on return every word says `turn`. */
+enum mu_status mu_resident_reduce(struct mu_worker *w, uint64_t turn,
+                                  const int16_t *prediction) MU_CHECKED;
+/* From half `from` to the other one, all chunks; skip: the state goes over as it is. Predictions
+ * are the caller's. */
+void mu_resident_update(struct mu_worker *w, uint32_t from, const struct mu_adamw *how, bool skip);
+
+/* The state of the committed half in the host's memory, on every worker; valid until the next step.
+ * `state` is the room for the view. MU_NO_MEMORY. */
+enum mu_status mu_worker_state(struct mu_worker *w, struct mu_state_view *state) MU_CHECKED;
+/* Half 0 from such a view, of which only the memory is this rank's to fill: mu_resident_stage gives
+ * it. */
+enum mu_status mu_resident_stage(struct mu_worker *w, struct mu_state_view *state) MU_CHECKED;
+enum mu_status mu_resident_unstage(struct mu_worker *w,
+                                   const struct mu_state_view *state) MU_CHECKED;
+
+#endif
