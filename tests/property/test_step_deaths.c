@@ -31,7 +31,7 @@
 #include "tests/support/toy_rank.h"
 
 enum {
-    MOST_HOSTS = 4,
+    MOST_HOSTS = MOST_RANKS,
     VARIANTS = 4,
     SCHEDULES = 200,  /* unless MUSTER_TEST_COUNT says so */
     PATIENCE_S = 20,  /* for a schedule, which takes milliseconds */
@@ -65,6 +65,8 @@ static const struct place {
     {QUANTISE, 60, false},
     {ADAMW, 20, false},
     {ADD_INT32, 20, false},
+    {MEETING, 2, false},
+    {REDUCING, 24, false},
     {FAKE_FAULTS + MU_FAULT_ADDING, 12, false},
     {FAKE_FAULTS + MU_FAULT_ADDED, 12, false},
     {FAKE_FAULTS + MU_FAULT_REDUCE, 20, false},
@@ -80,8 +82,9 @@ static const struct place {
     {FAKE_GATHERED, 6, true},
     {FAKE_AGREE, 4, true},
     {FAKE_AGREED, 4, true},
+    {ABORTING, 3, true},
 };
-enum { PLACES = sizeof places / sizeof *places, PLACES_IN_REPAIR = 9 };
+enum { PLACES = sizeof places / sizeof *places, PLACES_IN_REPAIR = 10 };
 
 struct schedule {
     uint32_t size, hosts;
@@ -103,7 +106,8 @@ static const char *passage_name(unsigned kind)
 {
     static const char *const messages[] = {"poll",   "test",   "send",     "receive",  "repair",
                                            "shrunk", "gather", "gathered", "to-agree", "agreed"};
-    static const char *const own[] = {"gradient", "quantise", "adamw", "add-int32"};
+    static const char *const own[] = {"gradient", "quantise", "adamw",   "add-int32",
+                                      "meeting",  "reducing", "aborting"};
 
     if (kind < FAKE_OTHERS)
         return messages[kind];
@@ -215,9 +219,15 @@ static struct schedule draw_schedule(void)
 
     draws = 0;
     s.size = 1 + below(MOST_RANKS);
-    s.hosts = 1 + below(s.size < MOST_HOSTS ? s.size : MOST_HOSTS);
+    s.hosts = 1 + below(s.size < 4 ? s.size : 4);
     for (uint32_t i = 0; i < s.size; i++)
         s.host[i] = i < s.hosts ? i : (uint64_t)below(s.hosts);
+    if (below(2)) { /* the state is the devices' */
+        s.settings.device_collective = MU_COLLECTIVE_NCCL;
+        s.hosts = s.size;
+        for (uint32_t i = 0; i < s.size; i++)
+            s.host[i] = i;
+    }
     s.settings.run_spares = below(3);
     s.variant = below(VARIANTS);
     s.looks = below(2) ? below(1 << (STEPS + 1)) : 0;
@@ -233,7 +243,7 @@ static enum mu_status never(void *context)
     return MU_OK;
 }
 
-static void open_segments(const struct mu_roll *roll)
+static void open_segments(const struct mu_roll *roll, bool words_only)
 {
     for (uint32_t h = 0; h < roll->hosts; h++) {
         struct mu_segment_options o = {.layout = &layout,
@@ -242,6 +252,7 @@ static void open_segments(const struct mu_roll *roll)
                                        .host = h,
                                        .ranks = roll->host[h].count,
                                        .leader = true,
+                                       .words_only = words_only,
                                        .deadline_ms = 60000,
                                        .poll = never};
 
@@ -315,7 +326,7 @@ static void run(const struct schedule *s)
     fake_open((int)s->size, seed + number, 5);
     memcpy(fake.fate, s->fate, s->size * sizeof *s->fate);
     assert_int_equal(mu_roll_init(&roll, 0, s->host, s->size), MU_OK);
-    open_segments(&roll);
+    open_segments(&roll, s->settings.device_collective == MU_COLLECTIVE_NCCL);
     mu_roll_deinit(&roll);
     for (uint32_t i = 0; i < s->size; i++)
         make_rank(s, i);
@@ -332,6 +343,7 @@ static void clean_up(const struct schedule *s)
     fake_close();
     for (uint32_t i = 0; i < s->size; i++)
         free_rank(&rank[i]);
+    toy_peers_clear();
     remove_segments(s->hosts);
 }
 

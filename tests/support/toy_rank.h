@@ -8,13 +8,23 @@
 #include "orchestrator/base/clock.h"
 #include "tests/support/fake_fault.h"
 #include "tests/support/toy.h"
+#include "tests/support/toy_resident.h"
 #include "worker/comm/control.h"
 #include "worker/recover.h"
 
 enum { STEPS = 5, MOST_RANKS = 9 };
 
 /* Passages beside the communicator's and the named points. */
-enum passage { GRADIENT = FAKE_AFTER_FAULTS, QUANTISE, ADAMW, ADD_INT32, PASSAGES };
+enum passage {
+    GRADIENT = FAKE_AFTER_FAULTS,
+    QUANTISE,
+    ADAMW,
+    ADD_INT32,
+    MEETING,
+    REDUCING,
+    ABORTING,
+    PASSAGES
+};
 
 struct rank {
     uint32_t looks; /* bitmap of steps after which all hash the state */
@@ -68,7 +78,33 @@ static uint32_t add_int32(struct mu_device *d, int32_t *a, const int32_t *b, int
     return sum;
 }
 
+static enum mu_status open_peers(struct mu_device *d, const struct mu_collective_id *id, int own,
+                                 int size, struct mu_collective **out)
+{
+    fake_pass(MEETING);
+    return toy_open_peers(d, id, own, size, out);
+}
+
+/* Before it has joined, or right after. */
+static enum mu_status reduce_with_peers(struct mu_collective *c, const struct mu_all_reduce *list,
+                                        int count)
+{
+    enum mu_status st;
+
+    fake_pass(REDUCING);
+    st = toy_all_reduce(c, list, count);
+    fake_pass(REDUCING);
+    return st;
+}
+
+static enum mu_status abort_peers(struct mu_collective *c, uint64_t deadline_ms)
+{
+    fake_pass(ABORTING);
+    return toy_abort_peers(c, deadline_ms);
+}
+
 static struct mu_device_ops watched;
+static struct mu_collective_ops watched_peers;
 
 static enum mu_status open_device(struct mu_poller *poller, struct mu_device **out)
 {
@@ -87,6 +123,12 @@ static enum mu_status open_device(struct mu_poller *poller, struct mu_device **o
         watched.quantise_add = quantise_add;
         watched.adamw = adamw;
         watched.add_int32 = add_int32;
+        watched_peers = toy_collective_ops;
+        watched_peers.open = open_peers;
+        watched_peers.all_reduce = reduce_with_peers;
+        watched_peers.abort = abort_peers;
+        watched.collective = &watched_peers;
+        watched.resident = &toy_resident_ops;
     }
     (*out)->ops = &watched;
     return MU_OK;
@@ -119,6 +161,8 @@ static void take_roll(struct rank *r)
     const struct mu_recovery_plan *p = &r->recovery.plan;
 
     mu_poller_accept(&r->poller);
+    if (r->worker.resident.state && mu_poller_take(&r->poller, mu_fetch_serve(&r->worker)) != MU_OK)
+        return; /* the poller keeps it */
     r->duties_done = p->duties < p->step ? p->step - 1 : p->step;
     r->recovery.duties = p->duties;
     r->over = false;

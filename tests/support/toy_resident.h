@@ -1,0 +1,407 @@
+/* kernels/resident.h and kernels/collective.h in plain memory, for tests of what is built on them:
+ * devices of ranks that are threads of one program (fake_comm.h). Arithmetic is the worker's own.
+ *
+ * Collectives as NCCL's, and no kinder: one that a rank has not joined never ends, whatever became
+ * of that rank; some ranks see the end of one while others abort it; until the end outputs hold
+ * garbage; sometimes the library notices a death by itself. */
+#ifndef MUSTER_TESTS_TOY_RESIDENT_H
+#define MUSTER_TESTS_TOY_RESIDENT_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/resident.h"
+#include "orchestrator/base/clock.h"
+#include "tests/support/fake_comm.h"
+#include "worker/worker.h"
+
+/* ---- the state of a rank ---- */
+struct toy_resident {
+    struct mu_resident base;
+    struct mu_exact_sum exact;
+    struct mu_sum sum; /* its dense part has one element more: the sum of the others */
+    struct mu_sum_counts counts;
+    int16_t *prediction;
+    uint8_t *bytes; /* maxima, escaped, flags, requests: a byte each */
+    int64_t scalars[MU_RESIDENT_SCALARS], *slots;
+    int32_t *reduced;
+};
+
+static inline void *toy_zeroed(uint64_t n, size_t size)
+{
+    void *memory = calloc(n, size);
+
+    MU_ASSERT(memory);
+    return memory;
+}
+
+static inline uint64_t toy_bytes(const struct mu_layout *l)
+{
+    return 2 * l->blocks + 8 + 8;
+}
+
+static inline enum mu_status toy_resident_open(struct mu_device *d,
+                                               const struct mu_resident_options *o,
+                                               struct mu_resident **out)
+{
+    const struct mu_layout *l = o->layout;
+    struct toy_resident *t = toy_zeroed(1, sizeof *t);
+
+    t->base = (struct mu_resident){.device = d, .options = *o};
+    for (int h = 0; h < 2; h++) {
+        t->base.weight[h] = toy_zeroed(l->elements, 4);
+        t->base.m[h] = toy_zeroed(l->elements, 4);
+        t->base.v[h] = toy_zeroed(l->elements, 4);
+    }
+    t->base.total = toy_zeroed(l->elements, 4);
+    t->sum = (struct mu_sum){.dense = toy_zeroed(l->elements + 1, 4),
+                             .largest = toy_zeroed(l->blocks, 1),
+                             .escaped = toy_zeroed(l->blocks / 64 + 1, 8),
+                             .slot_of = toy_zeroed(l->blocks, 4),
+                             .slots = toy_zeroed(o->slots * MU_BLOCK, 8),
+                             .counts = &t->counts};
+    t->prediction = toy_zeroed(l->blocks, 2);
+    t->bytes = toy_zeroed(toy_bytes(l), 1);
+    t->slots = toy_zeroed(o->slots * MU_BLOCK, 8);
+    t->reduced = toy_zeroed(l->elements + 1, 4);
+    *out = &t->base;
+    return mu_exact_sum_init(&t->exact, l, d, o->shards);
+}
+
+static inline void toy_resident_close(struct mu_resident *r)
+{
+    struct toy_resident *t = (struct toy_resident *)r;
+
+    for (int h = 0; h < 2; h++) {
+        free(r->weight[h]);
+        free(r->m[h]);
+        free(r->v[h]);
+    }
+    free(r->total);
+    free(t->sum.dense);
+    free(t->sum.largest);
+    free(t->sum.escaped);
+    free(t->sum.slot_of);
+    free(t->sum.slots);
+    free(t->prediction);
+    free(t->bytes);
+    free(t->slots);
+    free(t->reduced);
+    mu_exact_sum_deinit(&t->exact);
+    free(t);
+}
+
+static inline void toy_resident_begin(struct mu_resident *r, const int16_t *prediction)
+{
+    struct toy_resident *t = (struct toy_resident *)r;
+    const struct mu_layout *l = r->options.layout;
+
+    memcpy(t->prediction, prediction, l->blocks * sizeof *prediction);
+    memset(t->sum.dense, 0, (l->elements + 1) * 4);
+    memset(t->sum.largest, 0, l->blocks);
+    memset(t->sum.escaped, 0, (l->blocks / 64 + 1) * 8);
+    t->counts = (struct mu_sum_counts){0, 0};
+}
+
+static inline void toy_resident_add(struct mu_resident *r, const float *dense,
+                                    const struct mu_resident_rows *rows, uint32_t count)
+{
+    struct toy_resident *t = (struct toy_resident *)r;
+    struct mu_shard_result g = {.dense = dense, .row_count = count};
+
+    for (uint32_t i = 0; i < count; i++)
+        g.rows[i] = (struct mu_row_gradient){.tensor = rows[i].tensor,
+                                             .count = rows[i].count,
+                                             .row = rows[i].row,
+                                             .value = rows[i].value};
+    mu_exact_sum_add(&t->exact, &t->sum, t->prediction, &g, false);
+}
+
+static inline int toy_resident_maxima(struct mu_resident *r, uint32_t requests,
+                                      const int64_t *scalars, int count,
+                                      struct mu_all_reduce list[MU_RESIDENT_LIST])
+{
+    struct toy_resident *t = (struct toy_resident *)r;
+    const uint64_t n = r->options.layout->blocks;
+
+    memcpy(t->bytes, t->sum.largest, n);
+    for (uint64_t b = 0; b < n; b++)
+        t->bytes[n + b] = t->sum.escaped[b / 64] >> b % 64 & 1;
+    for (int i = 0; i < 8; i++) {
+        t->bytes[2 * n + (unsigned)i] = t->counts.flags >> i & 1;
+        t->bytes[2 * n + 8 + (unsigned)i] = requests >> i & 1;
+    }
+    memcpy(t->scalars, scalars, (size_t)count * sizeof *scalars);
+    list[0] =
+        (struct mu_all_reduce){MU_MAX_UINT8, t->bytes, t->bytes, toy_bytes(r->options.layout)};
+    list[1] = (struct mu_all_reduce){MU_SUM_INT64, t->scalars, t->scalars, (size_t)count};
+    return 2;
+}
+
+static inline void toy_resident_agree(struct mu_resident *r, uint8_t *largest, int64_t *scalars,
+                                      int count, struct mu_resident_words *out)
+{
+    struct toy_resident *t = (struct toy_resident *)r;
+    const uint64_t n = r->options.layout->blocks;
+
+    memset(out, 0, sizeof *out);
+    memcpy(largest, t->bytes, n);
+    memcpy(scalars, t->scalars, (size_t)count * sizeof *scalars);
+    for (uint64_t b = 0; b < n; b++)
+        out->escapes += t->bytes[n + b];
+    for (int i = 0; i < 8; i++) {
+        out->flags |= (uint32_t)t->bytes[2 * n + (unsigned)i] << i;
+        out->requests |= (uint32_t)t->bytes[2 * n + 8 + (unsigned)i] << i;
+    }
+    mu_device_poll(r->device);
+}
+
+static inline int toy_resident_integers(struct mu_resident *r,
+                                        struct mu_all_reduce list[MU_RESIDENT_LIST])
+{
+    struct toy_resident *t = (struct toy_resident *)r;
+    const struct mu_layout *l = r->options.layout;
+    uint64_t slot = 0;
+
+    t->sum.dense[l->elements] = (int32_t)mu_chunk_check(t->sum.dense, l->elements);
+    for (uint64_t b = 0; b < l->blocks; b++) {
+        if (!t->bytes[l->blocks + b])
+            continue;
+        MU_ASSERT(slot < r->options.slots);
+        if (t->sum.escaped[b / 64] >> b % 64 & 1)
+            memcpy(t->slots + slot * MU_BLOCK,
+                   t->sum.slots + t->sum.slot_of[b] * (uint64_t)MU_BLOCK, MU_BLOCK * 8);
+        else
+            memset(t->slots + slot * MU_BLOCK, 0, MU_BLOCK * 8);
+        slot++;
+    }
+    list[0] = (struct mu_all_reduce){MU_SUM_INT32, t->reduced, t->sum.dense, l->elements + 1};
+    list[1] = (struct mu_all_reduce){MU_SUM_INT64, t->slots, t->slots, slot * MU_BLOCK};
+    return 2;
+}
+
+static inline bool toy_resident_finish(struct mu_resident *r, int64_t norm[MU_RESIDENT_WIDE])
+{
+    struct toy_resident *t = (struct toy_resident *)r;
+    const struct mu_layout *l = r->options.layout;
+    const int64_t *wide = t->slots;
+    struct mu_wide squares = {{0}, 0};
+
+    for (uint32_t c = 0; c < l->chunk_count; c++) {
+        const struct mu_chunk *chunk = &l->chunks[c];
+        uint64_t escaped[MU_CHUNK / MU_BLOCK] = {0}, escapes = 0;
+        struct mu_chunk_maxima m = {.escaped = escaped};
+
+        for (uint64_t b = 0; b < chunk->block_count; b++)
+            if (t->bytes[l->blocks + chunk->first_block + b]) {
+                escaped[b / 64] |= UINT64_C(1) << b % 64;
+                escapes++;
+            }
+        mu_chunk_to_float(&t->exact, r->total + chunk->offset, &squares, t->reduced + chunk->offset,
+                          wide, &m, chunk, t->prediction);
+        wide += escapes * MU_BLOCK;
+    }
+    memcpy(norm, &squares, sizeof squares);
+    for (uint64_t i = 0; i < fake.seed % 4; i++) { /* long enough for somebody to die meanwhile */
+        mu_clock_sleep_us(60);
+        mu_device_poll(r->device);
+    }
+    return mu_chunk_check(t->reduced, l->elements) == (uint32_t)t->reduced[l->elements];
+}
+
+static inline void toy_resident_update(struct mu_resident *r, uint32_t from,
+                                       const struct mu_adamw *how, float decay)
+{
+    const struct mu_layout *l = r->options.layout;
+    struct mu_adamw a = *how;
+
+    a.check = NULL;
+    a.weight_bf16 = NULL;
+    for (uint32_t i = 0; i < l->tensor_count; i++) {
+        const struct mu_tensor *t = &l->tensors[i];
+
+        a.count = (int64_t)(t->spec.rows * t->spec.cols);
+        a.weight = r->weight[from] + t->offset;
+        a.m = r->m[from] + t->offset;
+        a.v = r->v[from] + t->offset;
+        a.gradient = r->total + t->offset;
+        a.weight_out = r->weight[!from] + t->offset;
+        a.m_out = r->m[!from] + t->offset;
+        a.v_out = r->v[!from] + t->offset;
+        a.decay = t->spec.decay ? decay : 0;
+        r->device->ops->adamw(r->device, &a);
+    }
+}
+
+static const struct mu_resident_ops toy_resident_ops = {
+    .open = toy_resident_open,
+    .close = toy_resident_close,
+    .begin = toy_resident_begin,
+    .add_shard = toy_resident_add,
+    .maxima = toy_resident_maxima,
+    .integers = toy_resident_integers,
+    .agree = toy_resident_agree,
+    .finish = toy_resident_finish,
+    .update = toy_resident_update,
+};
+
+/* ---- collectives ---- */
+enum { TOY_GROUPS = 512, TOY_PENDING = 64 };
+
+/* A group of operations, whole once everybody has joined. */
+struct toy_group {
+    int joined, count;
+    struct mu_all_reduce list[MU_RESIDENT_LIST];
+    uint8_t *sum[MU_RESIDENT_LIST];
+};
+struct toy_communicator {
+    char id[16];
+    int size, here;
+    uint32_t ranks; /* bitmap of names */
+    struct toy_group group[TOY_PENDING];
+};
+struct mu_collective {
+    struct toy_communicator *communicator;
+    int next; /* group that it will join */
+    bool under_way;
+    struct mu_all_reduce list[MU_RESIDENT_LIST];
+    int count;
+};
+
+static struct {
+    pthread_mutex_t lock;
+    struct toy_communicator at[TOY_GROUPS];
+    int count;
+    uint64_t aborted;
+} toy_peers = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static inline void toy_peers_clear(void)
+{
+    for (int i = 0; i < toy_peers.count; i++)
+        for (int g = 0; g < TOY_PENDING; g++)
+            for (int k = 0; k < MU_RESIDENT_LIST; k++)
+                free(toy_peers.at[i].group[g].sum[k]);
+    memset(toy_peers.at, 0, sizeof toy_peers.at);
+    toy_peers.count = 0;
+}
+
+static inline size_t toy_element(enum mu_reduction_kind kind)
+{
+    return kind == MU_SUM_INT32 ? 4 : kind == MU_SUM_INT64 ? 8 : 1;
+}
+
+static inline void toy_merge(enum mu_reduction_kind kind, void *into, const void *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (kind == MU_SUM_INT32)
+            ((uint32_t *)into)[i] += ((const uint32_t *)from)[i];
+        else if (kind == MU_SUM_INT64)
+            ((uint64_t *)into)[i] += ((const uint64_t *)from)[i];
+        else if (((const uint8_t *)from)[i] > ((uint8_t *)into)[i])
+            ((uint8_t *)into)[i] = ((const uint8_t *)from)[i];
+    }
+}
+
+static inline enum mu_status toy_make_id(struct mu_device *d, struct mu_collective_id *out)
+{
+    static _Atomic unsigned made;
+
+    (void)d;
+    memset(out, 0, sizeof *out);
+    snprintf(out->bytes, sizeof out->bytes, "%u", ++made);
+    return MU_OK;
+}
+
+static inline enum mu_status toy_open_peers(struct mu_device *d, const struct mu_collective_id *id,
+                                            int rank, int size, struct mu_collective **out)
+{
+    struct toy_communicator *c = toy_peers.at;
+
+    (void)d;
+    (void)rank;
+    *out = toy_zeroed(1, sizeof **out);
+    pthread_mutex_lock(&toy_peers.lock);
+    while (c < toy_peers.at + toy_peers.count && strcmp(c->id, id->bytes) != 0)
+        c++;
+    MU_ASSERT(c < toy_peers.at + TOY_GROUPS);
+    if (c == toy_peers.at + toy_peers.count) {
+        toy_peers.count++;
+        snprintf(c->id, sizeof c->id, "%.15s", id->bytes);
+        c->size = size;
+    }
+    MU_ASSERT(c->size == size && !(c->ranks >> fake_self & 1));
+    c->here++;
+    c->ranks |= UINT32_C(1) << fake_self;
+    (*out)->communicator = c;
+    pthread_mutex_unlock(&toy_peers.lock);
+    return MU_OK;
+}
+
+static inline enum mu_status toy_all_reduce(struct mu_collective *c,
+                                            const struct mu_all_reduce *list, int count)
+{
+    struct toy_group *g = &c->communicator->group[c->next % TOY_PENDING];
+
+    MU_ASSERT(!c->under_way && c->communicator->here == c->communicator->size);
+    MU_ASSERT(c->next < TOY_PENDING);
+    pthread_mutex_lock(&toy_peers.lock);
+    for (int i = 0; i < count; i++) {
+        size_t bytes = list[i].count * toy_element(list[i].kind);
+
+        if (g->joined == 0) {
+            g->list[i] = list[i];
+            g->sum[i] = toy_zeroed(bytes + 1, 1);
+        }
+        MU_ASSERT(g->joined == 0 || g->count == count);
+        MU_ASSERT(g->list[i].kind == list[i].kind && g->list[i].count == list[i].count);
+        toy_merge(list[i].kind, g->sum[i], list[i].from, list[i].count);
+        memset(list[i].to, 0x5a, bytes);
+        c->list[i] = list[i];
+    }
+    g->count = c->count = count;
+    g->joined++;
+    c->under_way = true;
+    pthread_mutex_unlock(&toy_peers.lock);
+    return MU_OK;
+}
+
+static inline enum mu_status toy_poll_peers(struct mu_collective *c, bool *done)
+{
+    struct toy_communicator *all = c->communicator;
+    struct toy_group *g = &all->group[c->next % TOY_PENDING];
+    enum mu_status st = MU_OK;
+
+    pthread_mutex_lock(&toy_peers.lock);
+    *done = c->under_way ? g->joined == all->size : all->here == all->size;
+    for (int i = 0; i < c->count && *done && c->under_way; i++)
+        memcpy(c->list[i].to, g->sum[i], c->list[i].count * toy_element(c->list[i].kind));
+    if (*done && c->under_way) {
+        c->under_way = false;
+        c->next++;
+    }
+    for (int r = 0; !*done && r < FAKE_RANKS; r++)
+        if ((all->ranks >> r & 1) && fake.dead[r] && (fake.seed + (unsigned)fake_self) % 3 == 0)
+            st = MU_PEER_LOST;
+    pthread_mutex_unlock(&toy_peers.lock);
+    return st;
+}
+
+static inline enum mu_status toy_abort_peers(struct mu_collective *c, uint64_t deadline_ms)
+{
+    (void)deadline_ms;
+    pthread_mutex_lock(&toy_peers.lock);
+    toy_peers.aborted += c->under_way;
+    pthread_mutex_unlock(&toy_peers.lock);
+    free(c);
+    return MU_OK;
+}
+
+static const struct mu_collective_ops toy_collective_ops = {
+    .make_id = toy_make_id,
+    .open = toy_open_peers,
+    .all_reduce = toy_all_reduce,
+    .poll = toy_poll_peers,
+    .abort = toy_abort_peers,
+};
+
+#endif
