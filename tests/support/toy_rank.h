@@ -6,6 +6,7 @@
 #define MUSTER_TESTS_TOY_RANK_H
 
 #include "orchestrator/base/clock.h"
+#include "tests/support/apart_device.h"
 #include "tests/support/fake_fault.h"
 #include "tests/support/toy.h"
 #include "worker/comm/control.h"
@@ -70,7 +71,7 @@ static uint32_t add_int32(struct mu_device *d, int32_t *a, const int32_t *b, int
 
 static struct mu_device_ops watched;
 
-static enum mu_status open_device(struct mu_poller *poller, struct mu_device **out)
+static enum mu_status open_device(struct mu_poller *poller, bool apart, struct mu_device **out)
 {
     const struct mu_device_options options = {.kind = MU_DEVICE_REFERENCE,
                                               .isa = MU_ISA_GENERIC,
@@ -89,6 +90,8 @@ static enum mu_status open_device(struct mu_poller *poller, struct mu_device **o
         watched.add_int32 = add_int32;
     }
     (*out)->ops = &watched;
+    if (apart)
+        *out = apart_wrap(*out);
     return MU_OK;
 }
 
