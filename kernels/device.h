@@ -230,10 +230,15 @@ static inline bool mu_device_has_host_memory(const struct mu_device *d)
 }
 /* Done on return, like every operation. `host` is any memory of the host's; the rest is device or
  * lent memory. */
+enum { MU_DEVICE_PIECE = 1 << 22 }; /* bytes: a millisecond or less; more goes in pieces */
 void mu_device_upload(struct mu_device *device, void *to, const void *host, size_t bytes);
 void mu_device_download(struct mu_device *device, void *host, const void *from, size_t bytes);
 void mu_device_clear(struct mu_device *device, void *to, size_t bytes);
 void mu_device_copy(struct mu_device *device, void *to, const void *from, size_t bytes);
+/* What the host may read of device memory: the memory itself where it can, else a copy in `copy` (of
+ * so many bytes; of no use to the caller otherwise, and may be NULL then), taken in pieces, with
+ * polls between them. */
+const void *mu_device_view(struct mu_device *device, const void *memory, size_t bytes, void *copy);
 
 static inline size_t mu_device_act_bytes(const struct mu_device *d)
 {

@@ -115,3 +115,16 @@ void mu_device_copy(struct mu_device *d, void *to, const void *from, size_t byte
     else
         d->ops->copy(d, to, from, bytes);
 }
+
+const void *mu_device_view(struct mu_device *d, const void *memory, size_t bytes, void *copy)
+{
+    if (mu_device_has_host_memory(d))
+        return memory;
+    for (size_t at = 0; at < bytes; at += MU_DEVICE_PIECE) {
+        size_t n = bytes - at < MU_DEVICE_PIECE ? bytes - at : MU_DEVICE_PIECE;
+
+        d->ops->download(d, (char *)copy + at, (const char *)memory + at, n);
+        mu_device_poll(d);
+    }
+    return copy;
+}

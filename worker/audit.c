@@ -34,13 +34,28 @@ static bool is_due(const struct mu_worker *w, uint64_t turn)
     return mu_audit_is_due(step_of(turn), w->settings->run_audit_every);
 }
 
+enum mu_status mu_audit_init(struct mu_worker *w)
+{
+    if (mu_device_has_host_memory(w->device) || w->settings->run_audit_every == 0)
+        return MU_OK;
+    w->audit.copy = mu_device_alloc_lent(w->device, SLICE * sizeof(float));
+    return w->audit.copy ? MU_OK : MU_FAIL(MU_NO_MEMORY, "no memory to audit shards");
+}
+
+void mu_audit_deinit(struct mu_worker *w)
+{
+    mu_device_free_lent(w->device, w->audit.copy);
+    w->audit.copy = NULL;
+}
+
 static struct mu_hash hash_floats(struct mu_worker *w, const float *x, uint64_t count,
                                   struct mu_hash h)
 {
     for (uint64_t at = 0; at < count; at += SLICE) {
         uint64_t n = count - at < SLICE ? count - at : SLICE;
 
-        h = mu_hash_bytes(x + at, n * sizeof *x, h.low);
+        h = mu_hash_bytes(mu_device_view(w->device, x + at, n * sizeof *x, w->audit.copy),
+                          n * sizeof *x, h.low);
         mu_device_poll(w->device);
     }
     return h;
@@ -74,9 +89,12 @@ static void corrupt(const struct mu_worker *w, const struct mu_shard_result *g)
 
     for (uint32_t i = 0; i < l->tensor_count; i++)
         if (l->tensors[i].spec.dense) {
-            uint8_t *bytes = (uint8_t *)(uintptr_t)(g->dense + l->tensors[i].offset);
+            float *first = (float *)(uintptr_t)(g->dense + l->tensors[i].offset);
+            uint8_t bytes[sizeof *first];
 
+            mu_device_download(w->device, bytes, first, sizeof bytes);
             bytes[2] ^= (uint8_t)(1 << times++ % 7);
+            mu_device_upload(w->device, first, bytes, sizeof bytes);
             return;
         }
 }
@@ -203,19 +221,20 @@ static bool moves_on(struct mu_worker *w, uint64_t turn)
 
 static enum mu_status compute(struct mu_worker *w, uint64_t turn)
 {
-    struct mu_segment *s = w->segment;
-    uint32_t half = mu_segment_half(s);
-    struct mu_weights weights = {s->half[half].weight, s->weight_bf16[half]};
+    uint64_t state = atomic_load(&w->segment->header->state);
     enum mu_ledger_kind before = mu_poller_enter(w->poller, MU_LEDGER_REDO);
+    struct mu_weights weights;
     struct mu_shard_result g;
-    enum mu_status st = w->workload->ops->shard_gradient(w->workload, &weights, step_of(turn),
-                                                         shard_of(w, turn), &g);
+    enum mu_status st;
 
-    if (st == MU_OK) {
-        if (mu_fault(MU_FAULT_CORRUPT, step_of(turn)))
-            corrupt(w, &g);
-        post(w, turn, hash_gradient(w, &g));
-    }
+    MU_TRY(mu_device_weights_take(&w->weights, w->segment, state, &weights), st, failed);
+    MU_TRY(w->workload->ops->shard_gradient(w->workload, &weights, step_of(turn), shard_of(w, turn),
+                                            &g),
+           st, failed);
+    if (mu_fault(MU_FAULT_CORRUPT, step_of(turn)))
+        corrupt(w, &g);
+    post(w, turn, hash_gradient(w, &g));
+failed:
     mu_poller_enter(w->poller, before);
     return st != MU_OK ? st : mu_poll(w->poller);
 }

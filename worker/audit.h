@@ -21,7 +21,11 @@ struct mu_audit {
     uint64_t noted_turn, disputed_turn;
     struct mu_hash noted; /* of the audited shard, as it was added */
     bool told;            /* who computes wrong, in the step under way */
+    float *copy;          /* of a part of a gradient; NULL where the host can read them */
 };
+
+enum mu_status mu_audit_init(struct mu_worker *w) MU_CHECKED;
+void mu_audit_deinit(struct mu_worker *w);
 
 /* A shard was computed, and is about to be added: finds out whether it is the audited one. */
 void mu_audit_note(struct mu_worker *w, uint64_t turn, uint32_t shard,

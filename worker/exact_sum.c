@@ -4,7 +4,6 @@
 
 #include <inttypes.h>
 #include <math.h> /* ldexp, llrint: exact everywhere */
-#include <stdlib.h>
 #include <string.h>
 
 enum {                        /* work between two polls */
@@ -35,7 +34,7 @@ enum mu_status mu_exact_sum_init(struct mu_exact_sum *x, const struct mu_layout 
         MU_ASSERT((uint64_t)shards * t->addends <= MU_ADDENDS_MAX);
         most = blocks > most ? blocks : most;
     }
-    x->misfit = malloc(most);
+    x->misfit = mu_device_alloc_lent(device, most);
     if (!x->misfit)
         return MU_FAIL(MU_NO_MEMORY, "no memory for the flags of %" PRIu64 " gradient blocks",
                        most);
@@ -44,7 +43,7 @@ enum mu_status mu_exact_sum_init(struct mu_exact_sum *x, const struct mu_layout 
 
 void mu_exact_sum_deinit(struct mu_exact_sum *x)
 {
-    free(x->misfit);
+    mu_device_free_lent(x->device, x->misfit);
     x->misfit = NULL;
 }
 
@@ -153,9 +152,12 @@ static void add_rows(struct mu_exact_sum *x, struct mu_sum *sum, const int16_t *
     for (uint32_t n = 1; sum->counts->flags == 0 && (at = memchr(at, 1, (size_t)(end - at))); n++) {
         uint64_t block = first + (uint64_t)(at++ - x->misfit);
         struct mu_block_range r = mu_layout_block(t, block);
+        float copy[MU_BLOCK];
 
-        escape(x, sum, block, gradient + (r.offset - offset), r.count, prediction[block],
-               log2_addends);
+        escape(
+            x, sum, block,
+            mu_device_view(x->device, gradient + (r.offset - offset), r.count * sizeof *copy, copy),
+            r.count, prediction[block], log2_addends);
         if (n % escape_piece == 0)
             mu_device_poll(x->device);
     }

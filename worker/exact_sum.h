@@ -39,7 +39,7 @@ enum {
     MU_ADDENDS_MAX = 512, /* S * addends: 256 shards of a tied embedding */
 };
 
-/* ---- a rank's own sum: every array lies in the host's segment ---- */
+/* ---- a rank's own sum: every array lies in the host's segment, which is lent to the device ---- */
 enum {                       /* flags of a sum */
        MU_SUM_NONFINITE = 1, /* some gradient was Inf or NaN */
        MU_SUM_BEYOND = 2,    /* a value would leave int64: redo */
@@ -63,7 +63,7 @@ struct mu_exact_sum {
     struct mu_device *device;
     uint32_t shards;
     uint64_t capacity; /* slots: ceil(blocks / MU_SLOT_SHARE), at least 1 */
-    uint8_t *misfit;   /* scratch, blocks of the largest tensor */
+    uint8_t *misfit;   /* scratch, blocks of the largest tensor; lent memory */
 };
 
 /* layout and device are borrowed. MU_NO_MEMORY. shards * addends of every tensor is at most
@@ -75,7 +75,7 @@ uint64_t mu_exact_sum_capacity(const struct mu_layout *layout);
 
 /* Adds one shard's gradient (dense part and rows) to `sum`. first: the sum holds nothing yet
  * (whatever its memory holds is overwritten, pads become zero, escapes and maxima are cleared).
- * prediction: blocks of the committed half, or the raised ones of a redo. Polls. Once a flag is
+ * prediction: blocks of the committed half, or the raised ones of a redo; lent memory. Polls. Once a flag is
  * set the sum may lack escaped blocks: only its maxima and its flags are of use, to redo the
  * step or to skip it. */
 void mu_exact_sum_add(struct mu_exact_sum *x, struct mu_sum *sum, const int16_t *prediction,

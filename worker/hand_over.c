@@ -64,6 +64,7 @@ enum mu_status mu_hand_over(struct mu_worker *w, uint32_t source, const bool *la
 {
     enum mu_status st = MU_OK;
 
+    mu_device_weights_forget(&w->weights);
     for (uint32_t c = 0; c < w->workload->layout.chunk_count; c++) {
         uint32_t from = mu_roll_owner(w->roll, source, c);
 

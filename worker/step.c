@@ -64,14 +64,14 @@ static enum mu_status add_shard(struct mu_worker *w, uint64_t turn, uint32_t sha
 {
     struct mu_segment *s = w->segment;
     struct mu_rank_words *words = &s->rank[w->slot];
-    uint32_t half = mu_segment_half(s);
-    struct mu_weights weights = {s->half[half].weight, s->weight_bf16[half]};
-    int64_t step = mu_segment_step(s);
-    uint64_t began_ns = mu_clock_ns();
+    uint64_t state = atomic_load(&s->header->state), began_ns = mu_clock_ns();
+    int64_t step = (int64_t)(state >> 1);
+    struct mu_weights weights;
     struct mu_shard_result g;
     enum mu_status st;
 
     atomic_store_explicit(&words->claim, mu_recovery_claim(turn, shard), memory_order_release);
+    MU_TRY(mu_device_weights_take(&w->weights, s, state, &weights), st, failed);
     MU_TRY(w->workload->ops->shard_gradient(w->workload, &weights, step, shard, &g), st, failed);
     mu_audit_note(w, turn, shard, &g);
     atomic_store_explicit(&words->adding, turn << 1 | 1, memory_order_seq_cst);

@@ -52,6 +52,26 @@ static enum mu_status name_fleet(struct mu_worker *w)
     return st;
 }
 
+/* Making gigabytes known to a device may take as long as reading a file. */
+static enum mu_status lend_segment(struct mu_worker *w)
+{
+    void *memory = w->segment->header;
+    enum mu_status st = mu_device_lend(w->device, memory, w->segment->header->bytes);
+
+    if (st == MU_OK)
+        w->lent = memory;
+    if (!mu_device_has_host_memory(w->device))
+        mu_poller_forgive_gap(w->poller);
+    return st;
+}
+
+void mu_worker_take_back(struct mu_worker *w)
+{
+    if (w->lent)
+        mu_device_take_back(w->device, w->lent);
+    w->lent = NULL;
+}
+
 enum mu_status mu_worker_init(struct mu_worker *w)
 {
     const struct mu_layout *l = &w->workload->layout;
@@ -62,13 +82,17 @@ enum mu_status mu_worker_init(struct mu_worker *w)
     mu_worker_adopt(w, NULL);
     w->home = w->host;
     w->slot = w->local_index;
+    MU_TRY(lend_segment(w), st, failed);
     MU_TRY(name_fleet(w), st, failed);
     MU_TRY(mu_exact_sum_init(&w->exact, l, w->device, (uint32_t)w->workload->facts.shards), st,
            failed);
     MU_TRY(mu_resident_init(w), st, failed);
+    if (!w->resident.state)
+        MU_TRY(mu_device_weights_init(&w->weights, w->device, l->elements), st, failed);
     MU_TRY(mu_reduction_init(w), st, failed);
     MU_TRY(mu_fetch_init(w), st, failed);
-    w->raised = calloc(l->blocks, sizeof *w->raised);
+    MU_TRY(mu_audit_init(w), st, failed);
+    w->raised = mu_device_alloc_lent(w->device, l->blocks * sizeof *w->raised);
     w->tensor_max = calloc(l->tensor_count, sizeof *w->tensor_max);
     w->summed = calloc(w->local_count, sizeof *w->summed);
     if (!w->raised || !w->tensor_max || !w->summed)
@@ -84,12 +108,15 @@ void mu_worker_deinit(struct mu_worker *w)
     mu_exact_sum_deinit(&w->exact);
     mu_reduction_deinit(w);
     mu_fetch_deinit(w);
+    mu_audit_deinit(w);
+    mu_device_weights_deinit(&w->weights);
     mu_fleet_deinit(&w->fleet);
-    free(w->raised);
+    mu_device_free_lent(w->device, w->raised);
     free(w->tensor_max);
     free(w->summed);
     w->raised = w->tensor_max = NULL;
     w->summed = NULL;
+    mu_worker_take_back(w);
 }
 
 /* Grows as long as any other rank of this host moves, by the board. */
@@ -205,6 +232,7 @@ enum mu_status mu_worker_fill_initial(struct mu_worker *w, uint32_t half)
     struct mu_state_view *view = &w->segment->half[half];
     enum mu_status st = MU_OK;
 
+    mu_device_weights_forget(&w->weights);
     for (uint32_t i = 0; i < l->tensor_count; i++) {
         const struct mu_tensor *t = &l->tensors[i];
         struct mu_range rows = rows_of(w, t),
@@ -230,6 +258,7 @@ enum mu_status mu_worker_load(struct mu_worker *w, const char *folder)
         MU_TRY(mu_resident_stage(w, &state), st, failed);
     st = mu_checkpoint_load(folder, &state, w->local_index, w->local_count, &poll);
     mu_poller_forgive_gap(w->poller);
+    mu_device_weights_forget(&w->weights);
     if (st == MU_OK && w->resident.state)
         st = mu_resident_unstage(w, &state);
     if (st == MU_OK)
@@ -240,6 +269,7 @@ failed:
 
 void mu_worker_commit(struct mu_worker *w, int64_t step)
 {
+    mu_device_weights_forget(&w->weights);
     if (w->local_index == 0)
         atomic_store(&w->segment->header->state, (uint64_t)step << 1);
 }
@@ -315,11 +345,6 @@ void mu_worker_settle(struct mu_worker *w, const struct mu_segment_origin *origi
     atomic_store(&w->segment->header->settled, 1);
 }
 
-static struct mu_weights weights_of(const struct mu_worker *w, uint32_t half)
-{
-    return (struct mu_weights){w->segment->half[half].weight, w->segment->weight_bf16[half]};
-}
-
 /* A full piece of an evaluation and the last, which may be shorter. */
 static enum mu_status probe_evaluation(struct mu_worker *w, const struct mu_weights *weights,
                                        struct mu_hash *out)
@@ -338,33 +363,61 @@ failed:
     return st;
 }
 
-enum mu_status mu_worker_probe(struct mu_worker *w, uint32_t half, struct mu_hash *out)
+static uint64_t bytes_of(const struct mu_tensor *t, uint64_t rows)
+{
+    return rows * t->spec.cols * sizeof(float);
+}
+
+/* Of the dense tensors, then of the rows. Each is hashed whole: what a device keeps to itself is
+ * copied. */
+static enum mu_status hash_gradient(struct mu_worker *w, const struct mu_shard_result *g,
+                                    struct mu_hash h[2])
 {
     const struct mu_layout *l = &w->workload->layout;
-    struct mu_weights weights = weights_of(w, half);
-    struct mu_shard_result g;
-    struct mu_hash h[4] = {{0}};
-    enum mu_status st = w->workload->ops->shard_gradient(w->workload, &weights, 0, 0, &g);
+    void *copy = NULL;
+    uint64_t most = 1;
 
-    if (st != MU_OK)
-        return st;
+    for (uint32_t i = 0; i < l->tensor_count; i++)
+        if (bytes_of(&l->tensors[i], l->tensors[i].spec.rows) > most)
+            most = bytes_of(&l->tensors[i], l->tensors[i].spec.rows);
+    if (!mu_device_has_host_memory(w->device) && !(copy = malloc(most)))
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a gradient of %" PRIu64 " bytes", most);
     for (uint32_t i = 0; i < l->tensor_count; i++) {
         const struct mu_tensor *t = &l->tensors[i];
+        uint64_t n = bytes_of(t, t->spec.rows);
 
         if (t->spec.dense)
-            h[0] = mu_hash_bytes(g.dense + t->offset, t->spec.rows * t->spec.cols * sizeof(float),
+            h[0] = mu_hash_bytes(mu_device_view(w->device, g->dense + t->offset, n, copy), n,
                                  h[0].low ^ h[0].high);
     }
-    for (uint32_t i = 0; i < g.row_count; i++)
-        h[1] =
-            mu_hash_bytes(g.rows[i].value,
-                          g.rows[i].count * l->tensors[g.rows[i].tensor].spec.cols * sizeof(float),
-                          h[1].low ^ h[1].high);
+    for (uint32_t i = 0; i < g->row_count; i++) {
+        uint64_t n = bytes_of(&l->tensors[g->rows[i].tensor], g->rows[i].count);
+
+        h[1] = mu_hash_bytes(mu_device_view(w->device, g->rows[i].value, n, copy), n,
+                             h[1].low ^ h[1].high);
+    }
+    free(copy);
+    return MU_OK;
+}
+
+/* The half is no committed state, and is written again: no copy of it is kept. */
+enum mu_status mu_worker_probe(struct mu_worker *w, uint32_t half, struct mu_hash *out)
+{
+    struct mu_weights weights;
+    struct mu_shard_result g;
+    struct mu_hash h[4] = {{0}};
+    enum mu_status st;
+
+    mu_device_weights_forget(&w->weights);
+    MU_TRY(mu_device_weights_take(&w->weights, w->segment, half, &weights), st, failed);
+    MU_TRY(w->workload->ops->shard_gradient(w->workload, &weights, 0, 0, &g), st, failed);
+    MU_TRY(hash_gradient(w, &g, h), st, failed);
     memcpy(&h[2], &g.loss_nats, sizeof g.loss_nats);
     MU_TRY(mu_poll(w->poller), st, failed);
     MU_TRY(probe_evaluation(w, &weights, &h[3]), st, failed);
     *out = mu_hash_bytes(h, sizeof h, 0);
 failed:
+    mu_device_weights_forget(&w->weights);
     return st;
 }
 
@@ -389,11 +442,13 @@ enum mu_status mu_worker_evaluate(struct mu_worker *w, struct mu_eval_sum *out)
 {
     struct mu_range mine =
         mu_shards_of_worker(w->workload->facts.eval_pieces, w->place, w->roll->size);
-    int64_t step = mu_segment_step(w->segment);
-    struct mu_weights weights = weights_of(w, mu_segment_half(w->segment));
-    enum mu_status st = MU_OK;
+    uint64_t state = atomic_load(&w->segment->header->state);
+    int64_t step = (int64_t)(state >> 1);
+    struct mu_weights weights;
+    enum mu_status st;
 
     memset(out, 0, sizeof *out);
+    MU_TRY(mu_device_weights_take(&w->weights, w->segment, state, &weights), st, failed);
     for (uint64_t piece = mine.from; piece < mine.to; piece++) {
         struct mu_eval_words *words = &w->segment->evaluated[piece];
 

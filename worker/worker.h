@@ -13,6 +13,7 @@
 #include "worker/audit.h"
 #include "worker/board.h"
 #include "worker/comm/comm.h"
+#include "worker/device_weights.h"
 #include "worker/exact_sum.h"
 #include "worker/fetch.h"
 #include "worker/poller.h"
@@ -50,6 +51,8 @@ struct mu_worker {
     uint32_t summed_count;
 
     uint32_t requests; /* enum mu_request_flag: what this rank was asked for since the last step */
+    void *lent;        /* the segment's memory; NULL: not lent to the device */
+    struct mu_device_weights weights;
     struct mu_exact_sum exact;
     struct mu_reduction reduction;
     struct mu_worker_resident resident;
@@ -58,14 +61,17 @@ struct mu_worker {
     bool is_idle;         /* it had no shards in this step: it waits for no straggler */
     int64_t reached;      /* steps below it were taken before, and are taken again */
     uint64_t raised_turn; /* that `raised` is for */
-    int16_t *raised;      /* predictions of a redone step, blocks */
+    int16_t *raised;      /* predictions of a redone step, blocks; lent memory */
     int16_t *tensor_max;  /* a tensor each */
 };
 
 /* comm, board, poller, roll, device, workload, segment and settings are set by the caller, and
- * outlive it. The fleet is the roll as it is now. */
+ * outlive it. The fleet is the roll as it is now. The segment is lent to the device. */
 enum mu_status mu_worker_init(struct mu_worker *w) MU_CHECKED;
 void mu_worker_deinit(struct mu_worker *w);
+/* The device gives the segment's memory back: before the segment is closed, where that comes before
+ * mu_worker_deinit. */
+void mu_worker_take_back(struct mu_worker *w);
 /* Takes the place that the communicator and the roll say now; with a plan, after a repair. */
 void mu_worker_adopt(struct mu_worker *w, const struct mu_recovery_plan *plan);
 /* The slot of the rank at a place of this worker's host. */

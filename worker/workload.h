@@ -15,7 +15,7 @@
 #include "orchestrator/config/settings.h"
 #include "orchestrator/core/layout.h"
 
-/* Weights of the committed half, by element as in the layout. */
+/* Weights of the committed half, by element as in the layout; device or lent memory. */
 struct mu_weights {
     const float *f32;
     const uint16_t *bf16; /* the same, rounded; NULL in fp32 */
@@ -25,14 +25,15 @@ struct mu_weights {
  * tokens. */
 struct mu_row_gradient {
     uint32_t tensor, count;
-    const uint32_t *row; /* ascending, distinct */
-    const float *value;  /* count x cols */
+    const uint32_t *row; /* ascending, distinct; the host's */
+    const float *value;  /* count x cols; device or lent memory */
 };
 
 /* What a shard's gradient is handed out as; buffers belong to the workload and are valid until its
  * next call. */
 struct mu_shard_result {
-    const float *dense; /* layout->elements; tensors without a dense addend are not to be read */
+    /* layout->elements, device or lent memory; tensors without a dense addend are not to be read */
+    const float *dense;
     struct mu_row_gradient rows[2];
     uint32_t row_count; /* entries of rows in use */
     double loss_nats;   /* sum over the shard's tokens */

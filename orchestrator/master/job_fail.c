@@ -260,6 +260,7 @@ void mu_job_report_failure(struct mu_job *job, enum mu_status st)
     }
     if (speaks && job->roll.hosts > 1)
         linger(job);
+    mu_worker_take_back(&job->worker);
     /* A launcher keeps the state for the next generation. */
     mu_segment_close(&job->segment, getenv("MUSTER_JOB") == NULL);
 }

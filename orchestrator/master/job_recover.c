@@ -166,8 +166,10 @@ void mu_job_begin_again(struct mu_job *job, bool *again)
     take_back_end(job);
     job->is_master = mu_comm_rank(job->comm) == 0;
     *again = job->recovery.plan.restart;
-    if (*again && job->segment.header && atomic_load(&job->segment.header->settled))
+    if (*again && job->segment.header && atomic_load(&job->segment.header->settled)) {
+        mu_worker_take_back(&job->worker);
         mu_segment_close(&job->segment, false); /* what was taken up is taken up again */
+    }
     if (*again)
         mu_job_close_parts(job);
     else

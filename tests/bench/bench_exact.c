@@ -104,19 +104,19 @@ static enum mu_status open_bench(struct bench *b, int threads, enum mu_device_ki
     MU_TRY(mu_device_open(&options, &b->device), st, done);
     MU_TRY(mu_exact_sum_init(&b->exact, &b->layout, b->device, shards), st, done);
     n = b->layout.elements;
-    b->gradient = mu_device_alloc(b->device, n * sizeof *b->gradient);
-    b->plain = mu_device_alloc(b->device, n * sizeof *b->plain);
+    b->gradient = mu_device_alloc_lent(b->device, n * sizeof *b->gradient);
+    b->plain = mu_device_alloc_lent(b->device, n * sizeof *b->plain);
     b->sum = (struct mu_sum){
-        .dense = mu_device_alloc(b->device, n * sizeof(int32_t)),
-        .largest = mu_device_alloc(b->device, b->layout.blocks),
-        .escaped = mu_device_alloc(b->device, b->layout.blocks / 8 + 8),
-        .slot_of = mu_device_alloc(b->device, b->layout.blocks * sizeof(uint32_t)),
-        .slots = mu_device_alloc(b->device, b->exact.capacity * MU_BLOCK * sizeof(int64_t)),
+        .dense = mu_device_alloc_lent(b->device, n * sizeof(int32_t)),
+        .largest = mu_device_alloc_lent(b->device, b->layout.blocks),
+        .escaped = mu_device_alloc_lent(b->device, b->layout.blocks / 8 + 8),
+        .slot_of = mu_device_alloc_lent(b->device, b->layout.blocks * sizeof(uint32_t)),
+        .slots = mu_device_alloc_lent(b->device, b->exact.capacity * MU_BLOCK * sizeof(int64_t)),
         .counts = &b->counts,
     };
-    b->prediction = mu_device_alloc(b->device, b->layout.blocks * sizeof *b->prediction);
-    b->maxima.largest = mu_device_alloc(b->device, MU_CHUNK);
-    b->maxima.escaped = mu_device_alloc(b->device, MU_CHUNK / 8);
+    b->prediction = mu_device_alloc_lent(b->device, b->layout.blocks * sizeof *b->prediction);
+    b->maxima.largest = mu_device_alloc_lent(b->device, MU_CHUNK);
+    b->maxima.escaped = mu_device_alloc_lent(b->device, MU_CHUNK / 8);
     if (!b->gradient || !b->plain || !b->sum.dense || !b->sum.slots || !b->prediction)
         st = MU_FAIL(MU_NO_MEMORY, "no memory for a gradient of %llu elements",
                      (unsigned long long)n);

@@ -90,12 +90,12 @@ static enum mu_status open_bench(struct bench *b, int threads, uint64_t rows)
     MU_TRY(mu_layout_init(&b->layout, &spec, 1), st, done);
     MU_TRY(mu_device_open(&options, &b->device), st, done);
     bytes = b->layout.elements * sizeof(float);
-    b->gradient = mu_device_alloc(b->device, bytes);
+    b->gradient = mu_device_alloc_lent(b->device, bytes);
     for (int h = 0; h < 2; h++) {
         b->half[h] = (struct mu_state_view){
-            &b->layout, mu_device_alloc(b->device, bytes), mu_device_alloc(b->device, bytes),
-            mu_device_alloc(b->device, bytes),
-            mu_device_alloc(b->device, b->layout.blocks * sizeof(int16_t))};
+            &b->layout, mu_device_alloc_lent(b->device, bytes), mu_device_alloc(b->device, bytes),
+            mu_device_alloc_lent(b->device, bytes),
+            mu_device_alloc_lent(b->device, b->layout.blocks * sizeof(int16_t))};
         if (!b->half[h].weight || !b->half[h].m || !b->half[h].v || !b->half[h].prediction)
             st = MU_NO_MEMORY;
     }

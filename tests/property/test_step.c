@@ -13,6 +13,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "tests/support/apart_device.h"
 #include "tests/support/fake_comm.h"
 #include "tests/support/seed.h"
 #include "tests/support/toy.h"
@@ -33,6 +34,7 @@ struct job {
     uint64_t host[MOST_RANKS];
     struct mu_settings settings;
     int64_t nan_at, surprise_at;
+    bool apart;      /* devices with memory of their own */
     int dies;        /* rank; -1: none */
     int dies_before; /* step */
 };
@@ -114,10 +116,12 @@ static void *run_rank(void *context)
     w.poller = &poller;
     w.segment = &segment;
     w.workload = &toy.base;
-    MU_ASSERT(toy_open(&toy, specs, r->job->nan_at, r->job->surprise_at));
     r->status = mu_device_open(&options, &w.device);
-    if (r->status == MU_OK)
-        r->status = open_segment(r, &toy.base.layout, &poller, &segment);
+    MU_ASSERT(r->status == MU_OK);
+    if (r->job->apart)
+        w.device = apart_wrap(w.device);
+    MU_ASSERT(toy_open(&toy, w.device, specs, r->job->nan_at, r->job->surprise_at));
+    r->status = open_segment(r, &toy.base.layout, &poller, &segment);
     if (r->status == MU_OK)
         r->status = mu_worker_init(&w);
     if (r->status == MU_OK)
@@ -132,8 +136,8 @@ static void *run_rank(void *context)
     }
     mu_worker_deinit(&w);
     mu_segment_close(&segment, leader);
-    mu_device_close(w.device);
     toy_close(&toy);
+    mu_device_close(w.device);
     return NULL;
 }
 
@@ -220,6 +224,7 @@ static struct rank same_on_every_roll(struct job job)
         other.settings = job.settings;
         other.nan_at = job.nan_at;
         other.surprise_at = job.surprise_at;
+        other.apart = job.apart;
         run(&other);
         for (uint32_t r = 0; r < other.size; r++)
             assert_same(&rank[r], &one);
@@ -272,6 +277,41 @@ static void surprises_are_redone_and_steps_without_a_number_skipped(void **state
     assert_true(one.step[1].gradient_norm > 1e5 * one.step[0].gradient_norm);
     assert_false(one.step[0].skipped || one.step[1].skipped || one.step[3].skipped);
     assert_true(one.step[2].skipped);
+}
+
+/* The audit reads gradients, so it is there too: on hosts of more than one rank. */
+static void a_device_with_memory_of_its_own_has_the_same_bits(void **state)
+{
+    (void)state;
+    for (int surprises = 0; surprises < 2; surprises++) {
+        struct job job = job_of(1, "a");
+        struct rank plain, apart;
+
+        job.surprise_at = surprises ? 1 : TOY_NEVER;
+        job.nan_at = surprises ? 2 : TOY_NEVER;
+        run(&job);
+        plain = rank[0];
+        job.apart = true;
+        job.settings.run_audit_every = 1;
+        apart = same_on_every_roll(job);
+        assert_int_equal(apart.status, MU_OK);
+        assert_same(&apart, &plain);
+    }
+}
+
+static void the_fast_sum_over_it_too(void **state)
+{
+    struct job job = job_of(3, "aaa");
+    struct rank plain;
+
+    (void)state;
+    job.settings.batch_reduce = MU_REDUCE_FAST;
+    run(&job);
+    plain = rank[0];
+    job.apart = true;
+    run(&job);
+    for (uint32_t r = 0; r < job.size; r++)
+        assert_same(&rank[r], &plain);
 }
 
 /* Everybody stops, and the state before it is what stays. */
@@ -350,6 +390,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_bits_on_every_roll),
         cmocka_unit_test(surprises_are_redone_and_steps_without_a_number_skipped),
+        cmocka_unit_test(a_device_with_memory_of_its_own_has_the_same_bits),
+        cmocka_unit_test(the_fast_sum_over_it_too),
         cmocka_unit_test(a_step_without_a_number_stops_everybody),
         cmocka_unit_test(the_fast_sum_is_the_same_within_a_roll),
         cmocka_unit_test(a_death_leaves_the_state_whole),

@@ -93,6 +93,7 @@ struct schedule {
     uint32_t variant; /* bit 0: a step is redone; bit 1: a step is skipped */
     uint32_t looks;   /* struct rank */
     struct fake_fate fate[MOST_RANKS];
+    uint32_t apart; /* bitmap: whose device has memory of its own */
 };
 
 static struct mu_segment segments[MOST_HOSTS];
@@ -234,6 +235,7 @@ static struct schedule draw_schedule(void)
     for (uint32_t i = 0; i < MOST_RANKS; i++)
         s.fate[i].kind = FAKE_KINDS;
     draw_fates(&s);
+    s.apart = below(1 << MOST_RANKS);
     return s;
 }
 
@@ -267,9 +269,10 @@ static void make_rank(const struct schedule *s, uint32_t i)
     memset(r, 0, sizeof *r);
     r->looks = s->looks;
     assert_int_equal(mu_roll_init(&r->roll, 0, s->host, s->size), MU_OK);
-    assert_true(
-        toy_open(&r->toy, specs, s->variant & 2 ? 2 : TOY_NEVER, s->variant & 1 ? 1 : TOY_NEVER));
     mu_poller_init(&r->poller, fake_comm((int)i), board);
+    assert_int_equal(open_device(&r->poller, s->apart >> i & 1, &r->worker.device), MU_OK);
+    assert_true(toy_open(&r->toy, r->worker.device, specs, s->variant & 2 ? 2 : TOY_NEVER,
+                         s->variant & 1 ? 1 : TOY_NEVER));
     r->toy.pause = pause_in_shard;
     r->toy.context = &r->poller;
     r->segment = segments[r->roll.host_of[i]];
@@ -278,9 +281,9 @@ static void make_rank(const struct schedule *s, uint32_t i)
                                    .board = board,
                                    .poller = &r->poller,
                                    .roll = &r->roll,
+                                   .device = r->worker.device,
                                    .workload = &r->toy.base,
                                    .segment = &r->segment};
-    assert_int_equal(open_device(&r->poller, &r->worker.device), MU_OK);
     assert_int_equal(mu_worker_init(&r->worker), MU_OK);
     assert_int_equal(mu_worker_fill_initial(&r->worker, 0), MU_OK);
     r->recovery = (struct mu_recovery){.comm = r->worker.comm,
@@ -298,10 +301,10 @@ static void make_rank(const struct schedule *s, uint32_t i)
 static void free_rank(struct rank *r)
 {
     mu_worker_deinit(&r->worker);
+    toy_close(&r->toy);
     mu_device_close(r->worker.device);
     mu_recover_deinit(&r->recovery);
     mu_roll_deinit(&r->roll);
-    toy_close(&r->toy);
 }
 
 static void wait_for_all(uint32_t size)

@@ -16,7 +16,10 @@ enum { TOY_SHARDS = 6, TOY_OUTLIERS_AT = 3, TOY_TOKENS = 10, TOY_TOUCHED = 3, TO
 
 struct toy {
     struct mu_workload base;
-    float *dense, *value[2];
+    struct mu_device *device;
+    float *dense, *value[2];             /* the host's */
+    float *dense_given, *value_given[2]; /* what is handed out: the same, or device memory */
+    float *weight_copy;
     uint32_t row[2][TOY_TOUCHED];
     int64_t nan_at, surprise_at;                /* steps, or TOY_NEVER */
     void (*pause)(uint64_t key, struct toy *t); /* in the middle of a shard; NULL: none */
@@ -55,18 +58,44 @@ static inline void toy_add_outliers(struct toy *t, uint32_t shard)
     }
 }
 
+static inline float *toy_take(struct toy *t, uint64_t count, float **given)
+{
+    float *host = malloc(count * sizeof *host);
+
+    *given = mu_device_has_host_memory(t->device)
+                 ? host
+                 : mu_device_alloc(t->device, count * sizeof *host);
+    MU_ASSERT(host && *given);
+    return host;
+}
+
+static inline void toy_give_back(struct toy *t, float *host, float *given)
+{
+    if (given != host)
+        mu_device_free(t->device, given);
+    free(host);
+}
+
+static inline void toy_hand_out(struct toy *t, const float *host, float *given, uint64_t count)
+{
+    if (given != host)
+        mu_device_upload(t->device, given, host, count * sizeof *host);
+}
+
 static inline enum mu_status toy_gradient(struct mu_workload *workload, const struct mu_weights *w,
                                           int64_t step, uint32_t shard, struct mu_shard_result *out)
 {
     struct toy *t = (struct toy *)workload;
     const struct mu_layout *l = &workload->layout;
     const uint64_t key = (uint64_t)step * TOY_SHARDS + shard;
-    const float scale = step == t->surprise_at ? 1e6f : 1;
+    const float scale = step == t->surprise_at ? 1e6f : 1,
+                *weight =
+                    mu_device_view(t->device, w->f32, l->elements * sizeof(float), t->weight_copy);
 
     for (uint64_t i = 0; i < l->elements; i++) {
         if (t->pause && i == l->elements / 2)
             t->pause(key, t);
-        t->dense[i] = scale * (w->f32[i] + toy_noise(key, i, 1)) / TOY_SHARDS;
+        t->dense[i] = scale * (weight[i] + toy_noise(key, i, 1)) / TOY_SHARDS;
     }
     if (step == t->nan_at && shard == 3)
         t->dense[l->tensors[2].offset + 5] = NAN;
@@ -78,11 +107,14 @@ static inline enum mu_status toy_gradient(struct mu_workload *workload, const st
         for (uint64_t i = 0; i < TOY_TOUCHED * spec->cols; i++)
             t->value[k][i] = toy_noise(key, i, 2 + k);
         out->rows[k] = (struct mu_row_gradient){
-            .tensor = 2 + k, .count = TOY_TOUCHED, .row = t->row[k], .value = t->value[k]};
+            .tensor = 2 + k, .count = TOY_TOUCHED, .row = t->row[k], .value = t->value_given[k]};
     }
     if (step == TOY_OUTLIERS_AT)
         toy_add_outliers(t, shard);
-    out->dense = t->dense;
+    toy_hand_out(t, t->dense, t->dense_given, l->elements);
+    for (uint32_t k = 0; k < 2; k++)
+        toy_hand_out(t, t->value[k], t->value_given[k], TOY_TOUCHED * l->tensors[2 + k].spec.cols);
+    out->dense = t->dense_given;
     out->row_count = 2;
     out->loss_nats = 20 + (double)toy_noise(key, 0, 9);
     out->tokens = TOY_TOKENS;
@@ -92,26 +124,29 @@ static inline enum mu_status toy_gradient(struct mu_workload *workload, const st
 static const struct mu_workload_ops toy_ops = {
     .name = "toy", .init_tensor = toy_init, .shard_gradient = toy_gradient};
 
-/* specs: four; the first has 8 rows of a block or more, the last two have row addends. */
-static inline bool toy_open(struct toy *t, const struct mu_tensor_spec *specs, int64_t nan_at,
-                            int64_t surprise_at)
+/* specs: four; the first has 8 rows of a block or more, the last two have row addends. The device is
+ * closed after it. */
+static inline bool toy_open(struct toy *t, struct mu_device *device,
+                            const struct mu_tensor_spec *specs, int64_t nan_at, int64_t surprise_at)
 {
-    *t = (struct toy){.nan_at = nan_at, .surprise_at = surprise_at};
+    *t = (struct toy){.device = device, .nan_at = nan_at, .surprise_at = surprise_at};
     t->base.ops = &toy_ops;
     t->base.facts.shards = TOY_SHARDS;
     if (mu_layout_init(&t->base.layout, specs, 4) != MU_OK)
         return false;
-    t->dense = malloc(t->base.layout.elements * sizeof(float));
+    t->dense = toy_take(t, t->base.layout.elements, &t->dense_given);
     for (int k = 0; k < 2; k++)
-        t->value[k] = malloc(TOY_TOUCHED * specs[2 + k].cols * sizeof(float));
-    return t->dense && t->value[0] && t->value[1];
+        t->value[k] = toy_take(t, TOY_TOUCHED * specs[2 + k].cols, &t->value_given[k]);
+    t->weight_copy = malloc(t->base.layout.elements * sizeof(float));
+    return t->weight_copy != NULL;
 }
 
 static inline void toy_close(struct toy *t)
 {
-    free(t->dense);
-    free(t->value[0]);
-    free(t->value[1]);
+    toy_give_back(t, t->dense, t->dense_given);
+    for (int k = 0; k < 2; k++)
+        toy_give_back(t, t->value[k], t->value_given[k]);
+    free(t->weight_copy);
     mu_layout_deinit(&t->base.layout);
 }
 

@@ -6,6 +6,7 @@
 #define MUSTER_TESTS_TOY_RANK_H
 
 #include "orchestrator/base/clock.h"
+#include "tests/support/apart_device.h"
 #include "tests/support/fake_fault.h"
 #include "tests/support/toy.h"
 #include "tests/support/toy_resident.h"
@@ -106,7 +107,7 @@ static enum mu_status abort_peers(struct mu_collective *c, uint64_t deadline_ms)
 static struct mu_device_ops watched;
 static struct mu_collective_ops watched_peers;
 
-static enum mu_status open_device(struct mu_poller *poller, struct mu_device **out)
+static enum mu_status open_device(struct mu_poller *poller, bool apart, struct mu_device **out)
 {
     const struct mu_device_options options = {.kind = MU_DEVICE_REFERENCE,
                                               .isa = MU_ISA_GENERIC,
@@ -131,6 +132,8 @@ static enum mu_status open_device(struct mu_poller *poller, struct mu_device **o
         watched.resident = &toy_resident_ops;
     }
     (*out)->ops = &watched;
+    if (apart)
+        *out = apart_wrap(*out);
     return MU_OK;
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/apart_device.h"
 #include "worker/worker.h"
 
 enum { MOST_CALLS = 64 };
@@ -39,7 +40,8 @@ static enum mu_status evaluate(struct mu_workload *workload, const struct mu_wei
                                int64_t step, uint64_t piece, struct mu_piece_result *out)
 {
     assert_int_equal(step, 0);
-    assert_ptr_equal(w->f32, rig.segment.half[0].weight);
+    assert_ptr_equal(w->f32,
+                     rig.worker.weights.f32 ? rig.worker.weights.f32 : rig.segment.half[0].weight);
     rig.call[rig.calls++] = piece;
     *out = (struct mu_piece_result){
         .loss_nats = piece + 1 == workload->facts.eval_pieces ? rig.loss_of_last : 3, .tokens = 5};
@@ -66,11 +68,15 @@ static int set_up(void **state)
         {.name = "w", .rows = 700, .cols = 1001, .decay = true, .dense = true},
         {.name = "b", .rows = 1, .cols = 77, .dense = true},
     };
+    const struct mu_device_options options = {
+        .kind = MU_DEVICE_REFERENCE, .isa = MU_ISA_GENERIC, .threads = 1};
     const struct mu_layout *l = &rig.workload.layout;
     uint64_t n;
 
     (void)state;
     memset(&rig, 0, sizeof rig);
+    if (mu_device_open(&options, &rig.worker.device) != MU_OK)
+        return -1;
     if (mu_layout_init(&rig.workload.layout, specs, 2) != MU_OK)
         return -1;
     n = l->elements;
@@ -85,6 +91,7 @@ static int set_up(void **state)
     rig.workload.ops = &ops;
     mu_poller_init(&rig.poller, NULL, NULL);
     rig.worker = (struct mu_worker){.poller = &rig.poller,
+                                    .device = rig.worker.device,
                                     .workload = &rig.workload,
                                     .segment = &rig.segment,
                                     .local_count = 1};
@@ -97,6 +104,7 @@ static int tear_down(void **state)
     free(rig.state);
     free(rig.segment.half[0].prediction);
     mu_layout_deinit(&rig.workload.layout);
+    mu_device_close(rig.worker.device);
     return 0;
 }
 
@@ -134,6 +142,25 @@ static void the_probe_looks_at_the_first_and_last_piece(void **state)
     assert_int_equal(rig.calls, 0);
 }
 
+/* A device with memory of its own; other weights are seen, and nothing of them is kept. */
+static void the_probe_is_the_same_whose_memory_it_is(void **state)
+{
+    struct mu_hash plain = probe(5, 2), other;
+
+    (void)state;
+    rig.state[700 * 1001 - 1] = 2;
+    other = probe(5, 2);
+    assert_false(equal(plain, other));
+    rig.worker.device = apart_wrap(rig.worker.device);
+    assert_int_equal(mu_device_weights_init(&rig.worker.weights, rig.worker.device,
+                                            rig.workload.layout.elements),
+                     MU_OK);
+    assert_true(equal(other, probe(5, 2)));
+    rig.state[700 * 1001 - 1] = 1;
+    assert_true(equal(plain, probe(5, 2)));
+    mu_device_weights_deinit(&rig.worker.weights);
+}
+
 static void initial_values_are_filled_in_slices(void **state)
 {
     const struct mu_layout *l = &rig.workload.layout;
@@ -169,6 +196,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_A_RIG(the_probe_looks_at_the_first_and_last_piece),
+        ON_A_RIG(the_probe_is_the_same_whose_memory_it_is),
         ON_A_RIG(initial_values_are_filled_in_slices),
         ON_A_RIG(filling_ends_with_a_death),
     };

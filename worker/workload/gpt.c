@@ -19,7 +19,7 @@ static enum mu_status take_window(struct mu_gpt *g, const struct mu_tokens *file
                                   uint64_t j)
 {
     const uint64_t t = (uint64_t)g->dims.context;
-    int32_t *input = g->tokens.input + j * t, *target = g->tokens.target + j * t;
+    int32_t *input = g->tokens.input.host + j * t, *target = g->tokens.target.host + j * t;
 
     mu_tokens_copy(file, start, t, input);
     mu_tokens_copy(file, start + 1, t, target);
@@ -37,6 +37,13 @@ static enum mu_status take_window(struct mu_gpt *g, const struct mu_tokens *file
     return MU_OK;
 }
 
+/* The first n as the device reads them. */
+static void hand_in(struct mu_gpt *g, const struct mu_gpt_ids *ids, uint64_t n)
+{
+    if (ids->device != ids->host)
+        mu_device_upload(g->device, ids->device, ids->host, n * sizeof *ids->host);
+}
+
 /* Names the distinct input tokens of the shard, ascending; returns how many. */
 static uint32_t name_rows(struct mu_gpt *g, uint64_t n)
 {
@@ -45,7 +52,7 @@ static uint32_t name_rows(struct mu_gpt *g, uint64_t n)
 
     memset(k->row_of_id, 0, (size_t)g->dims.vocab * sizeof *k->row_of_id);
     for (uint64_t i = 0; i < n; i++)
-        k->row_of_id[k->input[i]] = 1;
+        k->row_of_id[k->input.host[i]] = 1;
     for (int64_t id = 0; id < g->dims.vocab; id++) {
         if (k->row_of_id[id] != 0) {
             k->row_of_id[id] = (int32_t)count;
@@ -53,7 +60,7 @@ static uint32_t name_rows(struct mu_gpt *g, uint64_t n)
         }
     }
     for (uint64_t i = 0; i < n; i++)
-        k->row_of[i] = k->row_of_id[k->input[i]];
+        k->row_of.host[i] = k->row_of_id[k->input.host[i]];
     return count;
 }
 
@@ -69,15 +76,15 @@ static enum mu_status micro_batch(struct mu_gpt *g, const struct mu_weights *w, 
     enum mu_status st;
     double part;
 
-    MU_TRY(mu_gpt_forward(g, w, g->tokens.input + at, sequences), st, done);
+    MU_TRY(mu_gpt_forward(g, w, g->tokens.input.device + at, sequences), st, done);
     if (mu_fault(MU_FAULT_FORWARD, step))
         return MU_FAIL(MU_FAILED, "MUSTER_FAULT: forward pass of step %" PRId64 " failed", step);
-    MU_TRY(mu_gpt_head(g, w, g->tokens.target + at, sequences, true, scale, first, &part), st,
-           done);
+    MU_TRY(mu_gpt_head(g, w, g->tokens.target.device + at, sequences, true, scale, first, &part),
+           st, done);
     *loss += part;
     if (mu_fault(MU_FAULT_BACKWARD, step))
         return MU_FAIL(MU_FAILED, "MUSTER_FAULT: backward pass of step %" PRId64 " failed", step);
-    MU_TRY(mu_gpt_backward(g, w, g->tokens.row_of + at, sequences, first), st, done);
+    MU_TRY(mu_gpt_backward(g, w, g->tokens.row_of.device + at, sequences, first), st, done);
 done:
     return st;
 }
@@ -97,7 +104,11 @@ static enum mu_status gpt_shard_gradient(struct mu_workload *workload, const str
         MU_TRY(take_window(g, &g->train, mu_sampler_start(&g->sampler, sample + j), j), st, done);
     rows = name_rows(g, n);
     mu_device_poll(g->device);
-    memset(g->buffers.row_value, 0, (size_t)rows * (size_t)g->dims.width * sizeof(float));
+    hand_in(g, &g->tokens.input, n);
+    hand_in(g, &g->tokens.target, n);
+    hand_in(g, &g->tokens.row_of, n);
+    mu_device_clear(g->device, g->buffers.row_value,
+                    (size_t)rows * (size_t)g->dims.width * sizeof(float));
     for (uint64_t from = 0; from < count; from += g->micro)
         MU_TRY(micro_batch(g, w, step, from, &loss), st, done);
     *out = (struct mu_shard_result){
@@ -129,8 +140,11 @@ static enum mu_status gpt_evaluate(struct mu_workload *workload, const struct mu
         count = g->eval_sequences - from;
     for (uint64_t j = 0; j < count; j++)
         MU_TRY(take_window(g, &g->valid, (from + j) * t, j), st, done);
-    MU_TRY(mu_gpt_forward(g, w, g->tokens.input, (int64_t)count), st, done);
-    MU_TRY(mu_gpt_head(g, w, g->tokens.target, (int64_t)count, false, 0, false, &out->loss_nats),
+    hand_in(g, &g->tokens.input, count * t);
+    hand_in(g, &g->tokens.target, count * t);
+    MU_TRY(mu_gpt_forward(g, w, g->tokens.input.device, (int64_t)count), st, done);
+    MU_TRY(mu_gpt_head(g, w, g->tokens.target.device, (int64_t)count, false, 0, false,
+                       &out->loss_nats),
            st, done);
     out->tokens = count * t;
     out->bytes = (double)out->tokens * ((double)g->valid.source_bytes / (double)g->valid.count);
@@ -144,7 +158,10 @@ static void gpt_close(struct mu_workload *workload)
 
     for (uint32_t i = 0; i < g->owned_count; i++)
         mu_device_free(g->device, g->owned[i]);
+    for (uint32_t i = 0; i < g->lent_count; i++)
+        mu_device_free_lent(g->device, g->owned_lent[i]);
     free(g->owned);
+    free(g->owned_lent);
     free(g->buffers.block);
     mu_tokens_close(&g->train);
     mu_tokens_close(&g->valid);
@@ -267,6 +284,27 @@ static void *take(struct mu_gpt *g, uint64_t count, size_t element_bytes)
     return memory;
 }
 
+/* The same of lent memory, which the host fills or reads. */
+static void *take_lent(struct mu_gpt *g, uint64_t count, size_t element_bytes)
+{
+    void *memory =
+        g->starved ? NULL : mu_device_alloc_lent(g->device, (size_t)count * element_bytes);
+
+    if (memory != NULL)
+        g->owned_lent[g->lent_count++] = memory;
+    else
+        g->starved = true;
+    return memory;
+}
+
+static struct mu_gpt_ids take_ids(struct mu_gpt *g, uint64_t count)
+{
+    int32_t *host = take_lent(g, count, sizeof *host);
+
+    return (struct mu_gpt_ids){
+        host, mu_device_has_host_memory(g->device) ? host : take(g, count, sizeof *host)};
+}
+
 static void allocate_block(struct mu_gpt *g, struct mu_gpt_block *b, uint64_t n, size_t act)
 {
     const uint64_t c = (uint64_t)g->dims.width;
@@ -286,12 +324,12 @@ static void allocate_block(struct mu_gpt *g, struct mu_gpt_block *b, uint64_t n,
     b->gelu = take(g, n * 4 * c, act);
 }
 
-enum { BUFFERS_OF_BLOCK = 13, BUFFERS_OF_MODEL = 18 };
+enum { BUFFERS_OF_BLOCK = 13, BUFFERS_OF_MODEL = 16, LENT_BUFFERS = 6 };
 
 static enum mu_status allocate(struct mu_gpt *g)
 {
     struct mu_gpt_buffers *a = &g->buffers;
-    const size_t act = mu_device_act_bytes(g->device), f32 = sizeof(float), id = sizeof(int32_t);
+    const size_t act = mu_device_act_bytes(g->device), f32 = sizeof(float);
     const uint64_t layers = (uint64_t)g->dims.layers, v = (uint64_t)g->dims.vocab,
                    c = (uint64_t)g->dims.width, n = g->micro * (uint64_t)g->dims.context,
                    shard_n = g->shard_sequences * (uint64_t)g->dims.context,
@@ -299,7 +337,8 @@ static enum mu_status allocate(struct mu_gpt *g)
 
     a->block = calloc(layers, sizeof *a->block);
     g->owned = calloc(layers * BUFFERS_OF_BLOCK + BUFFERS_OF_MODEL, sizeof *g->owned);
-    g->starved = a->block == NULL || g->owned == NULL;
+    g->owned_lent = calloc(LENT_BUFFERS, sizeof *g->owned_lent);
+    g->starved = a->block == NULL || g->owned == NULL || g->owned_lent == NULL;
     for (uint64_t l = 0; l < layers && !g->starved; l++)
         allocate_block(g, &a->block[l], n, act);
     a->branch = take(g, n * c, f32);
@@ -315,11 +354,13 @@ static enum mu_status allocate(struct mu_gpt *g)
     a->dwide = take(g, n * 4 * c, act);
     a->dense = take(g, g->base.layout.elements, f32);
     a->row_value = take(g, rows * c, f32);
-    g->tokens.input = take(g, shard_n, id);
-    g->tokens.target = take(g, shard_n, id);
-    g->tokens.row_of = take(g, shard_n, id);
-    g->tokens.row = take(g, rows, id);
-    g->tokens.row_of_id = take(g, v, id);
+    if (!mu_device_has_host_memory(g->device))
+        a->losses_copy = take_lent(g, n, f32);
+    g->tokens.input = take_ids(g, shard_n);
+    g->tokens.target = take_ids(g, shard_n);
+    g->tokens.row_of = take_ids(g, shard_n);
+    g->tokens.row = take_lent(g, rows, sizeof *g->tokens.row);
+    g->tokens.row_of_id = take_lent(g, v, sizeof *g->tokens.row_of_id);
     if (g->starved)
         return MU_FAIL(MU_NO_MEMORY,
                        "no memory for the activations of %" PRIu64 " tokens: lower batch.micro "

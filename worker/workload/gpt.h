@@ -67,13 +67,14 @@ struct mu_gpt_block {
     void *ln2, *before, *gelu; /* act (N, C), (N, 4C), (N, 4C) */
 };
 
-/* One micro-batch's worth, allocated once at opening. */
+/* One micro-batch's worth, allocated once at opening; device memory. */
 struct mu_gpt_buffers {
     struct mu_gpt_block *block;   /* layers */
     float *branch;                /* (N, C) what the last branch adds to the stream */
     float *xf, *meanf, *rstdf;    /* the stream that ln_f normalised */
     void *lnf;                    /* act (N, C) */
     float *losses;                /* (N) nats */
+    float *losses_copy;           /* the host's; NULL where it can read them */
     float *dx;                    /* (N, C) gradient of the stream */
     float *dnorm;                 /* (N, C) gradient of a LayerNorm's output */
     void *dbranch, *datt, *dwide; /* act (N, C), (N, C), (N, 4C) */
@@ -81,12 +82,17 @@ struct mu_gpt_buffers {
     float *row_value;             /* (R, C), R = most distinct tokens of a shard */
 };
 
+/* Numbers that the host fills in and the device reads: the same memory where both can touch it. */
+struct mu_gpt_ids {
+    int32_t *host, *device;
+};
+
 /* Tokens of a shard, or of a piece of an evaluation: (sequences, T) each. */
 struct mu_gpt_tokens {
-    int32_t *input, *target;
-    int32_t *row_of;    /* entry of `row` that names the input token */
-    uint32_t *row;      /* distinct input tokens, ascending */
-    int32_t *row_of_id; /* V: scratch */
+    struct mu_gpt_ids input, target;
+    struct mu_gpt_ids row_of; /* entry of `row` that names the input token */
+    uint32_t *row;            /* distinct input tokens, ascending */
+    int32_t *row_of_id;       /* V: scratch */
 };
 
 struct mu_gpt {
@@ -100,8 +106,9 @@ struct mu_gpt {
     struct mu_sampler sampler;
     struct mu_gpt_buffers buffers;
     struct mu_gpt_tokens tokens;
-    void **owned; /* device memory, for closing */
-    uint32_t owned_count;
+    void **owned; /* device memory, and lent memory, for closing */
+    void **owned_lent;
+    uint32_t owned_count, lent_count;
     bool starved; /* some allocation failed */
 };
 
@@ -115,7 +122,8 @@ enum mu_status mu_gpt_layout(const struct mu_gpt_dims *dims, struct mu_layout *o
 void mu_gpt_init_tensor(const struct mu_workload *w, uint32_t tensor, uint64_t from, uint64_t to,
                         float *out);
 
-/* ---- gpt_pass.c: `sequences` sequences, at most g->micro. input, target, row_of: their tokens. */
+/* ---- gpt_pass.c: `sequences` sequences, at most g->micro. input, target, row_of: their tokens, in
+ * device memory. */
 /* Each looks at the device's status between layers, and gives it back: the work is given up in the
  * middle, and its buffers hold nothing of use. */
 /* From tokens to the normalised stream that the head reads. */

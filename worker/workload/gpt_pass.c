@@ -1,8 +1,6 @@
 /* One micro-batch of a GPT through the device: forward, head, backward. Every buffer is written
  * before it is read within a micro-batch, so nothing is carried over but the gradients that are
  * added up, in the fixed order of micro-batches. */
-#include <string.h>
-
 #include "worker/workload/gpt.h"
 
 static const float *weight(const struct mu_gpt *g, const struct mu_weights *w, uint32_t tensor)
@@ -95,13 +93,15 @@ enum mu_status mu_gpt_head(struct mu_gpt *g, const struct mu_weights *w, const i
     struct mu_device *d = g->device;
     struct mu_gpt_buffers *a = &g->buffers;
     const int64_t n = sequences * g->dims.context;
+    const float *losses;
 
     *loss = 0;
     d->ops->classifier(
         d, a->losses, backward ? a->dnorm : NULL, backward ? gradient(g, MU_GPT_WTE) : NULL, a->lnf,
         weight_act(g, w, MU_GPT_WTE), target, scale, n, g->dims.width, g->dims.vocab, first);
+    losses = mu_device_view(d, a->losses, (size_t)n * sizeof *losses, a->losses_copy);
     for (int64_t i = 0; i < n; i++)
-        *loss += (double)a->losses[i];
+        *loss += (double)losses[i];
     return mu_device_status(d);
 }
 
@@ -154,7 +154,7 @@ enum mu_status mu_gpt_backward(struct mu_gpt *g, const struct mu_weights *w, con
     const uint32_t lnf_weight = mu_gpt_lnf_weight(&g->dims), lnf_bias = mu_gpt_lnf_bias(&g->dims);
     enum mu_status st = MU_OK;
 
-    memset(a->dx, 0, (size_t)(n * c) * sizeof *a->dx); /* layernorm_backward adds */
+    mu_device_clear(d, a->dx, (size_t)(n * c) * sizeof *a->dx); /* layernorm_backward adds */
     d->ops->layernorm_backward(d, a->dx, gradient(g, lnf_weight), gradient(g, lnf_bias), a->dnorm,
                                a->xf, weight(g, w, lnf_weight), a->meanf, a->rstdf, n, c, first);
     for (int64_t l = g->dims.layers - 1; l >= 0; l--) {

@@ -30,7 +30,8 @@ struct synthetic {
     struct mu_workload base;
     struct mu_device *device;
     struct mu_settings settings;
-    float *dense;
+    float *dense;       /* lent memory: the host computes it */
+    float *weight_copy; /* the host's; NULL where it can read them */
 };
 
 static double tokens_of_step(const struct mu_settings *s)
@@ -101,7 +102,7 @@ static enum mu_status synthetic_shard_gradient(struct mu_workload *workload,
 {
     struct synthetic *y = (struct synthetic *)workload;
     const struct mu_layout *l = &workload->layout;
-
+    const float *weight;
     enum mu_status st;
 
     MU_ASSERT(step >= 0 && shard < workload->facts.shards);
@@ -110,8 +111,9 @@ static enum mu_status synthetic_shard_gradient(struct mu_workload *workload,
     MU_TRY(pace(y), st, failed);
     if (mu_fault(MU_FAULT_BACKWARD, step))
         return MU_FAIL(MU_FAILED, "MUSTER_FAULT: backward pass of step %" PRId64 " failed", step);
+    weight = mu_device_view(y->device, w->f32, l->elements * sizeof *weight, y->weight_copy);
     for (uint32_t t = 0; t < l->tensor_count; t++)
-        pull(y, &l->tensors[t], w->f32, step, shard);
+        pull(y, &l->tensors[t], weight, step, shard);
     out->dense = y->dense;
     out->row_count = 0;
     out->tokens = workload->facts.tokens_per_step / workload->facts.shards;
@@ -150,7 +152,8 @@ static void synthetic_close(struct mu_workload *workload)
     struct synthetic *y = (struct synthetic *)workload;
 
     if (y->device != NULL)
-        mu_device_free(y->device, y->dense);
+        mu_device_free_lent(y->device, y->dense);
+    free(y->weight_copy);
     mu_layout_deinit(&workload->layout);
     free(y);
 }
@@ -201,8 +204,12 @@ enum mu_status mu_synthetic_open(const struct mu_settings *s, struct mu_device *
     set_facts(&y->base.facts, s);
     MU_TRY(mu_layout_init(&y->base.layout, specs, sizeof specs / sizeof *specs), st, failed);
     if (device != NULL) {
-        y->dense = mu_device_alloc(device, y->base.layout.elements * sizeof(float));
-        if (y->dense == NULL) {
+        const size_t bytes = y->base.layout.elements * sizeof(float);
+
+        y->dense = mu_device_alloc_lent(device, bytes);
+        if (!mu_device_has_host_memory(device))
+            y->weight_copy = malloc(bytes);
+        if (y->dense == NULL || (!mu_device_has_host_memory(device) && y->weight_copy == NULL)) {
             st = MU_FAIL(MU_NO_MEMORY, "no memory for a gradient");
             goto failed;
         }
