@@ -235,7 +235,8 @@ static struct schedule draw_schedule(void)
     for (uint32_t i = 0; i < MOST_RANKS; i++)
         s.fate[i].kind = FAKE_KINDS;
     draw_fates(&s);
-    s.apart = below(1 << MOST_RANKS);
+    if (s.settings.device_collective != MU_COLLECTIVE_NCCL)
+        s.apart = below(1 << MOST_RANKS);
     return s;
 }
 
