@@ -115,3 +115,9 @@ void mu_device_copy(struct mu_device *d, void *to, const void *from, size_t byte
     else
         d->ops->copy(d, to, from, bytes);
 }
+
+void mu_device_wait(struct mu_device *d)
+{
+    if (!mu_device_has_host_memory(d))
+        d->ops->wait(d);
+}
