@@ -67,7 +67,7 @@ static void look(struct mu_cuda_facts *f)
 
         if (cudaGetDeviceProperties(&p, i) != cudaSuccess)
             continue;
-        snprintf(f->gpu[i].name, sizeof f->gpu[i].name, "%s", p.name);
+        snprintf(f->gpu[i].name, sizeof f->gpu[i].name, "%.127s", p.name);
         f->gpu[i].memory_bytes = p.totalGlobalMem;
         f->gpu[i].multiprocessors = p.multiProcessorCount;
         f->gpu[i].major = p.major;

@@ -41,7 +41,8 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
         prop->warpSize = 32;
         prop->maxThreadsPerBlock = 1024;
         prop->maxThreadsPerMultiProcessor = 2048;
-        prop->major = 9;
+        prop->major = asked().capability / 10;
+        prop->minor = asked().capability % 10;
         prop->multiProcessorCount = 4;
         prop->l2CacheSize = 1 << 20;
         prop->canMapHostMemory = prop->unifiedAddressing = prop->hostRegisterSupported = 1;

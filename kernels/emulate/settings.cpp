@@ -95,6 +95,7 @@ const settings &asked()
     now.devices = visible_devices(static_cast<int>(number("MUSTER_EMULATE_DEVICES", 8)));
     now.memory_bytes = static_cast<std::size_t>(number("MUSTER_EMULATE_MEMORY", 4.0 * (1 << 30)));
     now.driver = static_cast<int>(number("MUSTER_EMULATE_DRIVER", CUDART_VERSION));
+    now.capability = static_cast<int>(number("MUSTER_EMULATE_CAPABILITY", 90));
     now.lazy = number("MUSTER_EMULATE_LAZY", 0) > 0;
     now.wait_s = number("MUSTER_EMULATE_WAIT_S", 120);
     now.fail = numbered_error("MUSTER_EMULATE_FAIL");

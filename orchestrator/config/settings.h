@@ -18,7 +18,9 @@ enum { MU_TEXT_MAX = 2048 };
 #define MU_CHOICE_MODEL(X)     X(MODEL, GPT2, "gpt2") X(MODEL, SYNTHETIC, "synthetic")
 #define MU_CHOICE_REDUCE(X)    X(REDUCE, EXACT, "exact") X(REDUCE, FAST, "fast")
 #define MU_CHOICE_OPTIMIZER(X) X(OPTIMIZER, ADAMW, "adamw")
-#define MU_CHOICE_DEVICE(X)    X(DEVICE, CPU, "cpu") X(DEVICE, REFERENCE, "reference")
+#define MU_CHOICE_DEVICE(X) \
+    X(DEVICE, CPU, "cpu") X(DEVICE, REFERENCE, "reference") X(DEVICE, CUDA, "cuda")
+#define MU_CHOICE_SWITCH(X)    X(SWITCH, OFF, "off") X(SWITCH, ON, "on")
 #define MU_CHOICE_PRECISION(X) X(PRECISION, FP32, "fp32") X(PRECISION, BF16, "bf16")
 #define MU_CHOICE_ISA(X)               \
     X(ISA, AUTO, "auto")               \
@@ -29,13 +31,14 @@ enum { MU_TEXT_MAX = 2048 };
     X(ISA, AMX, "amx")
 
 #define MU_CHOICE_LISTS(X) \
-    X(NONFINITE) X(MODEL) X(REDUCE) X(OPTIMIZER) X(SCHEDULE) X(DEVICE) X(PRECISION) X(ISA)
+    X(NONFINITE) X(MODEL) X(REDUCE) X(OPTIMIZER) X(SCHEDULE) X(DEVICE) X(SWITCH) X(PRECISION) X(ISA)
 
 enum mu_nonfinite { MU_CHOICE_NONFINITE(MU_CHOICE_ID) };
 enum mu_model { MU_CHOICE_MODEL(MU_CHOICE_ID) };
 enum mu_reduce { MU_CHOICE_REDUCE(MU_CHOICE_ID) };
 enum mu_optimizer { MU_CHOICE_OPTIMIZER(MU_CHOICE_ID) };
 enum mu_device_kind { MU_CHOICE_DEVICE(MU_CHOICE_ID) };
+enum mu_switch { MU_CHOICE_SWITCH(MU_CHOICE_ID) };
 enum mu_precision { MU_CHOICE_PRECISION(MU_CHOICE_ID) };
 enum mu_isa { MU_CHOICE_ISA(MU_CHOICE_ID) };
 
