@@ -12,6 +12,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "kernels/cuda/blas.h"
 #include "kernels/device.h"
 
 enum { MU_CUDA_MARKS = 4, MU_CUDA_LAUNCHES_A_MARK = 16, MU_CUDA_STAGES = 2 };
@@ -36,6 +37,7 @@ struct mu_cuda {
         cudaEvent_t copied;
         bool used;
     } stage[MU_CUDA_STAGES];
+    struct mu_blas *blas;
     uint32_t *word; /* on the device: where operations leave values for the host */
     void *scratch;
     size_t scratch_bytes;
@@ -52,12 +54,17 @@ static inline struct mu_cuda *mu_cuda_of(struct mu_device *d)
 /* After an operation was put on the stream, with what its launch returned. Waits for it when it was
  * given lent memory, which the host may touch next. */
 void mu_cuda_queued(struct mu_cuda *c, const char *operation, int error, bool has_lent);
+/* The same for what tells its failures itself. */
+void mu_cuda_queued_with(struct mu_cuda *c, const char *operation, enum mu_status st,
+                         bool has_lent);
 /* Until the event is over, with polls; `operation` is who waits. false: the device is broken. */
 bool mu_cuda_await(struct mu_cuda *c, cudaEvent_t event, const char *operation);
 /* Until all operations are done. */
 bool mu_cuda_drain(struct mu_cuda *c, const char *operation);
 /* Tells the first error, and breaks the device. Gives back false. */
 bool mu_cuda_break(struct mu_cuda *c, const char *operation, int error);
+/* What every operation asks first that does not fail by itself on a broken device. */
+bool mu_cuda_is_broken(struct mu_cuda *c);
 
 /* ---- memory.c ---- */
 enum mu_status mu_cuda_memory_init(struct mu_cuda *c) MU_CHECKED;
@@ -83,6 +90,9 @@ void mu_cuda_copy(struct mu_device *d, void *to, const void *from, size_t bytes)
 /* ---- operations.c ---- */
 /* Fills in everything but memory. */
 void mu_cuda_operations(struct mu_device_ops *ops);
+
+/* ---- peak.c ---- */
+double mu_cuda_measure_peak(struct mu_device *d, double seconds);
 
 /* ---- device.c, for module.c ---- */
 enum mu_status mu_cuda_device_open(const struct mu_device_options *options,

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels/cuda/kernels.h"
 #include "orchestrator/base/clock.h"
@@ -23,6 +24,13 @@ bool mu_cuda_break(struct mu_cuda *c, const char *operation, int error)
                   "on with it; `nvidia-smi` and the kernel's log (Xid) may say why",
                   c->name, operation, cudaGetErrorString(e), cudaGetErrorName(e));
     return false;
+}
+
+bool mu_cuda_is_broken(struct mu_cuda *c)
+{
+    if (c->broken)
+        c->base.status = MU_FAILED;
+    return c->broken;
 }
 
 static bool stalled(struct mu_cuda *c, const char *operation, unsigned timeout_ms)
@@ -107,6 +115,17 @@ void mu_cuda_queued(struct mu_cuda *c, const char *operation, int error, bool ha
     poll_when_due(c);
 }
 
+void mu_cuda_queued_with(struct mu_cuda *c, const char *operation, enum mu_status st, bool has_lent)
+{
+    if (st != MU_OK) {
+        c->broken = true;
+        c->base.status = MU_FAILED;
+        (void)cudaGetLastError();
+    } else {
+        mu_cuda_queued(c, operation, cudaSuccess, has_lent);
+    }
+}
+
 static void wait_for_all(struct mu_device *d)
 {
     mu_cuda_drain(mu_cuda_of(d), "waiting for operations");
@@ -116,6 +135,8 @@ static void close_device(struct mu_device *d)
 {
     struct mu_cuda *c = mu_cuda_of(d);
 
+    if (!c->broken && c->done && mu_cuda_drain(c, "closing"))
+        mu_blas_close(c->blas);
     mu_cuda_memory_deinit(c);
     for (int i = 0; !c->broken && i < MU_CUDA_MARKS; i++)
         if (c->mark[i])
@@ -179,6 +200,23 @@ static enum mu_status try_kernel(struct mu_cuda *c)
     return c->base.status;
 }
 
+static enum mu_status open_blas(struct mu_cuda *c)
+{
+    const struct mu_blas_options options = {
+        .bf16 = c->base.options.precision == MU_PRECISION_BF16,
+        .tf32 = c->base.options.tf32,
+    };
+    enum mu_status st = mu_blas_open(&options, &c->blas);
+    size_t used = strlen(c->base.facts);
+    char version[64];
+
+    if (st != MU_OK)
+        return st;
+    mu_blas_version(version, sizeof version);
+    snprintf(c->base.facts + used, sizeof c->base.facts - used, ", %s", version);
+    return MU_OK;
+}
+
 static enum mu_status start(struct mu_cuda *c)
 {
     struct cudaDeviceProp p;
@@ -200,6 +238,7 @@ static enum mu_status start(struct mu_cuda *c)
         goto failed;
     MU_TRY(mu_cuda_memory_init(c), st, refused);
     MU_TRY(try_kernel(c), st, refused);
+    MU_TRY(open_blas(c), st, refused);
 refused:
     return st;
 failed:

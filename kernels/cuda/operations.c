@@ -1,6 +1,7 @@
 /* Operations: a launch each, of the kernel of the same name (kernels.h), on the device's stream. */
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/linear.h"
 
 /* Whether any of the pointers is to lent memory. */
 #define LENT(c, ...)                                         \
@@ -61,6 +62,42 @@ static void layernorm_backward(struct mu_device *d, float *dx, float *dweight, f
                        LENT(c, dx, dweight, dbias, dout, x, weight, mean, rstd));
 }
 
+static void linear(struct mu_device *d, struct mu_linear s, void *y, bool y_is_act, void *before,
+                   const void *x, const void *w, const float *b, enum mu_epilogue epilogue)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+
+    if (!mu_cuda_is_broken(c))
+        mu_cuda_queued_with(
+            c, "linear",
+            mu_cuda_linear(c->blas, c->stream, s, y, y_is_act, before, x, w, b, epilogue),
+            LENT(c, y, before, x, w, b));
+}
+
+static void linear_backward_input(struct mu_device *d, struct mu_linear s, void *dx, bool dx_is_act,
+                                  const void *dy, const void *w)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+
+    if (!mu_cuda_is_broken(c))
+        mu_cuda_queued_with(
+            c, "linear_backward_input",
+            mu_cuda_linear_backward_input(c->blas, c->stream, s, dx, dx_is_act, dy, w),
+            LENT(c, dx, dy, w));
+}
+
+static void linear_backward_weight(struct mu_device *d, struct mu_linear s, float *dw, float *db,
+                                   const void *dy, const void *x, bool overwrite)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+
+    if (!mu_cuda_is_broken(c))
+        mu_cuda_queued_with(
+            c, "linear_backward_weight",
+            mu_cuda_linear_backward_weight(c->blas, c->stream, s, dw, db, dy, x, overwrite),
+            LENT(c, dw, db, dy, x));
+}
+
 static void gelu_backward(struct mu_device *d, void *grad, const void *before, int64_t n)
 {
     struct mu_cuda *c = mu_cuda_of(d);
@@ -75,6 +112,19 @@ static void to_act(struct mu_device *d, void *out, const float *x, int64_t n)
     struct mu_cuda *c = mu_cuda_of(d);
 
     mu_cuda_queued(c, "to_act", mu_cuda_to_act(c->stream, is_bf16(c), out, x, n), LENT(c, out, x));
+}
+
+static void classifier(struct mu_device *d, float *losses, float *dx, float *dtable, const void *x,
+                       const void *table, const int32_t *target, float scale, int64_t n,
+                       int64_t width, int64_t v, bool overwrite)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+
+    if (!mu_cuda_is_broken(c))
+        mu_cuda_queued_with(c, "classifier",
+                            mu_cuda_classifier(c->blas, c->stream, losses, dx, dtable, x, table,
+                                               target, scale, n, width, v, overwrite),
+                            LENT(c, losses, dx, dtable, x, table, target));
 }
 
 static void adamw(struct mu_device *d, const struct mu_adamw *a)
@@ -120,10 +170,15 @@ void mu_cuda_operations(struct mu_device_ops *ops)
     ops->embed_backward = embed_backward;
     ops->layernorm = layernorm;
     ops->layernorm_backward = layernorm_backward;
+    ops->linear = linear;
+    ops->linear_backward_input = linear_backward_input;
+    ops->linear_backward_weight = linear_backward_weight;
     ops->gelu_backward = gelu_backward;
     ops->to_act = to_act;
+    ops->classifier = classifier;
     ops->adamw = adamw;
     ops->quantise_add = quantise_add;
     ops->add = add;
     ops->add_int32 = add_int32;
+    ops->measure_peak = mu_cuda_measure_peak;
 }
