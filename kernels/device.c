@@ -2,6 +2,7 @@
 #include "kernels/device.h"
 
 #include "kernels/cpu/isa.h"
+#include "kernels/cuda_module.h"
 #include "kernels/device_kinds.h"
 
 enum mu_status mu_device_open(const struct mu_device_options *options, struct mu_device **out)
@@ -15,10 +16,16 @@ enum mu_status mu_device_open(const struct mu_device_options *options, struct mu
     case MU_DEVICE_CPU:
         return mu_cpu_open(options, out);
     case MU_DEVICE_CUDA:
-        return MU_FAIL(MU_CONFIG, "device.kind = \"cuda\" is not there yet");
+        return mu_cuda_open(options, out);
     }
-    return MU_FAIL(MU_CONFIG, "device.kind %d is unknown; expected \"cpu\" or \"reference\"",
+    return MU_FAIL(MU_CONFIG,
+                   "device.kind %d is unknown; expected \"cpu\", \"reference\" or \"cuda\"",
                    (int)options->kind);
+}
+
+enum mu_status mu_device_check(const struct mu_device_options *options)
+{
+    return options->kind == MU_DEVICE_CUDA ? mu_cuda_check(options) : MU_OK;
 }
 
 void mu_device_close(struct mu_device *device)

@@ -1,7 +1,7 @@
 /* A device: the table of operations that training is made of, as coarse as the fused kernels we
- * want. Two rooms implement it: reference/ (plain loops, to be read and tested against) and cpu/
- * (oneDNN for matrix products, our own vector code for the rest). Chosen by name in one place
- * (mu_device_open); nothing else asks which.
+ * want. Three rooms implement it: reference/ (plain loops, to be read and tested against), cpu/
+ * (oneDNN for matrix products, our own vector code for the rest) and cuda/ (one GPU; a module that
+ * is loaded by name). Chosen by name in one place (mu_device_open); nothing else asks which.
  *
  * Contract of every operation:
  *  - The bits of its output are a function of its inputs, its shapes, the precision and the
@@ -10,6 +10,13 @@
  *  - It blocks until done, on the caller's thread and the device's own threads, and calls the poll
  *    hook on the caller's thread at least every few milliseconds. The hook must not call the
  *    device. A device is used by one thread, the one that opened it.
+ *  - Where the device has memory of its own, an operation that is given device memory alone *may*
+ *    return before it is done; every operation sees the effect of all earlier ones. Given lent
+ *    memory it is done on return, and so is what gives the host a value (download, add_int32,
+ *    mu_adamw.check); an upload has taken the host's bytes. mu_device_wait waits for everything. How
+ *    far the device may lag behind is bounded, and waiting polls like any operation.
+ *  - A device that fails (a GPU that fell off its bus) tells it once, in the status; from then on
+ *    operations do nothing, and values for the host are 0.
  *  - What the hook says does not stop an operation: the first failure is kept, and whoever calls
  *    operations looks at mu_device_status between them.
  *  - Memory is of two kinds, both 64-byte aligned. *Device* memory (mu_device_alloc) is fast, and the
@@ -42,8 +49,11 @@ struct mu_resident_ops;
 struct mu_device_options {
     enum mu_device_kind kind;
     enum mu_precision precision;
-    enum mu_isa isa; /* not AUTO: what the ranks agreed on, see mu_device_best_isa */
-    int threads;     /* of this rank */
+    enum mu_isa isa;           /* not AUTO: what the ranks agreed on, see mu_device_best_isa */
+    int threads;               /* of this rank */
+    int gpu;                   /* which of the visible ones */
+    bool tf32;                 /* cuda, fp32: products of inputs rounded to tf32 */
+    unsigned stall_timeout_ms; /* of a GPU that ends no operation for so long; 0: a minute */
     enum mu_status (*poll)(void *context); /* NULL: none */
     void *poll_context;
 };
@@ -108,6 +118,7 @@ struct mu_device_ops {
     void (*download)(struct mu_device *, void *host, const void *from, size_t bytes);
     void (*clear)(struct mu_device *, void *to, size_t bytes);
     void (*copy)(struct mu_device *, void *to, const void *from, size_t bytes);
+    void (*wait)(struct mu_device *);
 
     /* ---- training ---- */
     /* out (N, C) f32 = table[token] + position[n % T]. table (V, C) and position (T, C) are f32. */
@@ -181,10 +192,16 @@ struct mu_device_ops {
     const struct mu_resident_ops *resident;
 };
 
+enum { MU_DEVICE_FACTS_MAX = 384 };
+
 struct mu_device {
     const struct mu_device_ops *ops;
     struct mu_device_options options;
-    enum mu_status status; /* the first failure that the poll hook told */
+    enum mu_status status; /* the first failure: the device's, or what the poll hook told */
+    /* What bits depend on besides the options, of a device that is not this CPU: "NVIDIA H100 ...
+     * (9.0, 132 multiprocessors), CUDA 13.0, cuBLASLt 13.1.0, module 0123456789abcdef". Else
+     * empty. */
+    char facts[MU_DEVICE_FACTS_MAX];
 };
 
 /* Calls the hook: by operations, and by work between them that takes its time. */
@@ -207,6 +224,10 @@ enum mu_status mu_device_open(const struct mu_device_options *options,
                               struct mu_device **out) MU_CHECKED;
 void mu_device_close(struct mu_device *device); /* NULL is allowed */
 
+/* Whether mu_device_open could work, as far as that can be told without taking any memory. Says
+ * what is missing as mu_device_open would. */
+enum mu_status mu_device_check(const struct mu_device_options *options) MU_CHECKED;
+
 /* What this CPU can do, best first choice of `auto`: MU_ISA_AMX > AVX512_BF16 > AVX512 > AVX2 >
  * GENERIC. Ranks take the minimum. */
 enum mu_isa mu_device_best_isa(void);
@@ -228,8 +249,7 @@ static inline bool mu_device_has_host_memory(const struct mu_device *d)
 {
     return d->ops->alloc == NULL;
 }
-/* Done on return, like every operation. `host` is any memory of the host's; the rest is device or
- * lent memory. */
+/* `host` is any memory of the host's; the rest is device or lent memory. */
 enum { MU_DEVICE_PIECE = 1 << 22 }; /* bytes: a millisecond or less; more goes in pieces */
 void mu_device_upload(struct mu_device *device, void *to, const void *host, size_t bytes);
 void mu_device_download(struct mu_device *device, void *host, const void *from, size_t bytes);
@@ -239,6 +259,8 @@ void mu_device_copy(struct mu_device *device, void *to, const void *from, size_t
  * so many bytes; of no use to the caller otherwise, and may be NULL then), taken in pieces, with
  * polls between them. */
 const void *mu_device_view(struct mu_device *device, const void *memory, size_t bytes, void *copy);
+/* Until all operations are done. */
+void mu_device_wait(struct mu_device *device);
 
 static inline size_t mu_device_act_bytes(const struct mu_device *d)
 {

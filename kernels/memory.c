@@ -128,3 +128,9 @@ const void *mu_device_view(struct mu_device *d, const void *memory, size_t bytes
     }
     return copy;
 }
+
+void mu_device_wait(struct mu_device *d)
+{
+    if (!mu_device_has_host_memory(d))
+        d->ops->wait(d);
+}

@@ -44,11 +44,17 @@ void mu_fingerprint_cpu(char *out, size_t capacity)
 void mu_fingerprint_text(char *out, size_t capacity, const struct mu_device *device,
                          struct mu_hash program, struct mu_hash probe)
 {
-    char cpu[256];
+    char cpu[256], where[MU_DEVICE_FACTS_MAX + 384];
+    const char *precision = device->options.precision == MU_PRECISION_BF16 ? "bf16"
+                            : device->options.tf32                         ? "tf32"
+                                                                           : "fp32";
 
     mu_fingerprint_cpu(cpu, sizeof cpu);
-    snprintf(out, capacity, "muster %s (%.16s), %s, %s %s %s, %s, probe %.16s", MUSTER_VERSION,
-             mu_hash_print(program).text, mu_device_library_version(), device->ops->name,
-             device->options.precision == MU_PRECISION_BF16 ? "bf16" : "fp32",
-             mu_isa_name(device->options.isa), cpu, mu_hash_print(probe).text);
+    if (device->facts[0]) /* products are the device's, and what the host adds is exact anywhere */
+        snprintf(where, sizeof where, "%s %s, %s", device->ops->name, precision, device->facts);
+    else
+        snprintf(where, sizeof where, "%s, %s %s %s, %s", mu_device_library_version(),
+                 device->ops->name, precision, mu_isa_name(device->options.isa), cpu);
+    snprintf(out, capacity, "muster %s (%.16s), %s, probe %.16s", MUSTER_VERSION,
+             mu_hash_print(program).text, where, mu_hash_print(probe).text);
 }

@@ -13,7 +13,7 @@ enum mu_status mu_fingerprint_program(struct mu_hash *out) MU_CHECKED;
 /* "AMD EPYC 9554 64-Core Processor"; "unknown" */
 void mu_fingerprint_cpu(char *out, size_t capacity);
 /* One line of text: "muster 0.1.0, program ..., oneDNN 2.6.3, cpu fp32 avx512, AMD ..., probe
- * ...". */
+ * ..."; of a GPU its name and libraries in place of oneDNN and the CPU. */
 void mu_fingerprint_text(char *out, size_t capacity, const struct mu_device *device,
                          struct mu_hash program, struct mu_hash probe);
 

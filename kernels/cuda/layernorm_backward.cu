@@ -1,14 +1,12 @@
-/* Gradients of LayerNorm. Those of weight and bias are sums over all rows, in two stages that the
- * shape alone decides: slabs of consecutive rows, each summed in order by one block; then the
- * slabs. dx is made on the way, so that dout and x are read from memory once. */
+/* Gradients of LayerNorm. Those of weight and bias are sums over all rows, in slabs (slabs.cuh), each
+ * summed in order by one block. dx is made on the way, so that dout and x are read from memory once. */
 #include "kernels/cuda/kernels.h"
 
-#include "kernels/cuda/parts.cuh"
+#include "kernels/cuda/slabs.cuh"
 
 namespace
 {
 constexpr int64_t SLABS_MAX = 512; /* a few for each multiprocessor; part of the bits */
-constexpr unsigned STRIPS = 8;     /* of slabs, in the second stage; part of the bits */
 
 int64_t rows_of_slab(int64_t n)
 {
@@ -89,26 +87,6 @@ template <int W> __global__ void layernorm_backward(norm_grad a, bool keep)
     }
 }
 
-/* dweight, dbias (C) (+)= partial (2, slabs, C): 32 columns a block, weight or bias by blockIdx.y;
- * strip s adds slabs s, s + STRIPS, ..., then the strips are added in order. */
-__global__ void add_slabs(float *dweight, float *dbias, const float *partial, int64_t slabs,
-                          int64_t c, bool overwrite)
-{
-    MU_SHARED(float, strip, STRIPS *MU_WARP);
-    int64_t j = int64_t(blockIdx.x) * MU_WARP + threadIdx.x;
-    float *to = blockIdx.y ? dbias : dweight, sum = 0;
-
-    for (int64_t s = threadIdx.y; j < c && s < slabs; s += STRIPS)
-        sum += partial[(blockIdx.y * slabs + s) * c + j];
-    strip[threadIdx.y * MU_WARP + threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.y > 0 || j >= c)
-        return;
-    for (unsigned s = 1; s < STRIPS; s++)
-        sum += strip[s * MU_WARP + threadIdx.x];
-    to[j] = overwrite ? sum : to[j] + sum;
-}
-
 template <int W> cudaError_t launch(cudaStream_t stream, const norm_grad &a)
 {
     int64_t bytes = 2 * a.c * int64_t(sizeof(float));
@@ -136,7 +114,5 @@ int mu_cuda_layernorm_backward(struct CUstream_st *stream, float *dx, float *dwe
         error = c % 4 == 0 ? launch<4>(stream, a) : launch<1>(stream, a);
     if (error != cudaSuccess)
         return error;
-    return MU_LAUNCH(add_slabs, dim3(unsigned((c + MU_WARP - 1) / MU_WARP), 2),
-                     dim3(MU_WARP, STRIPS), 0, stream, dweight, dbias, scratch, slab_count(n), c,
-                     overwrite);
+    return mu_launch_add_slabs(stream, dweight, dbias, scratch, slab_count(n), c, overwrite);
 }

@@ -1,4 +1,28 @@
-/* What a test asks of the emulation: in which order threads run, and what went wrong. */
+/* What a test asks of the emulation: in which order threads run, what machine is pretended, what
+ * goes wrong there, and what went wrong.
+ *
+ * The machine is described by the environment, read at a process's first call:
+ *
+ *   MUSTER_EMULATE_DEVICES=8         GPUs of the host; CUDA_VISIBLE_DEVICES chooses of them
+ *   MUSTER_EMULATE_MEMORY=4294967296 bytes that each has
+ *   MUSTER_EMULATE_DRIVER=13000      its version; less than the runtime's: refused; 0: none
+ *   MUSTER_EMULATE_CAPABILITY=90     compute capability 9.0
+ *   MUSTER_EMULATE_LAZY=1            operations run only where somebody waits or asks, one at a time
+ *                                    and in an odd order of streams: shows what was not waited for
+ *   MUSTER_EMULATE_WAIT_S=120        a wait that takes longer ends the process in words
+ *   MUSTER_EMULATE_FAIL=k:e          the k-th call of the CUDA runtime (queries and cudaGet... do
+ *                                    not count, launches do) returns the cudaError_t of number e;
+ *                                    700 and more, and 214, are sticky
+ *   MUSTER_EMULATE_NCCL_REMOTE=1     a peer's death is an asynchronous error, ncclRemoteError; else
+ *                                    nobody says anything
+ *   MUSTER_EMULATE_NCCL_ERROR=k:e    the k-th collective that this process begins never ends, and
+ *                                    ncclCommGetAsyncError says e from then on
+ *   MUSTER_EMULATE_NCCL_TORN=k       in its k-th collective this process is killed (SIGKILL) when
+ *                                    ranks of even number have its part, the others not
+ *   MUSTER_EMULATE_NCCL_ABORT_HANGS=k  the k-th ncclCommAbort never returns
+ *   MUSTER_EMULATE_NCCL_ORDER=n      floats are summed in another order of ranks; 0: 0, 1, 2 ...
+ *   MUSTER_EMULATE_RANK=r            FAIL, NCCL_ERROR, NCCL_TORN and NCCL_ABORT_HANGS concern only
+ *                                    the process whose PMIX_RANK is r */
 #ifndef MUSTER_KERNELS_EMULATE_CONTROL_H
 #define MUSTER_KERNELS_EMULATE_CONTROL_H
 
@@ -20,7 +44,39 @@ void mu_emulate_set_order(enum mu_emulate_order order, uint64_t seed);
 /* What the first faulty launch since the last clear did wrong, in words; NULL: nothing. A launch
  * that is at fault also returns an error, and leaves its outputs unfinished. */
 const char *mu_emulate_fault(void);
+/* Forgets it, and heals the device, so that calls work again. */
 void mu_emulate_clear(void);
+
+/* As in a new process: no memory, streams, communicators or errors; the environment is read anew.
+ * What the old ones were called is gone: they must not be used, nor destroyed. */
+void mu_emulate_restart(void);
+/* Calls that MUSTER_EMULATE_FAIL has counted. */
+uint64_t mu_emulate_calls(void);
+
+/* ---- cuBLASLt (cublaslt.cpp) ---- */
+/* Candidates of a product, in the order in which heuristics give them. They add in different
+ * orders; the first also depends on how many products ran before it, as float atomics would, and
+ * is offered only to who allows it. */
+enum mu_emulate_blas_algorithm {
+    MU_EMULATE_BLAS_IN_PLACE,
+    MU_EMULATE_BLAS_SPLIT, /* two halves, added in the workspace */
+    MU_EMULATE_BLAS_FORWARD,
+    MU_EMULATE_BLAS_BACKWARD,
+};
+/* What goes wrong from here on; all zero: nothing. */
+struct mu_emulate_blas_faults {
+    int matmul_status;        /* a cublasStatus_t: the next product returns it, once */
+    int heuristic_status;     /* the next question for candidates does, once */
+    int create_status;        /* the next handle does, once */
+    int lacks_epilogue;       /* no candidates with this cublasLtEpilogue_t */
+    uint64_t version;         /* instead of the stand-in's own */
+    unsigned long slow_us[4]; /* that a product takes longer, by algorithm */
+};
+void mu_emulate_blas_set_faults(const struct mu_emulate_blas_faults *faults);
+/* Products that ran with this algorithm since the faults were set. */
+int64_t mu_emulate_blas_runs(enum mu_emulate_blas_algorithm algorithm);
+/* Descriptors, layouts, preferences and handles that nobody has destroyed. */
+int64_t mu_emulate_blas_objects(void);
 
 #ifdef __cplusplus
 }

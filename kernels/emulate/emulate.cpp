@@ -17,6 +17,7 @@
 
 #include "kernels/emulate/control.h"
 #include "kernels/emulate/fibre.h"
+#include "kernels/emulate/machine.h"
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
@@ -51,10 +52,7 @@ std::vector<shared> block_shared;
 std::size_t dynamic_bytes;
 const char *kernel_name;
 bool failed; /* this launch */
-struct {
-    void (*body)(void *context);
-    void *context;
-} call;
+const std::function<void()> *call;
 
 char fault[512];
 bool has_fault;
@@ -150,7 +148,7 @@ void report_stuck()
 /* A fibre's life: one thread of one block. */
 void thread_main(void *)
 {
-    call.body(call.context);
+    (*call)();
     threads[self].at = state::RETURNED;
     returned++;
     mu_fibre_finish();
@@ -248,33 +246,34 @@ void make_stacks(unsigned n)
     }
 }
 
-bool possible(dim3 grid, dim3 block, std::size_t shared_bytes)
-{
-    return grid.x >= 1 && grid.y >= 1 && grid.z >= 1 && grid.x <= 0x7fffffffu && grid.y <= 65535 &&
-           grid.z <= 65535 && block.x >= 1 && block.y >= 1 && block.z >= 1 &&
-           block.x <= MAX_THREADS && block.y <= MAX_THREADS && block.z <= 64 &&
-           block.x * block.y * block.z <= MAX_THREADS && shared_bytes <= MAX_SHARED_BYTES;
-}
 } // namespace
 
+bool mu_emulate_possible(const char *kernel, dim3 grid, dim3 block, std::size_t shared_bytes)
+{
+    if (grid.x >= 1 && grid.y >= 1 && grid.z >= 1 && grid.x <= 0x7fffffffu && grid.y <= 65535 &&
+        grid.z <= 65535 && block.x >= 1 && block.y >= 1 && block.z >= 1 && block.x <= MAX_THREADS &&
+        block.y <= MAX_THREADS && block.z <= 64 && block.x * block.y * block.z <= MAX_THREADS &&
+        shared_bytes <= MAX_SHARED_BYTES)
+        return true;
+    kernel_name = kernel;
+    blockIdx = {0, 0, 0};
+    set_fault("no GPU takes a grid of (%u, %u, %u) and a block of (%u, %u, %u) with %zu bytes of "
+              "shared memory",
+              grid.x, grid.y, grid.z, block.x, block.y, block.z, shared_bytes);
+    return false;
+}
+
 cudaError_t mu_emulate_run(const char *kernel, dim3 grid, dim3 block, std::size_t shared_bytes,
-                           void (*body)(void *context), void *context)
+                           const std::function<void()> &body)
 {
     std::vector<std::uint64_t> blocks;
 
     kernel_name = kernel;
-    blockIdx = {0, 0, 0};
     failed = false;
-    if (!possible(grid, block, shared_bytes)) {
-        set_fault("no GPU takes a grid of (%u, %u, %u) and a block of (%u, %u, %u) with %zu bytes "
-                  "of shared memory",
-                  grid.x, grid.y, grid.z, block.x, block.y, block.z, shared_bytes);
-        return cudaErrorInvalidConfiguration;
-    }
     gridDim = grid;
     blockDim = block;
     dynamic_bytes = shared_bytes;
-    call = {body, context};
+    call = &body;
     thread_count = block.x * block.y * block.z;
     make_stacks(thread_count);
     for (unsigned i = 0; i < thread_count; i++)
@@ -374,4 +373,5 @@ const char *mu_emulate_fault(void)
 void mu_emulate_clear(void)
 {
     has_fault = false;
+    mu_emulate::heal();
 }

@@ -16,8 +16,11 @@
  *    size;
  *  - there are no atomics on floats.
  *
- * Not here: streams (every launch blocks), the memory model (a fibre sees every store at once), 48
- * KiB and more of shared memory. One host thread at a time. */
+ * A launch on an idle stream runs at once, and returns what it did wrong; one behind something
+ * unfinished is kept, and fails the calls after it (include/cuda_runtime_api.h).
+ *
+ * Not here: the memory model (a fibre sees every store at once), 48 KiB and more of shared memory.
+ * Kernels run one at a time. */
 #ifndef MUSTER_KERNELS_EMULATE_H
 #define MUSTER_KERNELS_EMULATE_H
 
@@ -25,6 +28,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
+#include <tuple>
+
+#include "kernels/emulate/include/cuda_runtime_api.h"
 
 #define __global__
 #define __device__
@@ -42,13 +49,6 @@ struct dim3 {
     {
     }
 };
-
-enum cudaError_t {
-    cudaSuccess = 0,
-    cudaErrorInvalidConfiguration = 9,
-    cudaErrorLaunchFailure = 719,
-};
-typedef struct CUstream_st *cudaStream_t;
 
 /* bf16: the upper half of a float. As CUDA's: round to nearest even, one NaN. */
 struct __nv_bfloat16 {
@@ -251,19 +251,24 @@ void *mu_emulate_shared(const void *declaration, std::size_t size_bytes);
 void *mu_emulate_shared_dynamic();
 
 /* ---- launches ---- */
+/* Whether a GPU takes such a launch; else a fault. */
+bool mu_emulate_possible(const char *kernel, dim3 grid, dim3 block, std::size_t shared_bytes);
+/* Runs a possible launch: body once in each thread. */
 cudaError_t mu_emulate_run(const char *kernel, dim3 grid, dim3 block, std::size_t shared_bytes,
-                           void (*body)(void *context), void *context);
+                           const std::function<void()> &body);
+/* Puts it on the stream; what cudaGetLastError says then. */
+cudaError_t mu_emulate_submit(const char *kernel, dim3 grid, dim3 block, std::size_t shared_bytes,
+                              cudaStream_t stream, std::function<void()> body);
 
 /* Arguments are converted once, here; each thread gets copies. */
 template <class... P, class... A>
 cudaError_t mu_emulate_launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block,
-                              std::size_t shared_bytes, cudaStream_t, A... arguments)
+                              std::size_t shared_bytes, cudaStream_t stream, A... arguments)
 {
-    auto body = [&] { kernel(static_cast<P>(arguments)...); };
-
-    return mu_emulate_run(
-        name, grid, block, shared_bytes,
-        [](void *context) { (*static_cast<decltype(body) *>(context))(); }, &body);
+    return mu_emulate_submit(name, grid, block, shared_bytes, stream,
+                             [kernel, given = std::tuple<P...>(static_cast<P>(arguments)...)] {
+                                 std::apply(kernel, given);
+                             });
 }
 
 #endif

@@ -1,7 +1,9 @@
 /* `muster --version`: each library's version comes from the files that include its header. */
 #include <jansson.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "kernels/cuda_module.h"
 #include "kernels/device.h"
 #include "orchestrator/base/hash.h"
 #include "orchestrator/cli/verbs.h"
@@ -13,6 +15,18 @@
 static void print_component(const char *what, const char *version)
 {
     printf("  %-9s %s\n", what, version);
+}
+
+/* A line each, under one word. */
+static void print_cuda(void)
+{
+    enum { LINES_MAX = 16384 };
+    char text[LINES_MAX], *line = text, *end;
+
+    mu_cuda_describe(text, sizeof text);
+    print_component("CUDA", strsep(&line, "\n"));
+    while ((end = strsep(&line, "\n")) != NULL)
+        print_component("", end);
 }
 
 void mu_cli_print_versions(void)
@@ -32,4 +46,5 @@ void mu_cli_print_versions(void)
     for (int isa = MU_ISA_GENERIC; isa <= (int)best; isa++)
         printf(" %s", mu_isa_name((enum mu_isa)isa));
     putchar('\n');
+    print_cuda();
 }

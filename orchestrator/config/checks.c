@@ -77,6 +77,11 @@ static void check_model(const struct checking *c)
                 "missing; expected the token file to train on, which 'muster tokenize' makes");
 }
 
+static const struct mu_shards_rule *shards_rule(const struct mu_settings *s)
+{
+    return s->device_kind == MU_DEVICE_CUDA ? &mu_shards_gpu : &mu_shards_cpu;
+}
+
 static void check_batch(const struct checking *c)
 {
     const struct mu_settings *s = c->settings;
@@ -84,10 +89,11 @@ static void check_batch(const struct checking *c)
     struct divisors d;
 
     if (!known(c, MU_KEY_batch_sequences) || !known(c, MU_KEY_batch_shards) ||
-        (shards == MU_AUTO && !known(c, MU_KEY_model_context)))
+        (shards == MU_AUTO && (!known(c, MU_KEY_model_context) || !known(c, MU_KEY_device_kind))))
         return;
     if (shards == MU_AUTO)
-        shards = (int64_t)mu_shards_auto((uint64_t)s->batch_sequences, (uint64_t)s->model_context);
+        shards = (int64_t)mu_shards_auto(shards_rule(s), (uint64_t)s->batch_sequences,
+                                         (uint64_t)s->model_context);
     if (s->batch_sequences % shards != 0) {
         d = divisors_near(s->batch_sequences, shards);
         MISTAKE(c, batch_shards,
@@ -132,6 +138,20 @@ static void check_schedule(const struct checking *c)
                 s->schedule_warmup, s->run_steps - room, s->schedule_cooldown, s->run_steps, room);
 }
 
+static void check_device(const struct checking *c)
+{
+    const struct mu_settings *s = c->settings;
+
+    if (!known(c, MU_KEY_device_tf32) || s->device_tf32 == MU_SWITCH_OFF)
+        return;
+    if (known(c, MU_KEY_device_kind) && s->device_kind != MU_DEVICE_CUDA)
+        MISTAKE(c, device_tf32, "\"on\" is for GPUs; expected \"off\", or device.kind = \"cuda\"");
+    else if (known(c, MU_KEY_device_precision) && s->device_precision != MU_PRECISION_FP32)
+        MISTAKE(c, device_tf32,
+                "\"on\" changes nothing with device.precision = \"bf16\"; expected \"off\", or "
+                "\"fp32\" there");
+}
+
 void mu_checks_run(const struct mu_settings *settings, const struct mu_place places[MU_KEY_COUNT],
                    struct mu_mistakes *m)
 {
@@ -141,6 +161,7 @@ void mu_checks_run(const struct mu_settings *settings, const struct mu_place pla
     check_model(&c);
     check_batch(&c);
     check_schedule(&c);
+    check_device(&c);
 }
 
 enum mu_status mu_settings_resolve(struct mu_settings *s, int64_t data_vocab)
@@ -157,12 +178,13 @@ enum mu_status mu_settings_resolve(struct mu_settings *s, int64_t data_vocab)
         s->device_collective =
             s->device_kind == MU_DEVICE_CUDA ? MU_COLLECTIVE_NCCL : MU_COLLECTIVE_MPI;
     if (s->batch_shards == MU_AUTO)
-        s->batch_shards =
-            (int64_t)mu_shards_auto((uint64_t)s->batch_sequences, (uint64_t)s->model_context);
+        s->batch_shards = (int64_t)mu_shards_auto(shards_rule(s), (uint64_t)s->batch_sequences,
+                                                  (uint64_t)s->model_context);
     check_batch(&c);
     if (s->batch_micro == MU_AUTO && mistakes.count == 0)
         s->batch_micro = (int64_t)mu_shards_auto_micro(
-            (uint64_t)(s->batch_sequences / s->batch_shards), (uint64_t)s->model_context);
+            shards_rule(s), (uint64_t)(s->batch_sequences / s->batch_shards),
+            (uint64_t)s->model_context);
     if (s->model_vocab < data_vocab || (double)s->model_vocab < mu_keys[MU_KEY_model_vocab].least ||
         (double)s->model_vocab > mu_keys[MU_KEY_model_vocab].most)
         MISTAKE(&c, model_vocab,

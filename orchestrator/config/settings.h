@@ -22,6 +22,7 @@ enum { MU_TEXT_MAX = 2048 };
     X(DEVICE, CPU, "cpu") X(DEVICE, REFERENCE, "reference") X(DEVICE, CUDA, "cuda")
 #define MU_CHOICE_COLLECTIVE(X) \
     X(COLLECTIVE, AUTO, "auto") X(COLLECTIVE, MPI, "mpi") X(COLLECTIVE, NCCL, "nccl")
+#define MU_CHOICE_SWITCH(X)    X(SWITCH, OFF, "off") X(SWITCH, ON, "on")
 #define MU_CHOICE_PRECISION(X) X(PRECISION, FP32, "fp32") X(PRECISION, BF16, "bf16")
 #define MU_CHOICE_ISA(X)               \
     X(ISA, AUTO, "auto")               \
@@ -33,7 +34,8 @@ enum { MU_TEXT_MAX = 2048 };
 
 #define MU_CHOICE_LISTS(X) \
     X(NONFINITE)           \
-    X(MODEL) X(REDUCE) X(OPTIMIZER) X(SCHEDULE) X(DEVICE) X(COLLECTIVE) X(PRECISION) X(ISA)
+    X(MODEL)               \
+    X(REDUCE) X(OPTIMIZER) X(SCHEDULE) X(DEVICE) X(COLLECTIVE) X(SWITCH) X(PRECISION) X(ISA)
 
 enum mu_nonfinite { MU_CHOICE_NONFINITE(MU_CHOICE_ID) };
 enum mu_model { MU_CHOICE_MODEL(MU_CHOICE_ID) };
@@ -41,6 +43,7 @@ enum mu_reduce { MU_CHOICE_REDUCE(MU_CHOICE_ID) };
 enum mu_optimizer { MU_CHOICE_OPTIMIZER(MU_CHOICE_ID) };
 enum mu_device_kind { MU_CHOICE_DEVICE(MU_CHOICE_ID) };
 enum mu_collective_kind { MU_CHOICE_COLLECTIVE(MU_CHOICE_ID) };
+enum mu_switch { MU_CHOICE_SWITCH(MU_CHOICE_ID) };
 enum mu_precision { MU_CHOICE_PRECISION(MU_CHOICE_ID) };
 enum mu_isa { MU_CHOICE_ISA(MU_CHOICE_ID) };
 

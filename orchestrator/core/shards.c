@@ -2,6 +2,9 @@
 
 #include "orchestrator/base/status.h"
 
+const struct mu_shards_rule mu_shards_cpu = {.shard_tokens = 512, .micro_tokens = 2048};
+const struct mu_shards_rule mu_shards_gpu = {.shard_tokens = 16384, .micro_tokens = 8192};
+
 static uint64_t boundary(uint64_t total, uint64_t i, uint64_t w)
 {
     return (uint64_t)((unsigned __int128)total * i / w);
@@ -34,19 +37,20 @@ struct mu_shard_set mu_shard_set_of(struct mu_range range)
     return s;
 }
 
-uint64_t mu_shards_auto(uint64_t sequences, uint64_t context)
+uint64_t mu_shards_auto(const struct mu_shards_rule *rule, uint64_t sequences, uint64_t context)
 {
     uint64_t shards = 1;
 
     while (shards < MU_SHARDS_AUTO_MAX && sequences % (2 * shards) == 0 &&
-           sequences / (2 * shards) * context >= MU_SHARDS_AUTO_TOKENS)
+           sequences / (2 * shards) * context >= rule->shard_tokens)
         shards *= 2;
     return shards;
 }
 
-uint64_t mu_shards_auto_micro(uint64_t sequences_of_shard, uint64_t context)
+uint64_t mu_shards_auto_micro(const struct mu_shards_rule *rule, uint64_t sequences_of_shard,
+                              uint64_t context)
 {
-    uint64_t micro = MU_MICRO_AUTO_TOKENS / context;
+    uint64_t micro = rule->micro_tokens / context;
 
     if (micro > sequences_of_shard)
         micro = sequences_of_shard;

@@ -11,9 +11,15 @@ enum {
     MU_SHARDS_MAX = 256,
     MU_SHARD_WORDS = MU_SHARDS_MAX / 64,
     MU_SHARDS_AUTO_MAX = 64,
-    MU_SHARDS_AUTO_TOKENS = 512, /* at least, of a shard: what keeps quantising cheap beside it */
-    MU_MICRO_AUTO_TOKENS = 2048, /* at most, of a micro-batch: what keeps activations in cache */
 };
+
+/* What is cheap depends on where it is computed: on CPUs, and on GPUs. */
+struct mu_shards_rule {
+    uint64_t shard_tokens; /* at least, of a shard: what keeps quantising cheap beside it */
+    uint64_t micro_tokens; /* at most, of a micro-batch: what keeps activations in cache; on a GPU,
+                              what fills it and leaves room in its memory */
+};
+extern const struct mu_shards_rule mu_shards_cpu, mu_shards_gpu;
 
 struct mu_range {
     uint64_t from, to;
@@ -75,10 +81,11 @@ uint32_t mu_shard_set_first(const struct mu_shard_set *s);
 struct mu_shard_set mu_shard_set_of(struct mu_range range);
 
 /* batch.shards = "auto": the largest power of two, at most 64, that divides the sequences and
- * leaves at least 512 tokens a shard; 1 when there is none. */
-uint64_t mu_shards_auto(uint64_t sequences, uint64_t context);
-/* batch.micro = "auto": the largest divisor of a shard's sequences with at most 2048 tokens; at
- * least 1. */
-uint64_t mu_shards_auto_micro(uint64_t sequences_of_shard, uint64_t context);
+ * leaves at least the rule's tokens a shard; 1 when there is none. */
+uint64_t mu_shards_auto(const struct mu_shards_rule *rule, uint64_t sequences, uint64_t context);
+/* batch.micro = "auto": the largest divisor of a shard's sequences with at most the rule's tokens;
+ * at least 1. */
+uint64_t mu_shards_auto_micro(const struct mu_shards_rule *rule, uint64_t sequences_of_shard,
+                              uint64_t context);
 
 #endif

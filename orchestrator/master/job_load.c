@@ -152,6 +152,7 @@ static enum mu_status compare_probes(struct mu_job *job, uint32_t half)
     uint8_t bytes[32];
     struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
     struct probes probes = {{0}, 0};
+    bool on_gpus = job->settings.device_kind == MU_DEVICE_CUDA;
     enum mu_status st;
 
     MU_TRY(mu_control_agree(&job->control, mu_worker_probe(&job->worker, half, &job->probe)), st,
@@ -161,10 +162,10 @@ static enum mu_status compare_probes(struct mu_job *job, uint32_t half)
     st = mu_control_gather(&job->control, MU_MESSAGE_READY, &w, take_ready, &probes);
     if (st == MU_OK && probes.differing > 0 && job->settings.batch_reduce == MU_REDUCE_EXACT)
         st = MU_FAIL(MU_FAILED,
-                     "rank %d computes other bits than rank 0 from the same numbers: its CPU or "
-                     "libraries differ. Use hosts of one kind, or "
-                     "device.isa = \"avx2\" or \"generic\"",
-                     probes.differing);
+                     "rank %d computes other bits than rank 0 from the same numbers: its %s or "
+                     "libraries differ. Use hosts of one kind%s",
+                     probes.differing, on_gpus ? "GPU" : "CPU",
+                     on_gpus ? "" : ", or device.isa = \"avx2\" or \"generic\"");
     MU_TRY(mu_control_agree(&job->control, st), st, failed);
 failed:
     return st;

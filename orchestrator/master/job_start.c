@@ -117,6 +117,24 @@ static enum mu_status check_data(struct mu_settings *settings)
     return st;
 }
 
+static struct mu_device_options device_options(const struct mu_job *job)
+{
+    return (struct mu_device_options){
+        .kind = (enum mu_device_kind)job->settings.device_kind,
+        .precision = (enum mu_precision)job->settings.device_precision,
+        .threads = (int)job->settings.device_threads,
+        .tf32 = job->settings.device_tf32 == MU_SWITCH_ON,
+        .stall_timeout_ms = (unsigned)(1000 * job->settings.run_hang_timeout),
+    };
+}
+
+static enum mu_status check_device(const struct mu_job *job)
+{
+    struct mu_device_options device = device_options(job);
+
+    return mu_device_check(&device);
+}
+
 /* The master's configuration: file, overrides and environment, resolved with what the data say, and
  * compared with the run that stands in its directory already. Nothing is written. */
 static enum mu_status read_config(struct mu_job *job, const struct mu_job_request *request)
@@ -130,6 +148,7 @@ static enum mu_status read_config(struct mu_job *job, const struct mu_job_reques
     enum mu_status st;
 
     MU_TRY(mu_config_load(&source, &job->settings), st, done);
+    MU_TRY(check_device(job), st, done);
     MU_TRY(check_data(&job->settings), st, done);
     MU_TRY(mu_config_print(&job->settings, &job->config_text), st, done);
     MU_TRY(mu_path_format(job->run_path, "%s/%s", job->settings.run_dir, job->settings.run_name),
@@ -342,15 +361,13 @@ static void widen_affinity(const struct mu_job *job)
 
 static enum mu_status open_parts(struct mu_job *job)
 {
-    struct mu_device_options device = {
-        .kind = (enum mu_device_kind)job->settings.device_kind,
-        .precision = (enum mu_precision)job->settings.device_precision,
-        .isa = job->isa,
-        .threads = (int)job->settings.device_threads,
-        .poll = mu_poll_hook,
-        .poll_context = &job->poller,
-    };
+    struct mu_device_options device = device_options(job);
     enum mu_status st;
+
+    device.isa = job->isa;
+    device.gpu = (int)mu_roll_local_index(&job->roll, (uint32_t)mu_comm_rank(job->comm));
+    device.poll = mu_poll_hook;
+    device.poll_context = &job->poller;
 
     mu_device_set_isa(job->isa);
     MU_TRY(mu_device_open(&device, &job->device), st, failed);

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Compiles the CUDA kernels with nvcc, warnings as errors, for each architecture that we name and it knows.
+# Compiles the CUDA kernels with nvcc, for each architecture that we name and it knows, and what calls them with the
+# real headers beside it; warnings are errors.
 # Usage: cuda.sh SOURCE-FOLDER BUILD-FOLDER
 set -euo pipefail
 cd "$1"
@@ -24,4 +25,10 @@ for source in kernels/cuda/*.cu; do
     # No contraction, as on the CPU: then a vector loop and its remainder have the same bits.
     "$nvcc" -std=c++17 -O2 --fmad=false "${targets[@]}" -I. -Werror all-warnings -Xcompiler -Wall,-Wextra,-Werror \
         -c "$source" -o "$build/$(basename "$source" .cu).o"
+done
+include=$(dirname "$(dirname "$(readlink -f "$nvcc")")")/include
+for source in kernels/cuda/*.c; do
+    echo "$source"
+    "${CC:-cc}" -std=gnu11 -O2 -D_GNU_SOURCE -Wall -Wextra -Wconversion -Wshadow -Werror -I. -isystem "$include" \
+        -c "$source" -o "$build/$(basename "$source").o"
 done

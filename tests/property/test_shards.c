@@ -49,15 +49,19 @@ static void test_auto_divides_and_keeps_its_bounds(void **state)
     (void)state;
     for (uint64_t k = 0; k < 20000; k++) {
         const uint64_t sequences = 1 + below(1u << 12, 2 * k), context = 1 + below(5000, 2 * k + 1);
-        const uint64_t shards = mu_shards_auto(sequences, context), of_shard = sequences / shards;
-        const uint64_t micro = mu_shards_auto_micro(of_shard, context);
+        const struct mu_shards_rule *rule = k % 2 ? &mu_shards_gpu : &mu_shards_cpu;
+        const uint64_t least = k % 2 ? 16384 : 512, most = k % 2 ? 8192 : 2048;
+        const uint64_t shards = mu_shards_auto(rule, sequences, context);
+        const uint64_t of_shard = sequences / shards;
+        const uint64_t micro = mu_shards_auto_micro(rule, of_shard, context);
 
         assert_true((shards & (shards - 1)) == 0 && shards <= 64 && sequences % shards == 0);
-        assert_true(shards == 1 || of_shard * context >= 512);
+        assert_true(shards == 1 || of_shard * context >= least);
         /* the next larger one breaks a rule */
-        assert_true(shards == 64 || sequences % (2 * shards) != 0 || of_shard / 2 * context < 512);
-        assert_true(of_shard % micro == 0 && (micro == 1 || micro * context <= 2048));
-        for (uint64_t more = micro + 1; more <= of_shard && more * context <= 2048; more++)
+        assert_true(shards == 64 || sequences % (2 * shards) != 0 ||
+                    of_shard / 2 * context < least);
+        assert_true(of_shard % micro == 0 && (micro == 1 || micro * context <= most));
+        for (uint64_t more = micro + 1; more <= of_shard && more * context <= most; more++)
             assert_true(of_shard % more != 0);
     }
 }

@@ -1,0 +1,267 @@
+#include "kernels/cuda/cuda.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cuda/kernels.h"
+#include "orchestrator/base/clock.h"
+
+static const uint64_t poll_every_ns = 500000;
+static const unsigned default_stall_timeout_ms = 60000;
+
+bool mu_cuda_break(struct mu_cuda *c, const char *operation, int error)
+{
+    cudaError_t e = (cudaError_t)error;
+
+    (void)cudaGetLastError();
+    c->base.status = MU_FAILED; /* not only the first time: the owner may have started anew */
+    if (c->broken)
+        return false;
+    c->broken = true;
+    (void)MU_FAIL(MU_FAILED,
+                  "%s failed in %s, or in an operation before it: %s (%s). This process cannot go "
+                  "on with it; `nvidia-smi` and the kernel's log (Xid) may say why",
+                  c->name, operation, cudaGetErrorString(e), cudaGetErrorName(e));
+    return false;
+}
+
+bool mu_cuda_is_broken(struct mu_cuda *c)
+{
+    if (c->broken)
+        c->base.status = MU_FAILED;
+    return c->broken;
+}
+
+static bool stalled(struct mu_cuda *c, const char *operation, unsigned timeout_ms)
+{
+    c->base.status = MU_FAILED;
+    if (!c->broken)
+        (void)MU_FAIL(MU_FAILED,
+                      "%s has ended nothing for %g s, in %s or an operation before it: it hangs, "
+                      "or is shared with others (`nvidia-smi`)",
+                      c->name, timeout_ms / 1e3, operation);
+    c->broken = true;
+    return false;
+}
+
+static void poll_when_due(struct mu_cuda *c)
+{
+    uint64_t now = mu_clock_ns();
+
+    if (now - c->polled_ns < poll_every_ns)
+        return;
+    mu_device_poll(&c->base);
+    c->polled_ns = mu_clock_ns();
+}
+
+bool mu_cuda_await(struct mu_cuda *c, cudaEvent_t event, const char *operation)
+{
+    unsigned given = c->base.options.stall_timeout_ms;
+    unsigned timeout_ms = given ? given : default_stall_timeout_ms;
+    struct mu_deadline deadline = mu_deadline_in_ms(timeout_ms);
+    struct mu_backoff pause = {0};
+    cudaError_t error;
+
+    if (c->broken)
+        return mu_cuda_break(c, operation, cudaSuccess);
+    while ((error = cudaEventQuery(event)) == cudaErrorNotReady) {
+        if (mu_deadline_passed(deadline))
+            return stalled(c, operation, timeout_ms);
+        poll_when_due(c);
+        mu_backoff_pause(&pause);
+    }
+    if (pause.looks > 0)
+        (void)cudaGetLastError(); /* NotReady is one too: the next launch would find it */
+    return error == cudaSuccess || mu_cuda_break(c, operation, (int)error);
+}
+
+bool mu_cuda_drain(struct mu_cuda *c, const char *operation)
+{
+    cudaError_t error = cudaSuccess;
+
+    if (!c->broken)
+        error = cudaEventRecord(c->done, c->stream);
+    if (c->broken || error)
+        return mu_cuda_break(c, operation, (int)error);
+    return mu_cuda_await(c, c->done, operation);
+}
+
+/* The queue runs ahead of the GPU by MARKS * LAUNCHES_A_MARK launches at most. */
+static void mark(struct mu_cuda *c, const char *operation)
+{
+    unsigned slot = c->launches / MU_CUDA_LAUNCHES_A_MARK % MU_CUDA_MARKS;
+    cudaError_t error;
+
+    if (c->marked[slot] && !mu_cuda_await(c, c->mark[slot], operation))
+        return;
+    error = cudaEventRecord(c->mark[slot], c->stream);
+    if (error)
+        mu_cuda_break(c, operation, (int)error);
+    c->marked[slot] = true;
+}
+
+void mu_cuda_queued(struct mu_cuda *c, const char *operation, int error, bool has_lent)
+{
+    if (error || c->broken) {
+        mu_cuda_break(c, operation, error);
+        return;
+    }
+    c->launches++;
+    if (has_lent)
+        mu_cuda_drain(c, operation);
+    else if (c->launches % MU_CUDA_LAUNCHES_A_MARK == 0)
+        mark(c, operation);
+    poll_when_due(c);
+}
+
+void mu_cuda_queued_with(struct mu_cuda *c, const char *operation, enum mu_status st, bool has_lent)
+{
+    if (st != MU_OK) {
+        c->broken = true;
+        c->base.status = MU_FAILED;
+        (void)cudaGetLastError();
+    } else {
+        mu_cuda_queued(c, operation, cudaSuccess, has_lent);
+    }
+}
+
+static void wait_for_all(struct mu_device *d)
+{
+    mu_cuda_drain(mu_cuda_of(d), "waiting for operations");
+}
+
+static void close_device(struct mu_device *d)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+
+    if (!c->broken && c->done && mu_cuda_drain(c, "closing"))
+        mu_blas_close(c->blas);
+    mu_cuda_memory_deinit(c);
+    for (int i = 0; !c->broken && i < MU_CUDA_MARKS; i++)
+        if (c->mark[i])
+            (void)cudaEventDestroy(c->mark[i]);
+    if (!c->broken && c->done)
+        (void)cudaEventDestroy(c->done);
+    if (!c->broken && c->stream)
+        (void)cudaStreamDestroy(c->stream);
+    free(c);
+}
+
+static const struct mu_device_ops *cuda_ops(void)
+{
+    static struct mu_device_ops ops = {
+        .name = "cuda",
+        .close = close_device,
+        .alloc = mu_cuda_alloc,
+        .free = mu_cuda_free,
+        .alloc_lent = mu_cuda_alloc_lent,
+        .free_lent = mu_cuda_free_lent,
+        .lend = mu_cuda_lend,
+        .take_back = mu_cuda_take_back,
+        .upload = mu_cuda_upload,
+        .download = mu_cuda_download,
+        .clear = mu_cuda_clear,
+        .copy = mu_cuda_copy,
+        .wait = wait_for_all,
+    };
+
+    mu_cuda_operations(&ops);
+    return &ops;
+}
+
+/* cudaError_t, 0 when all is there. */
+static cudaError_t make_stream(struct mu_cuda *c)
+{
+    cudaError_t error = cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking);
+
+    if (!error)
+        error = cudaEventCreateWithFlags(&c->done, cudaEventDisableTiming);
+    for (int i = 0; !error && i < MU_CUDA_MARKS; i++)
+        error = cudaEventCreateWithFlags(&c->mark[i], cudaEventDisableTiming);
+    return error;
+}
+
+/* A GPU for which the module has no code refuses its first kernel. */
+static enum mu_status try_kernel(struct mu_cuda *c)
+{
+    float *x = (float *)c->word;
+    cudaError_t error = (cudaError_t)mu_cuda_add(c->stream, x, x, 1, true);
+
+    if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction) {
+        (void)cudaGetLastError();
+        return MU_FAIL(MU_CONFIG,
+                       "this Muster has no code for %s: it was built for other GPUs (`muster "
+                       "--version` names them); build it again with "
+                       "-DMUSTER_CUDA_ARCHITECTURES=<its compute capability without the dot>",
+                       c->name);
+    }
+    mu_cuda_queued(c, "a first kernel", (int)error, true);
+    return c->base.status;
+}
+
+static enum mu_status open_blas(struct mu_cuda *c)
+{
+    const struct mu_blas_options options = {
+        .bf16 = c->base.options.precision == MU_PRECISION_BF16,
+        .tf32 = c->base.options.tf32,
+    };
+    enum mu_status st = mu_blas_open(&options, &c->blas);
+    size_t used = strlen(c->base.facts);
+    char version[64];
+
+    if (st != MU_OK)
+        return st;
+    mu_blas_version(version, sizeof version);
+    snprintf(c->base.facts + used, sizeof c->base.facts - used, ", %s", version);
+    return MU_OK;
+}
+
+static enum mu_status start(struct mu_cuda *c)
+{
+    struct cudaDeviceProp p;
+    int runtime = 0;
+    cudaError_t error = cudaSetDevice(c->base.options.gpu);
+    enum mu_status st;
+
+    if (!error)
+        error = cudaGetDeviceProperties(&p, c->base.options.gpu);
+    if (!error)
+        error = cudaRuntimeGetVersion(&runtime);
+    if (error)
+        goto failed;
+    snprintf(c->name, sizeof c->name, "GPU %d (%.128s)", c->base.options.gpu, p.name);
+    snprintf(c->base.facts, sizeof c->base.facts, "%.128s (%d.%d, %d multiprocessors), CUDA %d.%d",
+             p.name, p.major, p.minor, p.multiProcessorCount, runtime / 1000, runtime % 1000 / 10);
+    error = make_stream(c);
+    if (error)
+        goto failed;
+    MU_TRY(mu_cuda_memory_init(c), st, refused);
+    MU_TRY(try_kernel(c), st, refused);
+    MU_TRY(open_blas(c), st, refused);
+refused:
+    return st;
+failed:
+    (void)cudaGetLastError();
+    return MU_FAIL(error == cudaErrorMemoryAllocation ? MU_NO_MEMORY : MU_FAILED,
+                   "%s cannot be used: %s (%s)", c->name, cudaGetErrorString(error),
+                   cudaGetErrorName(error));
+}
+
+enum mu_status mu_cuda_device_open(const struct mu_device_options *options, struct mu_device **out)
+{
+    struct mu_cuda *c = calloc(1, sizeof *c);
+    enum mu_status st;
+
+    if (!c)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for the cuda device");
+    c->base.ops = cuda_ops();
+    c->base.options = *options;
+    snprintf(c->name, sizeof c->name, "GPU %d", options->gpu);
+    st = start(c);
+    if (st == MU_OK)
+        *out = &c->base;
+    else
+        close_device(&c->base);
+    return st;
+}

@@ -1,0 +1,357 @@
+/* Memory of the GPU's, memory of the host's that the GPU may touch, and copies between them and all
+ * other host memory, which go through page-locked stages: CUDA copies from pageable memory itself,
+ * but blocks meanwhile, and nobody polls. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cuda/cuda.h"
+
+static const size_t stage_bytes = (size_t)2 << 20;
+
+static double mib(size_t bytes)
+{
+    return (double)bytes / (1 << 20);
+}
+
+static void tell_starved(const struct mu_cuda *c, size_t bytes, const char *for_what)
+{
+    size_t left = 0, total = 0;
+
+    (void)cudaGetLastError();
+    (void)cudaMemGetInfo(&left, &total);
+    (void)MU_FAIL(MU_NO_MEMORY,
+                  "%s is out of memory: %.1f MiB %swere wanted, %.1f of %.1f MiB are free; lower "
+                  "batch.micro, take a smaller model, or see in `nvidia-smi` who else uses it",
+                  c->name, mib(bytes), for_what, mib(left), mib(total));
+}
+
+/* NULL is told, but breaks nothing: whoever asked may do without. */
+static void *device_memory(struct mu_cuda *c, size_t bytes, const char *for_what)
+{
+    void *memory = NULL;
+    cudaError_t error;
+
+    if (!mu_cuda_drain(c, "an allocation")) /* cudaMalloc may wait for the GPU, without polls */
+        return NULL;
+    error = cudaMalloc(&memory, bytes > 0 ? bytes : 1);
+    if (error == cudaErrorMemoryAllocation) {
+        tell_starved(c, bytes, for_what);
+        return NULL;
+    }
+    if (error)
+        mu_cuda_break(c, "an allocation", (int)error);
+    return error ? NULL : memory;
+}
+
+/* Whether something may be freed: that waits for the GPU, without polls, and for ever for one that
+ * hangs. What a broken device has is left to the end of the process. */
+static bool may_free(struct mu_cuda *c)
+{
+    return !c->broken && mu_cuda_drain(c, "freeing memory");
+}
+
+static void release(struct mu_cuda *c, void *memory)
+{
+    if (memory && may_free(c))
+        (void)cudaFree(memory);
+}
+
+void *mu_cuda_alloc(struct mu_device *d, size_t bytes)
+{
+    void *memory = device_memory(mu_cuda_of(d), bytes, "");
+
+    if (memory)
+        mu_cuda_clear(d, memory, bytes);
+    return memory;
+}
+
+void mu_cuda_free(struct mu_device *d, void *memory)
+{
+    release(mu_cuda_of(d), memory);
+}
+
+void *mu_cuda_scratch(struct mu_cuda *c, size_t bytes, const char *operation)
+{
+    if (c->broken) {
+        mu_cuda_break(c, operation, cudaSuccess);
+        return NULL;
+    }
+    if (c->scratch && bytes <= c->scratch_bytes)
+        return c->scratch;
+    release(c, c->scratch);
+    c->scratch = device_memory(c, bytes, "of scratch ");
+    c->scratch_bytes = c->scratch ? bytes : 0;
+    if (!c->scratch && !c->broken)
+        mu_cuda_break(c, operation, cudaErrorMemoryAllocation);
+    return c->scratch;
+}
+
+/* ---- lent memory ---- */
+bool mu_cuda_is_lent(const struct mu_cuda *c, const void *const *pointers, int count)
+{
+    for (int i = 0; i < count; i++)
+        for (int l = 0; l < c->lent_count; l++)
+            if ((uintptr_t)pointers[i] - (uintptr_t)c->lent[l].memory < c->lent[l].bytes)
+                return true;
+    return false;
+}
+
+static bool is_lent(const struct mu_cuda *c, const void *p)
+{
+    return mu_cuda_is_lent(c, &p, 1);
+}
+
+/* Room for one more. */
+static bool reserve(struct mu_cuda *c)
+{
+    int capacity = 2 * c->lent_capacity + 8;
+    struct mu_cuda_lent *lent;
+
+    if (c->lent_count < c->lent_capacity)
+        return true;
+    lent = realloc(c->lent, (size_t)capacity * sizeof *lent);
+    if (!lent)
+        return false;
+    c->lent = lent;
+    c->lent_capacity = capacity;
+    return true;
+}
+
+/* Both sides must use the same pointers. */
+static cudaError_t check_address(void *memory)
+{
+    void *seen = NULL;
+    cudaError_t error = cudaHostGetDevicePointer(&seen, memory, 0);
+
+    return error ? error : seen == memory ? cudaSuccess : cudaErrorNotSupported;
+}
+
+static void remember(struct mu_cuda *c, void *memory, size_t bytes)
+{
+    c->lent[c->lent_count++] = (struct mu_cuda_lent){memory, bytes};
+}
+
+static bool forget(struct mu_cuda *c, const void *memory)
+{
+    for (int i = 0; i < c->lent_count; i++)
+        if (c->lent[i].memory == memory) {
+            c->lent[i] = c->lent[--c->lent_count];
+            return true;
+        }
+    return false;
+}
+
+void *mu_cuda_alloc_lent(struct mu_device *d, size_t bytes)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+    void *memory = NULL;
+    cudaError_t error = cudaSuccess;
+
+    bytes = bytes > 0 ? bytes : 1;
+    if (!reserve(c) || !mu_cuda_drain(c, "an allocation"))
+        return NULL;
+    error = cudaHostAlloc(&memory, bytes, cudaHostAllocMapped | cudaHostAllocPortable);
+    if (!error && (error = check_address(memory)) != cudaSuccess)
+        (void)cudaFreeHost(memory);
+    if (error) {
+        (void)cudaGetLastError();
+        (void)MU_FAIL(MU_NO_MEMORY, "%.1f MiB of memory that %s can reach cannot be had: %s (%s)",
+                      mib(bytes), c->name, cudaGetErrorString(error), cudaGetErrorName(error));
+        return NULL;
+    }
+    memset(memory, 0, bytes);
+    remember(c, memory, bytes);
+    return memory;
+}
+
+void mu_cuda_free_lent(struct mu_device *d, void *memory)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+
+    if (forget(c, memory) && may_free(c))
+        (void)cudaFreeHost(memory);
+}
+
+enum mu_status mu_cuda_lend(struct mu_device *d, void *host, size_t bytes)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+    cudaError_t error;
+
+    if (!reserve(c))
+        return MU_FAIL(MU_NO_MEMORY, "no memory to lend memory");
+    if (!mu_cuda_drain(c, "lending memory"))
+        return c->base.status;
+    error = cudaHostRegister(host, bytes, cudaHostRegisterMapped | cudaHostRegisterPortable);
+    if (!error && (error = check_address(host)) != cudaSuccess)
+        (void)cudaHostUnregister(host);
+    if (error) {
+        (void)cudaGetLastError();
+        return MU_FAIL(MU_FAILED,
+                       "%.1f MiB of shared memory cannot be lent to %s: %s (%s). The limit of "
+                       "locked memory (`ulimit -l`) must allow it, and the GPU must see host "
+                       "memory at the host's addresses",
+                       mib(bytes), c->name, cudaGetErrorString(error), cudaGetErrorName(error));
+    }
+    remember(c, host, bytes);
+    return MU_OK;
+}
+
+void mu_cuda_take_back(struct mu_device *d, void *host)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+
+    if (forget(c, host) && may_free(c))
+        (void)cudaHostUnregister(host);
+}
+
+/* ---- copies ---- */
+static void copy_on_stream(struct mu_cuda *c, void *to, const void *from, size_t bytes,
+                           const char *operation, bool wait)
+{
+    mu_cuda_queued(c, operation,
+                   (int)cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, c->stream), wait);
+}
+
+/* The next stage, once what was copied through it last has arrived. */
+static char *take_stage(struct mu_cuda *c, size_t chunk, const char *operation)
+{
+    size_t i = chunk % MU_CUDA_STAGES;
+
+    if (c->stage[i].used && !mu_cuda_await(c, c->stage[i].copied, operation))
+        return NULL;
+    c->stage[i].used = false;
+    return c->stage[i].memory;
+}
+
+static void leave_stage(struct mu_cuda *c, size_t chunk, const char *operation)
+{
+    size_t i = chunk % MU_CUDA_STAGES;
+    cudaError_t error = cudaEventRecord(c->stage[i].copied, c->stream);
+
+    c->stage[i].used = true;
+    if (error)
+        mu_cuda_break(c, operation, (int)error);
+}
+
+static size_t chunk_bytes(size_t bytes, size_t chunk)
+{
+    size_t left = bytes - chunk * stage_bytes;
+
+    return left < stage_bytes ? left : stage_bytes;
+}
+
+void mu_cuda_upload(struct mu_device *d, void *to, const void *host, size_t bytes)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+    size_t chunks = (bytes + stage_bytes - 1) / stage_bytes;
+
+    if (is_lent(c, host)) {
+        copy_on_stream(c, to, host, bytes, "an upload", true);
+        return;
+    }
+    for (size_t k = 0; k < chunks; k++) {
+        char *stage = take_stage(c, k, "an upload");
+        size_t n = chunk_bytes(bytes, k);
+
+        if (!stage)
+            return;
+        memcpy(stage, (const char *)host + k * stage_bytes, n);
+        copy_on_stream(c, (char *)to + k * stage_bytes, stage, n, "an upload", false);
+        leave_stage(c, k, "an upload");
+    }
+    if (is_lent(c, to))
+        mu_cuda_drain(c, "an upload");
+}
+
+void mu_cuda_download(struct mu_device *d, void *host, const void *from, size_t bytes)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+    size_t chunks = (bytes + stage_bytes - 1) / stage_bytes;
+
+    if (is_lent(c, host)) {
+        copy_on_stream(c, host, from, bytes, "a download", true);
+        chunks = 0;
+    }
+    /* Chunk k is on its way while chunk k - 1 is taken out of the other stage. */
+    for (size_t k = 0; !c->broken && k < chunks + (chunks > 0); k++) {
+        char *stage;
+
+        if (k < chunks && take_stage(c, k, "a download")) {
+            copy_on_stream(c, c->stage[k % MU_CUDA_STAGES].memory,
+                           (const char *)from + k * stage_bytes, chunk_bytes(bytes, k),
+                           "a download", false);
+            leave_stage(c, k, "a download");
+        }
+        stage = k > 0 ? take_stage(c, k - 1, "a download") : NULL;
+        if (stage)
+            memcpy((char *)host + (k - 1) * stage_bytes, stage, chunk_bytes(bytes, k - 1));
+    }
+    if (c->broken) {
+        mu_cuda_break(c, "a download", cudaSuccess);
+        memset(host, 0, bytes);
+    }
+}
+
+void mu_cuda_clear(struct mu_device *d, void *to, size_t bytes)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+
+    if (bytes > 0)
+        mu_cuda_queued(c, "clear", (int)cudaMemsetAsync(to, 0, bytes, c->stream), is_lent(c, to));
+}
+
+void mu_cuda_copy(struct mu_device *d, void *to, const void *from, size_t bytes)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+
+    if (bytes > 0)
+        copy_on_stream(c, to, from, bytes, "copy", is_lent(c, to) || is_lent(c, from));
+}
+
+uint32_t mu_cuda_take_word(struct mu_cuda *c, const char *operation)
+{
+    uint32_t value = 0;
+
+    mu_cuda_download(&c->base, &value, c->word, sizeof value);
+    mu_cuda_queued(c, operation, (int)cudaMemsetAsync(c->word, 0, sizeof value, c->stream), false);
+    return value;
+}
+
+enum mu_status mu_cuda_memory_init(struct mu_cuda *c)
+{
+    cudaError_t error = cudaSuccess;
+
+    for (int i = 0; !error && i < MU_CUDA_STAGES; i++) {
+        void *memory = NULL;
+
+        error = cudaHostAlloc(&memory, stage_bytes, cudaHostAllocPortable);
+        c->stage[i].memory = memory;
+        if (!error)
+            error = cudaEventCreateWithFlags(&c->stage[i].copied, cudaEventDisableTiming);
+    }
+    if (error) {
+        (void)cudaGetLastError();
+        return MU_FAIL(MU_NO_MEMORY, "%s: page-locked memory cannot be had: %s (%s)", c->name,
+                       cudaGetErrorString(error), cudaGetErrorName(error));
+    }
+    c->word = mu_cuda_alloc(&c->base, 256);
+    if (!c->word)
+        return MU_NO_MEMORY;
+    return c->base.status;
+}
+
+void mu_cuda_memory_deinit(struct mu_cuda *c)
+{
+    while (c->lent_count > 0) /* what nobody took back; none is alloc_lent's by contract */
+        mu_cuda_take_back(&c->base, c->lent[0].memory);
+    free(c->lent);
+    release(c, c->scratch);
+    release(c, c->word);
+    for (int i = 0; !c->broken && i < MU_CUDA_STAGES; i++) {
+        if (c->stage[i].copied)
+            (void)cudaEventDestroy(c->stage[i].copied);
+        if (c->stage[i].memory)
+            (void)cudaFreeHost(c->stage[i].memory);
+    }
+}
