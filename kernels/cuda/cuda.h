@@ -94,6 +94,9 @@ void mu_cuda_operations(struct mu_device_ops *ops);
 /* ---- peak.c ---- */
 double mu_cuda_measure_peak(struct mu_device *d, double seconds);
 
+/* ---- resident.c ---- */
+extern const struct mu_resident_ops mu_cuda_resident_ops;
+
 /* ---- device.c, for module.c ---- */
 enum mu_status mu_cuda_device_open(const struct mu_device_options *options,
                                    struct mu_device **out) MU_CHECKED;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cuda/collective.h"
 #include "kernels/cuda/kernels.h"
 #include "orchestrator/base/clock.h"
 
@@ -164,9 +165,11 @@ static const struct mu_device_ops *cuda_ops(void)
         .clear = mu_cuda_clear,
         .copy = mu_cuda_copy,
         .wait = wait_for_all,
+        .resident = &mu_cuda_resident_ops,
     };
 
     mu_cuda_operations(&ops);
+    ops.collective = mu_cuda_collective();
     return &ops;
 }
 
