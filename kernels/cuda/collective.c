@@ -151,6 +151,7 @@ static enum mu_status poll_collective(struct mu_collective *c, bool *done)
         error = cudaEventQuery(c->done);
         if (error != cudaSuccess && error != cudaErrorNotReady)
             return failed_cuda("an operation failed", error);
+        (void)cudaGetLastError(); /* "not ready" is kept as if it were an error */
         if (error == cudaSuccess)
             c->phase = IDLE;
     }
