@@ -1,7 +1,7 @@
 /* A device that makes mistakes about memory visible: it wraps another, and pretends that the host
- * cannot touch device memory. That is an arena without any access outside of operations, so that the
- * host which reads or writes it dies of SIGSEGV; lent memory is known by its ranges. Every operation
- * asserts that what it is given lies, whole, in the one or the other.
+ * cannot touch device memory. That is an arena without any access outside of operations, so that a
+ * host which reads or writes it dies of SIGSEGV; lent memory is known by its ranges. Every
+ * operation asserts that what it is given lies, whole, in the one or the other.
  *
  * The wrapped device is opened by the caller, with the caller's poll hook. */
 #ifndef MUSTER_TESTS_APART_DEVICE_H

@@ -1,5 +1,6 @@
-/* Workloads over a device whose memory the host cannot touch: gradients and losses have the bits that
- * the wrapped device gives alone. And the wrapper (tests/support/apart_device.h) sees mistakes. */
+/* Workloads over a device whose memory the host cannot touch: gradients and losses have the bits
+ * that the wrapped device gives alone. And the wrapper (tests/support/apart_device.h) sees
+ * mistakes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
