@@ -15,8 +15,8 @@
  *  - Memory is of two kinds, both 64-byte aligned. *Device* memory (mu_device_alloc) is fast, and
  *    the host touches it only through upload, download, clear and copy. *Lent* memory is the
  *    host's: from mu_device_alloc_lent, or the segment's after mu_device_lend; both sides may touch
- *    it, the device slowly. Every pointer that an operation is given is one or the other, but for those
- *    that the operation says are the host's, and for structs themselves.
+ *    it, the device slowly. Every pointer that an operation is given is one or the other, but for
+ *    those that the operation says are the host's, and for structs themselves.
  *    Where has_host_memory holds (CPU) the two are the same, and copies may be spared.
  *  - Sizes are in elements unless a name ends in _bytes. All tensors are row-major and contiguous.
  *  - "act" is the type of what matrix products read: float when precision is fp32, bf16 (uint16_t,

@@ -1,4 +1,5 @@
-/* A tiny gpt for tests: settings, a token file made by a formula, a device, weights in lent memory. */
+/* A tiny gpt for tests: settings, a token file made by a formula, a device, weights
+ * (lent memory). */
 #ifndef MUSTER_TESTS_SUPPORT_GPT_FIXTURE_H
 #define MUSTER_TESTS_SUPPORT_GPT_FIXTURE_H
 
