@@ -19,11 +19,11 @@
  *    operations do nothing, and values for the host are 0.
  *  - What the hook says does not stop an operation: the first failure is kept, and whoever calls
  *    operations looks at mu_device_status between them.
- *  - Memory is of two kinds, both 64-byte aligned. *Device* memory (mu_device_alloc) is fast, and the
- *    host touches it only through upload, download, clear and copy. *Lent* memory is the host's:
- *    from mu_device_alloc_lent, or the segment's after mu_device_lend; both sides may touch it, the
- *    device slowly. Every pointer that an operation is given is one or the other, but for those
- *    that the operation says are the host's, and for structs themselves.
+ *  - Memory is of two kinds, both 64-byte aligned. *Device* memory (mu_device_alloc) is fast, and
+ *    the host touches it only through upload, download, clear and copy. *Lent* memory is the
+ *    host's: from mu_device_alloc_lent, or the segment's after mu_device_lend; both sides may touch
+ *    it, the device slowly. Every pointer that an operation is given is one or the other, but for
+ *    those that the operation says are the host's, and for structs themselves.
  *    Where has_host_memory holds (CPU) the two are the same, and copies may be spared.
  *  - Sizes are in elements unless a name ends in _bytes. All tensors are row-major and contiguous.
  *  - "act" is the type of what matrix products read: float when precision is fp32, bf16 (uint16_t,
@@ -255,9 +255,8 @@ void mu_device_upload(struct mu_device *device, void *to, const void *host, size
 void mu_device_download(struct mu_device *device, void *host, const void *from, size_t bytes);
 void mu_device_clear(struct mu_device *device, void *to, size_t bytes);
 void mu_device_copy(struct mu_device *device, void *to, const void *from, size_t bytes);
-/* What the host may read of device memory: the memory itself where it can, else a copy in `copy` (of
- * so many bytes; of no use to the caller otherwise, and may be NULL then), taken in pieces, with
- * polls between them. */
+/* Device memory as the host may read it: the memory itself where has_host_memory holds, and `copy`
+ * may be NULL; else downloaded to `copy`, of so many bytes, in pieces with polls between them. */
 const void *mu_device_view(struct mu_device *device, const void *memory, size_t bytes, void *copy);
 /* Until all operations are done. */
 void mu_device_wait(struct mu_device *device);
