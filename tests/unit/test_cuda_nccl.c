@@ -443,7 +443,7 @@ static void waits_for_nobody(int rank, int ranks, const ncclUniqueId *id)
 
     if (rank) { /* never sums; lives on while the other waits */
         usleep(1500000);
-        abort();
+        return;
     }
     silently();
     ncclAllReduce(r.ints, r.ints, 10, ncclInt32, ncclSum, r.comm, r.stream);
@@ -466,7 +466,7 @@ static void bugs_end_the_process(void **state)
             pids[r] = start_rank(bugs[b], r, 2, &id);
         for (int r = 0; r < 2; r++)
             died += WTERMSIG(wait_for_rank(pids[r])) == SIGABRT;
-        assert_true(died >= 1);
+        assert_in_range(died, 1, b == 2 ? 1 : 2); /* who comes second sees it; then the first */
     }
 }
 
