@@ -448,6 +448,12 @@ void devices_are_counted(void **)
         assert_int_equal(count, 2);
         assert_int_equal(cudaSetDevice(2), cudaErrorInvalidDevice);
         OK(cudaSetDevice(1));
+        cudaStream_t of_one = a_stream();
+        OK(MU_LAUNCH(diverges, 1, 32, 0, of_one, 32u));
+        OK(cudaSetDevice(0));
+        assert_int_equal(MU_LAUNCH(diverges, 1, 32, 0, of_one, 32u),
+                         cudaErrorInvalidResourceHandle);
+        OK(cudaSetDevice(1));
         std::thread([] { /* another thread begins with device 0 */
                          int device = -1;
 
