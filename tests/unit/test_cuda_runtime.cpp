@@ -447,6 +447,7 @@ void devices_are_counted(void **)
         OK(cudaGetDeviceCount(&count));
         assert_int_equal(count, 2);
         assert_int_equal(cudaSetDevice(2), cudaErrorInvalidDevice);
+        assert_int_equal(cudaGetLastError(), cudaErrorInvalidDevice);
         OK(cudaSetDevice(1));
         cudaStream_t of_one = a_stream();
         OK(MU_LAUNCH(diverges, 1, 32, 0, of_one, 32u));
@@ -454,13 +455,9 @@ void devices_are_counted(void **)
         assert_int_equal(MU_LAUNCH(diverges, 1, 32, 0, of_one, 32u),
                          cudaErrorInvalidResourceHandle);
         OK(cudaSetDevice(1));
-        std::thread([] { /* another thread begins with device 0 */
-                         int device = -1;
-
-                         OK(cudaGetDevice(&device));
-                         assert_int_equal(device, 0);
-        })
-            .join();
+        int device = -1; /* another thread begins with device 0 */
+        std::thread([&device] { cudaGetDevice(&device); }).join();
+        assert_int_equal(device, 0);
     }
     {
         machine visible({"MUSTER_EMULATE_DEVICES", "4", "CUDA_VISIBLE_DEVICES", "3,1,9,2"});
