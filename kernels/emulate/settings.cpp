@@ -96,6 +96,7 @@ const settings &asked()
     now.memory_bytes = static_cast<std::size_t>(number("MUSTER_EMULATE_MEMORY", 4.0 * (1 << 30)));
     now.driver = static_cast<int>(number("MUSTER_EMULATE_DRIVER", CUDART_VERSION));
     now.lazy = number("MUSTER_EMULATE_LAZY", 0) > 0;
+    now.memory_stays_open = number("MUSTER_EMULATE_OPEN", 0) > 0;
     now.wait_s = number("MUSTER_EMULATE_WAIT_S", 120);
     now.fail = numbered_error("MUSTER_EMULATE_FAIL");
     now.nccl_error = numbered_error("MUSTER_EMULATE_NCCL_ERROR");

@@ -153,6 +153,10 @@ void the_host_may_not_touch_device_memory(void **)
     assert_int_equal(end_of([=] { *touched = 1; }), SIGSEGV);
     assert_int_equal(end_of([=] { (void)*touched; }), SIGSEGV);
     OK(cudaFree(device));
+    machine open({"MUSTER_EMULATE_OPEN", "1"});
+    device = on_device<int>(10);
+    *device = 5;
+    OK(cudaFree(device));
 }
 
 void a_byte_too_far_is_found(void **)
