@@ -258,6 +258,8 @@ cudaError_t mu_emulate_submit(const char *kernel, dim3 grid, dim3 block, std::si
     call([&](hold &) {
         if (!mu_emulate_possible(kernel, grid, block, shared_bytes, wide))
             return cudaErrorInvalidConfiguration;
+        if (stream_device(stream) != current_device)
+            return cudaErrorInvalidResourceHandle;
         return enqueue(
             stream, kernel,
             [=] {

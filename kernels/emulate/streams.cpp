@@ -175,6 +175,13 @@ CUstream_st *find_stream(cudaStream_t stream)
     return legacy ? make_stream(cudaStreamDefault, true) : nullptr;
 }
 
+int stream_device(cudaStream_t stream)
+{
+    const CUstream_st *s = find_stream(stream);
+
+    return s ? s->device : -1;
+}
+
 cudaError_t enqueue(cudaStream_t stream, std::string name, std::function<cudaError_t()> run,
                     std::shared_ptr<marker> *done)
 {

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -372,7 +373,7 @@ static void an_abort_may_hang(void **state)
     assert_int_equal(status_of_one(abort_hangs, 1), SIGALRM);
 }
 
-/* The second of two ranks never comes. */
+/* Who made the id is gone, or another rank never comes. */
 static void one_is_missing(int rank, int ranks, const ncclUniqueId *id)
 {
     struct rank r = {rank, ranks, begin_join(rank, ranks, id), NULL, NULL, 0};
@@ -384,10 +385,23 @@ static void one_is_missing(int rank, int ranks, const ncclUniqueId *id)
     CHECK(ncclCommAbort(r.comm) == ncclInvalidArgument);
 }
 
+static void makes_an_id(int rank, int ranks, const ncclUniqueId *id)
+{
+    (void)rank, (void)ranks;
+    NCCL(ncclGetUniqueId((ncclUniqueId *)(uintptr_t)id));
+}
+
 static void joining_hangs_without_all(void **state)
 {
+    ncclUniqueId *of_the_dead =
+        mmap(NULL, sizeof *of_the_dead, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
     (void)state;
     assert_int_equal(status_of_one(one_is_missing, 2), 0);
+    assert_ptr_not_equal(of_the_dead, MAP_FAILED);
+    assert_int_equal(wait_for_rank(start_rank(makes_an_id, 0, 1, of_the_dead)), 0);
+    assert_int_equal(wait_for_rank(start_rank(one_is_missing, 0, 1, of_the_dead)), 0);
+    munmap(of_the_dead, sizeof *of_the_dead);
 }
 
 static void shares_a_gpu(int rank, int ranks, const ncclUniqueId *id)

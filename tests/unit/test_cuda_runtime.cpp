@@ -153,6 +153,10 @@ void the_host_may_not_touch_device_memory(void **)
     assert_int_equal(end_of([=] { *touched = 1; }), SIGSEGV);
     assert_int_equal(end_of([=] { (void)*touched; }), SIGSEGV);
     OK(cudaFree(device));
+    machine open({"MUSTER_EMULATE_OPEN", "1"});
+    device = on_device<int>(10);
+    *device = 5;
+    OK(cudaFree(device));
 }
 
 void a_byte_too_far_is_found(void **)
@@ -447,14 +451,17 @@ void devices_are_counted(void **)
         OK(cudaGetDeviceCount(&count));
         assert_int_equal(count, 2);
         assert_int_equal(cudaSetDevice(2), cudaErrorInvalidDevice);
+        assert_int_equal(cudaGetLastError(), cudaErrorInvalidDevice);
         OK(cudaSetDevice(1));
-        std::thread([] { /* another thread begins with device 0 */
-                         int device = -1;
-
-                         OK(cudaGetDevice(&device));
-                         assert_int_equal(device, 0);
-        })
-            .join();
+        cudaStream_t of_one = a_stream();
+        OK(MU_LAUNCH(diverges, 1, 32, 0, of_one, 32u));
+        OK(cudaSetDevice(0));
+        assert_int_equal(MU_LAUNCH(diverges, 1, 32, 0, of_one, 32u),
+                         cudaErrorInvalidResourceHandle);
+        OK(cudaSetDevice(1));
+        int device = -1; /* another thread begins with device 0 */
+        std::thread([&device] { cudaGetDevice(&device); }).join();
+        assert_int_equal(device, 0);
     }
     {
         machine visible({"MUSTER_EMULATE_DEVICES", "4", "CUDA_VISIBLE_DEVICES", "3,1,9,2"});

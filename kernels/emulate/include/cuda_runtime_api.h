@@ -8,7 +8,8 @@
  *  - a copy from or to host memory that is not page-locked waits for its stream;
  *  - cudaFree, cudaFreeHost and cudaHostUnregister wait for the whole device;
  *  - what a query says (cudaErrorNotReady) is a last error too: cudaGetLastError returns it;
- *  - the device that cudaSetDevice chooses is the calling thread's alone.
+ *  - the device that cudaSetDevice chooses is the calling thread's alone, and a launch on another
+ *    device's stream is refused.
  * A wait that cannot end aborts the process after two minutes, in words. */
 #ifndef MUSTER_KERNELS_EMULATE_CUDA_RUNTIME_API_H
 #define MUSTER_KERNELS_EMULATE_CUDA_RUNTIME_API_H
