@@ -16,10 +16,8 @@ typedef enum cudaError {
     cudaErrorMemoryAllocation = 2,
     cudaErrorNotReady = 600,
 } cudaError_t;
-enum cudaDeviceAttr {
-    cudaDevAttrMultiProcessorCount = 16,
-    cudaDevAttrComputeCapabilityMajor = 75,
-    cudaDevAttrComputeCapabilityMinor = 76,
+struct cudaDeviceProp {
+    int major, minor, multiProcessorCount;
 };
 typedef struct CUstream_st *cudaStream_t;
 typedef struct timespec *cudaEvent_t;
@@ -40,11 +38,12 @@ static inline cudaError_t cudaGetDevice(int *device)
     return cudaSuccess;
 }
 
-static inline cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute,
-                                                 int device)
+static inline cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
 {
     (void)device;
-    *value = attribute == cudaDevAttrMultiProcessorCount ? 132 : 9;
+    prop->major = 9;
+    prop->minor = 0;
+    prop->multiProcessorCount = 132;
     return cudaSuccess;
 }
 
