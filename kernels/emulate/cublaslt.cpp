@@ -16,6 +16,7 @@
 
 #include "kernels/bf16.h"
 #include "kernels/emulate/control.h"
+#include "kernels/emulate/machine.h"
 
 struct cublasLtContext {
     int unused;
@@ -456,14 +457,14 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
                               cublasLtMatrixLayout_t b_layout, const void *beta, const void *c,
                               cublasLtMatrixLayout_t c_layout, void *d,
                               cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t *blob,
-                              void *workspace, size_t workspace_bytes, cudaStream_t)
+                              void *workspace, size_t workspace_bytes, cudaStream_t stream)
 {
     cublasStatus_t fault = once(faults.matmul_status);
     const void *operands[] = {a, b, c, d};
     algorithm algo = unpack(*blob);
     cublasLtMatmulHeuristicResult_t checked;
-    product p;
-    float scales[2];
+    product p = {};
+    float of_product, of_c;
 
     if (fault != CUBLAS_STATUS_SUCCESS)
         return fault;
@@ -475,11 +476,19 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
         if (!operands[i] || !is_aligned(operands[i], algo.alignment[i]))
             return CUBLAS_STATUS_INVALID_VALUE;
     describe(desc, a_layout, b_layout, c_layout, d_layout, &p);
-    std::memcpy(&scales[0], alpha, sizeof(float));
-    std::memcpy(&scales[1], beta, sizeof(float));
-    runs[algo.id]++;
-    if (faults.slow_us[algo.id] > 0)
-        usleep(useconds_t(faults.slow_us[algo.id]));
-    run(p, int(algo.id), scales[0], a, b, scales[1], c, d, workspace);
-    return CUBLAS_STATUS_SUCCESS;
+    std::memcpy(&of_product, alpha, sizeof of_product);
+    std::memcpy(&of_c, beta, sizeof of_c);
+    auto operation = [=] {
+        mu_emulate::memory_open open;
+
+        runs[algo.id]++;
+        if (faults.slow_us[algo.id] > 0)
+            usleep(useconds_t(faults.slow_us[algo.id]));
+        run(p, int(algo.id), of_product, a, b, of_c, c, d, workspace);
+        return cudaSuccess;
+    };
+    cudaError_t error = mu_emulate::call([&](mu_emulate::hold &) {
+        return mu_emulate::enqueue(stream, "cublasLtMatmul", operation, nullptr);
+    });
+    return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
