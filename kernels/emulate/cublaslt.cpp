@@ -1,7 +1,7 @@
 /* cuBLASLt's products as plain loops, on column-major matrices as it has them:
  * D (m, n) = epilogue(alpha op(A) op(B) + beta C + bias), in fp32, rounded to D's type at the end.
  *
- * Candidates add in different orders (control.h), so that two ranks that do not run the same
+ * Candidates add in different orders (blas_control.h), so that two ranks that do not run the same
  * algorithm have other bits. What the library refuses is refused: descriptors at odds with each
  * other, an epilogue without its pointers or with another stride than it allows, pointers less
  * aligned than the preference that the algorithm was chosen by, too little workspace, an algorithm
@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "kernels/bf16.h"
-#include "kernels/emulate/control.h"
+#include "kernels/emulate/blas_control.h"
 #include "kernels/emulate/machine.h"
 
 struct cublasLtContext {

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "kernels/cuda/blas.h"
-#include "kernels/emulate/control.h"
+#include "kernels/emulate/blas_control.h"
 #include "orchestrator/base/log.h"
 #include "tests/support/seed.h"
 
