@@ -27,21 +27,14 @@ enum mu_status mu_blas_check_cuda(int error, const char *what)
 
 static enum mu_status ask_gpu(struct mu_blas_gpu *gpu)
 {
-    const struct {
-        enum cudaDeviceAttr attribute;
-        int *value;
-    } asked[] = {{cudaDevAttrComputeCapabilityMajor, &gpu->major},
-                 {cudaDevAttrComputeCapabilityMinor, &gpu->minor},
-                 {cudaDevAttrMultiProcessorCount, &gpu->multiprocessors}};
+    struct cudaDeviceProp prop;
     enum mu_status st = MU_OK;
     int device = 0;
 
     MU_TRY(mu_blas_check_cuda(cudaGetDevice(&device), "cudaGetDevice"), st, done);
-    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++)
-        MU_TRY(
-            mu_blas_check_cuda(cudaDeviceGetAttribute(asked[i].value, asked[i].attribute, device),
-                               "cudaDeviceGetAttribute"),
-            st, done);
+    MU_TRY(mu_blas_check_cuda(cudaGetDeviceProperties(&prop, device), "cudaGetDeviceProperties"),
+           st, done);
+    *gpu = (struct mu_blas_gpu){prop.major, prop.minor, prop.multiProcessorCount};
 done:
     return st;
 }

@@ -200,7 +200,7 @@ static enum mu_status try_kernel(struct mu_cuda *c)
                        c->name);
     }
     mu_cuda_queued(c, "a first kernel", (int)error, true);
-    return c->base.status;
+    return c->broken ? MU_FAILED : MU_OK;
 }
 
 static enum mu_status open_blas(struct mu_cuda *c)

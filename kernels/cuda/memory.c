@@ -181,7 +181,7 @@ enum mu_status mu_cuda_lend(struct mu_device *d, void *host, size_t bytes)
     if (!reserve(c))
         return MU_FAIL(MU_NO_MEMORY, "no memory to lend memory");
     if (!mu_cuda_drain(c, "lending memory"))
-        return c->base.status;
+        return MU_FAILED;
     error = cudaHostRegister(host, bytes, cudaHostRegisterMapped | cudaHostRegisterPortable);
     if (!error && (error = check_address(host)) != cudaSuccess)
         (void)cudaHostUnregister(host);
@@ -338,7 +338,7 @@ enum mu_status mu_cuda_memory_init(struct mu_cuda *c)
     c->word = mu_cuda_alloc(&c->base, 256);
     if (!c->word)
         return MU_NO_MEMORY;
-    return c->base.status;
+    return c->broken ? MU_FAILED : MU_OK;
 }
 
 void mu_cuda_memory_deinit(struct mu_cuda *c)
