@@ -156,6 +156,9 @@ static inline void cards_reduce(struct cards *c, uint32_t slots)
         for (uint64_t i = 0; i < (uint64_t)slots * MU_BLOCK; i++)
             c->total.slots[i] += c->share[i];
     }
+    for (uint64_t i = (uint64_t)c->total.words->escapes * MU_BLOCK; i < slots * (uint64_t)MU_BLOCK;
+         i++)
+        assert_int_equal(c->total.slots[i], 0);
     went_well(mu_cuda_check_int32(NULL, &out, c->total.dense, n));
     assert_int_equal(in, out);
     assert_int_equal(out, mu_chunk_check(c->total.dense, (uint64_t)n));
