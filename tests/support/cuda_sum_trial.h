@@ -82,7 +82,7 @@ static inline void make_gradient(struct trial *t, struct mu_shard_result *g)
 
     for (uint32_t i = 0; i < l->tensor_count; i++) {
         const struct mu_tensor *x = &l->tensors[i];
-        bool zero = draw(t, 6) == 0;
+        bool zero = i > 0 && draw(t, 6) == 0;
 
         for (uint64_t e = 0; x->spec.dense && e < rows_x_cols(x); e++)
             dense[x->offset + e] = zero ? 0 : plain_value(t, i);
