@@ -38,17 +38,15 @@ template <int M> struct softmax_rows {
 template <int M, int N>
 __device__ void mask_future(mu_sums<M, N> &scores, int first_query, int first_key)
 {
-    MU_UNROLL
-    for (int m = 0; m < M; m++)
-        MU_UNROLL
-    for (int i = 0; i < 4; i++) {
-        int last = first_query + mu_sum_row(m, i) - first_key - mu_sum_column(0, i);
+    MU_EACH (m, M)
+        MU_EACH (h, 2) {
+            int last = first_query + mu_sum_row(m, h) - first_key - mu_sum_column(0);
 
-        MU_UNROLL
-        for (int n = 0; n < N; n++)
-            if (8 * n > last)
-                scores.at[m][n][i] = -INFINITY;
-    }
+            MU_EACH (n, N)
+                MU_EACH (i, 2)
+                    if (8 * n + i > last)
+                        scores.at[m][n][2 * h + i] = -INFINITY;
+        }
 }
 
 /* Scores become 2^(scale score - top of their row so far); what was summed up under an older top
@@ -57,34 +55,30 @@ template <int M, int N, int D8>
 __device__ void exponentiate(mu_sums<M, N> &scores, mu_sums<M, D8> &out, softmax_rows<M> &rows,
                              float scale)
 {
-    MU_UNROLL
-    for (int m = 0; m < M; m++)
-        MU_UNROLL
-    for (int h = 0; h < 2; h++) {
-        float largest = -INFINITY, top, keep, sum = 0;
+    MU_EACH (m, M)
+        MU_EACH (h, 2) {
+            float largest = -INFINITY, top, keep, sum = 0;
 
-        MU_UNROLL
-        for (int n = 0; n < N; n++)
-            largest = fmaxf(largest, fmaxf(scores.at[m][n][2 * h], scores.at[m][n][2 * h + 1]));
-        largest = fmaxf(largest, __shfl_xor_sync(MU_ALL_LANES, largest, 1));
-        largest = fmaxf(largest, __shfl_xor_sync(MU_ALL_LANES, largest, 2));
-        top = fmaxf(rows.top[m][h], largest * scale);
-        keep = mu_exp2(rows.top[m][h] - top);
-        MU_UNROLL
-        for (int n = 0; n < N; n++)
-            MU_UNROLL
-        for (int i = 2 * h; i < 2 * h + 2; i++) {
-            scores.at[m][n][i] = mu_exp2(fmaf(scores.at[m][n][i], scale, -top));
-            sum += scores.at[m][n][i];
+            MU_EACH (n, N)
+                largest = fmaxf(largest, fmaxf(scores.at[m][n][2 * h], scores.at[m][n][2 * h + 1]));
+            largest = fmaxf(largest, __shfl_xor_sync(MU_ALL_LANES, largest, 1));
+            largest = fmaxf(largest, __shfl_xor_sync(MU_ALL_LANES, largest, 2));
+            top = fmaxf(rows.top[m][h], largest * scale);
+            keep = mu_exp2(rows.top[m][h] - top);
+            MU_EACH (n, N)
+                MU_EACH (i, 2) {
+                    float &s = scores.at[m][n][2 * h + i];
+
+                    s = mu_exp2(fmaf(s, scale, -top));
+                    sum += s;
+                }
+            MU_EACH (d, D8) {
+                out.at[m][d][2 * h] *= keep;
+                out.at[m][d][2 * h + 1] *= keep;
+            }
+            rows.top[m][h] = top;
+            rows.sum[m][h] = fmaf(rows.sum[m][h], keep, sum);
         }
-        MU_UNROLL
-        for (int d = 0; d < D8; d++) {
-            out.at[m][d][2 * h] *= keep;
-            out.at[m][d][2 * h + 1] *= keep;
-        }
-        rows.top[m][h] = top;
-        rows.sum[m][h] = fmaf(rows.sum[m][h], keep, sum);
-    }
 }
 
 /* Divides by the softmax's denominators, and writes their logarithms for `count` rows. */
@@ -93,23 +87,21 @@ __device__ void normalise(mu_sums<M, D8> &out, const softmax_rows<M> &rows, floa
 {
     constexpr float LN2 = 0.693147180559945309f;
 
-    MU_UNROLL
-    for (int m = 0; m < M; m++)
-        MU_UNROLL
-    for (int h = 0; h < 2; h++) {
-        float sum = rows.sum[m][h];
-        int row = mu_sum_row(m, 2 * h);
+    MU_EACH (m, M)
+        MU_EACH (h, 2) {
+            float sum = rows.sum[m][h];
+            int row = mu_sum_row(m, h);
 
-        sum += __shfl_xor_sync(MU_ALL_LANES, sum, 1);
-        sum += __shfl_xor_sync(MU_ALL_LANES, sum, 2);
-        MU_UNROLL
-        for (int d = 0; d < D8; d++) {
-            out.at[m][d][2 * h] /= sum;
-            out.at[m][d][2 * h + 1] /= sum;
+            sum += __shfl_xor_sync(MU_ALL_LANES, sum, 1);
+            sum += __shfl_xor_sync(MU_ALL_LANES, sum, 2);
+            float inverse = 1 / sum;
+            MU_EACH (d, D8) {
+                out.at[m][d][2 * h] *= inverse;
+                out.at[m][d][2 * h + 1] *= inverse;
+            }
+            if (mu_lane() % 4 == 0 && row < count)
+                lse[row] = fmaf(rows.top[m][h], LN2, logf(sum));
         }
-        if (mu_lane() % 4 == 0 && row < count)
-            lse[row] = fmaf(rows.top[m][h], LN2, logf(sum));
-    }
 }
 
 /* A block for each tile of queries of each head, the longest (last) tile of a head first. */
@@ -137,8 +129,7 @@ __global__ void __launch_bounds__(shape<T, D>::THREADS) attention(call<T> c)
                                             c.context - first, c.head_size, c.packed);
     load(k, 1, 0);
     mu_sums_clear(out);
-    MU_UNROLL
-    for (int i = 0; i < 2 * s::M; i++) {
+    MU_EACH (i, 2 * s::M) {
         rows.top[i / 2][i % 2] = -INFINITY;
         rows.sum[i / 2][i % 2] = 0;
     }
