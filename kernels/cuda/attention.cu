@@ -10,15 +10,16 @@
 
 namespace
 {
-/* WARPS x 16 M queries and KEYS keys a tile, so that sums fit in 255 registers and tiles in 163 KiB
- * (sm_80). Two blocks a multiprocessor for bf16 and D <= 128. */
+/* WARPS x 16 M queries and KEYS keys a tile, so that sums fit in registers and tiles in 163 KiB
+ * (sm_80) for BLOCKS blocks a multiprocessor. */
 template <class T, int D> struct shape {
     static constexpr bool BF16 = sizeof(T) == 2;
     static constexpr int WARPS = BF16 && D > 128 ? 8 : 4, M = BF16 && D <= 128 ? 2 : 1;
+    static constexpr int BLOCKS = BF16 && D <= 64 ? 3 : BF16 && D <= 128 ? 2 : 1;
     static constexpr int QUERIES = WARPS * 16 * M, KEYS = !BF16 && D > 128 ? 32 : 64;
     static constexpr int STRIDE = mu_tile_stride<T>(D), THREADS = WARPS * int(MU_WARP);
     static constexpr int BYTES = (QUERIES + 2 * KEYS) * STRIDE * int(sizeof(T));
-    static_assert(BYTES <= 163 * 1024, "beyond what sm_80 has");
+    static_assert(BLOCKS * (BYTES + 1024) <= 164 * 1024, "beyond what sm_80 has");
 };
 
 template <class T> struct call {
@@ -89,12 +90,12 @@ __device__ void normalise(mu_sums<M, D8> &out, const softmax_rows<M> &rows, floa
 
     MU_EACH (m, M)
         MU_EACH (h, 2) {
-            float sum = rows.sum[m][h];
+            float sum = rows.sum[m][h], inverse;
             int row = mu_sum_row(m, h);
 
             sum += __shfl_xor_sync(MU_ALL_LANES, sum, 1);
             sum += __shfl_xor_sync(MU_ALL_LANES, sum, 2);
-            float inverse = 1 / sum;
+            inverse = 1 / sum;
             MU_EACH (d, D8) {
                 out.at[m][d][2 * h] *= inverse;
                 out.at[m][d][2 * h + 1] *= inverse;
@@ -106,7 +107,7 @@ __device__ void normalise(mu_sums<M, D8> &out, const softmax_rows<M> &rows, floa
 
 /* A block for each tile of queries of each head, the longest (last) tile of a head first. */
 template <class T, int D>
-__global__ void __launch_bounds__(shape<T, D>::THREADS) attention(call<T> c)
+__global__ void __launch_bounds__(shape<T, D>::THREADS, shape<T, D>::BLOCKS) attention(call<T> c)
 {
     using s = shape<T, D>;
     MU_SHARED_DYNAMIC(T, q);
@@ -134,7 +135,7 @@ __global__ void __launch_bounds__(shape<T, D>::THREADS) attention(call<T> c)
         rows.sum[i / 2][i % 2] = 0;
     }
     for (int key = 0; key < keys; key += s::KEYS) {
-        bool visible = key < first + warp_row + 16 * s::M; /* to any of this warp's queries */
+        bool visible = key < first + warp_row + 16 * s::M; /* to this warp's last query */
         mu_sums<s::M, s::KEYS / 8> scores;
 
         mu_copy_wait();
@@ -148,8 +149,6 @@ __global__ void __launch_bounds__(shape<T, D>::THREADS) attention(call<T> c)
         __syncthreads(); /* the values are here; the keys have been used */
         if (key + s::KEYS < keys)
             load(k, 1, key + s::KEYS);
-        if (!visible)
-            continue;
         if (key + s::KEYS - 1 > first + warp_row)
             mask_future(scores, first + warp_row, key);
         exponentiate(scores, out, rows, c.scale);
@@ -187,7 +186,9 @@ cudaError_t launch_any(cudaStream_t stream, struct mu_attention s, void *out, fl
         return launch<T, 64>(stream, s, c);
     if (s.head_size <= 128)
         return launch<T, 128>(stream, s, c);
-    return launch<T, 256>(stream, s, c);
+    if (s.head_size <= 256)
+        return launch<T, 256>(stream, s, c);
+    return cudaErrorInvalidConfiguration;
 }
 } // namespace
 

@@ -11,8 +11,7 @@
 
 namespace
 {
-/* Every product of A (16 x 16) and B (16 x 8) has its own power of two, or nearly: which element
- * stands where cannot be mistaken. */
+/* Integers of 7 bits, which bf16 has room for, scattered: no element can be taken for another. */
 float element(int row, int column)
 {
     return float((row * 16 + column) * 2654435761u >> 25) - 64;
