@@ -171,6 +171,8 @@ static void floats_follow_the_order(void **state)
 }
 
 /* ---- non-blocking ---- */
+static volatile int *looked; /* shared by all ranks */
+
 /* What was called is on the stream only when a poll has said so. */
 static void calls_are_seen_late(int rank, int ranks, const ncclUniqueId *id)
 {
@@ -185,11 +187,12 @@ static void calls_are_seen_late(int rank, int ranks, const ncclUniqueId *id)
     CUDA(cudaEventRecord(early, r.stream));
     CUDA(cudaEventQuery(early));
     CHECK(ncclBroadcast(r.ints, r.ints, 1, ncclInt32, 0, r.comm, r.stream) == ncclInvalidArgument);
-    if (rank == 0)
-        usleep(300000);
+    for (double until = seconds() + 10; rank == 0 && !*looked; usleep(1000))
+        CHECK(seconds() < until);
     CHECK(settled(r.comm, 10) == ncclSuccess);
     CUDA(cudaEventRecord(late, r.stream));
     CHECK(rank == 0 || cudaEventQuery(late) == cudaErrorNotReady);
+    *looked = 1;
     CUDA(cudaEventSynchronize(late));
     CHECK(ints_are(&r, ranks, ranks));
 }
@@ -197,7 +200,10 @@ static void calls_are_seen_late(int rank, int ranks, const ncclUniqueId *id)
 static void issuing_takes_a_poll(void **state)
 {
     (void)state;
+    looked = mmap(NULL, sizeof *looked, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(looked, MAP_FAILED);
     run_ranks(calls_are_seen_late, 2, -1);
+    munmap((void *)(uintptr_t)looked, sizeof *looked);
 }
 
 /* One thread, three communicators: all progress whatever is called. */
