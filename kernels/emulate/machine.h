@@ -56,7 +56,7 @@ cudaError_t obstacle();
 cudaError_t asked_error();
 /* Whether no call works after it. */
 bool is_sticky(cudaError_t error);
-/* Remembers a call's error for cudaGetLastError. */
+/* Remembers a call's error for cudaGetLastError; returns it. */
 cudaError_t report(cudaError_t error);
 void break_device(cudaError_t error, const char *why);
 cudaError_t broken(); /* cudaSuccess: it is not */

@@ -67,7 +67,7 @@ bool try_head(CUstream_st &s)
     return true;
 }
 
-/* Whether all that is on the stream by now is done; on the NULL stream: and on those it waits for. */
+/* Whether all that is on the stream by now is done; NULL stream: and on those it waits for. */
 bool idle(const CUstream_st &s)
 {
     for (const auto &other : streams)
@@ -132,7 +132,7 @@ cudaError_t obstacle()
 
 cudaError_t report(cudaError_t error)
 {
-    if (error != cudaSuccess)
+    if (error != cudaSuccess && error != cudaErrorNotReady)
         last_error = error;
     return error;
 }

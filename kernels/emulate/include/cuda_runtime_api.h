@@ -7,7 +7,6 @@
  *    is filled with 0xff when allocated and when freed;
  *  - a copy from or to host memory that is not page-locked waits for its stream;
  *  - cudaFree, cudaFreeHost and cudaHostUnregister wait for the whole device;
- *  - what a query says (cudaErrorNotReady) is a last error too: cudaGetLastError returns it;
  *  - the device that cudaSetDevice chooses is the calling thread's alone, and a launch on another
  *    device's stream is refused.
  * A wait that cannot end aborts the process after two minutes, in words. */
@@ -98,7 +97,8 @@ cudaError_t cudaRuntimeGetVersion(int *version);
 /* ---- errors ---- */
 const char *cudaGetErrorName(cudaError_t error);
 const char *cudaGetErrorString(cudaError_t error);
-/* The last error of any call of this thread; forgotten then, unless it is sticky. */
+/* The last error of any call of this thread, launches included; forgotten then, unless it is
+ * sticky. cudaErrorNotReady is none (CUDA C++ Programming Guide, error checking). */
 cudaError_t cudaGetLastError(void);
 cudaError_t cudaPeekAtLastError(void);
 
