@@ -16,7 +16,8 @@
  *    mu_adamw.check); an upload has taken the host's bytes. mu_device_wait waits for everything. How
  *    far the device may lag behind is bounded, and waiting polls like any operation.
  *  - A device that fails (a GPU that fell off its bus) tells it once, in the status; from then on
- *    operations do nothing, and values for the host are 0.
+ *    operations do nothing, and values for the host are 0. Before others are told that something is
+ *    done, whoever tells them asks mu_device_verify.
  *  - What the hook says does not stop an operation: the first failure is kept, and whoever calls
  *    operations looks at mu_device_status between them.
  *  - Memory is of two kinds, both 64-byte aligned. *Device* memory (mu_device_alloc) is fast, and
@@ -118,7 +119,7 @@ struct mu_device_ops {
     void (*download)(struct mu_device *, void *host, const void *from, size_t bytes);
     void (*clear)(struct mu_device *, void *to, size_t bytes);
     void (*copy)(struct mu_device *, void *to, const void *from, size_t bytes);
-    void (*wait)(struct mu_device *);
+    void (*wait)(struct mu_device *); /* NULL: operations are done on return */
 
     /* ---- training ---- */
     /* out (N, C) f32 = table[token] + position[n % T]. table (V, C) and position (T, C) are f32. */
@@ -198,6 +199,7 @@ struct mu_device {
     const struct mu_device_ops *ops;
     struct mu_device_options options;
     enum mu_status status; /* the first failure: the device's, or what the poll hook told */
+    bool broken;           /* the device's own: what it was asked since may not have been done */
     /* What bits depend on besides the options, of a device that is not this CPU: "NVIDIA H100 ...
      * (9.0, 132 multiprocessors), CUDA 13.0, cuBLASLt 13.1.0, module 0123456789abcdef". Else
      * empty. */
@@ -218,6 +220,10 @@ static inline enum mu_status mu_device_status(const struct mu_device *d)
 {
     return d->status;
 }
+
+/* MU_OK: all operations have done what they were asked (waits for them). Apart from the status: a
+ * death that the hook told is no reason to leave work half done. */
+enum mu_status mu_device_verify(struct mu_device *device) MU_CHECKED;
 
 /* MU_CONFIG with advice when the kind, precision or instruction set cannot be had here. */
 enum mu_status mu_device_open(const struct mu_device_options *options,

@@ -25,7 +25,6 @@ struct mu_cuda_lent {
 struct mu_cuda {
     struct mu_device base; /* first: a struct mu_device * is one of these */
     char name[160];        /* "GPU 0 (NVIDIA H100 80GB HBM3)" */
-    bool broken;
     uint64_t polled_ns;
     cudaStream_t stream;
     cudaEvent_t done, mark[MU_CUDA_MARKS];
