@@ -195,7 +195,6 @@ static enum mu_status wait_for(cudaEvent_t event)
                            TIMING_DEADLINE_MS / 1000);
         mu_backoff_pause(&backoff);
     }
-    (void)cudaGetLastError(); /* that it was not ready is not for the next launch to find */
     return mu_blas_check_runtime(error, "timing matrix products");
 }
 
