@@ -255,7 +255,7 @@ static void carry_out(struct mu_worker *w, uint64_t turn, uint32_t accused)
            step_of(turn) + 1, mu_comm_name(w->comm, (int)mu_roll_local(w->roll, w->host, accused)),
            shard_of(w, turn), pid);
     atomic_store(&words->accused, turn);
-    if (mu_board_process_start(pid) == words->start_time)
+    if (pid != 0 && mu_board_process_start(pid) == words->start_time)
         kill((pid_t)pid, SIGKILL);
 }
 

@@ -172,6 +172,13 @@ bool epilogue_is_allowed(const product &p)
                         p.desc.aux_ld % 8 == 0 && p.desc.aux_ld >= p.m);
 }
 
+/* Candidates come in another order where a bias is aligned better than it must be: heuristics may
+ * look at addresses. */
+bool prefers_last(const product &p)
+{
+    return p.desc.epilogue != CUBLASLT_EPILOGUE_DEFAULT && is_aligned(p.desc.bias, 64);
+}
+
 std::uint64_t workspace_of(const product &p, int id)
 {
     return id == MU_EMULATE_BLAS_SPLIT ? std::uint64_t(2 * 4 * p.m * p.n) : 0;
@@ -399,7 +406,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
         return CUBLAS_STATUS_INVALID_VALUE;
     if (!epilogue_is_allowed(p) || int(p.desc.epilogue) == faults.lacks_epilogue)
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    for (int id = 0; id < ALGORITHMS && *count < wanted; id++) {
+    for (int i = 0; i < ALGORITHMS && *count < wanted; i++) {
+        int id = prefers_last(p) ? ALGORITHMS - 1 - i : i;
         std::uint64_t workspace = workspace_of(p, id);
         const std::uint32_t *align = preference->alignment;
         algorithm algo = {cublasLtGetVersion(),

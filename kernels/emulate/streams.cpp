@@ -34,7 +34,7 @@ namespace
 auto &streams = *new std::vector<std::unique_ptr<CUstream_st>>;
 auto &events = *new std::vector<std::unique_ptr<CUevent_st>>;
 cudaError_t device_error;
-std::size_t turn; /* of streams, where lazy */
+std::uint64_t turn; /* of streams, where lazy: by a congruential generator (Knuth's MMIX) */
 
 bool pending(const std::shared_ptr<marker> &m)
 {
@@ -208,8 +208,9 @@ bool progress()
     while (again) {
         again = false;
         for (std::size_t i = streams.size(); i > 0 && !(lazy && again); i--)
-            again = try_head(*streams[(i + turn) % streams.size()]) || again;
-        turn += lazy ? 7 : 0;
+            again = try_head(*streams[(i + (turn >> 33)) % streams.size()]) || again;
+        if (lazy)
+            turn = turn * 6364136223846793005u + 1442695040888963407u;
         moved = moved || again;
         again = again && !lazy;
     }
@@ -254,6 +255,7 @@ cudaError_t wait_for_device(hold &held, const char *who)
 void drop_streams()
 {
     device_error = cudaSuccess;
+    turn = 0;
     streams.clear();
     events.clear();
 }

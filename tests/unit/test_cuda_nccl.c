@@ -221,6 +221,7 @@ static void calls_are_seen_late(int rank, int ranks, const ncclUniqueId *id)
     CUDA(cudaEventRecord(early, r.stream));
     CUDA(cudaEventQuery(early));
     CHECK(ncclBroadcast(r.ints, r.ints, 1, ncclInt32, 0, r.comm, r.stream) == ncclInvalidArgument);
+    CHECK(state_of(r.comm) == ncclInProgress);
     for (double until = seconds() + 10; rank == 0 && !*looked; usleep(1000))
         CHECK(seconds() < until);
     CHECK(settled(r.comm, 10) == ncclSuccess);

@@ -310,7 +310,7 @@ void the_null_stream_waits_for_others(void **)
     int *device = on_device<int>(2), back[2];
     cudaStream_t blocking = a_stream(cudaStreamDefault), not_blocking = a_stream();
 
-    for (int round = 0; round < 10; round++) {
+    for (int round = 0; round < 30; round++) {
         OK(cudaMemset(device, 0, 8));
         OK(MU_LAUNCH(times_ten_plus, 1, 1, 0, blocking, device, 1));
         OK(MU_LAUNCH(times_ten_plus, 1, 1, 0, nullptr, device, 2));
