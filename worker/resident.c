@@ -130,6 +130,7 @@ static enum mu_status move(struct mu_worker *w, float *to, float *from, bool to_
             mu_device_download(w->device, to + at, from + at, bytes);
         MU_TRY(mu_poll(w->poller), st, failed);
     }
+    MU_TRY(mu_device_verify(w->device), st, failed);
 failed:
     return st;
 }
