@@ -43,7 +43,7 @@ static bool stalled(struct mu_cuda *c, const char *operation, unsigned timeout_m
                       "%s has ended nothing for %g s, in %s or an operation before it: it hangs, "
                       "or is shared with others (`nvidia-smi`)",
                       c->name, timeout_ms / 1e3, operation);
-    c->base.broken = true;
+    c->base.broken = c->hangs = true;
     return false;
 }
 
@@ -135,20 +135,35 @@ static void wait_for_all(struct mu_device *d)
     mu_cuda_drain(mu_cuda_of(d), "waiting for operations");
 }
 
+/* What hangs is left to the end of the process. */
+static void abandon(struct mu_cuda *c)
+{
+    static struct mu_cuda *all;
+
+    c->abandoned = all;
+    all = c;
+}
+
 static void close_device(struct mu_device *d)
 {
     struct mu_cuda *c = mu_cuda_of(d);
 
-    if (!c->base.broken && c->done && mu_cuda_drain(c, "closing"))
-        mu_blas_close(c->blas);
+    if (!c->base.broken && c->done)
+        mu_cuda_drain(c, "closing");
+    if (c->hangs) {
+        abandon(c);
+        return;
+    }
+    mu_blas_close(c->blas);
     mu_cuda_memory_deinit(c);
-    for (int i = 0; !c->base.broken && i < MU_CUDA_MARKS; i++)
+    for (int i = 0; i < MU_CUDA_MARKS; i++)
         if (c->mark[i])
             (void)cudaEventDestroy(c->mark[i]);
-    if (!c->base.broken && c->done)
+    if (c->done)
         (void)cudaEventDestroy(c->done);
-    if (!c->base.broken && c->stream)
+    if (c->stream)
         (void)cudaStreamDestroy(c->stream);
+    (void)cudaGetLastError();
     free(c);
 }
 

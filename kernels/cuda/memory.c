@@ -45,10 +45,12 @@ static void *device_memory(struct mu_cuda *c, size_t bytes, const char *for_what
 }
 
 /* Whether something may be freed: that waits for the GPU, without polls, and for ever for one that
- * hangs. What a broken device has is left to the end of the process. */
+ * hangs. */
 static bool may_free(struct mu_cuda *c)
 {
-    return !c->base.broken && mu_cuda_drain(c, "freeing memory");
+    if (!c->base.broken)
+        mu_cuda_drain(c, "freeing memory");
+    return !c->hangs;
 }
 
 static void release(struct mu_cuda *c, void *memory)
@@ -348,7 +350,7 @@ void mu_cuda_memory_deinit(struct mu_cuda *c)
     free(c->lent);
     release(c, c->scratch);
     release(c, c->word);
-    for (int i = 0; !c->base.broken && i < MU_CUDA_STAGES; i++) {
+    for (int i = 0; i < MU_CUDA_STAGES; i++) {
         if (c->stage[i].copied)
             (void)cudaEventDestroy(c->stage[i].copied);
         if (c->stage[i].memory)
