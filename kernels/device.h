@@ -134,7 +134,7 @@ struct mu_device_ops {
 
     /* LayerNorm, eps 1e-5: out (N, C) act; mean, rstd (N) f32. When branch is not NULL the input is
      * x + branch, and that sum is also written to x_out (may be x): the residual stream. branch is
-     * f32. */
+     * f32. Given that sum as x, without a branch, it gives the same bits. */
     void (*layernorm)(struct mu_device *, void *out, float *mean, float *rstd, float *x_out,
                       const float *x, const float *branch, const float *weight, const float *bias,
                       int64_t n, int64_t c);

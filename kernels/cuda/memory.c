@@ -20,10 +20,12 @@ static void tell_starved(const struct mu_cuda *c, size_t bytes, const char *for_
 
     (void)cudaGetLastError();
     (void)cudaMemGetInfo(&left, &total);
-    (void)MU_FAIL(MU_NO_MEMORY,
-                  "%s is out of memory: %.1f MiB %swere wanted, %.1f of %.1f MiB are free; lower "
-                  "batch.micro, take a smaller model, or see in `nvidia-smi` who else uses it",
-                  c->name, mib(bytes), for_what, mib(left), mib(total));
+    (void)MU_FAIL(
+        MU_NO_MEMORY,
+        "%s is out of memory: %.1f MiB %swere wanted, %.1f of %.1f MiB are free; set "
+        "device.recompute = \"block\", lower batch.micro, take a smaller model, or see in "
+        "`nvidia-smi` who else uses it",
+        c->name, mib(bytes), for_what, mib(left), mib(total));
 }
 
 /* NULL is told, but breaks nothing: whoever asked may do without. */
