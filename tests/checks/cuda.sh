@@ -22,6 +22,6 @@ mkdir -p "$build"
 for source in kernels/cuda/*.cu; do
     echo "$source"
     # No contraction, as on the CPU: then a vector loop and its remainder have the same bits.
-    "$nvcc" -std=c++17 -O2 --fmad=false "${targets[@]}" -I. -Werror all-warnings -Xcompiler -Wall,-Wextra,-Werror \
+    "$nvcc" --threads 0 -std=c++17 -O2 --fmad=false "${targets[@]}" -I. -Werror all-warnings -Xcompiler -Wall,-Wextra,-Werror \
         -c "$source" -o "$build/$(basename "$source" .cu).o"
 done
