@@ -167,6 +167,21 @@ static void close_device(struct mu_device *d)
     free(c);
 }
 
+static void tune_choices(struct mu_device *d, bool on)
+{
+    mu_blas_tune(mu_cuda_of(d)->blas, on);
+}
+
+static enum mu_status write_choices(const struct mu_device *d, void **bytes, size_t *size)
+{
+    return mu_blas_plans_write(((const struct mu_cuda *)d)->blas, bytes, size);
+}
+
+static enum mu_status read_choices(struct mu_device *d, const void *bytes, size_t size)
+{
+    return mu_blas_plans_read(mu_cuda_of(d)->blas, bytes, size);
+}
+
 static const struct mu_device_ops *cuda_ops(void)
 {
     static struct mu_device_ops ops = {
@@ -184,6 +199,9 @@ static const struct mu_device_ops *cuda_ops(void)
         .copy = mu_cuda_copy,
         .wait = wait_for_all,
         .resident = &mu_cuda_resident_ops,
+        .tune_choices = tune_choices,
+        .write_choices = write_choices,
+        .read_choices = read_choices,
     };
 
     mu_cuda_operations(&ops);
