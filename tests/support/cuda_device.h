@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/linear.h"
 #include "kernels/emulate/control.h"
 #include "orchestrator/core/layout.h"
 
@@ -226,6 +227,98 @@ static inline void emulated_quantise_add(struct mu_device *d, const struct mu_qu
     take_back(NULL, p, 0);
 }
 
+/* ---- matrix products ---- */
+/* fp32, bf16: opened at the first call. Few logits at a time, so that the classifier has several
+ * blocks of rows. */
+static struct mu_blas *emulated_engines[2];
+
+static inline struct mu_blas *emulated_blas(struct mu_device *d)
+{
+    struct mu_blas_options options = {.bf16 = emulates_bf16(d), .block_logits = 4096};
+    struct mu_blas **engine = &emulated_engines[options.bf16];
+
+    if (!*engine)
+        assert_int_equal(mu_blas_open(&options, engine), MU_OK);
+    return *engine;
+}
+
+/* Their plans too. */
+static inline void emulated_blas_close(void)
+{
+    for (int i = 0; i < 2; i++) {
+        mu_blas_close(emulated_engines[i]);
+        emulated_engines[i] = NULL;
+    }
+}
+
+static inline void emulated_linear(struct mu_device *d, struct mu_linear s, void *y, bool y_is_act,
+                                   void *before, const void *x, const void *w, const float *b,
+                                   enum mu_epilogue epilogue)
+{
+    int64_t act = (int64_t)mu_device_act_bytes(d), n = s.rows * s.out;
+    int64_t y_bytes = n * (y_is_act ? act : 4);
+    void *y_ = lend(y, y_bytes), *z = lend(before, n * act), *x_ = lend(x, s.rows * s.in * act);
+    void *w_ = lend(w, s.out * s.in * act), *b_ = lend(b, s.out * 4);
+
+    assert_int_equal(
+        mu_cuda_linear(emulated_blas(d), NULL, s, y_, y_is_act, z, x_, w_, b_, epilogue), MU_OK);
+    take_back(y, y_, y_bytes);
+    take_back(before, z, n * act);
+    take_back(NULL, x_, 0);
+    take_back(NULL, w_, 0);
+    take_back(NULL, b_, 0);
+}
+
+static inline void emulated_linear_backward_input(struct mu_device *d, struct mu_linear s, void *dx,
+                                                  bool dx_is_act, const void *dy, const void *w)
+{
+    int64_t act = (int64_t)mu_device_act_bytes(d), dx_bytes = s.rows * s.in * (dx_is_act ? act : 4);
+    void *dx_ = lend(dx, dx_bytes), *dy_ = lend(dy, s.rows * s.out * act);
+    void *w_ = lend(w, s.out * s.in * act);
+
+    assert_int_equal(
+        mu_cuda_linear_backward_input(emulated_blas(d), NULL, s, dx_, dx_is_act, dy_, w_), MU_OK);
+    take_back(dx, dx_, dx_bytes);
+    take_back(NULL, dy_, 0);
+    take_back(NULL, w_, 0);
+}
+
+static inline void emulated_linear_backward_weight(struct mu_device *d, struct mu_linear s,
+                                                   float *dw, float *db, const void *dy,
+                                                   const void *x, bool overwrite)
+{
+    int64_t act = (int64_t)mu_device_act_bytes(d);
+    void *dw_ = lend(dw, s.out * s.in * 4), *db_ = lend(db, s.out * 4);
+    void *dy_ = lend(dy, s.rows * s.out * act), *x_ = lend(x, s.rows * s.in * act);
+
+    assert_int_equal(
+        mu_cuda_linear_backward_weight(emulated_blas(d), NULL, s, dw_, db_, dy_, x_, overwrite),
+        MU_OK);
+    take_back(dw, dw_, s.out * s.in * 4);
+    take_back(db, db_, s.out * 4);
+    take_back(NULL, dy_, 0);
+    take_back(NULL, x_, 0);
+}
+
+static inline void emulated_classifier(struct mu_device *d, float *losses, float *dx, float *dtable,
+                                       const void *x, const void *table, const int32_t *target,
+                                       float scale, int64_t n, int64_t c, int64_t v, bool overwrite)
+{
+    int64_t act = (int64_t)mu_device_act_bytes(d);
+    void *l = lend(losses, n * 4), *dx_ = lend(dx, n * c * 4), *dt = lend(dtable, v * c * 4);
+    void *x_ = lend(x, n * c * act), *w = lend(table, v * c * act), *k = lend(target, n * 4);
+
+    assert_int_equal(
+        mu_cuda_classifier(emulated_blas(d), NULL, l, dx_, dt, x_, w, k, scale, n, c, v, overwrite),
+        MU_OK);
+    take_back(losses, l, n * 4);
+    take_back(dx, dx_, n * c * 4);
+    take_back(dtable, dt, v * c * 4);
+    take_back(NULL, x_, 0);
+    take_back(NULL, w, 0);
+    take_back(NULL, k, 0);
+}
+
 static const struct mu_device_ops emulated_ops = {
     .name = "cuda, emulated",
     .embed = emulated_embed,
@@ -238,6 +331,10 @@ static const struct mu_device_ops emulated_ops = {
     .quantise_add = emulated_quantise_add,
     .add = emulated_add,
     .add_int32 = emulated_add_int32,
+    .linear = emulated_linear,
+    .linear_backward_input = emulated_linear_backward_input,
+    .linear_backward_weight = emulated_linear_backward_weight,
+    .classifier = emulated_classifier,
 };
 
 static inline struct mu_device emulated_device(enum mu_precision precision)
