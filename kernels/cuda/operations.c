@@ -114,6 +114,29 @@ static void to_act(struct mu_device *d, void *out, const float *x, int64_t n)
     mu_cuda_queued(c, "to_act", mu_cuda_to_act(c->stream, is_bf16(c), out, x, n), LENT(c, out, x));
 }
 
+static void attention(struct mu_device *d, struct mu_attention s, void *out, float *lse,
+                      const void *qkv)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+
+    mu_cuda_queued(c, "attention", mu_cuda_attention(c->stream, is_bf16(c), s, out, lse, qkv),
+                   LENT(c, out, lse, qkv));
+}
+
+static void attention_backward(struct mu_device *d, struct mu_attention s, void *dqkv,
+                               const void *dout, const void *out, const void *qkv, const float *lse)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+    size_t bytes = (size_t)mu_cuda_attention_backward_scratch(s);
+    void *scratch = mu_cuda_scratch(c, bytes, "attention_backward");
+
+    if (scratch)
+        mu_cuda_queued(c, "attention_backward",
+                       mu_cuda_attention_backward(c->stream, is_bf16(c), s, dqkv, dout, out, qkv,
+                                                  lse, scratch),
+                       LENT(c, dqkv, dout, out, qkv, lse));
+}
+
 static void classifier(struct mu_device *d, float *losses, float *dx, float *dtable, const void *x,
                        const void *table, const int32_t *target, float scale, int64_t n,
                        int64_t width, int64_t v, bool overwrite)
@@ -175,6 +198,8 @@ void mu_cuda_operations(struct mu_device_ops *ops)
     ops->linear_backward_weight = linear_backward_weight;
     ops->gelu_backward = gelu_backward;
     ops->to_act = to_act;
+    ops->attention = attention;
+    ops->attention_backward = attention_backward;
     ops->classifier = classifier;
     ops->adamw = adamw;
     ops->quantise_add = quantise_add;

@@ -1,10 +1,14 @@
 /* What every kernel includes first: CUDA where nvcc compiles it, the emulation elsewhere. The only
- * place that knows which. What the two spell differently has a macro here:
+ * place that knows which, beside instructions.cuh. What the two spell differently has a macro here:
  *
  *   MU_LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...)   a cudaError_t; a kernel
  *       with commas goes in parentheses: MU_LAUNCH((copy<float, 4>), ...)
+ *   MU_LAUNCH_WIDE(...)                the same, and may take more than 48 KiB of shared memory:
+ *       up to 163 KiB on every architecture that we name
  *   MU_SHARED(type, name, count)       an array of static shared memory
- *   MU_SHARED_DYNAMIC(type, name)      a pointer to the dynamic shared memory of the launch */
+ *   MU_SHARED_DYNAMIC(type, name)      a pointer to the dynamic shared memory of the launch
+ *   MU_UNROLL                          before a loop whose index must be known to the compiler:
+ *       arrays are in registers only then */
 #ifndef MUSTER_KERNELS_CUDA_PLATFORM_CUH
 #define MUSTER_KERNELS_CUDA_PLATFORM_CUH
 
@@ -17,6 +21,12 @@
 #define MU_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
     ((kernel)<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__), cudaGetLastError())
 /* clang-format on */
+#define MU_LAUNCH_WIDE(kernel, grid, block, shared_bytes, stream, ...)           \
+    (cudaFuncSetAttribute((kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, \
+                          int(shared_bytes)) == cudaSuccess                      \
+         ? MU_LAUNCH(kernel, grid, block, shared_bytes, stream, __VA_ARGS__)     \
+         : cudaGetLastError())
+#define MU_UNROLL                    _Pragma("unroll")
 #define MU_SHARED(type, name, count) __shared__ type name[count]
 #define MU_SHARED_DYNAMIC(type, name)                          \
     extern __shared__ __align__(16) unsigned char mu_shared[]; \
@@ -26,6 +36,10 @@
 
 #define MU_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
     mu_emulate_launch(#kernel, (kernel), (grid), (block), (shared_bytes), (stream), __VA_ARGS__)
+#define MU_LAUNCH_WIDE(kernel, grid, block, shared_bytes, stream, ...)                    \
+    mu_emulate_launch<true>(#kernel, (kernel), (grid), (block), (shared_bytes), (stream), \
+                            __VA_ARGS__)
+#define MU_UNROLL
 #define MU_SHARED(type, name, count)                   \
     static const char name##_declaration = 0;          \
     type(&name)[count] = *static_cast<type(*)[count]>( \

@@ -25,10 +25,16 @@ dim3 blockDim, gridDim;
 namespace
 {
 constexpr unsigned MAX_THREADS = 1024;
-constexpr std::size_t MAX_SHARED_BYTES = 48 * 1024;
+constexpr std::size_t MAX_SHARED_BYTES = 48 * 1024, MAX_WIDE_BYTES = 227 * 1024;
+constexpr std::size_t COPY_BYTES = 16;
 constexpr std::size_t STACK_BYTES = 128 * 1024, GUARD_BYTES = 64 * 1024;
 
 enum class state { READY, AT_BARRIER, IN_WARP, RETURNED };
+
+struct copy {
+    void *to;
+    const void *from; /* NULL: zeros */
+};
 
 struct thread {
     mu_fibre fibre;
@@ -37,6 +43,7 @@ struct thread {
     unsigned mask;                               /* IN_WARP */
     std::uint64_t brought, met[MU_EMULATE_WARP]; /* to a warp operation; what all brought to it */
     uint3 index;
+    std::vector<copy> copies; /* started, not made yet */
 };
 
 struct shared {
@@ -49,7 +56,7 @@ thread threads[MAX_THREADS];
 unsigned thread_count, returned, self;
 bool barrier_any; /* of the predicates that threads brought to the last barrier */
 std::vector<shared> block_shared;
-std::size_t dynamic_bytes;
+std::size_t dynamic_bytes, most_bytes; /* of shared memory: this launch's, and what it may have */
 const char *kernel_name;
 bool failed; /* this launch */
 const std::function<void()> *call;
@@ -173,16 +180,19 @@ void release_barrier()
     }
 }
 
-void release_lanes(unsigned first, unsigned mask)
+void release_lanes(unsigned first, unsigned mask, void (*operation)(const std::uint64_t *brought))
 {
     std::uint64_t brought[MU_EMULATE_WARP] = {};
 
     for (unsigned i = 0; i < MU_EMULATE_WARP; i++)
         if (mask >> i & 1)
             brought[i] = threads[first + i].brought;
+    if (operation)
+        operation(brought);
     for (unsigned i = 0; i < MU_EMULATE_WARP; i++)
         if (mask >> i & 1) {
-            std::memcpy(threads[first + i].met, brought, sizeof brought);
+            if (!operation)
+                std::memcpy(threads[first + i].met, brought, sizeof brought);
             threads[first + i].at = state::READY;
         }
 }
@@ -212,6 +222,7 @@ void run_block()
 
     for (unsigned i = 0; i < thread_count; i++) {
         threads[i].at = state::READY;
+        threads[i].copies.clear();
         mu_fibre_start(&threads[i].fibre, thread_main, nullptr);
     }
     for (returned = 0; returned < thread_count && !failed;) {
@@ -248,12 +259,13 @@ void make_stacks(unsigned n)
 
 } // namespace
 
-bool mu_emulate_possible(const char *kernel, dim3 grid, dim3 block, std::size_t shared_bytes)
+bool mu_emulate_possible(const char *kernel, dim3 grid, dim3 block, std::size_t shared_bytes,
+                         bool wide)
 {
     if (grid.x >= 1 && grid.y >= 1 && grid.z >= 1 && grid.x <= 0x7fffffffu && grid.y <= 65535 &&
         grid.z <= 65535 && block.x >= 1 && block.y >= 1 && block.z >= 1 && block.x <= MAX_THREADS &&
         block.y <= MAX_THREADS && block.z <= 64 && block.x * block.y * block.z <= MAX_THREADS &&
-        shared_bytes <= MAX_SHARED_BYTES)
+        shared_bytes <= (wide ? MAX_WIDE_BYTES : MAX_SHARED_BYTES))
         return true;
     kernel_name = kernel;
     blockIdx = {0, 0, 0};
@@ -264,12 +276,13 @@ bool mu_emulate_possible(const char *kernel, dim3 grid, dim3 block, std::size_t 
 }
 
 cudaError_t mu_emulate_run(const char *kernel, dim3 grid, dim3 block, std::size_t shared_bytes,
-                           const std::function<void()> &body)
+                           bool wide, const std::function<void()> &body)
 {
     std::vector<std::uint64_t> blocks;
 
     kernel_name = kernel;
     failed = false;
+    most_bytes = wide ? MAX_WIDE_BYTES : MAX_SHARED_BYTES;
     gridDim = grid;
     blockDim = block;
     dynamic_bytes = shared_bytes;
@@ -303,7 +316,8 @@ unsigned mu_emulate_lane()
     return self % MU_EMULATE_WARP;
 }
 
-const std::uint64_t *mu_emulate_meet(mu_emulate_site site, unsigned mask, std::uint64_t value)
+const std::uint64_t *mu_emulate_meet(mu_emulate_site site, unsigned mask, std::uint64_t value,
+                                     void (*operation)(const std::uint64_t *brought))
 {
     unsigned first = self / MU_EMULATE_WARP * MU_EMULATE_WARP, lane = self - first;
     bool all = true;
@@ -322,7 +336,7 @@ const std::uint64_t *mu_emulate_meet(mu_emulate_site site, unsigned mask, std::u
         all = all && together(threads[self], threads[first + i]);
     }
     if (all)
-        release_lanes(first, mask);
+        release_lanes(first, mask, operation);
     else
         mu_fibre_leave();
     return threads[self].met;
@@ -349,14 +363,36 @@ void *mu_emulate_shared(const void *declaration, std::size_t size_bytes)
         std::abort();
     std::memset(memory, 0xff, size_bytes);
     block_shared.push_back({declaration, memory, size_bytes});
-    if (total > MAX_SHARED_BYTES)
-        mu_emulate_fail({"shared memory", "", 0}, "goes beyond 48 KiB");
+    if (total > most_bytes)
+        mu_emulate_fail({"shared memory", "", 0}, most_bytes == MAX_SHARED_BYTES
+                                                      ? "goes beyond 48 KiB"
+                                                      : "goes beyond 227 KiB");
     return memory;
 }
 
 void *mu_emulate_shared_dynamic()
 {
     return mu_emulate_shared(&dynamic_bytes, dynamic_bytes);
+}
+
+void mu_emulate_copy(mu_emulate_site site, void *to, const void *from)
+{
+    if (reinterpret_cast<std::uintptr_t>(to) % COPY_BYTES != 0 ||
+        reinterpret_cast<std::uintptr_t>(from) % COPY_BYTES != 0)
+        mu_emulate_fail(site, "copies what is not aligned to 16 bytes");
+    threads[self].copies.push_back({to, from});
+    if (order == MU_EMULATE_FORWARD)
+        mu_emulate_copy_wait();
+}
+
+void mu_emulate_copy_wait()
+{
+    for (const copy &c : threads[self].copies)
+        if (c.from)
+            std::memcpy(c.to, c.from, COPY_BYTES);
+        else
+            std::memset(c.to, 0, COPY_BYTES);
+    threads[self].copies.clear();
 }
 
 void mu_emulate_set_order(enum mu_emulate_order new_order, uint64_t new_seed)

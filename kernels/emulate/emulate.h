@@ -13,14 +13,16 @@
  *    mask; a shuffle reads only from lanes that the mask names. Else the launch fails, and says
  *    which thread waits where (control.h);
  *  - shared memory is filled with 0xff (NaNs) before each block, and is an allocation of its exact
- *    size;
+ *    size; more than 48 KiB of it only for a launch that asked (MU_LAUNCH_WIDE), and never more than
+ *    227 KiB;
+ *  - a copy in the background (cp.async) is made at once in the forward order of threads, and not
+ *    before it is waited for in the others: reads too early and overwriting too early both show;
  *  - there are no atomics on floats.
  *
  * A launch on an idle stream runs at once, and returns what it did wrong; one behind something
  * unfinished is kept, and fails the calls after it (include/cuda_runtime_api.h).
  *
- * Not here: the memory model (a fibre sees every store at once), 48 KiB and more of shared memory.
- * Kernels run one at a time. */
+ * Not here: the memory model (a fibre sees every store at once). Kernels run one at a time. */
 #ifndef MUSTER_KERNELS_EMULATE_H
 #define MUSTER_KERNELS_EMULATE_H
 
@@ -95,6 +97,11 @@ inline float rsqrtf(float x)
     return 1 / sqrtf(x);
 }
 
+inline int min(int a, int b)
+{
+    return a < b ? a : b;
+}
+
 template <class T> T __ldg(const T *p)
 {
     return *p;
@@ -130,8 +137,10 @@ struct mu_emulate_site {
 /* Waits for all threads of the block; whether any of them brought true. */
 bool mu_emulate_barrier(mu_emulate_site site, bool predicate);
 /* Waits for all lanes of the mask; returns the values that they brought, by lane. Valid until the
- * caller's next warp operation. */
-const std::uint64_t *mu_emulate_meet(mu_emulate_site site, unsigned mask, std::uint64_t value);
+ * caller's next warp operation. With an operation, instead: it is called once, with these values,
+ * when all have come and before any goes on, so that they may point to lanes' own variables. */
+const std::uint64_t *mu_emulate_meet(mu_emulate_site site, unsigned mask, std::uint64_t value,
+                                     void (*operation)(const std::uint64_t *brought) = nullptr);
 /* The lane of this thread in its warp. */
 unsigned mu_emulate_lane();
 /* Ends the launch: the thread that runs has done what `why` says. */
@@ -250,22 +259,30 @@ inline int __popc(unsigned x)
 void *mu_emulate_shared(const void *declaration, std::size_t size_bytes);
 void *mu_emulate_shared_dynamic();
 
+/* ---- copies in the background: 16 bytes each, both sides aligned to 16 ---- */
+/* from NULL: zeros. */
+void mu_emulate_copy(mu_emulate_site site, void *to, const void *from);
+/* Until those that this thread started are made. */
+void mu_emulate_copy_wait();
+
 /* ---- launches ---- */
-/* Whether a GPU takes such a launch; else a fault. */
-bool mu_emulate_possible(const char *kernel, dim3 grid, dim3 block, std::size_t shared_bytes);
+/* Whether a GPU takes such a launch; else a fault. wide: it may take more shared memory than every
+ * launch may. */
+bool mu_emulate_possible(const char *kernel, dim3 grid, dim3 block, std::size_t shared_bytes,
+                         bool wide);
 /* Runs a possible launch: body once in each thread. */
 cudaError_t mu_emulate_run(const char *kernel, dim3 grid, dim3 block, std::size_t shared_bytes,
-                           const std::function<void()> &body);
+                           bool wide, const std::function<void()> &body);
 /* Puts it on the stream; what cudaGetLastError says then. */
 cudaError_t mu_emulate_submit(const char *kernel, dim3 grid, dim3 block, std::size_t shared_bytes,
-                              cudaStream_t stream, std::function<void()> body);
+                              cudaStream_t stream, bool wide, std::function<void()> body);
 
 /* Arguments are converted once, here; each thread gets copies. */
-template <class... P, class... A>
+template <bool WIDE = false, class... P, class... A>
 cudaError_t mu_emulate_launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block,
                               std::size_t shared_bytes, cudaStream_t stream, A... arguments)
 {
-    return mu_emulate_submit(name, grid, block, shared_bytes, stream,
+    return mu_emulate_submit(name, grid, block, shared_bytes, stream, WIDE,
                              [kernel, given = std::tuple<P...>(static_cast<P>(arguments)...)] {
                                  std::apply(kernel, given);
                              });

@@ -220,7 +220,7 @@ ncclResult_t end_group(hold &held)
         else if (c->state == comm_state::READY)
             c->state = comm_state::ISSUING;
         c->polls = 0;
-        if (c->state == comm_state::FAILED)
+        if (c->blocking && c->state == comm_state::FAILED)
             one = c->error;
         result = one != ncclSuccess ? one : result;
     }

@@ -253,17 +253,17 @@ cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncAttribute, i
 }
 
 cudaError_t mu_emulate_submit(const char *kernel, dim3 grid, dim3 block, std::size_t shared_bytes,
-                              cudaStream_t stream, std::function<void()> body)
+                              cudaStream_t stream, bool wide, std::function<void()> body)
 {
     call([&](hold &) {
-        if (!mu_emulate_possible(kernel, grid, block, shared_bytes))
+        if (!mu_emulate_possible(kernel, grid, block, shared_bytes, wide))
             return cudaErrorInvalidConfiguration;
         return enqueue(
             stream, kernel,
             [=] {
                 memory_open open;
 
-                return mu_emulate_run(kernel, grid, block, shared_bytes, body);
+                return mu_emulate_run(kernel, grid, block, shared_bytes, wide, body);
             },
             nullptr);
     });

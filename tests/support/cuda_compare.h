@@ -23,6 +23,7 @@ static inline struct kernel_run *run_part(cuda_part *part, struct mu_device *dev
     r->add = add;
     r->random = seed;
     part(r);
+    kernel_run_fetch(r);
     return r;
 }
 

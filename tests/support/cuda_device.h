@@ -227,6 +227,41 @@ static inline void emulated_quantise_add(struct mu_device *d, const struct mu_qu
     take_back(NULL, p, 0);
 }
 
+static inline void emulated_attention(struct mu_device *d, struct mu_attention s, void *out,
+                                      float *lse, const void *qkv)
+{
+    int64_t rows = s.batch * s.heads * s.context;
+    int64_t bytes = rows * s.head_size * (int64_t)mu_device_act_bytes(d);
+    void *o = lend(out, bytes), *l = lend(lse, rows * 4), *from = lend(qkv, 3 * bytes);
+
+    launched(mu_cuda_attention(NULL, emulates_bf16(d), s, o, l, from));
+    take_back(out, o, bytes);
+    take_back(lse, l, rows * 4);
+    take_back(NULL, from, 0);
+}
+
+static inline void emulated_attention_backward(struct mu_device *d, struct mu_attention s,
+                                               void *dqkv, const void *dout, const void *out,
+                                               const void *qkv, const float *lse)
+{
+    int64_t rows = s.batch * s.heads * s.context;
+    int64_t bytes = rows * s.head_size * (int64_t)mu_device_act_bytes(d);
+    int64_t scratch_bytes = mu_cuda_attention_backward_scratch(s);
+    void *grad = lend(dqkv, 3 * bytes), *g = lend(dout, bytes), *o = lend(out, bytes);
+    void *from = lend(qkv, 3 * bytes), *l = lend(lse, rows * 4);
+    void *scratch = malloc((size_t)scratch_bytes);
+
+    assert_non_null(scratch);
+    memset(scratch, 0xff, (size_t)scratch_bytes);
+    launched(mu_cuda_attention_backward(NULL, emulates_bf16(d), s, grad, g, o, from, l, scratch));
+    take_back(dqkv, grad, 3 * bytes);
+    take_back(NULL, g, 0);
+    take_back(NULL, o, 0);
+    take_back(NULL, from, 0);
+    take_back(NULL, l, 0);
+    free(scratch);
+}
+
 /* ---- matrix products ---- */
 /* fp32, bf16: opened at the first call. Few logits at a time, so that the classifier has several
  * blocks of rows. */
@@ -325,6 +360,8 @@ static const struct mu_device_ops emulated_ops = {
     .embed_backward = emulated_embed_backward,
     .layernorm = emulated_layernorm,
     .layernorm_backward = emulated_layernorm_backward,
+    .attention = emulated_attention,
+    .attention_backward = emulated_attention_backward,
     .gelu_backward = emulated_gelu_backward,
     .to_act = emulated_to_act,
     .adamw = emulated_adamw,

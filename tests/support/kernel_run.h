@@ -26,7 +26,8 @@ struct kernel_shape {
 
 struct kernel_output {
     char name[48];
-    void *data;
+    void *device; /* where operations write it */
+    void *data;   /* the host's, once kernel_run_fetch has been called */
     int64_t n;
     size_t bytes;
     bool act, integer;
@@ -64,53 +65,91 @@ static inline float next_random(uint64_t *state)
     return (float)((double)((z ^ (z >> 31)) >> 11) * 0x1p-52 - 1.0);
 }
 
-static inline float *random_f32(struct kernel_run *r, int64_t n, float scale)
+/* Device memory with the host's bytes. */
+static inline void *uploaded(struct kernel_run *r, const void *host, size_t bytes)
 {
-    float *x = mu_device_alloc(r->device, (size_t)n * sizeof *x);
+    void *x = mu_device_alloc(r->device, bytes);
 
     assert_non_null(x);
-    for (int64_t i = 0; i < n; i++)
-        x[i] = scale * next_random(&r->random);
+    mu_device_upload(r->device, x, host, bytes);
+    return x;
+}
+
+/* As uploaded, of malloc'd memory that is then freed; an input of the run. */
+static inline void *input(struct kernel_run *r, void *host, size_t bytes)
+{
+    void *x = uploaded(r, host, bytes);
+
+    free(host);
     r->inputs[r->input_count++] = x;
     return x;
 }
 
+static inline float *random_host(struct kernel_run *r, int64_t n, float scale)
+{
+    float *x = malloc((size_t)n * sizeof *x);
+
+    assert_non_null(x);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = scale * next_random(&r->random);
+    return x;
+}
+
+static inline float *random_f32(struct kernel_run *r, int64_t n, float scale)
+{
+    return input(r, random_host(r, n, scale), (size_t)n * sizeof(float));
+}
+
 static inline void *random_act(struct kernel_run *r, int64_t n, float scale)
 {
-    float *x = random_f32(r, n, scale);
+    float *x = random_host(r, n, scale);
     uint16_t *half = (void *)x;
 
     if (r->device->options.precision == MU_PRECISION_FP32)
-        return x;
+        return input(r, x, (size_t)n * sizeof *x);
     for (int64_t i = 0; i < n; i++) /* in place: always behind what is read */
         half[i] = mu_bf16_from_f32(x[i]);
-    return half;
+    return input(r, half, (size_t)n * sizeof *half);
 }
 
 static inline int32_t *random_below(struct kernel_run *r, int64_t n, int64_t limit)
 {
-    int32_t *x = (void *)random_f32(r, n, 1);
+    int32_t *x = (void *)random_host(r, n, 1);
 
     for (int64_t i = 0; i < n; i++)
         x[i] = (int32_t)((double)limit * 0.4999 * (1.0 + (double)next_random(&r->random)));
-    return x;
+    return input(r, x, (size_t)n * sizeof *x);
 }
 
 static inline void *output(struct kernel_run *r, const char *name, int64_t n, bool act, bool add)
 {
     struct kernel_output *o = &r->outputs[r->count++];
     bool bf16 = act && r->device->options.precision == MU_PRECISION_BF16;
+    float *start = malloc((size_t)n * 4);
 
+    assert_non_null(start);
     snprintf(o->name, sizeof o->name, "%s", name);
     o->n = n;
     o->act = bf16;
     o->bytes = (size_t)n * (bf16 ? 2 : 4);
-    o->data = mu_device_alloc(r->device, o->bytes);
-    assert_non_null(o->data);
-    memset(o->data, 0xff, o->bytes); /* NaN in both types */
+    memset(start, 0xff, o->bytes); /* NaN in both types */
     for (int64_t i = 0; add && i < n; i++)
-        ((float *)o->data)[i] = next_random(&r->random);
-    return o->data;
+        start[i] = next_random(&r->random);
+    o->device = uploaded(r, start, o->bytes);
+    free(start);
+    return o->device;
+}
+
+/* Outputs as the host sees them from now on. */
+static inline void kernel_run_fetch(struct kernel_run *r)
+{
+    for (int i = 0; i < r->count; i++) {
+        struct kernel_output *o = &r->outputs[i];
+
+        o->data = malloc(o->bytes + 1);
+        assert_non_null(o->data);
+        mu_device_download(r->device, o->data, o->device, o->bytes);
+    }
 }
 
 static inline float output_at(const struct kernel_output *o, int64_t i)
@@ -177,7 +216,7 @@ static inline void run_linears(struct kernel_run *r)
     op->linear_backward_weight(r->device, s, output(r, "linear dw alone", o * c, false, r->add),
                                NULL, dy, x, !r->add);
     d = output(r, "gelu_backward", n * o, true, false);
-    memcpy(d, dy, r->outputs[r->count - 1].bytes);
+    mu_device_copy(r->device, d, dy, r->outputs[r->count - 1].bytes);
     op->gelu_backward(r->device, d, before, n * o);
     op->to_act(r->device, output(r, "to_act", o, true, false), bias, o);
 }
@@ -215,13 +254,12 @@ static inline void run_update(struct kernel_run *r)
 {
     const struct mu_device_ops *op = r->device->ops;
     int64_t n = r->shape.v * r->shape.h * r->shape.d;
-    float *v = random_f32(r, n, 1);
+    float *v = random_host(r, n, 1);
     bool bf16 = r->device->options.precision == MU_PRECISION_BF16;
     struct mu_adamw a = {
         .count = n,
         .weight = random_f32(r, n, 1),
         .m = random_f32(r, n, 1),
-        .v = v,
         .gradient = random_f32(r, n, 1),
         .gradient_scale = 0.75f,
         .lr = 0.01f,
@@ -235,13 +273,16 @@ static inline void run_update(struct kernel_run *r)
 
     for (int64_t i = 0; i < n; i++)
         v[i] *= v[i];
+    v = input(r, v, (size_t)n * sizeof *v);
+    a.v = v;
     a.weight_out = output(r, "adamw weight", n, false, false);
     a.m_out = output(r, "adamw m", n, false, false);
     a.v_out = output(r, "adamw v", n, false, false);
     a.weight_bf16 = bf16 ? output(r, "adamw bf16", n, true, false) : NULL;
     op->adamw(r->device, &a);
-    memcpy(output(r, "adamw in place weight", n, false, false), a.weight, (size_t)n * 4);
-    a.weight = a.weight_out = r->outputs[r->count - 1].data;
+    mu_device_copy(r->device, output(r, "adamw in place weight", n, false, false), a.weight,
+                   (size_t)n * 4);
+    a.weight = a.weight_out = r->outputs[r->count - 1].device;
     a.m_out = (float *)(uintptr_t)a.m;
     a.v_out = v;
     op->adamw(r->device, &a);
@@ -252,39 +293,48 @@ static inline void run_sums(struct kernel_run *r)
     const struct mu_device_ops *op = r->device->ops;
     int64_t rows = r->shape.v, cols = r->shape.h * r->shape.d, n = rows * cols;
     int64_t blocks = rows * ((cols + MU_BLOCK - 1) / MU_BLOCK);
-    int16_t *prediction = (void *)random_f32(r, blocks, 1);
+    int16_t *prediction = (void *)random_host(r, blocks, 1);
     struct mu_quantise q = {.gradient = random_f32(r, n, 1),
                             .sum = output(r, "quantise sum", n, false, false),
                             .rows = rows,
                             .cols = cols,
-                            .prediction = prediction,
                             .log2_addends = 5,
                             .limit = INT32_MAX / 32,
                             .overwrite = !r->add,
                             .largest =
                                 output(r, "quantise largest", (blocks + 3) / 4, false, false),
                             .misfit = output(r, "quantise misfit", (blocks + 3) / 4, false, false)};
+    int32_t *host = malloc((size_t)n * sizeof *host);
     uint32_t sum = 0;
+    void *to;
 
+    assert_non_null(host);
     r->outputs[r->count - 1].integer = r->outputs[r->count - 2].integer = true;
     r->outputs[r->count - 3].integer = true;
-    memset(q.largest, 0, (size_t)blocks);
-    memset(q.sum, 0x11, (size_t)n * 4);
+    mu_device_clear(r->device, q.largest, (size_t)blocks);
+    memset(host, 0x11, (size_t)n * 4);
+    mu_device_upload(r->device, q.sum, host, (size_t)n * 4);
     for (int64_t i = 0; i < blocks; i++) /* some fit, some do not */
         prediction[i] = (int16_t)(24 * next_random(&r->random) - 16);
+    q.prediction = input(r, prediction, (size_t)blocks * sizeof *prediction);
     op->quantise_add(r->device, &q);
     op->add(r->device, output(r, "add", n, false, r->add), q.gradient, n, !r->add);
-    memcpy(output(r, "add_int32", n, false, false), q.gradient, (size_t)n * 4);
+    to = output(r, "add_int32", n, false, false);
+    mu_device_copy(r->device, to, q.gradient, (size_t)n * 4);
     r->outputs[r->count - 1].integer = true;
+    mu_device_download(r->device, host, q.sum, (size_t)n * 4);
     for (int64_t i = 0; i < n; i++)
-        sum += (uint32_t)q.sum[i];
-    MU_ASSERT(op->add_int32(r->device, r->outputs[r->count - 1].data, q.sum, n) == sum);
+        sum += (uint32_t)host[i];
+    MU_ASSERT(op->add_int32(r->device, to, q.sum, n) == sum);
+    free(host);
 }
 
 static inline void kernel_run_free(struct kernel_run *r)
 {
-    for (int i = 0; i < r->count; i++)
-        mu_device_free(r->device, r->outputs[i].data);
+    for (int i = 0; i < r->count; i++) {
+        mu_device_free(r->device, r->outputs[i].device);
+        free(r->outputs[i].data);
+    }
     for (int i = 0; i < r->input_count; i++)
         mu_device_free(r->device, r->inputs[i]);
     free(r);
@@ -305,6 +355,7 @@ static inline struct kernel_run *kernel_run(struct mu_device *device, struct ker
     run_classifier(r);
     run_update(r);
     run_sums(r);
+    kernel_run_fetch(r);
     return r;
 }
 
