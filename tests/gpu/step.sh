@@ -37,7 +37,7 @@ for reduce in $reductions; do # in turn: what the machine does besides falls on 
     limit=70 train_alone run.name="$reduce-$i" batch.reduce="$reduce"
     cat log
     if ! complete "$reduce-$i"; then
-        if grep -qiE 'memory' log; then left_out "does not fit: $(last_error)"; fi
+        if grep -qiE 'error:.*(memory|space)' log; then left_out "does not fit: $(last_error)"; fi
         wrong "$reduce: exit code $code: $(last_error)"
     fi
     column "$reduce-$i" step_ms | tail -n "+$((steps / 3 + 1))" >>"$reduce.ms"
