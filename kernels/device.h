@@ -16,14 +16,15 @@
  *    mu_adamw.check); an upload has taken the host's bytes. mu_device_wait waits for everything. How
  *    far the device may lag behind is bounded, and waiting polls like any operation.
  *  - A device that fails (a GPU that fell off its bus) tells it once, in the status; from then on
- *    operations do nothing, and values for the host are 0.
+ *    operations do nothing, and values for the host are 0. Before others are told that something is
+ *    done, whoever tells them asks mu_device_verify.
  *  - What the hook says does not stop an operation: the first failure is kept, and whoever calls
  *    operations looks at mu_device_status between them.
- *  - Memory is of two kinds, both 64-byte aligned. *Device* memory (mu_device_alloc) is fast, and the
- *    host touches it only through upload, download, clear and copy. *Lent* memory is the host's:
- *    from mu_device_alloc_lent, or the segment's after mu_device_lend; both sides may touch it, the
- *    device slowly. Every pointer that an operation is given is one or the other, but for those
- *    that the operation says are the host's, and for structs themselves.
+ *  - Memory is of two kinds, both 64-byte aligned. *Device* memory (mu_device_alloc) is fast, and
+ *    the host touches it only through upload, download, clear and copy. *Lent* memory is the
+ *    host's: from mu_device_alloc_lent, or the segment's after mu_device_lend; both sides may touch
+ *    it, the device slowly. Every pointer that an operation is given is one or the other, but for
+ *    those that the operation says are the host's, and for structs themselves.
  *    Where has_host_memory holds (CPU) the two are the same, and copies may be spared.
  *  - Sizes are in elements unless a name ends in _bytes. All tensors are row-major and contiguous.
  *  - "act" is the type of what matrix products read: float when precision is fp32, bf16 (uint16_t,
@@ -118,7 +119,7 @@ struct mu_device_ops {
     void (*download)(struct mu_device *, void *host, const void *from, size_t bytes);
     void (*clear)(struct mu_device *, void *to, size_t bytes);
     void (*copy)(struct mu_device *, void *to, const void *from, size_t bytes);
-    void (*wait)(struct mu_device *);
+    void (*wait)(struct mu_device *); /* NULL: operations are done on return */
 
     /* ---- training ---- */
     /* out (N, C) f32 = table[token] + position[n % T]. table (V, C) and position (T, C) are f32. */
@@ -198,6 +199,7 @@ struct mu_device {
     const struct mu_device_ops *ops;
     struct mu_device_options options;
     enum mu_status status; /* the first failure: the device's, or what the poll hook told */
+    bool broken;           /* the device's own: what it was asked since may not have been done */
     /* What bits depend on besides the options, of a device that is not this CPU: "NVIDIA H100 ...
      * (9.0, 132 multiprocessors), CUDA 13.0, cuBLASLt 13.1.0, module 0123456789abcdef". Else
      * empty. */
@@ -218,6 +220,10 @@ static inline enum mu_status mu_device_status(const struct mu_device *d)
 {
     return d->status;
 }
+
+/* MU_OK: all operations have done what they were asked (waits for them). Apart from the status: a
+ * death that the hook told is no reason to leave work half done. */
+enum mu_status mu_device_verify(struct mu_device *device) MU_CHECKED;
 
 /* MU_CONFIG with advice when the kind, precision or instruction set cannot be had here. */
 enum mu_status mu_device_open(const struct mu_device_options *options,
@@ -255,9 +261,8 @@ void mu_device_upload(struct mu_device *device, void *to, const void *host, size
 void mu_device_download(struct mu_device *device, void *host, const void *from, size_t bytes);
 void mu_device_clear(struct mu_device *device, void *to, size_t bytes);
 void mu_device_copy(struct mu_device *device, void *to, const void *from, size_t bytes);
-/* What the host may read of device memory: the memory itself where it can, else a copy in `copy` (of
- * so many bytes; of no use to the caller otherwise, and may be NULL then), taken in pieces, with
- * polls between them. */
+/* Device memory as the host may read it: the memory itself where has_host_memory holds, and `copy`
+ * may be NULL; else downloaded to `copy`, of so many bytes, in pieces with polls between them. */
 const void *mu_device_view(struct mu_device *device, const void *memory, size_t bytes, void *copy);
 /* Until all operations are done. */
 void mu_device_wait(struct mu_device *device);

@@ -131,6 +131,12 @@ const void *mu_device_view(struct mu_device *d, const void *memory, size_t bytes
 
 void mu_device_wait(struct mu_device *d)
 {
-    if (!mu_device_has_host_memory(d))
+    if (d->ops->wait)
         d->ops->wait(d);
+}
+
+enum mu_status mu_device_verify(struct mu_device *d)
+{
+    mu_device_wait(d);
+    return d->broken ? MU_FAILED : MU_OK;
 }

@@ -4,7 +4,8 @@
  * the segment instead. Arithmetic, and so bits, are those of worker/exact_sum.h,
  * worker/prediction.h and mu_adamw.
  *
- * A turn, in this order; operations are as in kernels/device.h (done, or in order, on return):
+ * A turn, in this order; operations are as in kernels/device.h, and what they hand out is of no use
+ * when the device's status is not MU_OK:
  *
  *   begin       the sum holds nothing; the predictions that the turn's integers are made with
  *   add_shard   once a shard
@@ -70,12 +71,13 @@ struct mu_resident_ops {
      * scalars, requests: the host's; summed, and OR-ed, over ranks. */
     int (*maxima)(struct mu_resident *, uint32_t requests, const int64_t *scalars, int count,
                   struct mu_all_reduce list[MU_RESIDENT_LIST]);
-    /* No more blocks than there are slots may have escaped. */
-    int (*integers)(struct mu_resident *, struct mu_all_reduce list[MU_RESIDENT_LIST]);
+    /* escapes: as agreed on; no more than there are slots. */
+    int (*integers)(struct mu_resident *, uint64_t escapes,
+                    struct mu_all_reduce list[MU_RESIDENT_LIST]);
     /* After each. largest: the host's, blocks: biased exponents as in worker/exact_sum.h. */
     void (*agree)(struct mu_resident *, uint8_t *largest, int64_t *scalars, int count,
                   struct mu_resident_words *out);
-    /* norm: squares of the total, as struct mu_wide. False: the integers of the total are not those
+    /* norm: squares of the total, in the limbs of struct mu_wide, not carried on. False: the integers of the total are not those
      * that went into it (their sums mod 2^32 differ). */
     bool (*finish)(struct mu_resident *, int64_t norm[MU_RESIDENT_WIDE]);
     /* Half `from` to the other one, all tensors. how: count, pointers, decay and check are not

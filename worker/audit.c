@@ -225,6 +225,7 @@ static enum mu_status compute(struct mu_worker *w, uint64_t turn)
     enum mu_ledger_kind before = mu_poller_enter(w->poller, MU_LEDGER_REDO);
     struct mu_weights weights;
     struct mu_shard_result g;
+    struct mu_hash h;
     enum mu_status st;
 
     MU_TRY(mu_device_weights_take(&w->weights, w->segment, state, &weights), st, failed);
@@ -233,7 +234,9 @@ static enum mu_status compute(struct mu_worker *w, uint64_t turn)
            st, failed);
     if (mu_fault(MU_FAULT_CORRUPT, step_of(turn)))
         corrupt(w, &g);
-    post(w, turn, hash_gradient(w, &g));
+    h = hash_gradient(w, &g);
+    MU_TRY(mu_device_verify(w->device), st, failed);
+    post(w, turn, h);
 failed:
     mu_poller_enter(w->poller, before);
     return st != MU_OK ? st : mu_poll(w->poller);
@@ -255,7 +258,7 @@ static void carry_out(struct mu_worker *w, uint64_t turn, uint32_t accused)
            step_of(turn) + 1, mu_comm_name(w->comm, (int)mu_roll_local(w->roll, w->host, accused)),
            shard_of(w, turn), pid);
     atomic_store(&words->accused, turn);
-    if (mu_board_process_start(pid) == words->start_time)
+    if (pid != 0 && mu_board_process_start(pid) == words->start_time)
         kill((pid_t)pid, SIGKILL);
 }
 

@@ -1,6 +1,6 @@
 /* Weights where a workload reads them. A device that shares its memory with the host reads the
- * segment's; one with memory of its own gets a copy of the half it is to compute with, brought up to
- * date when a step, or whatever else wrote to the segment's halves, has made it old. */
+ * segment's; one with memory of its own gets a copy of the half it is to compute with, brought up
+ * to date when a step, or whatever else wrote to the segment's halves, has made it old. */
 #ifndef MUSTER_WORKER_DEVICE_WEIGHTS_H
 #define MUSTER_WORKER_DEVICE_WEIGHTS_H
 

@@ -39,7 +39,7 @@ enum {
     MU_ADDENDS_MAX = 512, /* S * addends: 256 shards of a tied embedding */
 };
 
-/* ---- a rank's own sum: every array lies in the host's segment, which is lent to the device ---- */
+/* ---- a rank's own sum: every array lies in the host's segment, lent memory ---- */
 enum {                       /* flags of a sum */
        MU_SUM_NONFINITE = 1, /* some gradient was Inf or NaN */
        MU_SUM_BEYOND = 2,    /* a value would leave int64: redo */
@@ -75,9 +75,9 @@ uint64_t mu_exact_sum_capacity(const struct mu_layout *layout);
 
 /* Adds one shard's gradient (dense part and rows) to `sum`. first: the sum holds nothing yet
  * (whatever its memory holds is overwritten, pads become zero, escapes and maxima are cleared).
- * prediction: blocks of the committed half, or the raised ones of a redo; lent memory. Polls. Once a flag is
- * set the sum may lack escaped blocks: only its maxima and its flags are of use, to redo the
- * step or to skip it. */
+ * prediction: blocks of the committed half, or the raised ones of a redo; lent memory. Polls. Once
+ * a flag is set the sum may lack escaped blocks: only its maxima and its flags are of use, to redo
+ * the step or to skip it. */
 void mu_exact_sum_add(struct mu_exact_sum *x, struct mu_sum *sum, const int16_t *prediction,
                       const struct mu_shard_result *gradient, bool first);
 

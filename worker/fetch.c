@@ -93,6 +93,7 @@ static enum mu_status send_chunk(struct mu_worker *w, uint32_t chunk, uint64_t t
             return MU_FAIL(MU_NO_MEMORY, "no memory to send a chunk");
         mu_device_download(w->device, s->copy, w->segment->total + c->offset,
                            c->count * sizeof *s->copy);
+        MU_TRY(mu_device_verify(w->device), st, failed);
     }
     MU_TRY(mu_comm_send(w->comm, s->copy ? s->copy : w->segment->total + c->offset,
                         c->count * sizeof(float), (int)to, TAG_TOTAL, &s->total),

@@ -342,6 +342,7 @@ enum mu_status mu_reduce_chunk(struct mu_worker *w, uint32_t chunk, uint64_t tur
     else
         MU_TRY(sum_exactly(w, chunk, corrupt, &m, prediction), st, failed);
 whole:
+    MU_TRY(mu_device_verify(w->device), st, failed);
     atomic_store_explicit(&w->segment->chunk[chunk].reduced, turn, memory_order_release);
     mu_fault(MU_FAULT_REDUCED, mu_segment_step(w->segment));
 failed:

@@ -130,6 +130,7 @@ static enum mu_status move(struct mu_worker *w, float *to, float *from, bool to_
             mu_device_download(w->device, to + at, from + at, bytes);
         MU_TRY(mu_poll(w->poller), st, failed);
     }
+    MU_TRY(mu_device_verify(w->device), st, failed);
 failed:
     return st;
 }
@@ -311,10 +312,20 @@ static void put_scalars(const struct mu_step_scalars *s, int64_t out[SCALARS])
     out[MU_WIDE_LIMBS + 1] = (int64_t)s->tokens;
 }
 
+/* Carries on what was added limb by limb. */
+static void take_wide(const int64_t limbs[MU_RESIDENT_WIDE], struct mu_wide *out)
+{
+    struct mu_wide raw;
+
+    _Static_assert(MU_RESIDENT_WIDE * sizeof *limbs == sizeof raw, "a wide sum has one form");
+    memcpy(&raw, limbs, sizeof raw);
+    memset(out, 0, sizeof *out);
+    mu_wide_merge(out, &raw);
+}
+
 static void take_scalars(const int64_t in[SCALARS], struct mu_step_scalars *s)
 {
-    memcpy(s->loss.limb, in, sizeof s->loss.limb);
-    s->loss.nonfinite = in[MU_WIDE_LIMBS];
+    take_wide(in, &s->loss);
     s->tokens = (uint64_t)in[MU_WIDE_LIMBS + 1];
 }
 
@@ -333,6 +344,7 @@ static enum mu_status agree(struct mu_worker *w, struct mu_resident_words *words
     n = op->maxima(w->resident.state, own->requests, scalars, SCALARS, list);
     MU_TRY(all_reduce(w, list, n), st, failed);
     op->agree(w->resident.state, w->segment->largest, scalars, SCALARS, words);
+    MU_TRY(mu_device_status(w->device), st, failed);
     take_scalars(scalars, all);
     all->requests = words->requests;
 failed:
@@ -344,14 +356,13 @@ static void finish(struct mu_worker *w, struct mu_wide *norm)
 {
     int64_t squares[MU_RESIDENT_WIDE];
 
-    _Static_assert(sizeof squares == sizeof *norm, "a wide sum has one form");
     if (!w->device->ops->resident->finish(w->resident.state, squares)) {
         mu_log(MU_LOG_ERROR,
                "the sum of the gradients is not what went into it: this rank ends, the others go "
                "on. Look at its machine's GPU");
         mu_comm_die();
     }
-    memcpy(norm, squares, sizeof *norm);
+    take_wide(squares, norm);
 }
 
 /* What is agreed on stands in the first chunk's words. */
@@ -387,14 +398,18 @@ static enum mu_status reduce(struct mu_worker *w, uint64_t turn, const int16_t *
     fits = !(words.flags & MU_SUM_NONFINITE) &&
            !mu_exact_sum_must_redo(words.escapes, w->exact.capacity, words.flags);
     if (fits)
-        MU_TRY(all_reduce(w, list, w->device->ops->resident->integers(w->resident.state, list)), st,
-               failed);
+        MU_TRY(
+            all_reduce(w, list,
+                       w->device->ops->resident->integers(w->resident.state, words.escapes, list)),
+            st, failed);
     /* From this look to the words no repair may come in between, or its plan takes the turn for one
      * that nobody has reduced, and the others wait for this rank to do it again. */
     mu_poller_hold(w->poller);
     st = mu_poll(w->poller);
     if (st == MU_OK && fits)
         finish(w, &norm);
+    if (st == MU_OK)
+        st = mu_device_status(w->device);
     if (st == MU_OK)
         stamp(w, turn, &words, &norm);
     mu_poller_release(w->poller);

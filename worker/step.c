@@ -82,6 +82,7 @@ static enum mu_status add_shard(struct mu_worker *w, uint64_t turn, uint32_t sha
         mu_fast_sum_add(&w->exact, &s->sum[w->slot], &g, first);
     else
         mu_exact_sum_add(&w->exact, &s->sum[w->slot], prediction, &g, first);
+    MU_TRY(mu_device_verify(w->device), st, failed); /* else the sum is as torn as a dead rank's */
     mu_wide_add(&words->scalars.loss, g.loss_nats);
     words->scalars.tokens += g.tokens;
     /* released on its own: a reader may have seen `adding` before this shard, and sees the bit */
@@ -382,6 +383,7 @@ static enum mu_status update(struct mu_worker *w, uint64_t state, const struct a
         mu_fault(MU_FAULT_UPDATE, step);
         s->chunk[c].check[!half] =
             skip ? copy_chunk(w, c, step, half) : update_chunk(w, c, step, half, adamw);
+        MU_TRY(mu_device_verify(w->device), st, failed);
         atomic_store_explicit(&s->chunk[c].written, (uint64_t)step + 1, memory_order_release);
         MU_TRY(mu_poll(w->poller), st, failed);
     }

@@ -10,15 +10,16 @@
 
 namespace
 {
-/* WARPS x 16 M queries and KEYS keys a tile, so that sums fit in 255 registers and tiles in 163 KiB
- * (sm_80). Two blocks a multiprocessor for bf16 and D <= 128. */
+/* WARPS x 16 M queries and KEYS keys a tile, so that sums fit in registers and tiles in 163 KiB
+ * (sm_80) for BLOCKS blocks a multiprocessor. */
 template <class T, int D> struct shape {
     static constexpr bool BF16 = sizeof(T) == 2;
     static constexpr int WARPS = BF16 && D > 128 ? 8 : 4, M = BF16 && D <= 128 ? 2 : 1;
+    static constexpr int BLOCKS = BF16 && D <= 64 ? 3 : BF16 && D <= 128 ? 2 : 1;
     static constexpr int QUERIES = WARPS * 16 * M, KEYS = !BF16 && D > 128 ? 32 : 64;
     static constexpr int STRIDE = mu_tile_stride<T>(D), THREADS = WARPS * int(MU_WARP);
     static constexpr int BYTES = (QUERIES + 2 * KEYS) * STRIDE * int(sizeof(T));
-    static_assert(BYTES <= 163 * 1024, "beyond what sm_80 has");
+    static_assert(BLOCKS * (BYTES + 1024) <= 164 * 1024, "beyond what sm_80 has");
 };
 
 template <class T> struct call {
@@ -38,17 +39,15 @@ template <int M> struct softmax_rows {
 template <int M, int N>
 __device__ void mask_future(mu_sums<M, N> &scores, int first_query, int first_key)
 {
-    MU_UNROLL
-    for (int m = 0; m < M; m++)
-        MU_UNROLL
-    for (int i = 0; i < 4; i++) {
-        int last = first_query + mu_sum_row(m, i) - first_key - mu_sum_column(0, i);
+    MU_EACH (m, M)
+        MU_EACH (h, 2) {
+            int last = first_query + mu_sum_row(m, h) - first_key - mu_sum_column(0);
 
-        MU_UNROLL
-        for (int n = 0; n < N; n++)
-            if (8 * n > last)
-                scores.at[m][n][i] = -INFINITY;
-    }
+            MU_EACH (n, N)
+                MU_EACH (i, 2)
+                    if (8 * n + i > last)
+                        scores.at[m][n][2 * h + i] = -INFINITY;
+        }
 }
 
 /* Scores become 2^(scale score - top of their row so far); what was summed up under an older top
@@ -57,34 +56,30 @@ template <int M, int N, int D8>
 __device__ void exponentiate(mu_sums<M, N> &scores, mu_sums<M, D8> &out, softmax_rows<M> &rows,
                              float scale)
 {
-    MU_UNROLL
-    for (int m = 0; m < M; m++)
-        MU_UNROLL
-    for (int h = 0; h < 2; h++) {
-        float largest = -INFINITY, top, keep, sum = 0;
+    MU_EACH (m, M)
+        MU_EACH (h, 2) {
+            float largest = -INFINITY, top, keep, sum = 0;
 
-        MU_UNROLL
-        for (int n = 0; n < N; n++)
-            largest = fmaxf(largest, fmaxf(scores.at[m][n][2 * h], scores.at[m][n][2 * h + 1]));
-        largest = fmaxf(largest, __shfl_xor_sync(MU_ALL_LANES, largest, 1));
-        largest = fmaxf(largest, __shfl_xor_sync(MU_ALL_LANES, largest, 2));
-        top = fmaxf(rows.top[m][h], largest * scale);
-        keep = mu_exp2(rows.top[m][h] - top);
-        MU_UNROLL
-        for (int n = 0; n < N; n++)
-            MU_UNROLL
-        for (int i = 2 * h; i < 2 * h + 2; i++) {
-            scores.at[m][n][i] = mu_exp2(fmaf(scores.at[m][n][i], scale, -top));
-            sum += scores.at[m][n][i];
+            MU_EACH (n, N)
+                largest = fmaxf(largest, fmaxf(scores.at[m][n][2 * h], scores.at[m][n][2 * h + 1]));
+            largest = fmaxf(largest, __shfl_xor_sync(MU_ALL_LANES, largest, 1));
+            largest = fmaxf(largest, __shfl_xor_sync(MU_ALL_LANES, largest, 2));
+            top = fmaxf(rows.top[m][h], largest * scale);
+            keep = mu_exp2(rows.top[m][h] - top);
+            MU_EACH (n, N)
+                MU_EACH (i, 2) {
+                    float &s = scores.at[m][n][2 * h + i];
+
+                    s = mu_exp2(fmaf(s, scale, -top));
+                    sum += s;
+                }
+            MU_EACH (d, D8) {
+                out.at[m][d][2 * h] *= keep;
+                out.at[m][d][2 * h + 1] *= keep;
+            }
+            rows.top[m][h] = top;
+            rows.sum[m][h] = fmaf(rows.sum[m][h], keep, sum);
         }
-        MU_UNROLL
-        for (int d = 0; d < D8; d++) {
-            out.at[m][d][2 * h] *= keep;
-            out.at[m][d][2 * h + 1] *= keep;
-        }
-        rows.top[m][h] = top;
-        rows.sum[m][h] = fmaf(rows.sum[m][h], keep, sum);
-    }
 }
 
 /* Divides by the softmax's denominators, and writes their logarithms for `count` rows. */
@@ -93,28 +88,26 @@ __device__ void normalise(mu_sums<M, D8> &out, const softmax_rows<M> &rows, floa
 {
     constexpr float LN2 = 0.693147180559945309f;
 
-    MU_UNROLL
-    for (int m = 0; m < M; m++)
-        MU_UNROLL
-    for (int h = 0; h < 2; h++) {
-        float sum = rows.sum[m][h];
-        int row = mu_sum_row(m, 2 * h);
+    MU_EACH (m, M)
+        MU_EACH (h, 2) {
+            float sum = rows.sum[m][h], inverse;
+            int row = mu_sum_row(m, h);
 
-        sum += __shfl_xor_sync(MU_ALL_LANES, sum, 1);
-        sum += __shfl_xor_sync(MU_ALL_LANES, sum, 2);
-        MU_UNROLL
-        for (int d = 0; d < D8; d++) {
-            out.at[m][d][2 * h] /= sum;
-            out.at[m][d][2 * h + 1] /= sum;
+            sum += __shfl_xor_sync(MU_ALL_LANES, sum, 1);
+            sum += __shfl_xor_sync(MU_ALL_LANES, sum, 2);
+            inverse = 1 / sum;
+            MU_EACH (d, D8) {
+                out.at[m][d][2 * h] *= inverse;
+                out.at[m][d][2 * h + 1] *= inverse;
+            }
+            if (mu_lane() % 4 == 0 && row < count)
+                lse[row] = fmaf(rows.top[m][h], LN2, logf(sum));
         }
-        if (mu_lane() % 4 == 0 && row < count)
-            lse[row] = fmaf(rows.top[m][h], LN2, logf(sum));
-    }
 }
 
 /* A block for each tile of queries of each head, the longest (last) tile of a head first. */
 template <class T, int D>
-__global__ void __launch_bounds__(shape<T, D>::THREADS) attention(call<T> c)
+__global__ void __launch_bounds__(shape<T, D>::THREADS, shape<T, D>::BLOCKS) attention(call<T> c)
 {
     using s = shape<T, D>;
     MU_SHARED_DYNAMIC(T, q);
@@ -137,13 +130,12 @@ __global__ void __launch_bounds__(shape<T, D>::THREADS) attention(call<T> c)
                                             c.context - first, c.head_size, c.packed);
     load(k, 1, 0);
     mu_sums_clear(out);
-    MU_UNROLL
-    for (int i = 0; i < 2 * s::M; i++) {
+    MU_EACH (i, 2 * s::M) {
         rows.top[i / 2][i % 2] = -INFINITY;
         rows.sum[i / 2][i % 2] = 0;
     }
     for (int key = 0; key < keys; key += s::KEYS) {
-        bool visible = key < first + warp_row + 16 * s::M; /* to any of this warp's queries */
+        bool visible = key < first + warp_row + 16 * s::M; /* to this warp's last query */
         mu_sums<s::M, s::KEYS / 8> scores;
 
         mu_copy_wait();
@@ -157,8 +149,6 @@ __global__ void __launch_bounds__(shape<T, D>::THREADS) attention(call<T> c)
         __syncthreads(); /* the values are here; the keys have been used */
         if (key + s::KEYS < keys)
             load(k, 1, key + s::KEYS);
-        if (!visible)
-            continue;
         if (key + s::KEYS - 1 > first + warp_row)
             mask_future(scores, first + warp_row, key);
         exponentiate(scores, out, rows, c.scale);
@@ -196,7 +186,9 @@ cudaError_t launch_any(cudaStream_t stream, struct mu_attention s, void *out, fl
         return launch<T, 64>(stream, s, c);
     if (s.head_size <= 128)
         return launch<T, 128>(stream, s, c);
-    return launch<T, 256>(stream, s, c);
+    if (s.head_size <= 256)
+        return launch<T, 256>(stream, s, c);
+    return cudaErrorInvalidConfiguration;
 }
 } // namespace
 

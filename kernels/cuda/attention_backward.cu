@@ -18,10 +18,12 @@
 
 namespace
 {
-/* Queries x keys a tile. Warps share scores as DOWN x ACROSS, dK and dV as KEYS_DOWN x
+/* Queries x keys a tile: half as many queries, so that a block comes to a tile of queries two steps
+ * after the one before it, which has then surely set the turn. Warps share scores as DOWN x ACROSS, dK and dV as KEYS_DOWN x
  * KEYS_ACROSS, dQ as scores. So that sums fit in 255 registers and tiles in 163 KiB (sm_80). */
 template <class T, int D> struct shape {
     static constexpr bool BF16 = sizeof(T) == 2;
+    static constexpr int HEAD = D; /* columns of a tile, head_size of them not 0 */
     static constexpr int KEYS = BF16 ? (D > 128 ? 64 : 128) : (D > 128 ? 32 : 64);
     static constexpr int QUERIES = BF16 ? (D > 128 ? 32 : 64) : (D > 128 ? 16 : 32);
     static constexpr int DOWN = QUERIES > 16 ? 2 : 1, ACROSS = 4;
@@ -32,7 +34,7 @@ template <class T, int D> struct shape {
     /* keys, values; two tiles of queries, one of dout; p, ds */
     static constexpr int ELEMENTS = (2 * KEYS + 3 * QUERIES) * STRIDE + 2 * QUERIES * P_STRIDE;
     static constexpr int BYTES = ELEMENTS * int(sizeof(T));
-    static_assert(BYTES + 16 <= 163 * 1024, "beyond what sm_80 has");
+    static_assert(BYTES + 1024 <= 164 * 1024, "beyond what sm_80 has");
 
     using scores = mu_sums<QUERIES / DOWN / 16, KEYS / ACROSS / 8>;
     using key_sums = mu_sums<KEYS / KEYS_DOWN / 16, D / KEYS_ACROSS / 8>;
@@ -86,7 +88,7 @@ __global__ void prepare(call<T> c, float *inner, const T *out, int64_t rows, int
         inner[(sequence * c.heads + row % c.heads) * c.context + token % c.context] = sum;
 }
 
-/* ---- the rest: a block's place, then its steps ---- */
+/* ---- the rest ---- */
 /* One head's rows, in tensors (B, T, 3, H, D) and (B, T, H, D). */
 template <class T> struct rows_of {
     const T *q, *k, *v, *dout;
@@ -99,6 +101,7 @@ template <class T> __device__ rows_of<T> rows_of_head(const call<T> &c, int head
 {
     int64_t width = int64_t(c.heads) * c.head_size, token = int64_t(head / c.heads) * c.context;
     int64_t column = int64_t(head % c.heads) * c.head_size, at = 3 * width * token + column;
+    int64_t row = int64_t(head) * c.context;
     const T *q = c.qkv + at;
     T *dq = c.dqkv + at;
 
@@ -109,62 +112,148 @@ template <class T> __device__ rows_of<T> rows_of_head(const call<T> &c, int head
             dq,
             dq + width,
             dq + 2 * width,
-            c.lse + int64_t(head) * c.context,
-            c.inner + int64_t(head) * c.context,
+            c.lse + row,
+            c.inner + row,
             3 * width,
             width};
 }
 
-/* Scores become p, and dp ds; zeros where the key is in the future, and beyond the context. */
-template <int M, int N, class T>
-__device__ void differentiate(mu_sums<M, N> &scores, mu_sums<M, N> &dp, const rows_of<T> &r,
-                              int first_query, int first_key, int context, float scale)
+/* Shared memory; the warp's part of each product. */
+template <class T, int D> struct tiles {
+    using s = shape<T, D>;
+    T *k, *v, *q, *next_q, *dout, *p, *ds;
+    int row, key, column;    /* of scores; and of dQ */
+    int sum_key, sum_column; /* of dK and dV */
+
+    __device__ explicit tiles(T *shared)
+    {
+        int warp = int(threadIdx.x / MU_WARP);
+
+        k = shared;
+        v = k + s::KEYS * s::STRIDE;
+        q = v + s::KEYS * s::STRIDE;
+        next_q = q + s::QUERIES * s::STRIDE;
+        dout = next_q + s::QUERIES * s::STRIDE;
+        p = dout + s::QUERIES * s::STRIDE;
+        ds = p + s::QUERIES * s::P_STRIDE;
+        row = warp / s::ACROSS * (s::QUERIES / s::DOWN);
+        key = warp % s::ACROSS * (s::KEYS / s::ACROSS);
+        column = warp % s::ACROSS * (D / s::ACROSS);
+        sum_key = warp / s::KEYS_ACROSS * (s::KEYS / s::KEYS_DOWN);
+        sum_column = warp % s::KEYS_ACROSS * (D / s::KEYS_ACROSS);
+    }
+};
+
+/* lse in powers of two, and inner, of rows m, h. Beyond the context: p will be 0. */
+template <int M> struct row_terms {
+    float top[M][2], inner[M][2];
+};
+
+template <int M, class T>
+__device__ void read_terms(row_terms<M> &terms, const rows_of<T> &r, int first_query, int context)
 {
     constexpr float LOG2E = 1.4426950408889634f;
 
-    MU_UNROLL
-    for (int m = 0; m < M; m++)
-        MU_UNROLL
-    for (int h = 0; h < 2; h++) {
-        int query = first_query + mu_sum_row(m, 2 * h);
-        bool inside = query < context;
-        float top = inside ? r.lse[query] * LOG2E : INFINITY;
-        float inner = inside ? r.inner[query] : 0;
-        int last = query - first_key - mu_sum_column(0, 0);
+    MU_EACH (m, M)
+        MU_EACH (h, 2) {
+            int query = first_query + mu_sum_row(m, h);
+            bool inside = query < context;
 
-        MU_UNROLL
-        for (int n = 0; n < N; n++)
-            MU_UNROLL
-        for (int i = 0; i < 2; i++) {
-            float &s = scores.at[m][n][2 * h + i], &d = dp.at[m][n][2 * h + i];
-
-            s = 8 * n + i > last ? 0 : mu_exp2(fmaf(s, scale, -top));
-            d = s * (d - inner);
+            terms.top[m][h] = inside ? r.lse[query] * LOG2E : INFINITY;
+            terms.inner[m][h] = inside ? r.inner[query] : 0;
         }
-    }
 }
 
-/* Adds to a tile's sums of dQ, which lie as its lanes hold them. */
+/* Scores become p, and dp ds; 0 where the key is in the future. */
 template <int M, int N>
-__device__ void add_in_turn(mu_sums<M, N> &mine, float *sums, bool is_first, bool is_last)
+__device__ void differentiate(mu_sums<M, N> &scores, mu_sums<M, N> &dp, const row_terms<M> &terms,
+                              int first_query, int first_key, float scale)
 {
-    float *at = sums + (threadIdx.x / MU_WARP * (M * N) * MU_WARP + unsigned(mu_lane())) * 4;
+    MU_EACH (m, M)
+        MU_EACH (h, 2) {
+            int last = first_query + mu_sum_row(m, h) - first_key - mu_sum_column(0);
 
-    MU_UNROLL
-    for (int m = 0; m < M; m++)
-        MU_UNROLL
-    for (int n = 0; n < N; n++) {
-        float *four = at + (m * N + n) * int(MU_WARP) * 4;
-        mu_pack<float, 4> sum = {};
+            MU_EACH (n, N)
+                MU_EACH (i, 2) {
+                    float &s = scores.at[m][n][2 * h + i], &d = dp.at[m][n][2 * h + i];
 
-        if (!is_first)
-            sum = mu_load<4>(four);
-        MU_UNROLL
-        for (int i = 0; i < 4; i++)
-            mine.at[m][n][i] = sum.at[i] = mine.at[m][n][i] + sum.at[i];
-        if (!is_last)
-            mu_store(four, sum);
-    }
+                    s = 8 * n + i > last ? 0 : mu_exp2(fmaf(s, scale, -terms.top[m][h]));
+                    d = s * (d - terms.inner[m][h]);
+                }
+        }
+}
+
+/* This warp's part of p and ds. */
+template <class T, int D>
+__device__ void recompute(const tiles<T, D> &t, const call<T> &c, const rows_of<T> &r,
+                          int first_query, int first_key)
+{
+    using s = shape<T, D>;
+    using operand = mu_operand<T, s::STRIDE, false>;
+    typename s::scores scores, dp;
+    row_terms<s::QUERIES / s::DOWN / 16> terms;
+
+    read_terms(terms, r, first_query + t.row, c.context);
+    mu_sums_clear(scores);
+    mu_product<D>(scores, operand{t.q + t.row * s::STRIDE}, operand{t.k + t.key * s::STRIDE});
+    mu_sums_clear(dp);
+    mu_product<D>(dp, operand{t.dout + t.row * s::STRIDE}, operand{t.v + t.key * s::STRIDE});
+    differentiate(scores, dp, terms, first_query + t.row, first_key + t.key, c.scale);
+    mu_sums_keep<s::P_STRIDE>(t.p + t.row * s::P_STRIDE + t.key, scores);
+    mu_sums_keep<s::P_STRIDE>(t.ds + t.row * s::P_STRIDE + t.key, dp);
+}
+
+/* This lane's part of a tile's sums of dQ, which lie as lanes hold them. */
+template <int M, int N> __device__ float *lane_sums(float *tile, int m, int n)
+{
+    int warp = int(threadIdx.x / MU_WARP);
+
+    return tile + (((warp * M + m) * N + n) * int(MU_WARP) + mu_lane()) * 4;
+}
+
+template <int M, int N> __device__ void read_sums(mu_sums<M, N> &dq, float *tile, bool is_first)
+{
+    MU_EACH (m, M)
+        MU_EACH (n, N) {
+            mu_pack<float, 4> four = {};
+
+            if (!is_first)
+                four = mu_load<4>(lane_sums<M, N>(tile, m, n));
+            MU_EACH (i, 4)
+                dq.at[m][n][i] = four.at[i];
+        }
+}
+
+template <int M, int N> __device__ void write_sums(const mu_sums<M, N> &dq, float *tile)
+{
+    MU_EACH (m, M)
+        MU_EACH (n, N) {
+            mu_pack<float, 4> four;
+
+            MU_EACH (i, 4)
+                four.at[i] = dq.at[m][n][i];
+            mu_store(lane_sums<M, N>(tile, m, n), four);
+        }
+}
+
+/* ROWS rows from row `first` on their way into a tile. */
+template <int ROWS, class S, class T>
+__device__ void load(T *tile, const T *from, int64_t stride, int first, const call<T> &c)
+{
+    mu_tile_load<S::THREADS, ROWS, S::HEAD>(tile, from + first * stride, stride, c.context - first,
+                                            c.head_size, c.packed);
+}
+
+template <class T, int D>
+__device__ void write_keys(const typename shape<T, D>::key_sums &dk,
+                           const typename shape<T, D>::key_sums &dv, const tiles<T, D> &t,
+                           const call<T> &c, const rows_of<T> &r, int first_key)
+{
+    int first = first_key + t.sum_key, columns = c.head_size - t.sum_column;
+    int64_t at = first * r.qkv_stride + t.sum_column;
+
+    mu_sums_store(r.dk + at, r.qkv_stride, c.context - first, columns, c.paired, dk, c.root);
+    mu_sums_store(r.dv + at, r.qkv_stride, c.context - first, columns, c.paired, dv, 1);
 }
 
 /* Blocks: the tiles of keys of a head, last first, then the next head's. */
@@ -172,19 +261,11 @@ template <class T, int D>
 __global__ void __launch_bounds__(shape<T, D>::THREADS) backward(call<T> c)
 {
     using s = shape<T, D>;
-    using rows = mu_operand<T, s::STRIDE, false>; /* a row of the tile: a row or column */
     using by_k = mu_operand<T, s::STRIDE, true>;
+    using p_by_k = mu_operand<T, s::P_STRIDE, true>;
     MU_SHARED(int, number, 1);
-    MU_SHARED_DYNAMIC(T, k);
-    T *v = k + s::KEYS * s::STRIDE, *q = v + s::KEYS * s::STRIDE, *next_q;
-    T *dout = q + 2 * s::QUERIES * s::STRIDE, *p = dout + s::QUERIES * s::STRIDE;
-    T *ds = p + s::QUERIES * s::P_STRIDE;
-    int warp = int(threadIdx.x / MU_WARP);
-    int row = warp / s::ACROSS * (s::QUERIES / s::DOWN); /* this warp's first, of a tile */
-    int key = warp % s::ACROSS * (s::KEYS / s::ACROSS);
-    int dq_column = warp % s::ACROSS * (D / s::ACROSS);
-    int sum_key = warp / s::KEYS_ACROSS * (s::KEYS / s::KEYS_DOWN);
-    int sum_column = warp % s::KEYS_ACROSS * (D / s::KEYS_ACROSS);
+    MU_SHARED_DYNAMIC(T, shared);
+    tiles<T, D> t(shared);
     int query_tiles = (c.context + s::QUERIES - 1) / s::QUERIES;
     int key_tiles = (c.context + s::KEYS - 1) / s::KEYS;
 
@@ -192,82 +273,59 @@ __global__ void __launch_bounds__(shape<T, D>::THREADS) backward(call<T> c)
         number[0] = mu_turn_take(c.begun);
     __syncthreads();
     int head = number[0] / key_tiles, key_tile = key_tiles - 1 - number[0] % key_tiles;
-    int first_key = key_tile * s::KEYS, tile = first_key / s::QUERIES;
+    int first_key = key_tile * s::KEYS, first_tile = first_key / s::QUERIES;
     rows_of<T> r = rows_of_head(c, head);
     int *turn = c.turn + int64_t(head) * query_tiles;
+    float *dq_sums = c.dq + int64_t(head) * query_tiles * (s::QUERIES * D);
     typename s::key_sums dk, dv;
-    auto load_q = [&](T *to, int at) {
-        mu_tile_load<s::THREADS, s::QUERIES, D>(to, r.q + at * r.qkv_stride, r.qkv_stride,
-                                                c.context - at, c.head_size, c.packed);
-    };
-    auto load_dout = [&](int at) {
-        mu_tile_load<s::THREADS, s::QUERIES, D>(dout, r.dout + at * r.out_stride, r.out_stride,
-                                                c.context - at, c.head_size, c.packed);
-    };
 
-    mu_tile_load<s::THREADS, s::KEYS, D>(k, r.k + first_key * r.qkv_stride, r.qkv_stride,
-                                         c.context - first_key, c.head_size, c.packed);
-    mu_tile_load<s::THREADS, s::KEYS, D>(v, r.v + first_key * r.qkv_stride, r.qkv_stride,
-                                         c.context - first_key, c.head_size, c.packed);
-    load_q(q, tile * s::QUERIES);
-    load_dout(tile * s::QUERIES);
-    next_q = q + s::QUERIES * s::STRIDE;
+    load<s::KEYS, s>(t.k, r.k, r.qkv_stride, first_key, c);
+    load<s::KEYS, s>(t.v, r.v, r.qkv_stride, first_key, c);
+    load<s::QUERIES, s>(t.q, r.q, r.qkv_stride, first_key, c);
+    load<s::QUERIES, s>(t.dout, r.dout, r.out_stride, first_key, c);
     mu_sums_clear(dk);
     mu_sums_clear(dv);
-    for (int begun = 0, place = 0; tile < query_tiles; tile++, begun++) {
-        int first = tile * s::QUERIES;
-        /* key tiles that come before this one in the sum of dQ */
-        int before = min(first + s::QUERIES - 1, c.context - 1) / s::KEYS - key_tile;
+    for (int tile = first_tile, place = 0; tile < query_tiles; tile++) {
+        int first = tile * s::QUERIES, seen = 0;
+        bool another = tile + 1 < query_tiles;
+        float *sums = dq_sums + int64_t(tile) * (s::QUERIES * D);
         typename s::query_sums dq;
 
         mu_copy_wait();
         __syncthreads(); /* queries and dout are here; all of the step before is done */
-        if (begun > 0 && threadIdx.x == 0 && key_tile > 0)
-            mu_turn_set(turn + tile - 1, place + 1);
-        place = before;
-        if (tile + 1 < query_tiles)
-            load_q(next_q, first + s::QUERIES);
-        {
-            typename s::scores scores, dp;
-
-            mu_sums_clear(scores);
-            mu_product<D>(scores, rows{q + row * s::STRIDE}, rows{k + key * s::STRIDE});
-            mu_sums_clear(dp);
-            mu_product<D>(dp, rows{dout + row * s::STRIDE}, rows{v + key * s::STRIDE});
-            differentiate(scores, dp, r, first + row, first_key + key, c.context, c.scale);
-            mu_sums_keep<s::P_STRIDE>(p + row * s::P_STRIDE + key, scores);
-            mu_sums_keep<s::P_STRIDE>(ds + row * s::P_STRIDE + key, dp);
-        }
+        if (threadIdx.x == 0)
+            seen = mu_turn_look(turn + tile);
+        if (another)
+            load<s::QUERIES, s>(t.next_q, r.q, r.qkv_stride, first + s::QUERIES, c);
+        recompute(t, c, r, first, first_key);
         __syncthreads(); /* p and ds are there */
-        mu_product<s::QUERIES>(dv, mu_operand<T, s::P_STRIDE, true>{p + sum_key},
-                               by_k{dout + sum_column});
-        if (threadIdx.x == 0 && before > 0)
-            mu_turn_wait(turn + tile, before);
+        mu_product<s::QUERIES>(dv, p_by_k{t.p + t.sum_key}, by_k{t.dout + t.sum_column});
+        if (threadIdx.x == 0 && tile > first_tile)
+            mu_turn_set(turn + tile - 1, place + 1);
+        /* key tiles that come before this one in the sum of dQ */
+        place = min(first + s::QUERIES - 1, c.context - 1) / s::KEYS - key_tile;
+        if (threadIdx.x == 0 && seen != place)
+            mu_turn_wait(turn + tile, place);
         __syncthreads(); /* dout has been used; it is this block's turn at dQ */
-        if (tile + 1 < query_tiles)
-            load_dout(first + s::QUERIES);
-        mu_sums_clear(dq);
-        mu_product<s::KEYS>(dq, mu_operand<T, s::P_STRIDE, false>{ds + row * s::P_STRIDE},
-                            by_k{k + dq_column});
-        add_in_turn(dq, c.dq + (int64_t(head) * query_tiles + tile) * (s::QUERIES * D), before == 0,
-                    key_tile == 0);
-        if (key_tile == 0)
-            mu_sums_store(r.dq + (first + row) * r.qkv_stride + dq_column, r.qkv_stride,
-                          c.context - first - row, c.head_size - dq_column, c.paired, dq, c.root);
-        mu_product<s::QUERIES>(dk, mu_operand<T, s::P_STRIDE, true>{ds + sum_key},
-                               by_k{q + sum_column});
-        T *used = q;
-        q = next_q;
-        next_q = used;
+        if (another)
+            load<s::QUERIES, s>(t.dout, r.dout, r.out_stride, first + s::QUERIES, c);
+        read_sums(dq, sums, place == 0); /* arrive while dK is summed up */
+        mu_product<s::QUERIES>(dk, p_by_k{t.ds + t.sum_key}, by_k{t.q + t.sum_column});
+        mu_product<s::KEYS>(dq, mu_operand<T, s::P_STRIDE, false>{t.ds + t.row * s::P_STRIDE},
+                            by_k{t.k + t.column});
+        if (key_tile > 0)
+            write_sums(dq, sums);
+        else
+            mu_sums_store(r.dq + (first + t.row) * r.qkv_stride + t.column, r.qkv_stride,
+                          c.context - first - t.row, c.head_size - t.column, c.paired, dq, c.root);
+        T *used = t.q;
+        t.q = t.next_q;
+        t.next_q = used;
     }
     __syncthreads();
-    if (threadIdx.x == 0 && key_tile > 0)
+    if (threadIdx.x == 0)
         mu_turn_set(turn + query_tiles - 1, key_tiles - key_tile);
-    first_key += sum_key;
-    mu_sums_store(r.dk + first_key * r.qkv_stride + sum_column, r.qkv_stride, c.context - first_key,
-                  c.head_size - sum_column, c.paired, dk, c.root);
-    mu_sums_store(r.dv + first_key * r.qkv_stride + sum_column, r.qkv_stride, c.context - first_key,
-                  c.head_size - sum_column, c.paired, dv, 1);
+    write_keys<T, D>(dk, dv, t, c, r, first_key);
 }
 
 /* ---- scratch: counters, inner, dQ; each begins at a multiple of 16 bytes ---- */
@@ -330,7 +388,9 @@ cudaError_t launch_any(cudaStream_t stream, struct mu_attention s, void *dqkv, c
         return launch<T, 64>(stream, s, c, o, scratch);
     if (s.head_size <= 128)
         return launch<T, 128>(stream, s, c, o, scratch);
-    return launch<T, 256>(stream, s, c, o, scratch);
+    if (s.head_size <= 256)
+        return launch<T, 256>(stream, s, c, o, scratch);
+    return cudaErrorInvalidConfiguration;
 }
 
 template <class T> int64_t scratch_bytes(struct mu_attention s)

@@ -27,21 +27,14 @@ enum mu_status mu_blas_check_cuda(int error, const char *what)
 
 static enum mu_status ask_gpu(struct mu_blas_gpu *gpu)
 {
-    const struct {
-        enum cudaDeviceAttr attribute;
-        int *value;
-    } asked[] = {{cudaDevAttrComputeCapabilityMajor, &gpu->major},
-                 {cudaDevAttrComputeCapabilityMinor, &gpu->minor},
-                 {cudaDevAttrMultiProcessorCount, &gpu->multiprocessors}};
+    struct cudaDeviceProp prop;
     enum mu_status st = MU_OK;
     int device = 0;
 
-    MU_TRY(mu_blas_check_cuda(cudaGetDevice(&device), "cudaGetDevice"), st, done);
-    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++)
-        MU_TRY(
-            mu_blas_check_cuda(cudaDeviceGetAttribute(asked[i].value, asked[i].attribute, device),
-                               "cudaDeviceGetAttribute"),
-            st, done);
+    MU_TRY(mu_blas_check_runtime(cudaGetDevice(&device), "cudaGetDevice"), st, done);
+    MU_TRY(mu_blas_check_runtime(cudaGetDeviceProperties(&prop, device), "cudaGetDeviceProperties"),
+           st, done);
+    *gpu = (struct mu_blas_gpu){prop.major, prop.minor, prop.multiProcessorCount};
 done:
     return st;
 }
@@ -65,8 +58,8 @@ enum mu_status mu_blas_open(const struct mu_blas_options *options, struct mu_bla
                      cublasLtGetStatusName(created));
         goto fail;
     }
-    MU_TRY(mu_blas_check_cuda(cudaMalloc(&blas->workspace, MU_BLAS_WORKSPACE_BYTES),
-                              "32 MiB of GPU memory for matrix products"),
+    MU_TRY(mu_blas_check_runtime(cudaMalloc(&blas->workspace, MU_BLAS_WORKSPACE_BYTES),
+                                 "32 MiB of GPU memory for matrix products"),
            st, fail);
     *out = blas;
     return MU_OK;

@@ -43,6 +43,10 @@ struct mu_blas {
 
 /* MU_OK, or MU_FAIL with the name of the error. */
 enum mu_status mu_blas_check(cublasStatus_t status, const char *what) MU_CHECKED;
+static inline MU_CHECKED enum mu_status mu_blas_check_runtime(cudaError_t error, const char *what)
+{
+    return mu_blas_check_cuda((int)error, what);
+}
 
 /* The plan of a shape, ready to run when it is available. Valid until the next call. */
 enum mu_status mu_blas_plan(struct mu_blas *blas, struct CUstream_st *stream,

@@ -2,8 +2,8 @@
  *
  * Written form, little-endian: magic u32, version of the library u64, compute capability u32 u32,
  * multiprocessors u32, workspace u64, bf16 u8, tf32 u8, plans u32; then each plan, sorted: key (six
- * u64 m n k lda ldb ldc; u8 flags; u8 epilogue), available u8, algorithm 64 bytes; then the xxh3-128
- * of all that as two u64. */
+ * u64 m n k lda ldb ldc; u8 flags; u8 epilogue), available u8, algorithm 64 bytes; then the
+ * xxh3-128 of all that as two u64. */
 #include "kernels/cuda/blas_inner.h"
 
 #include <stdlib.h>
@@ -195,7 +195,7 @@ static enum mu_status wait_for(cudaEvent_t event)
                            TIMING_DEADLINE_MS / 1000);
         mu_backoff_pause(&backoff);
     }
-    return mu_blas_check_cuda(error, "timing matrix products");
+    return mu_blas_check_runtime(error, "timing matrix products");
 }
 
 /* RUNS of one candidate. */
@@ -207,14 +207,14 @@ static enum mu_status time_round(const struct mu_blas *blas, struct CUstream_st 
 {
     enum mu_status st = MU_OK;
 
-    MU_TRY(mu_blas_check_cuda(cudaEventRecord(events[0], stream), "cudaEventRecord"), st, done);
+    MU_TRY(mu_blas_check_runtime(cudaEventRecord(events[0], stream), "cudaEventRecord"), st, done);
     for (int i = 0; i < RUNS; i++)
         MU_TRY(mu_blas_launch(blas, stream, plan, algorithm, product), st, done);
-    MU_TRY(mu_blas_check_cuda(cudaEventRecord(events[1], stream), "cudaEventRecord"), st, done);
+    MU_TRY(mu_blas_check_runtime(cudaEventRecord(events[1], stream), "cudaEventRecord"), st, done);
     MU_TRY(wait_for(events[1]), st, done);
-    MU_TRY(
-        mu_blas_check_cuda(cudaEventElapsedTime(ms, events[0], events[1]), "cudaEventElapsedTime"),
-        st, done);
+    MU_TRY(mu_blas_check_runtime(cudaEventElapsedTime(ms, events[0], events[1]),
+                                 "cudaEventElapsedTime"),
+           st, done);
 done:
     return st;
 }
@@ -231,7 +231,7 @@ static enum mu_status time_candidates(const struct mu_blas *blas, struct CUstrea
 
     *fastest = 0;
     for (int i = 0; i < 2; i++)
-        MU_TRY(mu_blas_check_cuda(cudaEventCreate(&events[i]), "cudaEventCreate"), st, done);
+        MU_TRY(mu_blas_check_runtime(cudaEventCreate(&events[i]), "cudaEventCreate"), st, done);
     for (int round = 0; round <= ROUNDS; round++)
         for (int i = 0; i < count; i++) {
             MU_TRY(time_round(blas, stream, plan, &candidates[i], product, events, &ms), st, done);

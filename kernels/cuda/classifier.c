@@ -3,8 +3,6 @@
  * block_logits): dtable is a sum over blocks, so its bits hang on it. */
 #include "kernels/cuda/linear.h"
 
-#include <cuda_runtime_api.h>
-
 #include "kernels/cuda/linear_kernels.h"
 
 enum {
@@ -100,9 +98,9 @@ enum mu_status mu_cuda_classifier(struct mu_blas *blas, struct CUstream_st *stre
     void *scratch;
     enum mu_status st = MU_OK;
 
-    if (n == 0 && dx && overwrite)
+    if (n == 0 && dx) /* the sum of no rows */
         return mu_blas_check_cuda(
-            cudaMemsetAsync(dtable, 0, (size_t)(v * c) * sizeof *dtable, stream),
+            mu_cuda_column_sums(stream, false, dtable, NULL, NULL, 0, v * c, overwrite),
             "gradient of the table");
     MU_TRY(mu_blas_scratch(blas, most * ld * (int64_t)sizeof(float), "a block of logits", &scratch),
            st, done);

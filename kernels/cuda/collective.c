@@ -15,8 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/cuda/device.h"
-#include "kernels/device.h"
+#include "kernels/cuda/cuda.h"
 #include "orchestrator/base/clock.h"
 
 enum phase { FORMING, ISSUING, RUNNING, IDLE };
@@ -82,7 +81,7 @@ static enum mu_status open_collective(struct mu_device *d, const struct mu_colle
     if (!c)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a communicator");
     c->device = d;
-    c->stream = mu_cuda_stream(d);
+    c->stream = mu_cuda_of(d)->stream;
     error = cudaEventCreateWithFlags(&c->done, cudaEventDisableTiming);
     if (error != cudaSuccess) {
         release(c);
@@ -152,6 +151,7 @@ static enum mu_status poll_collective(struct mu_collective *c, bool *done)
         error = cudaEventQuery(c->done);
         if (error != cudaSuccess && error != cudaErrorNotReady)
             return failed_cuda("an operation failed", error);
+        (void)cudaGetLastError(); /* "not ready" is kept as if it were an error */
         if (error == cudaSuccess)
             c->phase = IDLE;
     }

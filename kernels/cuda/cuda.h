@@ -25,7 +25,6 @@ struct mu_cuda_lent {
 struct mu_cuda {
     struct mu_device base; /* first: a struct mu_device * is one of these */
     char name[160];        /* "GPU 0 (NVIDIA H100 80GB HBM3)" */
-    bool broken;
     uint64_t polled_ns;
     cudaStream_t stream;
     cudaEvent_t done, mark[MU_CUDA_MARKS];
@@ -93,6 +92,9 @@ void mu_cuda_operations(struct mu_device_ops *ops);
 
 /* ---- peak.c ---- */
 double mu_cuda_measure_peak(struct mu_device *d, double seconds);
+
+/* ---- resident.c ---- */
+extern const struct mu_resident_ops mu_cuda_resident_ops;
 
 /* ---- device.c, for module.c ---- */
 enum mu_status mu_cuda_device_open(const struct mu_device_options *options,

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cuda/collective.h"
 #include "kernels/cuda/kernels.h"
 #include "orchestrator/base/clock.h"
+#include "orchestrator/base/log.h"
 
 static const uint64_t poll_every_ns = 500000;
 static const unsigned default_stall_timeout_ms = 60000;
@@ -16,9 +18,9 @@ bool mu_cuda_break(struct mu_cuda *c, const char *operation, int error)
 
     (void)cudaGetLastError();
     c->base.status = MU_FAILED; /* not only the first time: the owner may have started anew */
-    if (c->broken)
+    if (c->base.broken)
         return false;
-    c->broken = true;
+    c->base.broken = true;
     (void)MU_FAIL(MU_FAILED,
                   "%s failed in %s, or in an operation before it: %s (%s). This process cannot go "
                   "on with it; `nvidia-smi` and the kernel's log (Xid) may say why",
@@ -28,20 +30,20 @@ bool mu_cuda_break(struct mu_cuda *c, const char *operation, int error)
 
 bool mu_cuda_is_broken(struct mu_cuda *c)
 {
-    if (c->broken)
+    if (c->base.broken)
         c->base.status = MU_FAILED;
-    return c->broken;
+    return c->base.broken;
 }
 
 static bool stalled(struct mu_cuda *c, const char *operation, unsigned timeout_ms)
 {
     c->base.status = MU_FAILED;
-    if (!c->broken)
+    if (!c->base.broken)
         (void)MU_FAIL(MU_FAILED,
                       "%s has ended nothing for %g s, in %s or an operation before it: it hangs, "
                       "or is shared with others (`nvidia-smi`)",
                       c->name, timeout_ms / 1e3, operation);
-    c->broken = true;
+    c->base.broken = true;
     return false;
 }
 
@@ -63,7 +65,7 @@ bool mu_cuda_await(struct mu_cuda *c, cudaEvent_t event, const char *operation)
     struct mu_backoff pause = {0};
     cudaError_t error;
 
-    if (c->broken)
+    if (c->base.broken)
         return mu_cuda_break(c, operation, cudaSuccess);
     while ((error = cudaEventQuery(event)) == cudaErrorNotReady) {
         if (mu_deadline_passed(deadline))
@@ -80,9 +82,9 @@ bool mu_cuda_drain(struct mu_cuda *c, const char *operation)
 {
     cudaError_t error = cudaSuccess;
 
-    if (!c->broken)
+    if (!c->base.broken)
         error = cudaEventRecord(c->done, c->stream);
-    if (c->broken || error)
+    if (c->base.broken || error)
         return mu_cuda_break(c, operation, (int)error);
     return mu_cuda_await(c, c->done, operation);
 }
@@ -103,7 +105,7 @@ static void mark(struct mu_cuda *c, const char *operation)
 
 void mu_cuda_queued(struct mu_cuda *c, const char *operation, int error, bool has_lent)
 {
-    if (error || c->broken) {
+    if (error || c->base.broken) {
         mu_cuda_break(c, operation, error);
         return;
     }
@@ -118,7 +120,9 @@ void mu_cuda_queued(struct mu_cuda *c, const char *operation, int error, bool ha
 void mu_cuda_queued_with(struct mu_cuda *c, const char *operation, enum mu_status st, bool has_lent)
 {
     if (st != MU_OK) {
-        c->broken = true;
+        if (!c->base.broken) /* what went wrong has been told; of whom has not */
+            mu_log(MU_LOG_ERROR, "that was %s on %s, which cannot go on", operation, c->name);
+        c->base.broken = true;
         c->base.status = MU_FAILED;
         (void)cudaGetLastError();
     } else {
@@ -135,15 +139,15 @@ static void close_device(struct mu_device *d)
 {
     struct mu_cuda *c = mu_cuda_of(d);
 
-    if (!c->broken && c->done && mu_cuda_drain(c, "closing"))
+    if (!c->base.broken && c->done && mu_cuda_drain(c, "closing"))
         mu_blas_close(c->blas);
     mu_cuda_memory_deinit(c);
-    for (int i = 0; !c->broken && i < MU_CUDA_MARKS; i++)
+    for (int i = 0; !c->base.broken && i < MU_CUDA_MARKS; i++)
         if (c->mark[i])
             (void)cudaEventDestroy(c->mark[i]);
-    if (!c->broken && c->done)
+    if (!c->base.broken && c->done)
         (void)cudaEventDestroy(c->done);
-    if (!c->broken && c->stream)
+    if (!c->base.broken && c->stream)
         (void)cudaStreamDestroy(c->stream);
     free(c);
 }
@@ -164,9 +168,11 @@ static const struct mu_device_ops *cuda_ops(void)
         .clear = mu_cuda_clear,
         .copy = mu_cuda_copy,
         .wait = wait_for_all,
+        .resident = &mu_cuda_resident_ops,
     };
 
     mu_cuda_operations(&ops);
+    ops.collective = mu_cuda_collective();
     return &ops;
 }
 
@@ -197,7 +203,7 @@ static enum mu_status try_kernel(struct mu_cuda *c)
                        c->name);
     }
     mu_cuda_queued(c, "a first kernel", (int)error, true);
-    return c->base.status;
+    return c->base.broken ? MU_FAILED : MU_OK;
 }
 
 static enum mu_status open_blas(struct mu_cuda *c)

@@ -83,28 +83,35 @@ __device__ inline void mu_copy_wait()
     asm volatile("cp.async.wait_all;" ::: "memory");
 }
 
-/* Between blocks of a launch: waits until *turn is `value`, as another block sets it by
- * mu_turn_set. After the next barrier this block sees what that block wrote before the barrier that
- * came before it set it. Only for blocks that surely run, or ran (mu_turn_take). */
-__device__ inline void mu_turn_wait(const int *turn, int value)
+/* Turns, between blocks of a launch; one thread of a block calls these. A block that sets *turn
+ * after a barrier hands over what all of it wrote before the barrier. A block that has waited, or
+ * has looked and then itself set a turn, sees that after its next barrier. */
+__device__ inline int mu_turn_look(const int *turn)
 {
     int seen;
 
-    do
-        asm volatile("ld.acquire.gpu.global.s32 %0, [%1];"
-                     : "=r"(seen)
-                     : "l"(__cvta_generic_to_global(turn))
-                     : "memory");
-    while (seen != value);
+    asm volatile("ld.relaxed.gpu.global.s32 %0, [%1];"
+                 : "=r"(seen)
+                 : "l"(__cvta_generic_to_global(turn))
+                 : "memory");
+    return seen;
 }
 
+/* The fence speaks for the block's other threads too: the barrier came before it. */
 __device__ inline void mu_turn_set(int *turn, int value)
 {
-    /* The fence stands for the other threads of the block too, as in cooperative groups' sync. */
-    __threadfence();
-    asm volatile("st.release.gpu.global.s32 [%0], %1;" ::"l"(__cvta_generic_to_global(turn)),
+    asm volatile("fence.acq_rel.gpu;\n\tst.relaxed.gpu.global.s32 [%0], %1;" ::"l"(
+                     __cvta_generic_to_global(turn)),
                  "r"(value)
                  : "memory");
+}
+
+/* For blocks that surely run or have run (mu_turn_take): until it is `value`. */
+__device__ inline void mu_turn_wait(const int *turn, int value)
+{
+    while (mu_turn_look(turn) != value)
+        ;
+    asm volatile("fence.acq_rel.gpu;" ::: "memory");
 }
 
 #else

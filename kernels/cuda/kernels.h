@@ -53,7 +53,8 @@ int mu_cuda_add_int32(struct CUstream_st *stream, int32_t *a, const int32_t *b, 
 int mu_cuda_adamw(struct CUstream_st *stream, const struct mu_adamw *a);
 int mu_cuda_quantise_add(struct CUstream_st *stream, const struct mu_quantise *q);
 
-/* ---- attention.cu, attention_backward.cu ---- */
+/* ---- attention.cu, attention_backward.cu: D <= 256, else cudaErrorInvalidConfiguration; fast for
+ * D = 64 and 128 in bf16 ---- */
 int mu_cuda_attention(struct CUstream_st *stream, bool act_is_bf16, struct mu_attention s,
                       void *out, float *lse, const void *qkv);
 /* Bytes of scratch that the backward pass takes. */

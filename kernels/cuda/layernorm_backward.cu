@@ -1,5 +1,6 @@
-/* Gradients of LayerNorm. Those of weight and bias are sums over all rows, in slabs (slabs.cuh), each
- * summed in order by one block. dx is made on the way, so that dout and x are read from memory once. */
+/* Gradients of LayerNorm. Those of weight and bias are sums over all rows, in slabs (slabs.cuh),
+ * each summed in order by one block. dx is made on the way, so that dout and x are read from memory
+ * once. */
 #include "kernels/cuda/kernels.h"
 
 #include "kernels/cuda/slabs.cuh"

@@ -2,8 +2,6 @@
  * after the product; which, is a matter of the shape and of the plans alone. */
 #include "kernels/cuda/linear.h"
 
-#include <cuda_runtime_api.h>
-
 #include "kernels/cuda/linear_kernels.h"
 
 /* By an epilogue, with the bias (n) in C's type; *done as in mu_blas_try. */
@@ -156,11 +154,11 @@ enum mu_status mu_cuda_linear_backward_weight(struct mu_blas *blas, struct CUstr
 
     if (s.rows > 0)
         MU_TRY(mu_blas_run(blas, stream, &p), st, done);
-    else if (overwrite)
-        MU_TRY(
-            mu_blas_check_cuda(cudaMemsetAsync(dw, 0, (size_t)(s.out * s.in) * sizeof *dw, stream),
-                               "gradient of a weight"),
-            st, done);
+    else /* the sum of no rows */
+        MU_TRY(mu_blas_check_cuda(
+                   mu_cuda_column_sums(stream, false, dw, NULL, NULL, 0, s.out * s.in, overwrite),
+                   "gradient of a weight"),
+               st, done);
     if (db)
         MU_TRY(sum_columns(blas, stream, s, db, dy, overwrite), st, done);
 done:

@@ -24,8 +24,9 @@ int mu_cuda_column_sums(struct CUstream_st *stream, bool act_is_bf16, float *sum
                         float *scratch, int64_t rows, int64_t cols, bool overwrite);
 
 /* ---- classifier.cu ---- */
-/* logits (rows, ld) f32, of which v count; ld a multiple of 4. losses (rows) in nats. When gradient:
- * scale (softmax - [target]) in the logits' place, as act: (rows, ld) f32, or (rows, 2 ld) bf16. */
+/* logits (rows, ld) f32, of which v count; ld a multiple of 4. losses (rows) in nats. With
+ * gradient: scale (softmax - [target]) in the logits' place, as act: (rows, ld) f32, or (rows,
+ * 2 ld) bf16. */
 int mu_cuda_cross_entropy(struct CUstream_st *stream, bool act_is_bf16, float *losses,
                           float *logits, const int32_t *target, bool gradient, float scale,
                           int64_t rows, int64_t v, int64_t ld);

@@ -48,7 +48,7 @@ static void *device_memory(struct mu_cuda *c, size_t bytes, const char *for_what
  * hangs. What a broken device has is left to the end of the process. */
 static bool may_free(struct mu_cuda *c)
 {
-    return !c->broken && mu_cuda_drain(c, "freeing memory");
+    return !c->base.broken && mu_cuda_drain(c, "freeing memory");
 }
 
 static void release(struct mu_cuda *c, void *memory)
@@ -73,7 +73,7 @@ void mu_cuda_free(struct mu_device *d, void *memory)
 
 void *mu_cuda_scratch(struct mu_cuda *c, size_t bytes, const char *operation)
 {
-    if (c->broken) {
+    if (c->base.broken) {
         mu_cuda_break(c, operation, cudaSuccess);
         return NULL;
     }
@@ -82,7 +82,7 @@ void *mu_cuda_scratch(struct mu_cuda *c, size_t bytes, const char *operation)
     release(c, c->scratch);
     c->scratch = device_memory(c, bytes, "of scratch ");
     c->scratch_bytes = c->scratch ? bytes : 0;
-    if (!c->scratch && !c->broken)
+    if (!c->scratch && !c->base.broken)
         mu_cuda_break(c, operation, cudaErrorMemoryAllocation);
     return c->scratch;
 }
@@ -181,7 +181,7 @@ enum mu_status mu_cuda_lend(struct mu_device *d, void *host, size_t bytes)
     if (!reserve(c))
         return MU_FAIL(MU_NO_MEMORY, "no memory to lend memory");
     if (!mu_cuda_drain(c, "lending memory"))
-        return c->base.status;
+        return MU_FAILED;
     error = cudaHostRegister(host, bytes, cudaHostRegisterMapped | cudaHostRegisterPortable);
     if (!error && (error = check_address(host)) != cudaSuccess)
         (void)cudaHostUnregister(host);
@@ -274,7 +274,7 @@ void mu_cuda_download(struct mu_device *d, void *host, const void *from, size_t 
         chunks = 0;
     }
     /* Chunk k is on its way while chunk k - 1 is taken out of the other stage. */
-    for (size_t k = 0; !c->broken && k < chunks + (chunks > 0); k++) {
+    for (size_t k = 0; !c->base.broken && k < chunks + (chunks > 0); k++) {
         char *stage;
 
         if (k < chunks && take_stage(c, k, "a download")) {
@@ -287,7 +287,7 @@ void mu_cuda_download(struct mu_device *d, void *host, const void *from, size_t 
         if (stage)
             memcpy((char *)host + (k - 1) * stage_bytes, stage, chunk_bytes(bytes, k - 1));
     }
-    if (c->broken) {
+    if (c->base.broken) {
         mu_cuda_break(c, "a download", cudaSuccess);
         memset(host, 0, bytes);
     }
@@ -338,7 +338,7 @@ enum mu_status mu_cuda_memory_init(struct mu_cuda *c)
     c->word = mu_cuda_alloc(&c->base, 256);
     if (!c->word)
         return MU_NO_MEMORY;
-    return c->base.status;
+    return c->base.broken ? MU_FAILED : MU_OK;
 }
 
 void mu_cuda_memory_deinit(struct mu_cuda *c)
@@ -348,7 +348,7 @@ void mu_cuda_memory_deinit(struct mu_cuda *c)
     free(c->lent);
     release(c, c->scratch);
     release(c, c->word);
-    for (int i = 0; !c->broken && i < MU_CUDA_STAGES; i++) {
+    for (int i = 0; !c->base.broken && i < MU_CUDA_STAGES; i++) {
         if (c->stage[i].copied)
             (void)cudaEventDestroy(c->stage[i].copied);
         if (c->stage[i].memory)

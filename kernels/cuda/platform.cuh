@@ -7,8 +7,8 @@
  *       up to 163 KiB on every architecture that we name
  *   MU_SHARED(type, name, count)       an array of static shared memory
  *   MU_SHARED_DYNAMIC(type, name)      a pointer to the dynamic shared memory of the launch
- *   MU_UNROLL                          before a loop whose index must be known to the compiler:
- *       arrays are in registers only then */
+ *   MU_EACH(i, n)                      for (int i = 0; i < n; i++), unrolled: arrays that are in
+ *       registers want indices that the compiler knows */
 #ifndef MUSTER_KERNELS_CUDA_PLATFORM_CUH
 #define MUSTER_KERNELS_CUDA_PLATFORM_CUH
 
@@ -26,7 +26,7 @@
                           int(shared_bytes)) == cudaSuccess                      \
          ? MU_LAUNCH(kernel, grid, block, shared_bytes, stream, __VA_ARGS__)     \
          : cudaGetLastError())
-#define MU_UNROLL                    _Pragma("unroll")
+#define MU_EACH(i, n)                _Pragma("unroll") for (int i = 0; i < (n); i++)
 #define MU_SHARED(type, name, count) __shared__ type name[count]
 #define MU_SHARED_DYNAMIC(type, name)                          \
     extern __shared__ __align__(16) unsigned char mu_shared[]; \
@@ -39,7 +39,7 @@
 #define MU_LAUNCH_WIDE(kernel, grid, block, shared_bytes, stream, ...)                    \
     mu_emulate_launch<true>(#kernel, (kernel), (grid), (block), (shared_bytes), (stream), \
                             __VA_ARGS__)
-#define MU_UNROLL
+#define MU_EACH(i, n) for (int i = 0; i < (n); i++)
 #define MU_SHARED(type, name, count)                   \
     static const char name##_declaration = 0;          \
     type(&name)[count] = *static_cast<type(*)[count]>( \

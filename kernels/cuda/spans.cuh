@@ -7,7 +7,7 @@
 #include "kernels/cuda/sums.h"
 
 constexpr unsigned MU_BLOCK_WARPS = MU_BLOCK_THREADS / MU_WARP;
-/* Thread blocks that share a span: a full one has work for 32 of them, and more. */
+/* Thread blocks that share a span, at most, when spans are many: a full one has work for more. */
 constexpr int64_t MU_SPAN_SHARE = 32;
 
 /* A block's number in the layout, where its elements begin, and how many there are. */
@@ -55,9 +55,10 @@ __device__ inline uint32_t mu_span_threads()
 /* most: items of the largest span; each: items that a thread block does at a time. */
 static inline dim3 mu_span_grid(const mu_cuda_spans &spans, int64_t most, int64_t each)
 {
-    int64_t share = (most + each - 1) / each;
+    int64_t share = (most + each - 1) / each, limit = MU_GRID_MAX / spans.count;
 
-    return dim3(unsigned(spans.count), unsigned(share < MU_SPAN_SHARE ? share : MU_SPAN_SHARE));
+    limit = limit > MU_SPAN_SHARE ? limit : MU_SPAN_SHARE;
+    return dim3(unsigned(spans.count), unsigned(share < limit ? share : limit));
 }
 
 #endif

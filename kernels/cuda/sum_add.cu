@@ -1,5 +1,5 @@
 /* A shard's gradient into the rank's own sum. What does not fit int32 is rare: the pass over the
- * gradient marks it (misfit), then the marked blocks that have no slot yet are numbered, in order of
+ * gradient marks it (misfit), the marked blocks that have no slot yet are numbered, in order of
  * block, and a second pass, which looks at the marks alone, adds them. */
 #include "kernels/cuda/numbering.cuh"
 #include "kernels/cuda/quantise.cuh"

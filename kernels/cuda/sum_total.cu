@@ -129,6 +129,8 @@ struct gathered {
     {
         unsigned long long bits;
 
+        if (x == 0) /* wants no limb: rows that nobody touched are many */
+            return;
         memcpy(&bits, &x, sizeof bits);
         int exponent = int(bits >> 52 & 0x7ff);
         unsigned long long mantissa = bits & 0xfffffffffffffull;

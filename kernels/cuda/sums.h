@@ -145,8 +145,8 @@ int mu_cuda_total_to_float(struct CUstream_st *stream, float *out,
 
 /* ---- half k + 1 ---- */
 /* Predictions learned from what was agreed, and what a step is redone with (out may be
- * prediction). tensor_max: scratch, a word a tensor. check (NULL: none), a word a chunk: begin +
- * the new predictions, mod 2^32. */
+ * prediction). tensor_max: scratch, a word a tensor. check (NULL: none), a word a chunk:
+ * check_begin + the new predictions, mod 2^32. */
 int mu_cuda_predict(struct CUstream_st *stream, const struct mu_cuda_spans *all, int16_t *out,
                     const int16_t *prediction, const uint8_t *largest, int32_t *tensor_max,
                     int64_t tensors, uint32_t *check, int64_t chunks, uint32_t check_begin);

@@ -50,26 +50,23 @@ __device__ inline int mu_lane()
     return int(threadIdx.x % MU_WARP);
 }
 
-/* Where this lane's at[m][n][i] is. */
-__device__ inline int mu_sum_row(int m, int i)
+/* Where this lane's at[m][n][2 h] is; the next is in the same row, one column on. */
+__device__ inline int mu_sum_row(int m, int h)
 {
-    return 16 * m + mu_lane() / 4 + 8 * (i / 2);
+    return 16 * m + mu_lane() / 4 + 8 * h;
 }
 
-__device__ inline int mu_sum_column(int n, int i)
+__device__ inline int mu_sum_column(int n)
 {
-    return 8 * n + 2 * (mu_lane() % 4) + i % 2;
+    return 8 * n + 2 * (mu_lane() % 4);
 }
 
 template <int M, int N> __device__ inline void mu_sums_clear(mu_sums<M, N> &s)
 {
-    MU_UNROLL
-    for (int m = 0; m < M; m++)
-        MU_UNROLL
-    for (int n = 0; n < N; n++)
-        MU_UNROLL
-    for (int i = 0; i < 4; i++)
-        s.at[m][n][i] = 0;
+    MU_EACH (m, M)
+        MU_EACH (n, N)
+            MU_EACH (i, 4)
+                s.at[m][n][i] = 0;
 }
 
 __device__ inline void mu_store_two(__nv_bfloat16 *to, float first, float second)
@@ -86,14 +83,11 @@ __device__ inline void mu_store_two(float *to, float first, float second)
 template <int STRIDE, int M, int N, class T>
 __device__ void mu_sums_keep(T *tile, const mu_sums<M, N> &s)
 {
-    MU_UNROLL
-    for (int m = 0; m < M; m++)
-        MU_UNROLL
-    for (int n = 0; n < N; n++)
-        MU_UNROLL
-    for (int i = 0; i < 4; i += 2)
-        mu_store_two(tile + mu_sum_row(m, i) * STRIDE + mu_sum_column(n, i), s.at[m][n][i],
-                     s.at[m][n][i + 1]);
+    MU_EACH (m, M)
+        MU_EACH (n, N)
+            MU_EACH (h, 2)
+                mu_store_two(tile + mu_sum_row(m, h) * STRIDE + mu_sum_column(n), s.at[m][n][2 * h],
+                             s.at[m][n][2 * h + 1]);
 }
 
 /* `factor` times the sums, into global memory; only what lies inside of `rows` and `columns`.
@@ -102,25 +96,23 @@ template <int M, int N, class T>
 __device__ void mu_sums_store(T *to, int64_t stride, int rows, int columns, bool paired,
                               const mu_sums<M, N> &s, float factor)
 {
-    MU_UNROLL
-    for (int m = 0; m < M; m++)
-        MU_UNROLL
-    for (int n = 0; n < N; n++)
-        MU_UNROLL
-    for (int i = 0; i < 4; i += 2) {
-        int row = mu_sum_row(m, i), column = mu_sum_column(n, i);
-        T *at = to + row * stride + column;
+    MU_EACH (m, M)
+        MU_EACH (n, N)
+            MU_EACH (h, 2) {
+                int row = mu_sum_row(m, h), column = mu_sum_column(n);
+                float first = factor * s.at[m][n][2 * h], second = factor * s.at[m][n][2 * h + 1];
+                T *at = to + row * stride + column;
 
-        if (row >= rows || column >= columns)
-            continue;
-        if (paired) {
-            mu_store_two(at, factor * s.at[m][n][i], factor * s.at[m][n][i + 1]);
-            continue;
-        }
-        mu_from_f32(at[0], factor * s.at[m][n][i]);
-        if (column + 1 < columns)
-            mu_from_f32(at[1], factor * s.at[m][n][i + 1]);
-    }
+                if (row >= rows || column >= columns)
+                    continue;
+                if (paired) {
+                    mu_store_two(at, first, second);
+                    continue;
+                }
+                mu_from_f32(at[0], first);
+                if (column + 1 < columns)
+                    mu_from_f32(at[1], second);
+            }
 }
 
 /* ---- products ---- */
@@ -162,20 +154,16 @@ __device__ void mu_product(mu_sums<M, N> &s, mu_operand<__nv_bfloat16, A_STRIDE,
                            mu_operand<__nv_bfloat16, B_STRIDE, B_BY_K> from_b)
 {
     static_assert(K % 16 == 0 && N % 2 == 0, "matrices come in fours");
-    MU_UNROLL
-    for (int k = 0; k < K; k += 16) {
+    MU_EACH (step, K / 16) {
         uint32_t a[M][4], b[4];
 
-        MU_UNROLL
-        for (int m = 0; m < M; m++)
-            mu_load_a(a[m], from_a, 16 * m, k);
-        MU_UNROLL
-        for (int n = 0; n < N; n += 2) {
-            mu_load_b(b, from_b, 8 * n, k);
-            MU_UNROLL
-            for (int m = 0; m < M; m++) {
-                mu_multiply_add(s.at[m][n], a[m], b[0], b[1]);
-                mu_multiply_add(s.at[m][n + 1], a[m], b[2], b[3]);
+        MU_EACH (m, M)
+            mu_load_a(a[m], from_a, 16 * m, 16 * step);
+        MU_EACH (pair, N / 2) {
+            mu_load_b(b, from_b, 16 * pair, 16 * step);
+            MU_EACH (m, M) {
+                mu_multiply_add(s.at[m][2 * pair], a[m], b[0], b[1]);
+                mu_multiply_add(s.at[m][2 * pair + 1], a[m], b[2], b[3]);
             }
         }
     }
@@ -187,22 +175,18 @@ __device__ void mu_product(mu_sums<M, N> &s, const mu_sums<M, P> &p,
                            mu_operand<__nv_bfloat16, STRIDE, true> from_b)
 {
     static_assert(P % 2 == 0 && N % 2 == 0, "matrices come in fours");
-    MU_UNROLL
-    for (int k = 0; k < P; k += 2) {
+    MU_EACH (step, P / 2) {
         uint32_t a[M][4], b[4];
 
-        MU_UNROLL
-        for (int m = 0; m < M; m++)
-            MU_UNROLL
-        for (int i = 0; i < 4; i++)
-            a[m][i] = mu_two_bf16(p.at[m][k + i / 2][i % 2 * 2], p.at[m][k + i / 2][i % 2 * 2 + 1]);
-        MU_UNROLL
-        for (int n = 0; n < N; n += 2) {
-            mu_load_b(b, from_b, 8 * n, 8 * k);
-            MU_UNROLL
-            for (int m = 0; m < M; m++) {
-                mu_multiply_add(s.at[m][n], a[m], b[0], b[1]);
-                mu_multiply_add(s.at[m][n + 1], a[m], b[2], b[3]);
+        MU_EACH (m, M)
+            MU_EACH (i, 4)
+                a[m][i] = mu_two_bf16(p.at[m][2 * step + i / 2][i % 2 * 2],
+                                      p.at[m][2 * step + i / 2][i % 2 * 2 + 1]);
+        MU_EACH (pair, N / 2) {
+            mu_load_b(b, from_b, 16 * pair, 16 * step);
+            MU_EACH (m, M) {
+                mu_multiply_add(s.at[m][2 * pair], a[m], b[0], b[1]);
+                mu_multiply_add(s.at[m][2 * pair + 1], a[m], b[2], b[3]);
             }
         }
     }
@@ -220,16 +204,13 @@ template <int M, int N, int STRIDE, bool BY_K>
 __device__ inline void mu_multiply_add_one(mu_sums<M, N> &s, const float (&a)[M][2],
                                            mu_operand<float, STRIDE, BY_K> from_b, int k)
 {
-    MU_UNROLL
-    for (int n = 0; n < N; n++) {
-        float b[2] = {mu_operand_at(from_b, mu_sum_column(n, 0), k),
-                      mu_operand_at(from_b, mu_sum_column(n, 1), k)};
+    MU_EACH (n, N) {
+        float b[2] = {mu_operand_at(from_b, mu_sum_column(n), k),
+                      mu_operand_at(from_b, mu_sum_column(n) + 1, k)};
 
-        MU_UNROLL
-        for (int m = 0; m < M; m++)
-            MU_UNROLL
-        for (int i = 0; i < 4; i++)
-            s.at[m][n][i] = fmaf(a[m][i / 2], b[i % 2], s.at[m][n][i]);
+        MU_EACH (m, M)
+            MU_EACH (i, 4)
+                s.at[m][n][i] = fmaf(a[m][i / 2], b[i % 2], s.at[m][n][i]);
     }
 }
 
@@ -240,11 +221,9 @@ __device__ void mu_product(mu_sums<M, N> &s, mu_operand<float, A_STRIDE, A_BY_K>
     for (int k = 0; k < K; k++) {
         float a[M][2];
 
-        MU_UNROLL
-        for (int m = 0; m < M; m++)
-            MU_UNROLL
-        for (int h = 0; h < 2; h++)
-            a[m][h] = mu_operand_at(from_a, mu_sum_row(m, 2 * h), k);
+        MU_EACH (m, M)
+            MU_EACH (h, 2)
+                a[m][h] = mu_operand_at(from_a, mu_sum_row(m, h), k);
         mu_multiply_add_one(s, a, from_b, k);
     }
 }
@@ -254,16 +233,13 @@ template <int M, int N, int P, int STRIDE>
 __device__ void mu_product(mu_sums<M, N> &s, const mu_sums<M, P> &p,
                            mu_operand<float, STRIDE, true> from_b)
 {
-    MU_UNROLL
-    for (int k = 0; k < 8 * P; k++) {
+    MU_EACH (k, 8 * P) {
         int holder = mu_lane() / 4 * 4 + k % 8 / 2;
         float a[M][2];
 
-        MU_UNROLL
-        for (int m = 0; m < M; m++)
-            MU_UNROLL
-        for (int h = 0; h < 2; h++)
-            a[m][h] = __shfl_sync(MU_ALL_LANES, p.at[m][k / 8][2 * h + k % 2], holder);
+        MU_EACH (m, M)
+            MU_EACH (h, 2)
+                a[m][h] = __shfl_sync(MU_ALL_LANES, p.at[m][k / 8][2 * h + k % 2], holder);
         mu_multiply_add_one(s, a, from_b, k);
     }
 }

@@ -7,8 +7,10 @@
  *   MUSTER_EMULATE_MEMORY=4294967296 bytes that each has
  *   MUSTER_EMULATE_DRIVER=13000      its version; less than the runtime's: refused; 0: none
  *   MUSTER_EMULATE_CAPABILITY=90     compute capability 9.0
- *   MUSTER_EMULATE_LAZY=1            operations run only where somebody waits or asks, one at a time
- *                                    and in an odd order of streams: shows what was not waited for
+ *   MUSTER_EMULATE_LAZY=1            operations run only where somebody waits or asks, one by one
+ *                                    in an odd order of streams: shows what was not waited for
+ *   MUSTER_EMULATE_OPEN=1            the host may touch device memory: faster where there are no
+ *                                    huge pages
  *   MUSTER_EMULATE_WAIT_S=120        a wait that takes longer ends the process in words
  *   MUSTER_EMULATE_FAIL=k:e          the k-th call of the CUDA runtime (queries and cudaGet... do
  *                                    not count, launches do) returns the cudaError_t of number e;
@@ -52,31 +54,6 @@ void mu_emulate_clear(void);
 void mu_emulate_restart(void);
 /* Calls that MUSTER_EMULATE_FAIL has counted. */
 uint64_t mu_emulate_calls(void);
-
-/* ---- cuBLASLt (cublaslt.cpp) ---- */
-/* Candidates of a product, in the order in which heuristics give them. They add in different
- * orders; the first also depends on how many products ran before it, as float atomics would, and
- * is offered only to who allows it. */
-enum mu_emulate_blas_algorithm {
-    MU_EMULATE_BLAS_IN_PLACE,
-    MU_EMULATE_BLAS_SPLIT, /* two halves, added in the workspace */
-    MU_EMULATE_BLAS_FORWARD,
-    MU_EMULATE_BLAS_BACKWARD,
-};
-/* What goes wrong from here on; all zero: nothing. */
-struct mu_emulate_blas_faults {
-    int matmul_status;        /* a cublasStatus_t: the next product returns it, once */
-    int heuristic_status;     /* the next question for candidates does, once */
-    int create_status;        /* the next handle does, once */
-    int lacks_epilogue;       /* no candidates with this cublasLtEpilogue_t */
-    uint64_t version;         /* instead of the stand-in's own */
-    unsigned long slow_us[4]; /* that a product takes longer, by algorithm */
-};
-void mu_emulate_blas_set_faults(const struct mu_emulate_blas_faults *faults);
-/* Products that ran with this algorithm since the faults were set. */
-int64_t mu_emulate_blas_runs(enum mu_emulate_blas_algorithm algorithm);
-/* Descriptors, layouts, preferences and handles that nobody has destroyed. */
-int64_t mu_emulate_blas_objects(void);
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,7 @@
 /* cuBLASLt's products as plain loops, on column-major matrices as it has them:
  * D (m, n) = epilogue(alpha op(A) op(B) + beta C + bias), in fp32, rounded to D's type at the end.
  *
- * Candidates add in different orders (control.h), so that two ranks that do not run the same
+ * Candidates add in different orders (blas_control.h), so that two ranks that do not run the same
  * algorithm have other bits. What the library refuses is refused: descriptors at odds with each
  * other, an epilogue without its pointers or with another stride than it allows, pointers less
  * aligned than the preference that the algorithm was chosen by, too little workspace, an algorithm
@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "kernels/bf16.h"
-#include "kernels/emulate/control.h"
+#include "kernels/emulate/blas_control.h"
 #include "kernels/emulate/machine.h"
 
 struct cublasLtContext {
@@ -172,6 +172,13 @@ bool epilogue_is_allowed(const product &p)
                         p.desc.aux_ld % 8 == 0 && p.desc.aux_ld >= p.m);
 }
 
+/* Candidates come in another order where a bias is aligned better than it must be: heuristics may
+ * look at addresses. */
+bool prefers_last(const product &p)
+{
+    return p.desc.epilogue != CUBLASLT_EPILOGUE_DEFAULT && is_aligned(p.desc.bias, 64);
+}
+
 std::uint64_t workspace_of(const product &p, int id)
 {
     return id == MU_EMULATE_BLAS_SPLIT ? std::uint64_t(2 * 4 * p.m * p.n) : 0;
@@ -248,24 +255,6 @@ void run(const product &p, int id, float alpha, const void *a, const void *b, fl
             }
             store(d, p.d.type, i + j * p.d.ld, x);
         }
-}
-
-/* Puts it where a kernel would be put. */
-cublasStatus_t enqueue(cudaStream_t stream, std::function<void()> body)
-{
-    cudaError_t error = mu_emulate::call([&](mu_emulate::hold &) {
-        return mu_emulate::enqueue(
-            stream, "cublasLtMatmul",
-            [=] {
-                mu_emulate::memory_open open;
-
-                body();
-                return cudaSuccess;
-            },
-            nullptr);
-    });
-
-    return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 } // namespace
 
@@ -417,7 +406,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
         return CUBLAS_STATUS_INVALID_VALUE;
     if (!epilogue_is_allowed(p) || int(p.desc.epilogue) == faults.lacks_epilogue)
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    for (int id = 0; id < ALGORITHMS && *count < wanted; id++) {
+    for (int i = 0; i < ALGORITHMS && *count < wanted; i++) {
+        int id = prefers_last(p) ? ALGORITHMS - 1 - i : i;
         std::uint64_t workspace = workspace_of(p, id);
         const std::uint32_t *align = preference->alignment;
         algorithm algo = {cublasLtGetVersion(),
@@ -481,8 +471,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
     const void *operands[] = {a, b, c, d};
     algorithm algo = unpack(*blob);
     cublasLtMatmulHeuristicResult_t checked;
-    product p;
-    float alpha_value, beta_value;
+    product p = {};
+    float of_product, of_c;
 
     if (fault != CUBLAS_STATUS_SUCCESS)
         return fault;
@@ -494,11 +484,19 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
         if (!operands[i] || !is_aligned(operands[i], algo.alignment[i]))
             return CUBLAS_STATUS_INVALID_VALUE;
     describe(desc, a_layout, b_layout, c_layout, d_layout, &p);
-    std::memcpy(&alpha_value, alpha, sizeof(float));
-    std::memcpy(&beta_value, beta, sizeof(float));
-    runs[algo.id]++;
-    if (faults.slow_us[algo.id] > 0)
-        usleep(useconds_t(faults.slow_us[algo.id]));
-    return enqueue(stream,
-                   [=] { run(p, int(algo.id), alpha_value, a, b, beta_value, c, d, workspace); });
+    std::memcpy(&of_product, alpha, sizeof of_product);
+    std::memcpy(&of_c, beta, sizeof of_c);
+    auto operation = [=] {
+        mu_emulate::memory_open open;
+
+        runs[algo.id]++;
+        if (faults.slow_us[algo.id] > 0)
+            usleep(useconds_t(faults.slow_us[algo.id]));
+        run(p, int(algo.id), of_product, a, b, of_c, c, d, workspace);
+        return cudaSuccess;
+    };
+    cudaError_t error = mu_emulate::call([&](mu_emulate::hold &) {
+        return mu_emulate::enqueue(stream, "cublasLtMatmul", operation, nullptr);
+    });
+    return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }

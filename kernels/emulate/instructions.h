@@ -125,17 +125,22 @@ inline void mu_copy_wait()
     mu_emulate_copy_wait();
 }
 
+inline int mu_turn_look(const int *turn)
+{
+    return *turn;
+}
+
+inline void mu_turn_set(int *turn, int value)
+{
+    *turn = value;
+}
+
 /* Blocks run one after the other: who has not had his turn will not have it. */
 inline void mu_turn_wait(const int *turn, int value, const char *file = __builtin_FILE(),
                          int line = __builtin_LINE())
 {
     if (*turn != value)
         mu_emulate_fail({"a turn", file, line}, "waits for a block that has not run");
-}
-
-inline void mu_turn_set(int *turn, int value)
-{
-    *turn = value;
 }
 
 #endif

@@ -34,7 +34,7 @@ struct settings {
     std::vector<int> devices; /* what CUDA_VISIBLE_DEVICES lets through, by number on the host */
     std::size_t memory_bytes;
     int driver, capability;
-    bool lazy;
+    bool lazy, memory_stays_open;
     double wait_s;
     nth fail, nccl_error;
     std::uint64_t nccl_abort_hangs, nccl_torn;
@@ -56,7 +56,7 @@ cudaError_t obstacle();
 cudaError_t asked_error();
 /* Whether no call works after it. */
 bool is_sticky(cudaError_t error);
-/* Remembers a call's error for cudaGetLastError. */
+/* Remembers a call's error for cudaGetLastError; returns it. */
 cudaError_t report(cudaError_t error);
 void break_device(cudaError_t error, const char *why);
 cudaError_t broken(); /* cudaSuccess: it is not */
@@ -125,6 +125,7 @@ cudaError_t enqueue(cudaStream_t stream, std::string name, std::function<cudaErr
                     std::shared_ptr<marker> *done);
 /* NULL: no such stream. */
 CUstream_st *find_stream(cudaStream_t stream);
+int stream_device(cudaStream_t stream); /* -1: no such stream */
 /* Tries the heads of all queues until none moves; one of them where MUSTER_EMULATE_LAZY is set.
  * Whether one moved. */
 bool progress();

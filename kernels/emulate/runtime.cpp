@@ -53,27 +53,6 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
     });
 }
 
-cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device)
-{
-    struct cudaDeviceProp prop;
-    cudaError_t error = cudaGetDeviceProperties(&prop, device);
-
-    if (error != cudaSuccess)
-        return error;
-    switch (attribute) {
-    case cudaDevAttrMultiProcessorCount:
-        *value = prop.multiProcessorCount;
-        break;
-    case cudaDevAttrComputeCapabilityMajor:
-        *value = prop.major;
-        break;
-    case cudaDevAttrComputeCapabilityMinor:
-        *value = prop.minor;
-        break;
-    }
-    return cudaSuccess;
-}
-
 cudaError_t cudaSetDevice(int device)
 {
     return call([&](hold &) {
@@ -258,6 +237,8 @@ cudaError_t mu_emulate_submit(const char *kernel, dim3 grid, dim3 block, std::si
     call([&](hold &) {
         if (!mu_emulate_possible(kernel, grid, block, shared_bytes, wide))
             return cudaErrorInvalidConfiguration;
+        if (stream_device(stream) != current_device)
+            return cudaErrorInvalidResourceHandle;
         return enqueue(
             stream, kernel,
             [=] {

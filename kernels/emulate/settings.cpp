@@ -97,6 +97,7 @@ const settings &asked()
     now.driver = static_cast<int>(number("MUSTER_EMULATE_DRIVER", CUDART_VERSION));
     now.capability = static_cast<int>(number("MUSTER_EMULATE_CAPABILITY", 90));
     now.lazy = number("MUSTER_EMULATE_LAZY", 0) > 0;
+    now.memory_stays_open = number("MUSTER_EMULATE_OPEN", 0) > 0;
     now.wait_s = number("MUSTER_EMULATE_WAIT_S", 120);
     now.fail = numbered_error("MUSTER_EMULATE_FAIL");
     now.nccl_error = numbered_error("MUSTER_EMULATE_NCCL_ERROR");

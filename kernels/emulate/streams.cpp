@@ -34,7 +34,7 @@ namespace
 auto &streams = *new std::vector<std::unique_ptr<CUstream_st>>;
 auto &events = *new std::vector<std::unique_ptr<CUevent_st>>;
 cudaError_t device_error;
-std::size_t turn; /* of streams, where lazy */
+std::uint64_t turn; /* of streams, where lazy: by a congruential generator (Knuth's MMIX) */
 
 bool pending(const std::shared_ptr<marker> &m)
 {
@@ -67,7 +67,7 @@ bool try_head(CUstream_st &s)
     return true;
 }
 
-/* Whether all that is on the stream by now is done; on the NULL stream: and on those it waits for. */
+/* Whether all that is on the stream by now is done; NULL stream: and on those it waits for. */
 bool idle(const CUstream_st &s)
 {
     for (const auto &other : streams)
@@ -132,7 +132,7 @@ cudaError_t obstacle()
 
 cudaError_t report(cudaError_t error)
 {
-    if (error != cudaSuccess)
+    if (error != cudaSuccess && error != cudaErrorNotReady)
         last_error = error;
     return error;
 }
@@ -175,6 +175,13 @@ CUstream_st *find_stream(cudaStream_t stream)
     return legacy ? make_stream(cudaStreamDefault, true) : nullptr;
 }
 
+int stream_device(cudaStream_t stream)
+{
+    const CUstream_st *s = find_stream(stream);
+
+    return s ? s->device : -1;
+}
+
 cudaError_t enqueue(cudaStream_t stream, std::string name, std::function<cudaError_t()> run,
                     std::shared_ptr<marker> *done)
 {
@@ -201,8 +208,9 @@ bool progress()
     while (again) {
         again = false;
         for (std::size_t i = streams.size(); i > 0 && !(lazy && again); i--)
-            again = try_head(*streams[(i + turn) % streams.size()]) || again;
-        turn += lazy ? 7 : 0;
+            again = try_head(*streams[(i + (turn >> 33)) % streams.size()]) || again;
+        if (lazy)
+            turn = turn * 6364136223846793005u + 1442695040888963407u;
         moved = moved || again;
         again = again && !lazy;
     }
@@ -247,6 +255,7 @@ cudaError_t wait_for_device(hold &held, const char *who)
 void drop_streams()
 {
     device_error = cudaSuccess;
+    turn = 0;
     streams.clear();
     events.clear();
 }

@@ -50,7 +50,10 @@ static void introduce(const struct mu_job *job)
                "`. build/env` switches fault tolerance on where MPI has it",
                mu_mpi_library_version());
     mu_log(MU_LOG_INFO, "%s", facts->summary);
-    if (job->peak_flops > 0)
+    if (job->peak_flops > 0 && job->settings.device_kind == MU_DEVICE_CUDA)
+        mu_log(MU_LOG_INFO, "matrix products reach %.0f TFLOP/s here (%u GPU%s, measured)",
+               1e-12 * job->peak_flops * size, size, size == 1 ? "" : "s");
+    else if (job->peak_flops > 0)
         mu_log(MU_LOG_INFO, "matrix products reach %.0f GFLOP/s here (%u x %lld threads, measured)",
                1e-9 * job->peak_flops * size, size, (long long)job->settings.device_threads);
     mu_log(MU_LOG_DEBUG, "%s", job->fingerprint);

@@ -359,13 +359,24 @@ static void widen_affinity(const struct mu_job *job)
             (long long)job->settings.device_threads);
 }
 
+/* This rank's number among those of its machine. */
+static int number_on_machine(const struct mu_job *job)
+{
+    const int place = mu_comm_rank(job->comm);
+    int before = 0;
+
+    for (int i = 0; i < place; i++)
+        before += job->host_key[i] == job->host_key[place];
+    return before;
+}
+
 static enum mu_status open_parts(struct mu_job *job)
 {
     struct mu_device_options device = device_options(job);
     enum mu_status st;
 
     device.isa = job->isa;
-    device.gpu = (int)mu_roll_local_index(&job->roll, (uint32_t)mu_comm_rank(job->comm));
+    device.gpu = number_on_machine(job);
     device.poll = mu_poll_hook;
     device.poll_context = &job->poller;
 

@@ -6,5 +6,5 @@ if ! command -v clang >/dev/null; then
     echo "skipped: clang is not installed (scripts/setup --tests)"
     exit 77
 fi
-cmake -S "$source" -B "$build" -G Ninja -DCMAKE_C_COMPILER=clang -DMUSTER_WERROR=ON
+cmake -S "$source" -B "$build" -G Ninja -DCMAKE_C_COMPILER=clang -DMUSTER_WERROR=ON -DMUSTER_CUDA=OFF
 cmake --build "$build" --parallel "$jobs"

@@ -1,34 +1,16 @@
 #!/usr/bin/env bash
-# Compiles the CUDA kernels with nvcc, for each architecture that we name and it knows, and what calls them with the
-# real headers beside it; warnings are errors.
-# Usage: cuda.sh SOURCE-FOLDER BUILD-FOLDER
+# Builds muster-cuda.so with nvcc and the real headers, for each architecture that we name and nvcc knows, warnings as errors,
+# and looks at what it exports. Usage: cuda.sh SOURCE-FOLDER BUILD-FOLDER JOBS
 set -euo pipefail
-cd "$1"
-build=$2
-nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
-if [ ! -x "$nvcc" ]; then
+source=$1 build=$2 jobs=$3
+if ! command -v nvcc >/dev/null && [ ! -x /usr/local/cuda/bin/nvcc ]; then
     echo "skipped: nvcc is neither on PATH nor in /usr/local/cuda/bin"
     exit 77
 fi
-known=$("$nvcc" --list-gpu-arch)
-targets=()
-for number in 80 90 100; do
-    if grep -qx "compute_$number" <<<"$known"; then
-        targets+=(-gencode "arch=compute_$number,code=sm_$number")
-    else
-        echo "$nvcc does not know sm_$number: left out"
-    fi
-done
-mkdir -p "$build"
-for source in kernels/cuda/*.cu; do
-    echo "$source"
-    # No contraction, as on the CPU: then a vector loop and its remainder have the same bits.
-    "$nvcc" -std=c++17 -O2 --fmad=false "${targets[@]}" -I. -Werror all-warnings -Xcompiler -Wall,-Wextra,-Werror \
-        -c "$source" -o "$build/$(basename "$source" .cu).o"
-done
-include=$(dirname "$(dirname "$(readlink -f "$nvcc")")")/include
-for source in kernels/cuda/*.c; do
-    echo "$source"
-    "${CC:-cc}" -std=gnu11 -O2 -D_GNU_SOURCE -Wall -Wextra -Wconversion -Wshadow -Werror -I. -isystem "$include" \
-        -c "$source" -o "$build/$(basename "$source").o"
-done
+cmake -S "$source" -B "$build" -G Ninja -DMUSTER_CUDA=ON -DMUSTER_WERROR=ON -DBUILD_TESTING=OFF
+cmake --build "$build" --target muster-cuda --parallel "$jobs"
+exported=$(nm -D --defined-only "$build/muster-cuda.so" | awk '{print $3}')
+[ "$exported" = mu_cuda_module ] || {
+    echo "muster-cuda.so exports more than one symbol: $exported"
+    exit 1
+}

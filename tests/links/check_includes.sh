@@ -35,6 +35,8 @@ BEGIN { split("base core config fit kernels worker orchestrator", name, " ") }
     only("hdf5.h", "_h5\\.[ch]$")
     only("csv.h", "_csv\\.[ch]$")
     only("dnnl.h", "_onednn\\.[ch]$")
+    only("cuda_runtime_api.h", "/(cuda|emulate)/")
+    only("cublasLt.h", "/(cuda|emulate)/.*blas")
     only("cuda_runtime.h", "/platform\\.cuh$")
     only("cuda_bf16.h", "/platform\\.cuh$")
     if (target == "libconfig.h" && ++libconfig[FILENAME] == 1 && ++libconfig_files > 1)

@@ -92,6 +92,7 @@ static enum mu_status open_segment(const struct rank *r, const struct mu_layout 
                                    .generation = 1,
                                    .host = host,
                                    .ranks = r->roll->host[host].count,
+                                   .slot = mu_roll_local_index(r->roll, r->place),
                                    .leader = mu_roll_local_index(r->roll, r->place) == 0,
                                    .deadline_ms = 60000,
                                    .poll = poll_rank,

@@ -1,7 +1,7 @@
 /* A device that makes mistakes about memory visible: it wraps another, and pretends that the host
- * cannot touch device memory. That is an arena without any access outside of operations, so that the
- * host which reads or writes it dies of SIGSEGV; lent memory is known by its ranges. Every operation
- * asserts that what it is given lies, whole, in the one or the other.
+ * cannot touch device memory. That is an arena without any access outside of operations, so that a
+ * host which reads or writes it dies of SIGSEGV; lent memory is known by its ranges. Every
+ * operation asserts that what it is given lies, whole, in the one or the other.
  *
  * The wrapped device is opened by the caller, with the caller's poll hook. */
 #ifndef MUSTER_TESTS_APART_DEVICE_H
@@ -15,10 +15,12 @@
 
 enum { APART_RANGES = 512, APART_ARENA_BYTES = 1 << 28, APART_GAP = 64 };
 
+enum apart_kind { APART_DEVICE, APART_LENT, APART_LENT_BY_OTHERS };
+
 struct apart_range {
     char *at;
     size_t bytes;
-    enum { APART_DEVICE, APART_LENT, APART_LENT_BY_OTHERS } kind;
+    enum apart_kind kind;
 };
 
 struct apart {
@@ -85,7 +87,7 @@ static inline int64_t apart_act(const struct apart *a)
 }
 
 /* ---- memory ---- */
-static inline void *apart_note(struct apart *a, void *at, size_t bytes, int kind)
+static inline void *apart_note(struct apart *a, void *at, size_t bytes, enum apart_kind kind)
 {
     MU_ASSERT(a->count < APART_RANGES);
     if (at) {
@@ -98,11 +100,11 @@ static inline void *apart_note(struct apart *a, void *at, size_t bytes, int kind
     return at;
 }
 
-static inline void apart_forget(struct apart *a, const void *at, int kind)
+static inline void apart_forget(struct apart *a, const void *at, enum apart_kind kind)
 {
     uint32_t i = 0;
 
-    while (i < a->count && (a->range[i].at != at || (int)a->range[i].kind != kind))
+    while (i < a->count && (a->range[i].at != at || a->range[i].kind != kind))
         i++;
     MU_ASSERT(i < a->count); /* not given out, or given back as something else */
     a->range[i] = a->range[--a->count];

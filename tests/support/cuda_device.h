@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <cuda_runtime_api.h>
+
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/linear.h"
 #include "kernels/emulate/control.h"
@@ -25,14 +27,18 @@ static inline void *lend(const void *host, int64_t bytes)
 {
     void *lent = host ? calloc(1, (size_t)bytes) : NULL;
 
-    if (lent && bytes > 0)
+    if (lent && bytes > 0) {
         memcpy(lent, host, (size_t)bytes);
+        assert_int_equal(cudaHostRegister(lent, (size_t)bytes, cudaHostRegisterMapped), 0);
+    }
     return lent;
 }
 
 /* host NULL: only read. */
 static inline void take_back(void *host, void *lent, int64_t bytes)
 {
+    (void)cudaHostUnregister(lent); /* waits; not of an empty one */
+    (void)cudaGetLastError();
     if (host && bytes > 0)
         memcpy(host, lent, (size_t)bytes);
     free(lent);

@@ -138,6 +138,12 @@ static inline void cards_agree(struct cards *c, const struct fleet *f)
     went_well(mu_cuda_sum_number(NULL, &c->total));
 }
 
+/* Where a tensor's pad begins. */
+static inline uint64_t cards_end(const struct mu_layout *l, uint32_t tensor)
+{
+    return l->tensors[tensor].offset + l->tensors[tensor].spec.rows * l->tensors[tensor].spec.cols;
+}
+
 /* The sums over ranks, `slots` of them, and the check of what went in against what came out. */
 static inline void cards_reduce(struct cards *c, uint32_t slots)
 {
@@ -156,6 +162,12 @@ static inline void cards_reduce(struct cards *c, uint32_t slots)
         for (uint64_t i = 0; i < (uint64_t)slots * MU_BLOCK; i++)
             c->total.slots[i] += c->share[i];
     }
+    for (uint64_t i = (uint64_t)c->total.words->escapes * MU_BLOCK; i < slots * (uint64_t)MU_BLOCK;
+         i++)
+        assert_int_equal(c->total.slots[i], 0);
+    for (uint32_t i = 0; i < c->layout->tensor_count; i++)
+        for (uint64_t e = cards_end(c->layout, i); e % MU_TENSOR_ALIGN != 0; e++)
+            assert_int_equal(c->total.dense[e], 0);
     went_well(mu_cuda_check_int32(NULL, &out, c->total.dense, n));
     assert_int_equal(in, out);
     assert_int_equal(out, mu_chunk_check(c->total.dense, (uint64_t)n));

@@ -1,4 +1,5 @@
-/* A tiny gpt for tests: settings, a token file made by a formula, a device, weights. */
+/* A tiny gpt for tests: settings, a token file made by a formula, a device, weights
+ * (lent memory). */
 #ifndef MUSTER_TESTS_SUPPORT_GPT_FIXTURE_H
 #define MUSTER_TESTS_SUPPORT_GPT_FIXTURE_H
 
@@ -110,8 +111,8 @@ static inline struct fixture_weights fixture_init(struct mu_device *device,
                                                   const struct mu_workload *w, double jitter)
 {
     struct fixture_weights x = {
-        .f32 = mu_device_alloc(device, w->layout.elements * sizeof(float)),
-        .bf16 = mu_device_alloc(device, w->layout.elements * sizeof(uint16_t)),
+        .f32 = mu_device_alloc_lent(device, w->layout.elements * sizeof(float)),
+        .bf16 = mu_device_alloc_lent(device, w->layout.elements * sizeof(uint16_t)),
     };
 
     for (uint32_t t = 0; t < w->layout.tensor_count; t++) {
@@ -129,8 +130,8 @@ static inline struct fixture_weights fixture_init(struct mu_device *device,
 
 static inline void fixture_free(struct mu_device *device, struct fixture_weights *x)
 {
-    mu_device_free(device, x->f32);
-    mu_device_free(device, x->bf16);
+    mu_device_free_lent(device, x->f32);
+    mu_device_free_lent(device, x->bf16);
 }
 
 /* to += the shard's whole gradient, the rows in their places. */

@@ -124,8 +124,8 @@ static inline enum mu_status toy_gradient(struct mu_workload *workload, const st
 static const struct mu_workload_ops toy_ops = {
     .name = "toy", .init_tensor = toy_init, .shard_gradient = toy_gradient};
 
-/* specs: four; the first has 8 rows of a block or more, the last two have row addends. The device is
- * closed after it. */
+/* specs: four; the first has 8 rows of a block or more, the last two have row addends. The device
+ * is closed after it. */
 static inline bool toy_open(struct toy *t, struct mu_device *device,
                             const struct mu_tensor_spec *specs, int64_t nan_at, int64_t surprise_at)
 {

@@ -156,7 +156,7 @@ static inline void toy_resident_agree(struct mu_resident *r, uint8_t *largest, i
     mu_device_poll(r->device);
 }
 
-static inline int toy_resident_integers(struct mu_resident *r,
+static inline int toy_resident_integers(struct mu_resident *r, uint64_t escapes,
                                         struct mu_all_reduce list[MU_RESIDENT_LIST])
 {
     struct toy_resident *t = (struct toy_resident *)r;
@@ -175,6 +175,7 @@ static inline int toy_resident_integers(struct mu_resident *r,
             memset(t->slots + slot * MU_BLOCK, 0, MU_BLOCK * 8);
         slot++;
     }
+    MU_ASSERT(slot == escapes);
     list[0] = (struct mu_all_reduce){MU_SUM_INT32, t->reduced, t->sum.dense, l->elements + 1};
     list[1] = (struct mu_all_reduce){MU_SUM_INT64, t->slots, t->slots, slot * MU_BLOCK};
     return 2;

@@ -1,5 +1,6 @@
-/* Workloads over a device whose memory the host cannot touch: gradients and losses have the bits that
- * the wrapped device gives alone. And the wrapper (tests/support/apart_device.h) sees mistakes. */
+/* Workloads over a device whose memory the host cannot touch: gradients and losses have the bits
+ * that the wrapped device gives alone. And the wrapper (tests/support/apart_device.h) sees
+ * mistakes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -143,7 +144,7 @@ static struct outcome compute(const struct mu_settings *s, struct mu_device *d,
                               enum mu_precision precision)
 {
     struct mu_device *host = fixture_device(MU_DEVICE_REFERENCE, precision);
-    struct outcome out = {NULL};
+    struct outcome out = {.gradient = NULL};
     struct fixture_weights initial;
     struct mu_weights weights;
     struct mu_workload *w;

@@ -46,8 +46,8 @@ static double *widen(const void *from, int64_t n, bool bf16)
     double *p = wide_zeros(n);
 
     for (int64_t i = 0; i < n; i++)
-        p[i] = (double)(bf16 ? mu_bf16_to_f32(((const uint16_t *)from)[i])
-                             : ((const float *)from)[i]);
+        p[i] =
+            (double)(bf16 ? mu_bf16_to_f32(((const uint16_t *)from)[i]) : ((const float *)from)[i]);
     return p;
 }
 
@@ -60,48 +60,47 @@ static double dot(const double *a, const double *b, int64_t n, bool absolute)
     return sum;
 }
 
-/* One query of one head; h: its number among all of a sequence's rows of qkv, from where part p of
- * token k is at qkv + k * 3C + p * C. Forward: p off by `p_off`, relative, and a sum of i + 1 terms;
- * the denominator likewise. */
+/* What query i of one head may be off by, and what it adds to the bounds of keys and values. A dot
+ * product of n terms in f32: n roundings of the sum of its terms' magnitudes. p = 2^(scale score -
+ * lse): off by what its exponent is off by; added up t times in f32 at most, and rounded to act
+ * before it is multiplied. ds likewise. */
 static void bound_row(struct wide *w, int64_t b, int64_t head, int64_t i)
 {
     int64_t d = w->s.head_size, c = w->s.heads * d, t = w->s.context;
-    int64_t row = (b * w->s.heads + head) * t + i, at = ((b * t + i) * 3) * c + head * d;
+    int64_t row = (b * w->s.heads + head) * t + i, at = (b * t + i) * 3 * c + head * d;
     int64_t at_out = (b * t + i) * c + head * d;
-    const double *q = w->qkv + at, *k = w->qkv + at - i * 3 * c + c, *dout = w->dout + at_out;
-    const double *v = k + c;
-    double root = 1 / sqrt((double)d), sums = (double)(t + 40) * F32_ROUNDING;
-    double inner = dot(dout, w->out + at_out, d, false), off = 0;
-    double inner_off = (double)(d + 4) * F32_ROUNDING * dot(dout, w->out + at_out, d, true);
-    double *dq_bound = w->dqkv_bound + at;
+    const double *q = w->qkv + at, *dout = w->dout + at_out, *out = w->out + at_out;
+    double root = 1 / sqrt((double)d), roundings = (double)(d + 8) * F32_ROUNDING;
+    double sum_off = (double)(t + 40) * F32_ROUNDING, most = 0;
+    double inner = dot(dout, out, d, false), inner_off = roundings * dot(dout, out, d, true);
 
-    for (int64_t j = 0; j <= i; j++, k += 3 * c, v += 3 * c) {
-        double *dk_bound = w->dqkv_bound + (k - w->qkv), *dv_bound = dk_bound + c;
+    for (int64_t j = 0; j <= i; j++) {
+        int64_t at_k = at + (j - i) * 3 * c + c, at_v = at_k + c;
+        const double *k = w->qkv + at_k, *v = w->qkv + at_v;
         double score = root * dot(q, k, d, false), p = exp(score - w->lse[row]);
-        double right_p = exp(score - w->right_lse[row]), dp = dot(dout, v, d, false), ds, ds_off;
-        /* the product, then scaling, top and lse in powers of two */
-        double score_off = (double)(d + 8) * F32_ROUNDING * root * dot(q, k, d, true) +
+        double score_off = roundings * root * dot(q, k, d, true) +
                            4 * F32_ROUNDING * (fabs(score) + fabs(w->lse[row]));
-        double p_off = expm1(score_off) + sums;
+        double p_off = expm1(score_off) + sum_off;
+        double dp_off = inner_off + roundings * dot(dout, v, d, true);
+        double ds_off =
+            root * p * ((p_off + w->act_rounding) * fabs(dot(dout, v, d, false) - inner) + dp_off);
 
-        off = fmax(off, p_off);
-        ds = p * fabs(dp - inner) * root;
-        ds_off = (p_off + w->act_rounding) * ds +
-                 p * root * (inner_off + (double)(d + 4) * F32_ROUNDING * dot(dout, v, d, true));
+        most = fmax(most, p_off);
         for (int64_t x = 0; x < d; x++) {
-            w->out_bound[at_out + x] += right_p * fabs(v[x]);
-            dq_bound[x] += ds_off * fabs(k[x]);
-            dk_bound[x] += ds_off * fabs(q[x]);
-            dv_bound[x] += (p_off + w->act_rounding) * p * fabs(dout[x]);
+            w->out_bound[at_out + x] += exp(score - w->right_lse[row]) * fabs(v[x]);
+            w->dqkv_bound[at + x] += ds_off * fabs(k[x]);
+            w->dqkv_bound[at_k + x] += ds_off * fabs(q[x]);
+            w->dqkv_bound[at_v + x] += (p_off + w->act_rounding) * p * fabs(dout[x]);
         }
     }
-    for (int64_t x = 0; x < d; x++)
-        w->out_bound[at_out + x] *= 2 * off + w->act_rounding;
-    w->lse_bound[row] = off + 4 * F32_ROUNDING * fabs(w->right_lse[row]);
+    assert_true(most < 0.5);
+    for (int64_t x = 0; x < d; x++) /* numerator and denominator */
+        w->out_bound[at_out + x] *= 2 * most / (1 - most) + w->act_rounding;
+    w->lse_bound[row] = most / (1 - most) + 4 * F32_ROUNDING * fabs(w->right_lse[row]);
 }
 
-/* The largest share of its bound that an element is off by; p: products of roundings, and what is
- * too small for an f32. */
+/* The largest share of its bound that an element is off by, with the rounding of what is stored,
+ * products of roundings, and what is too small for an f32. */
 static double share_of_bound(const double *right, const double *bound, const double *got, int64_t n,
                              double rounding)
 {
@@ -113,6 +112,8 @@ static double share_of_bound(const double *right, const double *bound, const dou
 
         if (!(share <= most)) /* a NaN too */
             most = share;
+        if (isnan(share))
+            break;
     }
     return most;
 }
@@ -136,7 +137,7 @@ static void check_against_double(const struct kernel_run *r, bool bf16)
         .lse_bound = wide_zeros(rows),
         .dqkv_bound = wide_zeros(3 * n),
     };
-    double *all[] = {w.qkv,       w.dout,       w.out,       w.lse,       w.right_out, w.right_lse,
+    double *all[] = {w.qkv,        w.dout,      w.out,       w.lse,        w.right_out, w.right_lse,
                      w.right_dqkv, w.out_bound, w.lse_bound, w.dqkv_bound, dqkv};
 
     mu_reference_f64_attention(NULL, s, w.right_out, w.right_lse, w.qkv);
@@ -148,9 +149,6 @@ static void check_against_double(const struct kernel_run *r, bool bf16)
     shares[2] = share_of_bound(w.right_dqkv, w.dqkv_bound, dqkv, 3 * n, w.act_rounding);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
-    if (getenv("MUSTER_TEST_SHARES"))
-    print_message("%s B %d T %d H %d D %d: %.3f %.3f %.3f\n", bf16 ? "bf16" : "fp32", (int)s.batch, (int)s.context, (int)s.heads,
-     (int)s.head_size, shares[0], shares[1], shares[2]);
     for (int i = 0; i < 3; i++)
         if (!(shares[i] <= 1))
             fail_msg("%s of %s, T %d, D %d: off by %g times what is allowed", r->outputs[i].name,
@@ -177,21 +175,93 @@ static void check(enum mu_precision precision, struct kernel_shape shape, float 
     kernel_run_free(first);
 }
 
+static void check_both(struct kernel_shape shape, float largest)
+{
+    check(MU_PRECISION_FP32, shape, largest);
+    check(MU_PRECISION_BF16, shape, largest);
+}
+
+/* One token; head sizes of one, odd, below, at and above each width that tiles have; contexts that
+ * are several tiles of keys and of queries, whole and ragged. */
 static void awkward_shapes(void **state)
 {
     static const struct kernel_shape shapes[] = {
-        {1, 1, 1, 1, 1, 1},
-        {2, 3, 3, 5, 1, 1},
-        {1, 150, 1, 64, 1, 1},
-        {1, 67, 2, 80, 1, 1},
-        {1, 131, 1, 128, 1, 1},
-        {1, 70, 1, 200, 1, 1},
+        {1, 1, 1, 1, 1, 1},     {2, 3, 3, 5, 1, 1},    {1, 300, 2, 7, 1, 1},
+        {2, 128, 1, 64, 1, 1},  {1, 257, 1, 64, 1, 1}, {1, 67, 2, 80, 1, 1},
+        {1, 131, 1, 128, 1, 1}, {1, 70, 1, 136, 1, 1}, {1, 33, 1, 256, 1, 1},
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        check(MU_PRECISION_FP32, shapes[i], 2);
-        check(MU_PRECISION_BF16, shapes[i], 2);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        check_both(shapes[i], 2);
+}
+
+/* Scores of thousands: all but a few p are 0, and the largest so far changes from tile to tile. */
+static void large_scores(void **state)
+{
+    static const struct kernel_shape shape = {1, 200, 1, 8, 1, 1};
+
+    (void)state;
+    check_both(shape, 60);
+}
+
+/* Whatever the scores, when all of a row are equal: out is the mean of the values, lse the score
+ * plus log(keys). With values 0, 1, 2, ...: means i / 2. */
+static void equal_scores(void **state)
+{
+    enum { T = 150 };
+    static const float sizes[] = {0, 3, -2000};
+    struct mu_device cuda = emulated_device(MU_PRECISION_FP32);
+    struct mu_attention s = {1, T, 1, 1};
+    float qkv[3 * T], out[T], lse[T];
+
+    (void)state;
+    for (int size = 0; size < 3; size++) {
+        double score = -fabs((double)sizes[size]) * (double)sizes[size];
+
+        for (int i = 0; i < T; i++) {
+            qkv[3 * i] = -fabsf(sizes[size]);
+            qkv[3 * i + 1] = sizes[size];
+            qkv[3 * i + 2] = (float)i;
+        }
+        cuda.ops->attention(&cuda, s, out, lse, qkv);
+        for (int i = 0; i < T; i++) {
+            assert_true(fabs((double)out[i] - i / 2.0) <= i * 1e-5);
+            assert_true(fabs((double)lse[i] - score - log(i + 1)) <= 1e-5 + fabs(score) * 0x1p-22);
+        }
+    }
+}
+
+/* A row's bits do not depend on what comes after it, in its sequence or the batch. */
+static void past_alone_decides(void **state)
+{
+    enum { T = 150, PART = 101, H = 2, D = 16, ROW = 3 * H * D };
+    struct mu_device cuda = emulated_device(MU_PRECISION_FP32);
+    static float qkv[2 * T * ROW], out[2 * T * H * D], lse[2 * H * T];
+    static float part_out[PART * H * D], part_lse[H * PART];
+    uint64_t random = seed;
+
+    (void)state;
+    for (int i = 0; i < 2 * T * ROW; i++)
+        qkv[i] = 2 * next_random(&random);
+    cuda.ops->attention(&cuda, (struct mu_attention){2, T, H, D}, out, lse, qkv);
+    cuda.ops->attention(&cuda, (struct mu_attention){1, PART, H, D}, part_out, part_lse,
+                        qkv + T * ROW);
+    assert_memory_equal(part_out, out + T * H * D, sizeof part_out);
+    for (int h = 0; h < H; h++)
+        assert_memory_equal(part_lse + h * PART, lse + (H + h) * T, PART * sizeof *lse);
+}
+
+static void heads_too_wide_are_refused(void **state)
+{
+    struct mu_attention s = {1, 1, 1, 257};
+    float none = 0;
+
+    (void)state;
+    for (int bf16 = 0; bf16 < 2; bf16++) {
+        assert_int_not_equal(mu_cuda_attention(NULL, bf16, s, &none, &none, &none), 0);
+        assert_int_not_equal(
+            mu_cuda_attention_backward(NULL, bf16, s, &none, &none, &none, &none, &none, &none), 0);
     }
 }
 
@@ -199,6 +269,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(awkward_shapes),
+        cmocka_unit_test(large_scores),
+        cmocka_unit_test(equal_scores),
+        cmocka_unit_test(past_alone_decides),
+        cmocka_unit_test(heads_too_wide_are_refused),
     };
 
     return cmocka_run_group_tests(tests, print_seed, NULL);

@@ -1,6 +1,8 @@
 /* Linear layers of kernels/cuda/ on the stand-in of cuBLASLt, against the reference. */
 #include "tests/support/cuda_compare.h"
 
+#include "kernels/emulate/blas_control.h"
+
 /* How far an element may be off, for any inputs. A float sum of k products of one rounding each, in
  * any order, is off by (k + 1) 2^-24 of the sum of their magnitudes at most (Higham, Accuracy and
  * Stability of Numerical Algorithms, 2002, section 3.1, to first order); some more for the bias and

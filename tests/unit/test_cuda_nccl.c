@@ -1,9 +1,9 @@
-/* NCCL's stand-in between processes: sums, messages, what a killed rank leaves, errors on demand. */
-#include <dirent.h>
+/* NCCL's stand-in between processes: sums, copies, messages; when calls are over. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -118,7 +118,7 @@ static void parts(int rank, int ranks, const ncclUniqueId *id)
     CHECK(ints_are(&r, ranks - 1, 100 + ranks - 1));
 }
 
-/* Everybody sends to the next and receives from the one before, three times over, and to himself. */
+/* Each sends to the next and receives from the one before, three times over, and to himself. */
 static void messages(int rank, int ranks, const ncclUniqueId *id)
 {
     struct rank r = make_rank(rank, ranks, id, 3000);
@@ -169,7 +169,44 @@ static void floats_follow_the_order(void **state)
     unsetenv("MUSTER_EMULATE_NCCL_ORDER");
 }
 
+/* ---- blocking ---- */
+static void blocking(int rank, int ranks, const ncclUniqueId *id)
+{
+    struct rank r = {rank, ranks, NULL, NULL, NULL, 100};
+
+    CUDA(cudaSetDevice(rank));
+    NCCL(ncclCommInitRank(&r.comm, ranks, *id, rank));
+    CUDA(cudaMalloc((void **)&r.ints, r.n * sizeof *r.ints));
+    upload_ints(&r, rank, 1);
+    NCCL(ncclAllReduce(r.ints, r.ints, r.n, ncclInt32, ncclMax, r.comm, NULL));
+    CUDA(cudaStreamSynchronize(NULL));
+    CHECK(ints_are(&r, ranks - 1, 1));
+    NCCL(ncclCommFinalize(r.comm));
+    NCCL(ncclCommDestroy(r.comm));
+}
+
+static void blocking_communicators(void **state)
+{
+    ncclComm_t comms[2];
+    ncclUniqueId id;
+
+    (void)state;
+    run_ranks(blocking, 3, -1);
+    assert_int_equal(ncclGetUniqueId(&id), ncclSuccess);
+    assert_int_equal(ncclGroupStart(), ncclSuccess);
+    for (int r = 0; r < 2; r++) {
+        assert_int_equal(cudaSetDevice(r), cudaSuccess);
+        assert_int_equal(ncclCommInitRank(&comms[r], 2, id, r), ncclSuccess);
+    }
+    assert_int_equal(ncclGroupEnd(), ncclSuccess); /* waits for both */
+    for (int r = 0; r < 2; r++)
+        assert_int_equal(ncclCommDestroy(comms[r]), ncclSuccess);
+    mu_emulate_restart();
+}
+
 /* ---- non-blocking ---- */
+static volatile int *looked; /* shared by all ranks */
+
 /* What was called is on the stream only when a poll has said so. */
 static void calls_are_seen_late(int rank, int ranks, const ncclUniqueId *id)
 {
@@ -184,11 +221,13 @@ static void calls_are_seen_late(int rank, int ranks, const ncclUniqueId *id)
     CUDA(cudaEventRecord(early, r.stream));
     CUDA(cudaEventQuery(early));
     CHECK(ncclBroadcast(r.ints, r.ints, 1, ncclInt32, 0, r.comm, r.stream) == ncclInvalidArgument);
-    if (rank == 0)
-        usleep(300000);
+    CHECK(state_of(r.comm) == ncclInProgress);
+    for (double until = seconds() + 10; rank == 0 && !*looked; usleep(1000))
+        CHECK(seconds() < until);
     CHECK(settled(r.comm, 10) == ncclSuccess);
     CUDA(cudaEventRecord(late, r.stream));
     CHECK(rank == 0 || cudaEventQuery(late) == cudaErrorNotReady);
+    *looked = 1;
     CUDA(cudaEventSynchronize(late));
     CHECK(ints_are(&r, ranks, ranks));
 }
@@ -196,7 +235,10 @@ static void calls_are_seen_late(int rank, int ranks, const ncclUniqueId *id)
 static void issuing_takes_a_poll(void **state)
 {
     (void)state;
+    looked = mmap(NULL, sizeof *looked, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(looked, MAP_FAILED);
     run_ranks(calls_are_seen_late, 2, -1);
+    munmap((void *)(uintptr_t)looked, sizeof *looked);
 }
 
 /* One thread, three communicators: all progress whatever is called. */
@@ -228,317 +270,13 @@ static void several_ranks_of_one_thread(void **state)
     mu_emulate_restart();
 }
 
-/* ---- death ---- */
-enum { SURVIVORS = 3, DEAD_SECONDS_MILLI = 300 };
-
-static ncclUniqueId second_id; /* made by the parent before the ranks are */
-
-/* Rank 1 dies in the second sum: the others hang, abort, and go on without it. */
-static void one_dies(int rank, int ranks, const ncclUniqueId *id)
-{
-    struct rank r = make_rank(rank, ranks, id, 1000);
-    int survivor = rank > 1 ? rank - 1 : rank, host;
-
-    upload_ints(&r, 1, 1);
-    begin_sum(&r);
-    CHECK(drained(r.stream, 10) == cudaSuccess);
-    if (rank == 1)
-        raise(SIGKILL);
-    upload_ints(&r, 1, 1);
-    begin_sum(&r);
-    CUDA(cudaMemsetAsync(r.ints + 999, 0, 4, r.stream)); /* behind it */
-    CHECK(drained(r.stream, 1e-3 * DEAD_SECONDS_MILLI) == cudaErrorNotReady);
-    CHECK(state_of(r.comm) == ncclSuccess); /* nobody says a word */
-    NCCL(ncclCommAbort(r.comm));
-    CHECK(drained(r.stream, 10) == cudaSuccess);
-    CUDA(cudaMemcpy(&host, r.ints + 999, 4, cudaMemcpyDeviceToHost));
-    CHECK(host == 0);
-    CUDA(cudaMemcpy(&host, r.ints, 4, cudaMemcpyDeviceToHost));
-    CHECK(host == -1); /* garbage */
-    r.comm = begin_join(survivor, SURVIVORS, &second_id);
-    CHECK(settled(r.comm, 20) == ncclSuccess);
-    upload_ints(&r, survivor, 1);
-    begin_sum(&r);
-    CHECK(drained(r.stream, 10) == cudaSuccess);
-    CHECK(ints_are(&r, 3, SURVIVORS));
-    NCCL(ncclCommDestroy(r.comm));
-}
-
-static void survivors_go_on(void **state)
-{
-    (void)state;
-    for (int round = 0; round < 3; round++) {
-        assert_int_equal(ncclGetUniqueId(&second_id), ncclSuccess);
-        run_ranks(one_dies, SURVIVORS + 1, 1);
-    }
-}
-
-static void death_is_told(int rank, int ranks, const ncclUniqueId *id)
-{
-    struct rank r = make_rank(rank, ranks, id, 10);
-
-    begin_sum(&r); /* all have joined when it is over */
-    if (rank == 0) {
-        CHECK(drained(r.stream, 10) == cudaSuccess);
-        raise(SIGKILL);
-    }
-    double until = seconds() + 10;
-    while (state_of(r.comm) != ncclRemoteError && seconds() < until)
-        usleep(1000);
-    CHECK(state_of(r.comm) == ncclRemoteError);
-    CHECK(ncclAllReduce(r.ints, r.ints, 1, ncclInt32, ncclSum, r.comm, r.stream) ==
-          ncclRemoteError);
-    NCCL(ncclCommAbort(r.comm));
-}
-
-static void remote_error_on_demand(void **state)
-{
-    (void)state;
-    setenv("MUSTER_EMULATE_NCCL_REMOTE", "1", 1);
-    run_ranks(death_is_told, 3, 0);
-    unsetenv("MUSTER_EMULATE_NCCL_REMOTE");
-}
-
-/* Rank 1 dies while only ranks 0 and 2 have its part. */
-static void dies_torn(int rank, int ranks, const ncclUniqueId *id)
-{
-    if (rank == 1)
-        setenv("MUSTER_EMULATE_NCCL_TORN", "2", 1);
-    struct rank r = make_rank(rank, ranks, id, 10);
-
-    for (int sum = 1; sum <= 2; sum++) {
-        bool over;
-
-        upload_ints(&r, 1, 1);
-        begin_sum(&r);
-        over = drained(r.stream, sum == 2 && rank == 3 ? 1 : 10) == cudaSuccess;
-        CHECK(over == (sum == 1 || rank != 3));
-        CHECK(!over || ints_are(&r, ranks, ranks));
-    }
-    NCCL(ncclCommAbort(r.comm));
-}
-
-static void some_have_the_sum(void **state)
-{
-    (void)state;
-    run_ranks(dies_torn, 4, 1);
-}
-
-/* ---- errors on demand ---- */
-static void third_fails(int rank, int ranks, const ncclUniqueId *id)
-{
-    if (rank == 1)
-        setenv("MUSTER_EMULATE_NCCL_ERROR", "3:2", 1);
-    struct rank r = make_rank(rank, ranks, id, 10);
-
-    for (int sum = 1; sum <= 3; sum++) {
-        CHECK(ncclAllReduce(r.ints, r.ints, 1, ncclInt32, ncclSum, r.comm, r.stream) ==
-              ncclInProgress);
-        CHECK(settled(r.comm, 10) == (rank == 1 && sum == 3 ? ncclSystemError : ncclSuccess));
-        CHECK(drained(r.stream, sum == 3 ? 0.3 : 10) ==
-              (sum == 3 ? cudaErrorNotReady : cudaSuccess));
-    }
-    CHECK(state_of(r.comm) == (rank == 1 ? ncclSystemError : ncclSuccess));
-    NCCL(ncclCommAbort(r.comm));
-    CHECK(drained(r.stream, 1) == cudaSuccess);
-}
-
-static void asynchronous_error_on_demand(void **state)
-{
-    (void)state;
-    run_ranks(third_fails, 3, -1);
-}
-
-static void abort_hangs(int rank, int ranks, const ncclUniqueId *id)
-{
-    setenv("MUSTER_EMULATE_NCCL_ABORT_HANGS", "1", 1);
-    struct rank r = make_rank(rank, ranks, id, 10);
-
-    alarm(1);
-    ncclCommAbort(r.comm);
-}
-
-static int status_of_one(void (*body)(int, int, const ncclUniqueId *), int ranks)
-{
-    ncclUniqueId id;
-
-    assert_int_equal(ncclGetUniqueId(&id), ncclSuccess);
-    return wait_for_rank(start_rank(body, 0, ranks, &id));
-}
-
-static void an_abort_may_hang(void **state)
-{
-    (void)state;
-    assert_int_equal(status_of_one(abort_hangs, 1), SIGALRM);
-}
-
-/* The second of two ranks never comes. */
-static void one_is_missing(int rank, int ranks, const ncclUniqueId *id)
-{
-    struct rank r = {rank, ranks, begin_join(rank, ranks, id), NULL, NULL, 0};
-
-    CHECK(settled(r.comm, 0.3) == ncclInProgress);
-    CHECK(ncclAllReduce(r.ints, r.ints, 1, ncclInt32, ncclSum, r.comm, NULL) ==
-          ncclInvalidArgument);
-    NCCL(ncclCommAbort(r.comm));
-    CHECK(ncclCommAbort(r.comm) == ncclInvalidArgument);
-}
-
-static void joining_hangs_without_all(void **state)
-{
-    (void)state;
-    assert_int_equal(status_of_one(one_is_missing, 2), 0);
-}
-
-static void shares_a_gpu(int rank, int ranks, const ncclUniqueId *id)
-{
-    setenv("CUDA_VISIBLE_DEVICES", rank ? "5,5" : "5", 1);
-    ncclComm_t comm = begin_join(rank, ranks, id);
-
-    CHECK(settled(comm, 10) == ncclInvalidUsage);
-    CHECK(strstr(ncclGetLastError(comm), "GPU"));
-    NCCL(ncclCommAbort(comm));
-}
-
-static void two_ranks_on_one_gpu_are_refused(void **state)
-{
-    (void)state;
-    run_ranks(shares_a_gpu, 2, -1);
-}
-
-/* ---- bugs that hardware answers with garbage or a hang ---- */
-static void silently(void)
-{
-    CHECK(freopen("/dev/null", "w", stderr));
-    signal(SIGABRT, SIG_DFL); /* cmocka's */
-}
-
-static void other_count(int rank, int ranks, const ncclUniqueId *id)
-{
-    struct rank r = make_rank(rank, ranks, id, 10);
-
-    silently();
-    ncclAllReduce(r.ints, r.ints, rank ? 9 : 10, ncclInt32, ncclSum, r.comm, r.stream);
-    settled(r.comm, 10);
-    drained(r.stream, 10);
-}
-
-static void other_order(int rank, int ranks, const ncclUniqueId *id)
-{
-    struct rank r = make_rank(rank, ranks, id, 10);
-
-    silently();
-    if (rank)
-        ncclAllReduce(r.ints, r.ints, 10, ncclInt32, ncclSum, r.comm, r.stream);
-    else
-        ncclBroadcast(r.ints, r.ints, 10, ncclInt32, 0, r.comm, r.stream);
-    settled(r.comm, 10);
-    drained(r.stream, 10);
-}
-
-static void waits_for_nobody(int rank, int ranks, const ncclUniqueId *id)
-{
-    setenv("MUSTER_EMULATE_WAIT_S", "0.3", 1);
-    struct rank r = make_rank(rank, ranks, id, 10);
-
-    if (rank) { /* never sums; lives on while the other waits */
-        usleep(1500000);
-        return;
-    }
-    silently();
-    ncclAllReduce(r.ints, r.ints, 10, ncclInt32, ncclSum, r.comm, r.stream);
-    settled(r.comm, 10);
-    cudaStreamSynchronize(r.stream);
-}
-
-static void bugs_end_the_process(void **state)
-{
-    void (*const bugs[])(int, int, const ncclUniqueId *) = {other_count, other_order,
-                                                            waits_for_nobody};
-    (void)state;
-    for (int b = 0; b < 3; b++) {
-        pid_t pids[2];
-        ncclUniqueId id;
-        int died = 0;
-
-        assert_int_equal(ncclGetUniqueId(&id), ncclSuccess);
-        for (int r = 0; r < 2; r++)
-            pids[r] = start_rank(bugs[b], r, 2, &id);
-        for (int r = 0; r < 2; r++)
-            died += WTERMSIG(wait_for_rank(pids[r])) == SIGABRT;
-        assert_in_range(died, 1, b == 2 ? 1 : 2); /* who comes second sees it; then the first */
-    }
-}
-
-/* ---- what is left ---- */
-static int named_in_shm(void)
-{
-    DIR *folder = opendir("/dev/shm");
-    const struct dirent *entry;
-    int count = 0;
-
-    assert_non_null(folder);
-    while ((entry = readdir(folder)))
-        count += strstr(entry->d_name, "nccl") != NULL;
-    closedir(folder);
-    return count;
-}
-
-static void looks_and_dies(int rank, int ranks, const ncclUniqueId *id)
-{
-    struct rank r = make_rank(rank, ranks, id, 10);
-
-    CHECK(named_in_shm() == 0);
-    begin_sum(&r);
-    raise(SIGKILL);
-}
-
-static int open_files(void)
-{
-    int count = 0;
-
-    for (int fd = 0; fd < 1000; fd++)
-        count += dup2(fd, fd) >= 0;
-    return count;
-}
-
-static void nothing_is_left(void **state)
-{
-    ncclUniqueId id;
-    pid_t pids[3];
-    int files;
-
-    (void)state;
-    mu_emulate_restart();
-    files = open_files();
-    assert_int_equal(ncclGetUniqueId(&id), ncclSuccess);
-    for (int r = 0; r < 3; r++)
-        pids[r] = start_rank(looks_and_dies, r, 3, &id);
-    for (int r = 0; r < 3; r++)
-        assert_int_equal(wait_for_rank(pids[r]), SIGKILL);
-    assert_int_equal(named_in_shm(), 0);
-    (void)cudaStreamQuery(NULL); /* all have joined: its maker closes the file */
-    assert_int_equal(open_files(), files);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sums_among_processes),
-        cmocka_unit_test(types_and_operations),
-        cmocka_unit_test(parts_and_messages),
-        cmocka_unit_test(floats_follow_the_order),
-        cmocka_unit_test(issuing_takes_a_poll),
+        cmocka_unit_test(sums_among_processes),        cmocka_unit_test(types_and_operations),
+        cmocka_unit_test(parts_and_messages),          cmocka_unit_test(floats_follow_the_order),
+        cmocka_unit_test(blocking_communicators),      cmocka_unit_test(issuing_takes_a_poll),
         cmocka_unit_test(several_ranks_of_one_thread),
-        cmocka_unit_test(survivors_go_on),
-        cmocka_unit_test(remote_error_on_demand),
-        cmocka_unit_test(some_have_the_sum),
-        cmocka_unit_test(asynchronous_error_on_demand),
-        cmocka_unit_test(an_abort_may_hang),
-        cmocka_unit_test(joining_hangs_without_all),
-        cmocka_unit_test(two_ranks_on_one_gpu_are_refused),
-        cmocka_unit_test(bugs_end_the_process),
-        cmocka_unit_test(nothing_is_left),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

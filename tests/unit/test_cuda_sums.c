@@ -3,8 +3,7 @@
  * threads. */
 #include "tests/support/cuda_sum.h"
 
-#include "kernels/bf16.h"
-#include "tests/support/kernel_run.h"
+#include "tests/support/cuda_sum_trial.h"
 #include "tests/support/seed.h"
 #include "worker/state_check.h"
 
@@ -17,186 +16,6 @@ _Static_assert(1 << MU_CUDA_FLAG_NONFINITE == (int)MU_SUM_NONFINITE &&
                    1 << MU_CUDA_FLAG_FULL == (int)MU_SUM_FULL,
                "of worker/exact_sum.h");
 
-enum {
-    TENSORS = 5,
-    SHARDS = 64,
-};
-
-/* What a trial's gradients are like. */
-enum kind {
-    ESCAPES,   /* no more than there are slots */
-    FIRST,     /* nothing predicted: redone */
-    FULL,      /* too many escapes: redone */
-    BEYOND,    /* or a value too large for int64 */
-    EDGE,      /* one just not too large */
-    NONFINITE, /* skipped, whatever else is */
-    TINY,      /* quanta that are subnormal floats */
-    HUGE_SUM,  /* finite addends of an infinite sum */
-    KINDS,
-};
-
-struct trial {
-    enum kind kind;
-    uint64_t random;
-    uint32_t shards, added; /* S, and how many of them there are */
-    int ranks;
-    struct fleet fleet;
-    struct mu_shard_result gradient[SHARDS];
-    int exponent[TENSORS]; /* gradients are below 2^exponent */
-};
-
-static uint64_t draw(struct trial *t, uint64_t limit)
-{
-    return (uint64_t)((double)limit * 0.49999999 * (1 + (double)next_random(&t->random)));
-}
-
-static uint64_t rows_x_cols(const struct mu_tensor *t)
-{
-    return t->spec.rows * t->spec.cols;
-}
-
-/* The first tensor is dense and has some blocks; the others are of every kind. */
-static uint32_t make_specs(struct trial *t, struct mu_tensor_spec *specs)
-{
-    static const uint64_t columns[] = {1, 3, 8, 31, 64, 129, 256, 257, 300, 511, 768, 999, 1000};
-    uint32_t count = 1 + (uint32_t)draw(t, TENSORS), with_rows = 0;
-
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t cols = columns[draw(t, 13)], most = 3000 / cols + 1, kind = draw(t, 3);
-
-        specs[i] = (struct mu_tensor_spec){.name = "t",
-                                           .rows = 1 + draw(t, most < 40 ? most : 40),
-                                           .cols = cols,
-                                           .decay = draw(t, 2),
-                                           .dense = i == 0 || kind < 2 || with_rows == 2};
-        if (i == 0)
-            specs[i].rows += 4;
-        else if (kind > 0 && with_rows < 2) {
-            specs[i].row_addends = 1;
-            with_rows++;
-        }
-    }
-    return count;
-}
-
-static float plain_value(struct trial *t, uint32_t tensor)
-{
-    if (t->kind == HUGE_SUM)
-        return 2.9e38f + 0.4e38f * next_random(&t->random);
-    return ldexpf(next_random(&t->random), t->exponent[tensor]);
-}
-
-static void make_gradient(struct trial *t, struct mu_shard_result *g)
-{
-    const struct mu_layout *l = &t->fleet.layout;
-    float *dense = fleet_garbage(l->elements * sizeof *dense);
-
-    for (uint32_t i = 0; i < l->tensor_count; i++) {
-        const struct mu_tensor *x = &l->tensors[i];
-        bool zero = draw(t, 6) == 0;
-
-        for (uint64_t e = 0; x->spec.dense && e < rows_x_cols(x); e++)
-            dense[x->offset + e] = zero ? 0 : plain_value(t, i);
-        if (x->spec.row_addends == 0)
-            continue;
-        uint32_t *row = fleet_garbage(x->spec.rows * sizeof *row), count = 0;
-        bool few = draw(t, 2);
-
-        for (uint32_t r = 0; r < x->spec.rows; r++)
-            if (!draw(t, few ? 9 : 2))
-                row[count++] = r;
-        float *value = fleet_garbage(count * x->spec.cols * sizeof *value + 1);
-
-        for (uint64_t e = 0; e < count * x->spec.cols; e++)
-            value[e] = zero ? 0 : plain_value(t, i);
-        g->rows[g->row_count++] = (struct mu_row_gradient){i, count, row, value};
-    }
-    g->dense = dense;
-}
-
-/* One value of the first tensor's block b becomes 2^up times what is predicted, or `special`. */
-static void plant(struct trial *t, uint64_t b, int up, float special)
-{
-    struct mu_block_range r = mu_layout_block(&t->fleet.layout.tensors[0], b);
-    float *dense = (float *)(uintptr_t)t->gradient[draw(t, t->added)].dense;
-    float value = ldexpf(draw(t, 2) ? 1.0f : -1.0f, t->exponent[0] + up);
-
-    dense[r.offset + draw(t, r.count)] = special != 0 ? special : value;
-}
-
-static void plant_outliers(struct trial *t)
-{
-    const struct mu_tensor *x = &t->fleet.layout.tensors[0];
-    uint64_t blocks = x->spec.rows * x->blocks_per_row, capacity = t->fleet.exact.capacity;
-    uint64_t few = blocks < capacity ? blocks : capacity;
-    /* 63 - L bits of quanta: 2^(c + 32), c = exponent + headroom */
-    const int edge = 32 + 2;
-
-    if (t->kind == FIRST || t->kind == HUGE_SUM)
-        return;
-    for (uint64_t i = 0; i < (t->kind == FULL ? blocks : 1 + draw(t, few)); i++)
-        plant(t, i * 7919 % blocks, 8 + (int)draw(t, 12), 0);
-    if (t->kind == BEYOND)
-        plant(t, draw(t, blocks), edge, 0);
-    if (t->kind == EDGE)
-        plant(t, draw(t, few) * 7919 % blocks, 0, nextafterf(ldexpf(1, t->exponent[0] + edge), 0));
-    if (t->kind == NONFINITE)
-        plant(t, draw(t, blocks), 0, draw(t, 2) ? INFINITY : -NAN);
-}
-
-static void predict_all(struct trial *t)
-{
-    const struct mu_layout *l = &t->fleet.layout;
-
-    for (uint32_t i = 0; t->kind != FIRST && i < l->tensor_count; i++)
-        for (uint64_t b = 0; b < l->tensors[i].spec.rows * l->tensors[i].blocks_per_row; b++)
-            t->fleet.prediction[l->tensors[i].first_block + b] =
-                (int16_t)(8 * t->exponent[i] - (int)draw(t, 7));
-}
-
-static void open_trial(struct trial *t, enum kind kind, uint64_t random,
-                       const struct mu_tensor_spec *given, uint32_t count)
-{
-    struct mu_tensor_spec specs[TENSORS];
-
-    *t = (struct trial){.kind = kind, .random = random};
-    t->shards = 1 + (uint32_t)draw(t, SHARDS);
-    t->added = 1 + (uint32_t)draw(t, t->shards < 5 ? t->shards : 5);
-    if (kind == HUGE_SUM) /* of positive values: two make an infinite sum */
-        t->shards = t->added = t->shards > 1 ? 2 + t->shards % 3 : 2;
-    t->ranks = 1 + (int)draw(t, 4);
-    if (!given)
-        count = make_specs(t, specs);
-    fleet_open(&t->fleet, given ? given : specs, count, t->shards, MU_DEVICE_REFERENCE);
-    for (uint32_t i = 0; i < count; i++)
-        t->exponent[i] = kind == HUGE_SUM ? 128
-                         : kind == TINY   ? -130 - (int)draw(t, 10)
-                                          : (int)draw(t, 60) - 40;
-    predict_all(t);
-    for (uint32_t s = 0; s < t->added; s++)
-        make_gradient(t, &t->gradient[s]);
-    plant_outliers(t);
-}
-
-static void close_trial(struct trial *t)
-{
-    for (uint32_t s = 0; s < t->added; s++) {
-        for (uint32_t i = 0; i < t->gradient[s].row_count; i++) {
-            free((void *)(uintptr_t)t->gradient[s].rows[i].row);
-            free((void *)(uintptr_t)t->gradient[s].rows[i].value);
-        }
-        free((void *)(uintptr_t)t->gradient[s].dense);
-    }
-    fleet_close(&t->fleet);
-}
-
-static void same(const struct trial *t, const char *what, const void *a, const void *b, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (((const char *)a)[i] != ((const char *)b)[i])
-            fail_msg("%s of a trial of kind %d: byte %zu of %zu", what, (int)t->kind, i, n);
-}
-
 static bool redo(const struct trial *t, uint64_t escapes, uint32_t flags)
 {
     return mu_exact_sum_must_redo(escapes, t->fleet.exact.capacity, flags);
@@ -207,18 +26,19 @@ static void compare_totals(struct trial *t, struct cards *c, const struct fleet_
 {
     const struct mu_layout *l = &t->fleet.layout;
     const struct mu_cuda_words *words = c->total.words;
+    bool again = redo(t, right->escapes, right->flags);
     double norm;
 
     cards_agree(c, &t->fleet);
     same(t, "largest", c->total.largest, right->largest, l->blocks);
     assert_int_equal(words->flags & MU_SUM_NONFINITE, right->flags & MU_SUM_NONFINITE);
-    assert_int_equal(redo(t, words->escapes, words->flags), redo(t, right->escapes, right->flags));
-    if (right->flags != 0 || redo(t, right->escapes, right->flags))
+    assert_int_equal(redo(t, words->escapes, words->flags), again);
+    cards_reduce(c, !again && draw(t, 2) ? words->escapes : c->total.capacity);
+    if (right->flags != 0 || again)
         return;
     assert_int_equal(words->flags, 0);
     assert_int_equal(words->escapes, right->escapes);
     same(t, "escapes", c->total.escaped, right->escaped, l->blocks);
-    cards_reduce(c, draw(t, 2) ? words->escapes : c->total.capacity);
     cards_to_float(c, t->fleet.prediction, (uint32_t)draw(t, l->span_count + 1));
     same(t, "gradient", c->gradient, right->gradient, l->elements * sizeof(float));
     norm = mu_wide_value(&c->norm);
@@ -463,12 +283,106 @@ static void many_blocks(void **state)
     close_trial(&t);
 }
 
+/* A total close to a tie of two floats, on either side, or any integer. */
+static int64_t awkward_total(struct trial *t)
+{
+    uint64_t bits = draw(t, 63), any = (draw(t, 1u << 31) << 32 | draw(t, 1ull << 32)) >> bits;
+    uint64_t half = bits < 39 ? (uint64_t)1 << (38 - bits) : 0;
+
+    if (half > 0 && draw(t, 4) > 0) /* 24 bits, then a half of the last, or one more or less */
+        any = ((any | (uint64_t)1 << (62 - bits)) & ~(2 * half - 1)) + half + draw(t, 3) - 1;
+    return draw(t, 2) ? (int64_t)any : -(int64_t)any;
+}
+
+/* A total of whatever integers: some blocks have slots, quanta are any. */
+static void one_rounding(void **state)
+{
+    const struct mu_tensor_spec spec = {.name = "a", .rows = 60, .cols = 260, .dense = true};
+    static struct trial t;
+
+    (void)state;
+    open_trial(&t, ESCAPES, seed, &spec, 1);
+    const struct mu_layout *l = &t.fleet.layout;
+    struct cards *c = cards_open(&t.fleet, 0);
+    float *right = fleet_garbage(l->elements * sizeof *right);
+    uint64_t *escaped = calloc((l->blocks + 63) / 64, sizeof *escaped);
+    struct mu_chunk_maxima m = {.escaped = escaped};
+    struct mu_wide norm = {.nonfinite = 0};
+    double value, expected;
+    uint64_t slots = 0;
+
+    free(c->total.slots);
+    c->total.slots = fleet_garbage(l->blocks * MU_BLOCK * sizeof *c->total.slots);
+    for (uint64_t b = 0; b < l->blocks; b++) {
+        t.fleet.prediction[b] = (int16_t)((int)draw(&t, 2200) - 1200);
+        c->total.escaped[b] = (uint8_t)draw(&t, 2);
+        escaped[b / 64] |= (uint64_t)c->total.escaped[b] << b % 64;
+        for (int j = 0; c->total.escaped[b] && j < MU_BLOCK; j++)
+            c->total.slots[slots * MU_BLOCK + (uint64_t)j] = awkward_total(&t);
+        c->total.slot_of[b] = (uint32_t)slots;
+        slots += c->total.escaped[b];
+    }
+    for (uint64_t i = 0; i < l->elements; i++)
+        c->total.dense[i] = draw(&t, 2) ? 0 : (int32_t)draw(&t, 1ull << 32);
+    mu_chunk_to_float(&t.fleet.exact, right, &norm, c->total.dense, c->total.slots, &m,
+                      &l->chunks[0], t.fleet.prediction);
+    for (int threads = MU_EMULATE_FORWARD; threads <= MU_EMULATE_SHUFFLED; threads++) {
+        mu_emulate_set_order((enum mu_emulate_order)threads, seed);
+        cards_to_float(c, t.fleet.prediction, 0);
+        same(&t, "gradient", c->gradient, right, l->parameters * sizeof(float));
+        value = mu_wide_value(&c->norm);
+        expected = mu_wide_value(&norm);
+        same(&t, "norm", &value, &expected, sizeof value);
+    }
+    mu_emulate_set_order(MU_EMULATE_FORWARD, 0);
+    cards_close(c);
+    free(right);
+    free(escaped);
+    close_trial(&t);
+}
+
+/* Any prediction, any maximum. */
+static void predictions(void **state)
+{
+    const struct mu_tensor_spec specs[] = {
+        {.name = "a", .rows = 700, .cols = 3, .dense = true},
+        {.name = "b", .rows = 5, .cols = 700, .dense = true},
+    };
+    static struct trial t;
+    int16_t top[2];
+
+    (void)state;
+    open_trial(&t, ESCAPES, seed, specs, 2);
+    const struct mu_layout *l = &t.fleet.layout;
+    struct cards *c = cards_open(&t.fleet, 0);
+    int16_t *right = fleet_garbage(l->blocks * 2), *got = fleet_garbage(l->blocks * 2);
+    int32_t scratch[2];
+
+    for (uint64_t b = 0; b < l->blocks; b++) {
+        int around = b < 700 ? -900 : 300;
+
+        t.fleet.prediction[b] =
+            draw(&t, 9) ? (int16_t)(around + (int)draw(&t, 300)) : MU_PREDICTION_NONE;
+        c->total.largest[b] = draw(&t, 9) ? (uint8_t)draw(&t, 60) : MU_LARGEST_NONFINITE;
+    }
+    mu_predict_tensor_maxima(l, t.fleet.prediction, c->total.largest, top);
+    mu_predict_chunk(l, &l->chunks[0], t.fleet.prediction, c->total.largest, top, right);
+    went_well(mu_cuda_predict(NULL, &c->all, got, t.fleet.prediction, c->total.largest, scratch, 2,
+                              NULL, 0, 0));
+    same(&t, "predictions", got, right, l->blocks * 2);
+    raise(&t, c);
+    cards_close(c);
+    free(right);
+    free(got);
+    close_trial(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_kind),
-        cmocka_unit_test(several_chunks),
-        cmocka_unit_test(many_blocks),
+        cmocka_unit_test(every_kind),  cmocka_unit_test(several_chunks),
+        cmocka_unit_test(many_blocks), cmocka_unit_test(one_rounding),
+        cmocka_unit_test(predictions),
     };
 
     return cmocka_run_group_tests(tests, print_seed, NULL);

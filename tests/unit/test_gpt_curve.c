@@ -121,17 +121,17 @@ static void training_open(struct training *x, const struct mu_settings *s, enum 
     x->weights = fixture_init(x->device, x->workload, 0);
     n = x->workload->layout.elements;
     x->sum = calloc(n, sizeof *x->sum);
-    x->gradient = mu_device_alloc(x->device, n * sizeof(float));
-    x->m = mu_device_alloc(x->device, n * sizeof(float));
-    x->v = mu_device_alloc(x->device, n * sizeof(float));
+    x->gradient = mu_device_alloc_lent(x->device, n * sizeof(float));
+    x->m = mu_device_alloc_lent(x->device, n * sizeof(float));
+    x->v = mu_device_alloc_lent(x->device, n * sizeof(float));
 }
 
 static void training_close(struct training *x)
 {
     free(x->sum);
-    mu_device_free(x->device, x->gradient);
-    mu_device_free(x->device, x->m);
-    mu_device_free(x->device, x->v);
+    mu_device_free_lent(x->device, x->gradient);
+    mu_device_free_lent(x->device, x->m);
+    mu_device_free_lent(x->device, x->v);
     fixture_free(x->device, &x->weights);
     mu_workload_close(x->workload);
     mu_device_close(x->device);

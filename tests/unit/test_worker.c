@@ -146,6 +146,7 @@ static void the_probe_looks_at_the_first_and_last_piece(void **state)
 static void the_probe_is_the_same_whose_memory_it_is(void **state)
 {
     struct mu_hash plain = probe(5, 2), other;
+    struct mu_weights w;
 
     (void)state;
     rig.state[700 * 1001 - 1] = 2;
@@ -156,7 +157,8 @@ static void the_probe_is_the_same_whose_memory_it_is(void **state)
                                             rig.workload.layout.elements),
                      MU_OK);
     assert_true(equal(other, probe(5, 2)));
-    rig.state[700 * 1001 - 1] = 1;
+    assert_int_equal(mu_device_weights_take(&rig.worker.weights, &rig.segment, 0, &w), MU_OK);
+    rig.state[700 * 1001 - 1] = 1; /* of which a copy of state 0 is older */
     assert_true(equal(plain, probe(5, 2)));
     mu_device_weights_deinit(&rig.worker.weights);
 }

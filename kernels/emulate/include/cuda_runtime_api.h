@@ -7,8 +7,8 @@
  *    is filled with 0xff when allocated and when freed;
  *  - a copy from or to host memory that is not page-locked waits for its stream;
  *  - cudaFree, cudaFreeHost and cudaHostUnregister wait for the whole device;
- *  - what a query says (cudaErrorNotReady) is a last error too: cudaGetLastError returns it;
- *  - the device that cudaSetDevice chooses is the calling thread's alone.
+ *  - the device that cudaSetDevice chooses is the calling thread's alone, and a launch on another
+ *    device's stream is refused.
  * A wait that cannot end aborts the process after two minutes, in words. */
 #ifndef MUSTER_KERNELS_EMULATE_CUDA_RUNTIME_API_H
 #define MUSTER_KERNELS_EMULATE_CUDA_RUNTIME_API_H
@@ -86,12 +86,6 @@ struct cudaDeviceProp {
 /* Devices that CUDA_VISIBLE_DEVICES lets through. */
 cudaError_t cudaGetDeviceCount(int *count);
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device);
-enum cudaDeviceAttr {
-    cudaDevAttrMultiProcessorCount = 16,
-    cudaDevAttrComputeCapabilityMajor = 75,
-    cudaDevAttrComputeCapabilityMinor = 76,
-};
-cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device);
 cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetDevice(int *device);
 cudaError_t cudaDeviceSynchronize(void);
@@ -103,7 +97,8 @@ cudaError_t cudaRuntimeGetVersion(int *version);
 /* ---- errors ---- */
 const char *cudaGetErrorName(cudaError_t error);
 const char *cudaGetErrorString(cudaError_t error);
-/* The last error of any call of this thread; forgotten then, unless it is sticky. */
+/* The last error of any call of this thread, launches included; forgotten then, unless it is
+ * sticky. cudaErrorNotReady is none (CUDA C++ Programming Guide, error checking). */
 cudaError_t cudaGetLastError(void);
 cudaError_t cudaPeekAtLastError(void);
 
