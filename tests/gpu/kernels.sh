@@ -8,6 +8,6 @@ for what in kernels attention peak; do
     "$GPU_BENCHES/bench-cuda" "$what" "${words[@]}" >"$what" 2>log || wrong "bench-cuda $what: $(tail -n 1 log)"
     cat "$what"
 done
-# Head size, T and the rate of forward and backward, of the longest.
-best=$(awk -F'|' '$2 ~ /^ [0-9]/ { f[$2] = $6 " at head" $2 "T" $3 } END { for (i in f) printf ", attention%s", f[i] }' attention | tr -s ' ')
-found "memory-bound kernels: $(sed -n 's/^least: /least /p' kernels)$best, TFLOP/s; $(sed -n 's/^peak: //p' peak)"
+# The longest T of each head size: rows come in that order.
+best=$(awk -F' *[|] *' '$2 ~ /^[0-9]+$/ { rate[$2] = $6 " TFLOP/s at head " $2 ", T " $3 } END { for (i in rate) printf "; attention %s", rate[i] }' attention)
+found "memory-bound kernels: $(sed -n 's/^least: /least /p' kernels)$best; $(sed -n 's/^peak: //p' peak)"
