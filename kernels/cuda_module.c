@@ -120,7 +120,16 @@ static enum mu_status check_gpu(const struct mu_device_options *o, const struct 
     return MU_OK;
 }
 
-static enum mu_status check(const struct mu_device_options *options, struct loaded *l)
+/* Where ranks may share GPUs, their numbers wrap. */
+static void place(struct mu_device_options *o, const struct mu_cuda_facts *f)
+{
+    const char *share = getenv("MUSTER_CUDA_SHARE");
+
+    if (share && !strcmp(share, "1") && f->gpus > 0)
+        o->gpu %= f->gpus;
+}
+
+static enum mu_status check(struct mu_device_options *options, struct loaded *l)
 {
     struct mu_cuda_facts *facts;
     enum mu_status st;
@@ -131,6 +140,7 @@ static enum mu_status check(const struct mu_device_options *options, struct load
     if (!facts)
         return MU_FAIL(MU_NO_MEMORY, "no memory to look at the GPUs");
     l->module->look(facts);
+    place(options, facts);
     st = facts->problem[0] ? MU_FAIL(MU_CONFIG, "device.kind = \"cuda\": %s", facts->problem)
                            : check_gpu(options, facts);
     free(facts);
@@ -140,7 +150,8 @@ static enum mu_status check(const struct mu_device_options *options, struct load
 enum mu_status mu_cuda_check(const struct mu_device_options *options)
 {
     struct loaded *l = malloc(sizeof *l);
-    enum mu_status st = l ? check(options, l) : MU_FAIL(MU_NO_MEMORY, "no memory to load CUDA");
+    struct mu_device_options placed = *options;
+    enum mu_status st = l ? check(&placed, l) : MU_FAIL(MU_NO_MEMORY, "no memory to load CUDA");
 
     free(l);
     return st;
@@ -163,12 +174,13 @@ static enum mu_status name_module(const char *path, struct mu_device *d)
 enum mu_status mu_cuda_open(const struct mu_device_options *options, struct mu_device **out)
 {
     struct loaded *l = malloc(sizeof *l);
+    struct mu_device_options placed = *options;
     enum mu_status st;
 
     if (!l)
         return MU_FAIL(MU_NO_MEMORY, "no memory to load CUDA");
-    MU_TRY(check(options, l), st, done);
-    MU_TRY(l->module->open(options, out), st, done);
+    MU_TRY(check(&placed, l), st, done);
+    MU_TRY(l->module->open(&placed, out), st, done);
     st = name_module(l->path, *out);
     if (st != MU_OK) {
         mu_device_close(*out);

@@ -1,6 +1,8 @@
 /* muster-cuda.so from the program's side: found by name, loaded when it is asked for, so that the
  * program starts where there is no CUDA. It is looked for beside the program and in ../lib/muster
- * from there; MUSTER_CUDA_MODULE names another file. */
+ * from there; MUSTER_CUDA_MODULE names another file. With MUSTER_CUDA_SHARE=1
+ * ranks share GPUs when there are too few, for tests: the number of a GPU is then taken modulo
+ * theirs. */
 #ifndef MUSTER_KERNELS_CUDA_MODULE_LOADER_H
 #define MUSTER_KERNELS_CUDA_MODULE_LOADER_H
 
