@@ -50,7 +50,8 @@ struct mu_collective_ops {
     enum mu_status (*all_reduce)(struct mu_collective *, const struct mu_all_reduce *list,
                                  int count);
     /* Whether what was begun is done. MU_PEER_LOST: the library has noticed that a peer is gone;
-     * MU_FAILED: anything else; either way only an abort is left to be done. */
+     * MU_CONFIG: it cannot be, however often (two ranks on one GPU); MU_FAILED: anything else. Only
+     * an abort is left to be done. */
     enum mu_status (*poll)(struct mu_collective *, bool *done);
     /* Ends it, whatever is under way; the device can be used again. Calls the device's poll hook
      * while it lasts. MU_TIMEOUT: the library does not come back, and this process can only end. */

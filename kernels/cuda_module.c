@@ -101,7 +101,7 @@ static bool load(struct loaded *l)
 static enum mu_status check_gpu(const struct mu_device_options *o, const struct mu_cuda_facts *f)
 {
     const char *visible = getenv("CUDA_VISIBLE_DEVICES");
-    const struct mu_cuda_gpu *gpu = &f->gpu[o->gpu < MU_CUDA_GPUS_MAX ? o->gpu : 0];
+    const struct mu_cuda_gpu *gpu;
 
     if (o->gpu < 0 || o->gpu >= f->gpus || o->gpu >= MU_CUDA_GPUS_MAX)
         return MU_FAIL(
@@ -111,6 +111,7 @@ static enum mu_status check_gpu(const struct mu_device_options *o, const struct 
             "them see more",
             o->gpu + 1, f->gpus, visible ? "= " : "is not set", visible ? visible : "",
             f->gpus < MU_CUDA_GPUS_MAX ? f->gpus : MU_CUDA_GPUS_MAX);
+    gpu = &f->gpu[o->gpu];
     if (o->precision == MU_PRECISION_BF16 && gpu->major < 8)
         return MU_FAIL(MU_CONFIG,
                        "device.precision = \"bf16\" needs a GPU of compute capability 8.0 or more; "

@@ -134,7 +134,7 @@ struct mu_device_ops {
 
     /* LayerNorm, eps 1e-5: out (N, C) act; mean, rstd (N) f32. When branch is not NULL the input is
      * x + branch, and that sum is also written to x_out (may be x): the residual stream. branch is
-     * f32. */
+     * f32. Given that sum as x, without a branch, it gives the same bits. */
     void (*layernorm)(struct mu_device *, void *out, float *mean, float *rstd, float *x_out,
                       const float *x, const float *branch, const float *weight, const float *bias,
                       int64_t n, int64_t c);
@@ -191,6 +191,11 @@ struct mu_device_ops {
     const struct mu_collective_ops *collective;
     /* State in the device's memory; NULL: it is the segment's alone (kernels/resident.h). */
     const struct mu_resident_ops *resident;
+
+    /* ---- choices: see mu_device_has_choices; NULL, all three, where there are none ---- */
+    void (*tune_choices)(struct mu_device *, bool on);
+    enum mu_status (*write_choices)(const struct mu_device *, void **bytes, size_t *size);
+    enum mu_status (*read_choices)(struct mu_device *, const void *bytes, size_t size);
 };
 
 enum { MU_DEVICE_FACTS_MAX = 384 };
@@ -266,6 +271,43 @@ void mu_device_copy(struct mu_device *device, void *to, const void *from, size_t
 const void *mu_device_view(struct mu_device *device, const void *memory, size_t bytes, void *copy);
 /* Until all operations are done. */
 void mu_device_wait(struct mu_device *device);
+
+/* ---- choices among algorithms that differ in their bits ----
+ * A device may have several for one operation. It chooses when a shape comes up first, keeps to it,
+ * and can tell what it has chosen, so that another device of its kind chooses the same. Without
+ * tuning the choice is a function of the shape and of the device's facts; with it, of time as well,
+ * so that two devices, or one at two times, choose differently. A device without choices does
+ * nothing, has nothing to tell, and takes nothing. */
+static inline bool mu_device_has_choices(const struct mu_device *d)
+{
+    return d->ops->write_choices != NULL;
+}
+
+/* Whether algorithms for shapes that come up from here on are timed. Off in the beginning. */
+static inline void mu_device_tune_choices(struct mu_device *d, bool on)
+{
+    if (d->ops->tune_choices)
+        d->ops->tune_choices(d, on);
+}
+
+/* What was chosen so far; *bytes is malloc'ed, the caller frees. The same choices give the same
+ * bytes, in whatever order they were made. */
+static inline enum mu_status MU_CHECKED mu_device_write_choices(const struct mu_device *d,
+                                                                void **bytes, size_t *size)
+{
+    *bytes = NULL;
+    *size = 0;
+    return d->ops->write_choices ? d->ops->write_choices(d, bytes, size) : MU_OK;
+}
+
+/* Choices become those that were written; what they leave open is chosen here. MU_CORRUPT;
+ * MU_CONFIG when they are of a device of another kind, library or precision: then they stay as they
+ * were. */
+static inline enum mu_status MU_CHECKED mu_device_read_choices(struct mu_device *d,
+                                                               const void *bytes, size_t size)
+{
+    return d->ops->read_choices ? d->ops->read_choices(d, bytes, size) : MU_OK;
+}
 
 static inline size_t mu_device_act_bytes(const struct mu_device *d)
 {

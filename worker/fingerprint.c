@@ -42,9 +42,9 @@ void mu_fingerprint_cpu(char *out, size_t capacity)
 }
 
 void mu_fingerprint_text(char *out, size_t capacity, const struct mu_device *device,
-                         struct mu_hash program, struct mu_hash probe)
+                         struct mu_hash program, struct mu_hash choices, struct mu_hash probe)
 {
-    char cpu[256], where[MU_DEVICE_FACTS_MAX + 384];
+    char cpu[256], where[MU_DEVICE_FACTS_MAX + 384], chosen[48] = "";
     const char *precision = device->options.precision == MU_PRECISION_BF16 ? "bf16"
                             : device->options.tf32                         ? "tf32"
                                                                            : "fp32";
@@ -55,6 +55,8 @@ void mu_fingerprint_text(char *out, size_t capacity, const struct mu_device *dev
     else
         snprintf(where, sizeof where, "%s, %s %s %s, %s", mu_device_library_version(),
                  device->ops->name, precision, mu_isa_name(device->options.isa), cpu);
-    snprintf(out, capacity, "muster %s (%.16s), %s, probe %.16s", MUSTER_VERSION,
-             mu_hash_print(program).text, where, mu_hash_print(probe).text);
+    if (!mu_hash_equal(choices, (struct mu_hash){0}))
+        snprintf(chosen, sizeof chosen, ", choices %.16s", mu_hash_print(choices).text);
+    snprintf(out, capacity, "muster %s (%.16s), %s%s, probe %.16s", MUSTER_VERSION,
+             mu_hash_print(program).text, where, chosen, mu_hash_print(probe).text);
 }

@@ -13,8 +13,9 @@ enum mu_status mu_fingerprint_program(struct mu_hash *out) MU_CHECKED;
 /* "AMD EPYC 9554 64-Core Processor"; "unknown" */
 void mu_fingerprint_cpu(char *out, size_t capacity);
 /* One line of text: "muster 0.1.0, program ..., oneDNN 2.6.3, cpu fp32 avx512, AMD ..., probe
- * ..."; of a GPU its name and libraries in place of oneDNN and the CPU. */
+ * ..."; of a GPU its name and libraries in place of oneDNN and the CPU, and "choices ...", the hash
+ * of what mu_device_write_choices told, before the probe. Zero: there are none. */
 void mu_fingerprint_text(char *out, size_t capacity, const struct mu_device *device,
-                         struct mu_hash program, struct mu_hash probe);
+                         struct mu_hash program, struct mu_hash choices, struct mu_hash probe);
 
 #endif

@@ -86,11 +86,21 @@ static void merge_round_a(void *context, void *into, const void *from, size_t by
             largest_of(a, c)[i] = largest_of(b, c)[i];
 }
 
+/* The others' numbers went through this rank's device, and on to the next rank in the same call. */
+static void die_with_device(const struct mu_device *d)
+{
+    if (mu_device_status(d) != MU_FAILED)
+        return;
+    mu_log(MU_LOG_ERROR, "this rank ends with its device; the others do its sums again");
+    mu_comm_die();
+}
+
 static void merge_int32(void *context, void *into, const void *from, size_t bytes)
 {
     struct mu_device *d = context;
 
     d->ops->add_int32(d, into, from, (int64_t)(bytes / 4));
+    die_with_device(d);
 }
 
 static void merge_int64(void *context, void *into, const void *from, size_t bytes)
@@ -108,6 +118,7 @@ static void merge_float(void *context, void *into, const void *from, size_t byte
     struct mu_device *d = context;
 
     d->ops->add(d, into, from, (int64_t)(bytes / 4), false);
+    die_with_device(d);
 }
 
 static size_t larger(size_t a, size_t b)
@@ -341,6 +352,7 @@ enum mu_status mu_reduce_chunk(struct mu_worker *w, uint32_t chunk, uint64_t tur
         MU_TRY(sum_fast(w, chunk), st, failed);
     else
         MU_TRY(sum_exactly(w, chunk, corrupt, &m, prediction), st, failed);
+    MU_TRY(mu_device_status(w->device), st, failed);
 whole:
     MU_TRY(mu_device_verify(w->device), st, failed);
     atomic_store_explicit(&w->segment->chunk[chunk].reduced, turn, memory_order_release);

@@ -22,7 +22,8 @@ enum {
     TAG_ID = 1005,
     /* Others may still be computing their shards, for minutes; deaths end a wait long before. */
     EXCHANGE_DEADLINE_MS = 3600000,
-    NEWS_DEADLINE_MS = 10000,  /* a collective has failed: by then a death is known to MPI */
+    NEWS_DEADLINE_MS = 5000,   /* a collective has failed: by then a death is known to MPI */
+    MOST_RETRIES = 2,          /* of a reduction, when nobody has died */
     ABORT_DEADLINE_MS = 10000, /* below run.hang_timeout's default: this rank says why itself */
     PIECE = 1 << 20,           /* elements between two polls */
     SCALARS = MU_WIDE_LIMBS + 2,
@@ -143,6 +144,7 @@ enum mu_status mu_resident_unstage(struct mu_worker *w, const struct mu_state_vi
     MU_TRY(move(w, half->weight, state->weight, true), st, failed);
     MU_TRY(move(w, half->m, state->m, true), st, failed);
     MU_TRY(move(w, half->v, state->v, true), st, failed);
+    st = mu_device_status(w->device);
 failed:
     return st;
 }
@@ -164,6 +166,7 @@ enum mu_status mu_worker_state(struct mu_worker *w, struct mu_state_view *state)
         MU_TRY(move(w, state->weight, half->weight, false), st, failed);
         MU_TRY(move(w, state->m, half->m, false), st, failed);
         MU_TRY(move(w, state->v, half->v, false), st, failed);
+        MU_TRY(mu_device_status(w->device), st, failed);
     }
     r->copied = word + 1;
 failed:
@@ -193,25 +196,45 @@ void mu_resident_add(struct mu_worker *w, uint64_t turn, const int16_t *predicti
     w->device->ops->resident->add_shard(w->resident.state, g->dense, rows, g->row_count);
 }
 
-/* A collective has failed by itself. Most often since a rank died, which MPI will say. */
-static enum mu_status wait_for_news(struct mu_worker *w, enum mu_status failed)
+/* Polls until it hears of a death or a revocation; MU_OK: nobody has told of one. */
+static enum mu_status listen(struct mu_worker *w, uint64_t deadline_ms)
 {
-    struct mu_deadline deadline = mu_deadline_in_ms(NEWS_DEADLINE_MS);
+    struct mu_deadline deadline = mu_deadline_in_ms(deadline_ms);
     struct mu_backoff pause = {0};
-    enum mu_status st;
+    enum mu_status st = MU_OK;
 
-    while (!mu_deadline_passed(deadline)) {
-        MU_TRY(mu_poll(w->poller), st, told);
+    while (st == MU_OK && !mu_deadline_passed(deadline)) {
+        st = mu_poll(w->poller);
         mu_backoff_pause(&pause);
     }
+    return st;
+}
+
+/* A collective has failed by itself. Most often since a rank died, which MPI will say. Else all are
+ * called to a repair in which nobody is missing: its epoch has a communicator of its own. A rank
+ * whose collectives go on failing leaves. */
+static enum mu_status wait_for_news(struct mu_worker *w, enum mu_status failed)
+{
+    enum mu_status st = mu_device_status(w->device);
+
+    if (st == MU_OK)
+        st = listen(w, NEWS_DEADLINE_MS);
+    if (st != MU_OK)
+        return st;
+    if (w->poller->repair && failed != MU_CONFIG && w->resident.retries < MOST_RETRIES) {
+        w->resident.retries++;
+        mu_log(MU_LOG_WARN, "no rank has died: all form a new communicator of NCCL (%u of %d)",
+               w->resident.retries, MOST_RETRIES);
+        mu_comm_revoke(w->comm);
+        st = listen(w, NEWS_DEADLINE_MS);
+    }
+    if (st != MU_OK)
+        return st;
     return failed == MU_PEER_LOST
                ? MU_FAIL(MU_FAILED,
-                         "NCCL has lost a rank that MPI still sees after %d s: is the network of "
-                         "NCCL (NCCL_SOCKET_IFNAME, NCCL_IB_HCA) broken?",
-                         NEWS_DEADLINE_MS / 1000)
+                         "NCCL has lost a rank that MPI still sees: is the network of NCCL "
+                         "(NCCL_SOCKET_IFNAME, NCCL_IB_HCA) broken?")
                : failed;
-told:
-    return st;
 }
 
 /* Until what was begun with the peers is done. */
@@ -298,11 +321,14 @@ static enum mu_status all_reduce(struct mu_worker *w, const struct mu_all_reduce
             mu_device_copy(w->device, list[i].to, list[i].from, bytes_of(&list[i]));
     if (w->roll->size == 1)
         return mu_poll(w->poller);
+    MU_TRY(mu_device_status(w->device), st, failed);
     st = w->device->ops->collective->all_reduce(w->resident.peers, list, count);
     if (st != MU_OK)
         return wait_for_news(w, st);
     mu_fault(MU_FAULT_REDUCE, mu_segment_step(w->segment));
-    return wait_for_peers(w, "the all-reduce of the devices");
+    st = wait_for_peers(w, "the all-reduce of the devices");
+failed:
+    return st;
 }
 
 static void put_scalars(const struct mu_step_scalars *s, int64_t out[SCALARS])
@@ -422,6 +448,7 @@ failed:
 static enum mu_status fetch(struct mu_worker *w, uint64_t turn)
 {
     enum mu_status st = MU_OK;
+    uint32_t chunks = 0;
 
     for (uint32_t c = 0; c < w->workload->layout.chunk_count; c++) {
         if (atomic_load(&w->segment->chunk[c].reduced) >= turn)
@@ -429,7 +456,9 @@ static enum mu_status fetch(struct mu_worker *w, uint64_t turn)
         MU_TRY(mu_fetch_chunk(w, c, turn, mu_recovery_server(w->plan, w->home, c, turn)), st,
                failed);
         atomic_store_explicit(&w->segment->chunk[c].reduced, turn, memory_order_release);
+        chunks++;
     }
+    mu_log(MU_LOG_DEBUG, "fetched %u chunks of the total from who had it", chunks);
 failed:
     return st;
 }
@@ -443,8 +472,10 @@ enum mu_status mu_resident_reduce(struct mu_worker *w, uint64_t turn, const int1
             : reduce(w, turn, prediction);
 
     mu_poller_enter(w->poller, before);
-    if (st == MU_OK)
+    if (st == MU_OK) {
+        w->resident.retries = 0;
         mu_fault(MU_FAULT_REDUCED, mu_segment_step(w->segment));
+    }
     return st;
 }
 

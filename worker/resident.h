@@ -25,6 +25,7 @@ struct mu_worker_resident {
     struct mu_collective *peers;
     uint32_t epoch;   /* of the roll that peers are of */
     uint64_t begun;   /* turn that the sum is of */
+    uint32_t retries; /* of the reduction that is under way */
     float *host_copy; /* weights, m, v: see mu_worker_state */
     uint64_t copied;  /* the state word that host_copy is of, + 1; 0: none */
 };

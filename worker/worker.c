@@ -397,7 +397,7 @@ static enum mu_status hash_gradient(struct mu_worker *w, const struct mu_shard_r
                              h[1].low ^ h[1].high);
     }
     free(copy);
-    return MU_OK;
+    return mu_device_status(w->device);
 }
 
 /* The half is no committed state, and is written again: no copy of it is kept. */

@@ -112,8 +112,9 @@ __global__ void __launch_bounds__(shape<T, D>::THREADS, shape<T, D>::BLOCKS) att
     using s = shape<T, D>;
     MU_SHARED_DYNAMIC(T, q);
     T *k = q + s::QUERIES * s::STRIDE, *v = k + s::KEYS * s::STRIDE;
-    int query_tiles = (c.context + s::QUERIES - 1) / s::QUERIES, head = blockIdx.x / query_tiles;
-    int first = (query_tiles - 1 - int(blockIdx.x) % query_tiles) * s::QUERIES;
+    int query_tiles = (c.context + s::QUERIES - 1) / s::QUERIES, number = int(blockIdx.x);
+    int head = number / query_tiles, tile = query_tiles - 1 - number % query_tiles;
+    int first = tile * s::QUERIES;
     int warp_row = int(threadIdx.x / MU_WARP) * 16 * s::M;
     int keys = min(c.context, first + s::QUERIES);
     int64_t width = int64_t(c.heads) * c.head_size, token = int64_t(head / c.heads) * c.context;
@@ -121,8 +122,8 @@ __global__ void __launch_bounds__(shape<T, D>::THREADS, shape<T, D>::BLOCKS) att
     const T *from = c.qkv + 3 * width * token + column;
     mu_sums<s::M, D / 8> out;
     softmax_rows<s::M> rows;
-    auto load = [&](T *tile, int part, int at) {
-        mu_tile_load<s::THREADS, s::KEYS, D>(tile, from + part * width + 3 * width * at, 3 * width,
+    auto load = [&](T *to, int part, int at) {
+        mu_tile_load<s::THREADS, s::KEYS, D>(to, from + part * width + 3 * width * at, 3 * width,
                                              c.context - at, c.head_size, c.packed);
     };
 

@@ -3,10 +3,10 @@
  * A block takes a tile of keys of one head and goes through the tiles of queries from the diagonal
  * to the last; dK and dV stay in registers. dQ of a tile of queries has a term from each tile of
  * keys: blocks add theirs one after the other, by falling number of the key tile. So a block begins
- * with the term that is first in its row, and when all go at one pace nobody waits: a block comes
- * to a tile of queries after the one before it has left it. Blocks take numbers when they begin
- * (mu_turn_take), and wait only for lower ones: whatever order the GPU begins them in, nobody waits
- * for who has not begun.
+ * on the diagonal with the first term of a sum, and when all go at one pace nobody waits: a block
+ * comes to a tile of queries after the one before it in turn has left it. Blocks take numbers when
+ * they begin (mu_turn_take), and wait only for lower ones: whatever order the GPU begins them in,
+ * nobody waits for who has not begun.
  *
  * With s = scale q.k: p = exp(s - lse), dp = dout.v, ds = p (dp - inner), inner = dout.out;
  * dq = scale sum_k ds k, dk = scale sum_q ds q, dv = sum_q p dout. */
@@ -19,13 +19,13 @@
 namespace
 {
 /* Queries x keys a tile: half as many queries, so that a block comes to a tile of queries two steps
- * after the one before it, which has then surely set the turn. Warps share scores as DOWN x ACROSS, dK and dV as KEYS_DOWN x
- * KEYS_ACROSS, dQ as scores. So that sums fit in 255 registers and tiles in 163 KiB (sm_80). */
+ * after the one before it in turn, which has handed it on by then. Warps share scores and dQ as
+ * DOWN x ACROSS, dK and dV as KEYS_DOWN x KEYS_ACROSS; so that sums fit in 255 registers and tiles
+ * in 163 KiB (sm_80). */
 template <class T, int D> struct shape {
     static constexpr bool BF16 = sizeof(T) == 2;
     static constexpr int HEAD = D; /* columns of a tile, head_size of them not 0 */
-    static constexpr int KEYS = BF16 ? (D > 128 ? 64 : 128) : (D > 128 ? 32 : 64);
-    static constexpr int QUERIES = BF16 ? (D > 128 ? 32 : 64) : (D > 128 ? 16 : 32);
+    static constexpr int KEYS = (BF16 ? 128 : 64) / (D > 128 ? 2 : 1), QUERIES = KEYS / 2;
     static constexpr int DOWN = QUERIES > 16 ? 2 : 1, ACROSS = 4;
     static constexpr int WARPS = DOWN * ACROSS, THREADS = WARPS * int(MU_WARP);
     static constexpr int KEYS_DOWN = KEYS >= 128 ? 4 : 2, KEYS_ACROSS = WARPS / KEYS_DOWN;
@@ -70,7 +70,7 @@ template <int W, class T> __device__ float dot(const T *a, const T *b, int lane,
     return sum;
 }
 
-/* And before the next launch: no block has begun, no turn is taken. */
+/* And before the next launch: no block has begun, no turn has been taken. */
 template <class T>
 __global__ void prepare(call<T> c, float *inner, const T *out, int64_t rows, int64_t turns)
 {
@@ -286,15 +286,14 @@ __global__ void __launch_bounds__(shape<T, D>::THREADS) backward(call<T> c)
     mu_sums_clear(dk);
     mu_sums_clear(dv);
     for (int tile = first_tile, place = 0; tile < query_tiles; tile++) {
-        int first = tile * s::QUERIES, seen = 0;
+        int first = tile * s::QUERIES, seen;
         bool another = tile + 1 < query_tiles;
         float *sums = dq_sums + int64_t(tile) * (s::QUERIES * D);
         typename s::query_sums dq;
 
         mu_copy_wait();
         __syncthreads(); /* queries and dout are here; all of the step before is done */
-        if (threadIdx.x == 0)
-            seen = mu_turn_look(turn + tile);
+        seen = mu_turn_look(turn + tile);
         if (another)
             load<s::QUERIES, s>(t.next_q, r.q, r.qkv_stride, first + s::QUERIES, c);
         recompute(t, c, r, first, first_key);

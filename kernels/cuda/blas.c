@@ -81,6 +81,11 @@ void mu_blas_close(struct mu_blas *blas)
     free(blas);
 }
 
+void mu_blas_tune(struct mu_blas *blas, bool on)
+{
+    blas->options.tune = on;
+}
+
 const struct mu_blas_options *mu_blas_options_of(const struct mu_blas *blas)
 {
     return &blas->options;

@@ -61,6 +61,8 @@ enum { MU_BLAS_ALIGNMENT = 16 };
 /* On the GPU that is current. MU_CONFIG when cuBLASLt cannot start, MU_NO_MEMORY. */
 enum mu_status mu_blas_open(const struct mu_blas_options *options, struct mu_blas **out) MU_CHECKED;
 void mu_blas_close(struct mu_blas *blas); /* NULL is allowed */
+/* options.tune from here on. */
+void mu_blas_tune(struct mu_blas *blas, bool on);
 const struct mu_blas_options *mu_blas_options_of(const struct mu_blas *blas);
 /* "cuBLASLt 13.1.0" of the library that is loaded. */
 void mu_blas_version(char *text, size_t size);

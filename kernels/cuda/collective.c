@@ -33,14 +33,20 @@ struct mu_collective {
 static enum mu_status failed(const struct mu_collective *c, const char *what, ncclResult_t result)
 {
     const char *more = ncclGetLastError(c ? c->comm : NULL);
+    const bool is_misuse = result == ncclInvalidUsage || result == ncclInvalidArgument;
+    const enum mu_status st = is_misuse                   ? MU_CONFIG
+                              : result == ncclRemoteError ? MU_PEER_LOST
+                                                          : MU_FAILED;
 
-    return MU_FAIL(result == ncclRemoteError ? MU_PEER_LOST : MU_FAILED, "NCCL: %s: %s%s%s", what,
-                   ncclGetErrorString(result), more && *more ? ": " : "", more ? more : "");
+    return MU_FAIL(st, "NCCL: %s: %s%s%s", what, ncclGetErrorString(result),
+                   more && *more ? ": " : "", more ? more : "");
 }
 
-static enum mu_status failed_cuda(const char *what, cudaError_t error)
+/* It is the GPU, and nothing that another communicator would mend. */
+static enum mu_status failed_cuda(struct mu_device *d, const char *what, cudaError_t error)
 {
-    return MU_FAIL(MU_FAILED, "NCCL: %s: %s", what, cudaGetErrorString(error));
+    (void)mu_cuda_break(mu_cuda_of(d), what, (int)error);
+    return MU_FAILED;
 }
 
 static bool is_under_way(ncclResult_t result)
@@ -85,7 +91,7 @@ static enum mu_status open_collective(struct mu_device *d, const struct mu_colle
     error = cudaEventCreateWithFlags(&c->done, cudaEventDisableTiming);
     if (error != cudaSuccess) {
         release(c);
-        return failed_cuda("no event", error);
+        return failed_cuda(d, "an event for NCCL", error);
     }
     memcpy(&name, id, sizeof name);
     config.blocking = 0;
@@ -144,13 +150,13 @@ static enum mu_status poll_collective(struct mu_collective *c, bool *done)
     if (c->phase == ISSUING) {
         error = cudaEventRecord(c->done, c->stream);
         if (error != cudaSuccess)
-            return failed_cuda("no event behind an operation", error);
+            return failed_cuda(c->device, "an event behind NCCL's operations", error);
         c->phase = RUNNING;
     }
     if (c->phase == RUNNING) {
         error = cudaEventQuery(c->done);
         if (error != cudaSuccess && error != cudaErrorNotReady)
-            return failed_cuda("an operation failed", error);
+            return failed_cuda(c->device, "an all-reduce", error);
         (void)cudaGetLastError(); /* "not ready" is kept as if it were an error */
         if (error == cudaSuccess)
             c->phase = IDLE;

@@ -23,8 +23,10 @@ struct mu_cuda_lent {
 };
 
 struct mu_cuda {
-    struct mu_device base; /* first: a struct mu_device * is one of these */
-    char name[160];        /* "GPU 0 (NVIDIA H100 80GB HBM3)" */
+    struct mu_device base;     /* first: a struct mu_device * is one of these */
+    char name[160];            /* "GPU 0 (NVIDIA H100 80GB HBM3)" */
+    bool hangs;                /* broken, and CUDA may wait for it for ever */
+    struct mu_cuda *abandoned; /* the next of those that hang */
     uint64_t polled_ns;
     cudaStream_t stream;
     cudaEvent_t done, mark[MU_CUDA_MARKS];

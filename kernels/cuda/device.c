@@ -43,7 +43,7 @@ static bool stalled(struct mu_cuda *c, const char *operation, unsigned timeout_m
                       "%s has ended nothing for %g s, in %s or an operation before it: it hangs, "
                       "or is shared with others (`nvidia-smi`)",
                       c->name, timeout_ms / 1e3, operation);
-    c->base.broken = true;
+    c->base.broken = c->hangs = true;
     return false;
 }
 
@@ -135,21 +135,51 @@ static void wait_for_all(struct mu_device *d)
     mu_cuda_drain(mu_cuda_of(d), "waiting for operations");
 }
 
+/* What hangs is left to the end of the process. */
+static void abandon(struct mu_cuda *c)
+{
+    static struct mu_cuda *all;
+
+    c->abandoned = all;
+    all = c;
+}
+
 static void close_device(struct mu_device *d)
 {
     struct mu_cuda *c = mu_cuda_of(d);
 
-    if (!c->base.broken && c->done && mu_cuda_drain(c, "closing"))
-        mu_blas_close(c->blas);
+    if (!c->base.broken && c->done)
+        mu_cuda_drain(c, "closing");
+    if (c->hangs) {
+        abandon(c);
+        return;
+    }
+    mu_blas_close(c->blas);
     mu_cuda_memory_deinit(c);
-    for (int i = 0; !c->base.broken && i < MU_CUDA_MARKS; i++)
+    for (int i = 0; i < MU_CUDA_MARKS; i++)
         if (c->mark[i])
             (void)cudaEventDestroy(c->mark[i]);
-    if (!c->base.broken && c->done)
+    if (c->done)
         (void)cudaEventDestroy(c->done);
-    if (!c->base.broken && c->stream)
+    if (c->stream)
         (void)cudaStreamDestroy(c->stream);
+    (void)cudaGetLastError();
     free(c);
+}
+
+static void tune_choices(struct mu_device *d, bool on)
+{
+    mu_blas_tune(mu_cuda_of(d)->blas, on);
+}
+
+static enum mu_status write_choices(const struct mu_device *d, void **bytes, size_t *size)
+{
+    return mu_blas_plans_write(((const struct mu_cuda *)d)->blas, bytes, size);
+}
+
+static enum mu_status read_choices(struct mu_device *d, const void *bytes, size_t size)
+{
+    return mu_blas_plans_read(mu_cuda_of(d)->blas, bytes, size);
 }
 
 static const struct mu_device_ops *cuda_ops(void)
@@ -169,6 +199,9 @@ static const struct mu_device_ops *cuda_ops(void)
         .copy = mu_cuda_copy,
         .wait = wait_for_all,
         .resident = &mu_cuda_resident_ops,
+        .tune_choices = tune_choices,
+        .write_choices = write_choices,
+        .read_choices = read_choices,
     };
 
     mu_cuda_operations(&ops);

@@ -83,9 +83,9 @@ __device__ inline void mu_copy_wait()
     asm volatile("cp.async.wait_all;" ::: "memory");
 }
 
-/* Turns, between blocks of a launch; one thread of a block calls these. A block that sets *turn
+/* Turns, between blocks of a launch; one thread of a block sets and waits. A block that sets *turn
  * after a barrier hands over what all of it wrote before the barrier. A block that has waited, or
- * has looked and then itself set a turn, sees that after its next barrier. */
+ * has looked and then (the same thread) set a turn itself, sees that after its next barrier. */
 __device__ inline int mu_turn_look(const int *turn)
 {
     int seen;

@@ -20,10 +20,12 @@ static void tell_starved(const struct mu_cuda *c, size_t bytes, const char *for_
 
     (void)cudaGetLastError();
     (void)cudaMemGetInfo(&left, &total);
-    (void)MU_FAIL(MU_NO_MEMORY,
-                  "%s is out of memory: %.1f MiB %swere wanted, %.1f of %.1f MiB are free; lower "
-                  "batch.micro, take a smaller model, or see in `nvidia-smi` who else uses it",
-                  c->name, mib(bytes), for_what, mib(left), mib(total));
+    (void)MU_FAIL(
+        MU_NO_MEMORY,
+        "%s is out of memory: %.1f MiB %swere wanted, %.1f of %.1f MiB are free; set "
+        "device.recompute = \"block\", lower batch.micro, take a smaller model, or see in "
+        "`nvidia-smi` who else uses it",
+        c->name, mib(bytes), for_what, mib(left), mib(total));
 }
 
 /* NULL is told, but breaks nothing: whoever asked may do without. */
@@ -45,10 +47,12 @@ static void *device_memory(struct mu_cuda *c, size_t bytes, const char *for_what
 }
 
 /* Whether something may be freed: that waits for the GPU, without polls, and for ever for one that
- * hangs. What a broken device has is left to the end of the process. */
+ * hangs. */
 static bool may_free(struct mu_cuda *c)
 {
-    return !c->base.broken && mu_cuda_drain(c, "freeing memory");
+    if (!c->base.broken)
+        mu_cuda_drain(c, "freeing memory");
+    return !c->hangs;
 }
 
 static void release(struct mu_cuda *c, void *memory)
@@ -348,7 +352,7 @@ void mu_cuda_memory_deinit(struct mu_cuda *c)
     free(c->lent);
     release(c, c->scratch);
     release(c, c->word);
-    for (int i = 0; !c->base.broken && i < MU_CUDA_STAGES; i++) {
+    for (int i = 0; i < MU_CUDA_STAGES; i++) {
         if (c->stage[i].copied)
             (void)cudaEventDestroy(c->stage[i].copied);
         if (c->stage[i].memory)

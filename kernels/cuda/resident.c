@@ -146,6 +146,10 @@ static enum mu_status open_resident(struct mu_device *d, const struct mu_residen
     take_state(r, l->elements);
     take_sums(r, l->elements);
     r->device_spans = take(r, l->span_count, sizeof *r->device_spans);
+    if (mu_cuda_is_broken(r->cuda)) {
+        close_resident(&r->base);
+        return MU_FAILED;
+    }
     if (r->memory_count < 0) {
         st = MU_FAIL(MU_NO_MEMORY,
                      "%s has no room for the %.2f GiB of state of a model of %.1f million "

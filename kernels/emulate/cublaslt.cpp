@@ -63,6 +63,14 @@ algorithm unpack(const cublasLtMatmulAlgo_t &blob)
     return a;
 }
 
+/* Not from within an operation, which has the lock. */
+mu_emulate::settings asked()
+{
+    mu_emulate::hold held(mu_emulate::lock);
+
+    return mu_emulate::asked();
+}
+
 cublasStatus_t once(int &status)
 {
     int is = status;
@@ -298,7 +306,9 @@ const char *cublasLtGetStatusName(cublasStatus_t status)
 
 size_t cublasLtGetVersion(void)
 {
-    return faults.version ? faults.version : OWN_VERSION;
+    std::uint64_t wanted = asked().blas_version;
+
+    return faults.version ? faults.version : wanted ? wanted : OWN_VERSION;
 }
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle)
@@ -406,8 +416,11 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
         return CUBLAS_STATUS_INVALID_VALUE;
     if (!epilogue_is_allowed(p) || int(p.desc.epilogue) == faults.lacks_epilogue)
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    for (int i = 0; i < ALGORITHMS && *count < wanted; i++) {
-        int id = prefers_last(p) ? ALGORITHMS - 1 - i : i;
+    for (int i = -1, first = asked().blas_first; i < ALGORITHMS && *count < wanted; i++) {
+        int id = i < 0 ? first : prefers_last(p) ? ALGORITHMS - 1 - i : i;
+
+        if (id < 0 || (i >= 0 && id == first))
+            continue;
         std::uint64_t workspace = workspace_of(p, id);
         const std::uint32_t *align = preference->alignment;
         algorithm algo = {cublasLtGetVersion(),
@@ -490,8 +503,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
         mu_emulate::memory_open open;
 
         runs[algo.id]++;
-        if (faults.slow_us[algo.id] > 0)
-            usleep(useconds_t(faults.slow_us[algo.id]));
+        if (unsigned long us = faults.slow_us[algo.id] + mu_emulate::asked().blas_slow_us[algo.id])
+            usleep(useconds_t(us));
         run(p, int(algo.id), of_product, a, b, of_c, c, d, workspace);
         return cudaSuccess;
     };

@@ -13,10 +13,9 @@
  *    mask; a shuffle reads only from lanes that the mask names. Else the launch fails, and says
  *    which thread waits where (control.h);
  *  - shared memory is filled with 0xff (NaNs) before each block, and is an allocation of its exact
- *    size; more than 48 KiB of it only for a launch that asked (MU_LAUNCH_WIDE), and never more than
- *    227 KiB;
- *  - a copy in the background (cp.async) is made at once in the forward order of threads, and not
- *    before it is waited for in the others: reads too early and overwriting too early both show;
+ *    size; more than 48 KiB only for launches that ask (MU_LAUNCH_WIDE), 227 KiB at most;
+ *  - copies in the background (cp.async) are made at once in the forward order of threads, and not
+ *    before they are waited for in the others: reading and overwriting too early both show;
  *  - there are no atomics on floats.
  *
  * A launch on an idle stream runs at once, and returns what it did wrong; one behind something

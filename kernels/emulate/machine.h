@@ -40,6 +40,9 @@ struct settings {
     std::uint64_t nccl_abort_hangs, nccl_torn;
     bool nccl_remote;
     unsigned nccl_order;
+    int blas_first; /* -1: as it is */
+    unsigned long blas_slow_us[4];
+    std::uint64_t blas_version; /* 0: the stand-in's own */
 };
 const settings &asked();
 void forget_settings(); /* the environment is read anew */

@@ -1,4 +1,5 @@
 /* The environment that control.h tells of, and what goes wrong when asked. */
+#include <algorithm>
 #include <cinttypes>
 #include <cstdarg>
 #include <cstdio>
@@ -63,6 +64,25 @@ nth numbered_error(const char *name)
     return concerns_me() ? n : nth{0, 0};
 }
 
+/* "a:us,b:us" */
+void slow_products(const char *name, unsigned long slow_us[4])
+{
+    const char *at = variable(name);
+
+    std::fill(slow_us, slow_us + 4, 0ul);
+    while (at && *at) {
+        unsigned algorithm;
+        unsigned long us;
+        int used = 0;
+
+        if (std::sscanf(at, "%u:%lu%n", &algorithm, &us, &used) != 2 || algorithm > 3 ||
+            (at[used] && at[used] != ','))
+            die("%s: \"%s\" is not ALGORITHM:MICROSECONDS,...", name, at);
+        slow_us[algorithm] = concerns_me() ? us : 0;
+        at += used + (at[used] == ',');
+    }
+}
+
 /* As the driver reads it: up to the first entry that is no device. */
 std::vector<int> visible_devices(int count)
 {
@@ -105,6 +125,9 @@ const settings &asked()
     now.nccl_torn = count("MUSTER_EMULATE_NCCL_TORN");
     now.nccl_remote = number("MUSTER_EMULATE_NCCL_REMOTE", 0) > 0;
     now.nccl_order = static_cast<unsigned>(number("MUSTER_EMULATE_NCCL_ORDER", 0));
+    now.blas_first = concerns_me() ? static_cast<int>(number("MUSTER_EMULATE_BLAS_FIRST", -1)) : -1;
+    now.blas_version = count("MUSTER_EMULATE_BLAS_VERSION");
+    slow_products("MUSTER_EMULATE_BLAS_SLOW", now.blas_slow_us);
     known = true;
     return now;
 }

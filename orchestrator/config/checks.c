@@ -142,6 +142,9 @@ static void check_device(const struct checking *c)
 {
     const struct mu_settings *s = c->settings;
 
+    if (known(c, MU_KEY_device_tune) && s->device_tune == MU_SWITCH_ON &&
+        known(c, MU_KEY_device_kind) && s->device_kind != MU_DEVICE_CUDA)
+        MISTAKE(c, device_tune, "\"on\" is for GPUs; expected \"off\", or device.kind = \"cuda\"");
     if (!known(c, MU_KEY_device_tf32) || s->device_tf32 == MU_SWITCH_OFF)
         return;
     if (known(c, MU_KEY_device_kind) && s->device_kind != MU_DEVICE_CUDA)

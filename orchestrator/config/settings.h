@@ -24,6 +24,8 @@ enum { MU_TEXT_MAX = 2048 };
     X(COLLECTIVE, AUTO, "auto") X(COLLECTIVE, MPI, "mpi") X(COLLECTIVE, NCCL, "nccl")
 #define MU_CHOICE_SWITCH(X)    X(SWITCH, OFF, "off") X(SWITCH, ON, "on")
 #define MU_CHOICE_PRECISION(X) X(PRECISION, FP32, "fp32") X(PRECISION, BF16, "bf16")
+#define MU_CHOICE_RECOMPUTE(X) \
+    X(RECOMPUTE, NONE, "none") X(RECOMPUTE, MLP, "mlp") X(RECOMPUTE, BLOCK, "block")
 #define MU_CHOICE_ISA(X)               \
     X(ISA, AUTO, "auto")               \
     X(ISA, GENERIC, "generic")         \
@@ -35,7 +37,8 @@ enum { MU_TEXT_MAX = 2048 };
 #define MU_CHOICE_LISTS(X) \
     X(NONFINITE)           \
     X(MODEL)               \
-    X(REDUCE) X(OPTIMIZER) X(SCHEDULE) X(DEVICE) X(COLLECTIVE) X(SWITCH) X(PRECISION) X(ISA)
+    X(REDUCE)              \
+    X(OPTIMIZER) X(SCHEDULE) X(DEVICE) X(COLLECTIVE) X(SWITCH) X(PRECISION) X(RECOMPUTE) X(ISA)
 
 enum mu_nonfinite { MU_CHOICE_NONFINITE(MU_CHOICE_ID) };
 enum mu_model { MU_CHOICE_MODEL(MU_CHOICE_ID) };
@@ -45,6 +48,7 @@ enum mu_device_kind { MU_CHOICE_DEVICE(MU_CHOICE_ID) };
 enum mu_collective_kind { MU_CHOICE_COLLECTIVE(MU_CHOICE_ID) };
 enum mu_switch { MU_CHOICE_SWITCH(MU_CHOICE_ID) };
 enum mu_precision { MU_CHOICE_PRECISION(MU_CHOICE_ID) };
+enum mu_recompute { MU_CHOICE_RECOMPUTE(MU_CHOICE_ID) };
 enum mu_isa { MU_CHOICE_ISA(MU_CHOICE_ID) };
 
 struct mu_settings {

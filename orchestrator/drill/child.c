@@ -39,7 +39,8 @@ static char **make_environment(char *fault)
         count++;
     out = malloc((count + 4) * sizeof *out);
     for (size_t i = 0; out && i < count; i++)
-        if (!starts_with(environ[i], "MUSTER_") || starts_with(environ[i], "MUSTER_HOSTS="))
+        if (!starts_with(environ[i], "MUSTER_") || starts_with(environ[i], "MUSTER_HOSTS=") ||
+            starts_with(environ[i], "MUSTER_CUDA_MODULE="))
             out[n++] = environ[i];
     if (!out)
         return NULL;

@@ -37,6 +37,7 @@ void mu_job_close_parts(struct mu_job *job)
     job->workload = NULL;
     mu_device_close(job->device);
     job->device = NULL;
+    mu_job_choices_deinit(job);
     mu_roll_deinit(&job->roll);
     free(job->host_key);
     job->host_key = NULL;

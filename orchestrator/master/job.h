@@ -4,6 +4,7 @@
  *
  *   job_start.c   meet, prepare: ends with every rank holding device, data and segment
  *   job_load.c    a checkpoint or initial weights: every rank at the same committed state
+ *   job_choices.c which algorithms the devices use, the same on every rank
  *   job_run.c     steps, and what is due between them
  *   job_save.c    checkpoints
  *   job_end.c     complete, stopped, or making way for the next generation
@@ -53,6 +54,10 @@ struct mu_job {
     uint64_t *host_key; /* by place, when the ranks met */
     struct mu_hash program, probe;
     struct mu_device *device;
+    struct mu_job_choices {
+        void *bytes; /* of mu_device_write_choices, malloc'ed; the same on all ranks */
+        size_t size; /* 0: none */
+    } choices;
     struct mu_workload *workload;
     struct mu_segment segment;
     struct mu_worker worker;
@@ -107,6 +112,13 @@ void mu_job_move(struct mu_job *job, enum mu_life_event event);
 enum mu_status mu_job_meet(struct mu_job *job, const struct mu_job_request *request) MU_CHECKED;
 enum mu_status mu_job_prepare(struct mu_job *job) MU_CHECKED;
 enum mu_status mu_job_load(struct mu_job *job) MU_CHECKED;
+/* job_choices.c. Rounds of all ranks, on devices that have choices (kernels/device.h): what is kept
+ * with the run is taken up; and what that leaves open is chosen by the master, in a probe on the
+ * weights of `half`, and kept. MU_CONFIG, reported: a rank's device cannot take them. */
+enum mu_status mu_job_choices_take_up(struct mu_job *job) MU_CHECKED;
+enum mu_status mu_job_choices_make(struct mu_job *job, uint32_t half) MU_CHECKED;
+struct mu_hash mu_job_choices_hash(const struct mu_job *job); /* zero: there are none */
+void mu_job_choices_deinit(struct mu_job *job);
 enum mu_status mu_job_train(struct mu_job *job) MU_CHECKED;
 /* How many machines the living ranks are on. */
 int mu_job_hosts(const struct mu_job *job);

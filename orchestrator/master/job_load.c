@@ -422,7 +422,8 @@ static uint64_t setting_of(const struct mu_job *job)
 {
     char text[MU_FINGERPRINT_MAX];
 
-    mu_fingerprint_text(text, sizeof text, job->device, job->program, (struct mu_hash){0});
+    mu_fingerprint_text(text, sizeof text, job->device, job->program, mu_job_choices_hash(job),
+                        (struct mu_hash){0});
     return mu_hash_bytes(text, strlen(text), 0).low;
 }
 
@@ -437,7 +438,7 @@ void mu_job_settle(struct mu_job *job)
 void mu_job_name_fingerprint(struct mu_job *job)
 {
     mu_fingerprint_text(job->fingerprint, sizeof job->fingerprint, job->device, job->program,
-                        job->probe);
+                        mu_job_choices_hash(job), job->probe);
 }
 
 static enum mu_status settle(struct mu_job *job)
@@ -455,12 +456,15 @@ enum mu_status mu_job_load(struct mu_job *job)
 {
     enum mu_status st;
 
+    MU_TRY(mu_job_choices_take_up(job), st, failed);
     job->setting = setting_of(job);
     MU_TRY(use_memory(job), st, failed);
     /* Else the initial weights stand in the spare half for the probe; a checkpoint is loaded into
      * the other one. */
     if (!job->from_memory) {
         MU_TRY(fill_initial(job, 1), st, failed);
+        MU_TRY(mu_job_choices_make(job, 1), st, failed);
+        job->setting = setting_of(job);
         MU_TRY(compare_probes(job, 1), st, failed);
     }
     mu_job_name_fingerprint(job);

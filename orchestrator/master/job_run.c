@@ -200,7 +200,10 @@ static enum mu_status evaluate(struct mu_job *job, struct mu_metrics *m)
     enum mu_status st;
 
     mu_job_move(job, MU_LIFE_ON_EVALUATE);
-    MU_TRY(mu_control_agree(&job->control, mu_worker_evaluate(&job->worker, &own)), st, failed);
+    st = mu_worker_evaluate(&job->worker, &own);
+    if (mu_device_status(job->device) != MU_OK)
+        return mu_device_status(job->device); /* it leaves, and the others go on without it */
+    MU_TRY(mu_control_agree(&job->control, st), st, failed);
     mu_wide_put(&w, &own.loss);
     mu_wide_put(&w, &own.bytes);
     mu_wire_put_u64(&w, own.tokens);
@@ -267,12 +270,14 @@ static enum mu_status save(struct mu_job *job, struct mu_hash hash, bool end)
     mu_time_limit_saved(&job->time_limit, mu_clock_ns() - began_ns);
     if (mu_control_is_broken(st) || end)
         return st;
+    job->control.verdict = MU_OK; /* known, and lived with */
+    if (mu_device_status(job->device) != MU_OK)
+        return mu_device_status(job->device);
     if (st != MU_OK && job->is_master)
         mu_log(MU_LOG_WARN,
                "the checkpoint of step %" PRId64
                " could not be saved: training goes on, the older ones are kept",
                job->life.step);
-    job->control.verdict = MU_OK; /* known, and lived with */
     return MU_OK;
 }
 
@@ -444,7 +449,7 @@ static void tell_where(const struct mu_job *job)
 {
     static char where[96];
 
-    snprintf(where, sizeof where, "rank %d, epoch %u, step %" PRId64, mu_comm_rank(job->comm),
+    snprintf(where, sizeof where, "rank %d, epoch %u, step %" PRId64, mu_board_own_rank(job->board),
              job->life.epoch, job->life.step + 1);
     mu_log_set_where(where);
 }

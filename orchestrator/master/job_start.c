@@ -359,14 +359,13 @@ static void widen_affinity(const struct mu_job *job)
             (long long)job->settings.device_threads);
 }
 
-/* This rank's number among those of its machine. */
+/* This rank's number among those of its machine, which hosts that are pretended share. */
 static int number_on_machine(const struct mu_job *job)
 {
-    const int place = mu_comm_rank(job->comm);
     int before = 0;
 
-    for (int i = 0; i < place; i++)
-        before += job->host_key[i] == job->host_key[place];
+    for (int i = 0; i < mu_comm_rank(job->comm); i++)
+        before += mu_board_entry(job->board, mu_comm_name(job->comm, i)) != NULL;
     return before;
 }
 

@@ -33,6 +33,8 @@ grep -qF "$PWD/alone/lib/muster/muster-cuda.so cannot be loaded: " err || fail "
 # The switch is for GPUs.
 refuses 78 'command line: device.tf32: "on" is for GPUs; expected "off", or device.kind = "cuda"' \
     "$MUSTER" train run.cfg device.kind=cpu device.tf32=on
+refuses 78 'command line: device.tune: "on" is for GPUs; expected "off", or device.kind = "cuda"' \
+    "$MUSTER" train run.cfg device.kind=cpu device.tune=on
 refuses 78 'command line: device.tf32: "on" changes nothing with device.precision = "bf16"; expected "off", or "fp32" there' \
     "$MUSTER" train run.cfg device.precision=bf16 device.tf32=on
 

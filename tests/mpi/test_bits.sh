@@ -34,6 +34,13 @@ else
     echo "skipped: bf16, which this CPU lacks"
 fi
 
+# What a backward pass computes again has the bits of what it would have kept; a run may go on with another setting.
+for part in mlp block; do same "recompute-$part" fp32-1 3 device.recompute="$part"; done
+MUSTER_FAULT=at:update,step:6,do:kill run 2 tiny.cfg run.name=recompute-later
+[ "$(field recompute-later outcome)" != complete ] || fail "two ranks that were killed ended well"
+no_rank_left recompute-later
+same recompute-later fp32-1 2 device.recompute=block
+
 # More ranks than shards, and more than chunks (a tiny model is one chunk): some have nothing to do.
 run 1 tiny.cfg run.name=two-shards batch.shards=2
 ended_with 0 "two shards on one rank"

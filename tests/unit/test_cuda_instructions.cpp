@@ -14,7 +14,7 @@ namespace
 /* Integers of 7 bits, which bf16 has room for, scattered: no element can be taken for another. */
 float element(int row, int column)
 {
-    return float((row * 16 + column) * 2654435761u >> 25) - 64;
+    return float(unsigned(row * 16 + column) * 2654435761u >> 25) - 64;
 }
 
 uint32_t two(float first, float second)

@@ -48,13 +48,14 @@ static void the_text_holds_all_of_it(void **state)
                                         .precision = MU_PRECISION_FP32,
                                         .isa = MU_ISA_GENERIC,
                                         .threads = 1};
-    const struct mu_hash program = {0x0123456789abcdef, 1}, probe = {0xfedcba9876543210, 2};
+    const struct mu_hash program = {0x0123456789abcdef, 1}, probe = {0xfedcba9876543210, 2},
+                         none = {0}, choices = {0x00112233aabbccdd, 3};
     char text[1024], other[1024], cpu[256];
     struct mu_device *d;
 
     (void)state;
     assert_int_equal(mu_device_open(&options, &d), MU_OK);
-    mu_fingerprint_text(text, sizeof text, d, program, probe);
+    mu_fingerprint_text(text, sizeof text, d, program, none, probe);
     mu_fingerprint_cpu(cpu, sizeof cpu);
     assert_non_null(strstr(text, "muster " MUSTER_VERSION " (0123456789abcdef)"));
     assert_non_null(strstr(text, "reference fp32 generic"));
@@ -62,10 +63,13 @@ static void the_text_holds_all_of_it(void **state)
     assert_non_null(strstr(text, cpu));
     assert_null(strchr(text, '\n'));
     assert_null(strchr(text, '"')); /* it stands in JSON */
-    mu_fingerprint_text(other, sizeof other, d, program, (struct mu_hash){1, 2});
+    mu_fingerprint_text(other, sizeof other, d, program, none, (struct mu_hash){1, 2});
     assert_string_not_equal(text, other);
-    mu_fingerprint_text(other, sizeof other, d, (struct mu_hash){1, 2}, probe);
+    mu_fingerprint_text(other, sizeof other, d, (struct mu_hash){1, 2}, none, probe);
     assert_string_not_equal(text, other);
+    assert_null(strstr(text, "choices"));
+    mu_fingerprint_text(other, sizeof other, d, program, choices, probe);
+    assert_non_null(strstr(other, ", choices 00112233aabbccdd, probe fedcba9876543210"));
     mu_device_close(d);
 }
 

@@ -291,7 +291,7 @@ static enum mu_status poll_until_death(void *context)
 
 /* A shard of 2 micro-batches and 8 layers: from a death to the end of the layer is less than an
  * eighth of it. What was given up leaves no trace in what is computed next. */
-static void test_a_death_ends_the_shard_within_a_layer(void **state)
+static void check_death(enum mu_recompute recompute)
 {
     struct mu_settings s = fixture_settings(folder);
     struct death death = {0};
@@ -302,8 +302,8 @@ static void test_a_death_ends_the_shard_within_a_layer(void **state)
     struct rig r;
     int whole;
 
-    (void)state;
     s.model_layers = 8;
+    s.device_recompute = recompute;
     r = rig_open(&s);
     w = fixture_view(&r.weights);
     n = r.workload->layout.elements;
@@ -332,6 +332,14 @@ static void test_a_death_ends_the_shard_within_a_layer(void **state)
     free(kept);
     free(again);
     rig_close(&r);
+}
+
+static void test_a_death_ends_the_shard_within_a_layer(void **state)
+{
+    (void)state;
+    check_death(MU_RECOMPUTE_NONE);
+    check_death(MU_RECOMPUTE_MLP);
+    check_death(MU_RECOMPUTE_BLOCK);
 }
 
 /* ---- refusals -------------------------------------------------------------------------------- */

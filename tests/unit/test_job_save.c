@@ -43,6 +43,7 @@ static int setup(void **unused)
     job->is_master = true;
     job->roll.size = 1;
     job->workload = &workload;
+    job->worker.segment = &job->segment;
     job->segment.header = &header;
     job->segment.half[0] = test_state(&workload.layout);
     test_state_fill(&job->segment.half[0], 1);

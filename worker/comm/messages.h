@@ -16,6 +16,8 @@
     X(WELCOME, 2, 1 << 20, "master to all",                                                       \
       "roll, resolved configuration, instruction set, where to go on")                            \
     X(RESUME, 8, 1 << 14, "master to all", "which checkpoint to load, or that there is none")     \
+    X(CHOICES, 12, 1 << 20, "master to all",                                                      \
+      "what devices are to choose among algorithms that differ in their bits")                    \
     X(HELD, 11, 64, "every rank to the master",                                                   \
       "which state an earlier generation left in memory")                                         \
     X(DUTIES, 10, 16, "master to all", "after a recovery: what of a step's duties is left to do") \

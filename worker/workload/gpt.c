@@ -305,23 +305,30 @@ static struct mu_gpt_ids take_ids(struct mu_gpt *g, uint64_t count)
         host, mu_device_has_host_memory(g->device) ? host : take(g, count, sizeof *host)};
 }
 
-static void allocate_block(struct mu_gpt *g, struct mu_gpt_block *b, uint64_t n, size_t act)
+/* What recomputation lets layers share is the first one's. */
+static void allocate_block(struct mu_gpt *g, int64_t l, uint64_t n, size_t act)
 {
+    struct mu_gpt_block *b = &g->buffers.block[l];
     const uint64_t c = (uint64_t)g->dims.width;
 
+    *b = g->buffers.block[0];
     b->x1 = take(g, n * c, sizeof(float));
-    b->mean1 = take(g, n, sizeof(float));
-    b->rstd1 = take(g, n, sizeof(float));
-    b->ln1 = take(g, n * c, act);
-    b->qkv = take(g, n * 3 * c, act);
-    b->att = take(g, n * c, act);
-    b->lse = take(g, n * (uint64_t)g->dims.heads, sizeof(float));
-    b->x2 = take(g, n * c, sizeof(float));
-    b->mean2 = take(g, n, sizeof(float));
-    b->rstd2 = take(g, n, sizeof(float));
-    b->ln2 = take(g, n * c, act);
-    b->before = take(g, n * 4 * c, act);
-    b->gelu = take(g, n * 4 * c, act);
+    if (l == 0 || g->recompute != MU_RECOMPUTE_BLOCK) {
+        b->mean1 = take(g, n, sizeof(float));
+        b->rstd1 = take(g, n, sizeof(float));
+        b->ln1 = take(g, n * c, act);
+        b->qkv = take(g, n * 3 * c, act);
+        b->att = take(g, n * c, act);
+        b->lse = take(g, n * (uint64_t)g->dims.heads, sizeof(float));
+        b->x2 = take(g, n * c, sizeof(float));
+    }
+    if (l == 0 || g->recompute == MU_RECOMPUTE_NONE) {
+        b->mean2 = take(g, n, sizeof(float));
+        b->rstd2 = take(g, n, sizeof(float));
+        b->ln2 = take(g, n * c, act);
+        b->before = take(g, n * 4 * c, act);
+        b->gelu = take(g, n * 4 * c, act);
+    }
 }
 
 enum { BUFFERS_OF_BLOCK = 13, BUFFERS_OF_MODEL = 16, LENT_BUFFERS = 6 };
@@ -330,17 +337,18 @@ static enum mu_status allocate(struct mu_gpt *g)
 {
     struct mu_gpt_buffers *a = &g->buffers;
     const size_t act = mu_device_act_bytes(g->device), f32 = sizeof(float);
-    const uint64_t layers = (uint64_t)g->dims.layers, v = (uint64_t)g->dims.vocab,
-                   c = (uint64_t)g->dims.width, n = g->micro * (uint64_t)g->dims.context,
+    const int64_t layers = g->dims.layers;
+    const uint64_t v = (uint64_t)g->dims.vocab, c = (uint64_t)g->dims.width,
+                   n = g->micro * (uint64_t)g->dims.context,
                    shard_n = g->shard_sequences * (uint64_t)g->dims.context,
                    rows = shard_n < v ? shard_n : v;
 
-    a->block = calloc(layers, sizeof *a->block);
-    g->owned = calloc(layers * BUFFERS_OF_BLOCK + BUFFERS_OF_MODEL, sizeof *g->owned);
+    a->block = calloc((size_t)layers, sizeof *a->block);
+    g->owned = calloc((size_t)layers * BUFFERS_OF_BLOCK + BUFFERS_OF_MODEL, sizeof *g->owned);
     g->owned_lent = calloc(LENT_BUFFERS, sizeof *g->owned_lent);
     g->starved = a->block == NULL || g->owned == NULL || g->owned_lent == NULL;
-    for (uint64_t l = 0; l < layers && !g->starved; l++)
-        allocate_block(g, &a->block[l], n, act);
+    for (int64_t l = 0; l < layers && !g->starved; l++)
+        allocate_block(g, l, n, act);
     a->branch = take(g, n * c, f32);
     a->xf = take(g, n * c, f32);
     a->meanf = take(g, n, f32);
@@ -363,9 +371,13 @@ static enum mu_status allocate(struct mu_gpt *g)
     g->tokens.row_of_id = take_lent(g, v, sizeof *g->tokens.row_of_id);
     if (g->starved)
         return MU_FAIL(MU_NO_MEMORY,
-                       "no memory for the activations of %" PRIu64 " tokens: lower batch.micro "
+                       "no memory for the activations of %" PRIu64 " tokens: %slower batch.micro "
                        "(now %" PRIu64 " sequences), or use fewer ranks on this host",
-                       n, g->micro);
+                       n,
+                       g->recompute == MU_RECOMPUTE_BLOCK || layers == 1
+                           ? ""
+                           : "set device.recompute = \"block\" (slower, and the same bits), ",
+                       g->micro);
     return MU_OK;
 }
 
@@ -386,6 +398,7 @@ enum mu_status mu_gpt_open(const struct mu_settings *s, struct mu_device *device
                                    .width = s->model_width,
                                    .context = s->model_context,
                                    .vocab = s->model_vocab};
+    g->recompute = (enum mu_recompute)s->device_recompute;
     g->seed = (uint64_t)s->run_seed;
     g->batch = (uint64_t)s->batch_sequences;
     g->shard_sequences = (uint64_t)(s->batch_sequences / s->batch_shards);

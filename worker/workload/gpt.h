@@ -58,18 +58,29 @@ static inline uint32_t mu_gpt_lnf_bias(const struct mu_gpt_dims *d)
     return mu_gpt_tensor(d->layers, 0) + 1;
 }
 
-/* Kept from a block's forward pass for its backward pass. N tokens, C width, T context, H heads. */
+/* What a block's backward pass reads of its forward pass. N tokens, C width, T context, H heads.
+ *
+ * Recomputation (Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost): with
+ * device.recompute = "mlp" the third part, with "block" the second and third too, are one set of
+ * buffers that all layers share. A layer's backward pass then fills them again, by the operations
+ * and from the inputs of the forward pass, and so with the same bits. It never runs `down`, whose
+ * output nobody reads; and the last layer finds its own still there. `gelu` alone cannot be had
+ * again: `linear` takes it of a value that `before` is rounded from. */
 struct mu_gpt_block {
-    float *x1, *mean1, *rstd1; /* (N, C), (N), (N): the stream that ln_1 normalised */
-    void *ln1, *qkv, *att;     /* act (N, C), (N, 3C), (N, C) */
-    float *lse;                /* (B, H, T) */
-    float *x2, *mean2, *rstd2; /* the same of ln_2 */
+    float *x1; /* (N, C): the stream that ln_1 normalised */
+
+    float *mean1, *rstd1;  /* (N), (N) */
+    void *ln1, *qkv, *att; /* act (N, C), (N, 3C), (N, C) */
+    float *lse;            /* (B, H, T) */
+    float *x2;             /* (N, C): the stream that ln_2 normalised */
+
+    float *mean2, *rstd2;      /* (N), (N) */
     void *ln2, *before, *gelu; /* act (N, C), (N, 4C), (N, 4C) */
 };
 
 /* One micro-batch's worth, allocated once at opening; device memory. */
 struct mu_gpt_buffers {
-    struct mu_gpt_block *block;   /* layers */
+    struct mu_gpt_block *block;   /* layers; some buffers may be shared by all */
     float *branch;                /* (N, C) what the last branch adds to the stream */
     float *xf, *meanf, *rstdf;    /* the stream that ln_f normalised */
     void *lnf;                    /* act (N, C) */
@@ -99,6 +110,7 @@ struct mu_gpt {
     struct mu_workload base;
     struct mu_device *device;
     struct mu_gpt_dims dims;
+    enum mu_recompute recompute;
     uint64_t seed;
     uint64_t batch, shard_sequences, micro; /* sequences */
     uint64_t eval_sequences;

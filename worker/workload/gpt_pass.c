@@ -36,18 +36,21 @@ static struct mu_attention attention_shape(const struct mu_gpt *g, int64_t seque
                                  .head_size = g->dims.width / g->dims.heads};
 }
 
-/* x: the stream before this block's pending branch is added (NULL: nothing is pending, and x is
- * b->x1 itself). Leaves the mlp's output in buffers.branch. */
-static void forward_block(struct mu_gpt *g, const struct mu_weights *w, int64_t l, const float *x,
-                          int64_t sequences)
+/* Of block l. */
+#define F32(which)  weight(g, w, mu_gpt_tensor(l, MU_GPT_##which))
+#define ACT(which)  weight_act(g, w, mu_gpt_tensor(l, MU_GPT_##which))
+#define GRAD(which) gradient(g, mu_gpt_tensor(l, MU_GPT_##which))
+
+/* x: the stream before this block's pending branch is added (NULL: nothing is pending, and the
+ * stream is b->x1 already). Leaves the attention's output in buffers.branch. */
+static void forward_attention(struct mu_gpt *g, const struct mu_weights *w, int64_t l,
+                              const float *x, int64_t sequences)
 {
     struct mu_device *d = g->device;
     const struct mu_device_ops *op = d->ops;
     struct mu_gpt_block *b = &g->buffers.block[l];
     float *branch = g->buffers.branch;
     const int64_t n = sequences * g->dims.context, c = g->dims.width;
-#define F32(which) weight(g, w, mu_gpt_tensor(l, MU_GPT_##which))
-#define ACT(which) weight_act(g, w, mu_gpt_tensor(l, MU_GPT_##which))
 
     op->layernorm(d, b->ln1, b->mean1, b->rstd1, b->x1, x == NULL ? b->x1 : x,
                   x == NULL ? NULL : branch, F32(LN1_WEIGHT), F32(LN1_BIAS), n, c);
@@ -56,14 +59,48 @@ static void forward_block(struct mu_gpt *g, const struct mu_weights *w, int64_t 
     op->attention(d, attention_shape(g, sequences), b->att, b->lse, b->qkv);
     op->linear(d, linear_shape(n, c, c), branch, false, NULL, b->att, ACT(PROJ_WEIGHT),
                F32(PROJ_BIAS), MU_EPILOGUE_NONE);
-    op->layernorm(d, b->ln2, b->mean2, b->rstd2, b->x2, b->x1, branch, F32(LN2_WEIGHT),
-                  F32(LN2_BIAS), n, c);
+}
+
+/* The mlp up to its GELU. x as above, of b->x2; here the pending branch is the attention's. */
+static void forward_up(struct mu_gpt *g, const struct mu_weights *w, int64_t l, const float *x,
+                       int64_t sequences)
+{
+    struct mu_device *d = g->device;
+    const struct mu_device_ops *op = d->ops;
+    struct mu_gpt_block *b = &g->buffers.block[l];
+    const int64_t n = sequences * g->dims.context, c = g->dims.width;
+
+    op->layernorm(d, b->ln2, b->mean2, b->rstd2, b->x2, x == NULL ? b->x2 : x,
+                  x == NULL ? NULL : g->buffers.branch, F32(LN2_WEIGHT), F32(LN2_BIAS), n, c);
     op->linear(d, linear_shape(n, c, 4 * c), b->gelu, true, b->before, b->ln2, ACT(UP_WEIGHT),
                F32(UP_BIAS), MU_EPILOGUE_GELU);
-    op->linear(d, linear_shape(n, 4 * c, c), branch, false, NULL, b->gelu, ACT(DOWN_WEIGHT),
-               F32(DOWN_BIAS), MU_EPILOGUE_NONE);
-#undef F32
-#undef ACT
+}
+
+/* x as for forward_attention. Leaves the mlp's output in buffers.branch. */
+static void forward_block(struct mu_gpt *g, const struct mu_weights *w, int64_t l, const float *x,
+                          int64_t sequences)
+{
+    struct mu_device *d = g->device;
+    const struct mu_gpt_block *b = &g->buffers.block[l];
+    const int64_t n = sequences * g->dims.context, c = g->dims.width;
+
+    forward_attention(g, w, l, x, sequences);
+    forward_up(g, w, l, b->x1, sequences);
+    d->ops->linear(d, linear_shape(n, 4 * c, c), g->buffers.branch, false, NULL, b->gelu,
+                   ACT(DOWN_WEIGHT), F32(DOWN_BIAS), MU_EPILOGUE_NONE);
+}
+
+/* What the layers share holds block l's again. */
+static void recompute_block(struct mu_gpt *g, const struct mu_weights *w, int64_t l,
+                            int64_t sequences)
+{
+    const bool is_whole = g->recompute == MU_RECOMPUTE_BLOCK;
+
+    if (g->recompute == MU_RECOMPUTE_NONE || l == g->dims.layers - 1)
+        return;
+    if (is_whole)
+        forward_attention(g, w, l, NULL, sequences);
+    forward_up(g, w, l, is_whole ? g->buffers.block[l].x1 : NULL, sequences);
 }
 
 enum mu_status mu_gpt_forward(struct mu_gpt *g, const struct mu_weights *w, const int32_t *input,
@@ -116,9 +153,6 @@ static void backward_block(struct mu_gpt *g, const struct mu_weights *w, int64_t
     const int64_t n = sequences * g->dims.context, c = g->dims.width;
     const struct mu_linear down = linear_shape(n, 4 * c, c), up = linear_shape(n, c, 4 * c),
                            proj = linear_shape(n, c, c), qkv = linear_shape(n, c, 3 * c);
-#define F32(which)  weight(g, w, mu_gpt_tensor(l, MU_GPT_##which))
-#define ACT(which)  weight_act(g, w, mu_gpt_tensor(l, MU_GPT_##which))
-#define GRAD(which) gradient(g, mu_gpt_tensor(l, MU_GPT_##which))
 
     op->to_act(d, a->dbranch, a->dx, n * c);
     op->linear_backward_weight(d, down, GRAD(DOWN_WEIGHT), GRAD(DOWN_BIAS), a->dbranch, b->gelu,
@@ -140,9 +174,6 @@ static void backward_block(struct mu_gpt *g, const struct mu_weights *w, int64_t
     op->linear_backward_input(d, qkv, a->dnorm, false, a->dwide, ACT(QKV_WEIGHT));
     op->layernorm_backward(d, a->dx, GRAD(LN1_WEIGHT), GRAD(LN1_BIAS), a->dnorm, b->x1,
                            F32(LN1_WEIGHT), b->mean1, b->rstd1, n, c, first);
-#undef F32
-#undef ACT
-#undef GRAD
 }
 
 enum mu_status mu_gpt_backward(struct mu_gpt *g, const struct mu_weights *w, const int32_t *row_of,
@@ -158,6 +189,8 @@ enum mu_status mu_gpt_backward(struct mu_gpt *g, const struct mu_weights *w, con
     d->ops->layernorm_backward(d, a->dx, gradient(g, lnf_weight), gradient(g, lnf_bias), a->dnorm,
                                a->xf, weight(g, w, lnf_weight), a->meanf, a->rstdf, n, c, first);
     for (int64_t l = g->dims.layers - 1; l >= 0; l--) {
+        recompute_block(g, w, l, sequences);
+        MU_TRY(mu_device_status(d), st, failed);
         backward_block(g, w, l, sequences, first);
         MU_TRY(mu_device_status(d), st, failed);
     }
