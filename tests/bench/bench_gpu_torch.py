@@ -16,6 +16,7 @@ import warnings
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+import torch.utils.deterministic
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 BACKENDS = {"cuDNN": SDPBackend.CUDNN_ATTENTION, "flash": SDPBackend.FLASH_ATTENTION}
@@ -46,6 +47,7 @@ def attention_ms(backend, head, context, deterministic):
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
     torch.use_deterministic_algorithms(deterministic)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a check that costs time
     try:
         with sdpa_kernel(backend), torch.no_grad():
             once = median_ms(forward)

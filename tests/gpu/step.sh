@@ -29,19 +29,30 @@ batch = { sequences = $sequences; shards = $shards; micro = "$micro"; };
 optim = { lr = 6e-4; };
 eval = { every = 0; };
 checkpoint = { every = 0; };
-device = { kind = "cuda"; precision = "bf16"; };
+device = { kind = "cuda"; precision = "bf16"; tune = "on"; };
 END
 if [ "$micro" != auto ]; then sed -i "s/micro = \"$micro\"/micro = $micro/" tiny.cfg; fi
+# own NAME: as much is kept of activations as fits.
+recompute=none
+own() {
+    for recompute in none mlp block; do
+        limit=70 train_alone run.name="$1" device.recompute="$recompute"
+        if complete "$1" || ! out_of_memory; then return 0; fi
+        rm -rf "runs/$1"
+    done
+}
+out_of_memory() { grep -qiE 'error:.*(no memory|out of memory|memory allocation|no space)' log; }
+
 i=0
 for name in $cases; do # in turn: what the machine does besides falls on all alike
     i=$((i + 1))
     case $name in
-    own) limit=70 train_alone run.name="$name-$i" ;;
-    *-mpi) limit=70 train 1 run.name="$name-$i" batch.reduce="${name%-mpi}" device.collective=mpi ;;
+    own) own "$name-$i" ;;
+    *-mpi) limit=70 train 1 run.name="$name-$i" batch.reduce="${name%-mpi}" device.collective=mpi device.recompute="$recompute" ;;
     esac
     cat log
     if ! complete "$name-$i"; then
-        if grep -qiE 'error:.*(no memory|out of memory|memory allocation|no space)' log; then left_out "$1 does not fit: $(last_error)"; fi
+        if out_of_memory; then left_out "$1 does not fit: $(last_error)"; fi
         wrong "$name: exit code $code: $(last_error)"
     fi
     column "$name-$i" step_ms | tail -n "+$((steps / 3 + 1))" >>"$name.ms"
@@ -51,7 +62,7 @@ done
 ms=$(median <own.ms)
 line=$(awk -v ms="$ms" -v n=$((sequences * context)) 'BEGIN { printf "%.0f tokens/s, %.1f ms a step of %d tokens", n / ms * 1000, ms, n }')
 line+=$(awk -v s="$(median <own.share)" -v p="$peak" 'BEGIN { printf ", %.1f %% of the %.0f TFLOP/s of products", 100 * s, p }')
-line+=", collective ${collective/auto/nccl}"
+line+=", collective ${collective/auto/nccl}, recompute $recompute"
 if [ -s fast-mpi.ms ]; then
     line+=$(awk -v a="$(median <exact-mpi.ms)" -v b="$(median <fast-mpi.ms)" 'BEGIN {
         printf "; collective mpi: %.1f ms, exact / fast step time %.4f (asked: at most 1.03)", a, a / b }')
