@@ -46,11 +46,17 @@ MUSTER_EMULATE_RANK=1 gpus 2 led
 same_as led whole "rank 1 obeys"
 MUSTER_EMULATE_RANK=0 gpus 2 led-too
 same_as led-too other "rank 1 obeys the other choice"
+
+# Who lives goes on with what was chosen, whatever its own library thinks.
+MUSTER_EMULATE_RANK=0 MUSTER_FAULT=rank:0,do:kill,at:backward,step:2 gpus 2 orphan
+said_once 'rank 0 died' "the chooser dies"
+same_as orphan other "the chooser dies"
 as_usual
 
 # They are in the fingerprint.
 choices() { "$MUSTER" inspect "runs/$1/checkpoints/step-00000004" | grep -o 'choices [0-9a-f]\{16\}' || fail "$1 has none"; }
 [ "$(choices led)" = "$(choices whole)" ] && [ "$(choices led-too)" = "$(choices other)" ] || fail "choices differ by ranks"
+[ "$(choices orphan)" = "$(choices other)" ] || fail "choices differ by deaths"
 [ "$(choices whole)" != "$(choices other)" ] || fail "other choices have the same name"
 
 # Whoever goes on with a run goes on with its choices: from a checkpoint, and from memory.
@@ -79,6 +85,10 @@ MUSTER_EMULATE_RANK=1 run 2 gpu.cfg run.name=foreign
 said_once 'muster.*error:' "a foreign rank"
 said 'muster\[1\]: error: .*are of cuBLASLt 130100, and this is 130200' "a foreign rank"
 no_rank_left "a foreign rank"
+
+# Without a promise of bits it does without.
+MUSTER_EMULATE_RANK=1 gpus 2 loose batch.reduce=fast device.collective=mpi
+said_once 'are of cuBLASLt 130100, and this is 130200: this rank chooses for itself' "a foreign rank, fast"
 
 # Another library when the run goes on: said, and chosen anew.
 as_usual
