@@ -195,7 +195,8 @@ struct mu_device_ops {
     /* ---- choices: see mu_device_has_choices; NULL, all three, where there are none ---- */
     void (*tune_choices)(struct mu_device *, bool on);
     enum mu_status (*write_choices)(const struct mu_device *, void **bytes, size_t *size);
-    enum mu_status (*read_choices)(struct mu_device *, const void *bytes, size_t size);
+    enum mu_status (*read_choices)(struct mu_device *, const void *bytes, size_t size, char *why,
+                                   size_t why_size);
 };
 
 enum { MU_DEVICE_FACTS_MAX = 384 };
@@ -302,11 +303,12 @@ static inline enum mu_status MU_CHECKED mu_device_write_choices(const struct mu_
 
 /* Choices become those that were written; what they leave open is chosen here. MU_CORRUPT;
  * MU_CONFIG when they are of a device of another kind, library or precision: then they stay as they
- * were. */
+ * were, and `why` says what is wrong, which is not reported. */
 static inline enum mu_status MU_CHECKED mu_device_read_choices(struct mu_device *d,
-                                                               const void *bytes, size_t size)
+                                                               const void *bytes, size_t size,
+                                                               char *why, size_t why_size)
 {
-    return d->ops->read_choices ? d->ops->read_choices(d, bytes, size) : MU_OK;
+    return d->ops->read_choices ? d->ops->read_choices(d, bytes, size, why, why_size) : MU_OK;
 }
 
 static inline size_t mu_device_act_bytes(const struct mu_device *d)

@@ -90,8 +90,10 @@ enum mu_status mu_blas_check_cuda(int error, const char *what) MU_CHECKED;
 enum mu_status mu_blas_plans_write(const struct mu_blas *blas, void **bytes,
                                    size_t *size) MU_CHECKED;
 /* The table becomes what was written. MU_CORRUPT; MU_CONFIG when it is of another version of the
- * library, another kind of GPU, or other precision: then the table stays as it was. */
-enum mu_status mu_blas_plans_read(struct mu_blas *blas, const void *bytes, size_t size) MU_CHECKED;
+ * library, another kind of GPU, or other precision: then the table stays as it was, and `why` says
+ * what is wrong, which is not reported. */
+enum mu_status mu_blas_plans_read(struct mu_blas *blas, const void *bytes, size_t size, char *why,
+                                  size_t why_size) MU_CHECKED;
 size_t mu_blas_plans_count(const struct mu_blas *blas);
 /* Of all that mu_blas_plans_write writes. */
 enum mu_status mu_blas_plans_hash(const struct mu_blas *blas, struct mu_hash *out) MU_CHECKED;

@@ -6,6 +6,8 @@
  * xxh3-128 of all that as two u64. */
 #include "kernels/cuda/blas_inner.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -369,26 +371,44 @@ enum mu_status mu_blas_plans_write(const struct mu_blas *blas, void **bytes, siz
     return MU_OK;
 }
 
-static enum mu_status check_whole(const void *bytes, size_t size)
+/* Why a table cannot be taken: the caller may go on without it, so that nothing is reported. */
+struct refusal {
+    char *why;
+    size_t size;
+};
+
+__attribute__((format(printf, 3, 4))) static enum mu_status refuse(const struct refusal *refusal,
+                                                                   enum mu_status st,
+                                                                   const char *format, ...)
 {
-    size_t body = size - HASH_BYTES;
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(refusal->why, refusal->size, format, arguments);
+    va_end(arguments);
+    return st;
+}
+
+static enum mu_status check_whole(const void *bytes, size_t size, const struct refusal *refusal)
+{
     struct mu_wire_reader r;
     struct mu_hash hash, stored;
 
     if (size < HEADER_BYTES + HASH_BYTES)
-        return MU_FAIL(MU_CORRUPT, "the plans of matrix products are cut short: %zu bytes", size);
-    r = mu_wire_read((const char *)bytes + body, HASH_BYTES);
+        return refuse(refusal, MU_CORRUPT, "the plans of matrix products are cut short: %zu bytes",
+                      size);
+    r = mu_wire_read((const char *)bytes + size - HASH_BYTES, HASH_BYTES);
     stored.high = mu_wire_get_u64(&r);
     stored.low = mu_wire_get_u64(&r);
-    hash = mu_hash_bytes(bytes, body, 0);
+    hash = mu_hash_bytes(bytes, size - HASH_BYTES, 0);
     if (!mu_hash_equal(hash, stored))
-        return MU_FAIL(MU_CORRUPT, "the plans of matrix products are damaged");
+        return refuse(refusal, MU_CORRUPT, "the plans of matrix products are damaged");
     return MU_OK;
 }
 
 /* The header, against what is here. */
 static enum mu_status check_header(const struct mu_blas *blas, struct mu_wire_reader *r,
-                                   uint32_t *count)
+                                   uint32_t *count, const struct refusal *refusal)
 {
     uint32_t magic = mu_wire_get_u32(r);
     uint64_t version = mu_wire_get_u64(r), workspace;
@@ -403,54 +423,63 @@ static enum mu_status check_header(const struct mu_blas *blas, struct mu_wire_re
     tf32 = mu_wire_get_u8(r);
     *count = mu_wire_get_u32(r);
     if (magic != MAGIC || workspace != MU_BLAS_WORKSPACE_BYTES)
-        return MU_FAIL(MU_CONFIG, "the plans of matrix products are of another version of muster");
+        return refuse(refusal, MU_CONFIG,
+                      "the plans of matrix products are of another version of muster");
     if (version != cublasLtGetVersion())
-        return MU_FAIL(MU_CONFIG,
-                       "the plans of matrix products are of cuBLASLt %llu, and this is %zu: its "
-                       "bits cannot be had here",
-                       (unsigned long long)version, cublasLtGetVersion());
+        return refuse(refusal, MU_CONFIG,
+                      "the plans of matrix products are of cuBLASLt %llu, and this is %zu",
+                      (unsigned long long)version, cublasLtGetVersion());
     if (gpu.major != blas->gpu.major || gpu.minor != blas->gpu.minor ||
         gpu.multiprocessors != blas->gpu.multiprocessors)
-        return MU_FAIL(MU_CONFIG,
-                       "the plans of matrix products are of a GPU of compute capability %d.%d with "
-                       "%d multiprocessors, and this one has %d.%d with %d: its bits cannot be had "
-                       "here",
-                       gpu.major, gpu.minor, gpu.multiprocessors, blas->gpu.major, blas->gpu.minor,
-                       blas->gpu.multiprocessors);
+        return refuse(refusal, MU_CONFIG,
+                      "the plans of matrix products are of a GPU of compute capability %d.%d with "
+                      "%d multiprocessors, and this one has %d.%d with %d",
+                      gpu.major, gpu.minor, gpu.multiprocessors, blas->gpu.major, blas->gpu.minor,
+                      blas->gpu.multiprocessors);
     if (bf16 != blas->options.bf16 || tf32 != blas->options.tf32)
-        return MU_FAIL(MU_CONFIG, "the plans of matrix products are of another precision");
+        return refuse(refusal, MU_CONFIG, "the plans of matrix products are of another precision");
     return MU_OK;
 }
 
-enum mu_status mu_blas_plans_read(struct mu_blas *blas, const void *bytes, size_t size)
+/* The plans after the header, into an empty table. */
+static enum mu_status read_plans(struct mu_blas *table, struct mu_wire_reader *r, uint32_t count,
+                                 const struct refusal *refusal)
 {
+    for (uint32_t i = 0; i < count && r->ok; i++) {
+        struct mu_blas_plan plan = {0};
+        enum mu_status st;
+        bool found;
+        size_t at;
+
+        mu_wire_get_bytes(r, plan.key.bytes, sizeof plan.key.bytes);
+        plan.available = mu_wire_get_u8(r);
+        mu_wire_get_bytes(r, &plan.algorithm, sizeof plan.algorithm);
+        at = place_of(table, &plan.key, &found);
+        if (!r->ok || found || !shape_of(&plan.key, &plan.shape))
+            return refuse(refusal, MU_CORRUPT, "plan %u of %u of matrix products makes no sense", i,
+                          count);
+        st = insert(table, at, &plan);
+        if (st != MU_OK)
+            return st;
+    }
+    if (!mu_wire_finished(r))
+        return refuse(refusal, MU_CORRUPT, "the plans of matrix products are not %u", count);
+    return MU_OK;
+}
+
+enum mu_status mu_blas_plans_read(struct mu_blas *blas, const void *bytes, size_t size, char *why,
+                                  size_t why_size)
+{
+    const struct refusal refusal = {why, why_size};
     struct mu_blas table = {0}; /* only its plans */
     struct mu_wire_reader r;
     uint32_t count = 0;
     enum mu_status st = MU_OK;
 
-    MU_TRY(check_whole(bytes, size), st, fail);
+    MU_TRY(check_whole(bytes, size, &refusal), st, fail);
     r = mu_wire_read(bytes, size - HASH_BYTES);
-    MU_TRY(check_header(blas, &r, &count), st, fail);
-    for (uint32_t i = 0; i < count && r.ok; i++) {
-        struct mu_blas_plan plan = {0};
-        bool found;
-        size_t at;
-
-        mu_wire_get_bytes(&r, plan.key.bytes, sizeof plan.key.bytes);
-        plan.available = mu_wire_get_u8(&r);
-        mu_wire_get_bytes(&r, &plan.algorithm, sizeof plan.algorithm);
-        at = place_of(&table, &plan.key, &found);
-        if (!r.ok || found || !shape_of(&plan.key, &plan.shape)) {
-            st = MU_FAIL(MU_CORRUPT, "plan %u of %u of matrix products makes no sense", i, count);
-            goto fail;
-        }
-        MU_TRY(insert(&table, at, &plan), st, fail);
-    }
-    if (!mu_wire_finished(&r)) {
-        st = MU_FAIL(MU_CORRUPT, "the plans of matrix products are not %u", count);
-        goto fail;
-    }
+    MU_TRY(check_header(blas, &r, &count, &refusal), st, fail);
+    MU_TRY(read_plans(&table, &r, count, &refusal), st, fail);
     mu_blas_plans_clear(blas);
     free(blas->plans);
     blas->plans = table.plans;

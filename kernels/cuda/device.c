@@ -177,9 +177,10 @@ static enum mu_status write_choices(const struct mu_device *d, void **bytes, siz
     return mu_blas_plans_write(((const struct mu_cuda *)d)->blas, bytes, size);
 }
 
-static enum mu_status read_choices(struct mu_device *d, const void *bytes, size_t size)
+static enum mu_status read_choices(struct mu_device *d, const void *bytes, size_t size, char *why,
+                                   size_t why_size)
 {
-    return mu_blas_plans_read(mu_cuda_of(d)->blas, bytes, size);
+    return mu_blas_plans_read(mu_cuda_of(d)->blas, bytes, size, why, why_size);
 }
 
 static const struct mu_device_ops *cuda_ops(void)

@@ -2,7 +2,7 @@
  * chosen once, by the master's device, the same on every rank, and kept in the run's folder, so
  * that whoever goes on with the run goes on with the same.
  *
- *   choices      the device's facts, a line, and the bytes of mu_device_write_choices
+ *   choices      what mu_device_write_choices told
  *
  * It is written before anybody has used a choice of it. Choices of a device of another kind, or of
  * other libraries, are of no use: they are made anew, and the run says so. A shape that comes up in
@@ -13,8 +13,7 @@
 #include "orchestrator/base/log.h"
 #include "orchestrator/master/job.h"
 
-static const char *const chosen_anew =
-    "they are chosen anew, and bits may differ from here on from those of an undisturbed run";
+enum { WHY_MAX = 256 };
 
 struct mu_hash mu_job_choices_hash(const struct mu_job *job)
 {
@@ -48,40 +47,26 @@ static enum mu_status file_name(const struct mu_job *job, char out[MU_PATH_MAX])
 
 static enum mu_status store(const struct mu_job *job)
 {
-    size_t facts = strlen(job->device->facts), size = facts + 1 + job->choices.size;
-    char path[MU_PATH_MAX], *text = malloc(size);
-    enum mu_status st;
+    char path[MU_PATH_MAX];
+    enum mu_status st = file_name(job, path);
 
-    if (!text)
-        return MU_FAIL(MU_NO_MEMORY, "no memory for %zu bytes of choices", size);
-    memcpy(text, job->device->facts, facts);
-    text[facts] = '\n';
-    memcpy(text + facts + 1, job->choices.bytes, job->choices.size);
-    MU_TRY(file_name(job, path), st, done);
-    st = mu_file_write_durably(path, text, size);
-done:
-    free(text);
-    return st;
+    return st == MU_OK ? mu_file_write_durably(path, job->choices.bytes, job->choices.size) : st;
 }
 
-/* What was read, line and bytes; not to be used where it is of another device, or damaged. */
-static enum mu_status use_file(struct mu_job *job, const char *path, const char *text, size_t size)
+/* Damaged, or of another device, it is not used. */
+static enum mu_status use_file(struct mu_job *job, const char *path, const void *bytes, size_t size)
 {
-    const char *end = memchr(text, '\n', size), *facts = job->device->facts;
-    size_t line = end ? (size_t)(end - text) : size, rest = end ? size - line - 1 : 0;
-    enum mu_status st;
+    char why[WHY_MAX];
+    enum mu_status st = mu_device_read_choices(job->device, bytes, size, why, sizeof why);
 
-    if (end && (line != strlen(facts) || memcmp(text, facts, line) != 0)) {
-        mu_log(MU_LOG_WARN, "%s holds what was chosen among the algorithms of %.*s; this is %s: %s",
-               path, (int)line, text, facts, chosen_anew);
-        return MU_OK;
-    }
-    st = mu_device_read_choices(job->device, end ? end + 1 : text, rest);
     if (st == MU_CORRUPT || st == MU_CONFIG) {
-        mu_log(MU_LOG_WARN, "%s cannot be used: %s", path, chosen_anew);
+        mu_log(MU_LOG_WARN,
+               "%s cannot be used: %s. They are chosen anew, and bits may differ from here on from "
+               "those of an undisturbed run",
+               path, why);
         return MU_OK;
     }
-    return st == MU_OK ? keep_copy(job, end + 1, rest) : st;
+    return st == MU_OK ? keep_copy(job, bytes, size) : st;
 }
 
 static enum mu_status read_file(struct mu_job *job)
@@ -106,19 +91,21 @@ failed:
  * itself. */
 static enum mu_status take(struct mu_job *job, const void *bytes, size_t size)
 {
-    enum mu_status st = mu_device_read_choices(job->device, bytes, size);
+    char why[WHY_MAX];
+    enum mu_status st = mu_device_read_choices(job->device, bytes, size, why, sizeof why);
 
-    if (st == MU_OK)
-        return keep_copy(job, bytes, size);
-    if (st != MU_CONFIG)
+    if (st == MU_CONFIG && job->settings.batch_reduce == MU_REDUCE_EXACT)
+        return MU_FAIL(MU_CONFIG,
+                       "%s: a run needs GPUs of one kind on all ranks, and one version of their "
+                       "libraries. Those are rank 0's",
+                       why);
+    if (st == MU_CONFIG)
+        mu_log(MU_LOG_WARN, "%s: this rank chooses for itself, since batch.reduce is \"fast\"",
+               why);
+    else if (st == MU_CORRUPT)
+        return MU_FAIL(MU_INTERNAL, "the master's choices cannot be read: %s", why);
+    else if (st != MU_OK)
         return st;
-    if (job->settings.batch_reduce == MU_REDUCE_EXACT) {
-        mu_log(MU_LOG_INFO, "those are rank 0's: all ranks of a run need GPUs of one kind, and one "
-                            "version of their libraries");
-        return st;
-    }
-    mu_log(MU_LOG_WARN, "this rank computes other bits than rank 0: batch.reduce is \"fast\", so "
-                        "that it goes on with algorithms of its own");
     return keep_copy(job, bytes, size);
 }
 

@@ -3,6 +3,7 @@
  *
  *   config.cfg      every value of the configuration, written durably at each opening
  *   metrics.jsonl   metrics.csv   status.json   loss.svg
+ *   choices         what devices have chosen (orchestrator/master/job_choices.c)
  *   journal/        one file a generation (journal.h)
  *   checkpoints/    written by checkpoint/
  *   control/        requests: a file named "stop" asks for a checkpoint and an end

@@ -73,6 +73,8 @@ struct written {
     size_t size;
 };
 
+static char refusal[256]; /* why a table was not taken */
+
 static struct written write_plans(const struct mu_blas *blas)
 {
     struct written w;
@@ -177,7 +179,8 @@ static void tuned_by_one_for_all(void **state)
     assert_int_equal(mu_emulate_blas_runs(MU_EMULATE_BLAS_BACKWARD), 1); /* once is enough */
     table = write_plans(lowest);
     run(follower, &y, 1); /* what it chose itself goes */
-    assert_int_equal(mu_blas_plans_read(follower, table.bytes, table.size), MU_OK);
+    assert_int_equal(mu_blas_plans_read(follower, table.bytes, table.size, refusal, sizeof refusal),
+                     MU_OK);
     assert_int_equal(mu_blas_plans_count(follower), 1);
     run(follower, &y, M);
     run(alone, &z, M);
@@ -252,7 +255,8 @@ static void lacking_is_a_choice(void **state)
     assert_false(done);
     set_faults((struct mu_emulate_blas_faults){0});
     table = write_plans(lowest);
-    assert_int_equal(mu_blas_plans_read(follower, table.bytes, table.size), MU_OK);
+    assert_int_equal(mu_blas_plans_read(follower, table.bytes, table.size, refusal, sizeof refusal),
+                     MU_OK);
     done = true;
     assert_int_equal(mu_blas_try(follower, NULL, &p, &done), MU_OK);
     assert_false(done);
@@ -269,7 +273,7 @@ static void assert_refused(struct mu_blas *blas, const void *bytes, size_t size,
 {
     struct mu_hash before = hash_of(blas);
 
-    assert_int_equal(mu_blas_plans_read(blas, bytes, size), why);
+    assert_int_equal(mu_blas_plans_read(blas, bytes, size, refusal, sizeof refusal), why);
     assert_true(mu_hash_equal(before, hash_of(blas)));
 }
 
@@ -303,7 +307,8 @@ static void damage_is_refused(void **state)
         ((uint8_t *)table.bytes)[i] ^= 1;
         assert_refused(other, table.bytes, i, MU_CORRUPT);
     }
-    assert_int_equal(mu_blas_plans_read(other, table.bytes, table.size), MU_OK);
+    assert_int_equal(mu_blas_plans_read(other, table.bytes, table.size, refusal, sizeof refusal),
+                     MU_OK);
     free(table.bytes);
     mu_blas_close(one);
     mu_blas_close(other);
@@ -370,7 +375,8 @@ static void foreign_algorithm_is_refused(void **state)
     table = write_plans(one);
     ((uint8_t *)table.bytes)[38 + 51 + 8] = 99; /* its number, in the stand-in */
     sign(table);
-    assert_int_equal(mu_blas_plans_read(other, table.bytes, table.size), MU_OK);
+    assert_int_equal(mu_blas_plans_read(other, table.bytes, table.size, refusal, sizeof refusal),
+                     MU_OK);
     assert_int_equal(mu_blas_run(other, NULL, &p), MU_CONFIG);
     free(table.bytes);
     mu_blas_close(one);
