@@ -35,7 +35,7 @@ begin() {
 # choose ALGORITHM: the library's first choice, of ranks that are asked.
 choose() { export MUSTER_EMULATE_BLAS_FIRST=$1; }
 as_usual() { unset "${!MUSTER_EMULATE_BLAS@}" MUSTER_EMULATE_RANK; }
-forward=2 backward=3
+backward=3
 
 # The lowest rank's library chooses for all. Rank 1's would choose other bits.
 gpus 1 whole
@@ -51,6 +51,13 @@ same_as led-too other "rank 1 obeys the other choice"
 MUSTER_EMULATE_RANK=0 MUSTER_FAULT=rank:0,do:kill,at:backward,step:2 gpus 2 orphan
 said_once 'rank 0 died' "the chooser dies"
 same_as orphan other "the chooser dies"
+as_usual
+
+# The chooser dies while it chooses: the next one does.
+choose $backward
+MUSTER_EMULATE_RANK=1 MUSTER_FAULT=rank:0,do:kill,at:backward,step:0 gpus 2 heir
+said_once 'rank 0 died.* before the ranks held a state' "the chooser dies at once"
+same_as heir other "the chooser dies at once"
 as_usual
 
 # They are in the fingerprint.
