@@ -53,6 +53,13 @@ said_once 'rank 0 died' "the chooser dies"
 same_as orphan other "the chooser dies"
 as_usual
 
+# The chooser dies while it chooses: the next one does.
+choose $backward
+MUSTER_EMULATE_RANK=1 MUSTER_FAULT=rank:0,do:kill,at:backward,step:0 gpus 2 heir
+said_once 'rank 0 died.* before the ranks held a state' "the chooser dies at once"
+same_as heir other "the chooser dies at once"
+as_usual
+
 # They are in the fingerprint.
 choices() { "$MUSTER" inspect "runs/$1/checkpoints/step-00000004" | grep -o 'choices [0-9a-f]\{16\}' || fail "$1 has none"; }
 [ "$(choices led)" = "$(choices whole)" ] && [ "$(choices led-too)" = "$(choices other)" ] || fail "choices differ by ranks"
