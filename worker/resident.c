@@ -458,7 +458,7 @@ static enum mu_status fetch(struct mu_worker *w, uint64_t turn)
         atomic_store_explicit(&w->segment->chunk[c].reduced, turn, memory_order_release);
         chunks++;
     }
-    mu_log(MU_LOG_DEBUG, "fetched %u chunks of the total from who had it", chunks);
+    mu_log(MU_LOG_DEBUG, "fetched %u chunk%s of the total", chunks, chunks == 1 ? "" : "s");
 failed:
     return st;
 }

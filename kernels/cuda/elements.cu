@@ -1,5 +1,6 @@
 /* One number at a time, in packs of 16 bytes of the wider type; what is left over at the end (less
- * than a pack) goes to the first threads one by one. */
+ * than a pack) goes to the first threads one by one, and so does all where a pointer is that of a
+ * row, or of a piece of a message, and between two packs. */
 #include "kernels/cuda/kernels.h"
 
 #include "kernels/cuda/parts.cuh"
@@ -38,11 +39,22 @@ struct plus {
     }
 };
 
+/* How many packs there are to be moved whole. */
+template <class T, class F> __device__ int64_t packs(const T *a, const F *b, int64_t n)
+{
+    bool aligned = reinterpret_cast<uintptr_t>(a) % sizeof(mu_pack<T, W>) == 0 &&
+                   reinterpret_cast<uintptr_t>(b) % sizeof(mu_pack<F, W>) == 0;
+
+    return aligned ? n / W : 0;
+}
+
 /* to[i] = OP(to[i], from[i]); READ: OP looks at to. */
 template <class OP, bool READ, class T, class F>
 __global__ void elements(T *to, const F *from, int64_t n)
 {
-    for (int64_t i = mu_thread(); i < n / W; i += mu_thread_count()) {
+    const int64_t whole = packs(to, from, n);
+
+    for (int64_t i = mu_thread(); i < whole; i += mu_thread_count()) {
         mu_pack<F, W> b = mu_load<W>(from + i * W);
         mu_pack<T, W> a;
 
@@ -52,7 +64,7 @@ __global__ void elements(T *to, const F *from, int64_t n)
             OP::apply(a.at[k], b.at[k]);
         mu_store(to + i * W, a);
     }
-    for (int64_t i = n / W * W + mu_thread(); i < n; i += mu_thread_count())
+    for (int64_t i = whole * W + mu_thread(); i < n; i += mu_thread_count())
         OP::apply(to[i], from[i]);
 }
 
@@ -69,9 +81,10 @@ cudaError_t launch(cudaStream_t stream, T *to, const F *from, int64_t n)
 __global__ void add_int32(int32_t *a, const int32_t *b, uint32_t *sum, int64_t n)
 {
     MU_SHARED(uint32_t, scratch, MU_BLOCK_THREADS / MU_WARP);
+    const int64_t whole = packs(a, b, n);
     uint32_t mine = 0;
 
-    for (int64_t i = mu_thread(); i < n / W; i += mu_thread_count()) {
+    for (int64_t i = mu_thread(); i < whole; i += mu_thread_count()) {
         mu_pack<int32_t, W> to = mu_load<W>(a + i * W), from = mu_load<W>(b + i * W);
 
         for (int k = 0; k < W; k++) {
@@ -80,7 +93,7 @@ __global__ void add_int32(int32_t *a, const int32_t *b, uint32_t *sum, int64_t n
         }
         mu_store(a + i * W, to);
     }
-    for (int64_t i = n / W * W + mu_thread(); i < n; i += mu_thread_count()) {
+    for (int64_t i = whole * W + mu_thread(); i < n; i += mu_thread_count()) {
         a[i] = int32_t(uint32_t(a[i]) + uint32_t(b[i]));
         mine += uint32_t(b[i]);
     }

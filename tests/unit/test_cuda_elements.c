@@ -60,6 +60,35 @@ static void more_than_a_grid(void **state)
     free(b);
 }
 
+/* Pieces of messages and rows begin anywhere between two packs; what lies around them stays. */
+static void between_two_packs(void **state)
+{
+    enum { N = 41, ROOM = N + 8, EDGE = 7 };
+
+    (void)state;
+    for (int at = 0; at < 16; at++) {
+        _Alignas(64) int32_t a[ROOM], b[ROOM];
+        _Alignas(64) float x[ROOM], y[ROOM];
+        const int to = at / 4, from = at % 4;
+        uint32_t sum = 0;
+
+        for (int i = 0; i < ROOM; i++) {
+            a[i] = b[i] = EDGE + i;
+            x[i] = y[i] = (float)(EDGE + i);
+        }
+        launched(mu_cuda_add_int32(NULL, a + to, b + from, &sum, N));
+        launched(mu_cuda_add(NULL, x + to, y + from, N, false));
+        for (int i = 0; i < ROOM; i++) {
+            bool inside = i >= to && i < to + N;
+            int right = EDGE + i + (inside ? EDGE + i - to + from : 0);
+
+            assert_int_equal(a[i], right);
+            assert_true(x[i] == (float)right);
+        }
+        assert_int_equal(sum, N * (EDGE + from) + N * (N - 1) / 2);
+    }
+}
+
 /* The check sum is the reference's, and counts on from what was there. */
 static void update_check_sum(void **state)
 {
@@ -122,6 +151,7 @@ int main(void)
         cmocka_unit_test(sums),
         cmocka_unit_test(gelu_and_conversion),
         cmocka_unit_test(more_than_a_grid),
+        cmocka_unit_test(between_two_packs),
         cmocka_unit_test(update_check_sum),
         cmocka_unit_test(gelu_at_the_ends),
     };

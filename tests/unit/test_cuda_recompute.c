@@ -42,7 +42,7 @@ static struct outcome outcome_with(enum mu_recompute recompute, enum mu_precisio
     s.batch_sequences = 4;
     s.batch_shards = 1;
     s.eval_tokens = 15; /* three sequences: the last piece is shorter */
-    s.device_recompute = recompute;
+    s.device_recompute = (int)recompute;
     assert_int_equal(mu_device_open(&options, &d), MU_OK);
     return outcome_of(&s, d, precision);
 }

@@ -303,7 +303,7 @@ static void check_death(enum mu_recompute recompute)
     int whole;
 
     s.model_layers = 8;
-    s.device_recompute = recompute;
+    s.device_recompute = (int)recompute;
     r = rig_open(&s);
     w = fixture_view(&r.weights);
     n = r.workload->layout.elements;

@@ -62,7 +62,7 @@ static void check_all(struct mu_settings s, enum mu_device_kind kind, enum mu_pr
         struct mu_device *d = device_or_skip(kind, precision);
         struct outcome got;
 
-        s.device_recompute = all[k % ALL];
+        s.device_recompute = (int)all[k % ALL];
         got = outcome_of(&s, k < ALL ? d : apart_wrap(d), precision);
         if (k == 0) {
             first = got;
@@ -144,7 +144,7 @@ static void a_layer_takes_what_is_said(void **state)
         struct mu_settings s = fixture_settings(folder);
         uint64_t layer[4], elements[4];
 
-        s.device_recompute = all[k / 2];
+        s.device_recompute = (int)all[k / 2];
         for (int n = 1; n <= 3; n++) {
             struct mu_workload *w;
 
@@ -168,7 +168,7 @@ static void one_layer_takes_the_same(void **state)
     (void)state;
     s.model_layers = 1;
     for (int k = 0; k < ALL; k++) {
-        s.device_recompute = all[k];
+        s.device_recompute = (int)all[k];
         bytes[k] = taken(&s, MU_PRECISION_BF16);
     }
     assert_true(bytes[0] == bytes[1] && bytes[0] == bytes[2]);

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Training with the state in GPUs' memory, and totals by NCCL: the same bits on any number of ranks and with either collective,
+# from checkpoints of each other too; and when ranks die at any point of a turn, among them in the middle of an all-reduce.
+. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/gpu.sh"
+
+run 1 tiny.cfg run.name=whole
+ended_with 0 "one GPU"
+nothing_left "one GPU"
+for collective in nccl mpi; do
+    for ranks in 2 5; do
+        run $ranks tiny.cfg run.name=$collective-$ranks device.collective=$collective
+        same_as $collective-$ranks whole "$ranks GPUs, $collective"
+    done
+done
+MUSTER_HOSTS=2 run 4 tiny.cfg run.name=hosts
+said '4 ranks on 2 hosts' "hosts that are pretended"
+same_as hosts whole "hosts that are pretended"
+MUSTER_HOSTS=3 run 5 tiny.cfg run.name=hosts-mpi device.collective=mpi
+same_as hosts-mpi whole "hosts that are pretended, mpi"
+MUSTER_EMULATE_LAZY=1 run 3 tiny.cfg run.name=lazy
+same_as lazy whole "GPUs that run behind"
+nothing_left "undisturbed runs"
+
+# A checkpoint of each loads in the other, and on another number of ranks.
+mkdir -p runs/on/checkpoints
+cp -r runs/nccl-5/checkpoints/step-00000004 runs/on/checkpoints/
+run 2 tiny.cfg run.name=on device.collective=mpi
+said 'going on from the checkpoint of step 4' "a checkpoint of nccl"
+[ "$(hash_of on)" = "$(hash_of whole)" ] || fail "a checkpoint of nccl: another hash"
+rm -rf runs/on/checkpoints/step-00000012
+run 3 tiny.cfg run.name=on
+said 'going on from the checkpoint of step 8' "a checkpoint of mpi"
+[ "$(hash_of on)" = "$(hash_of whole)" ] || fail "a checkpoint of mpi: another hash"
+
+# Workers and masters, down to one.
+export MUSTER_HOSTS=2
+survives points 6 "rank:0,at:forward,step:1,do:kill;rank:5,at:adding,step:3,do:kill;rank:1,at:reduce,step:5,do:kill;\
+rank:4,at:reduced,step:7,do:kill;rank:2,at:update,step:9,do:kill" 5
+said 'rank 3 is the master now; 1 rank goes on after [0-9.]+ s' "down to one"
+unset MUSTER_HOSTS
+survives two 5 "rank:1,at:reduce,step:4,do:kill;rank:4,at:reduce,step:4,do:kill;\
+rank:0,at:reduced,step:7,do:kill;rank:2,at:reduced,step:7,do:kill" 4
+survives between 5 "rank:0,at:evaluate,step:6,do:kill;rank:4,at:save,step:8,do:kill;rank:1,at:publish,step:12,do:kill" 3
+
+# In a repair. Open MPI may crash another rank there, which the others then live without too.
+export MUSTER_FAULT="rank:2,at:reduce,step:3,do:kill;rank:0,at:exchange,do:kill"
+run 5 tiny.cfg run.name=repair
+unset MUSTER_FAULT
+ended_with 0 "a death in a repair"
+said 'rank 0 died .*rank 2 died' "a death in a repair"
+same_as repair whole "a death in a repair"
+nothing_left "a death in a repair"
+
+# Killed when ranks of even number have the total, the others not: these fetch it. The first step, which has no predictions yet,
+# is 2 + 3 collectives, each later one 3.
+export MUSTER_LOG=debug
+failing 3 NCCL_TORN=$((2 + 3 * 4)) survives torn 4 "" 1
+said 'muster\[1\]: fetched [0-9]+ chunks? of the total' "a torn all-reduce"
+# In the first round nothing is decided yet; nor when the one who dies is the first rank, who makes the next id.
+failing 0 NCCL_TORN=$((2 + 3 * 4 - 2)) survives torn-maxima 4 "" 1
+if grep -aq 'of the total' "$log"; then fail "a torn first round: something was fetched"; fi
+unset MUSTER_LOG
+# A library that notices by itself.
+export MUSTER_EMULATE_NCCL_REMOTE=1
+survives remote 4 "rank:1,at:reduce,step:5,do:kill;rank:0,at:reduced,step:7,do:kill" 2
+unset MUSTER_EMULATE_NCCL_REMOTE
