@@ -17,6 +17,7 @@
 static char root[MU_PATH_MAX];
 static struct mu_job *job;
 static struct mu_workload workload;
+static struct mu_device device; /* that nothing is wrong with */
 static struct mu_segment_header header; /* step 0 in half 0 */
 
 static int setup(void **unused)
@@ -43,6 +44,7 @@ static int setup(void **unused)
     job->is_master = true;
     job->roll.size = 1;
     job->workload = &workload;
+    job->device = &device;
     job->worker.segment = &job->segment;
     job->segment.header = &header;
     job->segment.half[0] = test_state(&workload.layout);
