@@ -155,6 +155,20 @@ static void check_device(const struct checking *c)
                 "\"fp32\" there");
 }
 
+static void check_collective(const struct checking *c)
+{
+    const struct mu_settings *s = c->settings;
+
+    if (!known(c, MU_KEY_device_collective) || s->device_collective != MU_COLLECTIVE_NCCL)
+        return;
+    if (known(c, MU_KEY_device_kind) && s->device_kind != MU_DEVICE_CUDA)
+        MISTAKE(c, device_collective,
+                "\"nccl\" is for GPUs; expected \"mpi\", or device.kind = \"cuda\"");
+    else if (known(c, MU_KEY_batch_reduce) && s->batch_reduce == MU_REDUCE_FAST)
+        MISTAKE(c, device_collective,
+                "\"nccl\" adds exactly; expected \"mpi\" with batch.reduce = \"fast\"");
+}
+
 void mu_checks_run(const struct mu_settings *settings, const struct mu_place places[MU_KEY_COUNT],
                    struct mu_mistakes *m)
 {
@@ -165,6 +179,7 @@ void mu_checks_run(const struct mu_settings *settings, const struct mu_place pla
     check_batch(&c);
     check_schedule(&c);
     check_device(&c);
+    check_collective(&c);
 }
 
 enum mu_status mu_settings_resolve(struct mu_settings *s, int64_t data_vocab)
@@ -178,8 +193,9 @@ enum mu_status mu_settings_resolve(struct mu_settings *s, int64_t data_vocab)
     if (s->model_vocab == MU_AUTO)
         s->model_vocab = data_vocab ? data_vocab : (int64_t)mu_keys[MU_KEY_model_vocab].least;
     if (s->device_collective == MU_COLLECTIVE_AUTO)
-        s->device_collective =
-            s->device_kind == MU_DEVICE_CUDA ? MU_COLLECTIVE_NCCL : MU_COLLECTIVE_MPI;
+        s->device_collective = s->device_kind == MU_DEVICE_CUDA && s->batch_reduce != MU_REDUCE_FAST
+                                   ? MU_COLLECTIVE_NCCL
+                                   : MU_COLLECTIVE_MPI;
     if (s->batch_shards == MU_AUTO)
         s->batch_shards = (int64_t)mu_shards_auto(shards_rule(s), (uint64_t)s->batch_sequences,
                                                   (uint64_t)s->model_context);

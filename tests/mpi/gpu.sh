@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What the tests of runs on GPUs share; sourced after common.sh. The module is the emulated one (kernels/emulate/): each rank has
 # a GPU of its own, and NCCL's stand-in works among real processes. tiny.cfg becomes a synthetic workload on them, of some
-# milliseconds a step: emulated matrix products would take a hundred times as long.
+# milliseconds a step; the GPT, whose emulated matrix products take a hundred times as long, is gpt.cfg.
 
 export MUSTER_CUDA_MODULE=$MUSTER_BUILD/muster-cuda-emulated.so
 if [ ! -e "$MUSTER_CUDA_MODULE" ]; then

@@ -22,6 +22,16 @@ MUSTER_EMULATE_LAZY=1 run 3 tiny.cfg run.name=lazy
 same_as lazy whole "GPUs that run behind"
 nothing_left "undisturbed runs"
 
+# A GPT, whose products are emulated: a few steps of few sequences.
+gpt=(device.kind=cuda run.steps=3 batch.sequences=4 batch.shards=4 eval.every=0 checkpoint.every=0)
+run 1 gpt.cfg run.name=gpt "${gpt[@]}"
+ended_with 0 "a GPT"
+export MUSTER_FAULT="rank:1,at:reduce,step:1,do:kill;rank:0,at:update,step:2,do:kill"
+limit=120 run 3 gpt.cfg run.name=gpt-3 "${gpt[@]}"
+unset MUSTER_FAULT
+said 'rank 2 is the master now; 1 rank goes on' "a GPT whose ranks die"
+same_as gpt-3 gpt "a GPT whose ranks die"
+
 # A checkpoint of each loads in the other, and on another number of ranks.
 mkdir -p runs/on/checkpoints
 cp -r runs/nccl-5/checkpoints/step-00000004 runs/on/checkpoints/

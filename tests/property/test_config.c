@@ -100,6 +100,7 @@ static void random_value(struct mu_settings *s, const struct mu_key *key)
 static void make_consistent(struct mu_settings *s)
 {
     strcpy(s->run_name, "run");
+    s->device_collective = MU_COLLECTIVE_AUTO;
     s->model_heads = 1;
     s->batch_shards = s->batch_micro = MU_AUTO;
     s->schedule_warmup = 0;

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# What goes wrong with GPUs though nobody is killed: a collective that fails, a library that does not come back, too few GPUs, too
+# little memory. Nobody hangs; one that cannot go on leaves, and the others go on.
+. "$(dirname "$0")/common.sh"
+. "$(dirname "$0")/gpu.sh"
+
+run 1 tiny.cfg run.name=whole
+ended_with 0 "one GPU"
+
+# A collective fails though nobody has died: another communicator. NCCL's numbers: 2 unhandled system error, 5 invalid usage.
+failing 1 NCCL_ERROR=15:2 survives error 3 "" 0
+said_once 'muster\[1\]: warning: no rank has died: all form a new communicator of NCCL \(1 of 2\)' "a failed collective"
+# Asked for what cannot be: no use to try again. That rank leaves.
+failing 1 NCCL_ERROR=15:5 survives usage 3 "" 1
+if grep -aq 'form a new communicator' "$log"; then fail "a collective that cannot be was tried again"; fi
+# A library that does not come back when a death has been told.
+failing 2 NCCL_ABORT_HANGS=1 survives hangs 4 "rank:1,at:reduce,step:5,do:kill" 2
+said 'NCCL did not give up a communicator within [0-9]+ ms' "an abort that hangs"
+
+# refuses CODE LINE WHEN ARGUMENTS...: before training, with one line and an end of all ranks.
+refuses() {
+    local expected=$1 line=$2 when=$3
+    shift 3
+    run 3 tiny.cfg run.name=refused "$@"
+    ended_with "$expected" "$when"
+    said_once 'muster.*error:' "$when"
+    said "$line" "$when"
+    nothing_left "$when"
+}
+MUSTER_EMULATE_DEVICES=2 refuses 78 'takes a GPU for each worker, and worker 3 of this host sees 2' "fewer GPUs than ranks"
+CUDA_VISIBLE_DEVICES='' refuses 78 'no GPU is visible: CUDA_VISIBLE_DEVICES is ""' "no GPU"
+MUSTER_EMULATE_DRIVER=0 refuses 78 'no NVIDIA driver' "no driver"
+MUSTER_EMULATE_MEMORY=$((1 << 20)) refuses 1 'GPU memory.*out of memory' "no memory"
+failing 2 FAIL=1:700 refuses 1 'muster\[2\]: error: GPU 2 cannot be used' "a GPU that fails at once"
+refuses 78 'device.collective: .*"nccl" is for GPUs; expected "mpi", or device.kind = "cuda"' "NCCL without GPUs" device.kind=cpu device.collective=nccl
+refuses 78 'device.collective: .*expected "mpi" with batch.reduce = "fast"' "NCCL with fast sums" \
+    device.collective=nccl batch.reduce=fast
+run 2 tiny.cfg run.name=fast batch.reduce=fast
+ended_with 0 "fast sums"
+nothing_left "the end"
