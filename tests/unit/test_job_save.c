@@ -17,7 +17,7 @@
 static char root[MU_PATH_MAX];
 static struct mu_job *job;
 static struct mu_workload workload;
-static struct mu_device device; /* that nothing is wrong with */
+static struct mu_device device;         /* that nothing is wrong with */
 static struct mu_segment_header header; /* step 0 in half 0 */
 
 static int setup(void **unused)
