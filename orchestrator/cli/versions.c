@@ -9,6 +9,7 @@
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/config/parser_libconfig.h"
 #include "orchestrator/points/table_csv.h"
+#include "orchestrator/sweep/formula.h"
 #include "worker/checkpoint/checkpoint.h"
 #include "worker/comm/comm.h"
 
@@ -39,6 +40,7 @@ void mu_cli_print_versions(void)
     print_component("storage", mu_checkpoint_library_version());
     print_component("products", mu_device_library_version());
     print_component("config", mu_config_library_version());
+    print_component("formulas", mu_formula_library_version());
     print_component("CSV", mu_csv_library_version());
     print_component("hash", mu_hash_library_version());
     print_component("JSON", "jansson " JANSSON_VERSION);

@@ -14,6 +14,7 @@
 #include "orchestrator/base/hash.h"
 #include "orchestrator/base/status.h"
 #include "orchestrator/config/mistakes.h"
+#include "orchestrator/config/parser_libconfig.h"
 #include "orchestrator/config/settings.h"
 
 struct mu_config_source {
@@ -23,7 +24,9 @@ struct mu_config_source {
     const char *text_name;  /* how mistakes call it: "config.cfg of the run directory" */
     char *const *overrides; /* "key=value", as on the command line */
     int override_count;
-    char *const *environment; /* environ, or NULL: not looked at */
+    char *const *environment;  /* environ, or NULL: not looked at */
+    mu_entry_take *take_sweep; /* given what stands in the group "sweep"; NULL: that is a mistake */
+    void *take_context;
 };
 
 /* Fills *out; AUTO values stay MU_AUTO. Mistakes are logged, one line each: MU_CONFIG. */

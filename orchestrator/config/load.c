@@ -25,6 +25,7 @@ struct loading {
     bool wrong[MU_KEY_COUNT];             /* some layer gave what is no value of the key */
     struct mu_scan scan;                  /* places point into it */
     bool parsed;                          /* the file, whole */
+    bool sweep_refused;                   /* said once */
     struct mu_key_text variables[MU_KEY_COUNT]; /* "environment MUSTER_...": likewise */
 };
 
@@ -136,12 +137,28 @@ static bool is_group(const char *name)
     return false;
 }
 
+/* Whose the group is: of those who asked for it. */
+static void take_sweep(struct loading *l, const struct mu_entry *entry)
+{
+    if (l->source->take_sweep)
+        l->source->take_sweep(l->source->take_context, entry);
+    else if (!l->sweep_refused)
+        mu_mistakes_add(l->mistakes, entry->place, "sweep",
+                        "this file describes a sweep, not a run; expected `muster plan` with it, "
+                        "or the configuration of a run");
+    l->sweep_refused = true;
+}
+
 static void take_entry(void *context, const struct mu_entry *entry)
 {
     struct loading *l = context;
     char folder[MU_PATH_MAX];
     const struct mu_key *key;
 
+    if (strcmp(entry->key, "sweep") == 0 || strncmp(entry->key, "sweep.", 6) == 0) {
+        take_sweep(l, entry);
+        return;
+    }
     if (is_group(entry->key)) {
         if (entry->shape != MU_ENTRY_GROUP) /* else it is empty, which harms nobody */
             mu_mistakes_add(l->mistakes, entry->place, entry->key,

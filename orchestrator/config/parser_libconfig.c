@@ -1,6 +1,7 @@
 #include "orchestrator/config/parser_libconfig.h"
 
 #include <libconfig.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { KEY_MAX = 256 };
@@ -43,21 +44,37 @@ static void take_value(struct walk *w, const config_setting_t *setting)
     w->take(w->context, &entry);
 }
 
-/* Depth is bounded by MU_SCAN_BRACKETS. */
+static void walk_group(struct walk *w, const config_setting_t *group);
+
+/* w->key is the setting's. Depth is bounded by MU_SCAN_BRACKETS. */
+static void walk_setting(struct walk *w, const config_setting_t *setting)
+{
+    const size_t used = strlen(w->key);
+
+    if (config_setting_is_group(setting) && config_setting_length(setting) > 0) {
+        strncat(w->key, ".", sizeof w->key - used - 1);
+        walk_group(w, setting);
+        return;
+    }
+    take_value(w, setting);
+    if (!config_setting_is_aggregate(setting) || strncmp(w->key, "sweep.", 6) != 0)
+        return;
+    for (int i = 0; i < config_setting_length(setting); i++) {
+        snprintf(w->key + used, sizeof w->key - used, "[%d]", i);
+        walk_setting(w, config_setting_get_elem(setting, (unsigned)i));
+    }
+    w->key[used] = '\0';
+}
+
 static void walk_group(struct walk *w, const config_setting_t *group)
 {
-    size_t used = strlen(w->key);
+    const size_t used = strlen(w->key);
 
     for (int i = 0; i < config_setting_length(group); i++) {
         const config_setting_t *setting = config_setting_get_elem(group, (unsigned)i);
 
         mu_scan_name(config_setting_name(setting), w->key + used, sizeof w->key - used);
-        if (!config_setting_is_group(setting) || config_setting_length(setting) == 0) {
-            take_value(w, setting);
-        } else {
-            strncat(w->key, ".", sizeof w->key - strlen(w->key) - 1);
-            walk_group(w, setting);
-        }
+        walk_setting(w, setting);
         w->key[used] = '\0';
     }
 }

@@ -29,7 +29,9 @@ struct mu_entry {
 };
 
 /* Calls `take` for every key, in the order of the file; entries live during the call only. False
- * after a syntax error, which is a mistake and comes before the first call. */
+ * after a syntax error, which is a mistake and comes before the first call. In the group
+ * "sweep", what stands in a list is told by itself as well, after the list: "sweep.budgets[0]",
+ * "sweep.laws[1].key". */
 typedef void mu_entry_take(void *context, const struct mu_entry *entry);
 bool mu_libconfig_read(const struct mu_scan *scan, struct mu_mistakes *m, mu_entry_take *take,
                        void *context);

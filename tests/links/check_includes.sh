@@ -34,6 +34,7 @@ BEGIN { split("base core config fit kernels worker orchestrator", name, " ") }
     only("mpi-ext.h", "_mpi\\.[ch]$")
     only("hdf5.h", "_h5\\.[ch]$")
     only("csv.h", "_csv\\.[ch]$")
+    only("muParserDLL.h", "_muparser\\.[ch]$")
     only("dnnl.h", "_onednn\\.[ch]$")
     only("cuda_runtime_api.h", "/(cuda|emulate)/")
     only("cublasLt.h", "/(cuda|emulate)/.*blas")

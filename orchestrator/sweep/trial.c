@@ -1,0 +1,218 @@
+/* In this order, since each step needs what the ones before have settled: the size; laws of size
+ * alone (heads, layers), which settle N; the batch; the number of steps; all other laws. */
+#include "orchestrator/sweep/trial.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/config/checks.h"
+#include "orchestrator/config/schema.h"
+#include "orchestrator/config/value.h"
+#include "orchestrator/core/counting.h"
+#include "worker/workload.h"
+
+enum mu_status mu_sweep_laws_init(struct mu_sweep_laws *l, const struct mu_sweep_spec *spec)
+{
+    char why[256];
+    enum mu_status st = MU_OK;
+
+    *l = (struct mu_sweep_laws){.spec = spec, .count = spec->laws.count};
+    l->formula = calloc(l->count + 1, sizeof *l->formula);
+    if (!l->formula)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for %u laws", l->count);
+    for (uint32_t i = 0; i < l->count && st == MU_OK; i++)
+        if (&spec->laws.item[i] != mu_sweep_tuned(spec))
+            st = mu_formula_init(&l->formula[i], spec->laws.item[i].value, why, sizeof why);
+    return st;
+}
+
+void mu_sweep_laws_deinit(struct mu_sweep_laws *l)
+{
+    for (uint32_t i = 0; l->formula && i < l->count; i++)
+        mu_formula_deinit(&l->formula[i]);
+    free(l->formula);
+    memset(l, 0, sizeof *l);
+}
+
+const char *mu_sweep_laws_of_length(const struct mu_sweep_laws *l)
+{
+    for (uint32_t i = 0; i < l->count; i++)
+        if (l->formula[i].uses[MU_FORMULA_D] || l->formula[i].uses[MU_FORMULA_C])
+            return l->spec->laws.item[i].key;
+    return NULL;
+}
+
+void mu_sweep_trial_set(struct mu_sweep_trial *t, const char *key, const char *text,
+                        struct mu_place place, struct mu_mistakes *m)
+{
+    mu_value_take_text(mu_sweep_key(key), text, place, "", &t->settings, m);
+}
+
+static double round_to(double value, enum mu_sweep_round how, const struct mu_key *key)
+{
+    if (how == MU_SWEEP_ROUND_POW2 && value > 0)
+        return exp2(round(log2(value)));
+    if (how == MU_SWEEP_ROUND_INT || key->type == MU_TYPE_INT || key->type == MU_TYPE_AUTO_INT)
+        return round(value);
+    return value;
+}
+
+/* The law's value as it is written into the settings. */
+static void set_by_law(struct mu_sweep_trial *t, struct mu_sweep_laws *laws, uint32_t i,
+                       struct mu_place place, struct mu_mistakes *m)
+{
+    const struct mu_sweep_law *law = &laws->spec->laws.item[i];
+    const struct mu_key *key = mu_sweep_key(law->key);
+    const bool is_batch = strcmp(law->key, "batch.tokens") == 0;
+    double value = mu_formula_value(&laws->formula[i]);
+    char text[40];
+
+    if (isnan(value)) {
+        mu_mistakes_add(m, place, law->key, "\"%s\" has no value for N = %g, size = %g", law->value,
+                        t->n, t->size);
+        return;
+    }
+    if (law->unit == MU_SWEEP_UNIT_TOKENS)
+        value = ceil(value / t->tokens_per_step);
+    value = round_to(value, (enum mu_sweep_round)law->round, key);
+    if (is_batch)
+        value = fmax(1, round(value / (double)t->settings.model_context));
+    snprintf(text, sizeof text, key->type == MU_TYPE_REAL ? "%.6g" : "%.15g", value);
+    mu_sweep_trial_set(t, law->key, text, place, m);
+}
+
+static bool is_of_size(const struct mu_formula *f)
+{
+    return !f->uses[MU_FORMULA_N] && !f->uses[MU_FORMULA_D] && !f->uses[MU_FORMULA_C];
+}
+
+enum law_pass { PASS_SIZE, PASS_BATCH, PASS_REST };
+
+static void apply_laws(struct mu_sweep_trial *t, struct mu_sweep_laws *laws, enum law_pass pass,
+                       struct mu_place place, struct mu_mistakes *m)
+{
+    for (uint32_t i = 0; i < laws->count; i++) {
+        struct mu_formula *f = &laws->formula[i];
+        const bool batch =
+            mu_sweep_key(laws->spec->laws.item[i].key) == &mu_keys[MU_KEY_batch_sequences];
+        const bool tokens = laws->spec->laws.item[i].unit == MU_SWEEP_UNIT_TOKENS;
+        const enum law_pass due = batch                      ? PASS_BATCH
+                                  : is_of_size(f) && !tokens ? PASS_SIZE
+                                                             : PASS_REST;
+
+        if (!f->parser || due != pass)
+            continue;
+        f->value[MU_FORMULA_SIZE] = t->size;
+        f->value[MU_FORMULA_N] = t->n;
+        f->value[MU_FORMULA_D] = t->tokens;
+        f->value[MU_FORMULA_C] = t->tokens * t->flops_per_token;
+        set_by_law(t, laws, i, place, m);
+    }
+}
+
+/* Which the data's header may have to say; shards stay open until the batch is known. */
+static enum mu_status find_vocabulary(struct mu_sweep_trial *t)
+{
+    struct mu_settings settled = t->settings;
+    enum mu_status st = mu_workload_resolve(&settled);
+
+    t->settings.model_vocab = settled.model_vocab;
+    return st;
+}
+
+static void count(struct mu_sweep_trial *t, const struct mu_sweep_spec *spec)
+{
+    const struct mu_settings *s = &t->settings;
+    const struct mu_gpt_shape shape = {.layers = (uint64_t)s->model_layers,
+                                       .width = (uint64_t)s->model_width,
+                                       .context = (uint64_t)s->model_context,
+                                       .vocab = (uint64_t)s->model_vocab};
+    const bool is_synthetic = s->model_kind == MU_MODEL_SYNTHETIC;
+
+    t->n = is_synthetic ? (double)s->synthetic_params
+                        : mu_shape_size(&shape, (enum mu_count_kind)spec->count);
+    t->flops_per_token = 6 * t->n;
+    if (!is_synthetic && spec->flops == MU_FLOPS_6N_ATTENTION)
+        t->flops_per_token +=
+            mu_count_attention((double)shape.layers, (double)shape.width, (double)shape.context);
+}
+
+static void set_steps(struct mu_sweep_trial *t, struct mu_place place, struct mu_mistakes *m)
+{
+    char text[40];
+
+    t->tokens_per_step = (double)t->settings.batch_sequences * (double)t->settings.model_context;
+    if (t->tokens > 0) {
+        snprintf(text, sizeof text, "%.0f", fmax(1, round(t->tokens / t->tokens_per_step)));
+        mu_sweep_trial_set(t, "run.steps", text, place, m);
+    }
+}
+
+static void check(const struct mu_sweep_trial *t, struct mu_place place, struct mu_mistakes *m)
+{
+    struct mu_place places[MU_KEY_COUNT];
+
+    for (size_t i = 0; i < MU_KEY_COUNT; i++)
+        places[i] = place;
+    mu_checks_run(&t->settings, places, m);
+}
+
+/* What a tuned law multiplies. */
+static void set_factor(struct mu_sweep_trial *t, const struct mu_sweep_spec *spec,
+                       struct mu_place place, struct mu_mistakes *m)
+{
+    const struct mu_sweep_law *law = mu_sweep_tuned(spec);
+    char text[40];
+    double value;
+
+    if (!law || t->role != MU_SWEEP_TUNE)
+        return;
+    memcpy(&value, (const char *)&t->settings + mu_sweep_key(law->key)->offset, sizeof value);
+    snprintf(text, sizeof text, "%.6g", value * t->factor);
+    mu_sweep_trial_set(t, law->key, text, place, m);
+}
+
+enum mu_status mu_sweep_trial_count(struct mu_sweep_trial *t, struct mu_sweep_laws *laws,
+                                    struct mu_place place, struct mu_mistakes *m)
+{
+    const int before = m->count;
+    char text[40];
+    enum mu_status st;
+
+    if (t->size > 0) {
+        snprintf(text, sizeof text, "%.15g", t->size);
+        mu_sweep_trial_set(t, laws->spec->size_key, text, place, m);
+    }
+    apply_laws(t, laws, PASS_SIZE, place, m);
+    if (m->count > before)
+        return MU_OK;
+    st = find_vocabulary(t);
+    if (st == MU_OK)
+        count(t, laws->spec);
+    return st;
+}
+
+enum mu_status mu_sweep_trial_fill(struct mu_sweep_trial *t, struct mu_sweep_laws *laws,
+                                   struct mu_place place, struct mu_mistakes *m)
+{
+    const int before = m->count;
+    enum mu_status st = mu_sweep_trial_count(t, laws, place, m);
+
+    if (st != MU_OK || m->count > before)
+        return st;
+    t->tokens = t->budget > 0 ? t->budget / t->flops_per_token : t->multiple * t->n;
+    apply_laws(t, laws, PASS_BATCH, place, m);
+    set_steps(t, place, m);
+    apply_laws(t, laws, PASS_REST, place, m);
+    set_factor(t, laws->spec, place, m);
+    if (m->count == before)
+        check(t, place, m);
+    if (m->count == before)
+        st = mu_workload_resolve(&t->settings);
+    t->tokens = t->tokens_per_step * (double)t->settings.run_steps;
+    t->flops = t->tokens * t->flops_per_token;
+    return st;
+}

@@ -1,0 +1,159 @@
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "orchestrator/sweep/estimate.h"
+
+/* More than this and a plan looks wrong. */
+static const double most_epochs = 4;   /* data repeated, Muennighoff et al. 2023 */
+static const double most_batch = 4;    /* times the batch of the step law */
+static const double least_warmups = 3; /* steps, in warm-ups */
+static const double most_off = 0.05;   /* budget met, relative */
+enum { LEAST_STEPS = 50 };
+
+struct telling {
+    const struct mu_sweep_spec *spec;
+    const struct mu_sweep_trials *trials;
+    mu_sweep_warn *warn;
+    void *context;
+};
+
+static void tell(const struct telling *t, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void tell(const struct telling *t, const char *format, ...)
+{
+    char line[512];
+    va_list rest;
+
+    va_start(rest, format);
+    vsnprintf(line, sizeof line, format, rest);
+    va_end(rest);
+    t->warn(t->context, line);
+}
+
+/* Tokens of a batch beyond which more workers buy little: Li et al. 2025 (the step law). */
+static double useful_batch(double tokens)
+{
+    return 0.58 * pow(tokens, 0.571);
+}
+
+/* The worst trial by a measure, and how many are beyond the limit. */
+struct worst {
+    uint32_t count;
+    const struct mu_sweep_trial *trial;
+    double value;
+};
+
+static struct worst find_worst(const struct telling *t,
+                               double (*measure)(const struct mu_sweep_trial *, double),
+                               double context, double limit)
+{
+    struct worst w = {0, NULL, limit};
+
+    for (uint32_t i = 0; i < t->trials->count; i++) {
+        const double value = measure(&t->trials->item[i], context);
+
+        w.count += value > limit;
+        if (value > w.value) {
+            w.value = value;
+            w.trial = &t->trials->item[i];
+        }
+    }
+    return w;
+}
+
+static double epochs(const struct mu_sweep_trial *t, double train_tokens)
+{
+    return train_tokens > 0 ? t->tokens / train_tokens : 0;
+}
+static double batch_excess(const struct mu_sweep_trial *t, double unused)
+{
+    (void)unused;
+    return t->tokens_per_step / useful_batch(t->tokens);
+}
+static double budget_missed(const struct mu_sweep_trial *t, double unused)
+{
+    (void)unused;
+    return t->budget > 0 ? fabs(t->flops / t->budget - 1) : 0;
+}
+/* Part of the run that is warm-up. */
+static double warmup_part(const struct mu_sweep_trial *t, double unused)
+{
+    (void)unused;
+    return (double)t->settings.schedule_warmup / (double)t->settings.run_steps;
+}
+static double shortness(const struct mu_sweep_trial *t, double unused)
+{
+    (void)unused;
+    return 1 / (double)t->settings.run_steps;
+}
+
+static void warn_of_trials(const struct telling *t, double train_tokens)
+{
+    struct worst w = find_worst(t, epochs, train_tokens, most_epochs);
+
+    if (w.trial)
+        tell(t,
+             "%u trial%s see data.train more than %g times (%s: %.1f times): repeated data teach "
+             "less; take more data, or smaller budgets",
+             w.count, w.count == 1 ? "" : "s", most_epochs, w.trial->name, w.value);
+    w = find_worst(t, shortness, 0, 1.0 / LEAST_STEPS);
+    if (w.trial)
+        tell(t, "%u trial%s have fewer than %d steps (%s: %lld): take smaller batches", w.count,
+             w.count == 1 ? "" : "s", LEAST_STEPS, w.trial->name,
+             (long long)w.trial->settings.run_steps);
+    w = find_worst(t, warmup_part, 0, 1 / least_warmups);
+    if (w.trial)
+        tell(t, "warm-up is more than a third of %u trial%s (%s: %lld of %lld steps)", w.count,
+             w.count == 1 ? "" : "s", w.trial->name, (long long)w.trial->settings.schedule_warmup,
+             (long long)w.trial->settings.run_steps);
+    w = find_worst(t, batch_excess, 0, most_batch);
+    if (w.trial)
+        tell(t,
+             "the batch of %u trial%s is larger than useful (%s: %.0f tokens, %.1f times that of "
+             "the step law, Li et al. 2025)",
+             w.count, w.count == 1 ? "" : "s", w.trial->name, w.trial->tokens_per_step, w.value);
+    w = find_worst(t, budget_missed, 0, most_off);
+    if (w.trial)
+        tell(t, "whole steps miss the budget of %u trial%s by more than 5 %% (%s: by %.0f %%)",
+             w.count, w.count == 1 ? "" : "s", w.trial->name, 100 * w.value);
+}
+
+/* The sizes of a budget at an end of the ladder leave no room beside the expected optimum. */
+static void warn_of_budget(const struct telling *t, double budget)
+{
+    const struct mu_sweep_spec *s = t->spec;
+    const struct mu_sweep_trial *nearest = NULL;
+    double least = INFINITY;
+    uint32_t below = 0, above = 0;
+
+    for (uint32_t i = 0; i < t->trials->count; i++) {
+        const struct mu_sweep_trial *one = &t->trials->item[i];
+        const double off = fabs(log(one->tokens / one->n / s->window.tokens_per_parameter));
+
+        if (one->role == MU_SWEEP_CELL && one->budget == budget && off < least) {
+            least = off;
+            nearest = one;
+        }
+    }
+    for (uint32_t i = 0; nearest && i < s->sizes.count; i++) {
+        below += s->sizes.item[i] < nearest->size;
+        above += s->sizes.item[i] > nearest->size;
+    }
+    if (nearest && (below < s->window.each_side || above < s->window.each_side))
+        tell(t,
+             "the expected optimum of %g FLOPs is at %s = %g, with %u size%s below and %u above "
+             "it; %lld are wanted on each side: add %s sizes, or change the budget",
+             budget, s->size_key, nearest->size, below, below == 1 ? "" : "s", above,
+             (long long)s->window.each_side, below < above ? "smaller" : "larger");
+}
+
+void mu_sweep_warnings(const struct mu_sweep_spec *spec, const struct mu_sweep_trials *trials,
+                       const struct mu_sweep_estimate *estimate, mu_sweep_warn *warn, void *context)
+{
+    const struct telling t = {spec, trials, warn, context};
+
+    warn_of_trials(&t, estimate->train_tokens);
+    for (uint32_t i = 0; spec->kind == MU_SWEEP_ISOFLOP && i < spec->budgets.count; i++)
+        warn_of_budget(&t, spec->budgets.item[i]);
+}
