@@ -122,7 +122,8 @@ struct mu_device_ops {
     void (*wait)(struct mu_device *); /* NULL: operations are done on return */
 
     /* ---- training ---- */
-    /* out (N, C) f32 = table[token] + position[n % T]. table (V, C) and position (T, C) are f32. */
+    /* out (N, C) f32 = table[token] + position[n % T]. table (V, C) and position (T, C) are f32;
+     * position NULL: without. So dposition below. */
     void (*embed)(struct mu_device *, float *out, const float *table, const float *position,
                   const int32_t *token, int64_t n, int64_t t, int64_t c);
     /* Rows of the table's gradient: rows (R, C) f32 += dout of every token, in order of n;
@@ -144,6 +145,15 @@ struct mu_device_ops {
                                const float *mean, const float *rstd, int64_t n, int64_t c,
                                bool overwrite);
 
+    /* RMSNorm (Zhang & Sennrich 2019), eps 1e-5: out (N, C) act = x / sqrt(mean(x^2) + eps) *
+     * weight; rstd (N) f32. x, branch and x_out as for layernorm. */
+    void (*rmsnorm)(struct mu_device *, void *out, float *rstd, float *x_out, const float *x,
+                    const float *branch, const float *weight, int64_t n, int64_t c);
+    /* dx (N, C) f32 += ; dweight (C) f32 (+)=. dout is f32; x is what was normalised. */
+    void (*rmsnorm_backward)(struct mu_device *, float *dx, float *dweight, const float *dout,
+                             const float *x, const float *weight, const float *rstd, int64_t n,
+                             int64_t c, bool overwrite);
+
     /* y = epilogue(x W^T + b). y is act when y_is_act, else f32. With GELU (tanh form) `before` (N,
      * out) act receives the value before it. w is act. */
     void (*linear)(struct mu_device *, struct mu_linear, void *y, bool y_is_act, void *before,
@@ -156,6 +166,18 @@ struct mu_device_ops {
                                    const void *dy, const void *x, bool overwrite);
     /* d (n) act: in place, d *= gelu'(before). */
     void (*gelu_backward)(struct mu_device *, void *d, const void *before, int64_t n);
+    /* SwiGLU (Shazeer 2020): out (N, F) act = silu(gate) * up; both (N, 2F) act: a row is its gates,
+     * then its ups. */
+    void (*swiglu)(struct mu_device *, void *out, const void *both, int64_t n, int64_t f);
+    /* dboth (N, 2F) act, from dout (N, F) act; dboth may be both. */
+    void (*swiglu_backward)(struct mu_device *, void *dboth, const void *dout, const void *both,
+                            int64_t n, int64_t f);
+    /* Rotary positions (Su et al. 2021), in place on the queries and keys of qkv (B, T, 3, H, D)
+     * act; D is even. Element i < D/2 of a head and element i + D/2 are turned together, as Hugging
+     * Face's Llama has it, by an angle whose cosine is turn[(t * D/2 + i) * 2] and whose sine is
+     * the next one; turn (T, D/2, 2) f32. backward: by the negative angle, on dqkv. */
+    void (*rotate)(struct mu_device *, struct mu_attention, void *qkv, const float *turn,
+                   bool backward);
     /* out (n) act from x (n) f32: gradients of the residual stream on their way into products. A
      * copy in fp32. */
     void (*to_act)(struct mu_device *, void *out, const float *x, int64_t n);
