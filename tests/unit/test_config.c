@@ -125,8 +125,8 @@ static void wrong_types(void **state)
            "optim = { lr = {}; betas = 0.5; schedule = 3; };",
            "test.cfg:2: run.steps: \"100\" is text; expected an integer from 1 to 1000000000",
            "test.cfg:3: run.name: 3 is a number; expected text of 1 to 128 bytes in double quotes",
-           "test.cfg:4: model.kind: synthetic stands without quotes; expected \"gpt2\" or "
-           "\"synthetic\"",
+           "test.cfg:4: model.kind: synthetic stands without quotes; expected \"gpt2\", "
+           "\"llama\" or \"synthetic\"",
            "test.cfg:4: model.layers: 2.5 is not an integer; expected an integer from 1 to 1000",
            "test.cfg:4: model.width: true is a boolean; expected an integer from 1 to 65536",
            "test.cfg:5: model.heads: 1_000 is not a number; expected an integer from 1 to 1000",
@@ -154,8 +154,8 @@ static void unknown_and_missing_keys(void **state)
            "weight_decay, clip, schedule.kind, schedule.warmup, schedule.cooldown, schedule.floor",
            "test.cfg: run.steps: missing; expected an integer from 1 to 1000000000");
     EXPECT("run = { steps = 10; }; model = { kind = \"sinthetic\"; };",
-           "test.cfg:1: model.kind: unknown word \"sinthetic\"; expected \"gpt2\" or "
-           "\"synthetic\"; did you mean \"synthetic\"?");
+           "test.cfg:1: model.kind: unknown word \"sinthetic\"; expected \"gpt2\", "
+           "\"llama\" or \"synthetic\"; did you mean \"synthetic\"?");
 }
 
 static void keys_given_twice(void **state)
