@@ -64,6 +64,11 @@ void mu_cpu_layernorm_backward(struct mu_device *d, float *dx, float *dweight, f
                                const float *dout, const float *x, const float *weight,
                                const float *mean, const float *rstd, int64_t n, int64_t c,
                                bool overwrite);
+void mu_cpu_rmsnorm(struct mu_device *d, void *out, float *rstd, float *x_out, const float *x,
+                    const float *branch, const float *weight, int64_t n, int64_t c);
+void mu_cpu_rmsnorm_backward(struct mu_device *d, float *dx, float *dweight, const float *dout,
+                             const float *x, const float *weight, const float *rstd, int64_t n,
+                             int64_t c, bool overwrite);
 
 /* cpu_linear.c */
 void mu_cpu_linear(struct mu_device *d, struct mu_linear s, void *y, bool y_is_act, void *before,
@@ -88,6 +93,11 @@ void mu_cpu_classifier(struct mu_device *d, float *losses, float *dx, float *dta
 
 /* cpu_elements.c */
 void mu_cpu_gelu_backward(struct mu_device *d, void *grad, const void *before, int64_t n);
+void mu_cpu_swiglu(struct mu_device *d, void *out, const void *both, int64_t n, int64_t f);
+void mu_cpu_swiglu_backward(struct mu_device *d, void *dboth, const void *dout, const void *both,
+                            int64_t n, int64_t f);
+void mu_cpu_rotate(struct mu_device *d, struct mu_attention s, void *qkv, const float *turn,
+                   bool backward);
 void mu_cpu_to_act(struct mu_device *d, void *out, const float *x, int64_t n);
 void mu_cpu_adamw(struct mu_device *d, const struct mu_adamw *a);
 void mu_cpu_quantise_add(struct mu_device *d, const struct mu_quantise *q);

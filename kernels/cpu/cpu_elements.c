@@ -15,6 +15,12 @@ struct element_job {
     bool overwrite;
 };
 
+/* Rows of a task, when one has so many elements. */
+static int64_t rows_of_task(int64_t elements)
+{
+    return elements < ELEMENTS ? ELEMENTS / (elements > 0 ? elements : 1) : 1;
+}
+
 static struct element_job range_of(const struct element_job *job, int64_t task)
 {
     struct element_job range = *job;
@@ -44,6 +50,77 @@ void mu_cpu_gelu_backward(struct mu_device *d, void *grad, const void *before, i
     struct element_job job = {mu_cpu_of(d), grad, before, n, false};
 
     run_elements(&job, gelu_task);
+}
+
+struct swiglu_job {
+    struct mu_cpu *cpu;
+    void *to; /* out or dboth */
+    const void *dout, *both;
+    int64_t n, f;
+};
+
+static void swiglu_task(void *argument, int64_t task, int worker)
+{
+    struct swiglu_job *job = argument;
+    const struct mu_vector_ops *vector = job->cpu->vector;
+    int64_t rows = rows_of_task(job->f), f = job->f, to = mu_min((task + 1) * rows, job->n);
+
+    (void)worker;
+    for (int64_t i = task * rows; i < to; i++) {
+        const void *both = mu_act_at(job->cpu, job->both, i * 2 * f);
+
+        if (job->dout)
+            vector->swiglu_backward(mu_act_at(job->cpu, job->to, i * 2 * f),
+                                    mu_act_at(job->cpu, job->dout, i * f), both, job->cpu->bf16, f);
+        else
+            vector->swiglu(mu_act_at(job->cpu, job->to, i * f), both, job->cpu->bf16, f);
+    }
+}
+
+void mu_cpu_swiglu(struct mu_device *d, void *out, const void *both, int64_t n, int64_t f)
+{
+    struct swiglu_job job = {mu_cpu_of(d), out, NULL, both, n, f};
+
+    mu_pool_run(job.cpu->pool, swiglu_task, &job, mu_ceil_div(n, rows_of_task(f)));
+}
+
+void mu_cpu_swiglu_backward(struct mu_device *d, void *dboth, const void *dout, const void *both,
+                            int64_t n, int64_t f)
+{
+    struct swiglu_job job = {mu_cpu_of(d), dboth, dout, both, n, f};
+
+    mu_pool_run(job.cpu->pool, swiglu_task, &job, mu_ceil_div(n, rows_of_task(f)));
+}
+
+struct rotate_job {
+    struct mu_cpu *cpu;
+    struct mu_attention shape;
+    void *qkv;
+    const float *turn;
+    bool backward;
+    int64_t rows; /* of a task */
+};
+
+static void rotate_task(void *argument, int64_t task, int worker)
+{
+    struct rotate_job *job = argument;
+    const struct mu_attention *s = &job->shape;
+    int64_t to = mu_min((task + 1) * job->rows, s->batch * s->context);
+
+    (void)worker;
+    for (int64_t n = task * job->rows; n < to; n++)
+        job->cpu->vector->rotate(mu_act_at(job->cpu, job->qkv, n * 3 * s->heads * s->head_size),
+                                 job->cpu->bf16, job->turn + n % s->context * s->head_size,
+                                 job->backward, 2 * s->heads, s->head_size);
+}
+
+void mu_cpu_rotate(struct mu_device *d, struct mu_attention s, void *qkv, const float *turn,
+                   bool backward)
+{
+    int64_t rows = rows_of_task(2 * s.heads * s.head_size);
+    struct rotate_job job = {mu_cpu_of(d), s, qkv, turn, backward, rows};
+
+    mu_pool_run(job.cpu->pool, rotate_task, &job, mu_ceil_div(s.batch * s.context, rows));
 }
 
 static void to_act_task(void *argument, int64_t task, int worker)

@@ -1,4 +1,4 @@
-/* Embedding and LayerNorm. Tasks are fixed groups of rows, or of columns where rows are added
+/* Embedding, LayerNorm and RMSNorm. Tasks are fixed groups of rows, or of columns where rows are added
  * up. */
 #include <string.h>
 
@@ -25,9 +25,15 @@ static void embed_task(void *argument, int64_t task, int worker)
     int64_t to = mu_min((task + 1) * ROWS, job->n);
 
     (void)worker;
-    for (int64_t i = task * ROWS; i < to; i++)
-        job->cpu->vector->add(job->out + i * job->c, job->table + job->token[i] * job->c,
-                              job->position + i % job->t * job->c, job->c);
+    for (int64_t i = task * ROWS; i < to; i++) {
+        const float *row = job->table + job->token[i] * job->c;
+
+        if (job->position)
+            job->cpu->vector->add(job->out + i * job->c, row, job->position + i % job->t * job->c,
+                                  job->c);
+        else
+            memcpy(job->out + i * job->c, row, (size_t)job->c * sizeof *row);
+    }
 }
 
 void mu_cpu_embed(struct mu_device *d, float *out, const float *table, const float *position,
@@ -47,23 +53,29 @@ struct embed_backward_job {
     bool overwrite_position;
 };
 
+static void add_position(const struct embed_backward_job *job, int64_t i, int64_t col, int64_t n)
+{
+    const float *from = job->dout + i * job->c + col;
+    float *position = job->dposition + i % job->t * job->c + col;
+
+    if (job->overwrite_position && i < job->t)
+        memcpy(position, from, (size_t)n * sizeof *from);
+    else
+        job->cpu->vector->add(position, position, from, n);
+}
+
 /* A group of columns of everything: rows are added in order of token whoever does it. */
 static void embed_backward_task(void *argument, int64_t task, int worker)
 {
     struct embed_backward_job *job = argument;
-    const struct mu_vector_ops *vector = job->cpu->vector;
     int64_t col = task * COLS, n = mu_min(COLS, job->c - col);
 
     for (int64_t i = 0; i < job->n; i++) {
-        const float *from = job->dout + i * job->c + col;
         float *row = job->rows + job->row_of[i] * job->c + col;
-        float *position = job->dposition + i % job->t * job->c + col;
 
-        vector->add(row, row, from, n);
-        if (job->overwrite_position && i < job->t)
-            memcpy(position, from, (size_t)n * sizeof *from);
-        else
-            vector->add(position, position, from, n);
+        job->cpu->vector->add(row, row, job->dout + i * job->c + col, n);
+        if (job->dposition)
+            add_position(job, i, col, n);
         if (i % 1024 == 0)
             mu_pool_poll(job->cpu->pool, worker);
     }
@@ -79,11 +91,11 @@ void mu_cpu_embed_backward(struct mu_device *d, float *rows, float *dposition, c
     mu_pool_run(job.cpu->pool, embed_backward_task, &job, mu_ceil_div(c, COLS));
 }
 
-/* ---- LayerNorm ------------------------------------------------------------------------------ */
+/* ---- LayerNorm and RMSNorm, which has no mean and no bias ------------------------------------ */
 struct norm_job {
     struct mu_cpu *cpu;
     void *out;
-    float *mean, *rstd, *x_out;
+    float *mean, *rstd, *x_out; /* mean NULL: RMSNorm */
     const float *x, *branch, *weight, *bias;
     int64_t n, c;
 };
@@ -94,11 +106,18 @@ static void norm_task(void *argument, int64_t task, int worker)
     int64_t c = job->c, to = mu_min((task + 1) * ROWS, job->n);
 
     (void)worker;
-    for (int64_t i = task * ROWS; i < to; i++)
-        job->cpu->vector->layernorm(
-            mu_act_at(job->cpu, job->out, i * c), job->cpu->bf16, job->mean + i, job->rstd + i,
-            job->branch ? job->x_out + i * c : NULL, job->x + i * c,
-            job->branch ? job->branch + i * c : NULL, job->weight, job->bias, c);
+    for (int64_t i = task * ROWS; i < to; i++) {
+        void *out = mu_act_at(job->cpu, job->out, i * c);
+        float *x_out = job->branch ? job->x_out + i * c : NULL;
+        const float *x = job->x + i * c, *branch = job->branch ? job->branch + i * c : NULL;
+
+        if (job->mean)
+            job->cpu->vector->layernorm(out, job->cpu->bf16, job->mean + i, job->rstd + i, x_out, x,
+                                        branch, job->weight, job->bias, c);
+        else
+            job->cpu->vector->rmsnorm(out, job->cpu->bf16, job->rstd + i, x_out, x, branch,
+                                      job->weight, c);
+    }
 }
 
 void mu_cpu_layernorm(struct mu_device *d, void *out, float *mean, float *rstd, float *x_out,
@@ -110,26 +129,46 @@ void mu_cpu_layernorm(struct mu_device *d, void *out, float *mean, float *rstd, 
     mu_pool_run(job.cpu->pool, norm_task, &job, mu_ceil_div(n, ROWS));
 }
 
-/* Part p of the parameters' gradients is (2, C): dweight, dbias of rows p * PART_ROWS on. */
+void mu_cpu_rmsnorm(struct mu_device *d, void *out, float *rstd, float *x_out, const float *x,
+                    const float *branch, const float *weight, int64_t n, int64_t c)
+{
+    struct norm_job job = {mu_cpu_of(d), out, NULL, rstd, x_out, x, branch, weight, NULL, n, c};
+
+    mu_pool_run(job.cpu->pool, norm_task, &job, mu_ceil_div(n, ROWS));
+}
+
+/* Part p of the parameters' gradients is (2, C): dweight, dbias of rows p * PART_ROWS on. RMSNorm's
+ * has dweight alone. */
 struct norm_backward_job {
     struct mu_cpu *cpu;
-    float *dx, *dweight, *dbias, *parts;
+    float *dx, *dweight, *dbias, *parts; /* dbias and mean NULL: RMSNorm */
     const float *dout, *x, *weight, *mean, *rstd;
     int64_t n, c;
     bool overwrite;
 };
 
+static int64_t rows_of_part(const struct norm_backward_job *job)
+{
+    return job->dbias ? 2 : 1;
+}
+
 static void norm_backward_task(void *argument, int64_t task, int worker)
 {
     struct norm_backward_job *job = argument;
     int64_t c = job->c, to = mu_min((task + 1) * PART_ROWS, job->n);
-    float *part = job->parts + task * 2 * c;
+    float *part = job->parts + task * rows_of_part(job) * c;
 
-    memset(part, 0, (size_t)(2 * c) * sizeof *part);
-    for (int64_t i = task * PART_ROWS; i < to; i++)
-        job->cpu->vector->layernorm_backward(job->dx + i * c, part, part + c, job->dout + i * c,
-                                             job->x + i * c, job->weight, job->mean[i],
-                                             job->rstd[i], c);
+    memset(part, 0, (size_t)(rows_of_part(job) * c) * sizeof *part);
+    for (int64_t i = task * PART_ROWS; i < to; i++) {
+        float *dx = job->dx + i * c;
+        const float *dout = job->dout + i * c, *x = job->x + i * c;
+
+        if (job->mean)
+            job->cpu->vector->layernorm_backward(dx, part, part + c, dout, x, job->weight,
+                                                 job->mean[i], job->rstd[i], c);
+        else
+            job->cpu->vector->rmsnorm_backward(dx, part, dout, x, job->weight, job->rstd[i], c);
+    }
     mu_pool_poll(job->cpu->pool, worker);
 }
 
@@ -137,20 +176,30 @@ static void norm_backward_task(void *argument, int64_t task, int worker)
 static void norm_sum_task(void *argument, int64_t task, int worker)
 {
     struct norm_backward_job *job = argument;
-    int64_t col = task * COLS, n = mu_min(COLS, job->c - col);
-    float *out[2] = {job->dweight + col, job->dbias + col};
+    int64_t col = task * COLS, n = mu_min(COLS, job->c - col), rows = rows_of_part(job);
+    float *out[2] = {job->dweight, job->dbias};
 
     (void)worker;
-    for (int which = 0; which < 2; which++) {
-        float total[COLS] = {0};
+    for (int64_t which = 0; which < rows; which++) {
+        float total[COLS] = {0}, *to = out[which] + col;
 
         for (int64_t p = 0; p < mu_ceil_div(job->n, PART_ROWS); p++)
-            job->cpu->vector->add(total, total, job->parts + (2 * p + which) * job->c + col, n);
+            job->cpu->vector->add(total, total, job->parts + (rows * p + which) * job->c + col, n);
         if (job->overwrite)
-            memcpy(out[which], total, (size_t)n * sizeof *total);
+            memcpy(to, total, (size_t)n * sizeof *total);
         else
-            job->cpu->vector->add(out[which], out[which], total, n);
+            job->cpu->vector->add(to, to, total, n);
     }
+}
+
+static void norm_backward(struct norm_backward_job *job)
+{
+    int64_t parts = mu_ceil_div(job->n, PART_ROWS);
+    size_t elements = (size_t)(parts * rows_of_part(job) * job->c);
+
+    job->parts = mu_cpu_shared_scratch(job->cpu, elements * sizeof(float));
+    mu_pool_run(job->cpu->pool, norm_backward_task, job, parts);
+    mu_pool_run(job->cpu->pool, norm_sum_task, job, mu_ceil_div(job->c, COLS));
 }
 
 void mu_cpu_layernorm_backward(struct mu_device *d, float *dx, float *dweight, float *dbias,
@@ -158,24 +207,18 @@ void mu_cpu_layernorm_backward(struct mu_device *d, float *dx, float *dweight, f
                                const float *mean, const float *rstd, int64_t n, int64_t c,
                                bool overwrite)
 {
-    struct mu_cpu *cpu = mu_cpu_of(d);
-    int64_t parts = mu_ceil_div(n, PART_ROWS);
-    struct norm_backward_job job = {
-        .cpu = cpu,
-        .dx = dx,
-        .dweight = dweight,
-        .dbias = dbias,
-        .parts = mu_cpu_shared_scratch(cpu, (size_t)(parts * 2 * c) * sizeof(float)),
-        .dout = dout,
-        .x = x,
-        .weight = weight,
-        .mean = mean,
-        .rstd = rstd,
-        .n = n,
-        .c = c,
-        .overwrite = overwrite,
-    };
+    struct norm_backward_job job = {mu_cpu_of(d), dx,   dweight, dbias, NULL, dout,     x,
+                                    weight,       mean, rstd,    n,     c,    overwrite};
 
-    mu_pool_run(cpu->pool, norm_backward_task, &job, parts);
-    mu_pool_run(cpu->pool, norm_sum_task, &job, mu_ceil_div(c, COLS));
+    norm_backward(&job);
+}
+
+void mu_cpu_rmsnorm_backward(struct mu_device *d, float *dx, float *dweight, const float *dout,
+                             const float *x, const float *weight, const float *rstd, int64_t n,
+                             int64_t c, bool overwrite)
+{
+    struct norm_backward_job job = {mu_cpu_of(d), dx,   dweight, NULL, NULL, dout,     x,
+                                    weight,       NULL, rstd,    n,    c,    overwrite};
+
+    norm_backward(&job);
 }

@@ -67,6 +67,15 @@ static void layernorm(struct mu_device *d, void *out, float *mean, float *rstd, 
     store(o);
 }
 
+static void rmsnorm(struct mu_device *d, void *out, float *rstd, float *x_out, const float *x,
+                    const float *branch, const float *weight, int64_t n, int64_t c)
+{
+    struct widened o = widen(d, out, n * c);
+
+    mu_reference_f32_rmsnorm(d, o.f32, rstd, x_out, x, branch, weight, n, c);
+    store(o);
+}
+
 static void linear(struct mu_device *d, struct mu_linear s, void *y, bool y_is_act, void *before,
                    const void *x, const void *w, const float *b, enum mu_epilogue epilogue)
 {
@@ -114,6 +123,36 @@ static void gelu_backward(struct mu_device *d, void *grad, const void *before, i
     mu_reference_f32_gelu_backward(d, wide.f32, wide_before.f32, n);
     store(wide);
     drop(wide_before);
+}
+
+static void swiglu(struct mu_device *d, void *out, const void *both, int64_t n, int64_t f)
+{
+    struct widened o = widen(d, out, n * f), wide_both = widen(d, both, n * 2 * f);
+
+    mu_reference_f32_swiglu(d, o.f32, wide_both.f32, n, f);
+    store(o);
+    drop(wide_both);
+}
+
+static void swiglu_backward(struct mu_device *d, void *dboth, const void *dout, const void *both,
+                            int64_t n, int64_t f)
+{
+    struct widened grad = widen(d, dboth, n * 2 * f), wide_dout = widen(d, dout, n * f);
+    struct widened wide_both = widen(d, both, n * 2 * f);
+
+    mu_reference_f32_swiglu_backward(d, grad.f32, wide_dout.f32, wide_both.f32, n, f);
+    store(grad);
+    drop(wide_dout);
+    drop(wide_both);
+}
+
+static void rotate(struct mu_device *d, struct mu_attention s, void *qkv, const float *turn,
+                   bool backward)
+{
+    struct widened wide = widen(d, qkv, s.batch * s.context * 3 * s.heads * s.head_size);
+
+    mu_reference_f32_rotate(d, s, wide.f32, turn, backward);
+    store(wide);
 }
 
 static void to_act(struct mu_device *d, void *out, const float *x, int64_t n)
@@ -247,10 +286,15 @@ static const struct mu_device_ops reference_ops = {
     .embed_backward = mu_reference_f32_embed_backward,
     .layernorm = layernorm,
     .layernorm_backward = mu_reference_f32_layernorm_backward,
+    .rmsnorm = rmsnorm,
+    .rmsnorm_backward = mu_reference_f32_rmsnorm_backward,
     .linear = linear,
     .linear_backward_input = linear_backward_input,
     .linear_backward_weight = linear_backward_weight,
     .gelu_backward = gelu_backward,
+    .swiglu = swiglu,
+    .swiglu_backward = swiglu_backward,
+    .rotate = rotate,
     .to_act = to_act,
     .attention = attention,
     .attention_backward = attention_backward,

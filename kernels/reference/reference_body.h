@@ -12,8 +12,10 @@ void MU_REF(embed)(struct mu_device *device, real *out, const real *table, const
                    const int32_t *token, int64_t n, int64_t t, int64_t c)
 {
     for (int64_t i = 0; i < n; i++) {
+        const real *row = table + token[i] * c;
+
         for (int64_t j = 0; j < c; j++)
-            out[i * c + j] = table[token[i] * c + j] + position[i % t * c + j];
+            out[i * c + j] = position ? row[j] + position[i % t * c + j] : row[j];
         reference_poll(device);
     }
 }
@@ -22,12 +24,13 @@ void MU_REF(embed_backward)(struct mu_device *device, real *rows, real *dpositio
                             const int32_t *row_of, int64_t n, int64_t t, int64_t c,
                             bool overwrite_position)
 {
-    if (overwrite_position)
+    if (dposition && overwrite_position)
         memset(dposition, 0, (size_t)(t * c) * sizeof(real));
     for (int64_t i = 0; i < n; i++) {
         for (int64_t j = 0; j < c; j++) {
             rows[row_of[i] * c + j] += dout[i * c + j];
-            dposition[i % t * c + j] += dout[i * c + j];
+            if (dposition)
+                dposition[i % t * c + j] += dout[i * c + j];
         }
         reference_poll(device);
     }
@@ -85,6 +88,53 @@ void MU_REF(layernorm_backward)(struct mu_device *device, real *dx, real *dweigh
             real g = dout[i * c + j] * weight[j];
 
             dx[i * c + j] += rstd[i] * (g - sum_g / (real)c - xhat * (sum_gx / (real)c));
+        }
+        reference_poll(device);
+    }
+}
+
+void MU_REF(rmsnorm)(struct mu_device *device, real *out, real *rstd, real *x_out, const real *x,
+                     const real *branch, const real *weight, int64_t n, int64_t c)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const real *row = x + i * c;
+        real squares = 0;
+
+        if (branch) {
+            for (int64_t j = 0; j < c; j++)
+                x_out[i * c + j] = x[i * c + j] + branch[i * c + j];
+            row = x_out + i * c;
+        }
+        for (int64_t j = 0; j < c; j++)
+            squares += row[j] * row[j];
+        rstd[i] = 1 / (real)sqrt((double)(squares / (real)c + (real)1e-5));
+        for (int64_t j = 0; j < c; j++)
+            out[i * c + j] = row[j] * rstd[i] * weight[j];
+        reference_poll(device);
+    }
+}
+
+/* With xhat = x rstd and g = dout weight: dx = rstd (g - xhat mean(g xhat)). */
+void MU_REF(rmsnorm_backward)(struct mu_device *device, real *dx, real *dweight, const real *dout,
+                              const real *x, const real *weight, const real *rstd, int64_t n,
+                              int64_t c, bool overwrite)
+{
+    if (overwrite)
+        memset(dweight, 0, (size_t)c * sizeof(real));
+    for (int64_t i = 0; i < n; i++) {
+        real sum_gx = 0;
+
+        for (int64_t j = 0; j < c; j++) {
+            real xhat = x[i * c + j] * rstd[i];
+
+            sum_gx += dout[i * c + j] * weight[j] * xhat;
+            dweight[j] += dout[i * c + j] * xhat;
+        }
+        for (int64_t j = 0; j < c; j++) {
+            real xhat = x[i * c + j] * rstd[i];
+            real g = dout[i * c + j] * weight[j];
+
+            dx[i * c + j] += rstd[i] * (g - xhat * (sum_gx / (real)c));
         }
         reference_poll(device);
     }
@@ -167,6 +217,66 @@ void MU_REF(gelu_backward)(struct mu_device *device, real *d, const real *before
         d[i] *= MU_REF(gelu_slope)(before[i]);
         if (i % 4096 == 0)
             reference_poll(device);
+    }
+}
+
+/* 1 / (1 + exp(-x)), with exponents that cannot overflow. */
+static inline real MU_REF(logistic)(real x)
+{
+    real e = (real)mu_det_exp((double)(x < 0 ? x : -x));
+
+    return (x < 0 ? e : 1) / (1 + e);
+}
+
+void MU_REF(swiglu)(struct mu_device *device, real *out, const real *both, int64_t n, int64_t f)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const real *gate = both + i * 2 * f, *up = gate + f;
+
+        for (int64_t j = 0; j < f; j++)
+            out[i * f + j] = gate[j] * MU_REF(logistic)(gate[j]) * up[j];
+        reference_poll(device);
+    }
+}
+
+/* silu'(x) = s (1 + x (1 - s)), s the logistic of x, 1 - s that of -x. */
+void MU_REF(swiglu_backward)(struct mu_device *device, real *dboth, const real *dout,
+                             const real *both, int64_t n, int64_t f)
+{
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t j = 0; j < f; j++) {
+            int64_t at = i * 2 * f + j;
+            real gate = both[at], up = both[at + f], d = dout[i * f + j];
+            real s = MU_REF(logistic)(gate), slope = s * (1 + gate * MU_REF(logistic)(-gate));
+
+            dboth[at] = d * up * slope;
+            dboth[at + f] = d * (gate * s);
+        }
+        reference_poll(device);
+    }
+}
+
+/* Heads of queries, then of keys, of a token lie side by side. */
+void MU_REF(rotate)(struct mu_device *device, struct mu_attention shape, real *qkv,
+                    const real *turn, bool backward)
+{
+    int64_t heads = 2 * shape.heads, half = shape.head_size / 2;
+
+    for (int64_t n = 0; n < shape.batch * shape.context; n++) {
+        const real *by = turn + n % shape.context * 2 * half;
+
+        for (int64_t h = 0; h < heads; h++) {
+            real *x = qkv + n * 3 * shape.heads * shape.head_size + h * shape.head_size;
+
+            for (int64_t i = 0; i < half; i++) {
+                real cosine = by[2 * i], sine = backward ? -by[2 * i + 1] : by[2 * i + 1];
+                real a = x[i], b = x[i + half];
+
+                x[i] = a * cosine - b * sine;
+                x[i + half] = b * cosine + a * sine;
+            }
+        }
+        reference_poll(device);
     }
 }
 

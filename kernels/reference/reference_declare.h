@@ -16,6 +16,11 @@ void MU_REF(layernorm_backward)(struct mu_device *device, real *dx, real *dweigh
                                 const real *dout, const real *x, const real *weight,
                                 const real *mean, const real *rstd, int64_t n, int64_t c,
                                 bool overwrite);
+void MU_REF(rmsnorm)(struct mu_device *device, real *out, real *rstd, real *x_out, const real *x,
+                     const real *branch, const real *weight, int64_t n, int64_t c);
+void MU_REF(rmsnorm_backward)(struct mu_device *device, real *dx, real *dweight, const real *dout,
+                              const real *x, const real *weight, const real *rstd, int64_t n,
+                              int64_t c, bool overwrite);
 void MU_REF(linear)(struct mu_device *device, struct mu_linear shape, real *y, real *before,
                     const real *x, const real *w, const real *b, enum mu_epilogue epilogue);
 void MU_REF(linear_backward_input)(struct mu_device *device, struct mu_linear shape, real *dx,
@@ -23,6 +28,11 @@ void MU_REF(linear_backward_input)(struct mu_device *device, struct mu_linear sh
 void MU_REF(linear_backward_weight)(struct mu_device *device, struct mu_linear shape, real *dw,
                                     real *db, const real *dy, const real *x, bool overwrite);
 void MU_REF(gelu_backward)(struct mu_device *device, real *d, const real *before, int64_t n);
+void MU_REF(swiglu)(struct mu_device *device, real *out, const real *both, int64_t n, int64_t f);
+void MU_REF(swiglu_backward)(struct mu_device *device, real *dboth, const real *dout,
+                             const real *both, int64_t n, int64_t f);
+void MU_REF(rotate)(struct mu_device *device, struct mu_attention shape, real *qkv,
+                    const real *turn, bool backward);
 void MU_REF(attention)(struct mu_device *device, struct mu_attention shape, real *out, real *lse,
                        const real *qkv);
 void MU_REF(attention_backward)(struct mu_device *device, struct mu_attention shape, real *dqkv,

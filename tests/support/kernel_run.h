@@ -329,6 +329,65 @@ static inline void run_sums(struct kernel_run *r)
     free(host);
 }
 
+static inline void run_rmsnorm(struct kernel_run *r)
+{
+    const struct mu_device_ops *op = r->device->ops;
+    int64_t t = r->shape.t, n = r->shape.b * t, c = r->shape.h * r->shape.d, v = r->shape.v;
+    float *table = random_f32(r, v * c, 1), *dout = random_f32(r, n * c, 1);
+    float *weight = random_f32(r, c, 1), *branch = random_f32(r, n * c, 1), *x, *rstd;
+    int32_t *token = random_below(r, n, v);
+
+    x = output(r, "embed alone", n * c, false, false);
+    op->embed(r->device, x, table, NULL, token, n, t, c);
+    op->embed_backward(r->device, output(r, "embed_backward alone", v * c, false, true), NULL, dout,
+                       token, n, t, c, !r->add);
+    rstd = output(r, "rmsnorm rstd", n, false, false);
+    op->rmsnorm(r->device, output(r, "rmsnorm out", n * c, true, false), rstd, NULL, x, NULL,
+                weight, n, c);
+    op->rmsnorm_backward(r->device, output(r, "rmsnorm dx", n * c, false, true),
+                         output(r, "rmsnorm dweight", c, false, r->add), dout, x, weight, rstd, n,
+                         c, !r->add);
+    op->rmsnorm(r->device, output(r, "rmsnorm+branch out", n * c, true, false),
+                output(r, "rmsnorm+branch rstd", n, false, false),
+                output(r, "rmsnorm+branch x", n * c, false, false), x, branch, weight, n, c);
+    op->rmsnorm(r->device, output(r, "rmsnorm in place out", n * c, true, false),
+                output(r, "rmsnorm in place rstd", n, false, false), x, x, branch, weight, n, c);
+}
+
+/* An output that begins as the act buffer `from`: what is changed in place. */
+static inline void *output_from(struct kernel_run *r, const char *name, int64_t n, const void *from)
+{
+    void *x = output(r, name, n, true, false);
+
+    mu_device_copy(r->device, x, from, r->outputs[r->count - 1].bytes);
+    return x;
+}
+
+static inline void run_swiglu(struct kernel_run *r)
+{
+    const struct mu_device_ops *op = r->device->ops;
+    int64_t n = r->shape.b * r->shape.t, f = r->shape.out;
+    void *both = random_act(r, n * 2 * f, 9), *dout = random_act(r, n * f, 1), *d;
+
+    op->swiglu(r->device, output(r, "swiglu", n * f, true, false), both, n, f);
+    op->swiglu_backward(r->device, output(r, "swiglu_backward", n * 2 * f, true, false), dout, both,
+                        n, f);
+    d = output_from(r, "swiglu_backward in place", n * 2 * f, both);
+    op->swiglu_backward(r->device, d, dout, d, n, f);
+}
+
+static inline void run_rotate(struct kernel_run *r)
+{
+    int64_t size = r->shape.d % 2 ? 2 * r->shape.d : r->shape.d;
+    struct mu_attention s = {r->shape.b, r->shape.t, r->shape.h, size};
+    int64_t n = s.batch * s.context * 3 * s.heads * size;
+    void *qkv = random_act(r, n, 1);
+    float *turn = random_f32(r, s.context * size, 1);
+
+    r->device->ops->rotate(r->device, s, output_from(r, "rotate", n, qkv), turn, false);
+    r->device->ops->rotate(r->device, s, output_from(r, "rotate backward", n, qkv), turn, true);
+}
+
 static inline void kernel_run_free(struct kernel_run *r)
 {
     for (int i = 0; i < r->count; i++) {
@@ -355,6 +414,11 @@ static inline struct kernel_run *kernel_run(struct mu_device *device, struct ker
     run_classifier(r);
     run_update(r);
     run_sums(r);
+    if (device->ops->rmsnorm) { /* not on every device yet */
+        run_rmsnorm(r);
+        run_swiglu(r);
+        run_rotate(r);
+    }
     kernel_run_fetch(r);
     return r;
 }

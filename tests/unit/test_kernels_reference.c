@@ -83,6 +83,27 @@ static void embed(void **state)
     free(t);
 }
 
+static void embed_alone_forward(struct trial *t)
+{
+    mu_reference_f64_embed(NULL, t->y, t->w, NULL, t->token, N, T, C);
+}
+
+/* Without positions a token is its row, whose bits it has: -0 too. */
+static void embed_without_positions(void **state)
+{
+    struct trial *t = make_trial(embed_alone_forward, N * C);
+    double rows[V * C] = {0};
+
+    (void)state;
+    t->w[t->token[1] * C] = -0.0;
+    embed_alone_forward(t);
+    for (int i = 0; i < N; i++)
+        assert_memory_equal(t->y + i * C, t->w + t->token[i] * C, C * sizeof(double));
+    mu_reference_f64_embed_backward(NULL, rows, NULL, t->r, t->token, N, T, C, true);
+    check_gradient(t, "table", t->w, rows, V * C);
+    free(t);
+}
+
 static void layernorm_forward(struct trial *t)
 {
     mu_reference_f64_layernorm(NULL, t->y, t->aux, t->aux + N, t->aux2, t->x, t->x + N * C, t->w,
@@ -104,6 +125,138 @@ static void layernorm(void **state)
     check_gradient(t, "branch", t->x + N * C, dx, N * C);
     check_gradient(t, "weight", t->w, dw, C);
     check_gradient(t, "bias", t->b, db, C);
+    free(t);
+}
+
+static void rmsnorm_forward(struct trial *t)
+{
+    mu_reference_f64_rmsnorm(NULL, t->y, t->aux, t->aux2, t->x, t->x + N * C, t->w, N, C);
+}
+
+static void rmsnorm(void **state)
+{
+    struct trial *t = make_trial(rmsnorm_forward, N * C);
+    double dx[N * C] = {0}, dw[C];
+
+    (void)state;
+    memset(dw, 0xff, sizeof dw);
+    rmsnorm_forward(t);
+    for (int i = 0; i < N * C; i++) {
+        const double *row = t->aux2 + i / C * C;
+        double squares = 0;
+
+        for (int j = 0; j < C; j++)
+            squares += row[j] * row[j];
+        assert_true(row[i % C] == t->x[i] + t->x[N * C + i]);
+        assert_true(fabs(t->y[i] - row[i % C] / sqrt(squares / C + 1e-5) * t->w[i % C]) < 1e-14);
+    }
+    mu_reference_f64_rmsnorm_backward(NULL, dx, dw, t->r, t->aux2, t->w, t->aux, N, C, true);
+    check_gradient(t, "x", t->x, dx, N * C);
+    check_gradient(t, "branch", t->x + N * C, dx, N * C);
+    check_gradient(t, "weight", t->w, dw, C);
+    free(t);
+}
+
+static void swiglu_forward(struct trial *t)
+{
+    mu_reference_f64_swiglu(NULL, t->y, t->x, N, OUT);
+}
+
+static void swiglu(void **state)
+{
+    struct trial *t = make_trial(swiglu_forward, N * OUT);
+    double d[N * 2 * OUT];
+
+    (void)state;
+    for (int i = 0; i < N * 2 * OUT; i++)
+        t->x[i] *= 5;
+    swiglu_forward(t);
+    for (int i = 0; i < N * OUT; i++) {
+        double gate = t->x[i / OUT * 2 * OUT + i % OUT],
+               up = t->x[i / OUT * 2 * OUT + OUT + i % OUT];
+
+        assert_true(fabs(t->y[i] - gate / (1 + exp(-gate)) * up) < 1e-14 * 25);
+    }
+    memset(d, 0xff, sizeof d);
+    mu_reference_f64_swiglu_backward(NULL, d, t->r, t->x, N, OUT);
+    check_gradient(t, "gates and ups", t->x, d, N * 2 * OUT);
+    memcpy(t->y, t->x, sizeof d); /* in place */
+    mu_reference_f64_swiglu_backward(NULL, t->y, t->r, t->y, N, OUT);
+    assert_memory_equal(t->y, d, sizeof d);
+    free(t);
+}
+
+/* Far from 0 a gate is open or closed; none overflows. */
+static void swiglu_at_the_ends(void **state)
+{
+    const double both[] = {800, -800, 1e300, 2, 3, 5, -1e300, -1e5, 0, 2, 3, 5};
+    const double right[] = {1600, 0, 5e300, 0, 0, 0}, one[] = {1, 1, 1, 1, 1, 1};
+    const double slopes[] = {2, 0, 5, 800, 0, 1e300, 0, 0, 2.5, 0, 0, 0};
+    double out[6], d[12];
+
+    (void)state;
+    mu_reference_f64_swiglu(NULL, out, both, 2, 3);
+    mu_reference_f64_swiglu_backward(NULL, d, one, both, 2, 3);
+    for (int i = 0; i < 6; i++)
+        assert_true(out[i] == right[i]);
+    for (int i = 0; i < 12; i++)
+        assert_true(d[i] == slopes[i]);
+}
+
+enum { SIZE = 4, QKV = N * 3 * H * SIZE }; /* of a rotated head: even */
+
+static const struct mu_attention rotate_shape = {B, T, H, SIZE};
+
+static void rotate_forward(struct trial *t)
+{
+    memcpy(t->y, t->x, QKV * sizeof *t->y);
+    mu_reference_f64_rotate(NULL, rotate_shape, t->y, t->w, false);
+}
+
+/* Its derivative is its transpose, whatever `turn` holds. Of what is no rotation too. */
+static void rotate(void **state)
+{
+    struct trial *t = make_trial(rotate_forward, QKV);
+
+    (void)state;
+    memcpy(t->aux, t->r, sizeof t->aux);
+    mu_reference_f64_rotate(NULL, rotate_shape, t->aux, t->w, true);
+    check_gradient(t, "qkv", t->x, t->aux, QKV);
+    free(t);
+}
+
+/* Where all tokens have the same query and key, the product of those at positions i and k is the
+ * real part of sum_j q_j conj(k_j) e^(i angle_j (i - k)), with q_j = q[j] + i q[j + D/2]. */
+static void rotate_is_relative(void **state)
+{
+    struct trial *t = make_trial(rotate_forward, QKV);
+    const double angle[SIZE / 2] = {1, 0.03};
+
+    (void)state;
+    for (int i = 0; i < T * SIZE / 2; i++) {
+        t->w[2 * i] = cos(i / (SIZE / 2) * angle[i % (SIZE / 2)]);
+        t->w[2 * i + 1] = sin(i / (SIZE / 2) * angle[i % (SIZE / 2)]);
+    }
+    for (int i = 0; i < QKV; i++)
+        t->x[i] = t->x[i % (3 * H * SIZE)];
+    rotate_forward(t);
+    for (int i = 0; i < N * T * H; i++) {
+        int n = i / (T * H), other = n / T * T + i / H % T, h = i % H;
+        const double *q = t->y + (n * 3 * H + h) * SIZE, *q0 = t->x + h * SIZE;
+        const double *k = t->y + ((other * 3 + 1) * H + h) * SIZE, *k0 = q0 + H * SIZE;
+        double product = 0, right = 0;
+
+        for (int j = 0; j < SIZE; j++)
+            product += q[j] * k[j];
+        for (int j = 0; j < SIZE / 2; j++) {
+            double by = (n - other) * angle[j], a = q0[j], b = q0[j + SIZE / 2];
+            double c = k0[j], d = k0[j + SIZE / 2];
+
+            right += (a * c + b * d) * cos(by) - (b * c - a * d) * sin(by);
+        }
+        assert_true(fabs(product - right) < 1e-14);
+        assert_memory_equal(q + 2 * H * SIZE, q0 + 2 * H * SIZE, SIZE * sizeof *q); /* its value */
+    }
     free(t);
 }
 
@@ -289,7 +442,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(embed),
+        cmocka_unit_test(embed_without_positions),
         cmocka_unit_test(layernorm),
+        cmocka_unit_test(rmsnorm),
+        cmocka_unit_test(swiglu),
+        cmocka_unit_test(swiglu_at_the_ends),
+        cmocka_unit_test(rotate),
+        cmocka_unit_test(rotate_is_relative),
         cmocka_unit_test(linear_with_gelu),
         cmocka_unit_test(gelu_value),
         cmocka_unit_test(attention),

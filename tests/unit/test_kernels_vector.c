@@ -1,5 +1,5 @@
 /* The vector code: the same bits from every instruction set that this CPU has, and how exact its
- * exp, log and GELU are against libm in double. */
+ * exp, log, GELU and SwiGLU are against libm in double. */
 #include "tests/support/kernel_run.h"
 
 #include "kernels/cpu/isa.h"
@@ -113,6 +113,49 @@ static void gelu_is_near(void **state)
     assert_true(y[0] == 1e30f && fabsf(y[1]) < 1e-6f && isnan(y[2]));
 }
 
+/* With u = 2^-24: exp is off by 4 u, so a logistic, a quotient of sums with it, by 8 u, and what is
+ * a product of up to four of them by 12 u of itself; in silu's slope, s (1 + x (1 - s)), of both of
+ * its terms. */
+static void swiglu_is_near(void **state)
+{
+    enum { N = 1999 };
+    const struct mu_vector_ops *v = mu_cpu_vector(MU_ISA_GENERIC);
+    static float both[2 * N], d[2 * N], out[N], dout[N];
+    const double most = 12 * 0x1p-24;
+
+    (void)state;
+    for (int i = 0; i < N; i++) {
+        both[i] = ((float)i - N / 2) * 0.08f;
+        both[N + i] = 0.7f;
+        dout[i] = 1.3f;
+    }
+    v->swiglu(out, both, false, N);
+    v->swiglu_backward(d, dout, both, false, N);
+    for (int i = 0; i < N; i++) {
+        double x = (double)both[i], up = (double)both[N + i], s = 1 / (1 + exp(-x));
+        double one_less = 1 / (1 + exp(x)), g = (double)dout[i];
+
+        assert_true(fabs((double)out[i] - x * s * up) <= most * fabs(x * s * up));
+        assert_true(fabs((double)d[N + i] - g * x * s) <= most * fabs(g * x * s));
+        assert_true(fabs((double)d[i] - g * up * s * (1 + x * one_less)) <=
+                    most * g * up * s * (1 + 2 * fabs(x) * one_less));
+    }
+}
+
+static void swiglu_at_the_ends(void **state)
+{
+    const struct mu_vector_ops *v = mu_cpu_vector(MU_ISA_GENERIC);
+    const float both[] = {1e30f, -1e30f, -88, 0, NAN, 2, 2, 2, 2, 2}, dout[] = {1, 1, 1, 1, 1};
+    float out[5], d[10];
+
+    (void)state;
+    v->swiglu(out, both, false, 5);
+    v->swiglu_backward(d, dout, both, false, 5);
+    assert_true(out[0] == 2e30f && out[1] == 0 && out[2] == 0 && out[3] == 0 && isnan(out[4]));
+    assert_true(d[0] == 2 && d[1] == 0 && d[2] == 0 && d[3] == 1 && isnan(d[4]));
+    assert_true(d[5] == 1e30f && d[6] == 0 && d[7] == 0 && d[8] == 0 && isnan(d[9]));
+}
+
 /* Nearest by distance in double; at equal distance the even one. Beyond the largest bf16 by half a
  * step and more: Inf. */
 static uint16_t round_by_distance(uint32_t bits)
@@ -198,6 +241,8 @@ int main(void)
         cmocka_unit_test(exp_is_within_two_units),
         cmocka_unit_test(exp_at_the_ends),
         cmocka_unit_test(gelu_is_near),
+        cmocka_unit_test(swiglu_is_near),
+        cmocka_unit_test(swiglu_at_the_ends),
         cmocka_unit_test(bf16_rounds_to_nearest_even),
         cmocka_unit_test(same_bits_on_every_set),
     };

@@ -5,67 +5,9 @@
 #include <math.h> /* sqrtf: one instruction, exact */
 
 #include "kernels/cpu/vector/vector.h"
+#include "kernels/cpu/vector/vector_norms.h"
 
 #include MU_VECTOR_STREAM
-
-/* ---- LayerNorm ------------------------------------------------------------------------------ */
-static void layernorm(void *out, bool bf16, float *mean, float *rstd, float *x_out, const float *x,
-                      const float *branch, const float *weight, const float *bias, int64_t c)
-{
-    vec sum = {0}, squares = {0}, m, s;
-    const float *row = branch ? x_out : x;
-
-    for (int64_t i = 0; i < c; i += LANES) {
-        vec v = load(x + i, c - i);
-
-        if (branch) {
-            v += load(branch + i, c - i);
-            store(x_out + i, v, c - i);
-        }
-        sum += v;
-    }
-    *mean = sum_lanes(sum) / (float)c;
-    m = splat(*mean);
-    for (int64_t i = 0; i < c; i += LANES) {
-        vec d = load_or(row + i, c - i, *mean) - m;
-
-        squares += d * d;
-    }
-    *rstd = 1.0f / sqrtf(sum_lanes(squares) / (float)c + 1e-5f);
-    s = splat(*rstd);
-    for (int64_t i = 0; i < c; i += LANES) {
-        vec v = (load(row + i, c - i) - m) * s;
-
-        v = v * load(weight + i, c - i) + load(bias + i, c - i);
-        store_act(out, bf16, i, v, c - i);
-    }
-}
-
-static void layernorm_backward(float *dx, float *dweight, float *dbias, const float *dout,
-                               const float *x, const float *weight, float mean, float rstd,
-                               int64_t c)
-{
-    vec sum_g = {0}, sum_gx = {0}, mean_g, mean_gx;
-
-    for (int64_t i = 0; i < c; i += LANES) {
-        vec xhat = (load_or(x + i, c - i, mean) - mean) * rstd;
-        vec d = load(dout + i, c - i);
-        vec g = d * load(weight + i, c - i);
-
-        sum_g += g;
-        sum_gx += g * xhat;
-        store(dweight + i, load(dweight + i, c - i) + d * xhat, c - i);
-        store(dbias + i, load(dbias + i, c - i) + d, c - i);
-    }
-    mean_g = splat(sum_lanes(sum_g) / (float)c);
-    mean_gx = splat(sum_lanes(sum_gx) / (float)c);
-    for (int64_t i = 0; i < c; i += LANES) {
-        vec xhat = (load(x + i, c - i) - mean) * rstd;
-        vec g = load(dout + i, c - i) * load(weight + i, c - i);
-
-        store(dx + i, load(dx + i, c - i) + rstd * (g - mean_g - xhat * mean_gx), c - i);
-    }
-}
 
 /* ---- GELU, tanh form, as x times a logistic gate (kernels/reference/reference_body.h) -------- */
 /* The gate is 1 / (1 + e), e = exp(-2u) = 2^t, t = -2 log2(e) sqrt(2 / pi) (x + 0.044715 x^3). */
@@ -143,6 +85,118 @@ static void gelu_backward(void *d, const void *before, bool bf16, int64_t n)
         gelu_backward_all(d, before, true, n);
     else
         gelu_backward_all(d, before, false, n);
+}
+
+/* ---- SwiGLU --------------------------------------------------------------------------------- */
+/* e = exp(-|x|) does not overflow; 1 / (1 + exp(-x)) and that of -x are 1 / (1 + e) and e / (1 + e),
+ * in an order that x's sign decides. */
+struct logistic {
+    vec of_x, of_minus_x;
+};
+
+INLINE struct logistic logistic(vec x)
+{
+    vec_i32 negative = x < 0.0f;
+    vec e = exp_vec(choose(negative, x, -x)), whole = 1.0f + e;
+    vec one = splat(1);
+
+    return (struct logistic){choose(negative, e, one) / whole, choose(negative, one, e) / whole};
+}
+
+INLINE void swiglu_round(void *out, const void *both, bool bf16, int64_t f, int64_t i, int64_t n)
+{
+    vec gate = load_act(both, bf16, i, n), up = load_act(both, bf16, f + i, n);
+
+    store_act(out, bf16, i, gate * logistic(gate).of_x * up, n);
+}
+
+INLINE void swiglu_all(void *out, const void *both, bool bf16, int64_t f)
+{
+    int64_t i = 0;
+
+    for (; i + LANES <= f; i += LANES)
+        swiglu_round(out, both, bf16, f, i, LANES);
+    if (i < f)
+        swiglu_round(out, both, bf16, f, i, f - i);
+}
+
+static void swiglu(void *out, const void *both, bool bf16, int64_t f)
+{
+    if (bf16)
+        swiglu_all(out, both, true, f);
+    else
+        swiglu_all(out, both, false, f);
+}
+
+INLINE void swiglu_backward_round(void *dboth, const void *dout, const void *both, bool bf16,
+                                  int64_t f, int64_t i, int64_t n)
+{
+    vec gate = load_act(both, bf16, i, n), up = load_act(both, bf16, f + i, n);
+    vec d = load_act(dout, bf16, i, n);
+    struct logistic l = logistic(gate);
+
+    store_act(dboth, bf16, i, d * up * (l.of_x * (1.0f + gate * l.of_minus_x)), n);
+    store_act(dboth, bf16, f + i, d * (gate * l.of_x), n);
+}
+
+INLINE void swiglu_backward_all(void *dboth, const void *dout, const void *both, bool bf16,
+                                int64_t f)
+{
+    int64_t i = 0;
+
+    for (; i + LANES <= f; i += LANES)
+        swiglu_backward_round(dboth, dout, both, bf16, f, i, LANES);
+    if (i < f)
+        swiglu_backward_round(dboth, dout, both, bf16, f, i, f - i);
+}
+
+static void swiglu_backward(void *dboth, const void *dout, const void *both, bool bf16, int64_t f)
+{
+    if (bf16)
+        swiglu_backward_all(dboth, dout, both, true, f);
+    else
+        swiglu_backward_all(dboth, dout, both, false, f);
+}
+
+/* ---- rotary positions ----------------------------------------------------------------------- */
+/* Elements [i, i + n), n <= LANES, of both halves of all heads. */
+INLINE void rotate_round(void *x, bool bf16, const float *turn, bool backward, int64_t heads,
+                         int64_t size, int64_t i, int64_t n)
+{
+    vec cosine = {0}, sine = {0};
+
+    for (int lane = 0; lane < LANES && lane < n; lane++) {
+        cosine[lane] = turn[2 * (i + lane)];
+        sine[lane] = turn[2 * (i + lane) + 1];
+    }
+    sine = backward ? -sine : sine;
+    for (int64_t h = 0; h < heads; h++) {
+        int64_t first = h * size + i, second = first + size / 2;
+        vec a = load_act(x, bf16, first, n), b = load_act(x, bf16, second, n);
+
+        store_act(x, bf16, first, a * cosine - b * sine, n);
+        store_act(x, bf16, second, b * cosine + a * sine, n);
+    }
+}
+
+INLINE void rotate_all(void *x, bool bf16, const float *turn, bool backward, int64_t heads,
+                       int64_t size)
+{
+    int64_t i = 0;
+
+    for (; i + LANES <= size / 2; i += LANES)
+        rotate_round(x, bf16, turn, backward, heads, size, i, LANES);
+    if (i < size / 2)
+        rotate_round(x, bf16, turn, backward, heads, size, i, size / 2 - i);
+}
+
+static void rotate(void *x, bool bf16, const float *turn, bool backward, int64_t heads,
+                   int64_t size)
+{
+    if (bf16)
+        rotate_all(x, true, turn, backward, heads, size);
+    else
+        rotate_all(x, false, turn, backward, heads, size);
 }
 
 /* ---- between types -------------------------------------------------------------------------- */
@@ -411,8 +465,13 @@ const struct mu_vector_ops MU_VECTOR_TABLE = {
     .name = MU_VECTOR_NAME,
     .layernorm = layernorm,
     .layernorm_backward = layernorm_backward,
+    .rmsnorm = rmsnorm,
+    .rmsnorm_backward = rmsnorm_backward,
     .epilogue = epilogue,
     .gelu_backward = gelu_backward,
+    .swiglu = swiglu,
+    .swiglu_backward = swiglu_backward,
+    .rotate = rotate,
     .to_bf16 = to_bf16,
     .sum_rows = sum_rows,
     .scale_to_act = scale_to_act,

@@ -52,6 +52,16 @@ struct mu_vector_ops {
     void (*layernorm_backward)(float *dx, float *dweight, float *dbias, const float *dout,
                                const float *x, const float *weight, float mean, float rstd,
                                int64_t c);
+    void (*rmsnorm)(void *out, bool bf16, float *rstd, float *x_out, const float *x,
+                    const float *branch, const float *weight, int64_t c);
+    void (*rmsnorm_backward)(float *dx, float *dweight, const float *dout, const float *x,
+                             const float *weight, float rstd, int64_t c);
+    /* out (F), dout (F), both and dboth (2F) */
+    void (*swiglu)(void *out, const void *both, bool bf16, int64_t f);
+    void (*swiglu_backward)(void *dboth, const void *dout, const void *both, bool bf16, int64_t f);
+    /* x (heads, size), turn (size / 2, 2): of one token */
+    void (*rotate)(void *x, bool bf16, const float *turn, bool backward, int64_t heads,
+                   int64_t size);
 
     void (*epilogue)(const struct mu_vector_epilogue *e);
     void (*gelu_backward)(void *d, const void *before, bool bf16, int64_t n);
