@@ -211,6 +211,36 @@ static void comments_strings_and_line_ends(void **state)
            "test.cfg:1: text cannot hold a zero byte");
 }
 
+#define TRAINS(model) "run = { steps = 10; }; data = { train = \"x\"; };\nmodel = { " model " };"
+
+static void kinds_have_their_own_keys(void **state)
+{
+    struct reading r;
+
+    (void)state;
+    EXPECT(TRAINS("hidden = 300;"),
+           "test.cfg:2: model.hidden: 300 is for model.kind = \"llama\": gpt2 has four times "
+           "model.width; expected 512, or \"auto\"");
+    EXPECT(TRAINS("rope_theta = 500000;"),
+           "test.cfg:2: model.rope_theta: 500000 is for model.kind = \"llama\": gpt2 learns its "
+           "positions; expected it left out");
+    EXPECT(TRAINS("kind = \"llama\"; width = 36;"),
+           "test.cfg: model.heads: 4 heads of size 9; rotary positions turn pairs of elements: "
+           "expected heads of even size, such as 3 of them");
+    EXPECT(TRAINS("kind = \"llama\"; width = 35;\n heads = 5;"),
+           "test.cfg:2: model.width: 35 is odd, and so is the size of every head; rotary positions "
+           "turn pairs of elements: expected an even one");
+    EXPECT(TRAINS("kind = \"llama\"; heads = 5;"),
+           "test.cfg:2: model.heads: 5 does not divide model.width = 128; expected a divisor, such "
+           "as 4 or 8");
+    EXPECT(TRAINS("kind = \"llama\"; rope_theta = 0.5;"),
+           "test.cfg:2: model.rope_theta: 0.5 is out of range; expected a number from 1 to 1e+12");
+    expect_fine(&r, TRAINS("hidden = 512; rope_theta = 1e4;"));
+    expect_fine(&r, TRAINS("kind = \"llama\"; hidden = 300; rope_theta = 500000;"));
+    assert_int_equal(r.settings.model_hidden, 300);
+    assert_true(r.settings.model_rope_theta == 500000);
+}
+
 static void values_that_do_not_go_together(void **state)
 {
     struct reading r;
@@ -326,6 +356,7 @@ int main(void)
         cmocka_unit_test(keys_given_twice),
         cmocka_unit_test(syntax),
         cmocka_unit_test(comments_strings_and_line_ends),
+        cmocka_unit_test(kinds_have_their_own_keys),
         cmocka_unit_test(values_that_do_not_go_together),
         cmocka_unit_test(precedence_and_places),
         cmocka_unit_test(mistakes_outside_of_files),
