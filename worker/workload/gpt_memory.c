@@ -110,31 +110,40 @@ static void allocate_shard(struct mu_gpt *g)
 
 /* Angles of rotary positions: position t turns pair i of a head by t theta^(-2i / D). In double on
  * the host, so that they are the same for every device and CPU. */
-static enum mu_status fill_turns(struct mu_gpt *g)
+static void find_turns(struct mu_gpt *g, float *turn)
 {
-    const int64_t half = g->dims.width / g->dims.heads / 2, t = g->dims.context;
-    float *row = malloc((size_t)half * 2 * sizeof *row);
-    double *rate = malloc((size_t)half * sizeof *rate);
-    enum mu_status st = MU_OK;
+    const int64_t half = g->dims.width / g->dims.heads / 2;
 
-    if (row == NULL || rate == NULL)
-        st = MU_FAIL(MU_NO_MEMORY, "no memory for the angles of %" PRId64 " positions", t);
-    for (int64_t i = 0; i < half && st == MU_OK; i++)
-        rate[i] = mu_det_pow(g->rope_theta, -(double)i / (double)half);
-    for (int64_t at = 0; at < t && st == MU_OK; at++) {
-        for (int64_t i = 0; i < half; i++) {
+    for (int64_t i = 0; i < half; i++) {
+        const double rate = mu_det_pow(g->rope_theta, -(double)i / (double)half);
+
+        for (int64_t t = 0; t < g->dims.context; t++) {
+            float *at = turn + (t * half + i) * 2;
             double cosine, sine;
 
-            mu_det_cos_sin((double)at * rate[i], &cosine, &sine);
-            row[2 * i] = (float)cosine;
-            row[2 * i + 1] = (float)sine;
+            mu_det_cos_sin((double)t * rate, &cosine, &sine);
+            at[0] = (float)cosine;
+            at[1] = (float)sine;
         }
-        mu_device_upload(g->device, g->buffers.turn + at * half * 2, row,
-                         (size_t)half * 2 * sizeof *row);
+        mu_device_poll(g->device);
     }
-    free(row);
-    free(rate);
-    return st;
+}
+
+static enum mu_status allocate_turns(struct mu_gpt *g)
+{
+    const uint64_t count = (uint64_t)(g->dims.context * (g->dims.width / g->dims.heads));
+    float *turn = malloc(count * sizeof *turn);
+
+    if (turn == NULL)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for the angles of %" PRId64 " positions",
+                       g->dims.context);
+    g->buffers.turn = take(g, count, sizeof *turn);
+    if (g->buffers.turn != NULL) {
+        find_turns(g, turn);
+        mu_device_upload(g->device, g->buffers.turn, turn, count * sizeof *turn);
+    }
+    free(turn);
+    return MU_OK;
 }
 
 static enum mu_status tell_no_memory(const struct mu_gpt *g)
@@ -153,6 +162,7 @@ enum mu_status mu_gpt_allocate(struct mu_gpt *g)
 {
     const size_t act = mu_device_act_bytes(g->device), layers = (size_t)g->dims.layers;
     const uint64_t n = g->micro * (uint64_t)g->dims.context;
+    enum mu_status st = MU_OK;
 
     g->buffers.block = calloc(layers, sizeof *g->buffers.block);
     g->owned = calloc(layers * BUFFERS_OF_BLOCK + BUFFERS_OF_MODEL, sizeof *g->owned);
@@ -163,11 +173,11 @@ enum mu_status mu_gpt_allocate(struct mu_gpt *g)
     allocate_pass(g, n, act);
     allocate_shard(g);
     if (g->dims.kind == MU_GPT_KIND_LLAMA)
-        g->buffers.turn =
-            take(g, (uint64_t)(g->dims.context * g->dims.width / g->dims.heads), sizeof(float));
+        MU_TRY(allocate_turns(g), st, done);
     if (g->starved)
-        return tell_no_memory(g);
-    return g->dims.kind == MU_GPT_KIND_LLAMA ? fill_turns(g) : MU_OK;
+        st = tell_no_memory(g);
+done:
+    return st;
 }
 
 void mu_gpt_free(struct mu_gpt *g)
