@@ -6,19 +6,23 @@
 
 namespace
 {
-/* out (N, C) = table[token] + position[n % T]; a block a token. */
+/* out (N, C) = table[token] + position[n % T], or without; a block a token. */
 template <int W>
 __global__ void embed(float *out, const float *table, const float *position, const int32_t *token,
                       int64_t t, int64_t c)
 {
     int64_t i = blockIdx.x;
-    const float *row = table + token[i] * c, *place = position + i % t * c;
+    const float *row = table + token[i] * c, *place = position ? position + i % t * c : nullptr;
 
     for (int64_t j = threadIdx.x * W; j < c; j += blockDim.x * W) {
-        mu_pack<float, W> sum = mu_load<W>(row + j), p = mu_load<W>(place + j);
+        mu_pack<float, W> sum = mu_load<W>(row + j);
 
-        for (int k = 0; k < W; k++)
-            sum.at[k] += p.at[k];
+        if (place) {
+            mu_pack<float, W> p = mu_load<W>(place + j);
+
+            for (int k = 0; k < W; k++)
+                sum.at[k] += p.at[k];
+        }
         mu_store(out + i * c + j, sum);
     }
 }
@@ -99,7 +103,7 @@ cudaError_t backward(cudaStream_t stream, float *rows, float *dposition, const f
         error = MU_LAUNCH(embed_backward_rows<W>,
                           dim3(unsigned(n), unsigned((c + columns - 1) / columns)), threads, 0,
                           stream, rows, dout, row_of, n, c);
-    if (error != cudaSuccess)
+    if (error != cudaSuccess || !dposition)
         return error;
     return MU_LAUNCH(embed_backward_position<W>, unsigned(t), threads, 0, stream, dposition, dout,
                      n, t, c, overwrite);

@@ -83,6 +83,12 @@ __device__ inline void mu_copy_wait()
     asm volatile("cp.async.wait_all;" ::: "memory");
 }
 
+/* Brings what lies there (global memory) into the L2 cache; nothing waits for it. */
+__device__ inline void mu_prefetch(const void *p)
+{
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(p)));
+}
+
 /* Turns, between blocks of a launch; one thread of a block sets and waits. A block that sets *turn
  * after a barrier hands over what all of it wrote before the barrier. A block that has waited, or
  * has looked and then (the same thread) set a turn itself, sees that after its next barrier. */

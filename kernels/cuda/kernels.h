@@ -27,16 +27,31 @@ int mu_cuda_embed_backward(struct CUstream_st *stream, float *rows, float *dposi
                            const float *dout, const int32_t *row_of, int64_t n, int64_t t,
                            int64_t c, bool overwrite_position);
 
-/* ---- layernorm.cu, layernorm_backward.cu ---- */
+/* ---- layernorm.cu, layernorm_backward.cu: RMSNorm too ---- */
 int mu_cuda_layernorm(struct CUstream_st *stream, bool act_is_bf16, void *out, float *mean,
                       float *rstd, float *x_out, const float *x, const float *branch,
                       const float *weight, const float *bias, int64_t n, int64_t c);
-/* Floats of scratch that the backward pass takes. */
-int64_t mu_cuda_layernorm_backward_scratch(int64_t n, int64_t c);
+int mu_cuda_rmsnorm(struct CUstream_st *stream, bool act_is_bf16, void *out, float *rstd,
+                    float *x_out, const float *x, const float *branch, const float *weight,
+                    int64_t n, int64_t c);
+/* Floats of scratch that either's backward pass takes. */
+int64_t mu_cuda_norm_backward_scratch(int64_t n, int64_t c);
 int mu_cuda_layernorm_backward(struct CUstream_st *stream, float *dx, float *dweight, float *dbias,
                                const float *dout, const float *x, const float *weight,
                                const float *mean, const float *rstd, float *scratch, int64_t n,
                                int64_t c, bool overwrite);
+int mu_cuda_rmsnorm_backward(struct CUstream_st *stream, float *dx, float *dweight,
+                             const float *dout, const float *x, const float *weight,
+                             const float *rstd, float *scratch, int64_t n, int64_t c,
+                             bool overwrite);
+
+/* ---- swiglu.cu, rotate.cu ---- */
+int mu_cuda_swiglu(struct CUstream_st *stream, bool act_is_bf16, void *out, const void *both,
+                   int64_t n, int64_t f);
+int mu_cuda_swiglu_backward(struct CUstream_st *stream, bool act_is_bf16, void *dboth,
+                            const void *dout, const void *both, int64_t n, int64_t f);
+int mu_cuda_rotate(struct CUstream_st *stream, bool act_is_bf16, struct mu_attention s, void *qkv,
+                   const float *turn, bool backward);
 
 /* ---- elements.cu ---- */
 int mu_cuda_gelu_backward(struct CUstream_st *stream, bool act_is_bf16, void *d, const void *before,

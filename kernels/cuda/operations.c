@@ -52,7 +52,7 @@ static void layernorm_backward(struct mu_device *d, float *dx, float *dweight, f
                                bool overwrite)
 {
     struct mu_cuda *c = mu_cuda_of(d);
-    size_t bytes = sizeof(float) * (size_t)mu_cuda_layernorm_backward_scratch(n, width);
+    size_t bytes = sizeof(float) * (size_t)mu_cuda_norm_backward_scratch(n, width);
     float *scratch = mu_cuda_scratch(c, bytes, "layernorm_backward");
 
     if (scratch)
@@ -60,6 +60,32 @@ static void layernorm_backward(struct mu_device *d, float *dx, float *dweight, f
                        mu_cuda_layernorm_backward(c->stream, dx, dweight, dbias, dout, x, weight,
                                                   mean, rstd, scratch, n, width, overwrite),
                        LENT(c, dx, dweight, dbias, dout, x, weight, mean, rstd));
+}
+
+static void rmsnorm(struct mu_device *d, void *out, float *rstd, float *x_out, const float *x,
+                    const float *branch, const float *weight, int64_t n, int64_t width)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+
+    mu_cuda_queued(
+        c, "rmsnorm",
+        mu_cuda_rmsnorm(c->stream, is_bf16(c), out, rstd, x_out, x, branch, weight, n, width),
+        LENT(c, out, rstd, x_out, x, branch, weight));
+}
+
+static void rmsnorm_backward(struct mu_device *d, float *dx, float *dweight, const float *dout,
+                             const float *x, const float *weight, const float *rstd, int64_t n,
+                             int64_t width, bool overwrite)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+    size_t bytes = sizeof(float) * (size_t)mu_cuda_norm_backward_scratch(n, width);
+    float *scratch = mu_cuda_scratch(c, bytes, "rmsnorm_backward");
+
+    if (scratch)
+        mu_cuda_queued(c, "rmsnorm_backward",
+                       mu_cuda_rmsnorm_backward(c->stream, dx, dweight, dout, x, weight, rstd,
+                                                scratch, n, width, overwrite),
+                       LENT(c, dx, dweight, dout, x, weight, rstd));
 }
 
 static void linear(struct mu_device *d, struct mu_linear s, void *y, bool y_is_act, void *before,
@@ -105,6 +131,33 @@ static void gelu_backward(struct mu_device *d, void *grad, const void *before, i
     mu_cuda_queued(c, "gelu_backward",
                    mu_cuda_gelu_backward(c->stream, is_bf16(c), grad, before, n),
                    LENT(c, grad, before));
+}
+
+static void swiglu(struct mu_device *d, void *out, const void *both, int64_t n, int64_t f)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+
+    mu_cuda_queued(c, "swiglu", mu_cuda_swiglu(c->stream, is_bf16(c), out, both, n, f),
+                   LENT(c, out, both));
+}
+
+static void swiglu_backward(struct mu_device *d, void *dboth, const void *dout, const void *both,
+                            int64_t n, int64_t f)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+
+    mu_cuda_queued(c, "swiglu_backward",
+                   mu_cuda_swiglu_backward(c->stream, is_bf16(c), dboth, dout, both, n, f),
+                   LENT(c, dboth, dout, both));
+}
+
+static void rotate(struct mu_device *d, struct mu_attention s, void *qkv, const float *turn,
+                   bool backward)
+{
+    struct mu_cuda *c = mu_cuda_of(d);
+
+    mu_cuda_queued(c, "rotate", mu_cuda_rotate(c->stream, is_bf16(c), s, qkv, turn, backward),
+                   LENT(c, qkv, turn));
 }
 
 static void to_act(struct mu_device *d, void *out, const float *x, int64_t n)
@@ -193,10 +246,15 @@ void mu_cuda_operations(struct mu_device_ops *ops)
     ops->embed_backward = embed_backward;
     ops->layernorm = layernorm;
     ops->layernorm_backward = layernorm_backward;
+    ops->rmsnorm = rmsnorm;
+    ops->rmsnorm_backward = rmsnorm_backward;
     ops->linear = linear;
     ops->linear_backward_input = linear_backward_input;
     ops->linear_backward_weight = linear_backward_weight;
     ops->gelu_backward = gelu_backward;
+    ops->swiglu = swiglu;
+    ops->swiglu_backward = swiglu_backward;
+    ops->rotate = rotate;
     ops->to_act = to_act;
     ops->attention = attention;
     ops->attention_backward = attention_backward;

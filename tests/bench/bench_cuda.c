@@ -20,7 +20,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/core/layout.h"
 
-enum { ROUNDS = 9, VOCAB = 50257, CALLS_MAX = 1000 };
+enum { ROUNDS = 9, VOCAB = 50257, CALLS_MAX = 1000, HEAD_SIZE = 64 };
 static const uint64_t round_ns = 5000000;
 
 struct bench {
@@ -28,6 +28,7 @@ struct bench {
     bool tiny;
     int64_t n, t, c, v;          /* rows of tensors, of sequences, columns; rows of tables */
     void *f32[4], *act[3];       /* n x c each */
+    void *wide, *turn;           /* n x 3c act; t x HEAD_SIZE f32 */
     void *state[7];              /* v x c f32 each: weight, m, v, gradient, and three outputs */
     void *bf16, *sum, *integers; /* v x c */
     void *token, *row, *prediction, *bytes[2];
@@ -79,9 +80,10 @@ static uint32_t next_word(void)
     return (uint32_t)(random_state >> 32);
 }
 
-enum { AS_F32, AS_POSITIVE, AS_BF16, AS_ROW };
+enum { AS_F32, AS_POSITIVE, AS_BF16, AS_ROW, AS_TURN };
 
-/* Device memory with random numbers of a kind; rows are below `limit`. */
+/* Device memory with random numbers of a kind; rows are below `limit`; turns are cosine and sine of
+ * an angle, so that what is turned again and again stays as large as it is. */
 static void *random_memory(struct bench *b, int64_t count, int kind, int64_t limit)
 {
     size_t bytes = (size_t)count * (kind == AS_BF16 ? 2 : 4);
@@ -98,6 +100,8 @@ static void *random_memory(struct bench *b, int64_t count, int kind, int64_t lim
             ((uint16_t *)host)[i] = mu_bf16_from_f32(x);
         else if (kind == AS_ROW)
             ((int32_t *)host)[i] = (int32_t)(next_word() % (uint64_t)limit);
+        else if (kind == AS_TURN)
+            ((float *)host)[i] = i % 2 ? sinf((float)(i - 1)) : cosf((float)i);
         else
             ((float *)host)[i] = kind == AS_POSITIVE ? x * x : x;
     }
@@ -136,6 +140,40 @@ static void layernorm_backward(struct bench *b)
 {
     b->d->ops->layernorm_backward(b->d, b->f32[3], b->state[5], b->state[6], b->f32[0], b->f32[1],
                                   b->state[0], b->row, (float *)b->row + b->n, b->n, b->c, true);
+}
+
+static void rmsnorm(struct bench *b)
+{
+    b->d->ops->rmsnorm(b->d, b->act[2], b->row, b->f32[2], b->f32[0], b->f32[1], b->state[0], b->n,
+                       b->c);
+}
+
+static void rmsnorm_backward(struct bench *b)
+{
+    b->d->ops->rmsnorm_backward(b->d, b->f32[3], b->state[5], b->f32[0], b->f32[1], b->state[0],
+                                b->row, b->n, b->c, true);
+}
+
+static void swiglu(struct bench *b)
+{
+    b->d->ops->swiglu(b->d, b->act[2], b->wide, b->n, b->c);
+}
+
+static void swiglu_backward(struct bench *b)
+{
+    b->d->ops->swiglu_backward(b->d, b->f32[2], b->act[0], b->wide, b->n, b->c);
+}
+
+static void rotate(struct bench *b)
+{
+    const struct mu_attention s = {b->n / b->t, b->t, b->c / HEAD_SIZE, HEAD_SIZE};
+
+    b->d->ops->rotate(b->d, s, b->wide, b->turn, false);
+}
+
+static void embed_alone(struct bench *b)
+{
+    b->d->ops->embed(b->d, b->f32[2], b->state[0], NULL, b->token, b->n, b->t, b->c);
 }
 
 static void embed(struct bench *b)
@@ -204,6 +242,12 @@ static const struct kernel {
     {"gelu_backward", gelu_backward, false, 6},
     {"layernorm with branch", layernorm, false, 14},
     {"layernorm_backward", layernorm_backward, false, 16},
+    {"rmsnorm with branch", rmsnorm, false, 14},
+    {"rmsnorm_backward", rmsnorm_backward, false, 16},
+    {"swiglu", swiglu, false, 6},
+    {"swiglu_backward", swiglu_backward, false, 10},
+    {"rotate", rotate, false, 8},
+    {"embed without positions", embed_alone, false, 8},
     {"embed", embed, false, 8},
     {"embed_backward", embed_backward, false, 12},
     {"quantise_add", quantise, true, 12},
@@ -225,6 +269,8 @@ static void open_kernels(struct bench *b)
         b->f32[i] = random_memory(b, tensor, AS_F32, 0);
     for (int i = 0; i < 3; i++)
         b->act[i] = random_memory(b, tensor, AS_BF16, 0);
+    b->wide = random_memory(b, 3 * tensor, AS_BF16, 0);
+    b->turn = random_memory(b, b->t * HEAD_SIZE, AS_TURN, 0);
     for (int i = 0; i < 7; i++)
         b->state[i] = random_memory(b, state, i == 2 ? AS_POSITIVE : AS_F32, 0);
     b->bf16 = random_memory(b, state, AS_BF16, 0);

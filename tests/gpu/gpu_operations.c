@@ -71,19 +71,21 @@ static bool is_exact(const struct kernel_output *o, bool fast_truth)
     if (fast_truth)
         return o->integer || begins(name, "add");
     return begins(name, "embed") || begins(name, "adamw") || begins(name, "quantise") ||
-           begins(name, "add") || begins(name, "to_act") || !strcmp(name, "layernorm+branch x");
+           begins(name, "add") || begins(name, "to_act") || begins(name, "rotate") ||
+           strstr(name, "norm+branch x");
 }
 
 /* How far an output may be off, relative to its largest value; 0: not a bit.
  *  - fp32: a sum of k terms of either sign is off by about sqrt(k) roundings of 2^-24: 16 of that,
  *    and 8 times as much where exponentials of such sums are summed again, or GELU's slope, which
- *    is of size 1, is taken at a sum that is much larger.
+ *    is of size 1, is taken at a sum that is much larger; or SwiGLU's, 20 roundings in all, at
+ *    gates up to 9.
  *  - products of bf16 numbers are exact in fp32, but tensor cores cut off what lies below the
  *    largest of some 16 terms: k 2^-23.
  *  - what is rounded to bf16 on its way (GELU's input, p and ds of attention, the head's
  *    gradient) is off by 2^-8 of itself, or two such steps: 2^-6.
  *  - LayerNorm divides by the spread of a row, 1 / rstd; sums of mixed signs may all be near 0:
- *    then it is their terms, of about 1, that they are measured by. */
+ *    then it is their terms, of about 1, that they are measured by. So does RMSNorm. */
 static double allowed(const struct kernel_run *right, const struct kernel_output *o)
 {
     const struct kernel_shape *s = &right->shape;
@@ -102,7 +104,9 @@ static double allowed(const struct kernel_run *right, const struct kernel_output
         bound = bf16 ? 0x1p-6 : 8 * bound;
     else if (begins(o->name, "layernorm"))
         bound *= fmax(1, largest_of(find(right, "layernorm rstd")));
-    else if (!bf16 && strstr(o->name, "gelu"))
+    else if (begins(o->name, "rmsnorm"))
+        bound *= fmax(1, largest_of(find(right, "rmsnorm rstd")));
+    else if (!bf16 && (strstr(o->name, "gelu") || begins(o->name, "swiglu")))
         bound *= 8;
     else if (bf16)
         bound = o->act ? 0x1p-6 : bound + (double)k * 0x1p-23;
@@ -126,6 +130,9 @@ static struct kernel_run *run_all(struct mu_device *device, struct kernel_shape 
     run_classifier(r);
     run_update(r);
     run_sums(r);
+    run_rmsnorm(r);
+    run_swiglu(r);
+    run_rotate(r);
     kernel_run_fetch(r);
     return r;
 }

@@ -39,24 +39,37 @@ static inline const struct kernel_output *find_output(const struct kernel_run *r
  * terms of either sign is off by about sqrt(n) roundings of 2^-24; 16 of that is allowed. A row's
  * spread 1/rstd divides what its mean is off by. The mean itself, and GELU's slope, are sums of
  * terms of about 1 that may cancel, so what they are off by does not shrink with them; nor with
- * LayerNorm's dx, of terms of about rstd, each off by the spread. An act may round the other way,
- * to its neighbour: 2^-7 of itself at most. 0: the same bits, since no sum has another order than
- * the reference's and nothing is approximated. */
+ * LayerNorm's dx, of terms of about rstd, each off by the spread. So with RMSNorm, which has no
+ * mean: its dx is a sum of terms of about rstd, its dweight of about 1. SwiGLU's are products of
+ * numbers up to 9 (run_swiglu) with a slope that is a sum of terms below 2, 20 roundings in all
+ * (unit-kernels_vector). An act may round the other way, to its neighbour: 2^-7 of itself at most.
+ * 0: the same bits, since no sum has another order than the reference's and nothing is
+ * approximated. */
 static inline double allowed(const struct kernel_run *plain, const struct kernel_output *o)
 {
     const struct kernel_output *rstd = find_output(plain, "layernorm rstd");
     int64_t c = plain->shape.h * plain->shape.d, n = plain->shape.b * plain->shape.t;
+    bool is_rms = !strncmp(o->name, "rmsnorm", 7), is_swiglu = !strncmp(o->name, "swiglu", 6);
     double spread = 1, largest = 0, bound;
 
-    if (strncmp(o->name, "layernorm", 9) != 0 && strncmp(o->name, "gelu", 4) != 0)
+    if (strncmp(o->name, "layernorm", 9) != 0 && strncmp(o->name, "gelu", 4) != 0 && !is_rms &&
+        !is_swiglu)
         return 0;
-    if (!strcmp(o->name, "layernorm+branch x")) /* one addition */
+    if (strstr(o->name, "+branch x")) /* one addition */
         return 0;
+    if (is_rms)
+        rstd = find_output(plain, "rmsnorm rstd");
     for (int64_t i = 0; rstd && i < rstd->n; i++)
         spread = fmax(spread, (double)output_at(rstd, i));
     for (int64_t i = 0; i < o->n; i++)
         largest = fmax(largest, fabs((double)output_at(o, i)));
-    bound = 16 * 0x1p-24 * sqrt((double)(c > n ? c : n)) * spread;
+    bound = 16 * 0x1p-24 * sqrt((double)(c > n ? c : n)) * (is_rms ? 1 : spread);
+    if (is_swiglu)
+        bound = 9 * 2 * 20 * 0x1p-24;
+    if (!strcmp(o->name, "rmsnorm dx"))
+        bound *= spread;
+    if ((is_swiglu || strstr(o->name, "rmsnorm d")) && largest > 0 && largest < 1)
+        bound /= largest;
     if (!strcmp(o->name, "layernorm dx") && largest > 0)
         bound *= spread / largest;
     if ((strstr(o->name, "mean") || strstr(o->name, "gelu")) && largest > 0)

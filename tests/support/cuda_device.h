@@ -117,7 +117,7 @@ static inline void emulated_layernorm_backward(struct mu_device *d, float *dx, f
                                                const float *rstd, int64_t n, int64_t c,
                                                bool overwrite)
 {
-    int64_t scratch_bytes = 4 * mu_cuda_layernorm_backward_scratch(n, c);
+    int64_t scratch_bytes = 4 * mu_cuda_norm_backward_scratch(n, c);
     void *dx_ = lend(dx, n * c * 4), *dw = lend(dweight, c * 4), *db = lend(dbias, c * 4);
     void *g = lend(dout, n * c * 4), *x_ = lend(x, n * c * 4), *w = lend(weight, c * 4);
     void *m = lend(mean, n * 4), *s = lend(rstd, n * 4), *scratch = malloc((size_t)scratch_bytes);
@@ -136,6 +136,85 @@ static inline void emulated_layernorm_backward(struct mu_device *d, float *dx, f
     take_back(NULL, m, 0);
     take_back(NULL, s, 0);
     free(scratch);
+}
+
+static inline void emulated_rmsnorm(struct mu_device *d, void *out, float *rstd, float *x_out,
+                                    const float *x, const float *branch, const float *weight,
+                                    int64_t n, int64_t c)
+{
+    int64_t act_bytes = n * c * (int64_t)mu_device_act_bytes(d);
+    void *o = lend(out, act_bytes), *s = lend(rstd, n * 4), *from = lend(x, n * c * 4);
+    void *sum = x_out == x ? from : lend(x_out, n * c * 4);
+    void *add = lend(branch, n * c * 4), *w = lend(weight, c * 4);
+
+    launched(mu_cuda_rmsnorm(NULL, emulates_bf16(d), o, s, sum, from, add, w, n, c));
+    take_back(out, o, act_bytes);
+    take_back(rstd, s, n * 4);
+    take_back(x_out, sum, n * c * 4);
+    if (sum != from)
+        take_back(NULL, from, 0);
+    take_back(NULL, add, 0);
+    take_back(NULL, w, 0);
+}
+
+static inline void emulated_rmsnorm_backward(struct mu_device *d, float *dx, float *dweight,
+                                             const float *dout, const float *x, const float *weight,
+                                             const float *rstd, int64_t n, int64_t c,
+                                             bool overwrite)
+{
+    int64_t scratch_bytes = 4 * mu_cuda_norm_backward_scratch(n, c);
+    void *dx_ = lend(dx, n * c * 4), *dw = lend(dweight, c * 4), *g = lend(dout, n * c * 4);
+    void *x_ = lend(x, n * c * 4), *w = lend(weight, c * 4), *s = lend(rstd, n * 4);
+    void *scratch = malloc((size_t)scratch_bytes + 1);
+
+    (void)d;
+    assert_non_null(scratch);
+    memset(scratch, 0xff, (size_t)scratch_bytes);
+    launched(mu_cuda_rmsnorm_backward(NULL, dx_, dw, g, x_, w, s, scratch, n, c, overwrite));
+    take_back(dx, dx_, n * c * 4);
+    take_back(dweight, dw, c * 4);
+    take_back(NULL, g, 0);
+    take_back(NULL, x_, 0);
+    take_back(NULL, w, 0);
+    take_back(NULL, s, 0);
+    free(scratch);
+}
+
+static inline void emulated_swiglu(struct mu_device *d, void *out, const void *both, int64_t n,
+                                   int64_t f)
+{
+    int64_t bytes = n * f * (int64_t)mu_device_act_bytes(d);
+    void *o = lend(out, bytes), *b = lend(both, 2 * bytes);
+
+    launched(mu_cuda_swiglu(NULL, emulates_bf16(d), o, b, n, f));
+    take_back(out, o, bytes);
+    take_back(NULL, b, 0);
+}
+
+static inline void emulated_swiglu_backward(struct mu_device *d, void *dboth, const void *dout,
+                                            const void *both, int64_t n, int64_t f)
+{
+    int64_t bytes = n * f * (int64_t)mu_device_act_bytes(d);
+    void *to = lend(dboth, 2 * bytes), *from = dboth == both ? to : lend(both, 2 * bytes);
+    void *o = lend(dout, bytes);
+
+    launched(mu_cuda_swiglu_backward(NULL, emulates_bf16(d), to, o, from, n, f));
+    take_back(dboth, to, 2 * bytes);
+    if (from != to)
+        take_back(NULL, from, 0);
+    take_back(NULL, o, 0);
+}
+
+static inline void emulated_rotate(struct mu_device *d, struct mu_attention s, void *qkv,
+                                   const float *turn, bool backward)
+{
+    int64_t elements = s.batch * s.context * 3 * s.heads * s.head_size;
+    int64_t bytes = elements * (int64_t)mu_device_act_bytes(d);
+    void *x = lend(qkv, bytes), *by = lend(turn, s.context * s.head_size * 4);
+
+    launched(mu_cuda_rotate(NULL, emulates_bf16(d), s, x, by, backward));
+    take_back(qkv, x, bytes);
+    take_back(NULL, by, 0);
 }
 
 static inline void emulated_gelu_backward(struct mu_device *d, void *grad, const void *before,
@@ -366,6 +445,11 @@ static const struct mu_device_ops emulated_ops = {
     .embed_backward = emulated_embed_backward,
     .layernorm = emulated_layernorm,
     .layernorm_backward = emulated_layernorm_backward,
+    .rmsnorm = emulated_rmsnorm,
+    .rmsnorm_backward = emulated_rmsnorm_backward,
+    .swiglu = emulated_swiglu,
+    .swiglu_backward = emulated_swiglu_backward,
+    .rotate = emulated_rotate,
     .attention = emulated_attention,
     .attention_backward = emulated_attention_backward,
     .gelu_backward = emulated_gelu_backward,

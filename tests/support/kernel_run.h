@@ -414,11 +414,9 @@ static inline struct kernel_run *kernel_run(struct mu_device *device, struct ker
     run_classifier(r);
     run_update(r);
     run_sums(r);
-    if (device->ops->rmsnorm) { /* not on every device yet */
-        run_rmsnorm(r);
-        run_swiglu(r);
-        run_rotate(r);
-    }
+    run_rmsnorm(r);
+    run_swiglu(r);
+    run_rotate(r);
     kernel_run_fetch(r);
     return r;
 }

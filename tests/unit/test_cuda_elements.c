@@ -1,5 +1,5 @@
 /* What kernels/cuda/ does element by element, emulated, against the reference: GELU's gradient,
- * conversions, additions, AdamW. */
+ * SwiGLU, rotary positions, conversions, additions, AdamW. */
 #include "tests/support/cuda_compare.h"
 
 /* run_update and run_sums take V x C numbers: below a pack, not a multiple of it, several blocks */
@@ -35,6 +35,76 @@ static void gelu_and_conversion(void **state)
 {
     (void)state;
     compare_all(run_gelu, shapes, sizeof shapes / sizeof *shapes);
+}
+
+/* Gates of whole packs of either type, of one type's alone, of none; more than a block has threads;
+ * several rows. */
+static void gated(void **state)
+{
+    static const struct kernel_shape rows[] = {
+        {1, 1, 1, 1, 1, 1},    {2, 3, 1, 1, 1, 7},    {1, 5, 1, 1, 1, 8},   {3, 2, 1, 1, 1, 12},
+        {1, 2, 1, 1, 1, 2056}, {1, 3, 1, 1, 1, 2052}, {1, 2, 1, 1, 1, 259}, {1, 1, 1, 1, 1, 4096},
+    };
+
+    (void)state;
+    compare_all(run_swiglu, rows, sizeof rows / sizeof *rows);
+}
+
+/* Far from 0 a gate is open or closed, and none overflows. What is at the ends of either half. */
+static void gates_at_the_ends(void **state)
+{
+    enum { F = 8 };
+    struct mu_device cuda = emulated_device(MU_PRECISION_FP32);
+    const float gates[F] = {200, -200, 1e30f, -1e30f, 0, -88, -104, 20};
+    const float slopes[F] = {1, 0, 1, 0, 0.5f, 0, 0, 1};
+    float both[2 * F], dout[F], out[F], d[2 * F];
+
+    (void)state;
+    for (int i = 0; i < F; i++) {
+        both[i] = gates[i];
+        both[F + i] = dout[i] = 2;
+    }
+    memset(out, 0xff, sizeof out);
+    memset(d, 0xff, sizeof d);
+    cuda.ops->swiglu(&cuda, out, both, 1, F);
+    cuda.ops->swiglu_backward(&cuda, d, dout, both, 1, F);
+    for (int i = 0; i < F; i++) {
+        double right = gates[i] > 0 ? 2 * (double)gates[i] : 0;
+
+        assert_true(fabs((double)out[i] - right) <= 1e-7 * right + 1e-30);
+        assert_true(fabs((double)d[F + i] - right) <= 1e-7 * right + 1e-30);
+        assert_true(fabs((double)d[i] - 4 * (double)slopes[i]) < 1e-6);
+    }
+}
+
+/* Halves of whole packs of either type, of one type's alone, of none, of one element; fewer pairs
+ * than a warp has lanes, and more than a block has threads; several sequences. */
+static void rotated(void **state)
+{
+    static const struct kernel_shape heads[] = {
+        {1, 1, 1, 2, 1, 1},  {2, 3, 1, 6, 1, 1},  {1, 3, 2, 8, 1, 1},   {3, 2, 3, 16, 1, 1},
+        {1, 2, 5, 20, 1, 1}, {2, 2, 4, 64, 1, 1}, {1, 3, 40, 24, 1, 1}, {1, 2, 36, 128, 1, 1},
+    };
+
+    (void)state;
+    compare_all(run_rotate, heads, sizeof heads / sizeof *heads);
+}
+
+/* No row, no column, no head: nothing is touched. */
+static void nothing_at_all(void **state)
+{
+    struct mu_device cuda = emulated_device(MU_PRECISION_FP32);
+    float one[4] = {1, 2, 3, 4};
+    const float before[4] = {1, 2, 3, 4};
+
+    (void)state;
+    launched(mu_cuda_swiglu(NULL, false, one, one + 2, 0, 2));
+    launched(mu_cuda_swiglu(NULL, true, one, one + 2, 3, 0));
+    launched(mu_cuda_swiglu_backward(NULL, false, one, one, one, 0, 2));
+    launched(mu_cuda_swiglu_backward(NULL, true, one, one, one, 3, 0));
+    cuda.ops->rotate(&cuda, (struct mu_attention){0, 2, 1, 2}, one, one, false);
+    cuda.ops->rotate(&cuda, (struct mu_attention){1, 2, 0, 2}, one, one, true);
+    assert_memory_equal(one, before, sizeof one);
 }
 
 /* More work than the largest grid has threads (2048 x 256 packs of 4): threads stride. The answer
@@ -154,6 +224,10 @@ int main(void)
         cmocka_unit_test(between_two_packs),
         cmocka_unit_test(update_check_sum),
         cmocka_unit_test(gelu_at_the_ends),
+        cmocka_unit_test(gated),
+        cmocka_unit_test(gates_at_the_ends),
+        cmocka_unit_test(rotated),
+        cmocka_unit_test(nothing_at_all),
     };
 
     return cmocka_run_group_tests(tests, print_seed, NULL);

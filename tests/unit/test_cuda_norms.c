@@ -1,4 +1,4 @@
-/* Embedding and LayerNorm of kernels/cuda/, emulated, against the reference. */
+/* Embedding, LayerNorm and RMSNorm of kernels/cuda/, emulated, against the reference. */
 #include "tests/support/cuda_compare.h"
 
 /* One token; widths below, at and above a warp's and a block's, with and without a multiple of the
@@ -14,10 +14,11 @@ static void awkward_shapes(void **state)
 
     (void)state;
     compare_all(run_norms, shapes, sizeof shapes / sizeof *shapes);
+    compare_all(run_rmsnorm, shapes, sizeof shapes / sizeof *shapes);
 }
 
-/* Rows that do not fit into shared memory: in the backward pass from 6,113 columns, in both from
- * 12,225. */
+/* Rows that do not fit into shared memory: in LayerNorm's backward pass from 6,113 columns, in
+ * others from 12,225. */
 static void wide_rows(void **state)
 {
     static const struct kernel_shape shapes[] = {{1, 2, 1, 6112, 2, 1},
@@ -26,8 +27,10 @@ static void wide_rows(void **state)
                                                  {1, 2, 1, 12292, 2, 1}};
 
     (void)state;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         compare_part(run_norms, MU_PRECISION_FP32, shapes[i], i % 2);
+        compare_part(run_rmsnorm, MU_PRECISION_FP32, shapes[i], i % 2);
+    }
 }
 
 /* Every token of the same row: the longest sum in order; 0 + x first, so the bits of the loop. */
@@ -79,6 +82,37 @@ static void constant_row(void **state)
     assert_true(fabs((double)rstd * sqrt(1e-5) - 1) < 1e-6);
 }
 
+/* A row of 1 and -1 has the root mean square 1, up to eps; what is 0 in x stays 0 and has no
+ * gradient of the weight. */
+static void rmsnorm_by_hand(void **state)
+{
+    enum { C = 8 };
+    struct mu_device cuda = emulated_device(MU_PRECISION_FP32);
+    float x[2 * C] = {0}, weight[C], out[2 * C], rstd[2], dx[2 * C] = {0}, dw[C], dout[2 * C];
+
+    (void)state;
+    for (int i = 0; i < C; i++) {
+        x[i] = i % 2 ? -1 : 1;
+        weight[i] = (float)i;
+        dout[i] = dout[C + i] = 1;
+    }
+    memset(out, 0xff, sizeof out);
+    memset(rstd, 0xff, sizeof rstd);
+    memset(dw, 0xff, sizeof dw);
+    cuda.ops->rmsnorm(&cuda, out, rstd, NULL, x, NULL, weight, 2, C);
+    cuda.ops->rmsnorm_backward(&cuda, dx, dw, dout, x, weight, rstd, 2, C, true);
+    assert_true(fabs((double)rstd[0] - 1 / sqrt(1 + 1e-5)) < 1e-7);
+    assert_true(fabs((double)rstd[1] * sqrt(1e-5) - 1) < 1e-6);
+    for (int i = 0; i < C; i++) { /* the mean of weight * xhat is -1/2 */
+        double xhat = (double)(x[i] * rstd[0]);
+
+        assert_true(fabs((double)out[i] - xhat * i) < 1e-6 && out[C + i] == 0);
+        assert_true(fabs((double)dw[i] - xhat) < 1e-6);
+        assert_true(fabs((double)dx[i] - (i + xhat / 2)) < 1e-4); /* eps takes 1e-5 of 7 */
+        assert_true(fabs((double)dx[C + i] - i / sqrt(1e-5)) < 1e-6 * 7 / sqrt(1e-5));
+    }
+}
+
 /* No tokens: nothing is read, and what overwrites becomes 0. */
 static void nothing_at_all(void **state)
 {
@@ -95,6 +129,13 @@ static void nothing_at_all(void **state)
     cuda.ops->layernorm(&cuda, &none, &none, &none, NULL, &none, NULL, weight, weight, 0, 4);
     cuda.ops->layernorm_backward(&cuda, &none, dweight, dbias, &none, &none, weight, &none, &none,
                                  0, 4, true);
+    for (int i = 0; i < 4; i++)
+        assert_true(dweight[i] == 0);
+    memset(dweight, 0xff, sizeof dweight);
+    cuda.ops->embed(&cuda, &none, &none, NULL, &row, 0, 2, 4);
+    cuda.ops->embed_backward(&cuda, &none, NULL, &none, &row, 0, 2, 4, true);
+    cuda.ops->rmsnorm(&cuda, &none, &none, NULL, &none, NULL, weight, 0, 4);
+    cuda.ops->rmsnorm_backward(&cuda, &none, dweight, &none, &none, weight, &none, 0, 4, true);
     for (int i = 0; i < 8; i++)
         assert_true(position[i] == 0 && dweight[i / 2] == 0 && dbias[i / 2] == 0);
 }
@@ -104,7 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(awkward_shapes),    cmocka_unit_test(wide_rows),
         cmocka_unit_test(one_row_takes_all), cmocka_unit_test(constant_row),
-        cmocka_unit_test(nothing_at_all),
+        cmocka_unit_test(rmsnorm_by_hand),   cmocka_unit_test(nothing_at_all),
     };
 
     return cmocka_run_group_tests(tests, print_seed, NULL);
