@@ -73,3 +73,26 @@ double mu_det_cos_pi(double x)
     }
     return sign * sum;
 }
+
+/* pi / 2 in pieces of 33, 33 and 53 bits: their products with a whole number below 2^20 are exact,
+ * and nothing is lost where they cancel (Cody & Waite 1980). */
+static const double half_pi[] = {0x1.921fb54400000p+0, 0x1.0b4611a600000p-34,
+                                 0x1.3198a2e037073p-69};
+
+void mu_det_cos_sin(double x, double *cosine, double *sine)
+{
+    const double k = floor(x * 0x1.45f306dc9c883p-1 + 0.5),
+                 r = ((x - k * half_pi[0]) - k * half_pi[1]) - k * half_pi[2], /* |r| <= pi / 4 */
+        z = r * r;
+    const int quarter = (int)(k - 4 * floor(k / 4));
+    double c = 0, s = 0, turned_c, turned_s;
+
+    for (int i = 9; i >= 1; i--) { /* Horner: c = cos r - 1, s = sin r / r - 1 */
+        c = -(1 + c) * z / ((2 * i - 1) * (2 * i));
+        s = -(1 + s) * z / ((2 * i) * (2 * i + 1));
+    }
+    turned_c = quarter % 2 == 0 ? 1 + c : r + r * s;
+    turned_s = quarter % 2 == 0 ? r + r * s : 1 + c;
+    *cosine = quarter == 1 || quarter == 2 ? -turned_c : turned_c;
+    *sine = quarter >= 2 ? -turned_s : turned_s;
+}

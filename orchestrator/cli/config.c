@@ -138,14 +138,14 @@ static enum mu_status load(const char *path, const struct mu_words *overrides, b
     struct mu_mistakes mistakes = {.count = 0};
     enum mu_status st = mu_config_collect(&source, out, &mistakes), found;
 
-    if (st == MU_OK && check && out->model_kind == MU_MODEL_GPT2) {
+    if (st == MU_OK && check && out->model_kind != MU_MODEL_SYNTHETIC) {
         check_data(path, "data.train", out->data_train, &mistakes);
         check_data(path, "data.valid", out->data_valid, &mistakes);
     }
     found = mu_mistakes_report(&mistakes);
     if (st != MU_OK || found != MU_OK)
         return st != MU_OK ? st : found;
-    if (out->model_kind == MU_MODEL_GPT2 && out->model_vocab == MU_AUTO &&
+    if (out->model_kind != MU_MODEL_SYNTHETIC && out->model_vocab == MU_AUTO &&
         access(out->data_train, R_OK) != 0)
         return MU_OK;
     return mu_workload_resolve(out);

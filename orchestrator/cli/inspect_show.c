@@ -77,15 +77,40 @@ static void print_deep(const struct mu_inspected *c, FILE *out)
 }
 
 /* The keys that say most of a run; all of them are shown by --config. */
-static const enum mu_key_index main_keys[] = {
+static const enum mu_key_index gpt2_keys[] = {
     MU_KEY_model_kind,    MU_KEY_model_layers,    MU_KEY_model_heads,  MU_KEY_model_width,
     MU_KEY_model_context, MU_KEY_model_vocab,     MU_KEY_run_steps,    MU_KEY_run_seed,
     MU_KEY_optim_lr,      MU_KEY_batch_sequences, MU_KEY_batch_shards, MU_KEY_device_precision,
+};
+static const enum mu_key_index llama_keys[] = {
+    MU_KEY_model_kind,   MU_KEY_model_layers,     MU_KEY_model_heads, MU_KEY_model_width,
+    MU_KEY_model_hidden, MU_KEY_model_context,    MU_KEY_model_vocab, MU_KEY_model_rope_theta,
+    MU_KEY_run_steps,    MU_KEY_run_seed,         MU_KEY_optim_lr,    MU_KEY_batch_sequences,
+    MU_KEY_batch_shards, MU_KEY_device_precision,
 };
 static const enum mu_key_index synthetic_keys[] = {
     MU_KEY_model_kind, MU_KEY_synthetic_params, MU_KEY_run_steps,    MU_KEY_run_seed,
     MU_KEY_optim_lr,   MU_KEY_batch_sequences,  MU_KEY_batch_shards, MU_KEY_model_context,
 };
+
+struct key_list {
+    const enum mu_key_index *key;
+    size_t count;
+};
+#define LIST(keys) ((struct key_list){(keys), sizeof(keys) / sizeof *(keys)})
+
+static struct key_list keys_of(enum mu_model kind)
+{
+    switch (kind) {
+    case MU_MODEL_SYNTHETIC:
+        return LIST(synthetic_keys);
+    case MU_MODEL_LLAMA:
+        return LIST(llama_keys);
+    case MU_MODEL_GPT2:
+        break;
+    }
+    return LIST(gpt2_keys);
+}
 
 /* A configuration that this version cannot read is no reason to show nothing. */
 static void print_config(const struct mu_inspected *c, FILE *out)
@@ -102,13 +127,10 @@ static void print_config(const struct mu_inspected *c, FILE *out)
     if (!memory)
         return;
     if (mu_config_collect(&source, &settings, &mistakes) == MU_OK && mistakes.count == 0) {
-        bool synthetic = settings.model_kind == MU_MODEL_SYNTHETIC;
-        const enum mu_key_index *keys = synthetic ? synthetic_keys : main_keys;
-        size_t count = synthetic ? sizeof synthetic_keys / sizeof *synthetic_keys
-                                 : sizeof main_keys / sizeof *main_keys;
+        const struct key_list list = keys_of((enum mu_model)settings.model_kind);
 
-        for (size_t i = 0; i < count; i++) {
-            const struct mu_key *key = &mu_keys[keys[i]];
+        for (size_t i = 0; i < list.count; i++) {
+            const struct mu_key *key = &mu_keys[list.key[i]];
 
             fprintf(memory, "%s%s=", i > 0 ? " " : "", key->name);
             mu_key_print_value(memory, key, &settings);

@@ -56,12 +56,65 @@ static void check_name(const struct checking *c)
             name);
 }
 
+/* Of a gpt2 or llama: the width of the mlp between its matrices. */
+static int64_t hidden_width(const struct mu_settings *s)
+{
+    if (s->model_hidden != MU_AUTO)
+        return s->model_hidden;
+    return s->model_kind == MU_MODEL_LLAMA ? (s->model_width + 23) / 24 * 64 : 4 * s->model_width;
+}
+
+/* Values that a kind would pass over in silence. */
+static void check_gpt2(const struct checking *c)
+{
+    const struct mu_settings *s = c->settings;
+
+    if (known(c, MU_KEY_model_hidden) && known(c, MU_KEY_model_width) &&
+        s->model_hidden != MU_AUTO && s->model_hidden != 4 * s->model_width)
+        MISTAKE(c, model_hidden,
+                "%" PRId64 " is for model.kind = \"llama\": gpt2 has four times model.width; "
+                "expected %" PRId64 ", or \"auto\"",
+                s->model_hidden, 4 * s->model_width);
+    if (known(c, MU_KEY_model_rope_theta) &&
+        (s->model_rope_theta < 10000 || s->model_rope_theta > 10000))
+        MISTAKE(c, model_rope_theta,
+                "%g is for model.kind = \"llama\": gpt2 learns its positions; "
+                "expected it left out",
+                s->model_rope_theta);
+}
+
+static void check_llama(const struct checking *c)
+{
+    const struct mu_settings *s = c->settings;
+    struct divisors d;
+
+    if (!known(c, MU_KEY_model_heads) || !known(c, MU_KEY_model_width) ||
+        s->model_width % s->model_heads != 0 || s->model_width / s->model_heads % 2 == 0)
+        return;
+    if (s->model_width % 2 != 0) {
+        MISTAKE(c, model_width,
+                "%" PRId64 " is odd, and so is the size of every head; rotary positions turn pairs "
+                "of elements: expected an even one",
+                s->model_width);
+        return;
+    }
+    d = divisors_near(s->model_width / 2, s->model_heads);
+    MISTAKE(c, model_heads,
+            "%" PRId64 " heads of size %" PRId64 "; rotary positions turn pairs of elements: "
+            "expected heads of even size, such as %" PRId64 " of them",
+            s->model_heads, s->model_width / s->model_heads, d.below);
+}
+
 static void check_model(const struct checking *c)
 {
     const struct mu_settings *s = c->settings;
 
-    if (!known(c, MU_KEY_model_kind) || s->model_kind != MU_MODEL_GPT2)
+    if (!known(c, MU_KEY_model_kind) || s->model_kind == MU_MODEL_SYNTHETIC)
         return;
+    if (s->model_kind == MU_MODEL_LLAMA)
+        check_llama(c);
+    else
+        check_gpt2(c);
     if (known(c, MU_KEY_model_heads) && known(c, MU_KEY_model_width) &&
         s->model_width % s->model_heads != 0) {
         struct divisors d = divisors_near(s->model_width, s->model_heads);
@@ -192,6 +245,7 @@ enum mu_status mu_settings_resolve(struct mu_settings *s, int64_t data_vocab)
         places[i] = (struct mu_place){"configuration", 0};
     if (s->model_vocab == MU_AUTO)
         s->model_vocab = data_vocab ? data_vocab : (int64_t)mu_keys[MU_KEY_model_vocab].least;
+    s->model_hidden = hidden_width(s);
     if (s->device_collective == MU_COLLECTIVE_AUTO)
         s->device_collective = s->device_kind == MU_DEVICE_CUDA && s->batch_reduce != MU_REDUCE_FAST
                                    ? MU_COLLECTIVE_NCCL

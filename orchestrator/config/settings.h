@@ -15,7 +15,8 @@ enum { MU_TEXT_MAX = 2048 };
 /* The words of each CHOICE: X(list, identifier, word in the config); the enumerators are
  * MU_<list>_<identifier>. MU_CHOICE_SCHEDULE is core/schedule.h's. */
 #define MU_CHOICE_NONFINITE(X) X(NONFINITE, STOP, "stop") X(NONFINITE, SKIP, "skip")
-#define MU_CHOICE_MODEL(X)     X(MODEL, GPT2, "gpt2") X(MODEL, SYNTHETIC, "synthetic")
+#define MU_CHOICE_MODEL(X) \
+    X(MODEL, GPT2, "gpt2") X(MODEL, LLAMA, "llama") X(MODEL, SYNTHETIC, "synthetic")
 #define MU_CHOICE_REDUCE(X)    X(REDUCE, EXACT, "exact") X(REDUCE, FAST, "fast")
 #define MU_CHOICE_OPTIMIZER(X) X(OPTIMIZER, ADAMW, "adamw")
 #define MU_CHOICE_DEVICE(X) \

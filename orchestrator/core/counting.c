@@ -5,24 +5,37 @@
     ((layers) * (MU_GPT_MATRICES * (c) * (c) + MU_GPT_VECTORS * (c)) + \
      (MU_GPT_LAST_VECTORS + (rows)) * (c))
 
-static double flops_per_token(uint64_t parameters, const struct mu_gpt_shape *s)
+/* attention: FLOPs of its scores for a token. */
+static struct mu_counts with_flops(struct mu_counts n, double attention)
 {
-    return 6.0 * (double)parameters +
-           mu_count_attention((double)s->layers, (double)s->width, (double)s->context);
+    n.flops_all = 6.0 * (double)n.all + attention;
+    n.flops_non_embedding = 6.0 * (double)n.non_embedding + attention;
+    n.flops_non_embedding_head = 6.0 * (double)n.non_embedding_head + attention;
+    return n;
 }
 
 struct mu_counts mu_count_gpt(const struct mu_gpt_shape *s)
 {
-    struct mu_counts n = {
+    const struct mu_counts n = {
         .all = GPT_PARAMETERS(s->layers, s->width, s->vocab + s->context),
         .non_embedding = GPT_PARAMETERS(s->layers, s->width, 0),
         .non_embedding_head = GPT_PARAMETERS(s->layers, s->width, s->vocab),
     };
 
-    n.flops_all = flops_per_token(n.all, s);
-    n.flops_non_embedding = flops_per_token(n.non_embedding, s);
-    n.flops_non_embedding_head = flops_per_token(n.non_embedding_head, s);
-    return n;
+    return with_flops(n,
+                      mu_count_attention((double)s->layers, (double)s->width, (double)s->context));
+}
+
+struct mu_counts mu_count_llama(const struct mu_llama_shape *s)
+{
+    /* qkv and proj; gate, up and down; two RMSNorms, and one after the last block */
+    const uint64_t block = 4 * s->width * s->width + 3 * s->width * s->hidden + 2 * s->width,
+                   blocks = s->layers * block + s->width, head = s->vocab * s->width;
+    const struct mu_counts n = {
+        .all = blocks + head, .non_embedding = blocks, .non_embedding_head = blocks + head};
+
+    return with_flops(n,
+                      mu_count_attention((double)s->layers, (double)s->width, (double)s->context));
 }
 
 double mu_count_parameters(double layers, double width, double rows)

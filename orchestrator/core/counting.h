@@ -1,4 +1,4 @@
-/* Parameters and arithmetic of a GPT, under every convention in use: laws fitted under different
+/* Parameters and arithmetic of a GPT-2 or Llama, under every convention in use: laws fitted under different
  * ones do not compare (Pearce & Song 2024), so all are kept and none is called "the" number. Counts
  * are of real parameters; the tied embedding counts once. */
 #ifndef MUSTER_CORE_COUNTING_H
@@ -20,6 +20,13 @@ struct mu_counts {
 };
 
 struct mu_counts mu_count_gpt(const struct mu_gpt_shape *shape);
+
+/* A Llama has neither biases nor learned positions: `all` is `non_embedding_head`. */
+struct mu_llama_shape {
+    uint64_t layers, width, hidden, context, vocab;
+};
+
+struct mu_counts mu_count_llama(const struct mu_llama_shape *shape);
 
 enum {
     MU_GPT_MATRICES = 3 + 1 + 4 + 4,          /* qkv, proj, up, down: times width^2, of a block */

@@ -167,6 +167,8 @@ static enum mu_status read_config(struct mu_job *job, const struct mu_job_reques
     }
     MU_TRY(mu_config_parse_text(text, strlen(text), "config.cfg of the run directory", before), st,
            done);
+    /* What was begun when a key did not exist yet has its default. */
+    MU_TRY(mu_settings_resolve(before, 0), st, done);
     st = mu_config_compare(before, &job->settings);
     if (st != MU_OK)
         mu_log(MU_LOG_INFO,

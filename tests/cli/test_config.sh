@@ -76,7 +76,7 @@ END
 MUSTER_RUN_SEED=3 expect 78 "$MUSTER" config --check bad.cfg optim.lr=fast nonsense
 cat >expected <<'END'
 muster: error: bad.cfg:2: run.stepps: unknown key; did you mean 'run.steps'?
-muster: error: bad.cfg:5: model.kind: gpt2 stands without quotes; expected "gpt2" or "synthetic"
+muster: error: bad.cfg:5: model.kind: gpt2 stands without quotes; expected "gpt2", "llama" or "synthetic"
 muster: error: bad.cfg:5: model.width: 39000000000 is out of range; expected an integer from 1 to 65536
 muster: error: bad.cfg:8: optim.betas: 1 is out of range; expected two numbers from 0 to 0.999999, as in [0.9, 0.95]
 muster: error: bad.cfg:9: model.width: given twice, first in line 5 of bad.cfg; expected once

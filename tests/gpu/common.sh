@@ -34,7 +34,7 @@ make_text() {
 make_config() {
     local model='layers = 4; heads = 4; width = 128; context = 128;' batch='sequences = 32; shards = 8;' warmup=5 lr=2e-3
     if [ "$GPU_EMULATED" ]; then
-        model='layers = 1; heads = 1; width = 8; context = 8;' batch='sequences = 4; shards = 4;' warmup=0 lr=2e-2
+        model='layers = 1; heads = 1; width = 8; context = 8;' batch='sequences = 4; shards = 4;' warmup=0 lr=5e-2
         if [ "$GPU_QUICK" ]; then batch='sequences = 2; shards = 2;'; fi
     fi
     make_text

@@ -31,6 +31,11 @@ limit=120 run 3 gpt.cfg run.name=gpt-3 "${gpt[@]}"
 unset MUSTER_FAULT
 said 'rank 2 is the master now; 1 rank goes on' "a GPT whose ranks die"
 same_as gpt-3 gpt "a GPT whose ranks die"
+run 1 gpt.cfg run.name=llama model.kind=llama "${gpt[@]}"
+ended_with 0 "a llama"
+limit=120 run 3 gpt.cfg run.name=llama-3 model.kind=llama "${gpt[@]}"
+same_as llama-3 llama "a llama on 3 GPUs"
+[ "$(hash_of llama)" != "$(hash_of gpt)" ] || fail "a llama computes what gpt2 does"
 
 # A checkpoint of each loads in the other, and on another number of ranks.
 mkdir -p runs/on/checkpoints

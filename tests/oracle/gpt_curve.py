@@ -4,6 +4,8 @@ from the documentation and sharing no code with it. Needs torch and numpy; run b
 
   gpt_curve.py                       writes gpt_curve.json beside itself, in float64: what
                                      tests/unit/test_gpt_curve.c compares with
+  gpt_curve.py --kind llama          the same, llama_curve.json, of model.kind = "llama"; needs
+                                     transformers too, whose Llama the model is held against first
   gpt_curve.py --tokens train.tok [--valid valid.tok] [--every 50] [KEY=VALUE ...]
                                      trains on a token file (Muster's or llm.c's), in float32, and
                                      prints losses to hold against metrics.csv of a run of Muster
@@ -165,6 +167,94 @@ class Gpt(torch.nn.Module):
         return F.cross_entropy(logits.view(b * t, -1), target.reshape(-1))
 
 
+class Llama(torch.nn.Module):
+    def __init__(self, v, dtype):
+        super().__init__()
+        self.layers, self.heads, self.hidden = v["model.layers"], v["model.heads"], hidden_width(v)
+        self.theta = v["model.rope_theta"]
+        c, seed = v["model.width"], v["run.seed"]
+        into_stream = 0.02 / math.sqrt(2 * self.layers)
+        shapes = [("model.embed_tokens.weight", (v["model.vocab"], c), 0.02)]
+        for n in range(self.layers):
+            shapes += [(f"model.layers.{n}.{name}.weight", shape, value) for name, shape, value in [
+                ("input_layernorm", (c,), 1), ("self_attn.qkv_proj", (3 * c, c), 0.02),
+                ("self_attn.o_proj", (c, c), into_stream), ("post_attention_layernorm", (c,), 1),
+                ("mlp.gate_up_proj", (2 * self.hidden, c), 0.02), ("mlp.down_proj", (c, self.hidden), into_stream)]]
+        shapes += [("model.norm.weight", (c,), 1)]
+        self.p = {}
+        for tensor, (name, shape, value) in enumerate(shapes):
+            start = initial(seed, tensor, math.prod(shape), value) if len(shape) == 2 else np.full(shape, value)
+            self.p[name] = torch.nn.Parameter(torch.tensor(start.reshape(shape), dtype=dtype))
+            self.register_parameter(name.replace(".", "_"), self.p[name])
+
+    def turn(self, x):
+        """x (B, H, T, D): as complex numbers, element i with element i + D/2, times e^(i angle)."""
+        t, half = x.shape[2], x.shape[3] // 2
+        angle = torch.outer(torch.arange(t, dtype=torch.float64),
+                            self.theta ** (-torch.arange(half, dtype=torch.float64) / half))
+        turned = torch.complex(x[..., :half], x[..., half:]) * torch.polar(torch.ones_like(angle), angle).to(
+            torch.complex128 if x.dtype == torch.float64 else torch.complex64)
+        return torch.cat([turned.real, turned.imag], dim=-1)
+
+    def logits(self, tokens):
+        p, (b, t) = self.p, tokens.shape
+        x = p["model.embed_tokens.weight"][tokens]
+        c = x.shape[-1]
+
+        def norm(y, name):
+            return F.rms_norm(y, (c,), p[name + ".weight"], eps=1e-5)
+
+        for n in range(self.layers):
+            block = f"model.layers.{n}."
+            qkv = F.linear(norm(x, block + "input_layernorm"), p[block + "self_attn.qkv_proj.weight"])
+            q, k, v = (s.view(b, t, self.heads, -1).transpose(1, 2) for s in qkv.split(c, dim=2))
+            mixed = F.scaled_dot_product_attention(self.turn(q), self.turn(k), v, is_causal=True)
+            x = x + F.linear(mixed.transpose(1, 2).reshape(b, t, c), p[block + "self_attn.o_proj.weight"])
+            wide = F.linear(norm(x, block + "post_attention_layernorm"), p[block + "mlp.gate_up_proj.weight"])
+            gate, up = wide.split(self.hidden, dim=2)
+            x = x + F.linear(F.silu(gate) * up, p[block + "mlp.down_proj.weight"])
+        return norm(x, "model.norm") @ p["model.embed_tokens.weight"].T
+
+    def forward(self, tokens, target):
+        logits = self.logits(tokens)
+        return F.cross_entropy(logits.view(target.numel(), -1), target.reshape(-1))
+
+
+def hidden_width(v):
+    return v["model.hidden"] if v["model.hidden"] > 0 else -(-v["model.width"] * 8 // 3 // 64) * 64
+
+
+def check_with_transformers(v):
+    """Hugging Face's Llama with the same weights, larger than initial ones, has the same logits; it
+    computes norms and angles in float32 always."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    model, c = Llama(v, torch.float64), v["model.width"]
+    other = LlamaForCausalLM(LlamaConfig(
+        vocab_size=v["model.vocab"], hidden_size=c, intermediate_size=model.hidden, num_hidden_layers=model.layers,
+        num_attention_heads=model.heads, max_position_embeddings=v["model.context"], rms_norm_eps=1e-5,
+        rope_parameters={"rope_type": "default", "rope_theta": v["model.rope_theta"]}, tie_word_embeddings=True)).double()
+    weights = {}
+    for name, p in model.p.items():
+        p.data += 0.2 * torch.randn_like(p, generator=torch.Generator().manual_seed(len(weights)))
+        if "qkv_proj" in name:
+            for letter, part in zip("qkv", p.data.split(c)):
+                weights[name.replace("qkv_", letter + "_")] = part
+        elif "gate_up_proj" in name:
+            for word, part in zip(("gate_", "up_"), p.data.split(model.hidden)):
+                weights[name.replace("gate_up_", word)] = part
+        else:
+            weights[name] = p.data
+    missing = other.load_state_dict(weights, strict=False)
+    assert missing.missing_keys == ["lm_head.weight"] and not missing.unexpected_keys, missing
+    tokens = torch.tensor(formula_tokens(3 * v["model.context"], v["model.vocab"])).view(3, -1)
+    with torch.no_grad():
+        ours, theirs = model.logits(tokens), other(tokens).logits
+    distance = (ours - theirs).norm() / theirs.norm()
+    print(f"Hugging Face's logits differ by {distance:.2g} of their norm, {theirs.norm():.3g}")
+    assert distance < 1e-6
+
+
 def rate(v, step):
     steps, warmup, kind = v["run.steps"], v["optim.schedule.warmup"], v["optim.schedule.kind"]
     start = warmup
@@ -196,7 +286,7 @@ def train(v, tokens, dtype):
     """Yields (step, loss before the step's update, norm before clipping, rate, model after it)."""
     t, batch = v["model.context"], v["batch.sequences"]
     sampler = Sampler(v["run.seed"], (len(tokens) - 1) // t, t)
-    model = Gpt(v, dtype)
+    model = (Llama if v["model.kind"] == "llama" else Gpt)(v, dtype)
     matrices = [p for p in model.parameters() if p.dim() == 2]
     vectors = [p for p in model.parameters() if p.dim() == 1]
     optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": v["optim.weight_decay"]},
@@ -218,8 +308,8 @@ def train(v, tokens, dtype):
 
 
 DEFAULTS = {
-    "run.seed": 1, "run.steps": 100, "model.layers": 4, "model.heads": 4, "model.width": 128, "model.context": 128,
-    "model.vocab": -1, "batch.sequences": 32, "optim.lr": 1e-3, "optim.betas": [0.9, 0.95], "optim.eps": 1e-8,
+    "run.seed": 1, "run.steps": 100, "model.kind": "gpt2", "model.layers": 4, "model.heads": 4, "model.width": 128, "model.context": 128,
+    "model.hidden": -1, "model.rope_theta": 10000.0, "model.vocab": -1, "batch.sequences": 32, "optim.lr": 1e-3, "optim.betas": [0.9, 0.95], "optim.eps": 1e-8,
     "optim.weight_decay": 0.1, "optim.clip": 1.0, "optim.schedule.kind": "wsd", "optim.schedule.warmup": 0,
     "optim.schedule.cooldown": 0.2, "optim.schedule.floor": 0.0, "eval.every": 100, "eval.tokens": 65536,
 }
@@ -230,11 +320,15 @@ TINY = DEFAULTS | {
     "model.vocab": 64, "batch.sequences": 16, "optim.lr": 1e-2, "optim.clip": 0.8, "optim.schedule.warmup": 5,
     "optim.schedule.cooldown": 0.3, "optim.schedule.floor": 0.1, "eval.tokens": 512,
 }
+# Angles beyond a turn, in a head of four pairs; a hidden width that no rule gives.
+TINY_LLAMA = TINY | {"model.kind": "llama", "model.hidden": 52, "model.rope_theta": 100.0}
 TINY_TRAIN_TOKENS, TINY_VALID_TOKENS = 5000, 1000
 
 
-def store():
-    v, losses, norms, rates = TINY, [], [], []
+def store(kind):
+    v, losses, norms, rates = TINY_LLAMA if kind == "llama" else TINY, [], [], []
+    if kind == "llama":
+        check_with_transformers(v)
     for _, loss, norm, lr, model in train(v, formula_tokens(TINY_TRAIN_TOKENS, v["model.vocab"]), torch.float64):
         losses.append(loss)
         norms.append(norm)
@@ -246,7 +340,7 @@ def store():
         "loss": losses, "norm": norms, "rate": rates,
         "valid_loss": validate(model, formula_tokens(TINY_VALID_TOKENS, v["model.vocab"]), v),
     }
-    path = pathlib.Path(__file__).with_suffix(".json")
+    path = pathlib.Path(__file__).with_name("llama_curve.json" if kind == "llama" else "gpt_curve.json")
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(f"{path}: loss {losses[0]:.6f} -> {losses[-1]:.6f}, norms {min(norms):.3f} .. {max(norms):.3f}")
 
@@ -282,11 +376,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", help="token file to train on")
     parser.add_argument("--valid", help="token file for the validation loss")
+    parser.add_argument("--kind", choices=["gpt2", "llama"], default="gpt2", help="whose oracle is written")
     parser.add_argument("--every", type=int, default=50, help="steps between two lines")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("values", nargs="*", metavar="KEY=VALUE")
     args = parser.parse_args()
-    compare(args) if args.tokens else store()
+    compare(args) if args.tokens else store(args.kind)
 
 
 if __name__ == "__main__":

@@ -102,6 +102,13 @@ static void make_consistent(struct mu_settings *s)
     strcpy(s->run_name, "run");
     s->device_collective = MU_COLLECTIVE_AUTO;
     s->model_heads = 1;
+    s->model_width &= ~INT64_C(1); /* the head's, whose elements rotary positions turn in pairs */
+    if (s->model_width == 0)
+        s->model_width = 2;
+    if (s->model_kind == MU_MODEL_GPT2) {
+        s->model_hidden = MU_AUTO;
+        s->model_rope_theta = 10000;
+    }
     s->batch_shards = s->batch_micro = MU_AUTO;
     s->schedule_warmup = 0;
     s->device_tf32 = s->device_tune = MU_SWITCH_OFF;

@@ -16,6 +16,8 @@ struct gpt64 {
     const struct mu_layout *layout;
     int layers, heads, width, context, vocab;
     const double *p; /* layout->elements */
+    int hidden;      /* llama64.h's, both */
+    double rope_theta;
 };
 
 __attribute__((format(printf, 2, 3))) static inline const double *gpt64_tensor(

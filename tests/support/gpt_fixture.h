@@ -63,6 +63,18 @@ static inline struct mu_settings fixture_settings(const char *folder)
     return s;
 }
 
+/* A hidden width that no rule gives; heads of 6 in a width that is no multiple of a vector. */
+static inline struct mu_settings fixture_llama(const char *folder)
+{
+    struct mu_settings s = fixture_settings(folder);
+
+    s.model_kind = MU_MODEL_LLAMA;
+    s.model_width = 18;
+    s.model_hidden = 21;
+    s.model_rope_theta = 50;
+    return s;
+}
+
 /* NULL where this build or CPU cannot: the caller says so. */
 static inline struct mu_device *fixture_device_of(enum mu_device_kind kind,
                                                   enum mu_precision precision, int threads)

@@ -121,23 +121,41 @@ static void check_same(const struct mu_settings *s, enum mu_device_kind kind,
     free(b.gradient);
 }
 
-static void gpt_is_the_same_in_fp32(void **state)
+static void check_fp32(struct mu_settings s)
 {
-    const struct mu_settings s = fixture_settings(folder);
-
-    (void)state;
     check_same(&s, MU_DEVICE_REFERENCE, MU_PRECISION_FP32);
     check_same(&s, MU_DEVICE_CPU, MU_PRECISION_FP32);
 }
 
-static void gpt_is_the_same_in_bf16(void **state)
+static void check_bf16(struct mu_settings s)
 {
-    struct mu_settings s = fixture_settings(folder);
-
-    (void)state;
     s.batch_micro = 4; /* a shard is one micro-batch */
     check_same(&s, MU_DEVICE_REFERENCE, MU_PRECISION_BF16);
     check_same(&s, MU_DEVICE_CPU, MU_PRECISION_BF16);
+}
+
+static void gpt2_is_the_same_in_fp32(void **state)
+{
+    (void)state;
+    check_fp32(fixture_settings(folder));
+}
+
+static void gpt2_is_the_same_in_bf16(void **state)
+{
+    (void)state;
+    check_bf16(fixture_settings(folder));
+}
+
+static void llama_is_the_same_in_fp32(void **state)
+{
+    (void)state;
+    check_fp32(fixture_llama(folder));
+}
+
+static void llama_is_the_same_in_bf16(void **state)
+{
+    (void)state;
+    check_bf16(fixture_llama(folder));
 }
 
 static void synthetic_is_the_same(void **state)
@@ -154,10 +172,9 @@ static void synthetic_is_the_same(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mistakes_are_seen),
-        cmocka_unit_test(gpt_is_the_same_in_fp32),
-        cmocka_unit_test(gpt_is_the_same_in_bf16),
-        cmocka_unit_test(synthetic_is_the_same),
+        cmocka_unit_test(mistakes_are_seen),         cmocka_unit_test(gpt2_is_the_same_in_fp32),
+        cmocka_unit_test(gpt2_is_the_same_in_bf16),  cmocka_unit_test(llama_is_the_same_in_fp32),
+        cmocka_unit_test(llama_is_the_same_in_bf16), cmocka_unit_test(synthetic_is_the_same),
     };
 
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

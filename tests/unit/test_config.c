@@ -125,8 +125,8 @@ static void wrong_types(void **state)
            "optim = { lr = {}; betas = 0.5; schedule = 3; };",
            "test.cfg:2: run.steps: \"100\" is text; expected an integer from 1 to 1000000000",
            "test.cfg:3: run.name: 3 is a number; expected text of 1 to 128 bytes in double quotes",
-           "test.cfg:4: model.kind: synthetic stands without quotes; expected \"gpt2\" or "
-           "\"synthetic\"",
+           "test.cfg:4: model.kind: synthetic stands without quotes; expected \"gpt2\", "
+           "\"llama\" or \"synthetic\"",
            "test.cfg:4: model.layers: 2.5 is not an integer; expected an integer from 1 to 1000",
            "test.cfg:4: model.width: true is a boolean; expected an integer from 1 to 65536",
            "test.cfg:5: model.heads: 1_000 is not a number; expected an integer from 1 to 1000",
@@ -154,8 +154,8 @@ static void unknown_and_missing_keys(void **state)
            "weight_decay, clip, schedule.kind, schedule.warmup, schedule.cooldown, schedule.floor",
            "test.cfg: run.steps: missing; expected an integer from 1 to 1000000000");
     EXPECT("run = { steps = 10; }; model = { kind = \"sinthetic\"; };",
-           "test.cfg:1: model.kind: unknown word \"sinthetic\"; expected \"gpt2\" or "
-           "\"synthetic\"; did you mean \"synthetic\"?");
+           "test.cfg:1: model.kind: unknown word \"sinthetic\"; expected \"gpt2\", "
+           "\"llama\" or \"synthetic\"; did you mean \"synthetic\"?");
 }
 
 static void keys_given_twice(void **state)
@@ -209,6 +209,36 @@ static void comments_strings_and_line_ends(void **state)
            "test.cfg:5: run.steps: given twice, first in line 4 of test.cfg; expected once");
     EXPECT(SYNTHETIC "data = { valid = \"a\\x00b\"; };",
            "test.cfg:1: text cannot hold a zero byte");
+}
+
+#define TRAINS(model) "run = { steps = 10; }; data = { train = \"x\"; };\nmodel = { " model " };"
+
+static void kinds_have_their_own_keys(void **state)
+{
+    struct reading r;
+
+    (void)state;
+    EXPECT(TRAINS("hidden = 300;"),
+           "test.cfg:2: model.hidden: 300 is for model.kind = \"llama\": gpt2 has four times "
+           "model.width; expected 512, or \"auto\"");
+    EXPECT(TRAINS("rope_theta = 500000;"),
+           "test.cfg:2: model.rope_theta: 500000 is for model.kind = \"llama\": gpt2 learns its "
+           "positions; expected it left out");
+    EXPECT(TRAINS("kind = \"llama\"; width = 36;"),
+           "test.cfg: model.heads: 4 heads of size 9; rotary positions turn pairs of elements: "
+           "expected heads of even size, such as 3 of them");
+    EXPECT(TRAINS("kind = \"llama\"; width = 35;\n heads = 5;"),
+           "test.cfg:2: model.width: 35 is odd, and so is the size of every head; rotary positions "
+           "turn pairs of elements: expected an even one");
+    EXPECT(TRAINS("kind = \"llama\"; heads = 5;"),
+           "test.cfg:2: model.heads: 5 does not divide model.width = 128; expected a divisor, such "
+           "as 4 or 8");
+    EXPECT(TRAINS("kind = \"llama\"; rope_theta = 0.5;"),
+           "test.cfg:2: model.rope_theta: 0.5 is out of range; expected a number from 1 to 1e+12");
+    expect_fine(&r, TRAINS("hidden = 512; rope_theta = 1e4;"));
+    expect_fine(&r, TRAINS("kind = \"llama\"; hidden = 300; rope_theta = 500000;"));
+    assert_int_equal(r.settings.model_hidden, 300);
+    assert_true(r.settings.model_rope_theta == 500000);
 }
 
 static void values_that_do_not_go_together(void **state)
@@ -326,6 +356,7 @@ int main(void)
         cmocka_unit_test(keys_given_twice),
         cmocka_unit_test(syntax),
         cmocka_unit_test(comments_strings_and_line_ends),
+        cmocka_unit_test(kinds_have_their_own_keys),
         cmocka_unit_test(values_that_do_not_go_together),
         cmocka_unit_test(precedence_and_places),
         cmocka_unit_test(mistakes_outside_of_files),

@@ -1,4 +1,4 @@
-/* Parameters of GPT-2's published sizes and of a shape counted by hand. */
+/* Parameters of GPT-2's and Llama's published sizes, and of a shape counted by hand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,6 +51,43 @@ static void test_flops(void **state)
     assert_true(n.flops_all == 6 * (2680 + 70 + 50) + attention);
 }
 
+/* The sizes of Touvron et al. (2023), 7B, 13B and 65B, as released; these have a second matrix for
+ * the head. */
+static void test_llama_sizes(void **state)
+{
+    const struct {
+        struct mu_llama_shape shape;
+        uint64_t all;
+    } sizes[] = {
+        {{32, 4096, 11008, 2048, 32000}, 6738415616},
+        {{40, 5120, 13824, 2048, 32000}, 13015864320},
+        {{80, 8192, 22016, 2048, 32000}, 65285660672},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const struct mu_counts n = mu_count_llama(&sizes[i].shape);
+        const uint64_t head = 32000 * sizes[i].shape.width;
+
+        assert_int_equal(n.all + head, sizes[i].all);
+        assert_int_equal(n.non_embedding_head, n.all);
+        assert_int_equal(n.non_embedding + 2 * head, sizes[i].all);
+    }
+}
+
+static void test_llama_flops(void **state)
+{
+    const struct mu_llama_shape shape = {2, 10, 27, 5, 7};
+    const struct mu_counts n = mu_count_llama(&shape);
+    const double attention = 12 * 2 * 10 * 5;
+
+    (void)state;
+    assert_int_equal(n.non_embedding, 2 * (4 * 100 + 3 * 270 + 20) + 10);
+    assert_true(n.flops_non_embedding == 6 * 2470 + attention);
+    assert_true(n.flops_non_embedding_head == 6 * (2470 + 70) + attention);
+    assert_true(n.flops_all == n.flops_non_embedding_head);
+}
+
 static void test_real_numbers_of_whole_ones(void **state)
 {
     const struct mu_gpt_shape shape = {48, 1600, 1024, 50257};
@@ -70,6 +107,8 @@ int main(void)
         cmocka_unit_test(test_gpt2_sizes),
         cmocka_unit_test(test_conventions_differ_by_the_embeddings),
         cmocka_unit_test(test_flops),
+        cmocka_unit_test(test_llama_sizes),
+        cmocka_unit_test(test_llama_flops),
         cmocka_unit_test(test_real_numbers_of_whole_ones),
     };
 

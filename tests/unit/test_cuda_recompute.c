@@ -32,10 +32,10 @@ static int remove_folder(void **state)
     return mu_file_remove_tree(folder) == MU_OK ? 0 : -1;
 }
 
-static struct outcome outcome_with(enum mu_recompute recompute, enum mu_precision precision)
+static struct outcome outcome_with(struct mu_settings s, enum mu_recompute recompute,
+                                   enum mu_precision precision)
 {
     const struct mu_device_options options = cuda_options(precision);
-    struct mu_settings s = fixture_settings(folder);
     struct mu_device *d;
 
     s.model_width = 24; /* heads of 8: what attention takes here */
@@ -47,14 +47,14 @@ static struct outcome outcome_with(enum mu_recompute recompute, enum mu_precisio
     return outcome_of(&s, d, precision);
 }
 
-static void check_bits(enum mu_precision precision)
+static void check_bits(struct mu_settings s, enum mu_precision precision)
 {
     struct outcome first, got;
 
     machine_with("MUSTER_EMULATE_LAZY", "1");
-    first = outcome_with(MU_RECOMPUTE_NONE, precision);
+    first = outcome_with(s, MU_RECOMPUTE_NONE, precision);
     for (int k = MU_RECOMPUTE_MLP; k <= MU_RECOMPUTE_BLOCK; k++) {
-        got = outcome_with((enum mu_recompute)k, precision);
+        got = outcome_with(s, (enum mu_recompute)k, precision);
         assert_true(got.losses == first.losses && got.losses == 4);
         assert_memory_equal(got.loss, first.loss, first.losses * sizeof *first.loss);
         assert_int_equal(got.bytes, first.bytes);
@@ -67,13 +67,15 @@ static void check_bits(enum mu_precision precision)
 static void the_same_bits_in_fp32(void **state)
 {
     (void)state;
-    check_bits(MU_PRECISION_FP32);
+    check_bits(fixture_settings(folder), MU_PRECISION_FP32);
+    check_bits(fixture_llama(folder), MU_PRECISION_FP32);
 }
 
 static void the_same_bits_in_bf16(void **state)
 {
     (void)state;
-    check_bits(MU_PRECISION_BF16);
+    check_bits(fixture_settings(folder), MU_PRECISION_BF16);
+    check_bits(fixture_llama(folder), MU_PRECISION_BF16);
 }
 
 int main(void)

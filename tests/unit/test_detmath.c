@@ -84,6 +84,40 @@ static void cos_of_pi_times(void **state)
     assert_true(fabs(mu_det_cos_pi(1.0 / 3) - 0.5) < 1e-15);
 }
 
+static void check_cos_sin(double x)
+{
+    double c, s;
+
+    mu_det_cos_sin(x, &c, &s);
+    if (!(fabsl((long double)c - cosl((long double)x)) < 4e-16L) ||
+        !(fabsl((long double)s - sinl((long double)x)) < 4e-16L))
+        fail_msg("at %.17g: cos %.17g, sin %.17g", x, c, s);
+}
+
+/* Angles of rotary positions, up to the longest context; and next to multiples of pi / 4, where the
+ * quarter changes and where nearly all of x is taken away. */
+static void cos_and_sin_of_all_angles(void **state)
+{
+    double c, s;
+
+    (void)state;
+    for (uint64_t i = 0; i < 200000; i++)
+        check_cos_sin(i % 2 ? between(-65536, 65536, i) : between(-4, 4, i));
+    for (int t = 0; t <= 65536; t++)
+        check_cos_sin(t);
+    for (int k = -1000; k <= 1000; k++) {
+        const double x = k * 667.0 * 0x1.921fb54442d18p-1;
+
+        check_cos_sin(x);
+        check_cos_sin(nextafter(x, 1e9));
+        check_cos_sin(nextafter(x, -1e9));
+    }
+    check_cos_sin(0x1p20);
+    check_cos_sin(-0x1p20);
+    mu_det_cos_sin(0, &c, &s);
+    assert_true(c == 1 && s == 0);
+}
+
 static void the_corners(void **state)
 {
     (void)state;
@@ -101,9 +135,9 @@ static void the_corners(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(exp_of_all_sizes),    cmocka_unit_test(log_of_all_sizes),
-        cmocka_unit_test(pow_of_what_is_used), cmocka_unit_test(cos_of_pi_times),
-        cmocka_unit_test(the_corners),
+        cmocka_unit_test(exp_of_all_sizes),          cmocka_unit_test(log_of_all_sizes),
+        cmocka_unit_test(pow_of_what_is_used),       cmocka_unit_test(cos_of_pi_times),
+        cmocka_unit_test(cos_and_sin_of_all_angles), cmocka_unit_test(the_corners),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* The gpt workload's contract apart from its derivatives: tensors, initial values, evaluation, and
- * what it says to settings and files that do not fit. */
+ * what it says to settings and files that do not fit. What is a llama's alone: test_llama.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -207,7 +207,7 @@ static void check_evaluation(struct mu_settings s, uint64_t sequences, uint64_t 
     struct rig r = rig_open(&s);
     const struct mu_weights w = fixture_view(&r.weights);
     double *p = calloc(r.workload->layout.elements, sizeof *p), loss = 0, bytes = 0, expected = 0;
-    const struct gpt64 m = {&r.workload->layout, 2, 3, 9, 7, VOCAB, p};
+    const struct gpt64 m = {&r.workload->layout, 2, 3, 9, 7, VOCAB, p, 0, 0};
     uint64_t tokens = 0;
 
     for (uint64_t i = 0; i < r.workload->layout.elements; i++)
@@ -291,9 +291,8 @@ static enum mu_status poll_until_death(void *context)
 
 /* A shard of 2 micro-batches and 8 layers: from a death to the end of the layer is less than an
  * eighth of it. What was given up leaves no trace in what is computed next. */
-static void check_death(enum mu_recompute recompute)
+static void check_death(struct mu_settings s, enum mu_recompute recompute)
 {
-    struct mu_settings s = fixture_settings(folder);
     struct death death = {0};
     struct mu_shard_result shard;
     struct mu_weights w;
@@ -337,9 +336,10 @@ static void check_death(enum mu_recompute recompute)
 static void test_a_death_ends_the_shard_within_a_layer(void **state)
 {
     (void)state;
-    check_death(MU_RECOMPUTE_NONE);
-    check_death(MU_RECOMPUTE_MLP);
-    check_death(MU_RECOMPUTE_BLOCK);
+    for (int k = MU_RECOMPUTE_NONE; k <= MU_RECOMPUTE_BLOCK; k++) {
+        check_death(fixture_settings(folder), (enum mu_recompute)k);
+        check_death(fixture_llama(folder), (enum mu_recompute)k);
+    }
 }
 
 /* ---- refusals -------------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
-/* Thirty steps of a tiny gpt against the same training in PyTorch, in float64, from the same seed:
- * tests/oracle/gpt_curve.json, made by gpt_curve.py beside it. Initial values, order of samples,
+/* Thirty steps of a tiny gpt2 and a tiny llama against the same training in PyTorch, in float64,
+ * from the same seed: tests/oracle/{gpt,llama}_curve.json, made by gpt_curve.py there. Initial values, order of samples,
  * gradient, clipping, AdamW, decay and schedule must all be the same for the curves to agree. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,20 +17,31 @@
 static char folder[64];
 static json_t *oracle;
 
-static int open_oracle(void **state)
+static int open_oracle(const char *name)
 {
     const char *source = getenv("MUSTER_SOURCE");
     char path[MU_PATH_MAX];
 
-    (void)state;
     if (source == NULL) {
-        print_message("MUSTER_SOURCE is not set: where tests/oracle/gpt_curve.json is\n");
+        print_message("MUSTER_SOURCE is not set: where tests/oracle/%s is\n", name);
         return -1;
     }
-    snprintf(path, sizeof path, "%s/tests/oracle/gpt_curve.json", source);
+    snprintf(path, sizeof path, "%s/tests/oracle/%s", source, name);
     oracle = json_load_file(path, 0, NULL);
     strcpy(folder, "/tmp/muster-curve-XXXXXX");
     return oracle != NULL && mkdtemp(folder) != NULL ? 0 : -1;
+}
+
+static int open_gpt2(void **state)
+{
+    (void)state;
+    return open_oracle("gpt_curve.json");
+}
+
+static int open_llama(void **state)
+{
+    (void)state;
+    return open_oracle("llama_curve.json");
 }
 
 static int close_oracle(void **state)
@@ -45,7 +56,7 @@ static double number(const char *key)
     const json_t *value = json_object_get(json_object_get(oracle, "config"), key);
 
     if (!json_is_number(value))
-        fail_msg("gpt_curve.json has no number config.%s", key);
+        fail_msg("the oracle has no number config.%s", key);
     return json_number_value(value);
 }
 
@@ -57,6 +68,13 @@ static int64_t integer(const char *key)
 static double entry(const char *list, int64_t i)
 {
     return json_number_value(json_array_get(json_object_get(oracle, list), (size_t)i));
+}
+
+static bool is_llama(void)
+{
+    const json_t *kind = json_object_get(json_object_get(oracle, "config"), "model.kind");
+
+    return kind != NULL && strcmp(json_string_value(kind), "llama") == 0;
 }
 
 /* The oracle's configuration; how the batch is cut is ours to choose. */
@@ -75,6 +93,11 @@ static struct mu_settings oracle_settings(void)
     s.batch_shards = 4;
     s.batch_micro = 2;
     s.eval_tokens = integer("eval.tokens");
+    if (is_llama()) {
+        s.model_kind = MU_MODEL_LLAMA;
+        s.model_hidden = integer("model.hidden");
+        s.model_rope_theta = number("model.rope_theta");
+    }
     return s;
 }
 
@@ -267,5 +290,6 @@ int main(void)
         cmocka_unit_test(test_curve_cpu_bf16),
     };
 
-    return cmocka_run_group_tests(tests, open_oracle, close_oracle);
+    return cmocka_run_group_tests_name("gpt2", tests, open_gpt2, close_oracle) +
+           cmocka_run_group_tests_name("llama", tests, open_llama, close_oracle);
 }

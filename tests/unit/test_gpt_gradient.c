@@ -1,5 +1,5 @@
-/* Loss and gradient of a whole gpt, every element of every tensor, against central differences of
- * an independent float64 model; and that bits depend on weights, step and shard only. */
+/* Loss and gradient of a whole gpt, of each kind: every element of every tensor, against central
+ * differences of an independent float64 model; and that bits depend on weights, step and shard only. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,19 +8,19 @@
 #include <cmocka.h>
 
 #include "orchestrator/base/log.h"
-#include "tests/support/gpt64.h"
 #include "tests/support/gpt_fixture.h"
+#include "tests/support/llama64.h"
 #include "worker/data/sampler.h"
 
-enum { ELEMENTS = 4096 }; /* at least, of the fixture's layout */
+enum { ELEMENTS = 8192 }; /* at least, of the fixtures' layouts */
 
 static char folder[64];
+static struct mu_settings (*fixture)(const char *folder); /* of the kind that is tested */
 
-static int make_folder(void **state)
+static int make_folder(void)
 {
     char path[128];
 
-    (void)state;
     strcpy(folder, "/tmp/muster-gpt-XXXXXX");
     if (mkdtemp(folder) == NULL)
         return -1;
@@ -32,6 +32,20 @@ static int make_folder(void **state)
         return -1;
     snprintf(path, sizeof path, "%s/valid.tok", folder);
     return fixture_write(path, 13, 100) ? 0 : -1;
+}
+
+static int begin_gpt2(void **state)
+{
+    (void)state;
+    fixture = fixture_settings;
+    return make_folder();
+}
+
+static int begin_llama(void **state)
+{
+    (void)state;
+    fixture = fixture_llama;
+    return make_folder();
 }
 
 static int remove_folder(void **state)
@@ -97,7 +111,9 @@ static struct gpt64 model64(const struct rig *r, double *p)
                           .width = (int)s->model_width,
                           .context = (int)s->model_context,
                           .vocab = (int)s->model_vocab,
-                          .p = p};
+                          .p = p,
+                          .hidden = (int)s->model_hidden,
+                          .rope_theta = s->model_rope_theta};
 }
 
 /* Sum of the losses of a shard's sequences, whose numbers are those of workload.h. */
@@ -117,7 +133,7 @@ static double shard_loss64(const struct gpt64 *m, const struct mu_settings *s, i
 
         for (int i = 0; i <= m->context; i++)
             window[i] = (int)fixture_token(start + (uint64_t)i, (uint32_t)m->vocab);
-        loss += gpt64_loss(m, window);
+        loss += s->model_kind == MU_MODEL_LLAMA ? llama64_loss(m, window) : gpt64_loss(m, window);
     }
     return loss;
 }
@@ -147,24 +163,26 @@ static void differentiate(const struct gpt64 *m, double *p, const struct mu_sett
     }
 }
 
-/* The same for every device, since weights are: computed by the first test that asks. */
-static struct {
+/* The same for every device, since weights are: computed by the first test of the kind that asks. */
+static struct truth {
     bool known;
     double loss, gradient[ELEMENTS];
-} truth;
+} truths[2];
 
-static void find_truth(const struct rig *r, int64_t step, uint32_t shard)
+static const struct truth *find_truth(const struct rig *r, int64_t step, uint32_t shard)
 {
     static double p[ELEMENTS];
+    struct truth *truth = &truths[r->settings.model_kind == MU_MODEL_LLAMA];
     struct gpt64 m;
 
-    if (truth.known)
-        return;
+    if (truth->known)
+        return truth;
     assert_true(r->workload->layout.elements <= ELEMENTS);
     m = model64(r, p);
-    differentiate(&m, p, &r->settings, step, shard, truth.gradient);
-    truth.loss = shard_loss64(&m, &r->settings, step, shard);
-    truth.known = true;
+    differentiate(&m, p, &r->settings, step, shard, truth->gradient);
+    truth->loss = shard_loss64(&m, &r->settings, step, shard);
+    truth->known = true;
+    return truth;
 }
 
 /* Tolerances are relative in norm, a tensor at a time: fp32 rounds at 6e-8, bf16 at 4e-3, and a
@@ -185,17 +203,18 @@ static void check_close(const struct mu_layout *layout, const double *got, const
 
 static void check_gradient(enum mu_device_kind kind, enum mu_precision precision, double tolerance)
 {
-    struct rig r = {.settings = fixture_settings(folder)};
+    struct rig r = {.settings = fixture(folder)};
     double got[ELEMENTS] = {0};
+    const struct truth *truth;
     struct mu_shard_result out;
 
     rig_open(&r, kind, precision);
-    find_truth(&r, 3, 1);
+    truth = find_truth(&r, 3, 1);
     out = shard_of(&r, 3, 1);
     assert_int_equal(out.tokens, 4 * 7);
-    assert_true(fabs(out.loss_nats - truth.loss) < tolerance * truth.loss);
+    assert_true(fabs(out.loss_nats - truth->loss) < tolerance * truth->loss);
     fixture_add(&r.workload->layout, &out, got);
-    check_close(&r.workload->layout, got, truth.gradient, tolerance);
+    check_close(&r.workload->layout, got, truth->gradient, tolerance);
     rig_close(&r);
 }
 
@@ -221,10 +240,11 @@ static void test_gradient_cpu_bf16(void **state)
 
 static struct mu_settings larger_settings(void)
 {
-    struct mu_settings s = fixture_settings(folder);
+    struct mu_settings s = fixture(folder);
 
     s.model_heads = 5;
     s.model_width = 80;
+    s.model_hidden = 203; /* of a llama */
     s.model_context = 67;
     s.model_vocab = 301;
     s.batch_sequences = 4;
@@ -274,7 +294,9 @@ static void test_larger_cpu(void **state)
 static void test_larger_cpu_bf16(void **state)
 {
     (void)state;
-    check_against_reference(MU_PRECISION_BF16, 4e-2);
+    /* llama rounds its queries, keys and hidden layer twice: the plain device in bf16 is off by
+     * 0.066 of a norm, by 0.028 with gpt2 */
+    check_against_reference(MU_PRECISION_BF16, fixture == fixture_llama ? 9e-2 : 4e-2);
 }
 
 /* ---- bits ------------------------------------------------------------------------------------ */
@@ -296,7 +318,7 @@ static struct mu_hash hash_of(const struct rig *r, const struct mu_shard_result 
 
 static void check_bits(enum mu_device_kind kind, enum mu_precision precision)
 {
-    struct rig r = {.settings = fixture_settings(folder)};
+    struct rig r = {.settings = fixture(folder)};
     struct mu_shard_result out;
     struct mu_hash first, again, other;
     struct mu_piece_result piece;
@@ -370,7 +392,7 @@ static void test_bits_do_not_depend_on_threads_bf16(void **state)
 /* Gradient of a whole batch cut into shards and micro-batches. */
 static void batch_gradient(int64_t shards, int64_t micro, double *sum, double *loss)
 {
-    struct rig r = {.settings = fixture_settings(folder)};
+    struct rig r = {.settings = fixture(folder)};
 
     r.settings.batch_shards = shards;
     r.settings.batch_micro = micro;
@@ -392,6 +414,7 @@ static void test_shards_add_up_to_the_batch(void **state)
     double loss, loss_of_parts;
 
     (void)state;
+    memset(whole, 0, sizeof whole);
     batch_gradient(1, 12, whole, &loss);
     for (size_t k = 0; k < sizeof cuts / sizeof *cuts; k++) {
         memset(parts, 0, sizeof parts);
@@ -405,7 +428,7 @@ static void test_shards_add_up_to_the_batch(void **state)
 
 static void test_rows_are_the_input_tokens(void **state)
 {
-    struct rig r = {.settings = fixture_settings(folder)};
+    struct rig r = {.settings = fixture(folder)};
     const struct mu_sampler sampler = {
         .seed = 7, .windows = mu_sampler_windows(200, 7), .context = 7};
     bool seen[13] = {false};
@@ -419,7 +442,7 @@ static void test_rows_are_the_input_tokens(void **state)
         for (uint64_t i = 0; i < 7; i++)
             seen[fixture_token(mu_sampler_start(&sampler, 4 * 12 + 2 * 4 + j) + i, 13)] = true;
     assert_int_equal(out.row_count, 1);
-    assert_string_equal(r.workload->layout.tensors[out.rows[0].tensor].spec.name, "wte.weight");
+    assert_int_equal(out.rows[0].tensor, 0);
     for (uint32_t id = 0; id < 13; id++)
         if (seen[id])
             assert_int_equal(out.rows[0].row[k++], id);
@@ -444,5 +467,6 @@ int main(void)
         cmocka_unit_test(test_rows_are_the_input_tokens),
     };
 
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests_name("gpt2", tests, begin_gpt2, remove_folder) +
+           cmocka_run_group_tests_name("llama", tests, begin_llama, remove_folder);
 }

@@ -79,18 +79,23 @@ static void check_all(struct mu_settings s, enum mu_device_kind kind, enum mu_pr
 
 /* One block, which finds its own activations still there, and several; a shard that is one
  * micro-batch, and four; the last piece of the evaluation is shorter. */
-static void check_bits(enum mu_device_kind kind, enum mu_precision precision)
+static void check_bits_of(struct mu_settings s, enum mu_device_kind kind,
+                          enum mu_precision precision)
 {
     for (int64_t layers = 1; layers <= 3; layers += 2) {
         for (int64_t micro = 1; micro <= 4; micro += 3) {
-            struct mu_settings s = fixture_settings(folder);
-
             s.model_layers = layers;
             s.batch_micro = micro;
             s.eval_tokens = 71;
             check_all(s, kind, precision);
         }
     }
+}
+
+static void check_bits(enum mu_device_kind kind, enum mu_precision precision)
+{
+    check_bits_of(fixture_settings(folder), kind, precision);
+    check_bits_of(fixture_llama(folder), kind, precision);
 }
 
 static void the_same_bits_in_fp32(void **state)
@@ -130,6 +135,23 @@ static uint64_t taken(const struct mu_settings *s, enum mu_precision precision)
     return bytes;
 }
 
+/* Bytes that layer n + 1 costs, without its gradient. */
+static uint64_t layer_takes(struct mu_settings s, int n, enum mu_precision precision)
+{
+    uint64_t bytes[2], elements[2];
+
+    for (int k = 0; k < 2; k++) {
+        struct mu_workload *w;
+
+        s.model_layers = n + k;
+        bytes[k] = taken(&s, precision);
+        assert_int_equal(mu_workload_open(&s, NULL, &w), MU_OK);
+        elements[k] = w->layout.elements;
+        mu_workload_close(w);
+    }
+    return bytes[1] - bytes[0] - 4 * (elements[1] - elements[0]);
+}
+
 /* A layer more costs its matrices' gradient and what is kept of every token: 36, 18 or 4 bytes of
  * each column in bf16, 64, 28 or 4 in fp32, and of statistics 16, 8 or 0, and 4 of each head where
  * attention is kept. */
@@ -142,21 +164,29 @@ static void a_layer_takes_what_is_said(void **state)
     for (int k = 0; k < 2 * ALL; k++) {
         const enum mu_precision precision = k % 2 ? MU_PRECISION_BF16 : MU_PRECISION_FP32;
         struct mu_settings s = fixture_settings(folder);
-        uint64_t layer[4], elements[4];
 
         s.device_recompute = (int)all[k / 2];
-        for (int n = 1; n <= 3; n++) {
-            struct mu_workload *w;
-
-            s.model_layers = n;
-            layer[n] = taken(&s, precision);
-            assert_int_equal(mu_workload_open(&s, NULL, &w), MU_OK);
-            elements[n] = w->layout.elements;
-            mu_workload_close(w);
-        }
         for (int n = 1; n < 3; n++)
-            assert_int_equal(layer[n + 1] - layer[n] - 4 * (elements[n + 1] - elements[n]),
+            assert_int_equal(layer_takes(s, n, precision),
                              2 * 7 * (9 * column[k / 2][k % 2] + token[k / 2]));
+    }
+}
+
+/* A llama whose hidden layer is 8/3 of its width keeps the same; its norms have one statistic. */
+static void a_layer_of_llama_takes_the_same(void **state)
+{
+    static const uint64_t column[ALL][2] = {{64, 36}, {28, 18}, {4, 4}};
+    static const uint64_t token[ALL] = {8 + 4 * 3, 4 + 4 * 3, 0};
+
+    (void)state;
+    for (int k = 0; k < 2 * ALL; k++) {
+        const enum mu_precision precision = k % 2 ? MU_PRECISION_BF16 : MU_PRECISION_FP32;
+        struct mu_settings s = fixture_llama(folder);
+
+        s.model_hidden = 48; /* of 18 */
+        s.device_recompute = (int)all[k / 2];
+        assert_int_equal(layer_takes(s, 2, precision),
+                         2 * 7 * (18 * column[k / 2][k % 2] + token[k / 2]));
     }
 }
 
@@ -230,6 +260,7 @@ int main(void)
         cmocka_unit_test(the_same_bits_in_bf16),
         cmocka_unit_test(the_same_bits_on_the_reference),
         cmocka_unit_test(a_layer_takes_what_is_said),
+        cmocka_unit_test(a_layer_of_llama_takes_the_same),
         cmocka_unit_test(one_layer_takes_the_same),
         cmocka_unit_test(who_lacks_memory_is_told),
     };

@@ -1,4 +1,4 @@
-/* The gpt workload: opening (checks, data, buffers) and the entries of its table. Invariants:
+/* The gpt workload: opening (checks, data) and the entries of its tables. Invariants:
  *  - what an entry computes depends on settings, weights, step and shard (or piece) only: every
  *    buffer is written before it is read;
  *  - nothing is allocated after opening;
@@ -113,7 +113,7 @@ static enum mu_status gpt_shard_gradient(struct mu_workload *workload, const str
         MU_TRY(micro_batch(g, w, step, from, &loss), st, done);
     *out = (struct mu_shard_result){
         .dense = g->buffers.dense,
-        .rows = {{.tensor = MU_GPT_WTE,
+        .rows = {{.tensor = mu_gpt_tensor(&g->dims, 0, MU_GPT_WTE),
                   .count = rows,
                   .row = g->tokens.row,
                   .value = g->buffers.row_value}},
@@ -156,26 +156,20 @@ static void gpt_close(struct mu_workload *workload)
 {
     struct mu_gpt *g = (struct mu_gpt *)workload;
 
-    for (uint32_t i = 0; i < g->owned_count; i++)
-        mu_device_free(g->device, g->owned[i]);
-    for (uint32_t i = 0; i < g->lent_count; i++)
-        mu_device_free_lent(g->device, g->owned_lent[i]);
-    free(g->owned);
-    free(g->owned_lent);
-    free(g->buffers.block);
+    mu_gpt_free(g);
     mu_tokens_close(&g->train);
     mu_tokens_close(&g->valid);
     mu_layout_deinit(&g->base.layout);
     free(g);
 }
 
-static const struct mu_workload_ops gpt_ops = {
-    .name = "gpt2",
-    .close = gpt_close,
-    .init_tensor = mu_gpt_init_tensor,
-    .shard_gradient = gpt_shard_gradient,
-    .evaluate = gpt_evaluate,
-};
+#define OPS_NAMED(kind_name)                                                        \
+    {                                                                               \
+        .name = (kind_name), .close = gpt_close, .init_tensor = mu_gpt_init_tensor, \
+        .shard_gradient = gpt_shard_gradient, .evaluate = gpt_evaluate,             \
+    }
+static const struct mu_workload_ops ops[] = {
+    [MU_GPT_KIND_GPT2] = OPS_NAMED("gpt2"), [MU_GPT_KIND_LLAMA] = OPS_NAMED("llama")};
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
@@ -195,6 +189,12 @@ static enum mu_status check_shapes(const struct mu_settings *s)
     MU_TRY(check_divides("model.heads", s->model_heads, "model.width", s->model_width,
                          "every head has the same size, width / heads"),
            st, done);
+    if (s->model_kind == MU_MODEL_LLAMA && s->model_width / s->model_heads % 2 != 0)
+        return MU_FAIL(MU_CONFIG,
+                       "model.width / model.heads = %" PRId64
+                       " is odd: rotary positions turn pairs "
+                       "of a head's elements",
+                       s->model_width / s->model_heads);
     MU_TRY(check_divides("batch.shards", s->batch_shards, "batch.sequences", s->batch_sequences,
                          "every shard has the same number of sequences"),
            st, done);
@@ -234,8 +234,10 @@ static enum mu_status open_data(struct mu_gpt *g, const struct mu_settings *s)
     enum mu_status st = MU_OK;
 
     if (s->data_train[0] == '\0')
-        return MU_FAIL(MU_CONFIG, "data.train is not set: a gpt2 model needs a token file to train "
-                                  "on (make one with `muster tokenize`)");
+        return MU_FAIL(MU_CONFIG,
+                       "data.train is not set: a %s model needs a token file to train "
+                       "on (make one with `muster tokenize`)",
+                       g->base.ops->name);
     MU_TRY(open_tokens(s, "data.train", s->data_train, &g->train), st, done);
     g->sampler = (struct mu_sampler){.seed = g->seed,
                                      .windows = mu_sampler_windows(g->train.count, (uint32_t)t),
@@ -250,135 +252,49 @@ done:
     return st;
 }
 
+static struct mu_counts count(const struct mu_gpt_dims *d)
+{
+    const uint64_t layers = (uint64_t)d->layers, width = (uint64_t)d->width,
+                   context = (uint64_t)d->context, vocab = (uint64_t)d->vocab;
+
+    if (d->kind == MU_GPT_KIND_LLAMA)
+        return mu_count_llama(
+            &(struct mu_llama_shape){layers, width, (uint64_t)d->hidden, context, vocab});
+    return mu_count_gpt(&(struct mu_gpt_shape){layers, width, context, vocab});
+}
+
 static void set_facts(struct mu_gpt *g, const struct mu_settings *s)
 {
     struct mu_workload_facts *f = &g->base.facts;
-    const struct mu_counts n = mu_count_gpt(&(struct mu_gpt_shape){
-        .layers = (uint64_t)g->dims.layers,
-        .width = (uint64_t)g->dims.width,
-        .context = (uint64_t)g->dims.context,
-        .vocab = (uint64_t)g->dims.vocab,
-    });
+    const struct mu_gpt_dims *d = &g->dims;
+    const struct mu_counts n = count(d);
+    char hidden[32] = "";
 
     MU_ASSERT(n.all == g->base.layout.parameters);
+    if (d->kind == MU_GPT_KIND_LLAMA)
+        snprintf(hidden, sizeof hidden, ", hidden %d", (int)d->hidden);
     snprintf(f->summary, sizeof f->summary,
-             "gpt2, %d layers, width %d, %d heads, context %d, vocabulary %d: %.2fM parameters",
-             (int)g->dims.layers, (int)g->dims.width, (int)g->dims.heads, (int)g->dims.context,
-             (int)g->dims.vocab, (double)n.all / 1e6);
-    f->tokens_per_step = g->batch * (uint64_t)g->dims.context;
+             "%s, %d layers, width %d%s, %d heads, context %d, vocabulary %d: %.2fM parameters",
+             g->base.ops->name, (int)d->layers, (int)d->width, hidden, (int)d->heads,
+             (int)d->context, (int)d->vocab, (double)n.all / 1e6);
+    f->tokens_per_step = g->batch * (uint64_t)d->context;
     f->flops_per_token = n.flops_non_embedding_head;
     f->shards = (uint64_t)s->batch_shards;
     f->eval_pieces = (g->eval_sequences + g->micro - 1) / g->micro;
     f->train_windows = (double)g->sampler.windows;
 }
 
-/* Device memory that closing gives back; after a failure NULL, told once by allocate(). */
-static void *take(struct mu_gpt *g, uint64_t count, size_t element_bytes)
+static struct mu_gpt_dims dims_of(const struct mu_settings *s)
 {
-    void *memory = g->starved ? NULL : mu_device_alloc(g->device, (size_t)count * element_bytes);
+    const bool llama = s->model_kind == MU_MODEL_LLAMA;
 
-    if (memory != NULL)
-        g->owned[g->owned_count++] = memory;
-    else
-        g->starved = true;
-    return memory;
-}
-
-/* The same of lent memory, which the host fills or reads. */
-static void *take_lent(struct mu_gpt *g, uint64_t count, size_t element_bytes)
-{
-    void *memory =
-        g->starved ? NULL : mu_device_alloc_lent(g->device, (size_t)count * element_bytes);
-
-    if (memory != NULL)
-        g->owned_lent[g->lent_count++] = memory;
-    else
-        g->starved = true;
-    return memory;
-}
-
-static struct mu_gpt_ids take_ids(struct mu_gpt *g, uint64_t count)
-{
-    int32_t *host = take_lent(g, count, sizeof *host);
-
-    return (struct mu_gpt_ids){
-        host, mu_device_has_host_memory(g->device) ? host : take(g, count, sizeof *host)};
-}
-
-/* What recomputation lets layers share is the first one's. */
-static void allocate_block(struct mu_gpt *g, int64_t l, uint64_t n, size_t act)
-{
-    struct mu_gpt_block *b = &g->buffers.block[l];
-    const uint64_t c = (uint64_t)g->dims.width;
-
-    *b = g->buffers.block[0];
-    b->x1 = take(g, n * c, sizeof(float));
-    if (l == 0 || g->recompute != MU_RECOMPUTE_BLOCK) {
-        b->mean1 = take(g, n, sizeof(float));
-        b->rstd1 = take(g, n, sizeof(float));
-        b->ln1 = take(g, n * c, act);
-        b->qkv = take(g, n * 3 * c, act);
-        b->att = take(g, n * c, act);
-        b->lse = take(g, n * (uint64_t)g->dims.heads, sizeof(float));
-        b->x2 = take(g, n * c, sizeof(float));
-    }
-    if (l == 0 || g->recompute == MU_RECOMPUTE_NONE) {
-        b->mean2 = take(g, n, sizeof(float));
-        b->rstd2 = take(g, n, sizeof(float));
-        b->ln2 = take(g, n * c, act);
-        b->before = take(g, n * 4 * c, act);
-        b->gelu = take(g, n * 4 * c, act);
-    }
-}
-
-enum { BUFFERS_OF_BLOCK = 13, BUFFERS_OF_MODEL = 16, LENT_BUFFERS = 6 };
-
-static enum mu_status allocate(struct mu_gpt *g)
-{
-    struct mu_gpt_buffers *a = &g->buffers;
-    const size_t act = mu_device_act_bytes(g->device), f32 = sizeof(float);
-    const int64_t layers = g->dims.layers;
-    const uint64_t v = (uint64_t)g->dims.vocab, c = (uint64_t)g->dims.width,
-                   n = g->micro * (uint64_t)g->dims.context,
-                   shard_n = g->shard_sequences * (uint64_t)g->dims.context,
-                   rows = shard_n < v ? shard_n : v;
-
-    a->block = calloc((size_t)layers, sizeof *a->block);
-    g->owned = calloc((size_t)layers * BUFFERS_OF_BLOCK + BUFFERS_OF_MODEL, sizeof *g->owned);
-    g->owned_lent = calloc(LENT_BUFFERS, sizeof *g->owned_lent);
-    g->starved = a->block == NULL || g->owned == NULL || g->owned_lent == NULL;
-    for (int64_t l = 0; l < layers && !g->starved; l++)
-        allocate_block(g, l, n, act);
-    a->branch = take(g, n * c, f32);
-    a->xf = take(g, n * c, f32);
-    a->meanf = take(g, n, f32);
-    a->rstdf = take(g, n, f32);
-    a->lnf = take(g, n * c, act);
-    a->losses = take(g, n, f32);
-    a->dx = take(g, n * c, f32);
-    a->dnorm = take(g, n * c, f32);
-    a->dbranch = take(g, n * c, act);
-    a->datt = take(g, n * c, act);
-    a->dwide = take(g, n * 4 * c, act);
-    a->dense = take(g, g->base.layout.elements, f32);
-    a->row_value = take(g, rows * c, f32);
-    if (!mu_device_has_host_memory(g->device))
-        a->losses_copy = take_lent(g, n, f32);
-    g->tokens.input = take_ids(g, shard_n);
-    g->tokens.target = take_ids(g, shard_n);
-    g->tokens.row_of = take_ids(g, shard_n);
-    g->tokens.row = take_lent(g, rows, sizeof *g->tokens.row);
-    g->tokens.row_of_id = take_lent(g, v, sizeof *g->tokens.row_of_id);
-    if (g->starved)
-        return MU_FAIL(MU_NO_MEMORY,
-                       "no memory for the activations of %" PRIu64 " tokens: %slower batch.micro "
-                       "(now %" PRIu64 " sequences), or use fewer ranks on this host",
-                       n,
-                       g->recompute == MU_RECOMPUTE_BLOCK || layers == 1
-                           ? ""
-                           : "set device.recompute = \"block\" (slower, and the same bits), ",
-                       g->micro);
-    return MU_OK;
+    return (struct mu_gpt_dims){.kind = llama ? MU_GPT_KIND_LLAMA : MU_GPT_KIND_GPT2,
+                                .layers = s->model_layers,
+                                .heads = s->model_heads,
+                                .width = s->model_width,
+                                .hidden = llama ? s->model_hidden : 4 * s->model_width,
+                                .context = s->model_context,
+                                .vocab = s->model_vocab};
 }
 
 enum mu_status mu_gpt_open(const struct mu_settings *s, struct mu_device *device,
@@ -391,13 +307,10 @@ enum mu_status mu_gpt_open(const struct mu_settings *s, struct mu_device *device
     g = calloc(1, sizeof *g);
     if (g == NULL)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a workload");
-    g->base.ops = &gpt_ops;
     g->device = device;
-    g->dims = (struct mu_gpt_dims){.layers = s->model_layers,
-                                   .heads = s->model_heads,
-                                   .width = s->model_width,
-                                   .context = s->model_context,
-                                   .vocab = s->model_vocab};
+    g->dims = dims_of(s);
+    g->base.ops = &ops[g->dims.kind];
+    g->rope_theta = s->model_rope_theta;
     g->recompute = (enum mu_recompute)s->device_recompute;
     g->seed = (uint64_t)s->run_seed;
     g->batch = (uint64_t)s->batch_sequences;
@@ -407,7 +320,7 @@ enum mu_status mu_gpt_open(const struct mu_settings *s, struct mu_device *device
     MU_TRY(mu_gpt_layout(&g->dims, &g->base.layout), st, failed);
     set_facts(g, s);
     if (device != NULL)
-        MU_TRY(allocate(g), st, failed);
+        MU_TRY(mu_gpt_allocate(g), st, failed);
     *out = &g->base;
     return MU_OK;
 failed:

@@ -1,92 +1,153 @@
 /* The tensors of a GPT: names, shapes, which decay, and their first values. Initial values follow
  * GPT-2: normal with standard deviation 0.02, the projections that write into the residual stream
- * scaled by 1/sqrt(2 L), LayerNorm 1, biases 0. A value is a function of (seed, tensor, element),
+ * scaled by 1/sqrt(2 L), weights of norms 1, biases 0. A value is a function of (seed, tensor, element),
  * so that any rank can fill any part. */
 #include <math.h> /* sqrt: correctly rounded everywhere */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "orchestrator/base/rng.h"
 #include "worker/workload/gpt.h"
 
-static const char *const block_names[MU_GPT_BLOCK_COUNT] = {
-#define MU_GPT_NAME(id, name) name,
-    MU_GPT_BLOCK_TENSORS(MU_GPT_NAME)
+static const char *const names[][MU_GPT_PARTS] = {
+#define MU_GPT_NAME(id, gpt2, llama) gpt2,
+    [MU_GPT_KIND_GPT2] = {MU_GPT_FIRST_TENSORS(MU_GPT_NAME) MU_GPT_BLOCK_TENSORS(MU_GPT_NAME)
+                              MU_GPT_LAST_TENSORS(MU_GPT_NAME)},
+#undef MU_GPT_NAME
+#define MU_GPT_NAME(id, gpt2, llama) llama,
+    [MU_GPT_KIND_LLAMA] = {MU_GPT_FIRST_TENSORS(MU_GPT_NAME) MU_GPT_BLOCK_TENSORS(MU_GPT_NAME)
+                               MU_GPT_LAST_TENSORS(MU_GPT_NAME)},
 #undef MU_GPT_NAME
 };
+static const char *const block_prefix[] = {
+    [MU_GPT_KIND_GPT2] = "h", [MU_GPT_KIND_LLAMA] = "model.layers"};
 
-static struct mu_tensor_spec matrix(uint64_t rows, uint64_t cols)
+/* Parts of [from, to) that the kind has. */
+static uint32_t count_parts(enum mu_gpt_kind kind, int from, int to)
 {
-    return (struct mu_tensor_spec){.rows = rows, .cols = cols, .decay = true, .dense = true};
+    uint32_t count = 0;
+
+    for (int part = from; part < to; part++)
+        count += names[kind][part] != NULL;
+    return count;
 }
 
-static struct mu_tensor_spec vector(uint64_t cols)
+static bool is_of_block(enum mu_gpt_part part)
 {
-    return (struct mu_tensor_spec){.rows = 1, .cols = cols, .dense = true};
+    return part >= MU_GPT_LN1_WEIGHT && part < MU_GPT_LNF_WEIGHT;
 }
 
-static struct mu_tensor_spec block_spec(enum mu_gpt_block_tensor which, uint64_t c)
+uint32_t mu_gpt_tensor(const struct mu_gpt_dims *d, int64_t layer, enum mu_gpt_part part)
 {
-    switch (which) {
+    const uint32_t before = count_parts(d->kind, 0, (int)part),
+                   block = count_parts(d->kind, MU_GPT_LN1_WEIGHT, MU_GPT_LNF_WEIGHT);
+
+    if (names[d->kind][part] == NULL)
+        return MU_GPT_NO_TENSOR;
+    if (part < MU_GPT_LN1_WEIGHT)
+        return before;
+    return before + (uint32_t)(is_of_block(part) ? layer : d->layers - 1) * block;
+}
+
+static uint32_t count_tensors(const struct mu_gpt_dims *d)
+{
+    return mu_gpt_tensor(d, 0, MU_GPT_LNF_WEIGHT) +
+           count_parts(d->kind, MU_GPT_LNF_WEIGHT, MU_GPT_PARTS);
+}
+
+/* The part that a tensor is, as mu_gpt_tensor has it. */
+static enum mu_gpt_part part_of(const struct mu_gpt_dims *d, uint32_t tensor)
+{
+    const uint32_t first = count_parts(d->kind, 0, MU_GPT_LN1_WEIGHT),
+                   block = count_parts(d->kind, MU_GPT_LN1_WEIGHT, MU_GPT_LNF_WEIGHT);
+    int64_t layer = tensor < first ? 0 : (tensor - first) / block;
+
+    layer = layer < d->layers ? layer : d->layers - 1;
+    for (int part = 0; part < MU_GPT_PARTS; part++)
+        if (mu_gpt_tensor(d, layer, (enum mu_gpt_part)part) == tensor)
+            return (enum mu_gpt_part)part;
+    return MU_GPT_PARTS;
+}
+
+static struct mu_tensor_spec matrix(int64_t rows, int64_t cols)
+{
+    return (struct mu_tensor_spec){
+        .rows = (uint64_t)rows, .cols = (uint64_t)cols, .decay = true, .dense = true};
+}
+
+static struct mu_tensor_spec vector(int64_t cols)
+{
+    return (struct mu_tensor_spec){.rows = 1, .cols = (uint64_t)cols, .dense = true};
+}
+
+static struct mu_tensor_spec spec_of(const struct mu_gpt_dims *d, enum mu_gpt_part part)
+{
+    const int64_t c = d->width;
+    struct mu_tensor_spec wte;
+
+    switch (part) {
+    case MU_GPT_WTE:
+        /* The head reads the same matrix: its gradient is a dense addend, the rows of the input
+         * tokens are another. */
+        wte = matrix(d->vocab, c);
+        wte.row_addends = 1;
+        return wte;
+    case MU_GPT_WPE:
+        return matrix(d->context, c);
     case MU_GPT_QKV_WEIGHT:
         return matrix(3 * c, c);
     case MU_GPT_PROJ_WEIGHT:
         return matrix(c, c);
     case MU_GPT_UP_WEIGHT:
-        return matrix(4 * c, c);
+        return matrix(mu_gpt_up_width(d), c);
     case MU_GPT_DOWN_WEIGHT:
-        return matrix(c, 4 * c);
+        return matrix(c, d->hidden);
     case MU_GPT_QKV_BIAS:
         return vector(3 * c);
     case MU_GPT_UP_BIAS:
-        return vector(4 * c);
+        return vector(mu_gpt_up_width(d));
     case MU_GPT_LN1_WEIGHT:
     case MU_GPT_LN1_BIAS:
     case MU_GPT_PROJ_BIAS:
     case MU_GPT_LN2_WEIGHT:
     case MU_GPT_LN2_BIAS:
     case MU_GPT_DOWN_BIAS:
-    case MU_GPT_BLOCK_COUNT:
+    case MU_GPT_LNF_WEIGHT:
+    case MU_GPT_LNF_BIAS:
+    case MU_GPT_PARTS:
         break;
     }
     return vector(c);
 }
 
-static void fill_specs(const struct mu_gpt_dims *d, struct mu_tensor_spec *specs)
+static void fill_spec(const struct mu_gpt_dims *d, int64_t layer, enum mu_gpt_part part,
+                      struct mu_tensor_spec *specs)
 {
-    const uint64_t c = (uint64_t)d->width;
+    const uint32_t tensor = mu_gpt_tensor(d, layer, part);
+    const char *name = names[d->kind][part];
+    struct mu_tensor_spec *s;
 
-    /* The head reads the same matrix: its gradient is a dense addend, the rows of the input tokens
-     * are another. */
-    specs[MU_GPT_WTE] = matrix((uint64_t)d->vocab, c);
-    specs[MU_GPT_WTE].row_addends = 1;
-    strcpy(specs[MU_GPT_WTE].name, "wte.weight");
-    specs[MU_GPT_WPE] = matrix((uint64_t)d->context, c);
-    strcpy(specs[MU_GPT_WPE].name, "wpe.weight");
-    for (int64_t l = 0; l < d->layers; l++) {
-        for (int k = 0; k < MU_GPT_BLOCK_COUNT; k++) {
-            struct mu_tensor_spec *s = &specs[mu_gpt_tensor(l, (enum mu_gpt_block_tensor)k)];
-
-            *s = block_spec((enum mu_gpt_block_tensor)k, c);
-            snprintf(s->name, sizeof s->name, "h.%d.%s", (int)l, block_names[k]);
-        }
-    }
-    specs[mu_gpt_lnf_weight(d)] = vector(c);
-    strcpy(specs[mu_gpt_lnf_weight(d)].name, "ln_f.weight");
-    specs[mu_gpt_lnf_bias(d)] = vector(c);
-    strcpy(specs[mu_gpt_lnf_bias(d)].name, "ln_f.bias");
+    if (tensor == MU_GPT_NO_TENSOR)
+        return;
+    s = &specs[tensor];
+    *s = spec_of(d, part);
+    if (is_of_block(part))
+        snprintf(s->name, sizeof s->name, "%s.%d.%s", block_prefix[d->kind], (int)layer, name);
+    else
+        snprintf(s->name, sizeof s->name, "%s", name);
 }
 
 enum mu_status mu_gpt_layout(const struct mu_gpt_dims *dims, struct mu_layout *out)
 {
-    const uint32_t count = mu_gpt_lnf_bias(dims) + 1;
+    const uint32_t count = count_tensors(dims);
     struct mu_tensor_spec *specs = calloc(count, sizeof *specs);
     enum mu_status st;
 
     if (specs == NULL)
         return MU_FAIL(MU_NO_MEMORY, "no memory for the list of %u tensors", count);
-    fill_specs(dims, specs);
+    for (int64_t layer = 0; layer < dims->layers; layer++)
+        for (int part = 0; part < MU_GPT_PARTS; part++)
+            fill_spec(dims, layer, (enum mu_gpt_part)part, specs);
     st = mu_layout_init(out, specs, count);
     free(specs);
     return st;
@@ -95,32 +156,12 @@ enum mu_status mu_gpt_layout(const struct mu_gpt_dims *dims, struct mu_layout *o
 /* Standard deviation of a tensor's initial values; 0: all are *constant. */
 static double deviation(const struct mu_gpt_dims *d, uint32_t tensor, float *constant)
 {
-    *constant = tensor == mu_gpt_lnf_weight(d) ? 1.0f : 0.0f;
-    if (tensor < MU_GPT_FIRST_BLOCK)
-        return 0.02;
-    if (tensor >= mu_gpt_lnf_weight(d))
-        return 0;
-    switch ((enum mu_gpt_block_tensor)((tensor - MU_GPT_FIRST_BLOCK) % MU_GPT_BLOCK_COUNT)) {
-    case MU_GPT_QKV_WEIGHT:
-    case MU_GPT_UP_WEIGHT:
-        return 0.02;
-    case MU_GPT_PROJ_WEIGHT:
-    case MU_GPT_DOWN_WEIGHT:
+    const enum mu_gpt_part part = part_of(d, tensor);
+
+    *constant = part == MU_GPT_LN1_WEIGHT || part == MU_GPT_LN2_WEIGHT || part == MU_GPT_LNF_WEIGHT;
+    if (part == MU_GPT_PROJ_WEIGHT || part == MU_GPT_DOWN_WEIGHT)
         return 0.02 / sqrt(2.0 * (double)d->layers);
-    case MU_GPT_LN1_WEIGHT:
-    case MU_GPT_LN2_WEIGHT:
-        *constant = 1.0f;
-        return 0;
-    case MU_GPT_LN1_BIAS:
-    case MU_GPT_QKV_BIAS:
-    case MU_GPT_PROJ_BIAS:
-    case MU_GPT_LN2_BIAS:
-    case MU_GPT_UP_BIAS:
-    case MU_GPT_DOWN_BIAS:
-    case MU_GPT_BLOCK_COUNT:
-        break;
-    }
-    return 0;
+    return spec_of(d, part).decay ? 0.02 : 0; /* matrices */
 }
 
 void mu_gpt_init_tensor(const struct mu_workload *w, uint32_t tensor, uint64_t from, uint64_t to,

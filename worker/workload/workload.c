@@ -9,7 +9,7 @@ enum mu_status mu_workload_resolve(struct mu_settings *s)
 {
     enum mu_status st = MU_OK;
 
-    if (s->model_kind == MU_MODEL_GPT2)
+    if (s->model_kind != MU_MODEL_SYNTHETIC)
         MU_TRY(mu_gpt_resolve(s), st, done);
     MU_TRY(mu_settings_resolve(s, 0), st, done);
 done:
@@ -21,6 +21,7 @@ enum mu_status mu_workload_open(const struct mu_settings *settings, struct mu_de
 {
     switch ((enum mu_model)settings->model_kind) {
     case MU_MODEL_GPT2:
+    case MU_MODEL_LLAMA:
         return mu_gpt_open(settings, device, out);
     case MU_MODEL_SYNTHETIC:
         return mu_synthetic_open(settings, device, out);
