@@ -68,6 +68,22 @@ void mu_fetch_deinit(struct mu_worker *w)
     w->fetch.total = NULL;
 }
 
+/* A total that lies in the device's memory. The device polls: a repair in there has made another
+ * plan, and another communicator, by which nothing of this one is to be sent. */
+static enum mu_status copy_total(struct mu_worker *w, const struct mu_chunk *c, float **copy)
+{
+    enum mu_status st;
+
+    *copy = malloc(c->count * sizeof **copy);
+    if (!*copy)
+        return MU_FAIL(MU_NO_MEMORY, "no memory to send a chunk");
+    mu_device_download(w->device, *copy, w->segment->total + c->offset, c->count * sizeof **copy);
+    MU_TRY(mu_device_verify(w->device), st, failed);
+    st = mu_poll(w->poller);
+failed:
+    return st;
+}
+
 static enum mu_status send_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn, uint32_t to)
 {
     const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
@@ -86,15 +102,9 @@ static enum mu_status send_chunk(struct mu_worker *w, uint32_t chunk, uint64_t t
     w->fetch.served = s;
     memcpy(s->bytes, &head, sizeof head);
     memcpy(s->bytes + sizeof head, w->segment->largest + c->first_block, (size_t)c->block_count);
+    if (w->resident.state)
+        MU_TRY(copy_total(w, c, &s->copy), st, failed);
     MU_TRY(mu_comm_send(w->comm, s->bytes, head_bytes(c), (int)to, TAG_HEAD, &s->head), st, failed);
-    if (w->resident.state) {
-        s->copy = malloc(c->count * sizeof *s->copy);
-        if (!s->copy)
-            return MU_FAIL(MU_NO_MEMORY, "no memory to send a chunk");
-        mu_device_download(w->device, s->copy, w->segment->total + c->offset,
-                           c->count * sizeof *s->copy);
-        MU_TRY(mu_device_verify(w->device), st, failed);
-    }
     MU_TRY(mu_comm_send(w->comm, s->copy ? s->copy : w->segment->total + c->offset,
                         c->count * sizeof(float), (int)to, TAG_TOTAL, &s->total),
            st, failed);
@@ -161,8 +171,11 @@ enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn
     from = mu_roll_owner(w->roll, host, chunk);
     MU_TRY(receive(w, w->fetch.head, head_bytes(c), from, TAG_HEAD), st, failed);
     MU_TRY(receive(w, total, c->count * sizeof *total, from, TAG_TOTAL), st, failed);
-    if (w->resident.state)
+    if (w->resident.state) {
         mu_device_upload(w->device, w->segment->total + c->offset, total, c->count * sizeof *total);
+        MU_TRY(mu_device_verify(w->device), st, failed);
+        MU_TRY(mu_poll(w->poller), st, failed); /* repaired meanwhile: it is sent once more */
+    }
     memcpy(&head, w->fetch.head, sizeof head);
     MU_ASSERT(head.turn == turn); /* both sides have read the same plan */
     memcpy(w->segment->largest + c->first_block, w->fetch.head + sizeof head,

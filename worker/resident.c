@@ -293,6 +293,7 @@ static enum mu_status meet_peers(struct mu_worker *w)
     if (r->peers && r->epoch == w->roll->epoch)
         return MU_OK;
     drop_peers(w);
+    MU_TRY(mu_poll(w->poller), st, failed); /* that polled: nothing is sent by a void roll */
     if (w->roll->size == 1)
         return MU_OK;
     MU_TRY(share_id(w, &id), st, failed);
