@@ -235,6 +235,10 @@ ncclResult_t ncclCommAbort(ncclComm_t comm)
 
     if (!comm_is_live(comm))
         return refuse(ncclInvalidArgument, "no communicator");
+    if (current_device != comm->device) /* it sets the caller's device again in the end */
+        die("ncclCommAbort on a thread whose device is %d, of a communicator on device %d: CUDA "
+            "takes memory of the first",
+            current_device, comm->device);
     if (comm_abort_hangs())
         wait_until(held, "ncclCommAbort, which hangs as asked for,", [] { return false; });
     comm_cancel(comm);
