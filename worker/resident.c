@@ -41,9 +41,6 @@ static enum mu_status check_device(const struct mu_worker *w)
         return MU_FAIL(MU_CONFIG, "device.collective = \"nccl\", but the CUDA module was built "
                                   "without NCCL: install NCCL's headers and build again, or set "
                                   "device.collective = \"mpi\"");
-    if (w->settings->batch_reduce == MU_REDUCE_FAST)
-        return MU_FAIL(MU_CONFIG, "batch.reduce = \"fast\" adds in the host's memory: set "
-                                  "device.collective = \"mpi\" with it");
     return MU_OK;
 }
 
@@ -437,8 +434,10 @@ static enum mu_status reduce(struct mu_worker *w, uint64_t turn, const int16_t *
         finish(w, &norm);
     if (st == MU_OK)
         st = mu_device_status(w->device);
-    if (st == MU_OK)
+    if (st == MU_OK) {
         stamp(w, turn, &words, &norm);
+        mu_fetch_tidy(w); /* of the turn before, which all have now */
+    }
     mu_poller_release(w->poller);
 failed:
     if (st != MU_OK)

@@ -39,6 +39,7 @@ struct rank {
     struct toy toy;
     pthread_t thread;
     int64_t step, duties_done;
+    uint32_t calm; /* steps since the last repair */
     bool over;
     _Atomic bool ended, died;
     /* what came out */
@@ -241,6 +242,7 @@ static void take_roll(struct rank *r)
     r->duties_done = p->duties < p->step ? p->step - 1 : p->step;
     r->recovery.duties = p->duties;
     r->over = false;
+    r->calm = 0;
 }
 
 static enum mu_status duties(struct rank *r)
@@ -274,8 +276,12 @@ static enum mu_status steps(struct rank *r)
             r->over = true;
         } else {
             st = mu_worker_step(&r->worker, r->step, &result);
-            if (st == MU_OK)
+            if (st == MU_OK) {
                 r->result[r->step++] = result;
+                r->calm++;
+            }
+            /* What others have fetched is kept until all have come to the next turn. */
+            MU_ASSERT(!r->worker.resident.state || r->calm < 2 || !r->worker.fetch.served);
         }
     }
     return st;
