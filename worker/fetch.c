@@ -22,7 +22,9 @@ struct head {
 struct mu_served {
     struct mu_served *next;
     struct mu_request head, total;
-    float *copy; /* of a total that lies in a device's memory */
+    uint32_t chunk;
+    float *copy; /* of a total that lies in a device's memory: one for all who fetch the chunk */
+    bool owns_copy;
     uint8_t bytes[];
 };
 
@@ -54,7 +56,8 @@ static void forget_served(struct mu_worker *w)
         struct mu_served *s = w->fetch.served;
 
         w->fetch.served = s->next;
-        free(s->copy);
+        if (s->owns_copy)
+            free(s->copy);
         free(s);
     }
 }
@@ -66,6 +69,28 @@ void mu_fetch_deinit(struct mu_worker *w)
     free(w->fetch.total);
     w->fetch.head = NULL;
     w->fetch.total = NULL;
+}
+
+/* A total that lies in the device's memory. The device polls: a repair in there has made another
+ * plan, and another communicator, by which nothing of this one is to be sent. */
+static enum mu_status copy_total(struct mu_worker *w, const struct mu_chunk *c, struct mu_served *s)
+{
+    enum mu_status st;
+
+    if (s->next && s->next->chunk == s->chunk) { /* the one before: chunks come one by one */
+        s->copy = s->next->copy;
+        return MU_OK;
+    }
+    s->copy = malloc(c->count * sizeof *s->copy);
+    s->owns_copy = true;
+    if (!s->copy)
+        return MU_FAIL(MU_NO_MEMORY, "no memory to send a chunk");
+    mu_device_download(w->device, s->copy, w->segment->total + c->offset,
+                       c->count * sizeof *s->copy);
+    MU_TRY(mu_device_verify(w->device), st, failed);
+    st = mu_poll(w->poller);
+failed:
+    return st;
 }
 
 static enum mu_status send_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn, uint32_t to)
@@ -82,24 +107,34 @@ static enum mu_status send_chunk(struct mu_worker *w, uint32_t chunk, uint64_t t
 
     if (!s)
         return MU_FAIL(MU_NO_MEMORY, "no memory to send a chunk");
+    s->chunk = chunk;
     s->next = w->fetch.served;
     w->fetch.served = s;
     memcpy(s->bytes, &head, sizeof head);
     memcpy(s->bytes + sizeof head, w->segment->largest + c->first_block, (size_t)c->block_count);
+    if (w->resident.state)
+        MU_TRY(copy_total(w, c, s), st, failed);
     MU_TRY(mu_comm_send(w->comm, s->bytes, head_bytes(c), (int)to, TAG_HEAD, &s->head), st, failed);
-    if (w->resident.state) {
-        s->copy = malloc(c->count * sizeof *s->copy);
-        if (!s->copy)
-            return MU_FAIL(MU_NO_MEMORY, "no memory to send a chunk");
-        mu_device_download(w->device, s->copy, w->segment->total + c->offset,
-                           c->count * sizeof *s->copy);
-        MU_TRY(mu_device_verify(w->device), st, failed);
-    }
     MU_TRY(mu_comm_send(w->comm, s->copy ? s->copy : w->segment->total + c->offset,
                         c->count * sizeof(float), (int)to, TAG_TOTAL, &s->total),
            st, failed);
 failed:
     return st;
+}
+
+static bool is_open(struct mu_worker *w, struct mu_request *request)
+{
+    bool done;
+
+    return mu_comm_test(w->comm, request, &done, NULL) != MU_OK || !done;
+}
+
+void mu_fetch_tidy(struct mu_worker *w)
+{
+    for (struct mu_served *s = w->fetch.served; s; s = s->next)
+        if (is_open(w, &s->head) || is_open(w, &s->total))
+            return;
+    forget_served(w);
 }
 
 static uint32_t home_of(const struct mu_worker *w, uint32_t host)
@@ -161,8 +196,11 @@ enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn
     from = mu_roll_owner(w->roll, host, chunk);
     MU_TRY(receive(w, w->fetch.head, head_bytes(c), from, TAG_HEAD), st, failed);
     MU_TRY(receive(w, total, c->count * sizeof *total, from, TAG_TOTAL), st, failed);
-    if (w->resident.state)
+    if (w->resident.state) {
         mu_device_upload(w->device, w->segment->total + c->offset, total, c->count * sizeof *total);
+        MU_TRY(mu_device_verify(w->device), st, failed);
+        MU_TRY(mu_poll(w->poller), st, failed); /* repaired meanwhile: it is sent once more */
+    }
     memcpy(&head, w->fetch.head, sizeof head);
     MU_ASSERT(head.turn == turn); /* both sides have read the same plan */
     memcpy(w->segment->largest + c->first_block, w->fetch.head + sizeof head,

@@ -23,10 +23,13 @@ enum mu_status mu_fetch_init(struct mu_worker *w) MU_CHECKED;
 void mu_fetch_deinit(struct mu_worker *w);
 
 /* After a repair, when all earlier requests are complete: posts what others will fetch from this
- * rank. Not from a device's hook where totals lie in the device's memory. */
+ * rank. Not from a device's hook where totals lie in the device's memory; there MU_RECOVERED says
+ * that another repair has come in between: accept it, and call again. */
 enum mu_status mu_fetch_serve(struct mu_worker *w) MU_CHECKED;
+/* Gives back the memory of what has arrived, when no repair has come since it was posted. */
+void mu_fetch_tidy(struct mu_worker *w);
 /* The chunk's total of a turn from the home `server`, into the segment. Its word is left to the
- * caller. */
+ * caller, who writes it before anybody polls again. */
 enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn,
                               int server) MU_CHECKED;
 

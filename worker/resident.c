@@ -41,9 +41,6 @@ static enum mu_status check_device(const struct mu_worker *w)
         return MU_FAIL(MU_CONFIG, "device.collective = \"nccl\", but the CUDA module was built "
                                   "without NCCL: install NCCL's headers and build again, or set "
                                   "device.collective = \"mpi\"");
-    if (w->settings->batch_reduce == MU_REDUCE_FAST)
-        return MU_FAIL(MU_CONFIG, "batch.reduce = \"fast\" adds in the host's memory: set "
-                                  "device.collective = \"mpi\" with it");
     return MU_OK;
 }
 
@@ -293,6 +290,7 @@ static enum mu_status meet_peers(struct mu_worker *w)
     if (r->peers && r->epoch == w->roll->epoch)
         return MU_OK;
     drop_peers(w);
+    MU_TRY(mu_poll(w->poller), st, failed); /* that polled: nothing is sent by a void roll */
     if (w->roll->size == 1)
         return MU_OK;
     MU_TRY(share_id(w, &id), st, failed);
@@ -436,8 +434,10 @@ static enum mu_status reduce(struct mu_worker *w, uint64_t turn, const int16_t *
         finish(w, &norm);
     if (st == MU_OK)
         st = mu_device_status(w->device);
-    if (st == MU_OK)
+    if (st == MU_OK) {
         stamp(w, turn, &words, &norm);
+        mu_fetch_tidy(w); /* of the turn before, which all have now */
+    }
     mu_poller_release(w->poller);
 failed:
     if (st != MU_OK)

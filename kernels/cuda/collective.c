@@ -165,10 +165,13 @@ static enum mu_status poll_collective(struct mu_collective *c, bool *done)
     return MU_OK;
 }
 
+/* NCCL ends by setting the thread's device as it was, which for a new thread is the first one: CUDA
+ * would take some hundred MiB of that GPU, for each rank of the host. */
 static void *run_abort(void *argument)
 {
     struct mu_collective *c = argument;
 
+    (void)cudaSetDevice(c->device->options.gpu);
     (void)ncclCommAbort(c->comm); /* what it says changes nothing: it is over */
     atomic_store(&c->aborted, true);
     return NULL;

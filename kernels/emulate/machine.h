@@ -37,7 +37,7 @@ struct settings {
     bool lazy, memory_stays_open;
     double wait_s;
     nth fail, nccl_error;
-    std::uint64_t nccl_abort_hangs, nccl_torn;
+    std::uint64_t nccl_abort_hangs, nccl_abort_ms, nccl_torn;
     bool nccl_remote;
     unsigned nccl_order;
     int blas_first; /* -1: as it is */

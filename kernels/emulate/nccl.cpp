@@ -1,6 +1,8 @@
 /* NCCL's functions: groups, and what each call checks (nccl_comm.h). */
 #include "kernels/emulate/include/nccl.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "kernels/emulate/machine.h"
@@ -235,9 +237,17 @@ ncclResult_t ncclCommAbort(ncclComm_t comm)
 
     if (!comm_is_live(comm))
         return refuse(ncclInvalidArgument, "no communicator");
+    /* It sets the caller's device again in the end. */
+    if (current_device != comm->device && broken() == cudaSuccess)
+        die("ncclCommAbort on a thread whose device is %d, of a communicator on device %d: CUDA "
+            "takes memory of the first",
+            current_device, comm->device);
     if (comm_abort_hangs())
         wait_until(held, "ncclCommAbort, which hangs as asked for,", [] { return false; });
     comm_cancel(comm);
+    held.unlock();
+    usleep(static_cast<useconds_t>(1000 * asked().nccl_abort_ms));
+    held.lock();
     end_comm(comm);
     progress_unless_lazy();
     return ncclSuccess;

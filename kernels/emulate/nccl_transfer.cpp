@@ -126,6 +126,17 @@ void finish_collective(const transfer &t, const transfer_end &end)
     }
 }
 
+/* Until those who can see a torn collective have finished it, or are dead. */
+void wait_for_even_ranks(const transfer &t, const transfer_end &end)
+{
+    constexpr int most_tries = 50000; /* five seconds at least */
+
+    for (int r = 0, tries = 0; r < end.ranks; r += 2)
+        while (r != end.rank && end.file.shared->ranks[r].finished <= t.number &&
+               !nccl_file_is_dead(end.file.shared->ranks[r]) && tries++ < most_tries)
+            usleep(100);
+}
+
 void publish_collective(transfer *t, const transfer_end &end, bool torn)
 {
     slot &mine = end.file.shared->ranks[end.rank];
@@ -143,8 +154,10 @@ void publish_collective(transfer *t, const transfer_end &end, bool torn)
         mine.torn = t->number + 1;
     mine.published = t->number + 1;
     t->state = transfer::PUBLISHED;
-    if (torn)
+    if (torn) {
+        wait_for_even_ranks(*t, end);
         kill(getpid(), SIGKILL);
+    }
 }
 
 void try_collective(transfer *t, const transfer_end &end, bool torn)

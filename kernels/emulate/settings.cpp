@@ -122,6 +122,7 @@ const settings &asked()
     now.fail = numbered_error("MUSTER_EMULATE_FAIL");
     now.nccl_error = numbered_error("MUSTER_EMULATE_NCCL_ERROR");
     now.nccl_abort_hangs = count("MUSTER_EMULATE_NCCL_ABORT_HANGS");
+    now.nccl_abort_ms = count("MUSTER_EMULATE_NCCL_ABORT_MS");
     now.nccl_torn = count("MUSTER_EMULATE_NCCL_TORN");
     now.nccl_remote = number("MUSTER_EMULATE_NCCL_REMOTE", 0) > 0;
     now.nccl_order = static_cast<unsigned>(number("MUSTER_EMULATE_NCCL_ORDER", 0));

@@ -220,6 +220,10 @@ static void check_collective(const struct checking *c)
     else if (known(c, MU_KEY_batch_reduce) && s->batch_reduce == MU_REDUCE_FAST)
         MISTAKE(c, device_collective,
                 "\"nccl\" adds exactly; expected \"mpi\" with batch.reduce = \"fast\"");
+    else if (known(c, MU_KEY_run_audit_every) && s->run_audit_every > 0)
+        MISTAKE(c, device_collective,
+                "with \"nccl\" no two ranks share a state that they could be compared by; expected "
+                "\"mpi\" with run.audit_every");
 }
 
 void mu_checks_run(const struct mu_settings *settings, const struct mu_place places[MU_KEY_COUNT],
@@ -247,7 +251,8 @@ enum mu_status mu_settings_resolve(struct mu_settings *s, int64_t data_vocab)
         s->model_vocab = data_vocab ? data_vocab : (int64_t)mu_keys[MU_KEY_model_vocab].least;
     s->model_hidden = hidden_width(s);
     if (s->device_collective == MU_COLLECTIVE_AUTO)
-        s->device_collective = s->device_kind == MU_DEVICE_CUDA && s->batch_reduce != MU_REDUCE_FAST
+        s->device_collective = s->device_kind == MU_DEVICE_CUDA &&
+                                       s->batch_reduce != MU_REDUCE_FAST && s->run_audit_every == 0
                                    ? MU_COLLECTIVE_NCCL
                                    : MU_COLLECTIVE_MPI;
     if (s->batch_shards == MU_AUTO)

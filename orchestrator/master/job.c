@@ -150,6 +150,7 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     st = set_up(job);
     if (st == MU_OK)
         st = live(job, request);
+    mu_poller_hold(&job->poller); /* from here on others leave, and nobody dies of it */
     if (st != MU_OK && st != MU_REQUEUE && !mu_job_is_agreed(job, st)) {
         mu_job_die_alone(job, st);
         mu_job_report_failure(job, st);

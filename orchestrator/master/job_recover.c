@@ -134,17 +134,25 @@ static void take_back_end(struct mu_job *job)
     job->status.agreed = false;
 }
 
+/* Somebody may die meanwhile, again and again: what holds is the newest roll. */
+static enum mu_status accept_roll(struct mu_job *job)
+{
+    enum mu_status st;
+
+    do {
+        mu_poller_accept(&job->poller);
+        st = job->worker.resident.state ? mu_poller_take(&job->poller, mu_fetch_serve(&job->worker))
+                                        : MU_OK;
+    } while (st == MU_RECOVERED);
+    return st;
+}
+
 enum mu_status mu_job_take_roll(struct mu_job *job)
 {
-    enum mu_status st = MU_OK;
+    enum mu_status st;
 
     mu_job_move(job, MU_LIFE_ON_RECOVER);
-    mu_poller_accept(&job->poller);
-    if (job->worker.resident.state) {
-        st = mu_poller_take(&job->poller, mu_fetch_serve(&job->worker));
-        if (st != MU_OK)
-            goto failed;
-    }
+    MU_TRY(accept_roll(job), st, failed);
     mu_log_set_where(NULL);
     take_duties(job);
     take_back_end(job);

@@ -17,6 +17,13 @@ if grep -aq 'form a new communicator' "$log"; then fail "a collective that canno
 failing 2 NCCL_ABORT_HANGS=1 survives hangs 4 "rank:1,at:reduce,step:5,do:kill" 2
 said 'NCCL did not give up a communicator within [0-9]+ ms' "an abort that hangs"
 
+# One that takes its time, also in the end, when the others have left: no death is told that is none.
+failing 1 NCCL_ABORT_MS=1500 survives slow 4 "rank:3,at:reduce,step:5,do:kill" 1
+
+# A GPU whose bits flip, found by an audit: of ranks that share a state, whatever auto is without.
+survives audited 3 "rank:1,at:corrupt,do:fail,step:6" 1 run.audit_every=1
+said_once 'audit of step 7: rank 1 computes other bits' "a GPU that computes wrong"
+
 # refuses CODE LINE WHEN ARGUMENTS...: before training, with one line and an end of all ranks.
 refuses() {
     local expected=$1 line=$2 when=$3
@@ -35,6 +42,8 @@ failing 2 FAIL=1:700 refuses 1 'muster\[2\]: error: GPU 2 cannot be used' "a GPU
 refuses 78 'device.collective: .*"nccl" is for GPUs; expected "mpi", or device.kind = "cuda"' "NCCL without GPUs" device.kind=cpu device.collective=nccl
 refuses 78 'device.collective: .*expected "mpi" with batch.reduce = "fast"' "NCCL with fast sums" \
     device.collective=nccl batch.reduce=fast
+refuses 78 'device.collective: .*expected "mpi" with run.audit_every' "NCCL with audits" \
+    device.collective=nccl run.audit_every=1
 run 2 tiny.cfg run.name=fast batch.reduce=fast
 ended_with 0 "fast sums"
 nothing_left "the end"

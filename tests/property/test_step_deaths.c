@@ -82,9 +82,11 @@ static const struct place {
     {FAKE_GATHERED, 6, true},
     {FAKE_AGREE, 4, true},
     {FAKE_AGREED, 4, true},
+    {MOVING, 60, false},
     {ABORTING, 3, true},
+    {MOVING, 60, true},
 };
-enum { PLACES = sizeof places / sizeof *places, PLACES_IN_REPAIR = 10 };
+enum { PLACES = sizeof places / sizeof *places, PLACES_IN_REPAIR = 11 };
 
 struct schedule {
     uint32_t size, hosts;
@@ -95,6 +97,11 @@ struct schedule {
     struct fake_fate fate[MOST_RANKS];
     uint32_t apart; /* bitmap: whose device has memory of its own */
 };
+
+static bool is_resident(const struct schedule *s)
+{
+    return s->settings.device_collective == MU_COLLECTIVE_NCCL;
+}
 
 static struct mu_segment segments[MOST_HOSTS];
 static struct mu_layout layout;
@@ -107,8 +114,8 @@ static const char *passage_name(unsigned kind)
 {
     static const char *const messages[] = {"poll",   "test",   "send",     "receive",  "repair",
                                            "shrunk", "gather", "gathered", "to-agree", "agreed"};
-    static const char *const own[] = {"gradient", "quantise", "adamw",   "add-int32",
-                                      "meeting",  "reducing", "aborting"};
+    static const char *const own[] = {"gradient", "quantise", "adamw",    "add-int32",
+                                      "meeting",  "reducing", "aborting", "moving"};
 
     if (kind < FAKE_OTHERS)
         return messages[kind];
@@ -235,7 +242,7 @@ static struct schedule draw_schedule(void)
     for (uint32_t i = 0; i < MOST_RANKS; i++)
         s.fate[i].kind = FAKE_KINDS;
     draw_fates(&s);
-    if (s.settings.device_collective != MU_COLLECTIVE_NCCL)
+    if (!is_resident(&s))
         s.apart = below(1 << MOST_RANKS);
     return s;
 }
@@ -271,7 +278,8 @@ static void make_rank(const struct schedule *s, uint32_t i)
     r->looks = s->looks;
     assert_int_equal(mu_roll_init(&r->roll, 0, s->host, s->size), MU_OK);
     mu_poller_init(&r->poller, fake_comm((int)i), board);
-    assert_int_equal(open_device(&r->poller, s->apart >> i & 1, &r->worker.device), MU_OK);
+    assert_int_equal(open_device(&r->poller, is_resident(s), s->apart >> i & 1, &r->worker.device),
+                     MU_OK);
     assert_true(toy_open(&r->toy, r->worker.device, specs, s->variant & 2 ? 2 : TOY_NEVER,
                          s->variant & 1 ? 1 : TOY_NEVER));
     r->toy.pause = pause_in_shard;
@@ -330,7 +338,7 @@ static void run(const struct schedule *s)
     fake_open((int)s->size, seed + number, 5);
     memcpy(fake.fate, s->fate, s->size * sizeof *s->fate);
     assert_int_equal(mu_roll_init(&roll, 0, s->host, s->size), MU_OK);
-    open_segments(&roll, s->settings.device_collective == MU_COLLECTIVE_NCCL);
+    open_segments(&roll, is_resident(s));
     mu_roll_deinit(&roll);
     for (uint32_t i = 0; i < s->size; i++)
         make_rank(s, i);

@@ -24,6 +24,7 @@ enum passage {
     MEETING,
     REDUCING,
     ABORTING,
+    MOVING,
     PASSAGES
 };
 
@@ -38,6 +39,7 @@ struct rank {
     struct toy toy;
     pthread_t thread;
     int64_t step, duties_done;
+    uint32_t calm; /* steps since the last repair */
     bool over;
     _Atomic bool ended, died;
     /* what came out */
@@ -98,16 +100,87 @@ static enum mu_status reduce_with_peers(struct mu_collective *c, const struct mu
     return st;
 }
 
+/* Polls while it lasts, as the real one does; not in the end, outside of the rank's life. */
 static enum mu_status abort_peers(struct mu_collective *c, uint64_t deadline_ms)
 {
     fake_pass(ABORTING);
+    for (uint64_t i = 0; fake_self >= 0 && i < fake.seed % 3; i++) {
+        mu_clock_sleep_us(60);
+        mu_device_poll(rank[fake_self].worker.device);
+    }
     return toy_abort_peers(c, deadline_ms);
 }
 
-static struct mu_device_ops watched;
+/* ---- where the state is the device's: memory that is reached by operations, which poll ---- */
+static void move(struct mu_device *d, void *to, const void *from, size_t bytes)
+{
+    fake_pass(MOVING);
+    memmove(to, from, bytes);
+    mu_clock_sleep_us(fake.seed % 2 * 20);
+    if (fake_self >= 0)
+        mu_device_poll(d);
+}
+
+static void clear(struct mu_device *d, void *to, size_t bytes)
+{
+    (void)d;
+    memset(to, 0, bytes);
+}
+
+static void *take_memory(struct mu_device *d, size_t bytes)
+{
+    (void)d;
+    return toy_zeroed(bytes + 1, 1);
+}
+
+static void free_memory(struct mu_device *d, void *memory)
+{
+    (void)d;
+    free(memory);
+}
+
+static enum mu_status lend(struct mu_device *d, void *host, size_t bytes)
+{
+    (void)d;
+    (void)host;
+    (void)bytes;
+    return MU_OK;
+}
+
+static void take_back(struct mu_device *d, void *host)
+{
+    (void)d;
+    (void)host;
+}
+
+static struct mu_device_ops watched, watched_resident;
 static struct mu_collective_ops watched_peers;
 
-static enum mu_status open_device(struct mu_poller *poller, bool apart, struct mu_device **out)
+static void watch(const struct mu_device_ops *ops)
+{
+    plain = ops;
+    watched = *plain;
+    watched.quantise_add = quantise_add;
+    watched.adamw = adamw;
+    watched.add_int32 = add_int32;
+    watched_resident = watched;
+    watched_resident.alloc = watched_resident.alloc_lent = take_memory;
+    watched_resident.free = watched_resident.free_lent = free_memory;
+    watched_resident.lend = lend;
+    watched_resident.take_back = take_back;
+    watched_resident.upload = watched_resident.download = watched_resident.copy = move;
+    watched_resident.clear = clear;
+    watched_resident.resident = &toy_resident_ops;
+    watched_peers = toy_collective_ops;
+    watched_peers.open = open_peers;
+    watched_peers.all_reduce = reduce_with_peers;
+    watched_peers.abort = abort_peers;
+    watched_resident.collective = &watched_peers;
+}
+
+/* resident: it keeps the state. apart: host memory is not its own. */
+static enum mu_status open_device(struct mu_poller *poller, bool resident, bool apart,
+                                  struct mu_device **out)
 {
     const struct mu_device_options options = {.kind = MU_DEVICE_REFERENCE,
                                               .isa = MU_ISA_GENERIC,
@@ -118,20 +191,9 @@ static enum mu_status open_device(struct mu_poller *poller, bool apart, struct m
 
     if (st != MU_OK)
         return st;
-    if (!plain) {
-        plain = (*out)->ops;
-        watched = *plain;
-        watched.quantise_add = quantise_add;
-        watched.adamw = adamw;
-        watched.add_int32 = add_int32;
-        watched_peers = toy_collective_ops;
-        watched_peers.open = open_peers;
-        watched_peers.all_reduce = reduce_with_peers;
-        watched_peers.abort = abort_peers;
-        watched.collective = &watched_peers;
-        watched.resident = &toy_resident_ops;
-    }
-    (*out)->ops = &watched;
+    if (!plain)
+        watch((*out)->ops);
+    (*out)->ops = resident ? &watched_resident : &watched;
     if (apart)
         *out = apart_wrap(*out);
     return MU_OK;
@@ -159,16 +221,28 @@ static enum mu_status repair(void *context)
     return st;
 }
 
+static enum mu_status accept_roll(struct rank *r)
+{
+    enum mu_status st = MU_OK;
+
+    do {
+        mu_poller_accept(&r->poller);
+        if (r->worker.resident.state)
+            st = mu_poller_take(&r->poller, mu_fetch_serve(&r->worker));
+    } while (st == MU_RECOVERED);
+    return st;
+}
+
 static void take_roll(struct rank *r)
 {
     const struct mu_recovery_plan *p = &r->recovery.plan;
 
-    mu_poller_accept(&r->poller);
-    if (r->worker.resident.state && mu_poller_take(&r->poller, mu_fetch_serve(&r->worker)) != MU_OK)
+    if (accept_roll(r) != MU_OK)
         return; /* the poller keeps it */
     r->duties_done = p->duties < p->step ? p->step - 1 : p->step;
     r->recovery.duties = p->duties;
     r->over = false;
+    r->calm = 0;
 }
 
 static enum mu_status duties(struct rank *r)
@@ -202,8 +276,12 @@ static enum mu_status steps(struct rank *r)
             r->over = true;
         } else {
             st = mu_worker_step(&r->worker, r->step, &result);
-            if (st == MU_OK)
+            if (st == MU_OK) {
                 r->result[r->step++] = result;
+                r->calm++;
+            }
+            /* What others have fetched is kept until all have come to the next turn. */
+            MU_ASSERT(!r->worker.resident.state || r->calm < 2 || !r->worker.fetch.served);
         }
     }
     return st;

@@ -265,6 +265,7 @@ static void several_ranks_of_one_thread(void **state)
     }
     for (int i = 0; i < 3; i++) {
         assert_true(ints_are(&r[i], 3, 3));
+        assert_int_equal(cudaSetDevice(i), cudaSuccess);
         assert_int_equal(ncclCommAbort(r[i].comm), ncclSuccess);
     }
     mu_emulate_restart();

@@ -255,6 +255,15 @@ static void other_order(int rank, int ranks, const ncclUniqueId *id)
     drained(r.stream, 10);
 }
 
+static void aborts_from_afar(int rank, int ranks, const ncclUniqueId *id)
+{
+    struct rank r = make_rank(rank, ranks, id, 10);
+
+    silently();
+    CUDA(cudaSetDevice(rank ? 0 : 3)); /* as a new thread of rank 1 has it */
+    ncclCommAbort(r.comm);
+}
+
 static void waits_for_nobody(int rank, int ranks, const ncclUniqueId *id)
 {
     setenv("MUSTER_EMULATE_WAIT_S", "0.3", 1);
@@ -278,13 +287,14 @@ static void bugs_end_the_process(void **state)
         int most; /* that die of it; else the other may come to see it too */
     } bugs[] = {{other_count, "ncclAllReduce of 9 int32 (sum", 2},
                 {other_order, "ncclBroadcast of 10 int32", 2},
+                {aborts_from_afar, "ncclCommAbort on a thread whose device is ", 2},
                 {waits_for_nobody,
                  "cudaStreamSynchronize has waited for 0.3 s; at the heads of "
                  "streams: ncclAllReduce of rank 0 of 2",
                  1}};
 
     (void)state;
-    for (int b = 0; b < 3; b++) {
+    for (size_t b = 0; b < sizeof bugs / sizeof *bugs; b++) {
         char text[2000] = {0};
         pid_t pids[2];
         ncclUniqueId id;
