@@ -113,31 +113,48 @@ static void apply_laws(struct mu_sweep_trial *t, struct mu_sweep_laws *laws, enu
     }
 }
 
-/* Which the data's header may have to say; shards stay open until the batch is known. */
-static enum mu_status find_vocabulary(struct mu_sweep_trial *t)
+/* What the data's header and the width may have to say; shards stay open until the batch is
+ * known. */
+static enum mu_status find_shape(struct mu_sweep_trial *t, struct mu_settings *settled)
 {
-    struct mu_settings settled = t->settings;
-    enum mu_status st = mu_workload_resolve(&settled);
+    enum mu_status st;
 
-    t->settings.model_vocab = settled.model_vocab;
+    *settled = t->settings;
+    st = mu_workload_resolve(settled);
+    t->settings.model_vocab = settled->model_vocab;
     return st;
 }
 
-static void count(struct mu_sweep_trial *t, const struct mu_sweep_spec *spec)
+static struct mu_counts count_model(const struct mu_settings *s)
 {
-    const struct mu_settings *s = &t->settings;
-    const struct mu_gpt_shape shape = {.layers = (uint64_t)s->model_layers,
-                                       .width = (uint64_t)s->model_width,
-                                       .context = (uint64_t)s->model_context,
-                                       .vocab = (uint64_t)s->model_vocab};
-    const bool is_synthetic = s->model_kind == MU_MODEL_SYNTHETIC;
+    const uint64_t layers = (uint64_t)s->model_layers, width = (uint64_t)s->model_width,
+                   context = (uint64_t)s->model_context, vocab = (uint64_t)s->model_vocab;
 
-    t->n = is_synthetic ? (double)s->synthetic_params
-                        : mu_shape_size(&shape, (enum mu_count_kind)spec->count);
+    if (s->model_kind == MU_MODEL_LLAMA)
+        return mu_count_llama(
+            &(struct mu_llama_shape){layers, width, (uint64_t)s->model_hidden, context, vocab});
+    return mu_count_gpt(&(struct mu_gpt_shape){layers, width, context, vocab});
+}
+
+/* s: with its shape settled. */
+static void count(struct mu_sweep_trial *t, const struct mu_sweep_spec *spec,
+                  const struct mu_settings *s)
+{
+    struct mu_counts n;
+
+    if (s->model_kind == MU_MODEL_SYNTHETIC) {
+        t->n = (double)s->synthetic_params;
+        t->flops_per_token = 6 * t->n;
+        return;
+    }
+    n = count_model(s);
+    t->n = (double)(spec->count == MU_COUNT_ALL             ? n.all
+                    : spec->count == MU_COUNT_NON_EMBEDDING ? n.non_embedding
+                                                            : n.non_embedding_head);
     t->flops_per_token = 6 * t->n;
-    if (!is_synthetic && spec->flops == MU_FLOPS_6N_ATTENTION)
-        t->flops_per_token +=
-            mu_count_attention((double)shape.layers, (double)shape.width, (double)shape.context);
+    if (spec->flops == MU_FLOPS_6N_ATTENTION)
+        t->flops_per_token += mu_count_attention((double)s->model_layers, (double)s->model_width,
+                                                 (double)s->model_context);
 }
 
 static void set_steps(struct mu_sweep_trial *t, struct mu_place place, struct mu_mistakes *m)
@@ -179,6 +196,7 @@ enum mu_status mu_sweep_trial_count(struct mu_sweep_trial *t, struct mu_sweep_la
                                     struct mu_place place, struct mu_mistakes *m)
 {
     const int before = m->count;
+    struct mu_settings settled;
     char text[40];
     enum mu_status st;
 
@@ -189,9 +207,9 @@ enum mu_status mu_sweep_trial_count(struct mu_sweep_trial *t, struct mu_sweep_la
     apply_laws(t, laws, PASS_SIZE, place, m);
     if (m->count > before)
         return MU_OK;
-    st = find_vocabulary(t);
+    st = find_shape(t, &settled);
     if (st == MU_OK)
-        count(t, laws->spec);
+        count(t, laws->spec, &settled);
     return st;
 }
 
