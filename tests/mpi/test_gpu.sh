@@ -18,8 +18,12 @@ said '4 ranks on 2 hosts' "hosts that are pretended"
 same_as hosts whole "hosts that are pretended"
 MUSTER_HOSTS=3 run 5 tiny.cfg run.name=hosts-mpi device.collective=mpi
 same_as hosts-mpi whole "hosts that are pretended, mpi"
-MUSTER_EMULATE_LAZY=1 run 3 tiny.cfg run.name=lazy
-same_as lazy whole "GPUs that run behind"
+run 3 tiny.cfg run.name=apart device.overlap=off
+same_as apart whole "nothing reduced before the gradient is whole"
+for lazy in 1 2; do # 2: what is reduced comes first, wherever it may
+    MUSTER_EMULATE_LAZY=$lazy run 3 tiny.cfg run.name=lazy-$lazy
+    same_as lazy-$lazy whole "GPUs that run behind ($lazy)"
+done
 nothing_left "undisturbed runs"
 
 # A GPT, whose products are emulated: a few steps of few sequences.
@@ -63,15 +67,19 @@ same_as repair whole "a death in a repair"
 nothing_left "a death in a repair"
 
 # Killed when ranks of even number have the total, the others not: these fetch it. The first step, which has no predictions yet,
-# is 2 + 3 collectives, each later one 3.
+# is 3 + 4 collectives, each later one 4: a bucket, maxima and numbers, the check of the sum.
 export MUSTER_LOG=debug
-failing 3 NCCL_TORN=$((2 + 3 * 4)) survives torn 4 "" 1
+failing 3 NCCL_TORN=$((3 + 4 * 4)) survives torn 4 "" 1
 said 'muster\[1\]: fetched [0-9]+ chunks? of the total' "a torn all-reduce"
 # In the first round nothing is decided yet; nor when the one who dies is the first rank, who makes the next id.
-failing 0 NCCL_TORN=$((2 + 3 * 4 - 2)) survives torn-maxima 4 "" 1
+failing 0 NCCL_TORN=$((3 + 4 * 4 - 2)) survives torn-maxima 4 "" 1
 if grep -aq 'of the total' "$log"; then fail "a torn first round: something was fetched"; fi
+# In a bucket, while some still compute their shards: what was reduced early is forgotten.
+failing 2 NCCL_TORN=$((3 + 4 * 4 - 3)) survives torn-bucket 4 "" 1
+if grep -aq 'of the total' "$log"; then fail "a torn bucket: something was fetched"; fi
 unset MUSTER_LOG
 # A library that notices by itself.
 export MUSTER_EMULATE_NCCL_REMOTE=1
 survives remote 4 "rank:1,at:reduce,step:5,do:kill;rank:0,at:reduced,step:7,do:kill" 2
+failing 1 NCCL_TORN=$((3 + 4 * 4 - 3)) survives remote-bucket 4 "" 1
 unset MUSTER_EMULATE_NCCL_REMOTE
