@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "orchestrator/base/log.h"
 #include "worker/worker.h"
 
 enum { BUCKET = 1 << 21, /* elements: 8 MiB of integers */ SMALLEST_SHARE = 4 };
@@ -59,6 +60,8 @@ enum mu_status mu_buckets_begin_rest(struct mu_worker *w)
 {
     struct mu_buckets *b = &w->resident.buckets;
 
+    if (w->resident.peers && b->count > 0)
+        mu_log(MU_LOG_DEBUG, "%u of %u buckets were begun in the last shard", b->begun, b->count);
     while (w->resident.peers && b->failed == MU_OK && b->begun < b->count)
         b->failed = begin_next(w);
     return b->failed;

@@ -35,6 +35,13 @@ limit=120 run 3 gpt.cfg run.name=gpt-3 "${gpt[@]}"
 unset MUSTER_FAULT
 said 'rank 2 is the master now; 1 rank goes on' "a GPT whose ranks die"
 same_as gpt-3 gpt "a GPT whose ranks die"
+# Its layers are reduced while those before them are computed. Killed in a bucket of the second step: of a turn there are 2, then
+# maxima, numbers, the rest, the check, and slots.
+for ranks in 2 4; do
+    MUSTER_LOG=debug limit=120 run $ranks gpt.cfg run.name=gpt-early-$ranks "${gpt[@]}"
+    same_as gpt-early-$ranks gpt "a GPT, reduced early ($ranks)"
+    said '([2-9]) of \1 buckets were begun in the last shard' "a GPT, reduced early ($ranks)"
+done
 
 # A checkpoint of each loads in the other, and on another number of ranks.
 mkdir -p runs/on/checkpoints
