@@ -1,3 +1,7 @@
+/* A bucket goes through three hands: its tensors are final (the workload tells), it is in the sum
+ * (added), its all-reduce has begun (begun). The first two are counted a shard, the last one a turn
+ * and a communicator: a rank that gave one up begins again from the first bucket. Nothing is added
+ * to a sum that a communicator of an earlier epoch may still be reading: it is given up before. */
 #include "worker/resident_buckets.h"
 
 #include <stdatomic.h>
