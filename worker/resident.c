@@ -66,12 +66,14 @@ enum mu_status mu_resident_init(struct mu_worker *w)
         s->weight_bf16[h] = r->state->weight_bf16[h];
     }
     s->total = r->state->total;
+    if (w->settings->device_overlap == MU_SWITCH_ON)
+        mu_buckets_plan(&r->buckets, &w->workload->layout);
 failed:
     return st;
 }
 
 /* This process cannot go on with a library that does not come back; the others can without it. */
-static void drop_peers(struct mu_worker *w)
+void mu_resident_drop_peers(struct mu_worker *w)
 {
     struct mu_worker_resident *r = &w->resident;
 
@@ -80,13 +82,15 @@ static void drop_peers(struct mu_worker *w)
         mu_comm_die();
     }
     r->peers = NULL;
+    r->buckets.begun = 0;
+    r->buckets.failed = MU_OK;
 }
 
 void mu_resident_deinit(struct mu_worker *w)
 {
     if (!w->resident.state)
         return;
-    drop_peers(w);
+    mu_resident_drop_peers(w);
     w->device->ops->resident->close(w->resident.state);
     free(w->resident.host_copy);
     memset(&w->resident, 0, sizeof w->resident);
@@ -172,25 +176,30 @@ failed:
 
 /* ---- a turn ------------------------------------------------------------------------------------ */
 
-static void begin(struct mu_worker *w, uint64_t turn, const int16_t *prediction)
+void mu_resident_begin(struct mu_worker *w, uint64_t turn, const int16_t *prediction)
 {
     w->device->ops->resident->begin(w->resident.state, prediction);
     w->resident.begun = turn;
+    w->resident.buckets.begun = 0;
 }
 
 void mu_resident_add(struct mu_worker *w, uint64_t turn, const int16_t *prediction,
                      const struct mu_shard_result *g, bool first)
 {
+    const struct mu_resident_ops *op = w->device->ops->resident;
     struct mu_resident_rows rows[sizeof g->rows / sizeof *g->rows];
+    const uint32_t left = mu_buckets_tensors_left(w);
 
-    if (first)
-        begin(w, turn, prediction);
+    if (first && left == w->workload->layout.tensor_count)
+        mu_resident_begin(w, turn, prediction);
+    if (left > 0)
+        op->add_dense(w->resident.state, g->dense, 0, left);
     for (uint32_t i = 0; i < g->row_count; i++)
         rows[i] = (struct mu_resident_rows){.tensor = g->rows[i].tensor,
                                             .count = g->rows[i].count,
                                             .row = g->rows[i].row,
                                             .value = g->rows[i].value};
-    w->device->ops->resident->add_shard(w->resident.state, g->dense, rows, g->row_count);
+    op->add_rows(w->resident.state, rows, g->row_count);
 }
 
 /* Polls until it hears of a death or a revocation; MU_OK: nobody has told of one. */
@@ -289,7 +298,7 @@ static enum mu_status meet_peers(struct mu_worker *w)
 
     if (r->peers && r->epoch == w->roll->epoch)
         return MU_OK;
-    drop_peers(w);
+    mu_resident_drop_peers(w);
     MU_TRY(mu_poll(w->poller), st, failed); /* that polled: nothing is sent by a void roll */
     if (w->roll->size == 1)
         return MU_OK;
@@ -407,8 +416,17 @@ static void stamp(struct mu_worker *w, uint64_t turn, const struct mu_resident_w
         atomic_store_explicit(&chunk[c].reduced, turn, memory_order_release);
 }
 
+/* What of them was not begun in the last shard. */
+static enum mu_status begin_buckets(struct mu_worker *w)
+{
+    enum mu_status st = mu_buckets_begin_rest(w);
+
+    return st == MU_OK ? MU_OK : wait_for_news(w, st);
+}
+
 static enum mu_status reduce(struct mu_worker *w, uint64_t turn, const int16_t *prediction)
 {
+    const struct mu_resident_ops *op = w->device->ops->resident;
     struct mu_all_reduce list[MU_RESIDENT_LIST];
     struct mu_resident_words words;
     struct mu_wide norm = {{0}, 0};
@@ -416,16 +434,19 @@ static enum mu_status reduce(struct mu_worker *w, uint64_t turn, const int16_t *
     bool fits;
 
     MU_TRY(meet_peers(w), st, failed);
-    if (w->resident.begun != turn)
-        begin(w, turn, prediction);
+    if (w->resident.begun != turn) { /* it had no shard */
+        mu_resident_begin(w, turn, prediction);
+        op->add_dense(w->resident.state, NULL, 0, w->workload->layout.tensor_count);
+    }
+    MU_TRY(begin_buckets(w), st, failed);
     MU_TRY(agree(w, &words), st, failed);
     fits = !(words.flags & MU_SUM_NONFINITE) &&
            !mu_exact_sum_must_redo(words.escapes, w->exact.capacity, words.flags);
     if (fits)
-        MU_TRY(
-            all_reduce(w, list,
-                       w->device->ops->resident->integers(w->resident.state, words.escapes, list)),
-            st, failed);
+        MU_TRY(all_reduce(w, list,
+                          op->integers(w->resident.state, words.escapes,
+                                       mu_buckets_elements_left(w), list)),
+               st, failed);
     /* From this look to the words no repair may come in between, or its plan takes the turn for one
      * that nobody has reduced, and the others wait for this rank to do it again. */
     mu_poller_hold(w->poller);
@@ -441,7 +462,7 @@ static enum mu_status reduce(struct mu_worker *w, uint64_t turn, const int16_t *
     mu_poller_release(w->poller);
 failed:
     if (st != MU_OK)
-        drop_peers(w);
+        mu_resident_drop_peers(w);
     return st;
 }
 

@@ -190,7 +190,7 @@ static void backward_attention(struct mu_gpt *g, const struct mu_weights *w, int
 }
 
 enum mu_status mu_gpt_backward(struct mu_gpt *g, const struct mu_weights *w, const int32_t *row_of,
-                               int64_t sequences, bool first)
+                               int64_t sequences, bool first, bool last)
 {
     struct mu_device *d = g->device;
     struct mu_gpt_buffers *a = &g->buffers;
@@ -205,6 +205,9 @@ enum mu_status mu_gpt_backward(struct mu_gpt *g, const struct mu_weights *w, con
         MU_TRY(mu_device_status(d), st, failed);
         backward_mlp(g, w, l, sequences, first);
         backward_attention(g, w, l, sequences, first);
+        if (last)
+            mu_workload_tell_ready(&g->base, a->dense,
+                                   mu_gpt_tensor(&g->dims, l, MU_GPT_LN1_WEIGHT));
         MU_TRY(mu_device_status(d), st, failed);
     }
     d->ops->embed_backward(d, a->row_value, mu_gpt_gradient(g, 0, MU_GPT_WPE), a->dx, row_of, n, t,
