@@ -96,6 +96,11 @@ inline float rsqrtf(float x)
     return 1 / sqrtf(x);
 }
 
+inline float __fdividef(float x, float y)
+{
+    return x / y;
+}
+
 inline int min(int a, int b)
 {
     return a < b ? a : b;

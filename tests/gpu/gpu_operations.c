@@ -78,7 +78,7 @@ static bool is_exact(const struct kernel_output *o, bool fast_truth)
 /* How far an output may be off, relative to its largest value; 0: not a bit.
  *  - fp32: a sum of k terms of either sign is off by about sqrt(k) roundings of 2^-24: 16 of that,
  *    and 8 times as much where exponentials of such sums are summed again, or GELU's slope, which
- *    is of size 1, is taken at a sum that is much larger; or SwiGLU's, 20 roundings in all, at
+ *    is of size 1, is taken at a sum that is much larger; or SwiGLU's, 24 roundings in all, at
  *    gates up to 9.
  *  - products of bf16 numbers are exact in fp32, but tensor cores cut off what lies below the
  *    largest of some 16 terms: k 2^-23.

@@ -41,10 +41,10 @@ static inline const struct kernel_output *find_output(const struct kernel_run *r
  * terms of about 1 that may cancel, so what they are off by does not shrink with them; nor with
  * LayerNorm's dx, of terms of about rstd, each off by the spread. So with RMSNorm, which has no
  * mean: its dx is a sum of terms of about rstd, its dweight of about 1. SwiGLU's are products of
- * numbers up to 9 (run_swiglu) with a slope that is a sum of terms below 2, 20 roundings in all
- * (unit-kernels_vector). An act may round the other way, to its neighbour: 2^-7 of itself at most.
- * 0: the same bits, since no sum has another order than the reference's and nothing is
- * approximated. */
+ * numbers up to 9 (run_swiglu) with a slope that is a sum of terms below 2, and 24 roundings, both
+ * sides' together (as counted in unit-kernels_vector). An act may round the other way, to its
+ * neighbour: 2^-7 of itself at most. 0: the same bits, since no sum has another order than the
+ * reference's and nothing is approximated. */
 static inline double allowed(const struct kernel_run *plain, const struct kernel_output *o)
 {
     const struct kernel_output *rstd = find_output(plain, "layernorm rstd");
@@ -65,7 +65,7 @@ static inline double allowed(const struct kernel_run *plain, const struct kernel
         largest = fmax(largest, fabs((double)output_at(o, i)));
     bound = 16 * 0x1p-24 * sqrt((double)(c > n ? c : n)) * (is_rms ? 1 : spread);
     if (is_swiglu)
-        bound = 9 * 2 * 20 * 0x1p-24;
+        bound = 9 * 2 * 24 * 0x1p-24;
     if (!strcmp(o->name, "rmsnorm dx"))
         bound *= spread;
     if ((is_swiglu || strstr(o->name, "rmsnorm d")) && largest > 0 && largest < 1)

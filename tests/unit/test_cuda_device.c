@@ -322,6 +322,8 @@ static uint64_t work(struct mu_device *d)
         mu_device_upload(d, lent, ones, sizeof ones);
         d->ops->layernorm_backward(d, x, x + N, x + 2 * N, x + 3 * N, x + 4 * N, x + 5 * N,
                                    x + 6 * N, x + 7 * N, 1, N, true);
+        d->ops->rmsnorm_backward(d, x, x + N, x + 2 * N, x + 3 * N, x + 4 * N, x + 5 * N, 1, N,
+                                 false);
         d->ops->linear(d, (struct mu_linear){1, N, N}, x + N, false, NULL, x, x + 2 * N, NULL,
                        MU_EPILOGUE_NONE);
         mu_device_copy(d, x + N, x, 4 * N);
