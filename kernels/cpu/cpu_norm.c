@@ -1,5 +1,5 @@
-/* Embedding, LayerNorm and RMSNorm. Tasks are fixed groups of rows, or of columns where rows are added
- * up. */
+/* Embedding, LayerNorm and RMSNorm. Tasks are fixed groups of rows, or of columns where rows are
+ * added up. */
 #include <string.h>
 
 #include "kernels/cpu/cpu.h"

@@ -1,6 +1,6 @@
 /* Rotary positions: a block a token, whose queries and keys lie side by side, 2H heads of D. A
- * thread takes a pack of a head's first half and the pack of the second half that it is turned with;
- * `turn` is the same for all heads and comes from the cache. */
+ * thread takes a pack of a head's first half and the pack of the second half that it is turned
+ * with; `turn` is the same for all heads and comes from the cache. */
 #include "kernels/cuda/kernels.h"
 
 #include "kernels/cuda/parts.cuh"

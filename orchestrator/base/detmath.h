@@ -1,6 +1,6 @@
-/* exp, log, pow, cos, sin in double with the same bits on every CPU: libm chooses variants by CPU. Plain
- * arithmetic only; this file is compiled without contraction to fused multiply-add. Relative error
- * below 1e-14 in the ranges that Muster uses (tested against libm). For vectors of floats see
+/* exp, log, pow, cos, sin in double with the same bits on every CPU: libm chooses variants by CPU.
+ * Plain arithmetic only; this file is compiled without contraction to fused multiply-add. Relative
+ * error below 1e-14 in the ranges that Muster uses (tested against libm). For vectors of floats see
  * kernels/. */
 #ifndef MUSTER_BASE_DETMATH_H
 #define MUSTER_BASE_DETMATH_H

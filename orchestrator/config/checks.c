@@ -78,8 +78,7 @@ static void check_gpt2(const struct checking *c)
     if (known(c, MU_KEY_model_rope_theta) &&
         (s->model_rope_theta < 10000 || s->model_rope_theta > 10000))
         MISTAKE(c, model_rope_theta,
-                "%g is for model.kind = \"llama\": gpt2 learns its positions; "
-                "expected it left out",
+                "%g is for model.kind = \"llama\": gpt2 learns its positions; expected it left out",
                 s->model_rope_theta);
 }
 

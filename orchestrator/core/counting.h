@@ -1,6 +1,6 @@
-/* Parameters and arithmetic of a GPT-2 or Llama, under every convention in use: laws fitted under different
- * ones do not compare (Pearce & Song 2024), so all are kept and none is called "the" number. Counts
- * are of real parameters; the tied embedding counts once. */
+/* Parameters and arithmetic of a GPT-2 or Llama, under every convention in use: laws fitted under
+ * different ones do not compare (Pearce & Song 2024), so all are kept and none is called "the"
+ * number. Counts are of real parameters; the tied embedding counts once. */
 #ifndef MUSTER_CORE_COUNTING_H
 #define MUSTER_CORE_COUNTING_H
 

@@ -1,6 +1,7 @@
 /* Thirty steps of a tiny gpt2 and a tiny llama against the same training in PyTorch, in float64,
- * from the same seed: tests/oracle/{gpt,llama}_curve.json, made by gpt_curve.py there. Initial values, order of samples,
- * gradient, clipping, AdamW, decay and schedule must all be the same for the curves to agree. */
+ * from the same seed: tests/oracle/{gpt,llama}_curve.json, made by gpt_curve.py there. Initial
+ * values, order of samples, gradient, clipping, AdamW, decay and schedule must all be the same for
+ * the curves to agree. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

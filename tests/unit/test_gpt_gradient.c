@@ -1,5 +1,6 @@
 /* Loss and gradient of a whole gpt, of each kind: every element of every tensor, against central
- * differences of an independent float64 model; and that bits depend on weights, step and shard only. */
+ * differences of an independent float64 model; and that bits depend on weights, step and shard
+ * only. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -163,7 +164,7 @@ static void differentiate(const struct gpt64 *m, double *p, const struct mu_sett
     }
 }
 
-/* The same for every device, since weights are: computed by the first test of the kind that asks. */
+/* The same for every device, since weights are: computed by the kind's first test that asks. */
 static struct truth {
     bool known;
     double loss, gradient[ELEMENTS];

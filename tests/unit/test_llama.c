@@ -1,5 +1,5 @@
-/* What model.kind = "llama" has of its own: tensors, initial values, facts, angles, and settings that
- * do not go together. Loss and gradient: test_gpt_gradient.c, test_gpt_curve.c. */
+/* What model.kind = "llama" has of its own: tensors, initial values, facts, angles, and settings
+ * that do not go together. Loss and gradient: test_gpt_gradient.c, test_gpt_curve.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

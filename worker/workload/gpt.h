@@ -10,9 +10,9 @@
  * and a head that is the token embedding. No dropout. Two kinds:
  *   gpt2   (Radford et al. 2019): LayerNorm, tanh-GELU, learned positions, biases;
  *   llama  (Touvron et al. 2023): RMSNorm, SwiGLU, rotary positions, no biases.
- * Llama's tensors are named as Hugging Face names them, but for projections of the same input, which
- * are one matrix: first the rows of queries, then keys, then values (qkv_proj); gates, then ups
- * (gate_up_proj).
+ * Llama's tensors are named as Hugging Face names them, but for projections of the same input,
+ * which are one matrix: first the rows of queries, then keys, then values (qkv_proj); gates, then
+ * ups (gate_up_proj).
  *
  * The residual stream is fp32 and kept at every norm; a branch's output stays a separate fp32
  * buffer until the next norm adds it on its way (one pass over memory instead of two). */
@@ -75,8 +75,8 @@ static inline int64_t mu_gpt_up_width(const struct mu_gpt_dims *d)
  * device.recompute = "mlp" the third part, with "block" the second and third too, are one set of
  * buffers that all layers share. A layer's backward pass then fills them again, by the operations
  * and from the inputs of the forward pass, and so with the same bits. It never runs `down`, whose
- * output nobody reads; and the last layer finds its own still there. GELU's `hidden` alone cannot be
- * had again: `linear` takes it of a value that `up` is rounded from. */
+ * output nobody reads; and the last layer finds its own still there. GELU's `hidden` alone cannot
+ * be had again: `linear` takes it of a value that `up` is rounded from. */
 struct mu_gpt_block {
     float *x1; /* (N, C): the stream that the first norm normalised */
 

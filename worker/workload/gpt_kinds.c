@@ -1,5 +1,5 @@
-/* Where gpt2 and llama differ within a pass: norms, the mlp's hidden layer, positions. A tensor that
- * a kind has not is NULL, which every operation takes for a bias. */
+/* Where gpt2 and llama differ within a pass: norms, the mlp's hidden layer, positions. A tensor
+ * that a kind has not is NULL, which every operation takes for a bias. */
 #include "worker/workload/gpt.h"
 
 const float *mu_gpt_weight(const struct mu_gpt *g, const struct mu_weights *w, int64_t layer,

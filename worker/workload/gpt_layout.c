@@ -1,7 +1,7 @@
 /* The tensors of a GPT: names, shapes, which decay, and their first values. Initial values follow
  * GPT-2: normal with standard deviation 0.02, the projections that write into the residual stream
- * scaled by 1/sqrt(2 L), weights of norms 1, biases 0. A value is a function of (seed, tensor, element),
- * so that any rank can fill any part. */
+ * scaled by 1/sqrt(2 L), weights of norms 1, biases 0. A value is a function of (seed, tensor,
+ * element), so that any rank can fill any part. */
 #include <math.h> /* sqrt: correctly rounded everywhere */
 #include <stdio.h>
 #include <stdlib.h>

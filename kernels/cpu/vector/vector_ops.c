@@ -88,8 +88,8 @@ static void gelu_backward(void *d, const void *before, bool bf16, int64_t n)
 }
 
 /* ---- SwiGLU --------------------------------------------------------------------------------- */
-/* e = exp(-|x|) does not overflow; 1 / (1 + exp(-x)) and that of -x are 1 / (1 + e) and e / (1 + e),
- * in an order that x's sign decides. */
+/* e = exp(-|x|) does not overflow; 1 / (1 + exp(-x)) and that of -x are 1 / (1 + e) and
+ * e / (1 + e), in an order that x's sign decides. */
 struct logistic {
     vec of_x, of_minus_x;
 };
