@@ -164,6 +164,41 @@ static void lent_memory(void **state)
     munmap(shared, BYTES);
 }
 
+/* A shard's tokens and row numbers are uploaded while the GPU works on what came before them. */
+static void short_uploads_wait_for_nobody(void **state)
+{
+    enum { N = 6 };
+    struct mu_device *d;
+    float *x, *to, *lent;
+
+    (void)state;
+    machine_with("MUSTER_EMULATE_LAZY", "1");
+    setenv("MUSTER_EMULATE_OPEN", "1", 1);
+    mu_emulate_restart();
+    d = open_cuda(cuda_options(MU_PRECISION_FP32));
+    x = mu_device_alloc(d, 4);
+    to = mu_device_alloc(d, N * 4);
+    lent = mu_device_alloc_lent(d, N * 4);
+    mu_device_upload(d, x, &(float){1}, 4);
+    mu_device_wait(d);
+    d->ops->add(d, x, x, 1, false);
+    for (int i = 0; i < N; i++) {
+        lent[i] = (float)i + 1;
+        mu_device_upload(d, to + i, lent + i, 4);
+        lent[i] = 0;
+    }
+    assert_true(*x == 1); /* nothing has run */
+    mu_device_wait(d);
+    assert_true(*x == 2);
+    for (int i = 0; i < N; i++)
+        assert_true(to[i] == (float)i + 1);
+    mu_device_free_lent(d, lent);
+    mu_device_free(d, to);
+    mu_device_free(d, x);
+    mu_device_close(d);
+    machine_with(NULL, NULL);
+}
+
 /* The bits that were stored, as integers mod 2^32. */
 static void adamw_tells_its_check(void **state)
 {
@@ -468,6 +503,7 @@ int main(void)
         cmocka_unit_test(every_operation_as_late_as_can_be),
         cmocka_unit_test(copies),
         cmocka_unit_test(lent_memory),
+        cmocka_unit_test(short_uploads_wait_for_nobody),
         cmocka_unit_test(adamw_tells_its_check),
         cmocka_unit_test(operations_poll),
         cmocka_unit_test(the_queue_keeps_its_order),
