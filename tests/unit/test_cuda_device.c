@@ -3,6 +3,8 @@
  * every call. */
 #include "tests/support/kernel_run.h"
 
+#include <sys/prctl.h>
+
 #include "orchestrator/base/clock.h"
 #include "tests/support/cuda_module.h"
 
@@ -482,6 +484,21 @@ static void a_gpu_that_hangs(void **state)
     mu_device_close(d);
 }
 
+/* The thread that waits wakes when it asked to. */
+static void pauses_are_short(void **state)
+{
+    struct mu_device *d;
+    int before = prctl(PR_GET_TIMERSLACK, 0UL, 0UL, 0UL, 0UL);
+
+    (void)state;
+    assert_int_equal(prctl(PR_SET_TIMERSLACK, 50000UL, 0UL, 0UL, 0UL), 0);
+    machine_with(NULL, NULL);
+    d = open_cuda(cuda_options(MU_PRECISION_FP32));
+    assert_in_range(prctl(PR_GET_TIMERSLACK, 0UL, 0UL, 0UL, 0UL), 1, 5000);
+    mu_device_close(d);
+    assert_int_equal(prctl(PR_SET_TIMERSLACK, (unsigned long)before, 0UL, 0UL, 0UL), 0);
+}
+
 static void peak(void **state)
 {
     struct mu_device *d;
@@ -511,6 +528,7 @@ int main(void)
         cmocka_unit_test(any_call_may_fail),
         cmocka_unit_test(words_of_a_broken_gpu),
         cmocka_unit_test(a_gpu_that_hangs),
+        cmocka_unit_test(pauses_are_short),
         cmocka_unit_test(peak),
     };
 
