@@ -192,6 +192,7 @@ static enum mu_status wait_for(cudaEvent_t event)
     cudaError_t error;
 
     while ((error = cudaEventQuery(event)) == cudaErrorNotReady) {
+        (void)cudaGetLastError(); /* it is kept as if it were an error: for the next launch */
         if (mu_deadline_passed(deadline))
             return MU_FAIL(MU_TIMEOUT, "the GPU did not finish matrix products in %d s",
                            TIMING_DEADLINE_MS / 1000);

@@ -1,13 +1,15 @@
 /* Softmax and cross entropy of rows of logits. A block a row, which is read twice: for its maximum
  * and the sum of exponentials, together; and for the gradient. The second time it should still be
- * in the L2 cache. */
+ * in the L2 cache: that has room for a row of each multiprocessor when rows are 200 KB, and not for
+ * two. So threads ask for several packs at once, which keeps memory busy with one block on each, as
+ * the registers for it make sure. */
 #include "kernels/cuda/linear_kernels.h"
 
 #include "kernels/cuda/parts.cuh"
 
 namespace
 {
-enum { W = 4 };
+enum { W = 4, DEEP = 4 };
 constexpr unsigned THREADS_MAX = 1024; /* rows are long; part of the bits */
 
 /* A maximum, and the sum of e^(x - maximum). */
@@ -26,25 +28,56 @@ __device__ softmax_part join(softmax_part a, softmax_part b)
     return {largest, a.sum * expf(a.largest - largest) + b.sum * expf(b.largest - largest)};
 }
 
+/* What a block reads in one go: DEEP rounds, in each of which a thread has a pack. */
+__device__ int64_t stretch()
+{
+    return int64_t(blockDim.x) * W * DEEP;
+}
+
+/* Where this thread's pack of a round is. */
+__device__ int64_t place_of(int64_t from, int round)
+{
+    return from + (int64_t(round) * blockDim.x + threadIdx.x) * W;
+}
+
+/* Those before v. */
+__device__ void load_stretch(mu_pack<float, W> (&x)[DEEP], const float *row, int64_t from,
+                             int64_t v)
+{
+    MU_EACH (round, DEEP)
+        if (place_of(from, round) < v)
+            x[round] = mu_load<W>(row + place_of(from, round));
+}
+
+/* Adds the first `count` of x. */
+__device__ void join_pack(softmax_part &mine, const mu_pack<float, W> &x, int64_t count)
+{
+    float largest = mine.largest;
+
+    for (int k = 0; k < W; k++)
+        if (k < count && x.at[k] > largest)
+            largest = x.at[k];
+    if (largest > mine.largest) {
+        mine.sum = mine.sum * expf(mine.largest - largest);
+        mine.largest = largest;
+    }
+    for (int k = 0; k < W; k++)
+        if (k < count)
+            mine.sum += expf(x.at[k] - largest);
+}
+
 /* Of what this thread reads (Milakov & Gimelshein 2018: both in one pass). */
 __device__ softmax_part read_row(const float *row, int64_t v)
 {
     softmax_part mine = {-INFINITY, 0};
 
-    for (int64_t j = threadIdx.x * W; j < v; j += blockDim.x * W) {
-        mu_pack<float, W> x = mu_load<W>(row + j);
-        float largest = mine.largest;
+    for (int64_t from = 0; from < v; from += stretch()) {
+        mu_pack<float, W> x[DEEP];
 
-        for (int k = 0; k < W; k++)
-            if (j + k < v && x.at[k] > largest)
-                largest = x.at[k];
-        if (largest > mine.largest) {
-            mine.sum = mine.sum * expf(mine.largest - largest);
-            mine.largest = largest;
-        }
-        for (int k = 0; k < W; k++)
-            if (j + k < v)
-                mine.sum += expf(x.at[k] - largest);
+        load_stretch(x, row, from, v);
+        MU_EACH (round, DEEP)
+            if (place_of(from, round) < v)
+                join_pack(mine, x[round], v - place_of(from, round));
     }
     return mine;
 }
@@ -69,29 +102,31 @@ __device__ softmax_part join_block(softmax_part mine, softmax_part *scratch)
     return all;
 }
 
-/* In place: bf16 gradients take half of what logits did, so a round writes where this round or one
- * before it has read; the barrier is for those who read in this one. */
+/* In place: bf16 gradients take half of what logits did, so a stretch writes where it or one before
+ * it has read; the barrier is for those who read in this one. */
 template <class T>
 __device__ void write_gradient(float *row, softmax_part all, int64_t target, float scale, int64_t v)
 {
     T *out = reinterpret_cast<T *>(row);
-    int64_t round = int64_t(blockDim.x) * W;
 
-    for (int64_t from = 0; from < v; from += round) {
-        int64_t j = from + int64_t(threadIdx.x) * W;
-        mu_pack<float, W> x = {};
-        mu_pack<T, W> d;
+    for (int64_t from = 0; from < v; from += stretch()) {
+        mu_pack<float, W> x[DEEP];
 
-        if (j < v)
-            x = mu_load<W>(row + j);
+        load_stretch(x, row, from, v);
         __syncthreads();
-        for (int k = 0; k < W; k++) {
-            float p = j + k < v ? expf(x.at[k] - all.largest) / all.sum : 0;
+        MU_EACH (round, DEEP) {
+            int64_t j = place_of(from, round);
+            mu_pack<T, W> d;
 
-            mu_from_f32(d.at[k], scale * (p - (j + k == target ? 1 : 0)));
-        }
-        if (j < v)
+            if (j >= v)
+                continue;
+            for (int k = 0; k < W; k++) {
+                float p = j + k < v ? expf(x[round].at[k] - all.largest) / all.sum : 0;
+
+                mu_from_f32(d.at[k], scale * (p - (j + k == target ? 1 : 0)));
+            }
             mu_store(out + j, d);
+        }
     }
 }
 

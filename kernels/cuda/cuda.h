@@ -16,7 +16,7 @@
 #include "kernels/cuda/blas.h"
 #include "kernels/device.h"
 
-enum { MU_CUDA_MARKS = 4, MU_CUDA_LAUNCHES_A_MARK = 16, MU_CUDA_STAGES = 2 };
+enum { MU_CUDA_MARKS = 4, MU_CUDA_LAUNCHES_A_MARK = 16, MU_CUDA_STAGES = 8 };
 
 struct mu_cuda_lent {
     char *memory;
@@ -33,12 +33,14 @@ struct mu_cuda {
     cudaEvent_t done, mark[MU_CUDA_MARKS];
     bool marked[MU_CUDA_MARKS];
     unsigned launches;
-    /* Page-locked memory through which all other host memory is copied, chunk by chunk. */
+    /* Page-locked memory through which all other host memory is copied, chunk by chunk, in turn: an
+     * upload waits for the one so many before it, which has long arrived, and the GPU for nobody. */
     struct {
         char *memory;
         cudaEvent_t copied;
         bool used;
     } stage[MU_CUDA_STAGES];
+    unsigned next_stage;
     struct mu_blas *blas;
     uint32_t *word; /* on the device: where operations leave values for the host */
     void *scratch;

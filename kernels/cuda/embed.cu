@@ -27,6 +27,47 @@ __global__ void embed(float *out, const float *table, const float *position, con
     }
 }
 
+/* Rows that are on their way from memory at once. */
+constexpr int DEEP = 8;
+
+/* Of the tokens from `first` on, one a thread, those that are `wanted`: how many, and where in order
+ * (list: a place a thread). All threads of the block call it; list and matches may be written again
+ * when all have used the list and met. */
+__device__ unsigned list_tokens(unsigned *list, unsigned *matches, bool wanted)
+{
+    unsigned lane = threadIdx.x % MU_WARP, warp = threadIdx.x / MU_WARP, before = 0, count = 0;
+    unsigned match = __ballot_sync(MU_ALL_LANES, wanted);
+
+    if (lane == 0)
+        matches[warp] = match;
+    __syncthreads();
+    for (unsigned w = 0; w < blockDim.x / MU_WARP; w++) {
+        before += w < warp ? unsigned(__popc(matches[w])) : 0;
+        count += unsigned(__popc(matches[w]));
+    }
+    if (wanted)
+        list[before + unsigned(__popc(match & ((1u << lane) - 1)))] = threadIdx.x;
+    __syncthreads();
+    return count;
+}
+
+/* sum += rows list[0], list[1], ... of dout, in this order. */
+template <int W>
+__device__ void add_rows(mu_pack<float, W> &sum, const float *dout, int64_t c, const unsigned *list,
+                         unsigned count)
+{
+    for (unsigned from = 0; from < count; from += DEEP) {
+        mu_pack<float, W> d[DEEP];
+
+        MU_EACH (i, DEEP)
+            if (from + unsigned(i) < count)
+                d[i] = mu_load<W>(dout + list[from + unsigned(i)] * c);
+        MU_EACH (i, DEEP)
+            for (int k = 0; from + unsigned(i) < count && k < W; k++)
+                sum.at[k] += d[i].at[k];
+    }
+}
+
 /* rows (R, C) += dout (N, C). A block a token, and as many columns as it has threads times W. The
  * block of a row's first token adds all tokens of that row; the others end. That is N comparisons a
  * block, from the cache: small beside the sums up to some 64k tokens, and a row that very many
@@ -36,6 +77,7 @@ __global__ void embed_backward_rows(float *rows, const float *dout, const int32_
                                     int64_t n, int64_t c)
 {
     MU_SHARED(unsigned, matches, MU_BLOCK_THREADS / MU_WARP);
+    MU_SHARED(unsigned, list, MU_BLOCK_THREADS);
     int64_t i = blockIdx.x, j = (int64_t(blockIdx.y) * blockDim.x + threadIdx.x) * W;
     int32_t row = row_of[i];
     mu_pack<float, W> sum = {};
@@ -50,20 +92,10 @@ __global__ void embed_backward_rows(float *rows, const float *dout, const int32_
         sum = mu_load<W>(rows + row * c + j);
     for (int64_t first = i; first < n; first += blockDim.x) {
         int64_t other = first + threadIdx.x;
-        unsigned match = __ballot_sync(MU_ALL_LANES, other < n && row_of[other] == row);
+        unsigned count = list_tokens(list, matches, other < n && row_of[other] == row);
 
-        if (threadIdx.x % MU_WARP == 0)
-            matches[threadIdx.x / MU_WARP] = match;
-        __syncthreads();
-        for (unsigned warp = 0; j < c && warp < blockDim.x / MU_WARP; warp++)
-            for (unsigned left = matches[warp]; left; left &= left - 1) {
-                int64_t token = first + warp * MU_WARP + unsigned(__ffs(int(left))) - 1;
-                mu_pack<float, W> d = mu_load<W>(dout + token * c + j);
-
-                for (int k = 0; k < W; k++)
-                    sum.at[k] += d.at[k];
-            }
-        __syncthreads();
+        if (j < c)
+            add_rows<W>(sum, dout + first * c + j, c, list, count);
     }
     if (j < c)
         mu_store(rows + row * c + j, sum);

@@ -66,6 +66,15 @@ __device__ inline float mu_exp2(float x)
     return y;
 }
 
+/* Four floats to global memory, aligned to 16, by one instruction: nvcc makes four of such a store
+ * where each float was chosen among expressions. */
+__device__ inline void mu_store_four(float *to, const float (&four)[4])
+{
+    asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)),
+                 "f"(four[0]), "f"(four[1]), "f"(four[2]), "f"(four[3])
+                 : "memory");
+}
+
 /* 16 bytes on their way from global to shared memory, both aligned to 16; zeros when not `inside`
  * (`from` is then not read, but is an address still). They have arrived, for this thread, once it
  * has waited. */

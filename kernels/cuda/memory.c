@@ -7,7 +7,7 @@
 
 #include "kernels/cuda/cuda.h"
 
-static const size_t stage_bytes = (size_t)2 << 20;
+static const size_t stage_bytes = (size_t)1 << 20;
 
 static double mib(size_t bytes)
 {
@@ -217,20 +217,24 @@ static void copy_on_stream(struct mu_cuda *c, void *to, const void *from, size_t
                    (int)cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, c->stream), wait);
 }
 
-/* The next stage, once what was copied through it last has arrived. */
-static char *take_stage(struct mu_cuda *c, size_t chunk, const char *operation)
+/* Once what was copied through it last has arrived. */
+static char *wait_for_stage(struct mu_cuda *c, unsigned i, const char *operation)
 {
-    size_t i = chunk % MU_CUDA_STAGES;
-
     if (c->stage[i].used && !mu_cuda_await(c, c->stage[i].copied, operation))
         return NULL;
     c->stage[i].used = false;
     return c->stage[i].memory;
 }
 
-static void leave_stage(struct mu_cuda *c, size_t chunk, const char *operation)
+/* The next in turn. */
+static char *take_stage(struct mu_cuda *c, unsigned *i, const char *operation)
 {
-    size_t i = chunk % MU_CUDA_STAGES;
+    *i = c->next_stage++ % MU_CUDA_STAGES;
+    return wait_for_stage(c, *i, operation);
+}
+
+static void leave_stage(struct mu_cuda *c, unsigned i, const char *operation)
+{
     cudaError_t error = cudaEventRecord(c->stage[i].copied, c->stream);
 
     c->stage[i].used = true;
@@ -245,24 +249,27 @@ static size_t chunk_bytes(size_t bytes, size_t chunk)
     return left < stage_bytes ? left : stage_bytes;
 }
 
+/* What is short goes through a stage even from lent memory, which the GPU could read by itself:
+ * that would have to be waited for, and with it all that is queued. */
 void mu_cuda_upload(struct mu_device *d, void *to, const void *host, size_t bytes)
 {
     struct mu_cuda *c = mu_cuda_of(d);
     size_t chunks = (bytes + stage_bytes - 1) / stage_bytes;
 
-    if (is_lent(c, host)) {
+    if (chunks > 1 && is_lent(c, host)) {
         copy_on_stream(c, to, host, bytes, "an upload", true);
         return;
     }
     for (size_t k = 0; k < chunks; k++) {
-        char *stage = take_stage(c, k, "an upload");
+        unsigned i;
+        char *stage = take_stage(c, &i, "an upload");
         size_t n = chunk_bytes(bytes, k);
 
         if (!stage)
             return;
         memcpy(stage, (const char *)host + k * stage_bytes, n);
         copy_on_stream(c, (char *)to + k * stage_bytes, stage, n, "an upload", false);
-        leave_stage(c, k, "an upload");
+        leave_stage(c, i, "an upload");
     }
     if (is_lent(c, to))
         mu_cuda_drain(c, "an upload");
@@ -272,22 +279,22 @@ void mu_cuda_download(struct mu_device *d, void *host, const void *from, size_t 
 {
     struct mu_cuda *c = mu_cuda_of(d);
     size_t chunks = (bytes + stage_bytes - 1) / stage_bytes;
+    unsigned at[2] = {0, 0}; /* stages of an even chunk and of an odd one */
 
     if (is_lent(c, host)) {
         copy_on_stream(c, host, from, bytes, "a download", true);
         chunks = 0;
     }
-    /* Chunk k is on its way while chunk k - 1 is taken out of the other stage. */
+    /* Chunk k is on its way while chunk k - 1 is taken out of its stage. */
     for (size_t k = 0; !c->base.broken && k < chunks + (chunks > 0); k++) {
         char *stage;
 
-        if (k < chunks && take_stage(c, k, "a download")) {
-            copy_on_stream(c, c->stage[k % MU_CUDA_STAGES].memory,
-                           (const char *)from + k * stage_bytes, chunk_bytes(bytes, k),
+        if (k < chunks && (stage = take_stage(c, &at[k % 2], "a download")) != NULL) {
+            copy_on_stream(c, stage, (const char *)from + k * stage_bytes, chunk_bytes(bytes, k),
                            "a download", false);
-            leave_stage(c, k, "a download");
+            leave_stage(c, at[k % 2], "a download");
         }
-        stage = k > 0 ? take_stage(c, k - 1, "a download") : NULL;
+        stage = k > 0 ? wait_for_stage(c, at[(k - 1) % 2], "a download") : NULL;
         if (stage)
             memcpy((char *)host + (k - 1) * stage_bytes, stage, chunk_bytes(bytes, k - 1));
     }

@@ -21,11 +21,13 @@ template <class T, int W> struct alignas(sizeof(T) * W) mu_pack {
 
 template <int W, class T> __device__ inline mu_pack<T, W> mu_load(const T *p)
 {
+    MU_ALIGNED(p, sizeof(mu_pack<T, W>));
     return *reinterpret_cast<const mu_pack<T, W> *>(p);
 }
 
 template <class T, int W> __device__ inline void mu_store(T *p, const mu_pack<T, W> &pack)
 {
+    MU_ALIGNED(p, sizeof pack);
     *reinterpret_cast<mu_pack<T, W> *>(p) = pack;
 }
 

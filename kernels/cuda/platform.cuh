@@ -7,6 +7,8 @@
  *       up to 163 KiB on every architecture that we name
  *   MU_SHARED(type, name, count)       an array of static shared memory
  *   MU_SHARED_DYNAMIC(type, name)      a pointer to the dynamic shared memory of the launch
+ *   MU_ALIGNED(p, bytes)               an address that a GPU takes for so many bytes at once, which
+ *       is a multiple of them; looked at in the emulation
  *   MU_EACH(i, n)                      for (int i = 0; i < n; i++), unrolled: arrays that are in
  *       registers want indices that the compiler knows */
 #ifndef MUSTER_KERNELS_CUDA_PLATFORM_CUH
@@ -26,6 +28,7 @@
                           int(shared_bytes)) == cudaSuccess                      \
          ? MU_LAUNCH(kernel, grid, block, shared_bytes, stream, __VA_ARGS__)     \
          : cudaGetLastError())
+#define MU_ALIGNED(p, bytes)         ((void)0)
 #define MU_EACH(i, n)                _Pragma("unroll") for (int i = 0; i < (n); i++)
 #define MU_SHARED(type, name, count) __shared__ type name[count]
 #define MU_SHARED_DYNAMIC(type, name)                          \
@@ -39,7 +42,8 @@
 #define MU_LAUNCH_WIDE(kernel, grid, block, shared_bytes, stream, ...)                    \
     mu_emulate_launch<true>(#kernel, (kernel), (grid), (block), (shared_bytes), (stream), \
                             __VA_ARGS__)
-#define MU_EACH(i, n) for (int i = 0; i < (n); i++)
+#define MU_ALIGNED(p, bytes) mu_emulate_aligned((p), (bytes))
+#define MU_EACH(i, n)        for (int i = 0; i < (n); i++)
 #define MU_SHARED(type, name, count)                   \
     static const char name##_declaration = 0;          \
     type(&name)[count] = *static_cast<type(*)[count]>( \

@@ -1,4 +1,5 @@
 /* The total as floats and its squared norm, as worker/chunk_sum.c and wide_sum.c have them. */
+#include "kernels/cuda/instructions.cuh"
 #include "kernels/cuda/quantise.cuh"
 #include "kernels/cuda/spans.cuh"
 
@@ -23,6 +24,16 @@ __device__ float round_once(int64_t total, double quantum)
     return float(total < 0 ? -magnitude : magnitude);
 }
 
+__device__ void store_out(float *to, const mu_pack<float, 1> &pack)
+{
+    *to = pack.at[0];
+}
+
+__device__ void store_out(float *to, const mu_pack<float, 4> &pack)
+{
+    mu_store_four(to, pack.at);
+}
+
 /* A block of the total by a warp, to out and to shared memory. */
 template <int W>
 __device__ void convert_block(float *out, float *staged, const int32_t *dense, const int64_t *slot,
@@ -43,7 +54,7 @@ __device__ void convert_block(float *out, float *staged, const int32_t *dense, c
             else
                 x.at[k] = float(n.at[k] * ldexp(1.0, exponent));
         }
-        mu_store(out + j, x);
+        store_out(out + j, x);
         mu_store(staged + j, x);
     }
 }

@@ -263,6 +263,13 @@ inline int __popc(unsigned x)
 void *mu_emulate_shared(const void *declaration, std::size_t size_bytes);
 void *mu_emulate_shared_dynamic();
 
+/* A GPU ends a kernel that loads or stores elsewhere; what runs here may not notice. */
+inline void mu_emulate_aligned(const void *p, std::size_t size_bytes)
+{
+    if (reinterpret_cast<std::uintptr_t>(p) % size_bytes != 0)
+        mu_emulate_fail({"a load or store", "", 0}, "is not aligned to its size");
+}
+
 /* ---- copies in the background: 16 bytes each, both sides aligned to 16 ---- */
 /* from NULL: zeros. */
 void mu_emulate_copy(mu_emulate_site site, void *to, const void *from);

@@ -114,6 +114,14 @@ inline float mu_exp2(float x)
     return y < 0x1p-126f ? 0 : y; /* a NaN stays one */
 }
 
+inline void mu_store_four(float *to, const float (&four)[4], const char *file = __builtin_FILE(),
+                          int line = __builtin_LINE())
+{
+    if (reinterpret_cast<std::uintptr_t>(to) % 16 != 0)
+        mu_emulate_fail({"st.v4", file, line}, "stores to what is not aligned to 16 bytes");
+    std::memcpy(to, four, sizeof four);
+}
+
 inline void mu_copy_start(void *to, const void *from, bool inside,
                           const char *file = __builtin_FILE(), int line = __builtin_LINE())
 {

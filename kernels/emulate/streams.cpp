@@ -132,7 +132,7 @@ cudaError_t obstacle()
 
 cudaError_t report(cudaError_t error)
 {
-    if (error != cudaSuccess && error != cudaErrorNotReady)
+    if (error != cudaSuccess)
         last_error = error;
     return error;
 }

@@ -15,7 +15,7 @@ has out '  scripts/gpu-check --quick       operations, a short loss curve, the p
 expect 1 "$check" --fast
 has err "error: unknown option '--fast'; see scripts/gpu-check --help"
 expect 1 "$check" --only step,nothing
-has err "error: there is no part 'nothing'; the parts are: operations sanitizer curve promise repair kernels step large torch llmc"
+has err "error: there is no part 'nothing'; the parts are: operations curve promise step kernels torch repair sanitizer large llmc"
 MUSTER_CUDA_MODULE=$folder/none.so expect 1 "$check" --quick
 has err 'error: no GPU can be used here; the line CUDA above says why'
 MUSTER_CUDA_MODULE=$module MUSTER_EMULATE_DRIVER=0 expect 1 "$check" --quick
@@ -27,6 +27,20 @@ grep -qE '^\| operations \| ok \| [0-9]+ shapes' out || fail "no line says that 
 grep -qE '^\| curve \| ok \| [0-9]+ steps, gpt2-fp32 off by .*; llama-bf16 off by' out || fail "no line says that the loss curves are alike"
 grep -qE '^\| promise \| ok \| the same bits: mpi on 1 2 ranks, nccl on 1 2 ranks' out || fail "no line says that the bits are the same"
 grep -q 'no figure below says anything of a GPU' results/*-gpu-emulated.md || fail "the results do not say that they are emulated"
+
+# Who is ended in the middle leaves what was found by then, and what the part under way said.
+rm -rf results
+"$check" --only curve,repair >out 2>err &
+driver=$!
+for ((i = 0; i < 1200 && $(cat results/*-gpu-emulated.md 2>/dev/null | grep -c '^| curve | ok |') == 0; i++)); do sleep 0.1; done
+for ((i = 0; i < 100; i++)); do
+    if [ -e results/under-way.log ]; then break; fi
+    sleep 0.1
+done
+kill "$driver"
+wait "$driver" && fail "who is ended should say so"
+grep -q '^| curve | ok | ' results/*-gpu-emulated.md || fail "what was found before the end is gone"
+[ -e results/under-way.log ] || fail "nothing is left of the part that was under way"
 
 # A part without time is left out, in words; a GPU that breaks is a failure.
 GPU_CHECK_LIMIT_S=1 expect 0 "$check" --only curve

@@ -56,9 +56,19 @@ static inline ncclResult_t state_of(ncclComm_t comm)
     return ncclCommGetAsyncError(comm, &state) == ncclSuccess ? state : ncclNumResults;
 }
 
+/* "Not ready" is kept as if it were an error. */
+static inline cudaError_t state_of_stream(cudaStream_t stream)
+{
+    cudaError_t state = cudaStreamQuery(stream);
+
+    if (state == cudaErrorNotReady)
+        (void)cudaGetLastError();
+    return state;
+}
+
 /* ncclInProgress, cudaErrorNotReady: still not. */
 POLL(ncclResult_t, settled, ncclComm_t comm, state_of(comm), ncclInProgress)
-POLL(cudaError_t, drained, cudaStream_t stream, cudaStreamQuery(stream), cudaErrorNotReady)
+POLL(cudaError_t, drained, cudaStream_t stream, state_of_stream(stream), cudaErrorNotReady)
 
 /* One process of a roll, with its own stream and n ints on the device. */
 struct rank {

@@ -157,6 +157,23 @@ static void refuses(const struct choices *c, const char *name, const char *value
     mu_device_close(d);
 }
 
+/* A product that is timed is waited for, and what the wait was told must not come out of the next
+ * launch. */
+static void tuning_leaves_no_error(void **state)
+{
+    struct mu_device *d;
+    struct kernel_run *r;
+
+    (void)state;
+    machine_with("MUSTER_EMULATE_LAZY", "1");
+    d = open_cuda();
+    mu_device_tune_choices(d, true);
+    r = use(d);
+    leave(r);
+    forget(r);
+    machine_with(NULL, NULL);
+}
+
 static void those_of_others_are_refused(void **state)
 {
     struct mu_device *d;
@@ -206,6 +223,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(another_device_takes_them),
         cmocka_unit_test(tuning_is_asked_for),
+        cmocka_unit_test(tuning_leaves_no_error),
         cmocka_unit_test(those_of_others_are_refused),
         cmocka_unit_test(a_cpu_has_none),
     };

@@ -95,6 +95,48 @@ void loads_matrices_by_rows_and_by_columns(void **)
     });
 }
 
+__global__ void store_four(float *to)
+{
+    const float four[4] = {1, 2, 3, 4};
+
+    mu_store_four(to + 4 * threadIdx.x, four);
+}
+
+void stores_four(void **)
+{
+    alignas(16) float to[12] = {};
+
+    assert_int_equal(MU_LAUNCH(store_four, 1, 2, 0, nullptr, to + 4), cudaSuccess);
+    for (int i = 0; i < 12; i++)
+        assert_true(to[i] == float(i < 4 ? 0 : i % 4 + 1));
+    faulty(MU_LAUNCH(store_four, 1, 2, 0, nullptr, to + 1), {"st.v4", "aligned to 16"});
+}
+
+template <bool STORE> __global__ void pack_unaligned(uint16_t *at)
+{
+    if (STORE)
+        mu_store(at, mu_pack<uint16_t, 4>{});
+    else
+        at[0] = mu_load<4>(at).at[0];
+}
+
+void packs_are_aligned(void **)
+{
+    alignas(16) uint16_t at[16] = {};
+
+    for (int i = 0; i <= 8; i++) {
+        const char *const words[] = {"a load or store", "not aligned to its size"};
+        cudaError_t load = MU_LAUNCH(pack_unaligned<false>, 1, 1, 0, nullptr, at + i);
+
+        if (i % 4 == 0)
+            assert_int_equal(load, cudaSuccess);
+        else
+            faulty(load, {words[0], words[1]});
+        if (i % 4 != 0)
+            faulty(MU_LAUNCH(pack_unaligned<true>, 1, 1, 0, nullptr, at + i), {words[0], words[1]});
+    }
+}
+
 __global__ void load_unaligned(int by)
 {
     MU_SHARED_DYNAMIC(uint16_t, tile);
@@ -279,6 +321,8 @@ int main()
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(multiplies_like_loops),
+        cmocka_unit_test(stores_four),
+        cmocka_unit_test(packs_are_aligned),
         cmocka_unit_test(loads_matrices_by_rows_and_by_columns),
         cmocka_unit_test(misuse_is_found),
         cmocka_unit_test(tiles_multiply_however_they_lie),

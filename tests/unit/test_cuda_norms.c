@@ -62,6 +62,34 @@ static void one_row_takes_all(void **state)
     }
 }
 
+/* Rows whose tokens are found by several warps, in several goes: the bits of the loop. */
+static void rows_are_summed_in_order(void **state)
+{
+    enum { N = 601, C = 512, R = 7 };
+    struct mu_device cuda = emulated_device(MU_PRECISION_FP32);
+    float *rows = calloc(R * C, 4), *right = calloc(R * C, 4),
+          *dout = malloc(sizeof(float) * N * C);
+    float *position = malloc(sizeof(float) * N * C);
+    int32_t row_of[N];
+    uint64_t random = seed;
+
+    (void)state;
+    assert_true(rows && right && dout && position);
+    for (int i = 0; i < N; i++) {
+        row_of[i] = i % 5 == 0 ? i % R : i % 2; /* two have hundreds, the others some */
+        for (int j = 0; j < C; j++) {
+            dout[i * C + j] = ldexpf(next_random(&random), i % 20);
+            right[row_of[i] * C + j] += dout[i * C + j];
+        }
+    }
+    cuda.ops->embed_backward(&cuda, rows, position, dout, row_of, N, N, C, true);
+    assert_memory_equal(rows, right, sizeof(float) * R * C);
+    free(rows);
+    free(right);
+    free(dout);
+    free(position);
+}
+
 /* A row of equal numbers has no spread: xhat is 0, whatever rstd = 1 / sqrt(1e-5); out is the
  * bias. Powers of two, so that the mean is exact. */
 static void constant_row(void **state)
@@ -144,8 +172,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(awkward_shapes),    cmocka_unit_test(wide_rows),
-        cmocka_unit_test(one_row_takes_all), cmocka_unit_test(constant_row),
-        cmocka_unit_test(rmsnorm_by_hand),   cmocka_unit_test(nothing_at_all),
+        cmocka_unit_test(one_row_takes_all), cmocka_unit_test(rows_are_summed_in_order),
+        cmocka_unit_test(constant_row),      cmocka_unit_test(rmsnorm_by_hand),
+        cmocka_unit_test(nothing_at_all),
     };
 
     return cmocka_run_group_tests(tests, print_seed, NULL);

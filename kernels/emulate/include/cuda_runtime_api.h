@@ -98,7 +98,8 @@ cudaError_t cudaRuntimeGetVersion(int *version);
 const char *cudaGetErrorName(cudaError_t error);
 const char *cudaGetErrorString(cudaError_t error);
 /* The last error of any call of this thread, launches included; forgotten then, unless it is
- * sticky. cudaErrorNotReady is none (CUDA C++ Programming Guide, error checking). */
+ * sticky. cudaErrorNotReady is one here: the CUDA C++ Programming Guide says that it is none, but
+ * programs have met it (pytorch/pytorch pull request 18584). */
 cudaError_t cudaGetLastError(void);
 cudaError_t cudaPeekAtLastError(void);
 
