@@ -399,6 +399,8 @@ static uint32_t own_requests(struct mu_job *job)
         requests |= MU_REQUEST_STOP;
     if (job->is_master && getenv("MUSTER_JOB") && mu_run_dir_relaunch_requested(job->run))
         requests |= MU_REQUEST_MAKE_WAY;
+    if (job->is_master && mu_snapshots_is_due(&job->snapshots, &job->worker, job->life.step))
+        requests |= MU_REQUEST_SNAPSHOT;
     return requests;
 }
 
@@ -482,6 +484,8 @@ static enum mu_status duties(struct mu_job *job)
                      mu_job_is_stopped(job) && !makes_way);
     enum mu_status st = do_duties(job, due);
 
+    if (st == MU_OK)
+        st = mu_job_snapshot(job);
     if (st == MU_OK && makes_way)
         st = mu_job_ledger_gather(job);
     if (st != MU_OK)
