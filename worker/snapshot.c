@@ -215,7 +215,7 @@ enum mu_status mu_snapshots_upload(struct mu_snapshots *s, struct mu_worker *w)
     const struct mu_state_view *from = &s->segment.half[mu_segment_half(&s->segment)];
     const struct mu_state_view *to = &w->segment->half[0];
     uint16_t *bf16 = w->segment->weight_bf16[0];
-    enum mu_status st = mu_resident_unstage(w, from);
+    enum mu_status st = mu_resident_upload(w, from);
 
     if (st != MU_OK)
         return st;

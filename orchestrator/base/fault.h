@@ -30,6 +30,7 @@
     X(EXCHANGE, "exchange", "in a recovery, before the survivors tell where they are")       \
     X(AGREE, "agree", "in a recovery, before the survivors agree")                           \
     X(EVALUATE, "evaluate", "in an evaluation")                                              \
+    X(HASH, "hash", "a rank of GPUs looks through its state (do:fail: it is another one)")   \
     X(SNAPSHOT, "snapshot", "before a chunk of the GPUs' state is copied to the host")       \
     X(SAVE, "save", "while a part of a checkpoint is written")                               \
     X(SAVE_DISK, "save-disk", "a write of a checkpoint fails as on a full disk (do:fail)")   \

@@ -6,7 +6,9 @@
  *   job_load.c    a checkpoint or initial weights: every rank at the same committed state
  *   job_choices.c which algorithms the devices use, the same on every rank
  *   job_run.c     steps, and what is due between them
+ *   job_hash.c    the hash of the state
  *   job_save.c    checkpoints
+ *   job_snapshot.c copies of GPUs' state
  *   job_end.c     complete, stopped, or making way for the next generation
  *   job_recover.c going on without a rank that died
  *   job_fail.c    what a rank says and leaves behind when the job cannot go on
@@ -133,7 +135,8 @@ enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash) MU_CHE
 /* The master's: the checkpoint of saved_step gets its record, and older ones go, if who published
  * it died before that. No save may be under way. */
 void mu_job_complete_save(struct mu_job *job);
-/* Hash of the committed state, the same on all hosts (else MU_INTERNAL). */
+/* Hash of the committed state, the same on all hosts (else MU_INTERNAL, as where a GPU's own copy
+ * differs). */
 enum mu_status mu_job_hash(struct mu_job *job, struct mu_hash *out) MU_CHECKED;
 /* job_snapshot.c, for ranks whose state is in their devices' memory. Opens the segments of copies,
  * and settles who the keeper is: a round of all ranks, after the worker is there. */
