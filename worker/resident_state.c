@@ -229,6 +229,9 @@ enum mu_status mu_resident_hash(struct mu_worker *w, struct mu_hash *out)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a piece of the state");
     MU_TRY(hash_pieces(w, scratch), st, failed);
     add_up(w);
+    /* The device's hook may have repaired the roll without a word; nothing may be sent on the new
+     * one before all begin again there. */
+    MU_TRY(mu_poll(w->poller), st, failed);
     for (uint32_t from = 1; from < w->roll->size; from++) {
         const struct mu_range range = pieces_of(w, from);
 

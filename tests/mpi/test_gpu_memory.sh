@@ -88,6 +88,16 @@ for where in weight m v prediction; do
     said_once "warning: the state of step 15 in the memory of host $(uname -n) is damaged" "$where"
 done
 
+# Every GPU looks through its own state, whoever hashes which piece of it: one that differs is named, and nothing is saved of it.
+export MUSTER_FAULT=rank:1,at:hash,step:18,do:fail
+run 3 tiny.cfg run.name=differs "${long[@]}"
+unset MUSTER_FAULT
+ended_with 70 "a GPU whose state differs"
+said_once 'error: the state in the memory of the GPU of rank 1 is not the master.s. Memory or software of one of them is broken' \
+    "a GPU whose state differs"
+nothing_left "a GPU whose state differs"
+goes_on differs 2 'the checkpoint of step 10'
+
 # A GPT of four chunks, dealt to three ranks: rank 0 has copied its chunks of step 4, rank 1 has not. The copy of step 2 is whole.
 wide=(model.layers=1 model.width=256 model.heads=1 model.context=4 batch.sequences=2 batch.shards=2 eval.every=0 device.kind=cuda)
 copied=("${wide[@]}" run.steps=6 device.snapshot_every=2)

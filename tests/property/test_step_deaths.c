@@ -73,6 +73,7 @@ static const struct place {
     {FAKE_FAULTS + MU_FAULT_REDUCED, 20, false},
     {FAKE_FAULTS + MU_FAULT_UPDATE, 16, false},
     {FAKE_FAULTS + MU_FAULT_FLIP, STEPS, false},
+    {FAKE_FAULTS + MU_FAULT_HASH, STEPS, false},
     {FAKE_FAULTS + MU_FAULT_SHRINK, 3, true},
     {FAKE_FAULTS + MU_FAULT_EXCHANGE, 4, true},
     {FAKE_FAULTS + MU_FAULT_AGREE, 4, true},

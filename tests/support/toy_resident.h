@@ -214,6 +214,7 @@ static inline void toy_resident_check(struct mu_resident *r, uint32_t half, uint
 {
     const float *array[] = {r->weight[half], r->m[half], r->v[half]};
 
+    mu_device_poll(r->device); /* a death may be repaired here, and is not told */
     for (int i = 0; i < 3; i++)
         sums[i] =
             mu_chunk_check((const int32_t *)(const void *)array[i], r->options.layout->elements);
