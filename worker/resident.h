@@ -1,8 +1,9 @@
 /* A worker whose state lies in its device's memory (kernels/resident.h), as a host of its own: one
- * rank, with its own copy of the state and a segment of words alone. So the step protocol
- * (worker/step.c) and the plan after a death (orchestrator/core/recovery.h) hold as they are: a
- * rank that died takes its sum with it; a total that one rank has and another lacks is fetched; one
- * that nobody has is reduced again, from the sums that everybody still has.
+ * rank, with its own copy of the state and a segment of words alone, which is never taken up: what
+ * outlives it are copies (snapshot.h). So the step protocol (worker/step.c) and the plan after a
+ * death (orchestrator/core/recovery.h) hold as they are: a rank that died takes its sum with it; a
+ * total that one rank has and another lacks is fetched; one that nobody has is reduced again, from
+ * the sums that everybody still has.
  *
  * In place of the exchange of chunks (worker/reduce.h) a turn is reduced as a whole, by collectives
  * of the devices. Their communicator belongs to an epoch of the roll: after a death it is aborted,
