@@ -42,5 +42,9 @@ MUSTER_EMULATE_FAIL=500:700 run 3 tiny.cfg run.name=all
 [ "$code" != 0 ] && [ "$code" != 124 ] || fail "all GPUs fail: exit code $code"
 said 'The newest checkpoint is of step [0-9]+: the same command goes on from there' "all GPUs fail"
 no_rank_left "all GPUs fail"
+MUSTER_EMULATE_FAIL=500:700 run 3 tiny.cfg run.name=copied device.snapshot_every=1
+[ "$code" != 0 ] && [ "$code" != 124 ] || fail "all GPUs fail: exit code $code"
+left=$(comm -13 <(echo "$shm_before") <(in_shm) | grep -e '-h' || true)
+[ -z "$left" ] || fail "all GPUs fail: copies of their state are left: $left"
 run 3 tiny.cfg run.name=all
 same_as all whole "after all GPUs have failed"
