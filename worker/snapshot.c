@@ -79,11 +79,9 @@ static uint64_t share_bytes(const struct mu_snapshots *s)
     return 12 * s->machine.workload->layout.elements / s->machine.local_count;
 }
 
-static uint64_t due_after(uint64_t cost_ns)
+uint64_t mu_snapshots_pause_ns(uint64_t cost_ns)
 {
-    uint64_t pause = SHARE * cost_ns;
-
-    return mu_clock_ns() + (pause > LEAST_PAUSE_NS ? pause : LEAST_PAUSE_NS);
+    return SHARE * cost_ns > LEAST_PAUSE_NS ? SHARE * cost_ns : LEAST_PAUSE_NS;
 }
 
 enum mu_status mu_snapshots_open(struct mu_snapshots *s, struct mu_segment_options how)
@@ -103,7 +101,8 @@ enum mu_status mu_snapshots_open(struct mu_snapshots *s, struct mu_segment_optio
     s->bytes = mu_segment_bytes(&how);
     st = mu_segment_open(&s->segment, &how);
     mu_poller_forgive_gap(m->poller); /* memory is taken page by page */
-    s->due_ns = due_after((uint64_t)(1e9 * (double)share_bytes(s) / first_guess));
+    s->due_ns = mu_clock_ns() +
+                mu_snapshots_pause_ns((uint64_t)(1e9 * (double)share_bytes(s) / first_guess));
     return st;
 }
 
@@ -194,7 +193,7 @@ enum mu_status mu_snapshots_take(struct mu_snapshots *s, struct mu_worker *w,
 
     if (st == MU_OK)
         st = take(s, w, origin, result);
-    s->due_ns = due_after(mu_clock_ns() - began_ns);
+    s->due_ns = mu_clock_ns() + mu_snapshots_pause_ns(mu_clock_ns() - began_ns);
     mu_poller_enter(w->poller, before);
     if (st == MU_OK)
         mu_log(MU_LOG_DEBUG, "the state of step %lld was copied in %.1f ms",

@@ -42,8 +42,10 @@ enum mu_status mu_snapshots_open(struct mu_snapshots *s, struct mu_segment_optio
 void mu_snapshots_close(struct mu_snapshots *s, bool unlink);
 void mu_snapshots_deinit(struct mu_snapshots *s);
 
-/* Whether one is to be made of the state after the step that is taken next: by the configuration,
- * or when the last one's cost is at most 1 % of the time since. For the rank that decides. */
+/* How long "auto" waits after one that took so long: then they take 1 % of the time at most. */
+uint64_t mu_snapshots_pause_ns(uint64_t cost_ns);
+/* Whether one is to be made of the state after the step that is taken next, when `step` are
+ * committed. For the rank that decides. */
 bool mu_snapshots_is_due(const struct mu_snapshots *s, const struct mu_worker *w, int64_t step);
 /* By every rank, of the same committed state, which `result` is the step of. Does nothing when that
  * copy is there. MU_RECOVERED: the copy is given up. MU_FAILED: the device's. */

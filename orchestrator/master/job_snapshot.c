@@ -1,6 +1,7 @@
 /* Copies of the devices' state in the machines' memory (worker/snapshot.h), as a job makes them: at
  * a step at which all know of it, since the lowest rank's wish rides on that step's reduction; the
  * last thing that is done after it. Taking one up is job_load.c's. */
+#include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/master/job.h"
 
@@ -77,6 +78,7 @@ enum mu_status mu_job_upload(struct mu_job *job, bool handed_over)
     const struct mu_segment_origin origin = origin_of(job);
     enum mu_status st;
 
+    mu_fault(MU_FAULT_LOAD, mu_segment_step(job->keeper->segment));
     MU_TRY(mu_control_agree(&job->control, mu_snapshots_upload(&job->snapshots, &job->worker)), st,
            failed);
     if (handed_over)

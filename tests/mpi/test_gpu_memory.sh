@@ -7,6 +7,10 @@
 
 killed all at:update,step:17,do:kill
 goes_on all 2 "$(memory 15)"
+# A rank dies while they take it up: the others begin again, and find it once more.
+killed begun at:update,step:17,do:kill
+MUSTER_FAULT=rank:2,at:load,do:kill goes_on begun 3 "$(memory 15)"
+said 'rank 2 died .* before the ranks held a state; 2 ranks go on' "a death at the start"
 killed none at:update,step:17,do:kill device.snapshot_every=0
 goes_on none 2 'the checkpoint of step 10'
 # A checkpoint that is newer than the copy.
