@@ -17,6 +17,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/memory_left.h"
 #include "worker/board.h"
 #include "worker/shm_file.h"
 #include "worker/state_hash.h"
@@ -197,6 +198,8 @@ static enum mu_status create(struct mu_segment *s, const struct mu_segment_optio
 
     if (shm_unlink(s->name) == 0)
         mu_log(MU_LOG_DEBUG, "removed /dev/shm%s, left by an earlier generation", s->name);
+    if (o->state_only && bytes > mu_memory_left("") / 4 * 3)
+        return MU_NO_MEMORY;
     error = mu_shm_file_open(s->name, O_CREAT | O_EXCL, &s->fd);
     if (error != 0)
         return MU_FAIL(MU_FAILED, "cannot make /dev/shm%s: %s", s->name, strerror(error));

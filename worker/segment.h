@@ -153,7 +153,8 @@ struct mu_segment_options {
  * The others wait for it; MU_FAILED when this generation's is made for other ranks, precision or
  * layout than theirs. Too little room in /dev/shm: with one rank on the host private memory is
  * taken, with a line that says so; else MU_FAILED with how much is needed. With state_only
- * MU_NO_MEMORY, not reported: whoever copies can do without. */
+ * MU_NO_MEMORY, not reported, also where a new one takes most of the memory that is left: whoever
+ * copies can do without. */
 enum mu_status mu_segment_open(struct mu_segment *s,
                                const struct mu_segment_options *options) MU_CHECKED;
 /* Detaches. unlink, by every rank: nobody is to take the state up. The name goes, unless a later

@@ -33,9 +33,10 @@ static void do_without(struct mu_job *job)
 {
     if (job->is_master)
         mu_log(MU_LOG_INFO,
-               "/dev/shm has no room for the %.2f GiB of two copies of the GPUs' state: none is "
-               "made, and when mpirun dies the run goes on from its newest checkpoint (mount -o "
-               "remount,size=SIZE /dev/shm; device.snapshot_every = 0 says that none is wanted)",
+               "/dev/shm has no room for the %.2f GiB of two copies of the GPUs' state, or they "
+               "would take most of the memory that is left: none is made, and when mpirun dies the "
+               "run goes on from its newest checkpoint (mount -o remount,size=SIZE /dev/shm; "
+               "device.snapshot_every = 0 says that none is wanted)",
                (double)job->snapshots.bytes / 0x1p30);
     mu_snapshots_close(&job->snapshots, true);
     job->control.verdict = MU_OK; /* known, and lived with */
