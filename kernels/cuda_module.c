@@ -191,6 +191,38 @@ done:
     return st;
 }
 
+static void see(const struct mu_cuda_facts *f, struct mu_device_gpus *out)
+{
+    snprintf(out->problem, sizeof out->problem, "%s", f->none ? "" : f->problem);
+    for (int i = 0; i < f->gpus && i < MU_DEVICE_GPUS_MAX; i++) {
+        memcpy(&out->id[i], f->gpu[i].uuid, sizeof out->id[i]);
+        memcpy(out->pci[i], f->gpu[i].pci, sizeof out->pci[i]);
+        out->count++;
+    }
+    if (out->count > 0)
+        memcpy(out->name, f->gpu[0].name, sizeof out->name);
+}
+
+enum mu_status mu_cuda_look(struct mu_device_gpus *out)
+{
+    struct loaded *l = malloc(sizeof *l);
+    struct mu_cuda_facts *facts = malloc(sizeof *facts);
+    enum mu_status st = MU_OK;
+
+    _Static_assert((int)MU_DEVICE_GPUS_MAX == (int)MU_CUDA_GPUS_MAX, "all that are told fit");
+    if (!l || !facts) {
+        st = MU_FAIL(MU_NO_MEMORY, "no memory to look at the GPUs");
+    } else if (!load(l)) {
+        snprintf(out->problem, sizeof out->problem, "%.500s", l->problem);
+    } else {
+        l->module->look(facts);
+        see(facts, out);
+    }
+    free(facts);
+    free(l);
+    return st;
+}
+
 static void describe(const struct loaded *l, const struct mu_cuda_facts *f, char *out, size_t n)
 {
     size_t used = (size_t)snprintf(out, n, "%s; ", l->module->built);

@@ -42,6 +42,7 @@
 
 #include "orchestrator/base/status.h"
 #include "orchestrator/config/settings.h"
+#include "orchestrator/core/gpus.h"
 
 struct mu_device;
 struct mu_collective_ops;
@@ -53,6 +54,7 @@ struct mu_device_options {
     enum mu_isa isa;           /* not AUTO: what the ranks agreed on, see mu_device_best_isa */
     int threads;               /* of this rank */
     int gpu;                   /* which of the visible ones */
+    const char *host;          /* to be named with the GPU; NULL: it need not. Read while opening */
     bool tf32;                 /* cuda, fp32: products of inputs rounded to tf32 */
     unsigned stall_timeout_ms; /* of a GPU that ends no operation for so long; 0: a minute */
     enum mu_status (*poll)(void *context); /* NULL: none */
@@ -235,6 +237,18 @@ enum mu_status mu_device_verify(struct mu_device *device) MU_CHECKED;
 enum mu_status mu_device_open(const struct mu_device_options *options,
                               struct mu_device **out) MU_CHECKED;
 void mu_device_close(struct mu_device *device); /* NULL is allowed */
+
+/* The GPUs that this process sees, by their numbers. */
+enum { MU_DEVICE_GPUS_MAX = 64 };
+struct mu_device_gpus {
+    uint32_t count; /* 0 on devices of another kind, too */
+    struct mu_gpu_id id[MU_DEVICE_GPUS_MAX];
+    char pci[MU_DEVICE_GPUS_MAX][16]; /* of the GPU, also of one that is a MIG instance of it */
+    char name[128];                   /* of the first */
+    char problem[512];                /* empty, or why none can be used, and what to do */
+};
+/* Begins nothing on any of them. No GPU is no problem here. */
+enum mu_status mu_device_look(enum mu_device_kind kind, struct mu_device_gpus *out) MU_CHECKED;
 
 /* Whether mu_device_open could work, as far as that can be told without taking any memory. Says
  * what is missing as mu_device_open would. */

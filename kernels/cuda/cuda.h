@@ -24,7 +24,8 @@ struct mu_cuda_lent {
 
 struct mu_cuda {
     struct mu_device base;     /* first: a struct mu_device * is one of these */
-    char name[160];            /* "GPU 0 (NVIDIA H100 80GB HBM3)" */
+    char name[256];            /* "GPU 0 of node7 (NVIDIA H100 80GB HBM3, PCI 0000:1b:00.0)" */
+    enum mu_status failure;    /* what a broken one answers */
     bool hangs;                /* broken, and CUDA may wait for it for ever */
     struct mu_cuda *abandoned; /* the next of those that hang */
     uint64_t polled_ns;

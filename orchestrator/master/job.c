@@ -145,6 +145,7 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a job");
     job->started_ns = started_ns;
     job->saved_step = -1;
+    job->gpu.leaver = -1;
     job->status.loss = job->status.valid_loss = NAN;
     MU_TRY(join(job), st, early);
     st = set_up(job);

@@ -212,16 +212,33 @@ static bool others_go_on(struct mu_job *job)
 
 void mu_job_die_alone(struct mu_job *job, enum mu_status st)
 {
+    bool others;
+
     if (mu_status_is_death(st) || !mu_comm_is_fault_tolerant(job->comm))
         return;
     mu_board_set_phase(job->board,
                        MU_PHASE_LEAVING); /* first: of two that fail at once, both see */
-    if (!others_go_on(job))
+    others = others_go_on(job);
+    job->has_last_word = job->has_last_word || (!others && mu_board_claim_last_word(job->board));
+    if (!others && job->has_last_word)
         return;
     end_progress(job);
-    mu_log(MU_LOG_ERROR, "rank %d failed: %s; it leaves, and the others go on without it",
-           mu_board_own_rank(job->board), mu_status_meaning(st));
+    mu_log(MU_LOG_ERROR, "rank %d failed: %s; it leaves%s", mu_board_own_rank(job->board),
+           mu_status_meaning(st), others ? ", and the others go on without it" : "");
     mu_comm_die();
+}
+
+void mu_job_leave_broken(struct mu_job *job, enum mu_status own)
+{
+    if (own == MU_FAILED && job->settings.device_kind == MU_DEVICE_CUDA &&
+        (!job->device || job->device->broken) && mu_comm_size(job->comm) > 1)
+        mu_job_die_alone(job, own);
+}
+
+enum mu_status mu_job_agree(struct mu_job *job, enum mu_status own)
+{
+    mu_job_leave_broken(job, own);
+    return mu_control_agree(&job->control, own);
 }
 
 void mu_job_report_failure(struct mu_job *job, enum mu_status st)
