@@ -54,6 +54,7 @@ struct mu_device_options {
     enum mu_isa isa;           /* not AUTO: what the ranks agreed on, see mu_device_best_isa */
     int threads;               /* of this rank */
     int gpu;                   /* which of the visible ones */
+    bool rehearses;            /* takes no memory and does nothing: for mu_device_memory */
     const char *host;          /* to be named with the GPU; NULL: it need not. Read while opening */
     bool tf32;                 /* cuda, fp32: products of inputs rounded to tf32 */
     unsigned stall_timeout_ms; /* of a GPU that ends no operation for so long; 0: a minute */
@@ -106,11 +107,18 @@ struct mu_adamw {
     uint32_t *check;
 };
 
+/* Of the device's own, in bytes. */
+struct mu_device_room {
+    uint64_t free, total; /* now, and with what others use of it; 0 where it cannot be asked for */
+    uint64_t held; /* what a device that rehearses was ever asked for, given back or not; else 0 */
+};
+
 struct mu_device_ops {
     const char *name;
     void (*close)(struct mu_device *);
 
     /* ---- memory; NULL, all of them, where has_host_memory holds ---- */
+    struct mu_device_room (*memory)(const struct mu_device *);
     void *(*alloc)(struct mu_device *, size_t bytes); /* zeroed; NULL when there is none */
     void (*free)(struct mu_device *, void *memory);
     void *(*alloc_lent)(struct mu_device *, size_t bytes);
@@ -266,6 +274,11 @@ void *mu_device_alloc(struct mu_device *device, size_t bytes);
 void mu_device_free(struct mu_device *device, void *memory); /* NULL is allowed, here and below */
 void *mu_device_alloc_lent(struct mu_device *device, size_t bytes);
 void mu_device_free_lent(struct mu_device *device, void *memory);
+/* All zero where the device has no memory of its own. */
+static inline struct mu_device_room mu_device_memory(const struct mu_device *d)
+{
+    return d->ops->memory ? d->ops->memory(d) : (struct mu_device_room){0, 0, 0};
+}
 /* Host memory that others have made (page-aligned) becomes lent, until it is taken back or the
  * device is closed. */
 enum mu_status mu_device_lend(struct mu_device *device, void *host, size_t bytes) MU_CHECKED;

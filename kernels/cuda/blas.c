@@ -23,6 +23,7 @@ enum mu_status mu_blas_check_cuda(int error, const char *what)
 {
     if (error == cudaSuccess)
         return MU_OK;
+    (void)cudaGetLastError(); /* told here, not at the next launch */
     return MU_FAIL(error == cudaErrorMemoryAllocation ? MU_NO_MEMORY : MU_FAILED, "%s: %s: %s%s",
                    mu_cuda_gpu_name(), what, cudaGetErrorString((cudaError_t)error),
                    mu_cuda_advice(error));

@@ -151,6 +151,10 @@ static void close_device(struct mu_device *d)
 {
     struct mu_cuda *c = mu_cuda_of(d);
 
+    if (d->options.rehearses) {
+        free(c);
+        return;
+    }
     if (!c->base.broken && c->done)
         mu_cuda_drain(c, "closing");
     if (c->hangs) {
@@ -191,6 +195,7 @@ static const struct mu_device_ops *cuda_ops(void)
     static struct mu_device_ops ops = {
         .name = "cuda",
         .close = close_device,
+        .memory = mu_cuda_memory,
         .alloc = mu_cuda_alloc,
         .free = mu_cuda_free,
         .alloc_lent = mu_cuda_alloc_lent,
@@ -315,8 +320,9 @@ enum mu_status mu_cuda_device_open(const struct mu_device_options *options, stru
         return MU_FAIL(MU_NO_MEMORY, "no memory for the cuda device");
     c->base.ops = cuda_ops();
     c->base.options = *options;
-    name_device(c, NULL, NULL);
-    st = start(c);
+    if (!options->rehearses)
+        name_device(c, NULL, NULL);
+    st = options->rehearses ? MU_OK : start(c);
     if (st == MU_OK)
         *out = &c->base;
     else

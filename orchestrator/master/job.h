@@ -30,6 +30,7 @@
 #include "orchestrator/run/run_dir.h"
 #include "worker/comm/control.h"
 #include "worker/recover.h"
+#include "worker/rehearse.h"
 #include "worker/watchdog.h"
 #include "worker/worker.h"
 
@@ -62,6 +63,7 @@ struct mu_job {
         char host[64]; /* where the ranks are on several hosts: this rank's */
         int leaver;    /* the rank for which there was none; -1: none */
     } gpu;
+    struct mu_worker_memory memory; /* of this rank's GPU */
     struct mu_job_choices {
         void *bytes; /* of mu_device_write_choices, malloc'ed; the same on all ranks */
         size_t size; /* 0: none */
@@ -124,6 +126,10 @@ enum mu_status mu_job_load(struct mu_job *job) MU_CHECKED;
 /* job_gpus.c. With device.kind = "cuda": this rank's GPU is chosen. Does not return on a rank for
  * which there is none and which the others do without. MU_CONFIG, reported: there are too few. */
 enum mu_status mu_job_deal_gpus(struct mu_job *job) MU_CHECKED;
+/* What this rank will take of its GPU's memory, in job->memory: MU_NO_MEMORY, with what to do, when
+ * it has not that much. */
+enum mu_status mu_job_check_memory(struct mu_job *job,
+                                   const struct mu_device_options *options) MU_CHECKED;
 /* In a start, before others are told that this rank has failed: leaves where it is its GPU that is
  * broken, and the others can go on without it. */
 void mu_job_leave_broken(struct mu_job *job, enum mu_status own);

@@ -372,6 +372,7 @@ static enum mu_status open_parts(struct mu_job *job)
 
     mu_device_set_isa(job->isa);
     MU_TRY(mu_device_open(&device, &job->device), st, failed);
+    MU_TRY(mu_job_check_memory(job, &device), st, failed);
     MU_TRY(mu_workload_open(&job->settings, job->device, &job->workload), st, failed);
 failed:
     return st;

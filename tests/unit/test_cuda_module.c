@@ -137,6 +137,84 @@ static void facts_name_the_gpu_and_the_libraries(void **state)
     mu_device_close(d);
 }
 
+/* MU_OK, and what is seen; nothing is said. */
+static struct mu_device_gpus seen(enum mu_device_kind kind)
+{
+    struct mu_device_gpus gpus;
+    struct hearing h;
+
+    hear(&h);
+    assert_int_equal(mu_device_look(kind, &gpus), MU_OK);
+    heard(&h);
+    assert_string_equal(h.text, "");
+    return gpus;
+}
+
+static void gpus_are_told_by_what_they_are(void **state)
+{
+    struct mu_device_gpus all, two;
+
+    (void)state;
+    machine_with("MUSTER_EMULATE_DEVICES", "4");
+    all = seen(MU_DEVICE_CUDA);
+    assert_int_equal(all.count, 4);
+    assert_string_equal(all.problem, "");
+    assert_string_equal(all.name, "Muster emulated GPU");
+    assert_string_equal(all.pci[2], "0000:03:00.0");
+    assert_memory_not_equal(&all.id[0], &all.id[1], sizeof all.id[0]);
+    assert_int_equal(seen(MU_DEVICE_CPU).count, 0);
+    machine_with("CUDA_VISIBLE_DEVICES", "3,1");
+    two = seen(MU_DEVICE_CUDA);
+    assert_int_equal(two.count, 2);
+    assert_memory_equal(&two.id[0], &all.id[3], sizeof two.id[0]);
+    assert_memory_equal(&two.id[1], &all.id[1], sizeof two.id[0]);
+    machine_with("MUSTER_EMULATE_MIG", "2"); /* instances differ, the GPU is one */
+    all = seen(MU_DEVICE_CUDA);
+    assert_memory_not_equal(&all.id[0], &all.id[1], sizeof all.id[0]);
+    assert_string_equal(all.pci[0], all.pci[1]);
+    assert_string_not_equal(all.pci[1], all.pci[2]);
+}
+
+/* That there is none is no problem: a rank may do without. */
+static void problems_are_told_apart_from_no_gpu(void **state)
+{
+    (void)state;
+    machine_with("CUDA_VISIBLE_DEVICES", "");
+    assert_int_equal(seen(MU_DEVICE_CUDA).count, 0);
+    assert_string_equal(seen(MU_DEVICE_CUDA).problem, "");
+    machine_with("MUSTER_EMULATE_DRIVER", "12040");
+    assert_int_equal(seen(MU_DEVICE_CUDA).count, 0);
+    assert_non_null(strstr(seen(MU_DEVICE_CUDA).problem, "update the driver"));
+    setenv("MUSTER_CUDA_MODULE", "/no/such/file.so", 1);
+    assert_non_null(strstr(seen(MU_DEVICE_CUDA).problem, "which cannot be read"));
+}
+
+static void the_host_is_named_with_the_gpu(void **state)
+{
+    struct mu_device_options options = fp32();
+    struct mu_device *d = NULL;
+    struct hearing h;
+
+    (void)state;
+    options.gpu = 1;
+    options.host = "node7";
+    machine_with("MUSTER_EMULATE_FAIL", "1:46");
+    hear(&h);
+    assert_int_equal(mu_device_open(&options, &d), MU_FAILED);
+    heard(&h);
+    assert_int_equal(count_of(h.text, "\n"), 1);
+    assert_non_null(strstr(h.text, "GPU 1 of node7 cannot be used: "));
+    assert_non_null(strstr(h.text, "another process has it for itself"));
+    machine_with("MUSTER_EMULATE_FAIL", "5:214");
+    hear(&h);
+    assert_int_equal(mu_device_open(&options, &d), MU_FAILED);
+    heard(&h);
+    assert_int_equal(count_of(h.text, "\n"), 1);
+    assert_non_null(
+        strstr(h.text, "GPU 1 of node7 (Muster emulated GPU, PCI 0000:02:00.0) cannot"));
+    assert_non_null(strstr(h.text, "its memory is faulty. Reset it"));
+}
+
 static void description(void **state)
 {
     char text[4096], tight[64];
@@ -170,6 +248,9 @@ int main(void)
         cmocka_unit_test(fewer_gpus_than_workers),
         cmocka_unit_test(bf16_needs_a_gpu_that_has_it),
         cmocka_unit_test(facts_name_the_gpu_and_the_libraries),
+        cmocka_unit_test(gpus_are_told_by_what_they_are),
+        cmocka_unit_test(problems_are_told_apart_from_no_gpu),
+        cmocka_unit_test(the_host_is_named_with_the_gpu),
         cmocka_unit_test(description),
     };
 
