@@ -171,6 +171,15 @@ static bool forget(struct mu_cuda *c, const void *memory)
     return false;
 }
 
+/* Page-locked memory that cannot be had is no fault of the GPU; other errors come from it. */
+static void break_unless_short(struct mu_cuda *c, const char *operation, cudaError_t error)
+{
+    if (error != cudaErrorMemoryAllocation && error != cudaErrorNotSupported &&
+        error != cudaErrorInvalidValue && error != cudaErrorOperatingSystem &&
+        error != cudaErrorHostMemoryAlreadyRegistered)
+        mu_cuda_break(c, operation, (int)error);
+}
+
 void *mu_cuda_alloc_lent(struct mu_device *d, size_t bytes)
 {
     struct mu_cuda *c = mu_cuda_of(d);
@@ -187,8 +196,11 @@ void *mu_cuda_alloc_lent(struct mu_device *d, size_t bytes)
         (void)cudaFreeHost(memory);
     if (error) {
         (void)cudaGetLastError();
-        (void)MU_FAIL(MU_NO_MEMORY, "%.1f MiB of memory that %s can reach cannot be had: %s (%s)",
-                      mib(bytes), c->name, cudaGetErrorString(error), cudaGetErrorName(error));
+        break_unless_short(c, "an allocation of the host's memory", error);
+        if (!c->base.broken)
+            (void)MU_FAIL(MU_NO_MEMORY,
+                          "%.1f MiB of memory that %s can reach cannot be had: %s (%s)", mib(bytes),
+                          c->name, cudaGetErrorString(error), cudaGetErrorName(error));
         return NULL;
     }
     memset(memory, 0, bytes);
@@ -220,6 +232,9 @@ enum mu_status mu_cuda_lend(struct mu_device *d, void *host, size_t bytes)
         (void)cudaHostUnregister(host);
     if (error) {
         (void)cudaGetLastError();
+        break_unless_short(c, "lending memory", error);
+        if (c->base.broken)
+            return MU_FAILED;
         return MU_FAIL(MU_FAILED,
                        "%.1f MiB of shared memory cannot be lent to %s: %s (%s). The limit of "
                        "locked memory (`ulimit -l`) must allow it, and the GPU must see host "

@@ -230,9 +230,12 @@ void mu_job_die_alone(struct mu_job *job, enum mu_status st)
 
 void mu_job_leave_broken(struct mu_job *job, enum mu_status own)
 {
-    if (own == MU_FAILED && job->settings.device_kind == MU_DEVICE_CUDA &&
-        (!job->device || job->device->broken) && mu_comm_size(job->comm) > 1)
-        mu_job_die_alone(job, own);
+    bool is_broken =
+        job->device ? job->device->broken && job->device->status == MU_FAILED : own == MU_FAILED;
+
+    if (own != MU_OK && is_broken && job->settings.device_kind == MU_DEVICE_CUDA &&
+        mu_comm_size(job->comm) > 1)
+        mu_job_die_alone(job, MU_FAILED);
 }
 
 enum mu_status mu_job_agree(struct mu_job *job, enum mu_status own)
