@@ -233,9 +233,10 @@ static void describe(const struct loaded *l, const struct mu_cuda_facts *f, char
         used += (size_t)snprintf(out + used, n - used, "driver for CUDA %d.%d, GPUs: %d",
                                  f->driver / 1000, f->driver % 1000 / 10, f->gpus);
     for (int i = 0; used < n && i < f->gpus && i < MU_CUDA_GPUS_MAX; i++)
-        used += (size_t)snprintf(out + used, n - used, "\n%s, %.1f GiB, %d multiprocessors, %d.%d",
-                                 f->gpu[i].name, (double)f->gpu[i].memory_bytes / (1 << 30),
-                                 f->gpu[i].multiprocessors, f->gpu[i].major, f->gpu[i].minor);
+        used += (size_t)snprintf(
+            out + used, n - used, "\n%d: %s, PCI %s, %.1f GiB, %d multiprocessors, %d.%d", i,
+            f->gpu[i].name, f->gpu[i].pci, (double)f->gpu[i].memory_bytes / (1 << 30),
+            f->gpu[i].multiprocessors, f->gpu[i].major, f->gpu[i].minor);
 }
 
 void mu_cuda_describe(char *out, size_t capacity)

@@ -244,6 +244,12 @@ static enum mu_status try_kernel(struct mu_cuda *c)
                        "-DMUSTER_CUDA_ARCHITECTURES=<its compute capability without the dot>",
                        c->name);
     }
+    if (error == cudaErrorUnsupportedPtxVersion) {
+        (void)cudaGetLastError();
+        return MU_FAIL(MU_CONFIG, "%s cannot use this Muster's code: %s (%s)%s", c->name,
+                       cudaGetErrorString(error), cudaGetErrorName(error),
+                       mu_cuda_advice((int)error));
+    }
     mu_cuda_queued(c, "a first kernel", (int)error, true);
     return c->base.broken ? MU_FAILED : MU_OK;
 }

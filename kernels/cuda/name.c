@@ -28,6 +28,7 @@ const char *mu_cuda_advice(int error)
     case cudaErrorDevicesUnavailable:
         return ": another process has it for itself (`nvidia-smi`, compute mode)";
     case cudaErrorInsufficientDriver:
+    case cudaErrorUnsupportedPtxVersion:
     case cudaErrorSystemDriverMismatch:
         return ": the driver and its libraries must be of one version, and not older than this "
                "Muster's CUDA (`muster --version`); update the driver, and restart the host";

@@ -4,6 +4,7 @@
  *
  *   job_start.c   meet, prepare: ends with every rank holding device, data and segment
  *   job_gpus.c    a GPU for each worker, and what becomes of a rank that has none
+ *   job_memory.c  what the run needs of a GPU's memory
  *   job_load.c    a checkpoint or initial weights: every rank at the same committed state
  *   job_choices.c which algorithms the devices use, the same on every rank
  *   job_run.c     steps, and what is due between them
@@ -126,7 +127,7 @@ enum mu_status mu_job_load(struct mu_job *job) MU_CHECKED;
 /* job_gpus.c. With device.kind = "cuda": this rank's GPU is chosen. Does not return on a rank for
  * which there is none and which the others do without. MU_CONFIG, reported: there are too few. */
 enum mu_status mu_job_deal_gpus(struct mu_job *job) MU_CHECKED;
-/* What this rank will take of its GPU's memory, in job->memory: MU_NO_MEMORY, with what to do, when
+/* job_memory.c. What this rank will take of its GPU's memory, in job->memory: MU_NO_MEMORY, with what to do, when
  * it has not that much. */
 enum mu_status mu_job_check_memory(struct mu_job *job,
                                    const struct mu_device_options *options) MU_CHECKED;

@@ -115,14 +115,15 @@ static enum mu_status check_doubles(const struct table *t, uint32_t place)
 
     if (t->said[place].count != 1 || owner == t->size || t->said[owner].count != 1)
         return MU_OK;
-    return MU_FAIL(MU_CONFIG,
-                   "ranks %d and %d on %s were both shown one GPU, the same (%s, PCI %s): give "
-                   "each worker one of its own, or let all see all of their host's. srun: "
-                   "--ntasks-per-node=N --gpus-per-task=1; a wrapper: CUDA_VISIBLE_DEVICES by "
-                   "OMPI_COMM_WORLD_LOCAL_RANK. MUSTER_CUDA_SHARE=1 lets ranks share a GPU, for "
-                   "tests, with device.collective = \"mpi\"",
-                   name_of(t, owner), name_of(t, place), t->said[place].host, t->said[place].name,
-                   t->said[place].pci[0]);
+    return MU_FAIL(
+        MU_CONFIG,
+        "ranks %d and %d on %s were both shown one GPU, the same (%s, PCI %s): start one "
+        "rank for each GPU, and let each see one of its own (srun --gpus-per-task=1; a "
+        "wrapper: CUDA_VISIBLE_DEVICES by OMPI_COMM_WORLD_LOCAL_RANK), or all see all of "
+        "their host's. MUSTER_CUDA_SHARE=1 lets ranks share a GPU, for tests, with "
+        "device.collective = \"mpi\"",
+        name_of(t, owner), name_of(t, place), t->said[place].host, t->said[place].name,
+        t->said[place].pci[0]);
 }
 
 /* NCCL knows GPUs by their place on the bus: instances of one GPU it takes for one. */
@@ -132,7 +133,7 @@ static enum mu_status check_instances(const struct table *t)
         for (uint32_t j = 0; t->taken[i] != MU_GPU_NONE && j < i; j++) {
             const char *own = t->said[i].pci[t->taken[i]];
 
-            if (t->taken[j] != MU_GPU_NONE && strcmp(t->said[i].host, t->said[j].host) == 0 &&
+            if (t->taken[j] != MU_GPU_NONE && t->job->host_key[i] == t->job->host_key[j] &&
                 strcmp(own, t->said[j].pci[t->taken[j]]) == 0)
                 return MU_FAIL(MU_CONFIG,
                                "ranks %d and %d on %s have instances (MIG) of one GPU, PCI %s, "
@@ -337,41 +338,4 @@ done:
         job->settings.device_kind == MU_DEVICE_CUDA)
         leave(job);
     return st;
-}
-
-/* ---- memory ---- */
-/* What helps, in the order in which it is to be tried: what costs least first. */
-static void advise(const struct mu_settings *s, char *out, size_t capacity)
-{
-    const bool is_model = s->model_kind != MU_MODEL_SYNTHETIC;
-    size_t used = 0;
-
-    out[0] = 0;
-    if (is_model && s->device_recompute != MU_RECOMPUTE_BLOCK)
-        used += (size_t)snprintf(out + used, capacity - used, "device.recompute = \"block\", ");
-    if (is_model && s->batch_micro > 1)
-        used += (size_t)snprintf(out + used, capacity - used, "batch.micro = %lld, ",
-                                 (long long)s->batch_micro / 2);
-    if (s->device_collective == MU_COLLECTIVE_NCCL)
-        used += (size_t)snprintf(out + used, capacity - used,
-                                 "device.collective = \"mpi\" (the state in the host's memory), ");
-    snprintf(out + used, capacity - used, "a smaller model");
-}
-
-enum mu_status mu_job_check_memory(struct mu_job *job, const struct mu_device_options *options)
-{
-    struct mu_worker_memory *m = &job->memory;
-    const struct mu_device_room has = mu_device_memory(job->device);
-    char advice[256];
-    enum mu_status st = mu_worker_rehearse(&job->settings, options, m);
-
-    if (st != MU_OK || has.total == 0 || mu_worker_memory_sum(m) <= has.free)
-        return st;
-    advise(&job->settings, advice, sizeof advice);
-    return MU_FAIL(
-        MU_NO_MEMORY,
-        "GPU %d%s%s has too little memory: %.1f MiB are free, and needed are about %s, with "
-        "batch.micro = %lld. Try, in this order: %s; or see in `nvidia-smi` who else uses it",
-        job->gpu.number, job->gpu.host[0] ? " of " : "", job->gpu.host, (double)has.free / 0x1p20,
-        mu_worker_memory_text(m, has.total).text, (long long)job->settings.batch_micro, advice);
 }

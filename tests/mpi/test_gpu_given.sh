@@ -38,6 +38,7 @@ never() { if grep -aqE -- "$1" "$log"; then fail "$2: said: $1"; fi; }
     back='export CUDA_VISIBLE_DEVICES=$((7 - r))'
     mixed='[ $r != 1 ] || export CUDA_VISIBLE_DEVICES=0'
     second_blind='[ $r != 1 ] || export CUDA_VISIBLE_DEVICES='
+    others='[ $r = 0 ] || export CUDA_VISIBLE_DEVICES=$((r - 1))'
     third_old='[ $r != 2 ] || export MUSTER_EMULATE_DRIVER=12040'
 }
 same='export CUDA_VISIBLE_DEVICES=3'
@@ -55,7 +56,7 @@ works mixed "mixed"
 
 # One for all.
 given "$same" 3 run.name=same
-refused 'ranks 0 and 1 on .* were both shown one GPU, the same \(Muster emulated GPU, PCI 0000:04:00.0\): give each worker one' "one for all"
+refused 'ranks 0 and 1 on .* were both shown one GPU, the same \(Muster emulated GPU, PCI 0000:04:00.0\): start one rank for each GPU' "one for all"
 MUSTER_CUDA_SHARE=1 given "$same" 3 run.name=shared device.collective=mpi
 works shared "one for all, shared"
 MUSTER_EMULATE_MIG=4 given "$one" 3 run.name=instances
@@ -72,6 +73,10 @@ for collective in nccl mpi; do
     never 'rank 2 died|emulation: as asked for' "one more, $collective"
     works extra-$collective "one more, $collective"
 done
+MUSTER_EMULATE_DEVICES=2 given "$others" 3 run.name=first
+said_once 'rank 0 on .* has none of its own and leaves; the master.s duties need no rank of their own, and rank 1, ' "the first has none"
+said_once 'rank 0, which has no GPU, left .*; rank 1 is the master now; 2 ranks go on' "the first has none"
+works first "the first has none"
 given "$second_blind" 3 run.name=blind
 said_once 'rank 1, which has no GPU, left .*; 2 ranks go on' "one that sees none"
 works blind "one that sees none"
@@ -101,6 +106,10 @@ ended_with 1 "all are broken"
 said 'GPU 2 \(Muster emulated GPU, PCI 0000:03:00.0\) cannot be used: .*ECC.*its memory is faulty. Reset it' "all are broken"
 nothing_left "all are broken"
 
+# Later on: the same, and told as what it is.
+failing 1 FAIL=300:214 survives faulty 3 "" 1
+said_once 'GPU 1 \(Muster emulated GPU, PCI 0000:02:00.0\) failed in .*: its memory is faulty. Reset it' "faulty memory"
+
 # All at once, some steps on: one has the last word.
 for i in $(seq 5); do
     MUSTER_EMULATE_FAIL=260:700 run 3 tiny.cfg run.name="at-once-$i" device.collective=mpi
@@ -110,6 +119,12 @@ for i in $(seq 5); do
     no_rank_left "all at once"
     reboot
 done
+
+# Little is left: said, and tried.
+MUSTER_EMULATE_MEMORY=$((100 << 20)) run 2 tiny.cfg run.name=tight
+said_once 'warning: GPU 0 will have about [0-9]+ MiB left for NCCL' "little memory"
+said_once 'memory of each GPU: about [0-9.]+ MiB \([0-9.]+ of state, .*\) of 100.0' "little memory"
+works tight "little memory"
 
 # Too little memory, found out before any is taken: once, by the sum.
 mv gpt.cfg small.cfg

@@ -27,7 +27,7 @@ refuses() {
     said "$line" "$when"
     nothing_left "$when"
 }
-MUSTER_EMULATE_DEVICES=1 refuses 78 'takes a GPU for each worker, and 2 of 3 ranks have none: rank 1 on .* sees 1' "fewer GPUs than ranks"
+MUSTER_EMULATE_DEVICES=1 refuses 78 'ranks 0 and 1 on .* were both shown one GPU, the same .*: start one rank for each GPU' "fewer GPUs than ranks"
 CUDA_VISIBLE_DEVICES='' refuses 78 'no GPU is visible: CUDA_VISIBLE_DEVICES is ""' "no GPU"
 MUSTER_EMULATE_DRIVER=0 refuses 78 'no NVIDIA driver' "no driver"
 MUSTER_EMULATE_MEMORY=$((1 << 20)) refuses 1 'GPU 0 .*GPU memory.*out of memory' "no memory"

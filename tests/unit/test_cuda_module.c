@@ -215,6 +215,40 @@ static void the_host_is_named_with_the_gpu(void **state)
     assert_non_null(strstr(h.text, "its memory is faulty. Reset it"));
 }
 
+/* The first kernel is where a GPU says that there is no code for it: it is looked for. */
+static void first_kernel_fails_with(int error, const char *line)
+{
+    struct mu_device_options options = fp32();
+    bool found = false;
+
+    for (int call = 1; call < 60 && !found; call++) {
+        struct mu_device *d = NULL;
+        struct hearing h;
+        char fail[32];
+
+        snprintf(fail, sizeof fail, "%d:%d", call, error);
+        machine_with("MUSTER_EMULATE_FAIL", fail);
+        hear(&h);
+        found = mu_device_open(&options, &d) == MU_CONFIG;
+        heard(&h);
+        mu_device_close(d);
+        if (found && !strstr(h.text, line))
+            fail_msg("'%s' does not say '%s'", h.text, line);
+    }
+    assert_true(found);
+}
+
+static void gpus_without_code(void **state)
+{
+    (void)state;
+    first_kernel_fails_with(209, "this Muster has no code for GPU 0 (Muster emulated GPU, PCI "
+                                 "0000:01:00.0): it was built for other GPUs");
+    first_kernel_fails_with(222,
+                            "0000:01:00.0) cannot use this Muster's code: the provided PTX was "
+                            "compiled with an unsupported toolchain. "
+                            "(cudaErrorUnsupportedPtxVersion): the driver and its libraries");
+}
+
 static void description(void **state)
 {
     char text[4096], tight[64];
@@ -222,9 +256,10 @@ static void description(void **state)
     (void)state;
     machine_with("MUSTER_EMULATE_DEVICES", "2");
     mu_cuda_describe(text, sizeof text);
-    assert_string_equal(text, "emulated on the host; driver for CUDA 13.0, GPUs: 2\n"
-                              "Muster emulated GPU, 4.0 GiB, 4 multiprocessors, 9.0\n"
-                              "Muster emulated GPU, 4.0 GiB, 4 multiprocessors, 9.0");
+    assert_string_equal(
+        text, "emulated on the host; driver for CUDA 13.0, GPUs: 2\n"
+              "0: Muster emulated GPU, PCI 0000:01:00.0, 4.0 GiB, 4 multiprocessors, 9.0\n"
+              "1: Muster emulated GPU, PCI 0000:02:00.0, 4.0 GiB, 4 multiprocessors, 9.0");
     for (size_t n = 1; n <= sizeof tight; n++) {
         mu_cuda_describe(tight, n);
         assert_int_equal(strlen(tight), n - 1);
@@ -251,6 +286,7 @@ int main(void)
         cmocka_unit_test(gpus_are_told_by_what_they_are),
         cmocka_unit_test(problems_are_told_apart_from_no_gpu),
         cmocka_unit_test(the_host_is_named_with_the_gpu),
+        cmocka_unit_test(gpus_without_code),
         cmocka_unit_test(description),
     };
 

@@ -43,6 +43,8 @@ extern "C" {
     X(cudaErrorNoKernelImageForDevice, 209,                                                  \
       "no kernel image is available for execution on the device")                            \
     X(cudaErrorECCUncorrectable, 214, "uncorrectable ECC error encountered")                 \
+    X(cudaErrorUnsupportedPtxVersion, 222,                                                   \
+      "the provided PTX was compiled with an unsupported toolchain.")                        \
     X(cudaErrorOperatingSystem, 304, "OS call failed or operation not supported on this OS") \
     X(cudaErrorInvalidResourceHandle, 400, "invalid resource handle")                        \
     X(cudaErrorNotReady, 600, "device not ready")                                            \
