@@ -73,16 +73,26 @@ done:
     return st;
 }
 
+static double unit_of(uint64_t bytes, const char **name)
+{
+    const bool is_large = bytes >= (uint64_t)1 << 30;
+
+    *name = is_large ? "GiB" : "MiB";
+    return is_large ? 0x1p30 : 0x1p20;
+}
+
 struct mu_memory_text mu_worker_memory_text(const struct mu_worker_memory *m, uint64_t total)
 {
-    const bool is_large = total >= (uint64_t)1 << 30;
-    const double unit = is_large ? 0x1p30 : 0x1p20;
+    const char *name, *total_name;
+    const double unit = unit_of(mu_worker_memory_sum(m), &name);
+    const double total_unit = unit_of(total, &total_name);
     struct mu_memory_text t;
 
     snprintf(t.text, sizeof t.text,
-             "%.2f %s (%.2f of state, %.2f of activations and gradients, %.2f of logits) of %.1f",
-             (double)mu_worker_memory_sum(m) / unit, is_large ? "GiB" : "MiB",
-             (double)m->state / unit, (double)m->activations / unit, (double)m->logits / unit,
-             (double)total / unit);
+             "%.1f %s (%.1f of state, %.1f of activations and gradients, %.1f of logits) of %.1f "
+             "%s",
+             (double)mu_worker_memory_sum(m) / unit, name, (double)m->state / unit,
+             (double)m->activations / unit, (double)m->logits / unit, (double)total / total_unit,
+             total_name);
     return t;
 }

@@ -24,9 +24,9 @@ static inline uint64_t mu_worker_memory_sum(const struct mu_worker_memory *m)
     return m->state + m->activations + m->logits;
 }
 
-/* "61.2 GiB (44.0 of state, 16.2 of activations and gradients, 1.0 of logits) of 79.1" */
+/* "61.2 GiB (44.0 of state, 16.2 of activations and gradients, 1.0 of logits) of 79.1 GiB" */
 struct mu_memory_text {
-    char text[160];
+    char text[192];
 };
 struct mu_memory_text mu_worker_memory_text(const struct mu_worker_memory *m, uint64_t total);
 

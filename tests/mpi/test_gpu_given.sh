@@ -83,6 +83,14 @@ works blind "one that sees none"
 given "$third_old" 3 run.name=old
 refused 'rank 2 on .*: the NVIDIA driver of this host is for CUDA 12.4, and this Muster needs 13.0: update the driver' "an old driver"
 
+# Where MPI reports no deaths, nobody could leave.
+(
+    unset "${!PRTE_MCA_state@}"
+    export OMPI_MCA_mpi_ft_enable=0 MUSTER_EMULATE_DEVICES=2
+    run 3 tiny.cfg run.name=frail
+    refused 'takes a GPU for each worker, and 1 of 3 ranks have none: rank 2 on .* sees 2, .* Start 2 ranks in all' "no fault tolerance"
+)
+
 # For a launcher that is no death, and no reason to start again.
 export MUSTER_EMULATE_DEVICES=2 MUSTER_FAULT=at:flip,do:sleep-20 MUSTER_FAULT_GENERATIONS=99
 begin -n 3 train tiny.cfg run.name=launched run.steps=400 checkpoint.every=0 run.hash_every=0
@@ -123,7 +131,7 @@ done
 # Little is left: said, and tried.
 MUSTER_EMULATE_MEMORY=$((100 << 20)) run 2 tiny.cfg run.name=tight
 said_once 'warning: GPU 0 will have about [0-9]+ MiB left for NCCL' "little memory"
-said_once 'memory of each GPU: about [0-9.]+ MiB \([0-9.]+ of state, .*\) of 100.0' "little memory"
+said_once 'memory of each GPU: about [0-9.]+ MiB \([0-9.]+ of state, .*\) of 100.0 MiB' "little memory"
 works tight "little memory"
 
 # Too little memory, found out before any is taken: once, by the sum.
@@ -131,6 +139,6 @@ mv gpt.cfg small.cfg
 MUSTER_EMULATE_MEMORY=$((34 << 20)) run 3 small.cfg run.name=small device.kind=cuda model.width=64 batch.shards=2
 ended_with 1 "too little memory"
 said_once 'muster.*error:' "too little memory"
-said 'GPU 0 has too little memory: [0-9.]+ MiB are free, and needed are about [0-9.]+ MiB \([0-9.]+ of state, [0-9.]+ of activations and gradients, [0-9.]+ of logits\) of 34.0, with batch.micro = [0-9]+. Try, in this order: device.recompute = "block", batch.micro = [0-9]+, device.collective = "mpi"' "too little memory"
+said 'GPU 0 has too little memory: [0-9.]+ MiB are free, and needed are about [0-9.]+ MiB \([0-9.]+ of state, [0-9.]+ of activations and gradients, [0-9.]+ of logits\) of 34.0 MiB, with batch.micro = [0-9]+. Try, in this order: device.recompute = "block", batch.micro = [0-9]+, device.collective = "mpi"' "too little memory"
 [ ! -e runs/small/checkpoints ] || [ -z "$(ls runs/small/checkpoints)" ] || fail "too little memory: something was trained"
 nothing_left "too little memory"
