@@ -210,6 +210,20 @@ static bool others_go_on(struct mu_job *job)
     return false;
 }
 
+/* Until the others of this host are gone: one of them may hold the run directory's lock. */
+static void outlive_others(struct mu_job *job)
+{
+    struct mu_deadline deadline = mu_deadline_in_ms(FAREWELL_MS);
+
+    for (int i = 0; i < mu_comm_size(job->comm); i++) {
+        const struct mu_board_entry *e = mu_board_entry(job->board, mu_comm_name(job->comm, i));
+
+        while (e && i != mu_comm_rank(job->comm) && mu_board_is_alive(e) &&
+               !mu_deadline_passed(deadline))
+            mu_clock_sleep_us(1000);
+    }
+}
+
 void mu_job_die_alone(struct mu_job *job, enum mu_status st)
 {
     bool others;
@@ -220,8 +234,10 @@ void mu_job_die_alone(struct mu_job *job, enum mu_status st)
                        MU_PHASE_LEAVING); /* first: of two that fail at once, both see */
     others = others_go_on(job);
     job->has_last_word = job->has_last_word || (!others && mu_board_claim_last_word(job->board));
-    if (!others && job->has_last_word)
+    if (!others && job->has_last_word) {
+        outlive_others(job);
         return;
+    }
     end_progress(job);
     mu_log(MU_LOG_ERROR, "rank %d failed: %s; it leaves%s", mu_board_own_rank(job->board),
            mu_status_meaning(st), others ? ", and the others go on without it" : "");
