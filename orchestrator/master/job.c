@@ -73,6 +73,8 @@ static enum mu_status begin(struct mu_job *job, const struct mu_job_request *req
         }
         if (mu_job_is_agreed(job, st))
             st = mu_job_fail_together(job, st);
+        if ((st == MU_RECOVERED || mu_status_is_death(st)) && mu_job_has_lost_gpu(job))
+            return MU_FAILED; /* to begin again is for the others */
         if (st == MU_RECOVERED) {
             mu_job_move(job, MU_LIFE_ON_RECOVER);
             mu_job_begin_again(job, &again);

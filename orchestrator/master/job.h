@@ -131,6 +131,8 @@ enum mu_status mu_job_deal_gpus(struct mu_job *job) MU_CHECKED;
  * it has not that much. */
 enum mu_status mu_job_check_memory(struct mu_job *job,
                                    const struct mu_device_options *options) MU_CHECKED;
+/* Its GPU has failed, and whatever is begun again in this process would fail, too. */
+bool mu_job_has_lost_gpu(const struct mu_job *job);
 /* In a start, before others are told that this rank has failed: leaves where it is its GPU that is
  * broken, and the others can go on without it. */
 void mu_job_leave_broken(struct mu_job *job, enum mu_status own);

@@ -244,6 +244,12 @@ void mu_job_die_alone(struct mu_job *job, enum mu_status st)
     mu_comm_die();
 }
 
+bool mu_job_has_lost_gpu(const struct mu_job *job)
+{
+    return job->settings.device_kind == MU_DEVICE_CUDA && job->device &&
+           mu_device_verify(job->device) != MU_OK;
+}
+
 void mu_job_leave_broken(struct mu_job *job, enum mu_status own)
 {
     bool is_broken =
