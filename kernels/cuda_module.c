@@ -181,12 +181,44 @@ enum mu_status mu_cuda_open(const struct mu_device_options *options, struct mu_d
         return MU_FAIL(MU_NO_MEMORY, "no memory to load CUDA");
     MU_TRY(check(&placed, l), st, done);
     MU_TRY(l->module->open(&placed, out), st, done);
-    st = name_module(l->path, *out);
+    st = options->rehearses ? MU_OK : name_module(l->path, *out);
     if (st != MU_OK) {
         mu_device_close(*out);
         *out = NULL;
     }
 done:
+    free(l);
+    return st;
+}
+
+static void see(const struct mu_cuda_facts *f, struct mu_device_gpus *out)
+{
+    snprintf(out->problem, sizeof out->problem, "%s", f->none ? "" : f->problem);
+    for (int i = 0; i < f->gpus && i < MU_DEVICE_GPUS_MAX; i++) {
+        memcpy(&out->id[i], f->gpu[i].uuid, sizeof out->id[i]);
+        memcpy(out->pci[i], f->gpu[i].pci, sizeof out->pci[i]);
+        out->count++;
+    }
+    if (out->count > 0)
+        memcpy(out->name, f->gpu[0].name, sizeof out->name);
+}
+
+enum mu_status mu_cuda_look(struct mu_device_gpus *out)
+{
+    struct loaded *l = malloc(sizeof *l);
+    struct mu_cuda_facts *facts = malloc(sizeof *facts);
+    enum mu_status st = MU_OK;
+
+    _Static_assert((int)MU_DEVICE_GPUS_MAX == (int)MU_CUDA_GPUS_MAX, "all that are told fit");
+    if (!l || !facts) {
+        st = MU_FAIL(MU_NO_MEMORY, "no memory to look at the GPUs");
+    } else if (!load(l)) {
+        snprintf(out->problem, sizeof out->problem, "%.500s", l->problem);
+    } else {
+        l->module->look(facts);
+        see(facts, out);
+    }
+    free(facts);
     free(l);
     return st;
 }
@@ -201,9 +233,10 @@ static void describe(const struct loaded *l, const struct mu_cuda_facts *f, char
         used += (size_t)snprintf(out + used, n - used, "driver for CUDA %d.%d, GPUs: %d",
                                  f->driver / 1000, f->driver % 1000 / 10, f->gpus);
     for (int i = 0; used < n && i < f->gpus && i < MU_CUDA_GPUS_MAX; i++)
-        used += (size_t)snprintf(out + used, n - used, "\n%s, %.1f GiB, %d multiprocessors, %d.%d",
-                                 f->gpu[i].name, (double)f->gpu[i].memory_bytes / (1 << 30),
-                                 f->gpu[i].multiprocessors, f->gpu[i].major, f->gpu[i].minor);
+        used += (size_t)snprintf(
+            out + used, n - used, "\n%d: %s, PCI %s, %.1f GiB, %d multiprocessors, %d.%d", i,
+            f->gpu[i].name, f->gpu[i].pci, (double)f->gpu[i].memory_bytes / (1 << 30),
+            f->gpu[i].multiprocessors, f->gpu[i].major, f->gpu[i].minor);
 }
 
 void mu_cuda_describe(char *out, size_t capacity)

@@ -17,8 +17,11 @@ enum mu_status mu_cuda_check(const struct mu_device_options *options) MU_CHECKED
 enum mu_status mu_cuda_open(const struct mu_device_options *options,
                             struct mu_device **out) MU_CHECKED;
 
+/* mu_device_look. A module that cannot be had is a problem of the GPUs, too. */
+enum mu_status mu_cuda_look(struct mu_device_gpus *out) MU_CHECKED;
+
 /* Lines for --version: "CUDA 13.0, cuBLASLt 13.1.0, sm_80 sm_90; driver for 13.0", then a line a
- * GPU; or why there is none. */
+ * GPU, with the number by which ranks see it and its place on the bus; or why there is none. */
 void mu_cuda_describe(char *out, size_t capacity);
 
 #endif

@@ -1,6 +1,8 @@
 /* Which room a device comes from, and the names of what it can do. */
 #include "kernels/device.h"
 
+#include <string.h>
+
 #include "kernels/cpu/isa.h"
 #include "kernels/cuda_module.h"
 #include "kernels/device_kinds.h"
@@ -26,6 +28,12 @@ enum mu_status mu_device_open(const struct mu_device_options *options, struct mu
 enum mu_status mu_device_check(const struct mu_device_options *options)
 {
     return options->kind == MU_DEVICE_CUDA ? mu_cuda_check(options) : MU_OK;
+}
+
+enum mu_status mu_device_look(enum mu_device_kind kind, struct mu_device_gpus *out)
+{
+    memset(out, 0, sizeof *out);
+    return kind == MU_DEVICE_CUDA ? mu_cuda_look(out) : MU_OK;
 }
 
 void mu_device_close(struct mu_device *device)

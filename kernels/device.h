@@ -42,6 +42,7 @@
 
 #include "orchestrator/base/status.h"
 #include "orchestrator/config/settings.h"
+#include "orchestrator/core/gpus.h"
 
 struct mu_device;
 struct mu_collective_ops;
@@ -53,6 +54,8 @@ struct mu_device_options {
     enum mu_isa isa;           /* not AUTO: what the ranks agreed on, see mu_device_best_isa */
     int threads;               /* of this rank */
     int gpu;                   /* which of the visible ones */
+    bool rehearses;            /* takes no memory and does nothing: for mu_device_memory */
+    const char *host;          /* to be named with the GPU; NULL: it need not. Read while opening */
     bool tf32;                 /* cuda, fp32: products of inputs rounded to tf32 */
     unsigned stall_timeout_ms; /* of a GPU that ends no operation for so long; 0: a minute */
     enum mu_status (*poll)(void *context); /* NULL: none */
@@ -104,11 +107,18 @@ struct mu_adamw {
     uint32_t *check;
 };
 
+/* Of the device's own, in bytes. */
+struct mu_device_room {
+    uint64_t free, total; /* now, and with what others use of it; 0 where it cannot be asked for */
+    uint64_t held; /* what a device that rehearses was ever asked for, given back or not; else 0 */
+};
+
 struct mu_device_ops {
     const char *name;
     void (*close)(struct mu_device *);
 
     /* ---- memory; NULL, all of them, where has_host_memory holds ---- */
+    struct mu_device_room (*memory)(const struct mu_device *);
     void *(*alloc)(struct mu_device *, size_t bytes); /* zeroed; NULL when there is none */
     void (*free)(struct mu_device *, void *memory);
     void *(*alloc_lent)(struct mu_device *, size_t bytes);
@@ -258,6 +268,18 @@ enum mu_status mu_device_open(const struct mu_device_options *options,
                               struct mu_device **out) MU_CHECKED;
 void mu_device_close(struct mu_device *device); /* NULL is allowed */
 
+/* The GPUs that this process sees, by their numbers. */
+enum { MU_DEVICE_GPUS_MAX = 64 };
+struct mu_device_gpus {
+    uint32_t count; /* 0 on devices of another kind, too */
+    struct mu_gpu_id id[MU_DEVICE_GPUS_MAX];
+    char pci[MU_DEVICE_GPUS_MAX][16]; /* of the GPU, also of one that is a MIG instance of it */
+    char name[128];                   /* of the first */
+    char problem[512];                /* empty, or why none can be used, and what to do */
+};
+/* Begins nothing on any of them. No GPU is no problem here. */
+enum mu_status mu_device_look(enum mu_device_kind kind, struct mu_device_gpus *out) MU_CHECKED;
+
 /* Whether mu_device_open could work, as far as that can be told without taking any memory. Says
  * what is missing as mu_device_open would. */
 enum mu_status mu_device_check(const struct mu_device_options *options) MU_CHECKED;
@@ -274,6 +296,11 @@ void *mu_device_alloc(struct mu_device *device, size_t bytes);
 void mu_device_free(struct mu_device *device, void *memory); /* NULL is allowed, here and below */
 void *mu_device_alloc_lent(struct mu_device *device, size_t bytes);
 void mu_device_free_lent(struct mu_device *device, void *memory);
+/* All zero where the device has no memory of its own. */
+static inline struct mu_device_room mu_device_memory(const struct mu_device *d)
+{
+    return d->ops->memory ? d->ops->memory(d) : (struct mu_device_room){0, 0, 0};
+}
 /* Host memory that others have made (page-aligned) becomes lent, until it is taken back or the
  * device is closed. */
 enum mu_status mu_device_lend(struct mu_device *device, void *host, size_t bytes) MU_CHECKED;

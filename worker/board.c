@@ -196,6 +196,7 @@ static void clear(struct mu_board_entry *e)
 {
     atomic_store(&e->pid, 0);
     atomic_store(&e->told, 0);
+    atomic_store(&e->last_word, 0);
     atomic_store(&e->ended, 0);
     atomic_store(&e->mark.point, MU_FAULT_START);
     atomic_store(&e->mark.step, 0);
@@ -311,6 +312,11 @@ bool mu_board_claim_news(struct mu_board *b, int dead_rank)
 {
     return dead_rank < 0 || dead_rank >= MU_BOARD_RANKS ||
            atomic_exchange(&b->entry[dead_rank].told, 1) == 0;
+}
+
+bool mu_board_claim_last_word(struct mu_board *b)
+{
+    return atomic_exchange(&b->entry[0].last_word, 1) == 0;
 }
 
 void mu_board_note_unseen(struct mu_board *b, int rank)

@@ -20,11 +20,12 @@
 
 enum { MU_BOARD_RANKS = MU_WATCH_RANKS, MU_BOARD_NAME_MAX = 64 };
 
-/* Of its own cache lines: it is written at every poll. All words but `told`, `unseen`, `ended`
- * and `fence` are its rank's alone to write. */
+/* Of its own cache lines: it is written at every poll. All words but `told`, `last_word`,
+ * `unseen`, `ended` and `fence` are its rank's alone to write. */
 struct mu_board_entry {
     _Alignas(128) _Atomic uint32_t pid; /* 0: nobody */
     _Atomic uint32_t told;              /* its death has been told by somebody */
+    _Atomic uint32_t last_word;         /* of the first entry: somebody speaks for all who fail */
     _Atomic uint32_t unseen;            /* it is gone, and MPI does not know: no repair would end */
     _Atomic uint64_t start_time;        /* in clock ticks since boot: pids are used again */
     pthread_mutex_t life;               /* robust; held by the rank's main thread: see board.c */
@@ -54,6 +55,8 @@ void mu_board_close(struct mu_board *board); /* NULL is allowed */
 void mu_board_abandon(struct mu_board *board);
 /* Who may tell of that rank's death: true for the first of this host who asks, once. */
 bool mu_board_claim_news(struct mu_board *board, int dead_rank);
+/* When all ranks of this host fail at once: true for the first who asks, once. */
+bool mu_board_claim_last_word(struct mu_board *board);
 /* That rank of this host has left unseen by MPI: nobody may begin a repair any more. */
 void mu_board_note_unseen(struct mu_board *board, int rank);
 int mu_board_own_rank(const struct mu_board *board);

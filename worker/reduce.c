@@ -253,13 +253,15 @@ failed:
  * theirs behind its last element, through the ring too, where it is added like the others. A rank
  * whose sum is another one has computed wrong, or its memory does not hold what was written. It
  * dies before the chunk is said to be reduced; the others do it again. */
-static void die_of_wrong_sum(const struct mu_worker *w, uint32_t chunk)
+static enum mu_status check_sum(const struct mu_worker *w, uint32_t chunk)
 {
     const int32_t *dense = w->reduction.dense;
     uint64_t count = w->workload->layout.chunks[chunk].count;
 
+    if (w->device->broken)
+        return MU_FAILED; /* it has told what it is, and added nothing */
     if (mu_chunk_check(dense, count) == (uint32_t)dense[count])
-        return;
+        return MU_OK;
     mu_log(
         MU_LOG_ERROR,
         "the sum of chunk %" PRIu32
@@ -292,11 +294,11 @@ static enum mu_status sum_exactly(struct mu_worker *w, uint32_t chunk, bool corr
     r->dense[c->count] = (int32_t)check;
     if (corrupt)
         r->dense[c->count / 2] ^= 1 << 9;
-    die_of_wrong_sum(w, chunk);
+    MU_TRY(check_sum(w, chunk), st, failed);
     if (w->roll->hosts > 1) {
         MU_TRY(exchange(w, chunk, TAG_DENSE, r->dense, c->count + 1, 4, merge_int32, w->device), st,
                failed);
-        die_of_wrong_sum(w, chunk);
+        MU_TRY(check_sum(w, chunk), st, failed);
     }
     MU_TRY(exchange(w, chunk, TAG_WIDE, r->wide, wide_count, 8, merge_int64, NULL), st, failed);
     mu_chunk_to_float(&w->exact, w->segment->total + c->offset, &words->norm, r->dense, r->wide, m,

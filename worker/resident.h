@@ -30,8 +30,8 @@ struct mu_worker_resident {
     uint64_t begun;   /* turn that the sum is of */
     uint32_t retries; /* of the reduction that is under way */
     struct mu_buckets buckets;
-    float *staged;    /* address space for weights, m and v in the host's memory; NULL: none */
-    uint64_t sums;    /* of the state that was hashed last: a check of all of it, on this device */
+    float *staged; /* address space for weights, m and v in the host's memory; NULL: none */
+    uint64_t sums; /* of the state that was hashed last: a check of all of it, on this device */
 };
 
 /* Takes the device's memory, and points the halves of the segment there. MU_CONFIG when this device

@@ -9,20 +9,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "kernels/cuda/name.h"
+
 enum mu_status mu_blas_check(cublasStatus_t status, const char *what)
 {
     if (status == CUBLAS_STATUS_SUCCESS)
         return MU_OK;
-    return MU_FAIL(status == CUBLAS_STATUS_ALLOC_FAILED ? MU_NO_MEMORY : MU_FAILED, "%s: %s", what,
-                   cublasLtGetStatusName(status));
+    return MU_FAIL(status == CUBLAS_STATUS_ALLOC_FAILED ? MU_NO_MEMORY : MU_FAILED, "%s: %s: %s",
+                   mu_cuda_gpu_name(), what, cublasLtGetStatusName(status));
 }
 
 enum mu_status mu_blas_check_cuda(int error, const char *what)
 {
     if (error == cudaSuccess)
         return MU_OK;
-    return MU_FAIL(error == cudaErrorMemoryAllocation ? MU_NO_MEMORY : MU_FAILED, "%s: %s", what,
-                   cudaGetErrorString((cudaError_t)error));
+    (void)cudaGetLastError(); /* told here, not at the next launch */
+    return MU_FAIL(error == cudaErrorMemoryAllocation ? MU_NO_MEMORY : MU_FAILED, "%s: %s: %s%s",
+                   mu_cuda_gpu_name(), what, cudaGetErrorString((cudaError_t)error),
+                   mu_cuda_advice(error));
 }
 
 static enum mu_status ask_gpu(struct mu_blas_gpu *gpu)
@@ -54,8 +58,9 @@ enum mu_status mu_blas_open(const struct mu_blas_options *options, struct mu_bla
     created = cublasLtCreate(&blas->handle);
     if (created != CUBLAS_STATUS_SUCCESS) {
         blas->handle = NULL;
-        st = MU_FAIL(MU_CONFIG, "cuBLASLt does not start (%s): is its version that of the driver?",
-                     cublasLtGetStatusName(created));
+        st = MU_FAIL(MU_CONFIG,
+                     "%s: cuBLASLt does not start (%s): is its version that of the driver?",
+                     mu_cuda_gpu_name(), cublasLtGetStatusName(created));
         goto fail;
     }
     MU_TRY(mu_blas_check_runtime(cudaMalloc(&blas->workspace, MU_BLAS_WORKSPACE_BYTES),
@@ -110,8 +115,9 @@ enum mu_status mu_blas_scratch(struct mu_blas *blas, int64_t bytes, const char *
         if (error != cudaSuccess) {
             blas->scratch = NULL;
             (void)cudaGetLastError(); /* told here, not at the next launch */
-            return MU_FAIL(MU_NO_MEMORY, "%.1f MiB of GPU memory for %s: %s",
-                           (double)bytes / (1 << 20), what, cudaGetErrorString(error));
+            return MU_FAIL(MU_NO_MEMORY, "%s: %.1f MiB of GPU memory for %s: %s%s",
+                           mu_cuda_gpu_name(), (double)bytes / (1 << 20), what,
+                           cudaGetErrorString(error), mu_cuda_advice((int)error));
         }
         blas->scratch_bytes = bytes;
     }

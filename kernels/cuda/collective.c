@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "kernels/cuda/cuda.h"
+#include "kernels/cuda/name.h"
 #include "orchestrator/base/clock.h"
 
 enum phase { FORMING, ISSUING, RUNNING, IDLE };
@@ -54,8 +55,8 @@ static enum mu_status failed(const struct mu_collective *c, const char *what, nc
                               : result == ncclRemoteError ? MU_PEER_LOST
                                                           : MU_FAILED;
 
-    return MU_FAIL(st, "NCCL: %s: %s%s%s", what, ncclGetErrorString(result),
-                   more && *more ? ": " : "", more ? more : "");
+    return MU_FAIL(st, "NCCL on %s: %s: %s%s%s", mu_cuda_gpu_name(), what,
+                   ncclGetErrorString(result), more && *more ? ": " : "", more ? more : "");
 }
 
 /* It is the GPU, and nothing that another communicator would mend. */
@@ -267,8 +268,8 @@ static enum mu_status abort_collective(struct mu_collective *c, uint64_t deadlin
         return MU_FAIL(MU_FAILED, "no thread to end a communicator");
     while (!atomic_load(&c->aborted)) {
         if (mu_deadline_passed(deadline))
-            return MU_FAIL(MU_TIMEOUT, "NCCL did not give up a communicator within %llu ms",
-                           (unsigned long long)deadline_ms);
+            return MU_FAIL(MU_TIMEOUT, "NCCL did not give up a communicator within %llu ms on %s",
+                           (unsigned long long)deadline_ms, mu_cuda_gpu_name());
         mu_device_poll(c->device);
         mu_backoff_pause(&pause);
     }

@@ -25,9 +25,11 @@ struct mu_cuda_lent {
 
 struct mu_cuda {
     struct mu_device base;     /* first: a struct mu_device * is one of these */
-    char name[160];            /* "GPU 0 (NVIDIA H100 80GB HBM3)" */
+    char name[256];            /* "GPU 0 of node7 (NVIDIA H100 80GB HBM3, PCI 0000:1b:00.0)" */
+    enum mu_status failure;    /* what a broken one answers */
     bool hangs;                /* broken, and CUDA may wait for it for ever */
     struct mu_cuda *abandoned; /* the next of those that hang */
+    uint64_t rehearsed;        /* bytes asked for of a device that only counts: options.rehearses */
     uint64_t polled_ns;
     cudaStream_t stream;
     cudaEvent_t done, mark[MU_CUDA_MARKS];
@@ -80,6 +82,7 @@ bool mu_cuda_is_lent(const struct mu_cuda *c, const void *const *pointers, int c
 /* What an operation added to *c->word, which was 0 before. */
 uint32_t mu_cuda_take_word(struct mu_cuda *c, const char *operation);
 
+struct mu_device_room mu_cuda_memory(const struct mu_device *d);
 void *mu_cuda_alloc(struct mu_device *d, size_t bytes);
 void mu_cuda_free(struct mu_device *d, void *memory);
 void *mu_cuda_alloc_lent(struct mu_device *d, size_t bytes);

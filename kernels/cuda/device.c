@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/collective.h"
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/name.h"
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
 
@@ -21,27 +22,28 @@ bool mu_cuda_break(struct mu_cuda *c, const char *operation, int error)
     cudaError_t e = (cudaError_t)error;
 
     (void)cudaGetLastError();
-    c->base.status = MU_FAILED; /* not only the first time: the owner may have started anew */
-    if (c->base.broken)
-        return false;
-    c->base.broken = true;
-    (void)MU_FAIL(MU_FAILED,
-                  "%s failed in %s, or in an operation before it: %s (%s). This process cannot go "
-                  "on with it; `nvidia-smi` and the kernel's log (Xid) may say why",
-                  c->name, operation, cudaGetErrorString(e), cudaGetErrorName(e));
+    if (!c->base.broken) {
+        c->base.broken = true;
+        c->failure = MU_FAIL(e == cudaErrorMemoryAllocation ? MU_NO_MEMORY : MU_FAILED,
+                             "%s failed in %s, or in an operation before it: %s (%s). This "
+                             "process cannot go on with it%s",
+                             c->name, operation, cudaGetErrorString(e), cudaGetErrorName(e),
+                             mu_cuda_advice(error));
+    }
+    c->base.status = c->failure; /* not only the first time: the owner may have started anew */
     return false;
 }
 
 bool mu_cuda_is_broken(struct mu_cuda *c)
 {
     if (c->base.broken)
-        c->base.status = MU_FAILED;
+        c->base.status = c->failure;
     return c->base.broken;
 }
 
 static bool stalled(struct mu_cuda *c, const char *operation, unsigned timeout_ms)
 {
-    c->base.status = MU_FAILED;
+    c->base.status = c->failure = MU_FAILED;
     if (!c->base.broken)
         (void)MU_FAIL(MU_FAILED,
                       "%s has ended nothing for %g s, in %s or an operation before it: it hangs, "
@@ -126,8 +128,9 @@ void mu_cuda_queued_with(struct mu_cuda *c, const char *operation, enum mu_statu
     if (st != MU_OK) {
         if (!c->base.broken) /* what went wrong has been told; of whom has not */
             mu_log(MU_LOG_ERROR, "that was %s on %s, which cannot go on", operation, c->name);
+        c->failure = c->base.broken ? c->failure : st;
         c->base.broken = true;
-        c->base.status = MU_FAILED;
+        c->base.status = c->failure;
         (void)cudaGetLastError();
     } else {
         mu_cuda_queued(c, operation, cudaSuccess, has_lent);
@@ -152,6 +155,10 @@ static void close_device(struct mu_device *d)
 {
     struct mu_cuda *c = mu_cuda_of(d);
 
+    if (d->options.rehearses) {
+        free(c);
+        return;
+    }
     if (!c->base.broken && c->done)
         mu_cuda_drain(c, "closing");
     if (c->hangs) {
@@ -192,6 +199,7 @@ static const struct mu_device_ops *cuda_ops(void)
     static struct mu_device_ops ops = {
         .name = "cuda",
         .close = close_device,
+        .memory = mu_cuda_memory,
         .alloc = mu_cuda_alloc,
         .free = mu_cuda_free,
         .alloc_lent = mu_cuda_alloc_lent,
@@ -240,6 +248,12 @@ static enum mu_status try_kernel(struct mu_cuda *c)
                        "-DMUSTER_CUDA_ARCHITECTURES=<its compute capability without the dot>",
                        c->name);
     }
+    if (error == cudaErrorUnsupportedPtxVersion) {
+        (void)cudaGetLastError();
+        return MU_FAIL(MU_CONFIG, "%s cannot use this Muster's code: %s (%s)%s", c->name,
+                       cudaGetErrorString(error), cudaGetErrorName(error),
+                       mu_cuda_advice((int)error));
+    }
     mu_cuda_queued(c, "a first kernel", (int)error, true);
     return c->base.broken ? MU_FAILED : MU_OK;
 }
@@ -261,9 +275,22 @@ static enum mu_status open_blas(struct mu_cuda *c)
     return MU_OK;
 }
 
+/* model, pci: NULL when they could not be asked for. */
+static void name_device(struct mu_cuda *c, const char *model, const char *pci)
+{
+    const char *host = c->base.options.host;
+    int used = snprintf(c->name, sizeof c->name, "GPU %d%s%.64s", c->base.options.gpu,
+                        host && *host ? " of " : "", host ? host : "");
+
+    if (model)
+        snprintf(c->name + used, sizeof c->name - (size_t)used, " (%.128s, PCI %.12s)", model, pci);
+    mu_cuda_name_gpu(c->name);
+}
+
 static enum mu_status start(struct mu_cuda *c)
 {
     struct cudaDeviceProp p;
+    char pci[16];
     int runtime = 0;
     cudaError_t error = cudaSetDevice(c->base.options.gpu);
     enum mu_status st;
@@ -274,7 +301,8 @@ static enum mu_status start(struct mu_cuda *c)
         error = cudaRuntimeGetVersion(&runtime);
     if (error)
         goto failed;
-    snprintf(c->name, sizeof c->name, "GPU %d (%.128s)", c->base.options.gpu, p.name);
+    mu_cuda_print_pci(&p, pci, sizeof pci);
+    name_device(c, p.name, pci);
     snprintf(c->base.facts, sizeof c->base.facts, "%.128s (%d.%d, %d multiprocessors), CUDA %d.%d",
              p.name, p.major, p.minor, p.multiProcessorCount, runtime / 1000, runtime % 1000 / 10);
     error = make_stream(c);
@@ -288,9 +316,10 @@ refused:
     return st;
 failed:
     (void)cudaGetLastError();
+    c->base.broken = true; /* and closing it tells nothing more */
     return MU_FAIL(error == cudaErrorMemoryAllocation ? MU_NO_MEMORY : MU_FAILED,
-                   "%s cannot be used: %s (%s)", c->name, cudaGetErrorString(error),
-                   cudaGetErrorName(error));
+                   "%s cannot be used: %s (%s)%s", c->name, cudaGetErrorString(error),
+                   cudaGetErrorName(error), mu_cuda_advice((int)error));
 }
 
 enum mu_status mu_cuda_device_open(const struct mu_device_options *options, struct mu_device **out)
@@ -302,8 +331,9 @@ enum mu_status mu_cuda_device_open(const struct mu_device_options *options, stru
         return MU_FAIL(MU_NO_MEMORY, "no memory for the cuda device");
     c->base.ops = cuda_ops();
     c->base.options = *options;
-    snprintf(c->name, sizeof c->name, "GPU %d", options->gpu);
-    st = start(c);
+    if (!options->rehearses)
+        name_device(c, NULL, NULL);
+    st = options->rehearses ? MU_OK : start(c);
     if (st == MU_OK)
         *out = &c->base;
     else

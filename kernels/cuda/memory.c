@@ -14,18 +14,39 @@ static double mib(size_t bytes)
     return (double)bytes / (1 << 20);
 }
 
+/* for_what: an operation, or NULL */
 static void tell_starved(const struct mu_cuda *c, size_t bytes, const char *for_what)
 {
     size_t left = 0, total = 0;
 
     (void)cudaGetLastError();
     (void)cudaMemGetInfo(&left, &total);
-    (void)MU_FAIL(
-        MU_NO_MEMORY,
-        "%s is out of memory: %.1f MiB %swere wanted, %.1f of %.1f MiB are free; set "
-        "device.recompute = \"block\", lower batch.micro, take a smaller model, or see in "
-        "`nvidia-smi` who else uses it",
-        c->name, mib(bytes), for_what, mib(left), mib(total));
+    (void)MU_FAIL(MU_NO_MEMORY,
+                  "%s is out of memory: %.1f MiB were wanted%s%s, %.1f of %.1f MiB are free; set "
+                  "device.recompute = \"block\", lower batch.micro, take a smaller model, or see "
+                  "in `nvidia-smi` who else uses it",
+                  c->name, mib(bytes), for_what ? " for scratch of " : "", for_what ? for_what : "",
+                  mib(left), mib(total));
+}
+
+/* CUDA gives memory in multiples of 512 bytes, from blocks of 2 MiB. The address is none: nothing is
+ * done with it. */
+static void *rehearse(struct mu_cuda *c, size_t bytes)
+{
+    const uint64_t first = 512, rounded = (bytes + first) / first * first;
+
+    c->rehearsed += rounded;
+    return (void *)(uintptr_t)(first + c->rehearsed - rounded); // NOLINT(performance-no-int-to-ptr)
+}
+
+struct mu_device_room mu_cuda_memory(const struct mu_device *d)
+{
+    const struct mu_cuda *c = (const struct mu_cuda *)d;
+    size_t left = 0, total = 0;
+
+    if (!d->options.rehearses && cudaMemGetInfo(&left, &total) != cudaSuccess)
+        (void)cudaGetLastError();
+    return (struct mu_device_room){left, total, c->rehearsed};
 }
 
 /* NULL is told, but breaks nothing: whoever asked may do without. */
@@ -34,6 +55,8 @@ static void *device_memory(struct mu_cuda *c, size_t bytes, const char *for_what
     void *memory = NULL;
     cudaError_t error;
 
+    if (c->base.options.rehearses)
+        return rehearse(c, bytes);
     if (!mu_cuda_drain(c, "an allocation")) /* cudaMalloc may wait for the GPU, without polls */
         return NULL;
     error = cudaMalloc(&memory, bytes > 0 ? bytes : 1);
@@ -57,13 +80,13 @@ static bool may_free(struct mu_cuda *c)
 
 static void release(struct mu_cuda *c, void *memory)
 {
-    if (memory && may_free(c))
+    if (memory && !c->base.options.rehearses && may_free(c))
         (void)cudaFree(memory);
 }
 
 void *mu_cuda_alloc(struct mu_device *d, size_t bytes)
 {
-    void *memory = device_memory(mu_cuda_of(d), bytes, "");
+    void *memory = device_memory(mu_cuda_of(d), bytes, NULL);
 
     if (memory)
         mu_cuda_clear(d, memory, bytes);
@@ -84,10 +107,12 @@ void *mu_cuda_scratch(struct mu_cuda *c, size_t bytes, const char *operation)
     if (c->scratch && bytes <= c->scratch_bytes)
         return c->scratch;
     release(c, c->scratch);
-    c->scratch = device_memory(c, bytes, "of scratch ");
+    c->scratch = device_memory(c, bytes, operation);
     c->scratch_bytes = c->scratch ? bytes : 0;
-    if (!c->scratch && !c->base.broken)
-        mu_cuda_break(c, operation, cudaErrorMemoryAllocation);
+    if (!c->scratch && !c->base.broken) { /* which is told */
+        c->base.broken = true;
+        c->base.status = c->failure = MU_NO_MEMORY;
+    }
     return c->scratch;
 }
 
@@ -146,6 +171,15 @@ static bool forget(struct mu_cuda *c, const void *memory)
     return false;
 }
 
+/* Page-locked memory that cannot be had is no fault of the GPU; other errors come from it. */
+static void break_unless_short(struct mu_cuda *c, const char *operation, cudaError_t error)
+{
+    if (error != cudaErrorMemoryAllocation && error != cudaErrorNotSupported &&
+        error != cudaErrorInvalidValue && error != cudaErrorOperatingSystem &&
+        error != cudaErrorHostMemoryAlreadyRegistered)
+        mu_cuda_break(c, operation, (int)error);
+}
+
 void *mu_cuda_alloc_lent(struct mu_device *d, size_t bytes)
 {
     struct mu_cuda *c = mu_cuda_of(d);
@@ -153,6 +187,8 @@ void *mu_cuda_alloc_lent(struct mu_device *d, size_t bytes)
     cudaError_t error = cudaSuccess;
 
     bytes = bytes > 0 ? bytes : 1;
+    if (d->options.rehearses)
+        return calloc(1, bytes);
     if (!reserve(c) || !mu_cuda_drain(c, "an allocation"))
         return NULL;
     error = cudaHostAlloc(&memory, bytes, cudaHostAllocMapped | cudaHostAllocPortable);
@@ -160,8 +196,11 @@ void *mu_cuda_alloc_lent(struct mu_device *d, size_t bytes)
         (void)cudaFreeHost(memory);
     if (error) {
         (void)cudaGetLastError();
-        (void)MU_FAIL(MU_NO_MEMORY, "%.1f MiB of memory that %s can reach cannot be had: %s (%s)",
-                      mib(bytes), c->name, cudaGetErrorString(error), cudaGetErrorName(error));
+        break_unless_short(c, "an allocation of the host's memory", error);
+        if (!c->base.broken)
+            (void)MU_FAIL(MU_NO_MEMORY,
+                          "%.1f MiB of memory that %s can reach cannot be had: %s (%s)", mib(bytes),
+                          c->name, cudaGetErrorString(error), cudaGetErrorName(error));
         return NULL;
     }
     memset(memory, 0, bytes);
@@ -173,7 +212,9 @@ void mu_cuda_free_lent(struct mu_device *d, void *memory)
 {
     struct mu_cuda *c = mu_cuda_of(d);
 
-    if (forget(c, memory) && may_free(c))
+    if (d->options.rehearses)
+        free(memory);
+    else if (forget(c, memory) && may_free(c))
         (void)cudaFreeHost(memory);
 }
 
@@ -191,6 +232,9 @@ enum mu_status mu_cuda_lend(struct mu_device *d, void *host, size_t bytes)
         (void)cudaHostUnregister(host);
     if (error) {
         (void)cudaGetLastError();
+        break_unless_short(c, "lending memory", error);
+        if (c->base.broken)
+            return MU_FAILED;
         return MU_FAIL(MU_FAILED,
                        "%.1f MiB of shared memory cannot be lent to %s: %s (%s). The limit of "
                        "locked memory (`ulimit -l`) must allow it, and the GPU must see host "
@@ -256,6 +300,8 @@ void mu_cuda_upload(struct mu_device *d, void *to, const void *host, size_t byte
     struct mu_cuda *c = mu_cuda_of(d);
     size_t chunks = (bytes + stage_bytes - 1) / stage_bytes;
 
+    if (d->options.rehearses)
+        return;
     if (chunks > 1 && is_lent(c, host)) {
         copy_on_stream(c, to, host, bytes, "an upload", true);
         return;
@@ -308,7 +354,7 @@ void mu_cuda_clear(struct mu_device *d, void *to, size_t bytes)
 {
     struct mu_cuda *c = mu_cuda_of(d);
 
-    if (bytes > 0)
+    if (bytes > 0 && !d->options.rehearses)
         mu_cuda_queued(c, "clear", (int)cudaMemsetAsync(to, 0, bytes, c->stream), is_lent(c, to));
 }
 

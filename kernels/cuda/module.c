@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/cuda/cuda.h"
+#include "kernels/cuda/name.h"
 
 /* Both from the build (kernels/cuda.cmake); the emulated module has neither. */
 #ifndef MUSTER_CUDA_BUILT
@@ -34,6 +35,7 @@ static void look_at_count(struct mu_cuda_facts *f, cudaError_t error)
     if (error == cudaSuccess && f->gpus > 0)
         return;
     f->gpus = 0;
+    f->none = error == cudaSuccess || error == cudaErrorNoDevice;
     if (error != cudaSuccess && error != cudaErrorNoDevice)
         snprintf(f->problem, sizeof f->problem, "CUDA cannot start: %s (%s)",
                  cudaGetErrorString(error), cudaGetErrorName(error));
@@ -68,6 +70,8 @@ static void look(struct mu_cuda_facts *f)
         if (cudaGetDeviceProperties(&p, i) != cudaSuccess)
             continue;
         snprintf(f->gpu[i].name, sizeof f->gpu[i].name, "%.127s", p.name);
+        memcpy(f->gpu[i].uuid, p.uuid.bytes, sizeof f->gpu[i].uuid);
+        mu_cuda_print_pci(&p, f->gpu[i].pci, sizeof f->gpu[i].pci);
         f->gpu[i].memory_bytes = p.totalGlobalMem;
         f->gpu[i].multiprocessors = p.multiProcessorCount;
         f->gpu[i].major = p.major;

@@ -4,6 +4,7 @@
 #ifndef MUSTER_KERNELS_CUDA_MODULE_H
 #define MUSTER_KERNELS_CUDA_MODULE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -15,7 +16,9 @@
 enum { MU_CUDA_GPUS_MAX = 64 };
 
 struct mu_cuda_gpu {
-    char name[128]; /* "NVIDIA H100 80GB HBM3" */
+    char name[128];   /* "NVIDIA H100 80GB HBM3" */
+    uint8_t uuid[16]; /* with MIG: the instance's */
+    char pci[16];     /* "0000:1b:00.0", as nvidia-smi and the kernel's log write it */
     uint64_t memory_bytes;
     int multiprocessors;
     int major, minor; /* compute capability */
@@ -27,6 +30,7 @@ struct mu_cuda_facts {
     int gpus; /* visible ones; the first MU_CUDA_GPUS_MAX are told */
     struct mu_cuda_gpu gpu[MU_CUDA_GPUS_MAX];
     char problem[512]; /* empty, or why no GPU can be used, and what to do */
+    bool none;         /* that is all: CUDA works, and shows no GPU */
 };
 
 struct mu_cuda_module {

@@ -5,7 +5,7 @@
 #include "orchestrator/base/clock.h"
 
 /* Small ones until a product takes long enough to be timed, or is as large as a layer ever is. */
-enum { SMALLEST = 256, LARGEST = 8192 };
+enum { SMALLEST = 256, LARGEST = 8192, LEAST_FREE = 64 << 20 /* else it is left out */ };
 static const double long_enough_s = 1e-3;
 
 struct square {
@@ -113,7 +113,7 @@ double mu_cuda_measure_peak(struct mu_device *device, double seconds)
     const struct mu_blas_options options = {.bf16 = s.bf16, .tf32 = device->options.tf32};
     double best = 0;
 
-    if (mu_cuda_is_broken(d))
+    if (mu_cuda_is_broken(d) || mu_cuda_memory(device).free < LEAST_FREE)
         return 0;
     if (mu_blas_open(&options, &s.blas) == MU_OK && cudaEventCreate(&s.start) == cudaSuccess &&
         cudaEventCreate(&s.end) == cudaSuccess)

@@ -7,6 +7,7 @@
  *   MUSTER_EMULATE_MEMORY=4294967296 bytes that each has
  *   MUSTER_EMULATE_DRIVER=13000      its version; less than the runtime's: refused; 0: none
  *   MUSTER_EMULATE_CAPABILITY=90     compute capability 9.0
+ *   MUSTER_EMULATE_MIG=1             so many of the GPUs are MIG instances of one
  *   MUSTER_EMULATE_LAZY=1            operations run only where somebody waits or asks, one by one
  *                                    in an odd order of streams: shows what was not waited for;
  *                                    2: of the streams that can go on always the newest does: shows

@@ -33,7 +33,7 @@ struct nth {
 struct settings {
     std::vector<int> devices; /* what CUDA_VISIBLE_DEVICES lets through, by number on the host */
     std::size_t memory_bytes;
-    int driver, capability;
+    int driver, capability, mig;
     bool lazy, newest_first, memory_stays_open;
     double wait_s;
     nth fail, nccl_error;

@@ -25,6 +25,14 @@ static bool is_device(int device)
     return device >= 0 && static_cast<std::size_t>(device) < asked().devices.size();
 }
 
+/* Of the host's GPU of that number, or, where there is MIG, of that instance. */
+static void identify(struct cudaDeviceProp *prop, int number)
+{
+    std::memcpy(prop->uuid.bytes, "emulated GPU", 12);
+    prop->uuid.bytes[15] = static_cast<char>(number);
+    prop->pciBusID = number / asked().mig + 1;
+}
+
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
 {
     return ask([&](hold &) {
@@ -48,7 +56,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device)
         prop->canMapHostMemory = prop->unifiedAddressing = prop->hostRegisterSupported = 1;
         prop->canUseHostPointerForRegisteredMem = prop->concurrentKernels = 1;
         prop->streamPrioritiesSupported = 1;
-        prop->pciBusID = asked().devices[static_cast<std::size_t>(device)] + 1;
+        identify(prop, asked().devices[static_cast<std::size_t>(device)]);
         return cudaSuccess;
     });
 }

@@ -116,6 +116,7 @@ const settings &asked()
     now.memory_bytes = static_cast<std::size_t>(number("MUSTER_EMULATE_MEMORY", 4.0 * (1 << 30)));
     now.driver = static_cast<int>(number("MUSTER_EMULATE_DRIVER", CUDART_VERSION));
     now.capability = static_cast<int>(number("MUSTER_EMULATE_CAPABILITY", 90));
+    now.mig = std::max(1, static_cast<int>(number("MUSTER_EMULATE_MIG", 1)));
     now.lazy = number("MUSTER_EMULATE_LAZY", 0) > 0;
     now.newest_first = number("MUSTER_EMULATE_LAZY", 0) == 2;
     now.memory_stays_open = number("MUSTER_EMULATE_OPEN", 0) > 0;

@@ -75,6 +75,8 @@ static enum mu_status begin(struct mu_job *job, const struct mu_job_request *req
         }
         if (mu_job_is_agreed(job, st))
             st = mu_job_fail_together(job, st);
+        if ((st == MU_RECOVERED || mu_status_is_death(st)) && mu_job_has_lost_gpu(job))
+            return MU_FAILED; /* to begin again is for the others */
         if (st == MU_RECOVERED) {
             mu_job_move(job, MU_LIFE_ON_RECOVER);
             mu_job_begin_again(job, &again);
@@ -147,6 +149,7 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a job");
     job->started_ns = started_ns;
     job->saved_step = -1;
+    job->gpu.leaver = -1;
     job->status.loss = job->status.valid_loss = NAN;
     MU_TRY(join(job), st, early);
     st = set_up(job);

@@ -3,6 +3,8 @@
  * speaks to people.
  *
  *   job_start.c   meet, prepare: ends with every rank holding device, data and segment
+ *   job_gpus.c    a GPU for each worker, and what becomes of a rank that has none
+ *   job_memory.c  what the run needs of a GPU's memory
  *   job_load.c    a checkpoint or initial weights: every rank at the same committed state
  *   job_choices.c which algorithms the devices use, the same on every rank
  *   job_run.c     steps, and what is due between them
@@ -31,6 +33,7 @@
 #include "orchestrator/run/run_dir.h"
 #include "worker/comm/control.h"
 #include "worker/recover.h"
+#include "worker/rehearse.h"
 #include "worker/snapshot.h"
 #include "worker/watchdog.h"
 #include "worker/worker.h"
@@ -57,6 +60,14 @@ struct mu_job {
     uint64_t *host_key; /* by place, when the ranks met */
     struct mu_hash program, probe;
     struct mu_device *device;
+    struct mu_job_gpu {
+        bool is_dealt; /* this rank has one: */
+        int number;    /* as it sees them */
+        struct mu_gpu_id id;
+        char host[64]; /* where the ranks are on several hosts: this rank's */
+        int leaver;    /* the rank for which there was none; -1: none */
+    } gpu;
+    struct mu_worker_memory memory; /* of this rank's GPU */
     struct mu_job_choices {
         void *bytes; /* of mu_device_write_choices, malloc'ed; the same on all ranks */
         size_t size; /* 0: none */
@@ -97,8 +108,9 @@ struct mu_job {
     struct mu_progress *progress;
     struct mu_run_status status;
     bool summarised;
-    bool told;      /* why all ranks stop */
-    char news[256]; /* of deaths, not in the journal yet */
+    bool told;          /* why all ranks stop */
+    bool has_last_word; /* of ranks that fail at once, this one speaks */
+    char news[256];     /* of deaths, not in the journal yet */
 };
 
 /* What the command line asked for; only the master's is looked at. */
@@ -119,6 +131,20 @@ void mu_job_move(struct mu_job *job, enum mu_life_event event);
 enum mu_status mu_job_meet(struct mu_job *job, const struct mu_job_request *request) MU_CHECKED;
 enum mu_status mu_job_prepare(struct mu_job *job) MU_CHECKED;
 enum mu_status mu_job_load(struct mu_job *job) MU_CHECKED;
+/* job_gpus.c. With device.kind = "cuda": this rank's GPU is chosen. Does not return on a rank for
+ * which there is none and which the others do without. MU_CONFIG, reported: there are too few. */
+enum mu_status mu_job_deal_gpus(struct mu_job *job) MU_CHECKED;
+/* job_memory.c. What this rank will take of its GPU's memory, in job->memory: MU_NO_MEMORY, with what to do, when
+ * it has not that much. */
+enum mu_status mu_job_check_memory(struct mu_job *job,
+                                   const struct mu_device_options *options) MU_CHECKED;
+/* Its GPU has failed, and whatever is begun again in this process would fail, too. */
+bool mu_job_has_lost_gpu(const struct mu_job *job);
+/* In a start, before others are told that this rank has failed: leaves where it is its GPU that is
+ * broken, and the others can go on without it. */
+void mu_job_leave_broken(struct mu_job *job, enum mu_status own);
+/* The same, and mu_control_agree. */
+enum mu_status mu_job_agree(struct mu_job *job, enum mu_status own) MU_CHECKED;
 /* job_choices.c. Rounds of all ranks, on devices that have choices (kernels/device.h): what is kept
  * with the run is taken up; and what that leaves open is chosen by the master, in a probe on the
  * weights of `half`, and kept. MU_CONFIG, reported: a rank's device cannot take them. */

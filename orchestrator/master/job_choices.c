@@ -120,6 +120,7 @@ static enum mu_status exchange(struct mu_job *job, enum mu_status st)
 
     if (!buffer)
         return MU_FAIL(MU_NO_MEMORY, "no memory for %zu bytes of choices", capacity);
+    mu_job_leave_broken(job, st);
     if (job->is_master && st == MU_OK && job->choices.size > capacity - size)
         st = MU_FAIL(MU_INTERNAL, "choices of %zu bytes", job->choices.size);
     mu_wire_put_u32(&w, (uint32_t)st);

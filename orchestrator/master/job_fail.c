@@ -210,18 +210,60 @@ static bool others_go_on(struct mu_job *job)
     return false;
 }
 
+/* Until the others of this host are gone: one of them may hold the run directory's lock. */
+static void outlive_others(struct mu_job *job)
+{
+    struct mu_deadline deadline = mu_deadline_in_ms(FAREWELL_MS);
+
+    for (int i = 0; i < mu_comm_size(job->comm); i++) {
+        const struct mu_board_entry *e = mu_board_entry(job->board, mu_comm_name(job->comm, i));
+
+        while (e && i != mu_comm_rank(job->comm) && mu_board_is_alive(e) &&
+               !mu_deadline_passed(deadline))
+            mu_clock_sleep_us(1000);
+    }
+}
+
 void mu_job_die_alone(struct mu_job *job, enum mu_status st)
 {
+    bool others;
+
     if (mu_status_is_death(st) || !mu_comm_is_fault_tolerant(job->comm))
         return;
     mu_board_set_phase(job->board,
                        MU_PHASE_LEAVING); /* first: of two that fail at once, both see */
-    if (!others_go_on(job))
+    others = others_go_on(job);
+    job->has_last_word = job->has_last_word || (!others && mu_board_claim_last_word(job->board));
+    if (!others && job->has_last_word) {
+        outlive_others(job);
         return;
+    }
     end_progress(job);
-    mu_log(MU_LOG_ERROR, "rank %d failed: %s; it leaves, and the others go on without it",
-           mu_board_own_rank(job->board), mu_status_meaning(st));
+    mu_log(MU_LOG_ERROR, "rank %d failed: %s; it leaves%s", mu_board_own_rank(job->board),
+           mu_status_meaning(st), others ? ", and the others go on without it" : "");
     mu_comm_die();
+}
+
+bool mu_job_has_lost_gpu(const struct mu_job *job)
+{
+    return job->settings.device_kind == MU_DEVICE_CUDA && job->device &&
+           mu_device_verify(job->device) != MU_OK;
+}
+
+void mu_job_leave_broken(struct mu_job *job, enum mu_status own)
+{
+    bool is_broken =
+        job->device ? job->device->broken && job->device->status == MU_FAILED : own == MU_FAILED;
+
+    if (own != MU_OK && is_broken && job->settings.device_kind == MU_DEVICE_CUDA &&
+        mu_comm_size(job->comm) > 1)
+        mu_job_die_alone(job, MU_FAILED);
+}
+
+enum mu_status mu_job_agree(struct mu_job *job, enum mu_status own)
+{
+    mu_job_leave_broken(job, own);
+    return mu_control_agree(&job->control, own);
 }
 
 void mu_job_report_failure(struct mu_job *job, enum mu_status st)

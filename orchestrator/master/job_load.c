@@ -109,7 +109,7 @@ static enum mu_status load_checkpoint(struct mu_job *job, const struct resume_or
 
     mu_fault(MU_FAULT_LOAD, order->step);
     st = mu_worker_load(&job->worker, order->folder);
-    MU_TRY(mu_control_agree(&job->control, st), st, failed);
+    MU_TRY(mu_job_agree(job, st), st, failed);
     MU_TRY(commit(job, order->step), st, failed);
     MU_TRY(mu_worker_hash(&job->worker, &hash), st, failed);
     if (!mu_hash_equal(hash, order->state_hash))
@@ -155,8 +155,7 @@ static enum mu_status compare_probes(struct mu_job *job, uint32_t half)
     bool on_gpus = job->settings.device_kind == MU_DEVICE_CUDA;
     enum mu_status st;
 
-    MU_TRY(mu_control_agree(&job->control, mu_worker_probe(&job->worker, half, &job->probe)), st,
-           failed);
+    MU_TRY(mu_job_agree(job, mu_worker_probe(&job->worker, half, &job->probe)), st, failed);
     mu_wire_put_u64(&w, job->probe.high);
     mu_wire_put_u64(&w, job->probe.low);
     st = mu_control_gather(&job->control, MU_MESSAGE_READY, &w, take_ready, &probes);
@@ -306,14 +305,13 @@ static enum mu_status hand_over(struct mu_job *job, const struct resume_order *o
     if (lacks && keeper->local_index == 0)
         mu_segment_reset(keeper->segment);
     MU_TRY(mu_control_agree(&job->control, MU_OK), st, failed);
-    MU_TRY(mu_control_agree(&job->control, mu_hand_over(keeper, order->source, order->lacks)), st,
-           failed);
+    MU_TRY(mu_job_agree(job, mu_hand_over(keeper, order->source, order->lacks)), st, failed);
     if (lacks)
         mu_worker_commit(keeper, order->step);
     if (lacks && keeper != &job->worker && keeper->local_index == 0)
         mu_snapshots_adopt_result(&job->snapshots);
     MU_TRY(mu_control_agree(&job->control, MU_OK), st, failed);
-    st = mu_control_agree(&job->control, lacks ? mu_worker_seal(keeper) : MU_OK);
+    st = mu_job_agree(job, lacks ? mu_worker_seal(keeper) : MU_OK);
 failed:
     return st;
 }
@@ -322,8 +320,7 @@ failed:
 static enum mu_status verify_memory(struct mu_job *job, const struct resume_order *order)
 {
     bool lacks = order->lacks[job->keeper->host];
-    enum mu_status st =
-        mu_control_agree(&job->control, lacks ? MU_OK : mu_worker_verify(job->keeper));
+    enum mu_status st = mu_job_agree(job, lacks ? MU_OK : mu_worker_verify(job->keeper));
 
     if (st != MU_CORRUPT)
         return st;
@@ -419,7 +416,7 @@ done:
 
 static enum mu_status fill_initial(struct mu_job *job, uint32_t half)
 {
-    return mu_control_agree(&job->control, mu_worker_fill_initial(&job->worker, half));
+    return mu_job_agree(job, mu_worker_fill_initial(&job->worker, half));
 }
 
 /* Everything that bits depend on, but for the probe. */
@@ -451,7 +448,7 @@ static enum mu_status settle(struct mu_job *job)
     enum mu_status st = MU_OK;
 
     if (!job->from_memory)
-        MU_TRY(mu_control_agree(&job->control, mu_worker_seal(&job->worker)), st, failed);
+        MU_TRY(mu_job_agree(job, mu_worker_seal(&job->worker)), st, failed);
     mu_job_settle(job);
 failed:
     return st;

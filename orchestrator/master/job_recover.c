@@ -37,6 +37,10 @@ static void add_deaths(const struct mu_job *job, char *text, size_t capacity)
         char why[256];
 
         add(text, capacity, "%s", i > 0 ? ", " : "");
+        if (r->dead[i] == job->gpu.leaver) {
+            add(text, capacity, "rank %d, which has no GPU, left", r->dead[i]);
+            continue;
+        }
         if (e && mu_board_tell_fence(e, r->dead[i], why, sizeof why)) {
             add(text, capacity, "%s", why);
             continue;
@@ -52,6 +56,16 @@ static void add_shards(const struct mu_job *job, char *text, size_t capacity)
 
     if (lost > 0)
         add(text, capacity, "; %u shard%s computed again", lost, lost == 1 ? " is" : "s are");
+}
+
+/* Who leaves for want of a GPU has not died. */
+static uint64_t deaths(const struct mu_job *job)
+{
+    uint64_t n = 0;
+
+    for (int i = 0; i < job->recovery.dead_count; i++)
+        n += job->recovery.dead[i] != job->gpu.leaver;
+    return n;
 }
 
 static void tell(struct mu_job *job)
@@ -73,7 +87,7 @@ static void tell(struct mu_job *job)
     add(text, sizeof text, "; %d rank%s after %.3f s", size, size == 1 ? " goes on" : "s go on",
         1e-9 * (double)job->recovery.took_ns);
     mu_log(MU_LOG_WARN, "%s", text);
-    mu_ledger_count(&job->poller.ledger, MU_LEDGER_DEATHS, (uint64_t)job->recovery.dead_count);
+    mu_ledger_count(&job->poller.ledger, MU_LEDGER_DEATHS, deaths(job));
     mu_ledger_count(&job->poller.ledger, MU_LEDGER_RECOVERIES, 1);
     add(job->news, sizeof job->news, "%s%.200s", job->news[0] ? ". " : "", text);
 }

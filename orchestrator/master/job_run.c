@@ -56,6 +56,9 @@ static void introduce(const struct mu_job *job)
     else if (job->peak_flops > 0)
         mu_log(MU_LOG_INFO, "matrix products reach %.0f GFLOP/s here (%u x %lld threads, measured)",
                1e-9 * job->peak_flops * size, size, (long long)job->settings.device_threads);
+    if (mu_worker_memory_sum(&job->memory) > 0)
+        mu_log(MU_LOG_INFO, "memory of each GPU: about %s",
+               mu_worker_memory_text(&job->memory, mu_device_memory(job->device).total).text);
     mu_log(MU_LOG_DEBUG, "%s", job->fingerprint);
     if (job->segment.is_private)
         mu_log(MU_LOG_INFO, "the state lies in private memory");

@@ -361,28 +361,20 @@ static void widen_affinity(const struct mu_job *job)
             (long long)job->settings.device_threads);
 }
 
-/* This rank's number among those of its machine, which hosts that are pretended share. */
-static int number_on_machine(const struct mu_job *job)
-{
-    int before = 0;
-
-    for (int i = 0; i < mu_comm_rank(job->comm); i++)
-        before += mu_board_entry(job->board, mu_comm_name(job->comm, i)) != NULL;
-    return before;
-}
-
 static enum mu_status open_parts(struct mu_job *job)
 {
     struct mu_device_options device = device_options(job);
     enum mu_status st;
 
     device.isa = job->isa;
-    device.gpu = number_on_machine(job);
+    device.gpu = job->gpu.number;
+    device.host = job->gpu.host;
     device.poll = mu_poll_hook;
     device.poll_context = &job->poller;
 
     mu_device_set_isa(job->isa);
     MU_TRY(mu_device_open(&device, &job->device), st, failed);
+    MU_TRY(mu_job_check_memory(job, &device), st, failed);
     MU_TRY(mu_workload_open(&job->settings, job->device, &job->workload), st, failed);
 failed:
     return st;
@@ -430,9 +422,10 @@ enum mu_status mu_job_prepare(struct mu_job *job)
 
     widen_affinity(job);
     mu_poller_forgive_gap(&job->poller);
+    MU_TRY(mu_job_deal_gpus(job), st, failed);
     /* The master first: what is wrong for all of them is then told once. */
-    MU_TRY(mu_control_agree(&job->control, job->is_master ? open_parts(job) : MU_OK), st, failed);
-    MU_TRY(mu_control_agree(&job->control, job->is_master ? MU_OK : open_parts(job)), st, failed);
+    MU_TRY(mu_job_agree(job, job->is_master ? open_parts(job) : MU_OK), st, failed);
+    MU_TRY(mu_job_agree(job, job->is_master ? MU_OK : open_parts(job)), st, failed);
     /* Leaders first: one that fails says so before the others wait for its segment in vain. */
     MU_TRY(mu_control_agree(&job->control, leader ? open_segment(job) : MU_OK), st, failed);
     MU_TRY(mu_control_agree(&job->control, leader ? MU_OK : open_segment(job)), st, failed);
@@ -454,7 +447,7 @@ enum mu_status mu_job_prepare(struct mu_job *job)
         .checkpoint_every = job->settings.checkpoint_every,
         .can_evaluate = job->workload->facts.eval_pieces > 0,
     };
-    MU_TRY(mu_control_agree(&job->control, mu_worker_init(&job->worker)), st, failed);
+    MU_TRY(mu_job_agree(job, mu_worker_init(&job->worker)), st, failed);
     st = mu_job_open_snapshots(job);
 failed:
     return st;

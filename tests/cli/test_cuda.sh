@@ -43,7 +43,7 @@ if [ -f "$emulated" ]; then
     export MUSTER_CUDA_MODULE=$emulated
     MUSTER_EMULATE_DEVICES=1 expect 0 "$MUSTER" --version
     has out '  CUDA      emulated on the host; driver for CUDA 13.0, GPUs: 1'
-    has out '            Muster emulated GPU, 4.0 GiB, 4 multiprocessors, 9.0'
+    has out '            0: Muster emulated GPU, PCI 0000:01:00.0, 4.0 GiB, 4 multiprocessors, 9.0'
     MUSTER_EMULATE_DRIVER=12040 refuses 78 'device.kind = "cuda": the NVIDIA driver of this host is for CUDA 12.4, and this Muster needs 13.0: update the driver, or build Muster with an older CUDA' "${train[@]}"
     # shellcheck disable=SC2016 # the backquotes are the message's
     CUDA_VISIBLE_DEVICES='' refuses 78 'device.kind = "cuda": no GPU is visible: CUDA_VISIBLE_DEVICES is ""; set it to GPUs that `nvidia-smi` lists, or unset it' "${train[@]}"

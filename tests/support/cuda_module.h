@@ -29,10 +29,10 @@ static inline void name_emulated_module(void)
 static inline void machine_with(const char *name, const char *value)
 {
     static const char *const names[] = {
-        "MUSTER_EMULATE_DEVICES",      "MUSTER_EMULATE_MEMORY",     "MUSTER_EMULATE_DRIVER",
-        "MUSTER_EMULATE_LAZY",         "MUSTER_EMULATE_CAPABILITY", "MUSTER_EMULATE_FAIL",
-        "MUSTER_EMULATE_OPEN",         "MUSTER_EMULATE_BLAS_FIRST", "MUSTER_EMULATE_BLAS_SLOW",
-        "MUSTER_EMULATE_BLAS_VERSION", "CUDA_VISIBLE_DEVICES"};
+        "MUSTER_EMULATE_DEVICES",   "MUSTER_EMULATE_MEMORY",       "MUSTER_EMULATE_DRIVER",
+        "MUSTER_EMULATE_LAZY",      "MUSTER_EMULATE_MIG",          "MUSTER_EMULATE_CAPABILITY",
+        "MUSTER_EMULATE_FAIL",      "MUSTER_EMULATE_OPEN",         "MUSTER_EMULATE_BLAS_FIRST",
+        "MUSTER_EMULATE_BLAS_SLOW", "MUSTER_EMULATE_BLAS_VERSION", "CUDA_VISIBLE_DEVICES"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);

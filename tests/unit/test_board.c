@@ -262,6 +262,8 @@ static void an_entry_is_taken_over_empty(void **state)
     assert_int_equal(v.point, MU_FAULT_START);
     assert_false(mu_board_tell_fence(mu_board_own(b), 0, told, sizeof told));
     assert_true(mu_board_claim_news(b, 0)); /* its own death would be news */
+    assert_true(mu_board_claim_last_word(b));
+    assert_false(mu_board_claim_last_word(b));
     leave_orderly(keeper);
     mu_board_close(b);
 }

@@ -325,7 +325,8 @@ static void out_of_memory(void **state)
     hear(&h);
     assert_null(mu_device_alloc(d, (size_t)1 << 30));
     heard(&h);
-    assert_non_null(strstr(h.text, "GPU 0 (Muster emulated GPU) is out of memory: 1024.0 MiB"));
+    assert_non_null(strstr(
+        h.text, "GPU 0 (Muster emulated GPU, PCI 0000:01:00.0) is out of memory: 1024.0 MiB"));
     assert_non_null(strstr(h.text, "of 256.0 MiB are free"));
     assert_non_null(strstr(h.text, "lower batch.micro"));
     assert_int_equal(mu_device_status(d), MU_OK); /* whoever asked may do without */
@@ -451,9 +452,9 @@ static void words_of_a_broken_gpu(void **state)
     assert_int_equal(mu_device_status(d), MU_FAILED);
     assert_true(x == 0);
     assert_int_equal(count_of(h.text, "muster: error: "), 1);
-    assert_non_null(strstr(h.text,
-                           "GPU 0 (Muster emulated GPU) failed in add, or in an operation "
-                           "before it: unspecified launch failure (cudaErrorLaunchFailure)"));
+    assert_non_null(strstr(
+        h.text, "GPU 0 (Muster emulated GPU, PCI 0000:01:00.0) failed in add, or in an operation "
+                "before it: unspecified launch failure (cudaErrorLaunchFailure)"));
     mu_device_free(d, memory);
     mu_device_close(d);
 }

@@ -137,6 +137,118 @@ static void facts_name_the_gpu_and_the_libraries(void **state)
     mu_device_close(d);
 }
 
+/* MU_OK, and what is seen; nothing is said. */
+static struct mu_device_gpus seen(enum mu_device_kind kind)
+{
+    struct mu_device_gpus gpus;
+    struct hearing h;
+
+    hear(&h);
+    assert_int_equal(mu_device_look(kind, &gpus), MU_OK);
+    heard(&h);
+    assert_string_equal(h.text, "");
+    return gpus;
+}
+
+static void gpus_are_told_by_what_they_are(void **state)
+{
+    struct mu_device_gpus all, two;
+
+    (void)state;
+    machine_with("MUSTER_EMULATE_DEVICES", "4");
+    all = seen(MU_DEVICE_CUDA);
+    assert_int_equal(all.count, 4);
+    assert_string_equal(all.problem, "");
+    assert_string_equal(all.name, "Muster emulated GPU");
+    assert_string_equal(all.pci[2], "0000:03:00.0");
+    assert_memory_not_equal(&all.id[0], &all.id[1], sizeof all.id[0]);
+    assert_int_equal(seen(MU_DEVICE_CPU).count, 0);
+    machine_with("CUDA_VISIBLE_DEVICES", "3,1");
+    two = seen(MU_DEVICE_CUDA);
+    assert_int_equal(two.count, 2);
+    assert_memory_equal(&two.id[0], &all.id[3], sizeof two.id[0]);
+    assert_memory_equal(&two.id[1], &all.id[1], sizeof two.id[0]);
+    machine_with("MUSTER_EMULATE_MIG", "2"); /* instances differ, the GPU is one */
+    all = seen(MU_DEVICE_CUDA);
+    assert_memory_not_equal(&all.id[0], &all.id[1], sizeof all.id[0]);
+    assert_string_equal(all.pci[0], all.pci[1]);
+    assert_string_not_equal(all.pci[1], all.pci[2]);
+}
+
+/* That there is none is no problem: a rank may do without. */
+static void problems_are_told_apart_from_no_gpu(void **state)
+{
+    (void)state;
+    machine_with("CUDA_VISIBLE_DEVICES", "");
+    assert_int_equal(seen(MU_DEVICE_CUDA).count, 0);
+    assert_string_equal(seen(MU_DEVICE_CUDA).problem, "");
+    machine_with("MUSTER_EMULATE_DRIVER", "12040");
+    assert_int_equal(seen(MU_DEVICE_CUDA).count, 0);
+    assert_non_null(strstr(seen(MU_DEVICE_CUDA).problem, "update the driver"));
+    setenv("MUSTER_CUDA_MODULE", "/no/such/file.so", 1);
+    assert_non_null(strstr(seen(MU_DEVICE_CUDA).problem, "which cannot be read"));
+}
+
+static void the_host_is_named_with_the_gpu(void **state)
+{
+    struct mu_device_options options = fp32();
+    struct mu_device *d = NULL;
+    struct hearing h;
+
+    (void)state;
+    options.gpu = 1;
+    options.host = "node7";
+    machine_with("MUSTER_EMULATE_FAIL", "1:46");
+    hear(&h);
+    assert_int_equal(mu_device_open(&options, &d), MU_FAILED);
+    heard(&h);
+    assert_int_equal(count_of(h.text, "\n"), 1);
+    assert_non_null(strstr(h.text, "GPU 1 of node7 cannot be used: "));
+    assert_non_null(strstr(h.text, "another process has it for itself"));
+    machine_with("MUSTER_EMULATE_FAIL", "5:214");
+    hear(&h);
+    assert_int_equal(mu_device_open(&options, &d), MU_FAILED);
+    heard(&h);
+    assert_int_equal(count_of(h.text, "\n"), 1);
+    assert_non_null(
+        strstr(h.text, "GPU 1 of node7 (Muster emulated GPU, PCI 0000:02:00.0) cannot"));
+    assert_non_null(strstr(h.text, "its memory is faulty. Reset it"));
+}
+
+/* The first kernel is where a GPU says that there is no code for it: it is looked for. */
+static void first_kernel_fails_with(int error, const char *line)
+{
+    struct mu_device_options options = fp32();
+    bool found = false;
+
+    for (int call = 1; call < 60 && !found; call++) {
+        struct mu_device *d = NULL;
+        struct hearing h;
+        char fail[32];
+
+        snprintf(fail, sizeof fail, "%d:%d", call, error);
+        machine_with("MUSTER_EMULATE_FAIL", fail);
+        hear(&h);
+        found = mu_device_open(&options, &d) == MU_CONFIG;
+        heard(&h);
+        mu_device_close(d);
+        if (found && !strstr(h.text, line))
+            fail_msg("'%s' does not say '%s'", h.text, line);
+    }
+    assert_true(found);
+}
+
+static void gpus_without_code(void **state)
+{
+    (void)state;
+    first_kernel_fails_with(209, "this Muster has no code for GPU 0 (Muster emulated GPU, PCI "
+                                 "0000:01:00.0): it was built for other GPUs");
+    first_kernel_fails_with(222,
+                            "0000:01:00.0) cannot use this Muster's code: the provided PTX was "
+                            "compiled with an unsupported toolchain. "
+                            "(cudaErrorUnsupportedPtxVersion): the driver and its libraries");
+}
+
 static void description(void **state)
 {
     char text[4096], tight[64];
@@ -144,9 +256,10 @@ static void description(void **state)
     (void)state;
     machine_with("MUSTER_EMULATE_DEVICES", "2");
     mu_cuda_describe(text, sizeof text);
-    assert_string_equal(text, "emulated on the host; driver for CUDA 13.0, GPUs: 2\n"
-                              "Muster emulated GPU, 4.0 GiB, 4 multiprocessors, 9.0\n"
-                              "Muster emulated GPU, 4.0 GiB, 4 multiprocessors, 9.0");
+    assert_string_equal(
+        text, "emulated on the host; driver for CUDA 13.0, GPUs: 2\n"
+              "0: Muster emulated GPU, PCI 0000:01:00.0, 4.0 GiB, 4 multiprocessors, 9.0\n"
+              "1: Muster emulated GPU, PCI 0000:02:00.0, 4.0 GiB, 4 multiprocessors, 9.0");
     for (size_t n = 1; n <= sizeof tight; n++) {
         mu_cuda_describe(tight, n);
         assert_int_equal(strlen(tight), n - 1);
@@ -170,6 +283,10 @@ int main(void)
         cmocka_unit_test(fewer_gpus_than_workers),
         cmocka_unit_test(bf16_needs_a_gpu_that_has_it),
         cmocka_unit_test(facts_name_the_gpu_and_the_libraries),
+        cmocka_unit_test(gpus_are_told_by_what_they_are),
+        cmocka_unit_test(problems_are_told_apart_from_no_gpu),
+        cmocka_unit_test(the_host_is_named_with_the_gpu),
+        cmocka_unit_test(gpus_without_code),
         cmocka_unit_test(description),
     };
 

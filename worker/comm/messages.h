@@ -20,6 +20,8 @@
       "what devices are to choose among algorithms that differ in their bits")                    \
     X(HELD, 11, 64, "every rank to the master",                                                   \
       "which state an earlier generation left in memory")                                         \
+    X(GPUS, 13, 4096, "every rank to the master", "which GPUs I see")                             \
+    X(DEALT, 14, 1 << 18, "master to all", "which rank takes which GPU")                          \
     X(DUTIES, 10, 16, "master to all", "after a recovery: what of a step's duties is left to do") \
     X(READY, 3, 256, "every rank to the master",                                                  \
       "state attached and loaded; hash of the probe, of the state")                               \

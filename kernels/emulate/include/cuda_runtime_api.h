@@ -25,40 +25,44 @@ extern "C" {
 #define CUDART_VERSION 13000
 
 /* X(name, number, description) */
-#define MU_CUDA_ERRORS(X)                                                            \
-    X(cudaSuccess, 0, "no error")                                                    \
-    X(cudaErrorInvalidValue, 1, "invalid argument")                                  \
-    X(cudaErrorMemoryAllocation, 2, "out of memory")                                 \
-    X(cudaErrorInitializationError, 3, "initialization error")                       \
-    X(cudaErrorInvalidConfiguration, 9, "invalid configuration argument")            \
-    X(cudaErrorInvalidDevicePointer, 17, "invalid device pointer")                   \
-    X(cudaErrorInvalidMemcpyDirection, 21, "invalid copy direction for memcpy")      \
-    X(cudaErrorInsufficientDriver, 35,                                               \
-      "CUDA driver version is insufficient for CUDA runtime version")                \
-    X(cudaErrorInvalidDeviceFunction, 98, "invalid device function")                 \
-    X(cudaErrorNoDevice, 100, "no CUDA-capable device is detected")                  \
-    X(cudaErrorInvalidDevice, 101, "invalid device ordinal")                         \
-    X(cudaErrorDeviceUninitialized, 201, "invalid device context")                   \
-    X(cudaErrorNoKernelImageForDevice, 209,                                          \
-      "no kernel image is available for execution on the device")                    \
-    X(cudaErrorECCUncorrectable, 214, "uncorrectable ECC error encountered")         \
-    X(cudaErrorInvalidResourceHandle, 400, "invalid resource handle")                \
-    X(cudaErrorNotReady, 600, "device not ready")                                    \
-    X(cudaErrorIllegalAddress, 700, "an illegal memory access was encountered")      \
-    X(cudaErrorLaunchOutOfResources, 701, "too many resources requested for launch") \
-    X(cudaErrorLaunchTimeout, 702, "the launch timed out and was terminated")        \
-    X(cudaErrorAssert, 710, "device-side assert triggered")                          \
-    X(cudaErrorHostMemoryAlreadyRegistered, 712,                                     \
-      "part or all of the requested memory range is already mapped")                 \
-    X(cudaErrorHostMemoryNotRegistered, 713,                                         \
-      "pointer does not correspond to a registered memory region")                   \
-    X(cudaErrorHardwareStackError, 714, "hardware stack error")                      \
-    X(cudaErrorIllegalInstruction, 715, "an illegal instruction was encountered")    \
-    X(cudaErrorMisalignedAddress, 716, "misaligned address")                         \
-    X(cudaErrorLaunchFailure, 719, "unspecified launch failure")                     \
-    X(cudaErrorNotSupported, 801, "operation not supported")                         \
-    X(cudaErrorSystemDriverMismatch, 803,                                            \
-      "system has unsupported display driver / cuda driver combination")             \
+#define MU_CUDA_ERRORS(X)                                                                    \
+    X(cudaSuccess, 0, "no error")                                                            \
+    X(cudaErrorInvalidValue, 1, "invalid argument")                                          \
+    X(cudaErrorMemoryAllocation, 2, "out of memory")                                         \
+    X(cudaErrorInitializationError, 3, "initialization error")                               \
+    X(cudaErrorInvalidConfiguration, 9, "invalid configuration argument")                    \
+    X(cudaErrorInvalidDevicePointer, 17, "invalid device pointer")                           \
+    X(cudaErrorInvalidMemcpyDirection, 21, "invalid copy direction for memcpy")              \
+    X(cudaErrorInsufficientDriver, 35,                                                       \
+      "CUDA driver version is insufficient for CUDA runtime version")                        \
+    X(cudaErrorInvalidDeviceFunction, 98, "invalid device function")                         \
+    X(cudaErrorDevicesUnavailable, 46, "CUDA-capable device(s) is/are busy or unavailable")  \
+    X(cudaErrorNoDevice, 100, "no CUDA-capable device is detected")                          \
+    X(cudaErrorInvalidDevice, 101, "invalid device ordinal")                                 \
+    X(cudaErrorDeviceUninitialized, 201, "invalid device context")                           \
+    X(cudaErrorNoKernelImageForDevice, 209,                                                  \
+      "no kernel image is available for execution on the device")                            \
+    X(cudaErrorECCUncorrectable, 214, "uncorrectable ECC error encountered")                 \
+    X(cudaErrorUnsupportedPtxVersion, 222,                                                   \
+      "the provided PTX was compiled with an unsupported toolchain.")                        \
+    X(cudaErrorOperatingSystem, 304, "OS call failed or operation not supported on this OS") \
+    X(cudaErrorInvalidResourceHandle, 400, "invalid resource handle")                        \
+    X(cudaErrorNotReady, 600, "device not ready")                                            \
+    X(cudaErrorIllegalAddress, 700, "an illegal memory access was encountered")              \
+    X(cudaErrorLaunchOutOfResources, 701, "too many resources requested for launch")         \
+    X(cudaErrorLaunchTimeout, 702, "the launch timed out and was terminated")                \
+    X(cudaErrorAssert, 710, "device-side assert triggered")                                  \
+    X(cudaErrorHostMemoryAlreadyRegistered, 712,                                             \
+      "part or all of the requested memory range is already mapped")                         \
+    X(cudaErrorHostMemoryNotRegistered, 713,                                                 \
+      "pointer does not correspond to a registered memory region")                           \
+    X(cudaErrorHardwareStackError, 714, "hardware stack error")                              \
+    X(cudaErrorIllegalInstruction, 715, "an illegal instruction was encountered")            \
+    X(cudaErrorMisalignedAddress, 716, "misaligned address")                                 \
+    X(cudaErrorLaunchFailure, 719, "unspecified launch failure")                             \
+    X(cudaErrorNotSupported, 801, "operation not supported")                                 \
+    X(cudaErrorSystemDriverMismatch, 803,                                                    \
+      "system has unsupported display driver / cuda driver combination")                     \
     X(cudaErrorUnknown, 999, "unknown error")
 
 enum cudaError {
@@ -73,8 +77,14 @@ typedef struct CUevent_st *cudaEvent_t;
 #define cudaStreamLegacy ((cudaStream_t)0x1) /* NULL, by name */
 
 /* ---- devices ---- */
+struct CUuuid_st {
+    char bytes[16];
+};
+typedef struct CUuuid_st cudaUUID_t;
+
 struct cudaDeviceProp {
     char name[256];
+    cudaUUID_t uuid; /* of a MIG instance: its own */
     size_t totalGlobalMem, sharedMemPerBlock, sharedMemPerBlockOptin, sharedMemPerMultiprocessor;
     int regsPerBlock, warpSize, maxThreadsPerBlock, maxThreadsPerMultiProcessor;
     int major, minor, multiProcessorCount, l2CacheSize;

@@ -1,0 +1,59 @@
+/* Whether what a run needs of a GPU's memory is there, before any of it is taken. */
+#include <stdio.h>
+
+#include "orchestrator/base/log.h"
+#include "orchestrator/master/job.h"
+
+enum { NCCL_BYTES = 512 << 20 }; /* its buffers are not counted; this is on the large side */
+
+/* What helps, in the order in which it is to be tried: what costs least first. */
+static void advise(const struct mu_settings *s, char *out, size_t capacity)
+{
+    const bool is_model = s->model_kind != MU_MODEL_SYNTHETIC;
+    size_t used = 0;
+
+    out[0] = 0;
+    if (is_model && s->device_recompute != MU_RECOMPUTE_BLOCK)
+        used += (size_t)snprintf(out + used, capacity - used, "device.recompute = \"block\", ");
+    if (is_model && s->batch_micro > 1)
+        used += (size_t)snprintf(out + used, capacity - used, "batch.micro = %lld, ",
+                                 (long long)s->batch_micro / 2);
+    if (s->device_collective == MU_COLLECTIVE_NCCL)
+        used += (size_t)snprintf(out + used, capacity - used,
+                                 "device.collective = \"mpi\" (the state in the host's memory), ");
+    snprintf(out + used, capacity - used, "a smaller model");
+}
+
+static void warn_if_tight(const struct mu_job *job, uint64_t left)
+{
+    if (left < NCCL_BYTES && job->is_master && mu_comm_size(job->comm) > 1 &&
+        job->settings.device_collective == MU_COLLECTIVE_NCCL)
+        mu_log(MU_LOG_WARN,
+               "GPU %d%s%s will have about %.0f MiB left for NCCL's buffers, which take some "
+               "hundreds: if it runs out of memory, set device.collective = \"mpi\", or lower "
+               "batch.micro",
+               job->gpu.number, job->gpu.host[0] ? " of " : "", job->gpu.host,
+               (double)left / 0x1p20);
+}
+
+enum mu_status mu_job_check_memory(struct mu_job *job, const struct mu_device_options *options)
+{
+    struct mu_worker_memory *m = &job->memory;
+    const struct mu_device_room has = mu_device_memory(job->device);
+    char advice[256];
+    enum mu_status st = mu_worker_rehearse(&job->settings, options, m);
+
+    if (st != MU_OK || has.total == 0)
+        return st;
+    if (mu_worker_memory_sum(m) <= has.free) {
+        warn_if_tight(job, has.free - mu_worker_memory_sum(m));
+        return MU_OK;
+    }
+    advise(&job->settings, advice, sizeof advice);
+    return MU_FAIL(
+        MU_NO_MEMORY,
+        "GPU %d%s%s has too little memory: %.1f MiB are free, and needed are about %s, with "
+        "batch.micro = %lld. Try, in this order: %s; or see in `nvidia-smi` who else uses it",
+        job->gpu.number, job->gpu.host[0] ? " of " : "", job->gpu.host, (double)has.free / 0x1p20,
+        mu_worker_memory_text(m, has.total).text, (long long)job->settings.batch_micro, advice);
+}

@@ -1,0 +1,98 @@
+#include "worker/rehearse.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/resident.h"
+#include "worker/device_weights.h"
+#include "worker/exact_sum.h"
+#include "worker/workload.h"
+
+static uint64_t held(const struct mu_device *d)
+{
+    return mu_device_memory(d).held;
+}
+
+/* Where the state is to lie in the device's memory: as mu_resident_init. */
+static enum mu_status open_state(const struct mu_settings *s, const struct mu_workload *workload,
+                                 struct mu_device *d)
+{
+    const struct mu_resident_options options = {
+        .layout = &workload->layout,
+        .shards = (uint32_t)workload->facts.shards,
+        .slots = mu_exact_sum_capacity(&workload->layout),
+    };
+    struct mu_device_weights weights;
+    struct mu_resident *state = NULL;
+    enum mu_status st;
+
+    if (s->device_collective == MU_COLLECTIVE_NCCL && d->ops->resident) {
+        st = d->ops->resident->open(d, &options, &state);
+        if (st == MU_OK)
+            d->ops->resident->close(state);
+        return st;
+    }
+    st = mu_device_weights_init(&weights, d, workload->layout.elements);
+    if (st == MU_OK)
+        mu_device_weights_deinit(&weights);
+    return st;
+}
+
+/* At most 2^28 of them (kernels/cuda/blas.h), in fp32. */
+static uint64_t logits_bytes(const struct mu_settings *s)
+{
+    const uint64_t most = (uint64_t)1 << 28;
+    const uint64_t n =
+        (uint64_t)s->batch_micro * (uint64_t)s->model_context * (uint64_t)s->model_vocab;
+
+    return s->model_kind == MU_MODEL_SYNTHETIC ? 0 : 4 * (n < most ? n : most);
+}
+
+enum mu_status mu_worker_rehearse(const struct mu_settings *settings,
+                                  const struct mu_device_options *options,
+                                  struct mu_worker_memory *out)
+{
+    struct mu_device_options rehearsal = *options;
+    struct mu_workload *workload = NULL;
+    struct mu_device *d = NULL;
+    enum mu_status st = MU_OK;
+
+    memset(out, 0, sizeof *out);
+    if (options->kind != MU_DEVICE_CUDA)
+        goto done;
+    rehearsal.rehearses = true;
+    MU_TRY(mu_device_open(&rehearsal, &d), st, done);
+    MU_TRY(mu_workload_open(settings, d, &workload), st, done);
+    out->activations = held(d);
+    MU_TRY(open_state(settings, workload, d), st, done);
+    out->state = held(d) - out->activations;
+    out->logits = logits_bytes(settings);
+done:
+    mu_workload_close(workload);
+    mu_device_close(d);
+    return st;
+}
+
+static double unit_of(uint64_t bytes, const char **name)
+{
+    const bool is_large = bytes >= (uint64_t)1 << 30;
+
+    *name = is_large ? "GiB" : "MiB";
+    return is_large ? 0x1p30 : 0x1p20;
+}
+
+struct mu_memory_text mu_worker_memory_text(const struct mu_worker_memory *m, uint64_t total)
+{
+    const char *name, *total_name;
+    const double unit = unit_of(mu_worker_memory_sum(m), &name);
+    const double total_unit = unit_of(total, &total_name);
+    struct mu_memory_text t;
+
+    snprintf(t.text, sizeof t.text,
+             "%.1f %s (%.1f of state, %.1f of activations and gradients, %.1f of logits) of %.1f "
+             "%s",
+             (double)mu_worker_memory_sum(m) / unit, name, (double)m->state / unit,
+             (double)m->activations / unit, (double)m->logits / unit, (double)total / total_unit,
+             total_name);
+    return t;
+}
