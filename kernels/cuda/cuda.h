@@ -35,8 +35,8 @@ struct mu_cuda {
     cudaEvent_t done, mark[MU_CUDA_MARKS];
     bool marked[MU_CUDA_MARKS];
     unsigned launches;
-    /* Page-locked memory through which all other host memory is copied, chunk by chunk, in turn: an
-     * upload waits for the one so many before it, which has long arrived, and the GPU for nobody. */
+    /* Page-locked memory through which all other host memory is copied, chunk by chunk, in turn:
+     * an upload waits for the one so many before it, which has long arrived. */
     struct {
         char *memory;
         cudaEvent_t copied;

@@ -13,8 +13,8 @@
 
 static const uint64_t poll_every_ns = 500000;
 static const unsigned default_stall_timeout_ms = 60000;
-/* Of this thread's sleeps, which the kernel makes 50 us longer else: as much again as a pause between
- * two looks, and the GPU idles when the second is late. */
+/* Of this thread's sleeps, which the kernel makes 50 us longer else: as much again as a pause
+ * between two looks, and the GPU idles when the second is late. */
 static const unsigned long timer_slack_ns = 1000;
 
 bool mu_cuda_break(struct mu_cuda *c, const char *operation, int error)

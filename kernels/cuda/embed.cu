@@ -30,9 +30,9 @@ __global__ void embed(float *out, const float *table, const float *position, con
 /* Rows that are on their way from memory at once. */
 constexpr int DEEP = 8;
 
-/* Of the tokens from `first` on, one a thread, those that are `wanted`: how many, and where in order
- * (list: a place a thread). All threads of the block call it; list and matches may be written again
- * when all have used the list and met. */
+/* Of as many tokens as the block has threads, one a thread, those that are `wanted`: how many, and
+ * in order which (list: a place a thread). All threads of the block call it; it may be called again
+ * at once, since nobody writes the list before all have met. */
 __device__ unsigned list_tokens(unsigned *list, unsigned *matches, bool wanted)
 {
     unsigned lane = threadIdx.x % MU_WARP, warp = threadIdx.x / MU_WARP, before = 0, count = 0;

@@ -3,8 +3,6 @@
  * every call. */
 #include "tests/support/kernel_run.h"
 
-#include <sys/prctl.h>
-
 #include "orchestrator/base/clock.h"
 #include "tests/support/cuda_module.h"
 
@@ -164,41 +162,6 @@ static void lent_memory(void **state)
     assert_int_equal(mu_device_lend(d, shared, BYTES), MU_OK); /* again, and left to close */
     mu_device_close(d);
     munmap(shared, BYTES);
-}
-
-/* A shard's tokens and row numbers are uploaded while the GPU works on what came before them. */
-static void short_uploads_wait_for_nobody(void **state)
-{
-    enum { N = 6 };
-    struct mu_device *d;
-    float *x, *to, *lent;
-
-    (void)state;
-    machine_with("MUSTER_EMULATE_LAZY", "1");
-    setenv("MUSTER_EMULATE_OPEN", "1", 1);
-    mu_emulate_restart();
-    d = open_cuda(cuda_options(MU_PRECISION_FP32));
-    x = mu_device_alloc(d, 4);
-    to = mu_device_alloc(d, N * 4);
-    lent = mu_device_alloc_lent(d, N * 4);
-    mu_device_upload(d, x, &(float){1}, 4);
-    mu_device_wait(d);
-    d->ops->add(d, x, x, 1, false);
-    for (int i = 0; i < N; i++) {
-        lent[i] = (float)i + 1;
-        mu_device_upload(d, to + i, lent + i, 4);
-        lent[i] = 0;
-    }
-    assert_true(*x == 1); /* nothing has run */
-    mu_device_wait(d);
-    assert_true(*x == 2);
-    for (int i = 0; i < N; i++)
-        assert_true(to[i] == (float)i + 1);
-    mu_device_free_lent(d, lent);
-    mu_device_free(d, to);
-    mu_device_free(d, x);
-    mu_device_close(d);
-    machine_with(NULL, NULL);
 }
 
 /* The bits that were stored, as integers mod 2^32. */
@@ -487,21 +450,6 @@ static void a_gpu_that_hangs(void **state)
     mu_device_close(d);
 }
 
-/* The thread that waits wakes when it asked to. */
-static void pauses_are_short(void **state)
-{
-    struct mu_device *d;
-    int before = prctl(PR_GET_TIMERSLACK, 0UL, 0UL, 0UL, 0UL);
-
-    (void)state;
-    assert_int_equal(prctl(PR_SET_TIMERSLACK, 50000UL, 0UL, 0UL, 0UL), 0);
-    machine_with(NULL, NULL);
-    d = open_cuda(cuda_options(MU_PRECISION_FP32));
-    assert_in_range(prctl(PR_GET_TIMERSLACK, 0UL, 0UL, 0UL, 0UL), 1, 5000);
-    mu_device_close(d);
-    assert_int_equal(prctl(PR_SET_TIMERSLACK, (unsigned long)before, 0UL, 0UL, 0UL), 0);
-}
-
 static void peak(void **state)
 {
     struct mu_device *d;
@@ -523,7 +471,6 @@ int main(void)
         cmocka_unit_test(every_operation_as_late_as_can_be),
         cmocka_unit_test(copies),
         cmocka_unit_test(lent_memory),
-        cmocka_unit_test(short_uploads_wait_for_nobody),
         cmocka_unit_test(adamw_tells_its_check),
         cmocka_unit_test(operations_poll),
         cmocka_unit_test(the_queue_keeps_its_order),
@@ -531,7 +478,6 @@ int main(void)
         cmocka_unit_test(any_call_may_fail),
         cmocka_unit_test(words_of_a_broken_gpu),
         cmocka_unit_test(a_gpu_that_hangs),
-        cmocka_unit_test(pauses_are_short),
         cmocka_unit_test(peak),
     };
 
