@@ -356,7 +356,13 @@ enum mu_status mu_reduce_chunk(struct mu_worker *w, uint32_t chunk, uint64_t tur
         MU_TRY(sum_exactly(w, chunk, corrupt, &m, prediction), st, failed);
     MU_TRY(mu_device_status(w->device), st, failed);
 whole:
-    MU_TRY(mu_device_verify(w->device), st, failed);
+    /* That may poll; but what is reduced here after a repair whose plan has it missing is sent to
+     * this rank, or waited for. */
+    mu_poller_hold(w->poller);
+    st = mu_device_verify(w->device);
+    mu_poller_release(w->poller);
+    if (st != MU_OK)
+        goto failed;
     atomic_store_explicit(&w->segment->chunk[chunk].reduced, turn, memory_order_release);
     mu_fault(MU_FAULT_REDUCED, mu_segment_step(w->segment));
 failed:

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "kernels/device.h"
+#include "orchestrator/base/clock.h"
 
 enum { APART_RANGES = 512, APART_ARENA_BYTES = 1 << 28, APART_GAP = 64 };
 
@@ -192,6 +193,13 @@ static inline void apart_clear(struct mu_device *d, void *to, size_t bytes)
     apart_check(a, to, (int64_t)bytes);
     memset(to, 0, bytes);
     apart_end(a);
+    mu_device_poll(d);
+}
+
+/* Long enough for a death to be heard of. */
+static inline void apart_wait(struct mu_device *d)
+{
+    mu_clock_sleep_us(50);
     mu_device_poll(d);
 }
 
