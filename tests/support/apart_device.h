@@ -9,13 +9,6 @@
 
 #include "tests/support/apart_memory.h"
 
-/* Long enough for a death to be heard of. */
-static inline void apart_wait(struct mu_device *d)
-{
-    mu_clock_sleep_us(50);
-    mu_device_poll(d);
-}
-
 /* ---- training: sizes as in kernels/device.h; where one is not known, the least it can be ---- */
 static inline void apart_embed(struct mu_device *d, float *out, const float *table,
                                const float *position, const int32_t *token, int64_t n, int64_t t,
