@@ -389,6 +389,9 @@ enum mu_status mu_cuda_memory_init(struct mu_cuda *c)
     }
     if (error) {
         (void)cudaGetLastError();
+        break_unless_short(c, "an allocation of the host's memory", error);
+        if (c->base.broken)
+            return MU_FAILED;
         return MU_FAIL(MU_NO_MEMORY, "%s: page-locked memory cannot be had: %s (%s)", c->name,
                        cudaGetErrorString(error), cudaGetErrorName(error));
     }
