@@ -1,5 +1,5 @@
 /* A message in two: the head (flags, escapes, norm, the step's scalars, maxima) and the total as it
- * lies in the segment. What is served does not change while it is under way: no chunk of the next
+ * lies in the segment (mu_resident_result). What is served does not change while it is under way: no chunk of the next
  * turn is reduced before the host that fetches has entered that turn. */
 #include "worker/fetch.h"
 
@@ -78,6 +78,7 @@ static enum mu_status send_chunk(struct mu_worker *w, uint32_t chunk, uint64_t t
                         .turn = turn,
                         .flags = words->flags,
                         .escapes = words->escapes};
+    const float *result = mu_resident_result(w, turn) + c->offset;
     enum mu_status st;
 
     if (!s)
@@ -91,12 +92,11 @@ static enum mu_status send_chunk(struct mu_worker *w, uint32_t chunk, uint64_t t
         s->copy = malloc(c->count * sizeof *s->copy);
         if (!s->copy)
             return MU_FAIL(MU_NO_MEMORY, "no memory to send a chunk");
-        mu_device_download(w->device, s->copy, w->segment->total + c->offset,
-                           c->count * sizeof *s->copy);
+        mu_device_download(w->device, s->copy, result, c->count * sizeof *s->copy);
         MU_TRY(mu_device_verify(w->device), st, failed);
     }
-    MU_TRY(mu_comm_send(w->comm, s->copy ? s->copy : w->segment->total + c->offset,
-                        c->count * sizeof(float), (int)to, TAG_TOTAL, &s->total),
+    MU_TRY(mu_comm_send(w->comm, s->copy ? s->copy : result, c->count * sizeof(float), (int)to,
+                        TAG_TOTAL, &s->total),
            st, failed);
 failed:
     return st;
@@ -149,7 +149,8 @@ enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn
 {
     const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
     struct mu_chunk_words *words = &w->segment->chunk[chunk];
-    float *total = w->resident.state ? w->fetch.total : w->segment->total + c->offset;
+    float *result = mu_resident_result(w, turn) + c->offset;
+    float *total = w->resident.state ? w->fetch.total : result;
     uint32_t from = 0, host = 0;
     struct head head;
     enum mu_status st;
@@ -162,7 +163,7 @@ enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn
     MU_TRY(receive(w, w->fetch.head, head_bytes(c), from, TAG_HEAD), st, failed);
     MU_TRY(receive(w, total, c->count * sizeof *total, from, TAG_TOTAL), st, failed);
     if (w->resident.state)
-        mu_device_upload(w->device, w->segment->total + c->offset, total, c->count * sizeof *total);
+        mu_device_upload(w->device, result, total, c->count * sizeof *total);
     memcpy(&head, w->fetch.head, sizeof head);
     MU_ASSERT(head.turn == turn); /* both sides have read the same plan */
     memcpy(w->segment->largest + c->first_block, w->fetch.head + sizeof head,

@@ -13,6 +13,7 @@
 
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/resident_inner.h"
 #include "kernels/cuda/sums.h"
 
 enum { REQUESTS = 8, MEMORY_MAX = 32 };
@@ -33,7 +34,7 @@ struct resident {
     int64_t *scalars;
     int32_t *reduced;
     uint32_t *rows;  /* numbers of a shard's rows */
-    uint32_t *check; /* of reduced */
+    uint32_t *check; /* of reduced; then of each part */
     bool is_empty;   /* the sum: no shard is in it yet */
 };
 
@@ -58,16 +59,21 @@ static void *take(struct resident *r, uint64_t count, size_t element)
     return memory;
 }
 
+static bool is_whole(const struct resident *r)
+{
+    return r->base.options.parts == 0;
+}
+
 static void take_state(struct resident *r, uint64_t n)
 {
     for (int h = 0; h < 2; h++) {
         r->base.weight[h] = take(r, n, sizeof(float));
-        r->base.m[h] = take(r, n, sizeof(float));
-        r->base.v[h] = take(r, n, sizeof(float));
+        r->base.m[h] = take(r, is_whole(r) ? n : 0, sizeof(float));
+        r->base.v[h] = take(r, is_whole(r) ? n : 0, sizeof(float));
         if (r->cuda->base.options.precision == MU_PRECISION_BF16)
             r->base.weight_bf16[h] = take(r, n, sizeof(uint16_t));
     }
-    r->base.total = take(r, n, sizeof(float));
+    r->base.total = take(r, is_whole(r) ? n : 0, sizeof(float));
 }
 
 static void take_sums(struct resident *r, uint64_t n)
@@ -82,10 +88,10 @@ static void take_sums(struct resident *r, uint64_t n)
             rows = l->tensors[i].spec.rows;
     r->agreed = take(r, 2 * (uint64_t)r->map + 16 + REQUESTS, 1);
     r->scalars = take(r, MU_RESIDENT_SCALARS, sizeof(int64_t));
-    r->reduced = take(r, n + 1, sizeof(int32_t));
+    r->reduced = take(r, is_whole(r) ? n + 1 : 0, sizeof(int32_t));
     r->prediction = take(r, blocks, sizeof(int16_t));
     r->rows = take(r, rows, sizeof(uint32_t));
-    r->check = take(r, 1, sizeof(uint32_t));
+    r->check = take(r, 1 + (uint64_t)r->base.options.parts, sizeof(uint32_t));
     r->sum = (struct mu_cuda_sum){
         .blocks = (int64_t)blocks,
         .capacity = (uint32_t)slots,
@@ -314,6 +320,19 @@ static void update(struct mu_resident *base, uint32_t from, const struct mu_adam
     if (!mu_cuda_is_broken(r->cuda))
         mu_cuda_queued(r->cuda, "adamw", mu_cuda_update(r->cuda->stream, &a, &r->spans, NULL),
                        false);
+}
+
+struct mu_cuda_resident_inner mu_cuda_resident_inner(struct mu_resident *base)
+{
+    const struct resident *r = of(base);
+
+    return (struct mu_cuda_resident_inner){.cuda = r->cuda,
+                                           .host_spans = r->host_spans,
+                                           .device_spans = r->device_spans,
+                                           .sum = r->sum,
+                                           .total = r->total,
+                                           .prediction = r->prediction,
+                                           .check = r->check};
 }
 
 const struct mu_resident_ops mu_cuda_resident_ops = {

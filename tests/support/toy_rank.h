@@ -9,7 +9,7 @@
 #include "tests/support/apart_device.h"
 #include "tests/support/fake_fault.h"
 #include "tests/support/toy.h"
-#include "tests/support/toy_resident.h"
+#include "tests/support/toy_parts.h"
 #include "worker/comm/control.h"
 #include "worker/recover.h"
 
@@ -40,6 +40,7 @@ struct rank {
     int64_t step, duties_done;
     bool over;
     _Atomic bool ended, died;
+    bool lost; /* died since a part of the state had no holder any more */
     /* what came out */
     enum mu_status status;
     struct mu_step_result result[STEPS];
@@ -98,6 +99,17 @@ static enum mu_status reduce_with_peers(struct mu_collective *c, const struct mu
     return st;
 }
 
+static enum mu_status move_with_peers(struct mu_collective *c, const struct mu_move *list,
+                                      int count)
+{
+    enum mu_status st;
+
+    fake_pass(REDUCING);
+    st = toy_move(c, list, count);
+    fake_pass(REDUCING);
+    return st;
+}
+
 static enum mu_status abort_peers(struct mu_collective *c, uint64_t deadline_ms)
 {
     fake_pass(ABORTING);
@@ -127,9 +139,11 @@ static enum mu_status open_device(struct mu_poller *poller, bool apart, struct m
         watched_peers = toy_collective_ops;
         watched_peers.open = open_peers;
         watched_peers.all_reduce = reduce_with_peers;
+        watched_peers.move = move_with_peers;
         watched_peers.abort = abort_peers;
         watched.collective = &watched_peers;
         watched.resident = &toy_resident_ops;
+        watched.resident_parts = &toy_resident_parts_ops;
     }
     (*out)->ops = &watched;
     if (apart)
@@ -239,6 +253,10 @@ static void live(void *context)
         take_roll(r);
     }
     r->status = st;
+    if (st == MU_FAILED && r->worker.resident.parts) { /* it exits, which the others see */
+        r->lost = true;
+        fake_die((int)(r - rank));
+    }
 }
 
 static void *run_rank(void *context)

@@ -25,6 +25,8 @@ struct toy_resident {
     uint8_t *bytes; /* maxima, escaped, flags, requests: a byte each */
     int64_t scalars[MU_RESIDENT_SCALARS], *slots;
     int32_t *reduced;
+    int32_t part_check[FAKE_RANKS]; /* toy_parts.h */
+    int64_t norm[MU_RESIDENT_WIDE];
 };
 
 static inline void *toy_zeroed(uint64_t n, size_t size)
@@ -50,10 +52,13 @@ static inline enum mu_status toy_resident_open(struct mu_device *d,
     t->base = (struct mu_resident){.device = d, .options = *o};
     for (int h = 0; h < 2; h++) {
         t->base.weight[h] = toy_zeroed(l->elements, 4);
+        if (o->parts > 0)
+            continue;
         t->base.m[h] = toy_zeroed(l->elements, 4);
         t->base.v[h] = toy_zeroed(l->elements, 4);
     }
-    t->base.total = toy_zeroed(l->elements, 4);
+    if (o->parts == 0)
+        t->base.total = toy_zeroed(l->elements, 4);
     t->sum = (struct mu_sum){.dense = toy_zeroed(l->elements + 1, 4),
                              .largest = toy_zeroed(l->blocks, 1),
                              .escaped = toy_zeroed(l->blocks / 64 + 1, 8),
@@ -156,18 +161,16 @@ static inline void toy_resident_agree(struct mu_resident *r, uint8_t *largest, i
     mu_device_poll(r->device);
 }
 
-static inline int toy_resident_integers(struct mu_resident *r, uint64_t escapes,
-                                        struct mu_all_reduce list[MU_RESIDENT_LIST])
+/* This rank's slots at the places that all have agreed on; returns how many there are. */
+static inline uint64_t toy_scatter_slots(struct toy_resident *t)
 {
-    struct toy_resident *t = (struct toy_resident *)r;
-    const struct mu_layout *l = r->options.layout;
+    const struct mu_layout *l = t->base.options.layout;
     uint64_t slot = 0;
 
-    t->sum.dense[l->elements] = (int32_t)mu_chunk_check(t->sum.dense, l->elements);
     for (uint64_t b = 0; b < l->blocks; b++) {
         if (!t->bytes[l->blocks + b])
             continue;
-        MU_ASSERT(slot < r->options.slots);
+        MU_ASSERT(slot < t->base.options.slots);
         if (t->sum.escaped[b / 64] >> b % 64 & 1)
             memcpy(t->slots + slot * MU_BLOCK,
                    t->sum.slots + t->sum.slot_of[b] * (uint64_t)MU_BLOCK, MU_BLOCK * 8);
@@ -175,20 +178,33 @@ static inline int toy_resident_integers(struct mu_resident *r, uint64_t escapes,
             memset(t->slots + slot * MU_BLOCK, 0, MU_BLOCK * 8);
         slot++;
     }
+    return slot;
+}
+
+static inline int toy_resident_integers(struct mu_resident *r, uint64_t escapes,
+                                        struct mu_all_reduce list[MU_RESIDENT_LIST])
+{
+    struct toy_resident *t = (struct toy_resident *)r;
+    const struct mu_layout *l = r->options.layout;
+    uint64_t slot = toy_scatter_slots(t);
+
+    t->sum.dense[l->elements] = (int32_t)mu_chunk_check(t->sum.dense, l->elements);
     MU_ASSERT(slot == escapes);
     list[0] = (struct mu_all_reduce){MU_SUM_INT32, t->reduced, t->sum.dense, l->elements + 1};
     list[1] = (struct mu_all_reduce){MU_SUM_INT64, t->slots, t->slots, slot * MU_BLOCK};
     return 2;
 }
 
-static inline bool toy_resident_finish(struct mu_resident *r, int64_t norm[MU_RESIDENT_WIDE])
+/* Chunks [from, from + count): total and integers begin with the first of them. Squares go to norm,
+ * and it may take long enough for somebody to die meanwhile. */
+static inline void toy_to_float(struct toy_resident *t, uint32_t from, uint32_t count, float *total,
+                                const int32_t *integers, int64_t norm[MU_RESIDENT_WIDE])
 {
-    struct toy_resident *t = (struct toy_resident *)r;
-    const struct mu_layout *l = r->options.layout;
+    const struct mu_layout *l = t->base.options.layout;
     const int64_t *wide = t->slots;
     struct mu_wide squares = {{0}, 0};
 
-    for (uint32_t c = 0; c < l->chunk_count; c++) {
+    for (uint32_t c = 0; c < from + count; c++) {
         const struct mu_chunk *chunk = &l->chunks[c];
         uint64_t escaped[MU_CHUNK / MU_BLOCK] = {0}, escapes = 0;
         struct mu_chunk_maxima m = {.escaped = escaped};
@@ -198,15 +214,25 @@ static inline bool toy_resident_finish(struct mu_resident *r, int64_t norm[MU_RE
                 escaped[b / 64] |= UINT64_C(1) << b % 64;
                 escapes++;
             }
-        mu_chunk_to_float(&t->exact, r->total + chunk->offset, &squares, t->reduced + chunk->offset,
-                          wide, &m, chunk, t->prediction);
+        if (c >= from)
+            mu_chunk_to_float(&t->exact, total + (chunk->offset - l->chunks[from].offset), &squares,
+                              integers + (chunk->offset - l->chunks[from].offset), wide, &m, chunk,
+                              t->prediction);
         wide += escapes * MU_BLOCK;
     }
     memcpy(norm, &squares, sizeof squares);
-    for (uint64_t i = 0; i < fake.seed % 4; i++) { /* long enough for somebody to die meanwhile */
+    for (uint64_t i = 0; i < fake.seed % 4; i++) {
         mu_clock_sleep_us(60);
-        mu_device_poll(r->device);
+        mu_device_poll(t->base.device);
     }
+}
+
+static inline bool toy_resident_finish(struct mu_resident *r, int64_t norm[MU_RESIDENT_WIDE])
+{
+    struct toy_resident *t = (struct toy_resident *)r;
+    const struct mu_layout *l = r->options.layout;
+
+    toy_to_float(t, 0, l->chunk_count, r->total, t->reduced, norm);
     return mu_chunk_check(t->reduced, l->elements) == (uint32_t)t->reduced[l->elements];
 }
 
@@ -247,25 +273,37 @@ static const struct mu_resident_ops toy_resident_ops = {
 };
 
 /* ---- collectives ---- */
-enum { TOY_GROUPS = 512, TOY_PENDING = 64 };
+enum { TOY_GROUPS = 512, TOY_PENDING = 512, TOY_MOVES = 128 };
 
 /* A group of operations, whole once everybody has joined. */
 struct toy_group {
     int joined, count;
     struct mu_all_reduce list[MU_RESIDENT_LIST];
-    uint8_t *sum[MU_RESIDENT_LIST];
+    uint8_t *sum[FAKE_RANKS]; /* of an all-reduce or a move each */
+};
+/* On its way from place to place. */
+struct toy_message {
+    struct toy_message *next; /* in order of sending */
+    int from, to;
+    bool taken;
+    uint8_t *data;
+    size_t count; /* words */
 };
 struct toy_communicator {
     char id[16];
     int size, here;
     uint32_t ranks; /* bitmap of names */
-    struct toy_group group[TOY_PENDING];
+    struct toy_group *group;
+    struct toy_message *messages;
 };
 struct mu_collective {
     struct toy_communicator *communicator;
+    int place;
     int next; /* group that it will join */
-    bool under_way;
+    bool under_way, is_move;
     struct mu_all_reduce list[MU_RESIDENT_LIST];
+    struct mu_move moves[TOY_MOVES];
+    struct toy_message *message[TOY_MOVES]; /* of a move: sent, or taken */
     int count;
 };
 
@@ -278,10 +316,21 @@ static struct {
 
 static inline void toy_peers_clear(void)
 {
-    for (int i = 0; i < toy_peers.count; i++)
+    for (int i = 0; i < toy_peers.count; i++) {
+        struct toy_communicator *c = &toy_peers.at[i];
+
         for (int g = 0; g < TOY_PENDING; g++)
-            for (int k = 0; k < MU_RESIDENT_LIST; k++)
-                free(toy_peers.at[i].group[g].sum[k]);
+            for (int k = 0; k < FAKE_RANKS; k++)
+                free(c->group[g].sum[k]);
+        free(c->group);
+        while (c->messages) {
+            struct toy_message *m = c->messages;
+
+            c->messages = m->next;
+            free(m->data);
+            free(m);
+        }
+    }
     memset(toy_peers.at, 0, sizeof toy_peers.at);
     toy_peers.count = 0;
 }
@@ -319,8 +368,8 @@ static inline enum mu_status toy_open_peers(struct mu_device *d, const struct mu
     struct toy_communicator *c = toy_peers.at;
 
     (void)d;
-    (void)rank;
     *out = toy_zeroed(1, sizeof **out);
+    (*out)->place = rank;
     pthread_mutex_lock(&toy_peers.lock);
     while (c < toy_peers.at + toy_peers.count && strcmp(c->id, id->bytes) != 0)
         c++;
@@ -329,6 +378,7 @@ static inline enum mu_status toy_open_peers(struct mu_device *d, const struct mu
         toy_peers.count++;
         snprintf(c->id, sizeof c->id, "%.15s", id->bytes);
         c->size = size;
+        c->group = toy_zeroed(TOY_PENDING, sizeof *c->group);
     }
     MU_ASSERT(c->size == size && !(c->ranks >> fake_self & 1));
     c->here++;
@@ -362,8 +412,111 @@ static inline enum mu_status toy_all_reduce(struct mu_collective *c,
     g->count = c->count = count;
     g->joined++;
     c->under_way = true;
+    c->is_move = false;
     pthread_mutex_unlock(&toy_peers.lock);
     return MU_OK;
+}
+
+static inline bool toy_is_message(const struct mu_move *m)
+{
+    return m->kind == MU_SEND || m->kind == MU_RECEIVE;
+}
+
+static inline void toy_send(struct mu_collective *c, int i)
+{
+    struct toy_message **at = &c->communicator->messages, *m = toy_zeroed(1, sizeof *m);
+
+    *m = (struct toy_message){.from = c->place,
+                              .to = c->moves[i].peer,
+                              .data = toy_zeroed(c->moves[i].count + 1, 4),
+                              .count = c->moves[i].count};
+    memcpy(m->data, c->moves[i].from, 4 * m->count);
+    while (*at)
+        at = &(*at)->next;
+    *at = m;
+    c->message[i] = m;
+}
+
+/* A reduction or broadcast joins the group; a message needs nobody but the other side. */
+static inline void toy_begin_move(struct mu_collective *c, struct toy_group *g, int i)
+{
+    const struct mu_move *m = &c->moves[i];
+
+    if (!toy_is_message(m) && !g->sum[i])
+        g->sum[i] = toy_zeroed(m->count + 1, 4);
+    if (m->kind == MU_REDUCE_INT32)
+        toy_merge(MU_SUM_INT32, g->sum[i], m->from, m->count);
+    else if (m->kind == MU_BROADCAST && m->peer == c->place)
+        memcpy(g->sum[i], m->from, 4 * m->count);
+    else if (m->kind == MU_SEND)
+        toy_send(c, i);
+    if (m->kind == MU_RECEIVE || (m->kind == MU_REDUCE_INT32 && m->peer == c->place) ||
+        (m->kind == MU_BROADCAST && m->peer != c->place))
+        memset(m->to, 0x5a, 4 * m->count);
+}
+
+static inline enum mu_status toy_move(struct mu_collective *c, const struct mu_move *list,
+                                      int count)
+{
+    struct toy_group *g = &c->communicator->group[c->next];
+
+    MU_ASSERT(!c->under_way && c->communicator->here == c->communicator->size);
+    MU_ASSERT(c->next < TOY_PENDING && count > 0 && count <= TOY_MOVES);
+    MU_ASSERT(toy_is_message(list) || count <= FAKE_RANKS);
+    pthread_mutex_lock(&toy_peers.lock);
+    for (int i = 0; i < count; i++) {
+        MU_ASSERT(toy_is_message(&list[i]) == toy_is_message(list));
+        c->moves[i] = list[i];
+        c->message[i] = NULL;
+        toy_begin_move(c, g, i);
+    }
+    MU_ASSERT(toy_is_message(list) || g->joined == 0 || g->count == count);
+    if (!toy_is_message(list)) {
+        g->count = count;
+        g->joined++;
+    }
+    c->count = count;
+    c->under_way = c->is_move = true;
+    pthread_mutex_unlock(&toy_peers.lock);
+    return MU_OK;
+}
+
+/* The first message of that rank's which nobody has taken. */
+static inline bool toy_take_message(struct mu_collective *c, int i)
+{
+    struct toy_message *m = c->communicator->messages;
+
+    while (m && (m->taken || m->from != c->moves[i].peer || m->to != c->place))
+        m = m->next;
+    if (!m)
+        return false;
+    MU_ASSERT(m->count == c->moves[i].count);
+    memcpy(c->moves[i].to, m->data, 4 * m->count);
+    m->taken = true;
+    c->message[i] = m;
+    return true;
+}
+
+/* Sends end at once in some schedules, in others when they are received. */
+static inline bool toy_messages_are_over(struct mu_collective *c)
+{
+    bool over = true;
+
+    for (int i = 0; i < c->count; i++)
+        if (c->moves[i].kind == MU_RECEIVE)
+            over = (c->message[i] || toy_take_message(c, i)) && over;
+        else
+            over = (fake.seed % 2 == 0 || c->message[i]->taken) && over;
+    return over;
+}
+
+static inline void toy_end_group(struct mu_collective *c, const struct toy_group *g)
+{
+    for (int i = 0; i < c->count && !c->is_move; i++)
+        memcpy(c->list[i].to, g->sum[i], c->list[i].count * toy_element(c->list[i].kind));
+    for (int i = 0; i < c->count && c->is_move; i++)
+        if (c->moves[i].kind == MU_BROADCAST || c->moves[i].peer == c->place)
+            memcpy(c->moves[i].to, g->sum[i], 4 * c->moves[i].count);
 }
 
 static inline enum mu_status toy_poll_peers(struct mu_collective *c, bool *done)
@@ -373,13 +526,15 @@ static inline enum mu_status toy_poll_peers(struct mu_collective *c, bool *done)
     enum mu_status st = MU_OK;
 
     pthread_mutex_lock(&toy_peers.lock);
-    *done = c->under_way ? g->joined == all->size : all->here == all->size;
-    for (int i = 0; i < c->count && *done && c->under_way; i++)
-        memcpy(c->list[i].to, g->sum[i], c->list[i].count * toy_element(c->list[i].kind));
-    if (*done && c->under_way) {
-        c->under_way = false;
+    if (c->under_way && c->is_move && toy_is_message(c->moves))
+        *done = toy_messages_are_over(c);
+    else
+        *done = c->under_way ? g->joined == all->size : all->here == all->size;
+    if (*done && c->under_way && !(c->is_move && toy_is_message(c->moves))) {
+        toy_end_group(c, g);
         c->next++;
     }
+    c->under_way = c->under_way && !*done;
     for (int r = 0; !*done && r < FAKE_RANKS; r++)
         if ((all->ranks >> r & 1) && fake.dead[r] && (fake.seed + (unsigned)fake_self) % 3 == 0)
             st = MU_PEER_LOST;
@@ -401,6 +556,7 @@ static const struct mu_collective_ops toy_collective_ops = {
     .make_id = toy_make_id,
     .open = toy_open_peers,
     .all_reduce = toy_all_reduce,
+    .move = toy_move,
     .poll = toy_poll_peers,
     .abort = toy_abort_peers,
 };
