@@ -51,6 +51,7 @@ struct mu_parts {
     float *bounce;   /* device memory: moments on their way to the host */
     struct mu_move *moves;
     uint32_t gathered_epoch; /* of the roll whose ranks all had the state copied; + 1 */
+    bool is_lost;            /* in part, as all ranks have been told: there is no going on */
 };
 
 /* The other holder of part `part`, and the part of which `place` is the other holder. */
@@ -70,6 +71,11 @@ void mu_parts_deinit(struct mu_worker *w);
 /* By all ranks together, once they have met, at the same committed step: parts by the roll as it
  * is, if they are not yet. MU_FAILED: moments are lost, or somebody has no room; all are told. */
 enum mu_status mu_parts_deal(struct mu_worker *w) MU_CHECKED;
+/* Why the dealing has failed: all ranks know that this generation cannot go on, a next one can. */
+static inline bool mu_parts_are_lost(const struct mu_parts *parts /* NULL: not in parts */)
+{
+    return parts && parts->is_lost;
+}
 /* A collective that was begun after the dealing is complete: nobody needs what was before. */
 void mu_parts_settle(struct mu_worker *w);
 

@@ -305,7 +305,7 @@ failed:
 
 enum mu_status mu_parts_deal(struct mu_worker *w)
 {
-    const struct mu_parts *p = w->resident.parts;
+    struct mu_parts *p = w->resident.parts;
     struct holdings h = {.chunks = w->workload->layout.chunk_count, .size = w->roll->size};
     const uint32_t epoch = w->roll->epoch, place = w->place;
     struct mu_deal *d;
@@ -319,7 +319,11 @@ enum mu_status mu_parts_deal(struct mu_worker *w)
         return MU_FAIL(MU_NO_MEMORY, "no memory to deal %u chunks to %u ranks", h.chunks, h.size);
     d = make_deal(w, place, h.size, epoch);
     MU_TRY(tell_holdings(w, &h, place, d != NULL), st, failed);
-    MU_TRY(check_holdings(&h, place), st, failed);
+    st = check_holdings(&h, place);
+    if (st != MU_OK) {
+        p->is_lost = true;
+        goto failed;
+    }
     MU_TRY(move_moments(w, d, &h), st, failed);
     adopt(w, d);
     d = NULL;

@@ -11,6 +11,7 @@
 #include "tests/support/toy.h"
 #include "tests/support/toy_parts.h"
 #include "worker/comm/control.h"
+#include "worker/parts.h"
 #include "worker/recover.h"
 
 enum { STEPS = 5, MOST_RANKS = 9 };
@@ -253,7 +254,7 @@ static void live(void *context)
         take_roll(r);
     }
     r->status = st;
-    if (st == MU_FAILED && r->worker.resident.parts) { /* it exits, which the others see */
+    if (mu_parts_are_lost(r->worker.resident.parts)) { /* it exits, which the others see */
         r->lost = true;
         fake_die((int)(r - rank));
     }
