@@ -126,11 +126,12 @@ void mu_parts_round(struct mu_worker *w)
 
 /* ---- moments, half by half --------------------------------------------------------------------- */
 
-void mu_parts_carry(struct mu_worker *w, uint32_t from)
+void mu_parts_advance(struct mu_worker *w, uint32_t from, bool skip)
 {
     const struct mu_deal *d = w->resident.parts->newest;
 
-    for (int i = 0; i < d->count; i++) {
+    mu_parts_settle(w); /* a skipped turn may have been fetched from who saw the first all-reduce */
+    for (int i = 0; i < d->count && skip; i++) {
         const struct mu_resident_part *p = &d->part[i];
 
         mu_device_copy(w->device, p->m[!from], p->m[from], p->count * sizeof(float));

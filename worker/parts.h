@@ -85,8 +85,9 @@ enum mu_status mu_parts_reduce(struct mu_worker *w, uint64_t escapes,
                                struct mu_wide *norm) MU_CHECKED;
 /* Copies for products of the spare half's weights. */
 void mu_parts_round(struct mu_worker *w);
-/* Moments go over to the other half as they are. */
-void mu_parts_carry(struct mu_worker *w, uint32_t from);
+/* The turn is over everywhere, and half `from` about to be the one before; skip: its moments go
+ * over as they are. */
+void mu_parts_advance(struct mu_worker *w, uint32_t from, bool skip);
 
 /* The state's moments from and to the host's memory. Zero in `half`. */
 void mu_parts_clear(struct mu_worker *w, uint32_t half);

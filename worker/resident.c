@@ -542,11 +542,11 @@ void mu_resident_update(struct mu_worker *w, uint32_t from, const struct mu_adam
     struct mu_state_view *new = &s->half[!from];
     const size_t n = w->workload->layout.elements;
 
-    if (w->resident.parts) {
-        if (!skip)
-            return; /* the reduction has done so */
-        mu_parts_carry(w, from);
-    } else if (!skip) {
+    if (w->resident.parts)
+        mu_parts_advance(w, from, skip);
+    if (w->resident.parts && !skip)
+        return; /* the reduction has done so */
+    if (!skip) {
         w->device->ops->resident->update(w->resident.state, from, how,
                                          (float)w->settings->optim_weight_decay);
         return;
