@@ -109,8 +109,8 @@ enum mu_status mu_parts_init(struct mu_worker *w)
     if (!p || !p->bound || !p->moves || !p->map || !p->bounce ||
         !(d = make_deal(w, w->place, size, w->roll->epoch)))
         return MU_FAIL(MU_NO_MEMORY,
-                       "no memory for this rank's parts of the state of a model of "
-                       "%.1f million parameters on %u ranks",
+                       "no room for this rank's parts of the state of a model of %.1f million "
+                       "parameters on %u ranks: take more ranks, or larger GPUs",
                        1e-6 * (double)w->workload->layout.parameters, size);
     adopt(w, d);
     return MU_OK;
@@ -197,7 +197,7 @@ failed:
 /* All ranks come to the same; the lowest one says so. */
 static enum mu_status check_holdings(const struct holdings *h, uint32_t place)
 {
-    uint32_t lost = 0;
+    uint32_t lost = 0, without_room = 0;
 
     for (uint32_t c = 0; c < h->chunks; c++)
         lost += source_of(h, c) == h->size;
@@ -207,16 +207,15 @@ static enum mu_status check_holdings(const struct holdings *h, uint32_t place)
                "gone (optim.shard = \"on\"): going on needs the newest checkpoint. `muster launch` "
                "takes it by itself; else run the same command again",
                lost, h->chunks);
-    for (uint32_t i = 0; i < h->size && lost == 0; i++)
-        if (has_no_room(h, i) && place == 0)
-            mu_log(MU_LOG_ERROR,
-                   "the rank at place %u of %u has no room for its parts of the state, which grow "
-                   "when ranks die (optim.shard = \"on\"): going on needs more ranks. The same "
-                   "command goes on from the newest checkpoint, as `muster launch` does by itself",
-                   i, h->size);
     for (uint32_t i = 0; i < h->size; i++)
-        lost += has_no_room(h, i);
-    return lost > 0 ? MU_FAILED : MU_OK;
+        without_room += has_no_room(h, i);
+    if (lost == 0 && without_room > 0 && place == 0)
+        mu_log(MU_LOG_ERROR,
+               "%u of %u ranks have no room for their parts of the state, which grow when ranks "
+               "die (optim.shard = \"on\"): going on needs the newest checkpoint and more ranks. "
+               "`muster launch` goes on by itself; else run the same command again",
+               without_room, h->size);
+    return lost + without_room > 0 ? MU_FAILED : MU_OK;
 }
 
 /* ---- moments go to where they belong ----------------------------------------------------------- */
@@ -308,7 +307,7 @@ enum mu_status mu_parts_deal(struct mu_worker *w)
     struct mu_parts *p = w->resident.parts;
     struct holdings h = {.chunks = w->workload->layout.chunk_count, .size = w->roll->size};
     const uint32_t epoch = w->roll->epoch, place = w->place;
-    struct mu_deal *d;
+    struct mu_deal *d = NULL;
     enum mu_status st;
 
     if (p->newest->epoch == epoch)
@@ -317,7 +316,8 @@ enum mu_status mu_parts_deal(struct mu_worker *w)
     h.byte = calloc(h.count, 1);
     if (!h.byte)
         return MU_FAIL(MU_NO_MEMORY, "no memory to deal %u chunks to %u ranks", h.chunks, h.size);
-    d = make_deal(w, place, h.size, epoch);
+    if (!mu_fault(MU_FAULT_DEAL, mu_segment_step(w->segment)))
+        d = make_deal(w, place, h.size, epoch);
     MU_TRY(tell_holdings(w, &h, place, d != NULL), st, failed);
     st = check_holdings(&h, place);
     if (st != MU_OK) {
@@ -328,6 +328,8 @@ enum mu_status mu_parts_deal(struct mu_worker *w)
     adopt(w, d);
     d = NULL;
 failed:
+    if (st != MU_OK)
+        mu_resident_drop_peers(w); /* before memory goes that messages may be on their way to */
     free_deal(w, d);
     free(h.byte);
     return st;

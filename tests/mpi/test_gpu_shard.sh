@@ -41,7 +41,6 @@ if grep -aq 'of the total' "$log"; then fail "a gathering that nobody has whole:
 unset MUSTER_LOG
 
 # Both holders at once.
-mkdir -p runs/lost
 export MUSTER_FAULT="rank:1,at:reduce,step:6,do:kill;rank:3,at:reduce,step:6,do:kill"
 run 4 tiny.cfg run.name=lost optim.shard=on
 ended_with 1 "a part that is lost"
@@ -55,13 +54,26 @@ said 'going on from the checkpoint of step 4' "a part that is lost, launched"
 said 'launch: complete; 2 generations' "a part that is lost, launched"
 [ "$(hash_of launched)" = "$(hash_of whole)" ] || fail "a part that is lost, launched: another hash"
 
+# Parts grow when ranks die, and somebody has no room for them.
+export MUSTER_FAULT="rank:1,at:reduce,step:6,do:kill;rank:2,at:deal,do:fail"
+run 4 tiny.cfg run.name=room optim.shard=on
+ended_with 1 "no room"
+said_once 'muster.*error:' "no room"
+said '1 of 3 ranks have no room for their parts of the state' "no room"
+nothing_left "no room"
+launch -n 4 -- train tiny.cfg run.name=launched-room optim.shard=on
+unset MUSTER_FAULT
+ended_with 0 "no room, launched"
+said 'launch: complete; 2 generations' "no room, launched"
+[ "$(hash_of launched-room)" = "$(hash_of whole)" ] || fail "no room, launched: another hash"
+
 # Four chunks, in bf16: all parts but one have some. Rank 1 dies, and rank 2 as its parts are dealt to the others; then rank 3 as
 # the weights are gathered.
 gpt=(device.kind=cuda device.precision=bf16 model.layers=1 model.width=256 model.context=4 batch.sequences=2 batch.shards=2
     run.steps=4 eval.every=0 checkpoint.every=0)
 limit=120 run 2 gpt.cfg run.name=gpt "${gpt[@]}"
 ended_with 0 "a GPT"
-export MUSTER_FAULT="rank:1,at:reduce,step:1,do:kill;rank:2,at:deal,do:kill;rank:3,at:gather,step:3,do:kill"
+export MUSTER_FAULT="rank:1,at:reduce,step:1,do:kill;rank:2,at:deal,count:1,do:kill;rank:3,at:gather,step:3,do:kill"
 limit=120 run 5 gpt.cfg run.name=gpt-5 "${gpt[@]}" optim.shard=on
 unset MUSTER_FAULT
 said 'rank 2 died .*last seen at: deal' "a GPT whose ranks die"
