@@ -149,31 +149,25 @@ void mu_parts_clear(struct mu_worker *w, uint32_t half)
     }
 }
 
-static enum mu_status upload(struct mu_worker *w, float *to, const float *from, uint64_t n)
-{
-    enum mu_status st = MU_OK;
-
-    for (uint64_t at = 0; at < n; at += PIECE) {
-        mu_device_upload(w->device, to + at, from + at,
-                         (n - at < PIECE ? n - at : PIECE) * sizeof(float));
-        MU_TRY(mu_poll(w->poller), st, failed);
-    }
-    st = mu_device_verify(w->device);
-failed:
-    return st;
-}
-
-enum mu_status mu_parts_upload(struct mu_worker *w, const struct mu_state_view *state)
+enum mu_status mu_parts_upload(struct mu_worker *w, const struct mu_state_view *state,
+                               uint64_t from, uint64_t to)
 {
     const struct mu_deal *d = w->resident.parts->newest;
     enum mu_status st = MU_OK;
 
     for (int i = 0; i < d->count; i++) {
         const struct mu_resident_part *p = &d->part[i];
+        const uint64_t end = to < p->offset + p->count ? to : p->offset + p->count;
 
-        MU_TRY(upload(w, p->m[0], state->m + p->offset, p->count), st, failed);
-        MU_TRY(upload(w, p->v[0], state->v + p->offset, p->count), st, failed);
+        for (uint64_t at = from > p->offset ? from : p->offset; at < end; at += PIECE) {
+            const size_t bytes = (end - at < PIECE ? end - at : PIECE) * sizeof(float);
+
+            mu_device_upload(w->device, p->m[0] + (at - p->offset), state->m + at, bytes);
+            mu_device_upload(w->device, p->v[0] + (at - p->offset), state->v + at, bytes);
+            MU_TRY(mu_poll(w->poller), st, failed);
+        }
     }
+    MU_TRY(mu_device_verify(w->device), st, failed);
     st = mu_device_status(w->device);
 failed:
     return st;

@@ -91,8 +91,9 @@ void mu_parts_advance(struct mu_worker *w, uint32_t from, bool skip);
 
 /* The state's moments from and to the host's memory. Zero in `half`. */
 void mu_parts_clear(struct mu_worker *w, uint32_t half);
-/* Half 0 of the parts held here, from a view that has all. */
-enum mu_status mu_parts_upload(struct mu_worker *w, const struct mu_state_view *state) MU_CHECKED;
+/* Half 0 of the parts held here, from a view that has elements [from, to) of the layout. */
+enum mu_status mu_parts_upload(struct mu_worker *w, const struct mu_state_view *state,
+                               uint64_t from, uint64_t to) MU_CHECKED;
 /* All of the committed half, by all ranks together. own: what this rank's preparations came to; one
  * rank's failure is everyone's. is_copied: this rank's view has them already. */
 enum mu_status mu_parts_gather(struct mu_worker *w, const struct mu_state_view *state,

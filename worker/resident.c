@@ -148,7 +148,7 @@ enum mu_status mu_resident_unstage(struct mu_worker *w, const struct mu_state_vi
 
     MU_TRY(move(w, half->weight, state->weight, true), st, failed);
     if (w->resident.parts)
-        return mu_parts_upload(w, state);
+        return mu_parts_upload(w, state, 0, w->workload->layout.elements);
     MU_TRY(move(w, half->m, state->m, true), st, failed);
     MU_TRY(move(w, half->v, state->v, true), st, failed);
     st = mu_device_status(w->device);
