@@ -65,10 +65,6 @@ struct mu_collective_ops {
     /* Begins all of them, as one group. The structs are read at once. */
     enum mu_status (*all_reduce)(struct mu_collective *, const struct mu_all_reduce *list,
                                  int count);
-    /* The same of these. Reductions and broadcasts stand in the same order on all ranks; the n-th
-     * that a rank sends to another is the n-th that this one receives from it. No move reads what
-     * another one of the group writes. */
-    enum mu_status (*move)(struct mu_collective *, const struct mu_move *list, int count);
     /* Whether what was begun is done. MU_PEER_LOST: the library has noticed that a peer is gone;
      * MU_CONFIG: it cannot be, however often (two ranks on one GPU); MU_FAILED: anything else. Only
      * an abort is left to be done. */
@@ -76,6 +72,10 @@ struct mu_collective_ops {
     /* Ends it, whatever is under way; the device can be used again. Calls the device's poll hook
      * while it lasts. MU_TIMEOUT: the library does not come back, and this process can only end. */
     enum mu_status (*abort)(struct mu_collective *, uint64_t deadline_ms);
+    /* As all_reduce, of these. Reductions and broadcasts stand in the same order on all ranks; the
+     * n-th that a rank sends to another is the n-th that this one receives from it. No move reads
+     * what another one of the group writes. */
+    enum mu_status (*move)(struct mu_collective *, const struct mu_move *list, int count);
 };
 
 #endif

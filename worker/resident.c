@@ -64,6 +64,8 @@ enum mu_status mu_resident_init(struct mu_worker *w)
         return MU_OK;
     MU_TRY(check_device(w), st, failed);
     MU_TRY(w->device->ops->resident->open(w->device, &options, &r->state), st, failed);
+    if (options.parts > 0)
+        MU_TRY(mu_parts_init(w), st, failed);
     for (int h = 0; h < 2; h++) {
         s->half[h].weight = r->state->weight[h];
         s->half[h].m = r->state->m[h];
@@ -71,8 +73,6 @@ enum mu_status mu_resident_init(struct mu_worker *w)
         s->weight_bf16[h] = r->state->weight_bf16[h];
     }
     s->total = r->state->total;
-    if (options.parts > 0)
-        st = mu_parts_init(w);
 failed:
     return st;
 }

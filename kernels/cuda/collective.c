@@ -135,37 +135,6 @@ static enum mu_status all_reduce(struct mu_collective *c, const struct mu_all_re
     return MU_OK;
 }
 
-static ncclResult_t issue_move(struct mu_collective *c, const struct mu_move *m)
-{
-    switch (m->kind) {
-    case MU_REDUCE_INT32:
-        return ncclReduce(m->from, m->to, m->count, ncclInt32, ncclSum, m->peer, c->comm,
-                          c->stream);
-    case MU_BROADCAST:
-        return ncclBroadcast(m->from, m->to, m->count, ncclInt32, m->peer, c->comm, c->stream);
-    case MU_SEND:
-        return ncclSend(m->from, m->count, ncclInt32, m->peer, c->comm, c->stream);
-    case MU_RECEIVE:
-        return ncclRecv(m->to, m->count, ncclInt32, m->peer, c->comm, c->stream);
-    }
-    return ncclInvalidArgument;
-}
-
-static enum mu_status move(struct mu_collective *c, const struct mu_move *list, int count)
-{
-    ncclResult_t result = ncclGroupStart(), ended;
-
-    MU_ASSERT(c->phase == IDLE);
-    for (int i = 0; i < count && is_under_way(result); i++)
-        if (list[i].count > 0)
-            result = issue_move(c, &list[i]);
-    ended = ncclGroupEnd();
-    if (!is_under_way(result) || !is_under_way(ended))
-        return failed(c, "a move between GPUs", is_under_way(result) ? ended : result);
-    c->phase = ISSUING;
-    return MU_OK;
-}
-
 static enum mu_status poll_collective(struct mu_collective *c, bool *done)
 {
     ncclResult_t state, result = ncclCommGetAsyncError(c->comm, &state);
@@ -224,13 +193,44 @@ static enum mu_status abort_collective(struct mu_collective *c, uint64_t deadlin
     return MU_OK;
 }
 
+static ncclResult_t issue_move(struct mu_collective *c, const struct mu_move *m)
+{
+    switch (m->kind) {
+    case MU_REDUCE_INT32:
+        return ncclReduce(m->from, m->to, m->count, ncclInt32, ncclSum, m->peer, c->comm,
+                          c->stream);
+    case MU_BROADCAST:
+        return ncclBroadcast(m->from, m->to, m->count, ncclInt32, m->peer, c->comm, c->stream);
+    case MU_SEND:
+        return ncclSend(m->from, m->count, ncclInt32, m->peer, c->comm, c->stream);
+    case MU_RECEIVE:
+        return ncclRecv(m->to, m->count, ncclInt32, m->peer, c->comm, c->stream);
+    }
+    return ncclInvalidArgument;
+}
+
+static enum mu_status move(struct mu_collective *c, const struct mu_move *list, int count)
+{
+    ncclResult_t result = ncclGroupStart(), ended;
+
+    MU_ASSERT(c->phase == IDLE);
+    for (int i = 0; i < count && is_under_way(result); i++)
+        if (list[i].count > 0)
+            result = issue_move(c, &list[i]);
+    ended = ncclGroupEnd();
+    if (!is_under_way(result) || !is_under_way(ended))
+        return failed(c, "a move between GPUs", is_under_way(result) ? ended : result);
+    c->phase = ISSUING;
+    return MU_OK;
+}
+
 static const struct mu_collective_ops nccl = {
     .make_id = make_id,
     .open = open_collective,
     .all_reduce = all_reduce,
-    .move = move,
     .poll = poll_collective,
     .abort = abort_collective,
+    .move = move,
 };
 
 const struct mu_collective_ops *mu_cuda_collective(void)

@@ -13,6 +13,7 @@
 #include "kernels/resident.h"
 #include "orchestrator/base/clock.h"
 #include "tests/support/fake_comm.h"
+#include "tests/support/toy_moves.h"
 #include "worker/worker.h"
 
 /* ---- the state of a rank ---- */
@@ -273,38 +274,27 @@ static const struct mu_resident_ops toy_resident_ops = {
 };
 
 /* ---- collectives ---- */
-enum { TOY_GROUPS = 512, TOY_PENDING = 512, TOY_MOVES = 128 };
+enum { TOY_GROUPS = 512, TOY_PENDING = 128 };
 
 /* A group of operations, whole once everybody has joined. */
 struct toy_group {
     int joined, count;
     struct mu_all_reduce list[MU_RESIDENT_LIST];
-    uint8_t *sum[FAKE_RANKS]; /* of an all-reduce or a move each */
-};
-/* On its way from place to place. */
-struct toy_message {
-    struct toy_message *next; /* in order of sending */
-    int from, to;
-    bool taken;
-    uint8_t *data;
-    size_t count; /* words */
+    uint8_t *sum[MU_RESIDENT_LIST];
 };
 struct toy_communicator {
     char id[16];
     int size, here;
     uint32_t ranks; /* bitmap of names */
-    struct toy_group *group;
-    struct toy_message *messages;
+    struct toy_group group[TOY_PENDING];
 };
 struct mu_collective {
     struct toy_communicator *communicator;
-    int place;
     int next; /* group that it will join */
-    bool under_way, is_move;
+    bool under_way;
     struct mu_all_reduce list[MU_RESIDENT_LIST];
-    struct mu_move moves[TOY_MOVES];
-    struct toy_message *message[TOY_MOVES]; /* of a move: sent, or taken */
     int count;
+    struct toy_mover mover;
 };
 
 static struct {
@@ -316,23 +306,13 @@ static struct {
 
 static inline void toy_peers_clear(void)
 {
-    for (int i = 0; i < toy_peers.count; i++) {
-        struct toy_communicator *c = &toy_peers.at[i];
-
+    for (int i = 0; i < toy_peers.count; i++)
         for (int g = 0; g < TOY_PENDING; g++)
-            for (int k = 0; k < FAKE_RANKS; k++)
-                free(c->group[g].sum[k]);
-        free(c->group);
-        while (c->messages) {
-            struct toy_message *m = c->messages;
-
-            c->messages = m->next;
-            free(m->data);
-            free(m);
-        }
-    }
+            for (int k = 0; k < MU_RESIDENT_LIST; k++)
+                free(toy_peers.at[i].group[g].sum[k]);
     memset(toy_peers.at, 0, sizeof toy_peers.at);
     toy_peers.count = 0;
+    toy_moves_clear();
 }
 
 static inline size_t toy_element(enum mu_reduction_kind kind)
@@ -369,7 +349,7 @@ static inline enum mu_status toy_open_peers(struct mu_device *d, const struct mu
 
     (void)d;
     *out = toy_zeroed(1, sizeof **out);
-    (*out)->place = rank;
+    (*out)->mover = toy_moves_open(id->bytes, rank, size);
     pthread_mutex_lock(&toy_peers.lock);
     while (c < toy_peers.at + toy_peers.count && strcmp(c->id, id->bytes) != 0)
         c++;
@@ -378,7 +358,6 @@ static inline enum mu_status toy_open_peers(struct mu_device *d, const struct mu
         toy_peers.count++;
         snprintf(c->id, sizeof c->id, "%.15s", id->bytes);
         c->size = size;
-        c->group = toy_zeroed(TOY_PENDING, sizeof *c->group);
     }
     MU_ASSERT(c->size == size && !(c->ranks >> fake_self & 1));
     c->here++;
@@ -412,111 +391,16 @@ static inline enum mu_status toy_all_reduce(struct mu_collective *c,
     g->count = c->count = count;
     g->joined++;
     c->under_way = true;
-    c->is_move = false;
     pthread_mutex_unlock(&toy_peers.lock);
     return MU_OK;
-}
-
-static inline bool toy_is_message(const struct mu_move *m)
-{
-    return m->kind == MU_SEND || m->kind == MU_RECEIVE;
-}
-
-static inline void toy_send(struct mu_collective *c, int i)
-{
-    struct toy_message **at = &c->communicator->messages, *m = toy_zeroed(1, sizeof *m);
-
-    *m = (struct toy_message){.from = c->place,
-                              .to = c->moves[i].peer,
-                              .data = toy_zeroed(c->moves[i].count + 1, 4),
-                              .count = c->moves[i].count};
-    memcpy(m->data, c->moves[i].from, 4 * m->count);
-    while (*at)
-        at = &(*at)->next;
-    *at = m;
-    c->message[i] = m;
-}
-
-/* A reduction or broadcast joins the group; a message needs nobody but the other side. */
-static inline void toy_begin_move(struct mu_collective *c, struct toy_group *g, int i)
-{
-    const struct mu_move *m = &c->moves[i];
-
-    if (!toy_is_message(m) && !g->sum[i])
-        g->sum[i] = toy_zeroed(m->count + 1, 4);
-    if (m->kind == MU_REDUCE_INT32)
-        toy_merge(MU_SUM_INT32, g->sum[i], m->from, m->count);
-    else if (m->kind == MU_BROADCAST && m->peer == c->place)
-        memcpy(g->sum[i], m->from, 4 * m->count);
-    else if (m->kind == MU_SEND)
-        toy_send(c, i);
-    if (m->kind == MU_RECEIVE || (m->kind == MU_REDUCE_INT32 && m->peer == c->place) ||
-        (m->kind == MU_BROADCAST && m->peer != c->place))
-        memset(m->to, 0x5a, 4 * m->count);
 }
 
 static inline enum mu_status toy_move(struct mu_collective *c, const struct mu_move *list,
                                       int count)
 {
-    struct toy_group *g = &c->communicator->group[c->next];
-
     MU_ASSERT(!c->under_way && c->communicator->here == c->communicator->size);
-    MU_ASSERT(c->next < TOY_PENDING && count > 0 && count <= TOY_MOVES);
-    MU_ASSERT(toy_is_message(list) || count <= FAKE_RANKS);
-    pthread_mutex_lock(&toy_peers.lock);
-    for (int i = 0; i < count; i++) {
-        MU_ASSERT(toy_is_message(&list[i]) == toy_is_message(list));
-        c->moves[i] = list[i];
-        c->message[i] = NULL;
-        toy_begin_move(c, g, i);
-    }
-    MU_ASSERT(toy_is_message(list) || g->joined == 0 || g->count == count);
-    if (!toy_is_message(list)) {
-        g->count = count;
-        g->joined++;
-    }
-    c->count = count;
-    c->under_way = c->is_move = true;
-    pthread_mutex_unlock(&toy_peers.lock);
+    toy_moves_begin(&c->mover, list, count);
     return MU_OK;
-}
-
-/* The first message of that rank's which nobody has taken. */
-static inline bool toy_take_message(struct mu_collective *c, int i)
-{
-    struct toy_message *m = c->communicator->messages;
-
-    while (m && (m->taken || m->from != c->moves[i].peer || m->to != c->place))
-        m = m->next;
-    if (!m)
-        return false;
-    MU_ASSERT(m->count == c->moves[i].count);
-    memcpy(c->moves[i].to, m->data, 4 * m->count);
-    m->taken = true;
-    c->message[i] = m;
-    return true;
-}
-
-/* Sends end at once in some schedules, in others when they are received. */
-static inline bool toy_messages_are_over(struct mu_collective *c)
-{
-    bool over = true;
-
-    for (int i = 0; i < c->count; i++)
-        if (c->moves[i].kind == MU_RECEIVE)
-            over = (c->message[i] || toy_take_message(c, i)) && over;
-        else
-            over = (fake.seed % 2 == 0 || c->message[i]->taken) && over;
-    return over;
-}
-
-static inline void toy_end_group(struct mu_collective *c, const struct toy_group *g)
-{
-    for (int i = 0; i < c->count && !c->is_move; i++)
-        memcpy(c->list[i].to, g->sum[i], c->list[i].count * toy_element(c->list[i].kind));
-    for (int i = 0; i < c->count && c->is_move; i++)
-        if (c->moves[i].kind == MU_BROADCAST || c->moves[i].peer == c->place)
-            memcpy(c->moves[i].to, g->sum[i], 4 * c->moves[i].count);
 }
 
 static inline enum mu_status toy_poll_peers(struct mu_collective *c, bool *done)
@@ -526,15 +410,14 @@ static inline enum mu_status toy_poll_peers(struct mu_collective *c, bool *done)
     enum mu_status st = MU_OK;
 
     pthread_mutex_lock(&toy_peers.lock);
-    if (c->under_way && c->is_move && toy_is_message(c->moves))
-        *done = toy_messages_are_over(c);
-    else
-        *done = c->under_way ? g->joined == all->size : all->here == all->size;
-    if (*done && c->under_way && !(c->is_move && toy_is_message(c->moves))) {
-        toy_end_group(c, g);
+    *done = c->under_way ? g->joined == all->size : all->here == all->size;
+    for (int i = 0; i < c->count && *done && c->under_way; i++)
+        memcpy(c->list[i].to, g->sum[i], c->list[i].count * toy_element(c->list[i].kind));
+    if (*done && c->under_way) {
+        c->under_way = false;
         c->next++;
     }
-    c->under_way = c->under_way && !*done;
+    *done = toy_moves_poll(&c->mover) && *done;
     for (int r = 0; !*done && r < FAKE_RANKS; r++)
         if ((all->ranks >> r & 1) && fake.dead[r] && (fake.seed + (unsigned)fake_self) % 3 == 0)
             st = MU_PEER_LOST;
