@@ -375,8 +375,11 @@ static enum mu_status update(struct mu_worker *w, uint64_t state, const struct a
 
     MU_TRY(mu_poll(w->poller), st, failed);
     mu_predict_tensor_maxima(l, s->half[half].prediction, s->largest, w->tensor_max);
-    if (w->resident.state && !all_written(w, (uint64_t)step + 1))
+    if (w->resident.state && !all_written(w, (uint64_t)step + 1)) {
         update_resident(w, step, half, &adamw, skip);
+        /* A repair while the device worked: its plan says that this step is not committed here. */
+        MU_TRY(mu_poll(w->poller), st, failed);
+    }
     for (uint32_t c = 0; c < l->chunk_count; c++) {
         if (!owns(w, c) || atomic_load(&s->chunk[c].written) > (uint64_t)step)
             continue;
