@@ -7,8 +7,10 @@
  * other ways aborts it, and makes a new communicator of those that live, with a new id. After an
  * abort, or a failure, what the outputs hold is undefined; inputs are as they were.
  *
- * Buffers are device memory. Operations follow the device's earlier ones, and the device's later
- * ones follow them. One operation, or one group of them, is under way at a time. */
+ * Buffers are device memory. Operations follow the device's earlier ones, and one another in the
+ * order in which they were begun: the same order on every rank. They run beside the device's later
+ * ones, which must leave their buffers alone until poll says that all is done. Several groups may
+ * be under way at a time. */
 #ifndef MUSTER_KERNELS_COLLECTIVE_H
 #define MUSTER_KERNELS_COLLECTIVE_H
 
@@ -21,7 +23,11 @@
 struct mu_device;
 struct mu_collective;
 
-enum { MU_COLLECTIVE_ID_BYTES = 128 };
+enum {
+    MU_COLLECTIVE_ID_BYTES = 128,
+    MU_COLLECTIVE_GROUP = 4,      /* operations that are begun together, at most */
+    MU_COLLECTIVE_UNDER_WAY = 48, /* groups that are begun and not done, at most */
+};
 /* Made by one rank, told to all; good for one communicator. */
 struct mu_collective_id {
     char bytes[MU_COLLECTIVE_ID_BYTES];
@@ -62,10 +68,11 @@ struct mu_collective_ops {
     /* Begins to form a communicator of `size` ranks: done once poll says so. */
     enum mu_status (*open)(struct mu_device *, const struct mu_collective_id *id, int rank,
                            int size, struct mu_collective **out);
-    /* Begins all of them, as one group. The structs are read at once. */
+    /* Begins all of them, as one group; the communicator is formed. The structs are read at once.
+     * Groups are what all ranks have alike: operations may not be grouped otherwise on one. */
     enum mu_status (*all_reduce)(struct mu_collective *, const struct mu_all_reduce *list,
                                  int count);
-    /* Whether what was begun is done. MU_PEER_LOST: the library has noticed that a peer is gone;
+    /* Whether all that was begun is done; moves it on. MU_PEER_LOST: the library has noticed that a peer is gone;
      * MU_CONFIG: it cannot be, however often (two ranks on one GPU); MU_FAILED: anything else. Only
      * an abort is left to be done. */
     enum mu_status (*poll)(struct mu_collective *, bool *done);

@@ -8,10 +8,14 @@
  * when the device's status is not MU_OK:
  *
  *   begin       the sum holds nothing; the predictions that the turn's integers are made with
- *   add_shard   once a shard
+ *   add_dense   a shard's, all at once or in parts; add_rows after them
+ *   bucket      -> all-reduce    early: elements to which nobody adds any more
  *   maxima      -> all-reduce ->  agree      which blocks have escaped anywhere, flags
  *   integers    -> all-reduce ->  finish     the total as floats, its norm
  *   update      from half k to half k + 1
+ *
+ * A bucket may be reduced before its escapes are known: a block that escapes adds nothing to the
+ * integers, and its slot has the same quantum. When the turn is redone it was in vain.
  *
  * Every array that an all-reduce reads stays as it is until the next `begin`: a turn whose
  * reduction was broken off is reduced again from `maxima` on, by whoever is left. The total of a
@@ -26,7 +30,7 @@
 enum {
     MU_RESIDENT_WIDE = 69,    /* int64: limbs of a wide sum and its count of non-finite addends */
     MU_RESIDENT_SCALARS = 80, /* int64 that may ride along with the maxima */
-    MU_RESIDENT_LIST = 3,
+    MU_RESIDENT_LIST = 3,     /* at most MU_COLLECTIVE_GROUP */
 };
 
 struct mu_resident_options {
@@ -66,14 +70,19 @@ struct mu_resident_ops {
     void (*close)(struct mu_resident *);
 
     void (*begin)(struct mu_resident *, const int16_t *prediction /* the host's, blocks */);
-    void (*add_shard)(struct mu_resident *, const float *dense, const struct mu_resident_rows *rows,
-                      uint32_t count);
+    /* A shard's dense parts of tensors [first, end), NULL: of no shard. The parts of a shard come
+     * from the last tensor downwards, and are all there once first is 0. */
+    void (*add_dense)(struct mu_resident *, const float *dense, uint32_t first, uint32_t end);
+    void (*add_rows)(struct mu_resident *, const struct mu_resident_rows *rows, uint32_t count);
+    /* What has to be reduced of elements [from, to), which are whole tensors with their pads. */
+    struct mu_all_reduce (*bucket)(struct mu_resident *, uint64_t from, uint64_t to);
     /* These two fill a list of what has to be reduced, and return its length.
      * scalars, requests: the host's; summed, and OR-ed, over ranks. */
     int (*maxima)(struct mu_resident *, uint32_t requests, const int64_t *scalars, int count,
                   struct mu_all_reduce list[MU_RESIDENT_LIST]);
-    /* escapes: as agreed on; no more than there are slots. */
-    int (*integers)(struct mu_resident *, uint64_t escapes,
+    /* escapes: as agreed on; no more than there are slots. end: elements from there on were reduced
+     * as buckets. */
+    int (*integers)(struct mu_resident *, uint64_t escapes, uint64_t end,
                     struct mu_all_reduce list[MU_RESIDENT_LIST]);
     /* After each. largest: the host's, blocks: biased exponents as in worker/exact_sum.h. */
     void (*agree)(struct mu_resident *, uint8_t *largest, int64_t *scalars, int count,

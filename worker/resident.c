@@ -73,6 +73,8 @@ enum mu_status mu_resident_init(struct mu_worker *w)
         s->weight_bf16[h] = r->state->weight_bf16[h];
     }
     s->total = r->state->total;
+    if (w->settings->device_overlap == MU_SWITCH_ON && options.parts == 0)
+        mu_buckets_plan(&r->buckets, &w->workload->layout);
 failed:
     return st;
 }
@@ -87,6 +89,8 @@ void mu_resident_drop_peers(struct mu_worker *w)
         mu_comm_die();
     }
     r->peers = NULL;
+    r->buckets.begun = 0;
+    r->buckets.failed = MU_OK;
 }
 
 void mu_resident_deinit(struct mu_worker *w)
@@ -196,25 +200,30 @@ float *mu_resident_result(struct mu_worker *w, uint64_t turn)
 
 /* ---- a turn ------------------------------------------------------------------------------------ */
 
-static void begin(struct mu_worker *w, uint64_t turn, const int16_t *prediction)
+void mu_resident_begin(struct mu_worker *w, uint64_t turn, const int16_t *prediction)
 {
     w->device->ops->resident->begin(w->resident.state, prediction);
     w->resident.begun = turn;
+    w->resident.buckets.begun = 0;
 }
 
 void mu_resident_add(struct mu_worker *w, uint64_t turn, const int16_t *prediction,
                      const struct mu_shard_result *g, bool first)
 {
+    const struct mu_resident_ops *op = w->device->ops->resident;
     struct mu_resident_rows rows[sizeof g->rows / sizeof *g->rows];
+    const uint32_t left = mu_buckets_tensors_left(w);
 
-    if (first)
-        begin(w, turn, prediction);
+    if (first && left == w->workload->layout.tensor_count)
+        mu_resident_begin(w, turn, prediction);
+    if (left > 0)
+        op->add_dense(w->resident.state, g->dense, 0, left);
     for (uint32_t i = 0; i < g->row_count; i++)
         rows[i] = (struct mu_resident_rows){.tensor = g->rows[i].tensor,
                                             .count = g->rows[i].count,
                                             .row = g->rows[i].row,
                                             .value = g->rows[i].value};
-    w->device->ops->resident->add_shard(w->resident.state, g->dense, rows, g->row_count);
+    op->add_rows(w->resident.state, rows, g->row_count);
 }
 
 /* Polls until it hears of a death or a revocation; MU_OK: nobody has told of one. */
@@ -456,8 +465,17 @@ static void stamp(struct mu_worker *w, uint64_t turn, const struct mu_resident_w
         atomic_store_explicit(&chunk[c].reduced, turn, memory_order_release);
 }
 
+/* What of them was not begun in the last shard. */
+static enum mu_status begin_buckets(struct mu_worker *w)
+{
+    enum mu_status st = mu_buckets_begin_rest(w);
+
+    return st == MU_OK ? MU_OK : wait_for_news(w, st);
+}
+
 static enum mu_status reduce(struct mu_worker *w, uint64_t turn, const int16_t *prediction)
 {
+    const struct mu_resident_ops *op = w->device->ops->resident;
     struct mu_all_reduce list[MU_RESIDENT_LIST];
     struct mu_resident_words words;
     struct mu_wide norm = {{0}, 0};
@@ -468,8 +486,12 @@ static enum mu_status reduce(struct mu_worker *w, uint64_t turn, const int16_t *
     MU_TRY(mu_resident_meet_peers(w), st, failed);
     if (in_parts)
         MU_TRY(mu_parts_deal(w), st, failed);
-    if (w->resident.begun != turn)
-        begin(w, turn, prediction);
+    if (w->resident.begun != turn) { /* it had no shard */
+        mu_resident_begin(w, turn, prediction);
+        op->add_dense(w->resident.state, NULL, 0, w->workload->layout.tensor_count);
+    }
+    if (!in_parts)
+        MU_TRY(begin_buckets(w), st, failed);
     MU_TRY(agree(w, &words), st, failed);
     if (in_parts)
         mu_parts_settle(w);
@@ -478,9 +500,9 @@ static enum mu_status reduce(struct mu_worker *w, uint64_t turn, const int16_t *
     if (fits && in_parts)
         MU_TRY(mu_parts_reduce(w, words.escapes, &norm), st, failed);
     else if (fits)
-        MU_TRY(mu_resident_all_reduce(
-                   w, list,
-                   w->device->ops->resident->integers(w->resident.state, words.escapes, list)),
+        MU_TRY(mu_resident_all_reduce(w, list,
+                                      op->integers(w->resident.state, words.escapes,
+                                                   mu_buckets_elements_left(w), list)),
                st, failed);
     /* From this look to the words no repair may come in between, or its plan takes the turn for one
      * that nobody has reduced, and the others wait for this rank to do it again. */

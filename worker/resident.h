@@ -6,7 +6,8 @@
  *
  * In place of the exchange of chunks (worker/reduce.h) a turn is reduced as a whole, by collectives
  * of the devices. Their communicator belongs to an epoch of the roll: after a death it is aborted,
- * and the next reduction forms another one of those who live. */
+ * and the next reduction forms another one of those who live. A part of it begins earlier:
+ * worker/resident_buckets.h. */
 #ifndef MUSTER_WORKER_RESIDENT_H
 #define MUSTER_WORKER_RESIDENT_H
 
@@ -18,6 +19,7 @@
 #include "orchestrator/base/status.h"
 #include "worker/checkpoint/checkpoint.h"
 #include "worker/wide_sum.h"
+#include "worker/resident_buckets.h"
 #include "worker/workload.h"
 
 struct mu_worker;
@@ -32,6 +34,7 @@ struct mu_worker_resident {
     uint32_t retries; /* of the reduction that is under way */
     float *host_copy; /* weights, m, v: see mu_worker_state */
     uint64_t copied;  /* the state word that host_copy is of, + 1; 0: none */
+    struct mu_buckets buckets;
 };
 
 /* Takes the device's memory, and points the halves of the segment there. MU_CONFIG when this device
@@ -39,7 +42,13 @@ struct mu_worker_resident {
 enum mu_status mu_resident_init(struct mu_worker *w) MU_CHECKED;
 void mu_resident_deinit(struct mu_worker *w);
 
-/* In place of mu_exact_sum_add. first: the turn's sum holds nothing yet. */
+/* The turn's sum holds nothing yet. */
+void mu_resident_begin(struct mu_worker *w, uint64_t turn, const int16_t *prediction);
+/* Gives up the communicator, and whatever is under way. */
+void mu_resident_drop_peers(struct mu_worker *w);
+
+/* In place of mu_exact_sum_add: what of the shard is not in the sum yet. first: nothing of the turn
+ * was before this shard. */
 void mu_resident_add(struct mu_worker *w, uint64_t turn, const int16_t *prediction,
                      const struct mu_shard_result *gradient, bool first);
 /* In place of mu_reduce_chunk, for all chunks: on return every word says `turn`. */

@@ -72,7 +72,11 @@ static enum mu_status add_shard(struct mu_worker *w, uint64_t turn, uint32_t sha
 
     atomic_store_explicit(&words->claim, mu_recovery_claim(turn, shard), memory_order_release);
     MU_TRY(mu_device_weights_take(&w->weights, s, state, &weights), st, failed);
-    MU_TRY(w->workload->ops->shard_gradient(w->workload, &weights, step, shard, &g), st, failed);
+    mu_buckets_watch(w, turn, prediction, first);
+    st = w->workload->ops->shard_gradient(w->workload, &weights, step, shard, &g);
+    mu_buckets_unwatch(w);
+    if (st != MU_OK) /* with a gradient that is in the sum by half nobody goes on */
+        goto failed;
     mu_audit_note(w, turn, shard, &g);
     atomic_store_explicit(&words->adding, turn << 1 | 1, memory_order_seq_cst);
     mu_fault(MU_FAULT_ADDING, step);
@@ -146,6 +150,7 @@ static enum mu_status compute_shards(struct mu_worker *w, uint64_t turn, const i
         missing = mu_shard_set_minus(&all, &have);
         if (mu_shard_set_is_empty(&missing))
             break;
+        w->resident.buckets.is_last = mu_shard_set_count(&missing) == 1;
         MU_TRY(compute_shard(w, turn, mu_shard_set_first(&missing), prediction,
                              mu_shard_set_is_empty(&have)),
                st, failed);

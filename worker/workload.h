@@ -73,11 +73,28 @@ struct mu_workload_ops {
                                uint64_t piece, struct mu_piece_result *out) MU_CHECKED;
 };
 
+/* What a caller of shard_gradient wants to hear in the middle of it: the gradients of tensors from
+ * `first` on are final, and stand in `dense`, as in struct mu_shard_result. Device operations that
+ * tell() begins see them. tell NULL: nothing. */
+struct mu_ready {
+    void (*tell)(void *context, const float *dense, uint32_t first);
+    void *context;
+};
+
 struct mu_workload {
     const struct mu_workload_ops *ops;
     struct mu_layout layout;
     struct mu_workload_facts facts;
+    struct mu_ready ready; /* the caller's, set round a call */
 };
+
+/* For workloads, as early as they can, and as often; they need not at all. */
+static inline void mu_workload_tell_ready(const struct mu_workload *w, const float *dense,
+                                          uint32_t first)
+{
+    if (w->ready.tell)
+        w->ready.tell(w->ready.context, dense, first);
+}
 
 /* Settles what of vocabulary, shards and micro-batch is still MU_AUTO: the data's header says the
  * first, mu_settings_resolve the others. MU_CONFIG as mu_workload_open. */

@@ -1,10 +1,17 @@
 /* kernels/collective.h by NCCL, with non-blocking communicators.
  *
- *   FORMING, ISSUING --the library says success--> (the event is recorded) RUNNING
+ *   FORMING --the library says success--> IDLE
+ *   IDLE, RUNNING --a group waits--> (behind the device's operations of then) ISSUING
+ *   ISSUING --the library says success--> (the event is recorded) RUNNING
  *   RUNNING --the event has come--> IDLE
  *
  * NCCL may issue an operation from a thread of its own: only when its state is success is it on the
- * stream, and an event behind it means anything (NCCL user guide, "Group calls, non-blocking"). */
+ * stream, and an event behind it means anything (NCCL user guide, "Group calls, non-blocking"), and
+ * only then may the communicator be used again. So groups wait in a queue for the one before to be
+ * issued, not for it to be done.
+ *
+ * The stream is the communicator's own, so that the device goes on computing meanwhile. It has a
+ * high priority: few thread blocks, and other GPUs wait for them. */
 #include "kernels/cuda/collective.h"
 
 #ifdef MU_HAVE_NCCL
@@ -20,12 +27,21 @@
 
 enum phase { FORMING, ISSUING, RUNNING, IDLE };
 
+struct group {
+    struct mu_all_reduce list[MU_COLLECTIVE_GROUP];
+    int count;
+    cudaEvent_t after; /* what the device was asked for before the group was begun */
+};
+
 struct mu_collective {
     struct mu_device *device;
     cudaStream_t stream;
     ncclComm_t comm;
     cudaEvent_t done;
     enum phase phase;
+    /* Begun and not issued: `waiting` of them, from `first` on, in a ring. */
+    struct group group[MU_COLLECTIVE_UNDER_WAY];
+    int first, waiting;
     pthread_t aborter;
     _Atomic bool aborted;
 };
@@ -69,9 +85,28 @@ static enum mu_status make_id(struct mu_device *d, struct mu_collective_id *out)
 
 static void release(struct mu_collective *c)
 {
+    for (int i = 0; i < MU_COLLECTIVE_UNDER_WAY; i++)
+        if (c->group[i].after)
+            (void)cudaEventDestroy(c->group[i].after);
     if (c->done)
         (void)cudaEventDestroy(c->done);
+    if (c->stream)
+        (void)cudaStreamDestroy(c->stream);
     free(c);
+}
+
+static cudaError_t make_stream(struct mu_collective *c)
+{
+    int least = 0, greatest = 0;
+    cudaError_t error = cudaDeviceGetStreamPriorityRange(&least, &greatest);
+
+    if (!error)
+        error = cudaStreamCreateWithPriority(&c->stream, cudaStreamNonBlocking, greatest);
+    if (!error)
+        error = cudaEventCreateWithFlags(&c->done, cudaEventDisableTiming);
+    for (int i = 0; !error && i < MU_COLLECTIVE_UNDER_WAY; i++)
+        error = cudaEventCreateWithFlags(&c->group[i].after, cudaEventDisableTiming);
+    return error;
 }
 
 static enum mu_status open_collective(struct mu_device *d, const struct mu_collective_id *id,
@@ -87,11 +122,10 @@ static enum mu_status open_collective(struct mu_device *d, const struct mu_colle
     if (!c)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a communicator");
     c->device = d;
-    c->stream = mu_cuda_of(d)->stream;
-    error = cudaEventCreateWithFlags(&c->done, cudaEventDisableTiming);
+    error = make_stream(c);
     if (error != cudaSuccess) {
         release(c);
-        return failed_cuda(d, "an event for NCCL", error);
+        return failed_cuda(d, "a stream for NCCL", error);
     }
     memcpy(&name, id, sizeof name);
     config.blocking = 0;
@@ -119,26 +153,68 @@ static ncclResult_t issue(struct mu_collective *c, const struct mu_all_reduce *a
                          c->stream);
 }
 
-static enum mu_status all_reduce(struct mu_collective *c, const struct mu_all_reduce *list,
-                                 int count)
+/* The library's state is success: issues the group that has waited longest. */
+static enum mu_status issue_next(struct mu_collective *c)
 {
-    ncclResult_t result = ncclGroupStart(), ended;
+    const struct group *g = &c->group[c->first];
+    cudaError_t error = cudaStreamWaitEvent(c->stream, g->after, 0);
+    ncclResult_t result, ended;
 
-    MU_ASSERT(c->phase == IDLE);
-    for (int i = 0; i < count && is_under_way(result); i++)
-        if (list[i].count > 0)
-            result = issue(c, &list[i]);
+    if (error != cudaSuccess)
+        return failed_cuda(c->device, "waiting for what is to be reduced", error);
+    result = ncclGroupStart();
+    for (int i = 0; i < g->count && is_under_way(result); i++)
+        if (g->list[i].count > 0)
+            result = issue(c, &g->list[i]);
     ended = ncclGroupEnd();
     if (!is_under_way(result) || !is_under_way(ended))
         return failed(c, "all-reduce", is_under_way(result) ? ended : result);
+    c->first = (c->first + 1) % MU_COLLECTIVE_UNDER_WAY;
+    c->waiting--;
     c->phase = ISSUING;
+    return MU_OK;
+}
+
+static enum mu_status all_reduce(struct mu_collective *c, const struct mu_all_reduce *list,
+                                 int count)
+{
+    struct group *g = &c->group[(c->first + c->waiting) % MU_COLLECTIVE_UNDER_WAY];
+    cudaError_t error;
+
+    MU_ASSERT(c->phase != FORMING && count <= MU_COLLECTIVE_GROUP &&
+              c->waiting < MU_COLLECTIVE_UNDER_WAY);
+    memcpy(g->list, list, (size_t)count * sizeof *list);
+    g->count = count;
+    error = cudaEventRecord(g->after, mu_cuda_of(c->device)->stream);
+    if (error != cudaSuccess)
+        return failed_cuda(c->device, "an event before NCCL's operations", error);
+    c->waiting++;
+    return c->phase == ISSUING || c->waiting > 1 ? MU_OK : issue_next(c);
+}
+
+/* What was issued is on the stream; has it come to its end? */
+static enum mu_status look_at_stream(struct mu_collective *c)
+{
+    cudaError_t error = cudaSuccess;
+
+    if (c->phase == ISSUING)
+        error = cudaEventRecord(c->done, c->stream);
+    if (error != cudaSuccess)
+        return failed_cuda(c->device, "an event behind NCCL's operations", error);
+    c->phase = RUNNING;
+    error = cudaEventQuery(c->done);
+    if (error != cudaSuccess && error != cudaErrorNotReady)
+        return failed_cuda(c->device, "an all-reduce", error);
+    (void)cudaGetLastError(); /* "not ready" is kept as if it were an error */
+    if (error == cudaSuccess)
+        c->phase = IDLE;
     return MU_OK;
 }
 
 static enum mu_status poll_collective(struct mu_collective *c, bool *done)
 {
     ncclResult_t state, result = ncclCommGetAsyncError(c->comm, &state);
-    cudaError_t error;
+    enum mu_status st = MU_OK;
 
     *done = false;
     if (result != ncclSuccess || !is_under_way(state))
@@ -147,22 +223,12 @@ static enum mu_status poll_collective(struct mu_collective *c, bool *done)
         return MU_OK;
     if (c->phase == FORMING)
         c->phase = IDLE;
-    if (c->phase == ISSUING) {
-        error = cudaEventRecord(c->done, c->stream);
-        if (error != cudaSuccess)
-            return failed_cuda(c->device, "an event behind NCCL's operations", error);
-        c->phase = RUNNING;
-    }
-    if (c->phase == RUNNING) {
-        error = cudaEventQuery(c->done);
-        if (error != cudaSuccess && error != cudaErrorNotReady)
-            return failed_cuda(c->device, "an all-reduce", error);
-        (void)cudaGetLastError(); /* "not ready" is kept as if it were an error */
-        if (error == cudaSuccess)
-            c->phase = IDLE;
-    }
+    else if (c->phase != IDLE)
+        st = look_at_stream(c);
+    if (st == MU_OK && c->waiting > 0)
+        return issue_next(c);
     *done = c->phase == IDLE;
-    return MU_OK;
+    return st;
 }
 
 static void *run_abort(void *argument)
@@ -172,6 +238,21 @@ static void *run_abort(void *argument)
     (void)ncclCommAbort(c->comm); /* what it says changes nothing: it is over */
     atomic_store(&c->aborted, true);
     return NULL;
+}
+
+/* The device's operations from now on find nothing of the library's still writing. */
+static void let_device_follow(struct mu_collective *c)
+{
+    struct mu_cuda *device = mu_cuda_of(c->device);
+    cudaError_t error;
+
+    if (device->base.broken)
+        return;
+    error = cudaEventRecord(c->done, c->stream);
+    if (error == cudaSuccess)
+        error = cudaStreamWaitEvent(device->stream, c->done, 0);
+    if (error != cudaSuccess)
+        (void)failed_cuda(c->device, "an event behind what was given up", error);
 }
 
 static enum mu_status abort_collective(struct mu_collective *c, uint64_t deadline_ms)
@@ -189,6 +270,7 @@ static enum mu_status abort_collective(struct mu_collective *c, uint64_t deadlin
         mu_backoff_pause(&pause);
     }
     (void)pthread_join(c->aborter, NULL);
+    let_device_follow(c);
     release(c);
     return MU_OK;
 }
@@ -211,9 +293,16 @@ static ncclResult_t issue_move(struct mu_collective *c, const struct mu_move *m)
 
 static enum mu_status move(struct mu_collective *c, const struct mu_move *list, int count)
 {
-    ncclResult_t result = ncclGroupStart(), ended;
+    cudaEvent_t after = c->group[c->first].after;
+    cudaError_t error = cudaEventRecord(after, mu_cuda_of(c->device)->stream);
+    ncclResult_t result, ended;
 
-    MU_ASSERT(c->phase == IDLE);
+    MU_ASSERT(c->phase == IDLE && c->waiting == 0);
+    if (error == cudaSuccess)
+        error = cudaStreamWaitEvent(c->stream, after, 0);
+    if (error != cudaSuccess)
+        return failed_cuda(c->device, "waiting for what is to be moved", error);
+    result = ncclGroupStart();
     for (int i = 0; i < count && is_under_way(result); i++)
         if (list[i].count > 0)
             result = issue_move(c, &list[i]);

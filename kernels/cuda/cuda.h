@@ -1,6 +1,7 @@
 /* The "cuda" device from inside: what device.c, memory.c and operations.c share.
  *
- * One GPU, one stream for all operations, so that each sees the effect of the earlier ones.
+ * One GPU, one stream for all operations, so that each sees the effect of the earlier ones; what is
+ * done together with other GPUs has another (collective.c).
  * Operations on device memory are queued. The queue is bounded by *marks*: every so many launches
  * an event is recorded, and the host waits for the one recorded MARKS - 1 marks ago. Every wait
  * looks at an event, polls, and has a deadline; nothing here blocks inside CUDA for long.

@@ -181,25 +181,39 @@ static void begin(struct mu_resident *base, const int16_t *prediction)
     r->is_empty = true;
 }
 
-/* dense NULL: of no shard. */
-static void add_dense(struct resident *r, const float *dense)
+/* Spans before those of a tensor; they are in the order of tensors. */
+static int64_t spans_before(const struct resident *r, uint32_t tensor)
 {
-    mu_cuda_queued(
-        r->cuda, "sum of gradients",
-        mu_cuda_sum_add(r->cuda->stream, &r->sum, &r->spans, r->prediction, dense, r->is_empty),
-        false);
-    r->is_empty = false;
+    int64_t n = 0;
+
+    while (n < (int64_t)r->base.options.layout->span_count && r->host_spans[n].tensor < tensor)
+        n++;
+    return n;
 }
 
-static void add_shard(struct mu_resident *base, const float *dense,
-                      const struct mu_resident_rows *rows, uint32_t count)
+static void add_dense(struct mu_resident *base, const float *dense, uint32_t first, uint32_t end)
 {
     struct resident *r = of(base);
+    const int64_t from = spans_before(r, first);
+    const struct mu_cuda_spans part =
+        mu_cuda_spans_of(r->host_spans, r->device_spans, from, spans_before(r, end) - from);
 
     if (mu_cuda_is_broken(r->cuda))
         return;
-    add_dense(r, dense);
-    for (uint32_t i = 0; i < count; i++) {
+    if (r->is_empty && end == base->options.layout->tensor_count)
+        mu_cuda_queued(r->cuda, "an empty sum", mu_cuda_sum_begin(r->cuda->stream, &r->sum), false);
+    mu_cuda_queued(
+        r->cuda, "sum of gradients",
+        mu_cuda_sum_add_part(r->cuda->stream, &r->sum, &part, r->prediction, dense, r->is_empty),
+        false);
+    r->is_empty = r->is_empty && first > 0;
+}
+
+static void add_rows(struct mu_resident *base, const struct mu_resident_rows *rows, uint32_t count)
+{
+    struct resident *r = of(base);
+
+    for (uint32_t i = 0; i < count && !mu_cuda_is_broken(r->cuda); i++) {
         struct mu_cuda_span tensor =
             mu_cuda_span_of_tensor(base->options.layout, rows[i].tensor, base->options.shards);
 
@@ -211,6 +225,13 @@ static void add_shard(struct mu_resident *base, const float *dense,
     }
 }
 
+static struct mu_all_reduce bucket(struct mu_resident *base, uint64_t from, uint64_t to)
+{
+    struct resident *r = of(base);
+
+    return (struct mu_all_reduce){MU_SUM_INT32, r->reduced + from, r->sum.dense + from, to - from};
+}
+
 static int maxima(struct mu_resident *base, uint32_t requests, const int64_t *scalars, int count,
                   struct mu_all_reduce list[MU_RESIDENT_LIST])
 {
@@ -218,8 +239,6 @@ static int maxima(struct mu_resident *base, uint32_t requests, const int64_t *sc
     struct mu_device *d = &r->cuda->base;
     uint8_t asked[REQUESTS];
 
-    if (r->is_empty && !mu_cuda_is_broken(r->cuda))
-        add_dense(r, NULL);
     for (int i = 0; i < REQUESTS; i++)
         asked[i] = requests >> i & 1;
     mu_cuda_copy(d, r->agreed, r->sum.largest, 2 * (size_t)r->map + MU_CUDA_FLAGS);
@@ -254,7 +273,7 @@ static void agree(struct mu_resident *base, uint8_t *largest, int64_t *scalars, 
         out->requests |= (uint32_t)asked[i] << i;
 }
 
-static int integers(struct mu_resident *base, uint64_t escapes,
+static int integers(struct mu_resident *base, uint64_t escapes, uint64_t end,
                     struct mu_all_reduce list[MU_RESIDENT_LIST])
 {
     struct resident *r = of(base);
@@ -270,10 +289,11 @@ static int integers(struct mu_resident *base, uint64_t escapes,
                        mu_cuda_sum_scatter(r->cuda->stream, &r->total, &r->sum, (uint32_t)escapes),
                        false);
     }
-    list[0] = (struct mu_all_reduce){MU_SUM_INT32, r->reduced, r->sum.dense, (size_t)n + 1};
-    list[1] = (struct mu_all_reduce){MU_SUM_INT64, r->total.slots, r->total.slots,
+    list[0] = bucket(base, 0, end);
+    list[1] = bucket(base, (uint64_t)n, (uint64_t)n + 1); /* the check */
+    list[2] = (struct mu_all_reduce){MU_SUM_INT64, r->total.slots, r->total.slots,
                                      (size_t)escapes * MU_BLOCK};
-    return 2;
+    return 3;
 }
 
 static bool finish(struct mu_resident *base, int64_t norm[MU_RESIDENT_WIDE])
@@ -339,7 +359,9 @@ const struct mu_resident_ops mu_cuda_resident_ops = {
     .open = open_resident,
     .close = close_resident,
     .begin = begin,
-    .add_shard = add_shard,
+    .add_dense = add_dense,
+    .add_rows = add_rows,
+    .bucket = bucket,
     .maxima = maxima,
     .integers = integers,
     .agree = agree,

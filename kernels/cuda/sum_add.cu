@@ -200,21 +200,31 @@ cudaError_t add(cudaStream_t stream, const mu_cuda_sum &sum, const WORK &work, i
 }
 } // namespace
 
+int mu_cuda_sum_begin(struct CUstream_st *stream, const struct mu_cuda_sum *sum)
+{
+    return MU_LAUNCH(begin, mu_grid(sum->blocks), MU_BLOCK_THREADS, 0, stream, *sum);
+}
+
+int mu_cuda_sum_add_part(struct CUstream_st *stream, const struct mu_cuda_sum *sum,
+                         const struct mu_cuda_spans *part, const int16_t *prediction,
+                         const float *gradient, bool first)
+{
+    if (part->count == 0)
+        return cudaSuccess;
+    if (!gradient)
+        return MU_LAUNCH(clear_all, mu_span_grid(*part, part->most_elements, 4 * MU_BLOCK_THREADS),
+                         MU_BLOCK_THREADS, 0, stream, *sum, part->span);
+    return add(stream, *sum, dense_blocks{part->span, gradient}, part->count, part->most_blocks,
+               prediction, first);
+}
+
 int mu_cuda_sum_add(struct CUstream_st *stream, const struct mu_cuda_sum *sum,
                     const struct mu_cuda_spans *all, const int16_t *prediction,
                     const float *gradient, bool first)
 {
-    cudaError_t error = cudaSuccess;
+    int error = first ? mu_cuda_sum_begin(stream, sum) : int(cudaSuccess);
 
-    if (first)
-        error = MU_LAUNCH(begin, mu_grid(sum->blocks), MU_BLOCK_THREADS, 0, stream, *sum);
-    if (error != cudaSuccess)
-        return error;
-    if (!gradient)
-        return MU_LAUNCH(clear_all, mu_span_grid(*all, all->most_elements, 4 * MU_BLOCK_THREADS),
-                         MU_BLOCK_THREADS, 0, stream, *sum, all->span);
-    return add(stream, *sum, dense_blocks{all->span, gradient}, all->count, all->most_blocks,
-               prediction, first);
+    return error ? error : mu_cuda_sum_add_part(stream, sum, all, prediction, gradient, first);
 }
 
 int mu_cuda_sum_add_rows(struct CUstream_st *stream, const struct mu_cuda_sum *sum,

@@ -101,6 +101,12 @@ int64_t mu_cuda_sum_scratch(int64_t blocks); /* uint32_t's */
 int mu_cuda_sum_add(struct CUstream_st *stream, const struct mu_cuda_sum *sum,
                     const struct mu_cuda_spans *all, const int16_t *prediction,
                     const float *gradient, bool first);
+/* The same in parts: the sum holds nothing from now on, then the spans of each part once a shard.
+ * first: the sum holds nothing of the part's spans yet. */
+int mu_cuda_sum_begin(struct CUstream_st *stream, const struct mu_cuda_sum *sum);
+int mu_cuda_sum_add_part(struct CUstream_st *stream, const struct mu_cuda_sum *sum,
+                         const struct mu_cuda_spans *part, const int16_t *prediction,
+                         const float *gradient, bool first);
 /* Adds `rows` rows of a tensor: row (rows) are their numbers, distinct; value is (rows, cols). */
 int mu_cuda_sum_add_rows(struct CUstream_st *stream, const struct mu_cuda_sum *sum,
                          const struct mu_cuda_span *tensor, const int16_t *prediction,

@@ -8,7 +8,9 @@
  *   MUSTER_EMULATE_DRIVER=13000      its version; less than the runtime's: refused; 0: none
  *   MUSTER_EMULATE_CAPABILITY=90     compute capability 9.0
  *   MUSTER_EMULATE_LAZY=1            operations run only where somebody waits or asks, one by one
- *                                    in an odd order of streams: shows what was not waited for
+ *                                    in an odd order of streams: shows what was not waited for;
+ *                                    2: of the streams that can go on always the newest does: shows
+ *                                    what it should have waited for
  *   MUSTER_EMULATE_OPEN=1            the host may touch device memory: faster where there are no
  *                                    huge pages
  *   MUSTER_EMULATE_WAIT_S=120        a wait that takes longer ends the process in words

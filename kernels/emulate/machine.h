@@ -34,7 +34,7 @@ struct settings {
     std::vector<int> devices; /* what CUDA_VISIBLE_DEVICES lets through, by number on the host */
     std::size_t memory_bytes;
     int driver, capability;
-    bool lazy, memory_stays_open;
+    bool lazy, newest_first, memory_stays_open;
     double wait_s;
     nth fail, nccl_error;
     std::uint64_t nccl_abort_hangs, nccl_torn;

@@ -117,6 +117,7 @@ const settings &asked()
     now.driver = static_cast<int>(number("MUSTER_EMULATE_DRIVER", CUDART_VERSION));
     now.capability = static_cast<int>(number("MUSTER_EMULATE_CAPABILITY", 90));
     now.lazy = number("MUSTER_EMULATE_LAZY", 0) > 0;
+    now.newest_first = number("MUSTER_EMULATE_LAZY", 0) == 2;
     now.memory_stays_open = number("MUSTER_EMULATE_OPEN", 0) > 0;
     now.wait_s = number("MUSTER_EMULATE_WAIT_S", 120);
     now.fail = numbered_error("MUSTER_EMULATE_FAIL");

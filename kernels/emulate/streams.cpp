@@ -204,11 +204,13 @@ cudaError_t enqueue(cudaStream_t stream, std::string name, std::function<cudaErr
 bool progress()
 {
     bool moved = nccl_progress(), lazy = asked().lazy, again = true;
+    std::size_t first;
 
     while (again) {
         again = false;
+        first = asked().newest_first ? streams.size() - 1 : turn >> 33;
         for (std::size_t i = streams.size(); i > 0 && !(lazy && again); i--)
-            again = try_head(*streams[(i + (turn >> 33)) % streams.size()]) || again;
+            again = try_head(*streams[(i + first) % streams.size()]) || again;
         if (lazy)
             turn = turn * 6364136223846793005u + 1442695040888963407u;
         moved = moved || again;

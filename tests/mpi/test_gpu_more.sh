@@ -10,6 +10,13 @@ ended_with 0 "one GPU"
 # A collective fails though nobody has died: another communicator. NCCL's numbers: 2 unhandled system error, 5 invalid usage.
 failing 1 NCCL_ERROR=15:2 survives error 3 "" 0
 said_once 'muster\[1\]: warning: no rank has died: all form a new communicator of NCCL \(1 of 2\)' "a failed collective"
+# So does a bucket, in the backward pass of a GPT's second step.
+gpt=(device.kind=cuda run.steps=3 batch.sequences=4 batch.shards=4 eval.every=0 checkpoint.every=0)
+run 1 gpt.cfg run.name=gpt "${gpt[@]}"
+ended_with 0 "a GPT"
+limit=120 failing 1 NCCL_ERROR=11:2 run 3 gpt.cfg run.name=gpt-error "${gpt[@]}"
+said_once 'muster\[1\]: warning: no rank has died: all form a new communicator of NCCL \(1 of 2\)' "a failed bucket"
+same_as gpt-error gpt "a failed bucket"
 # Asked for what cannot be: no use to try again. That rank leaves.
 failing 1 NCCL_ERROR=15:5 survives usage 3 "" 1
 if grep -aq 'form a new communicator' "$log"; then fail "a collective that cannot be was tried again"; fi

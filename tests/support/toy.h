@@ -21,6 +21,7 @@ struct toy {
     float *dense_given, *value_given[2]; /* what is handed out: the same, or device memory */
     float *weight_copy;
     uint32_t row[2][TOY_TOUCHED];
+    uint32_t plain, with_rows;                  /* the first of two tensors of the kind */
     int64_t nan_at, surprise_at;                /* steps, or TOY_NEVER */
     void (*pause)(uint64_t key, struct toy *t); /* in the middle of a shard; NULL: none */
     void *context;
@@ -48,7 +49,7 @@ static inline void toy_init(const struct mu_workload *w, uint32_t tensor, uint64
 /* A block of each kind of addend. */
 static inline void toy_add_outliers(struct toy *t, uint32_t shard)
 {
-    const struct mu_tensor *first = &t->base.layout.tensors[0];
+    const struct mu_tensor *first = &t->base.layout.tensors[t->plain];
 
     for (uint64_t i = 0; i < MU_BLOCK; i++) {
         if (shard == 2)
@@ -98,22 +99,29 @@ static inline enum mu_status toy_gradient(struct mu_workload *workload, const st
         t->dense[i] = scale * (weight[i] + toy_noise(key, i, 1)) / TOY_SHARDS;
     }
     if (step == t->nan_at && shard == 3)
-        t->dense[l->tensors[2].offset + 5] = NAN;
+        t->dense[l->tensors[t->with_rows].offset + 5] = NAN;
     for (uint32_t k = 0; k < 2; k++) {
-        const struct mu_tensor_spec *spec = &l->tensors[2 + k].spec;
+        const struct mu_tensor_spec *spec = &l->tensors[t->with_rows + k].spec;
 
         for (uint32_t j = 0; j < TOY_TOUCHED; j++)
             t->row[k][j] = shard % 2 + (uint32_t)(spec->rows / TOY_TOUCHED) * j;
         for (uint64_t i = 0; i < TOY_TOUCHED * spec->cols; i++)
             t->value[k][i] = toy_noise(key, i, 2 + k);
-        out->rows[k] = (struct mu_row_gradient){
-            .tensor = 2 + k, .count = TOY_TOUCHED, .row = t->row[k], .value = t->value_given[k]};
+        out->rows[k] = (struct mu_row_gradient){.tensor = t->with_rows + k,
+                                                .count = TOY_TOUCHED,
+                                                .row = t->row[k],
+                                                .value = t->value_given[k]};
     }
     if (step == TOY_OUTLIERS_AT)
         toy_add_outliers(t, shard);
     toy_hand_out(t, t->dense, t->dense_given, l->elements);
+    for (uint32_t i = l->tensor_count; i-- > 0;)
+        mu_workload_tell_ready(workload, t->dense_given, i);
+    if (t->pause)
+        t->pause(key + 1, t);
     for (uint32_t k = 0; k < 2; k++)
-        toy_hand_out(t, t->value[k], t->value_given[k], TOY_TOUCHED * l->tensors[2 + k].spec.cols);
+        toy_hand_out(t, t->value[k], t->value_given[k],
+                     TOY_TOUCHED * l->tensors[t->with_rows + k].spec.cols);
     out->dense = t->dense_given;
     out->row_count = 2;
     out->loss_nats = 20 + (double)toy_noise(key, 0, 9);
@@ -124,19 +132,22 @@ static inline enum mu_status toy_gradient(struct mu_workload *workload, const st
 static const struct mu_workload_ops toy_ops = {
     .name = "toy", .init_tensor = toy_init, .shard_gradient = toy_gradient};
 
-/* specs: four; the first has 8 rows of a block or more, the last two have row addends. The device
- * is closed after it. */
+/* specs: four; two have row addends, the last two or the first two; the first of the others has 8
+ * rows of a block or more. The device is closed after it. */
 static inline bool toy_open(struct toy *t, struct mu_device *device,
                             const struct mu_tensor_spec *specs, int64_t nan_at, int64_t surprise_at)
 {
     *t = (struct toy){.device = device, .nan_at = nan_at, .surprise_at = surprise_at};
     t->base.ops = &toy_ops;
+    t->plain = specs[0].row_addends ? 2 : 0;
+    t->with_rows = 2 - t->plain;
     t->base.facts.shards = TOY_SHARDS;
     if (mu_layout_init(&t->base.layout, specs, 4) != MU_OK)
         return false;
     t->dense = toy_take(t, t->base.layout.elements, &t->dense_given);
     for (int k = 0; k < 2; k++)
-        t->value[k] = toy_take(t, TOY_TOUCHED * specs[2 + k].cols, &t->value_given[k]);
+        t->value[k] =
+            toy_take(t, TOY_TOUCHED * specs[t->with_rows + (uint32_t)k].cols, &t->value_given[k]);
     t->weight_copy = malloc(t->base.layout.elements * sizeof(float));
     return t->weight_copy != NULL;
 }

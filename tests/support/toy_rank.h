@@ -152,9 +152,15 @@ static enum mu_status open_device(struct mu_poller *poller, bool apart, struct m
     return MU_OK;
 }
 
-/* In the middle of a shard: some take long enough for a death to be repaired there. */
+static _Atomic uint64_t begun_in_shards; /* buckets, counted at every pause */
+
+/* In the middle of a shard, and once its last gradients are final: some take long enough for a
+ * death to be repaired there. */
 static void pause_in_shard(uint64_t key, struct toy *t)
 {
+    struct rank *r = (struct rank *)(void *)((char *)t - offsetof(struct rank, toy));
+
+    begun_in_shards += r->worker.resident.buckets.begun;
     fake_pass(GRADIENT);
     for (uint64_t i = 0; i < (key * 7 + fake.seed) % 4; i++) {
         mu_clock_sleep_us(60);

@@ -3,7 +3,8 @@
  *
  * Collectives as NCCL's, and no kinder: one that a rank has not joined never ends, whatever became
  * of that rank; some ranks see the end of one while others abort it; until the end outputs hold
- * garbage; sometimes the library notices a death by itself. */
+ * garbage, and inputs that somebody writes are found out; sometimes the library notices a death by
+ * itself. */
 #ifndef MUSTER_TESTS_TOY_RESIDENT_H
 #define MUSTER_TESTS_TOY_RESIDENT_H
 
@@ -28,6 +29,7 @@ struct toy_resident {
     int32_t *reduced;
     int32_t part_check[FAKE_RANKS]; /* toy_parts.h */
     int64_t norm[MU_RESIDENT_WIDE];
+    float *part; /* of a gradient; zeros elsewhere */
 };
 
 static inline void *toy_zeroed(uint64_t n, size_t size)
@@ -70,6 +72,7 @@ static inline enum mu_status toy_resident_open(struct mu_device *d,
     t->bytes = toy_zeroed(toy_bytes(l), 1);
     t->slots = toy_zeroed(o->slots * MU_BLOCK, 8);
     t->reduced = toy_zeroed(l->elements + 1, 4);
+    t->part = toy_zeroed(l->elements, 4);
     *out = &t->base;
     return mu_exact_sum_init(&t->exact, l, d, o->shards);
 }
@@ -93,6 +96,7 @@ static inline void toy_resident_close(struct mu_resident *r)
     free(t->bytes);
     free(t->slots);
     free(t->reduced);
+    free(t->part);
     mu_exact_sum_deinit(&t->exact);
     free(t);
 }
@@ -109,11 +113,29 @@ static inline void toy_resident_begin(struct mu_resident *r, const int16_t *pred
     t->counts = (struct mu_sum_counts){0, 0};
 }
 
-static inline void toy_resident_add(struct mu_resident *r, const float *dense,
-                                    const struct mu_resident_rows *rows, uint32_t count)
+/* Zeros add nothing. */
+static inline void toy_resident_add_dense(struct mu_resident *r, const float *dense, uint32_t first,
+                                          uint32_t end)
 {
     struct toy_resident *t = (struct toy_resident *)r;
-    struct mu_shard_result g = {.dense = dense, .row_count = count};
+    const struct mu_layout *l = r->options.layout;
+    struct mu_shard_result g = {.dense = t->part};
+
+    memset(t->part, 0, l->elements * 4);
+    for (uint32_t i = first; i < end && dense; i++) /* what is not dense may hold anything */
+        if (l->tensors[i].spec.dense)
+            memcpy(t->part + l->tensors[i].offset, dense + l->tensors[i].offset,
+                   l->tensors[i].spec.rows * l->tensors[i].spec.cols * 4);
+    mu_exact_sum_add(&t->exact, &t->sum, t->prediction, &g, false);
+}
+
+static inline void toy_resident_add_rows(struct mu_resident *r, const struct mu_resident_rows *rows,
+                                         uint32_t count)
+{
+    struct toy_resident *t = (struct toy_resident *)r;
+    struct mu_shard_result g = {.dense = t->part, .row_count = count};
+
+    memset(t->part, 0, r->options.layout->elements * 4);
 
     for (uint32_t i = 0; i < count; i++)
         g.rows[i] = (struct mu_row_gradient){.tensor = rows[i].tensor,
@@ -121,6 +143,14 @@ static inline void toy_resident_add(struct mu_resident *r, const float *dense,
                                              .row = rows[i].row,
                                              .value = rows[i].value};
     mu_exact_sum_add(&t->exact, &t->sum, t->prediction, &g, false);
+}
+
+static inline struct mu_all_reduce toy_resident_bucket(struct mu_resident *r, uint64_t from,
+                                                       uint64_t to)
+{
+    struct toy_resident *t = (struct toy_resident *)r;
+
+    return (struct mu_all_reduce){MU_SUM_INT32, t->reduced + from, t->sum.dense + from, to - from};
 }
 
 static inline int toy_resident_maxima(struct mu_resident *r, uint32_t requests,
@@ -182,7 +212,7 @@ static inline uint64_t toy_scatter_slots(struct toy_resident *t)
     return slot;
 }
 
-static inline int toy_resident_integers(struct mu_resident *r, uint64_t escapes,
+static inline int toy_resident_integers(struct mu_resident *r, uint64_t escapes, uint64_t end,
                                         struct mu_all_reduce list[MU_RESIDENT_LIST])
 {
     struct toy_resident *t = (struct toy_resident *)r;
@@ -191,9 +221,10 @@ static inline int toy_resident_integers(struct mu_resident *r, uint64_t escapes,
 
     t->sum.dense[l->elements] = (int32_t)mu_chunk_check(t->sum.dense, l->elements);
     MU_ASSERT(slot == escapes);
-    list[0] = (struct mu_all_reduce){MU_SUM_INT32, t->reduced, t->sum.dense, l->elements + 1};
-    list[1] = (struct mu_all_reduce){MU_SUM_INT64, t->slots, t->slots, slot * MU_BLOCK};
-    return 2;
+    list[0] = toy_resident_bucket(r, 0, end);
+    list[1] = toy_resident_bucket(r, l->elements, l->elements + 1);
+    list[2] = (struct mu_all_reduce){MU_SUM_INT64, t->slots, t->slots, slot * MU_BLOCK};
+    return 3;
 }
 
 /* Chunks [from, from + count): total and integers begin with the first of them. Squares go to norm,
@@ -265,7 +296,9 @@ static const struct mu_resident_ops toy_resident_ops = {
     .open = toy_resident_open,
     .close = toy_resident_close,
     .begin = toy_resident_begin,
-    .add_shard = toy_resident_add,
+    .add_dense = toy_resident_add_dense,
+    .add_rows = toy_resident_add_rows,
+    .bucket = toy_resident_bucket,
     .maxima = toy_resident_maxima,
     .integers = toy_resident_integers,
     .agree = toy_resident_agree,
@@ -290,10 +323,10 @@ struct toy_communicator {
 };
 struct mu_collective {
     struct toy_communicator *communicator;
-    int next; /* group that it will join */
-    bool under_way;
-    struct mu_all_reduce list[MU_RESIDENT_LIST];
-    int count;
+    int begun, done; /* groups that it has joined, and seen the end of */
+    bool formed;
+    struct mu_all_reduce list[TOY_PENDING][MU_RESIDENT_LIST];
+    uint64_t input[TOY_PENDING][MU_RESIDENT_LIST]; /* hash */
     struct toy_mover mover;
 };
 
@@ -301,7 +334,6 @@ static struct {
     pthread_mutex_t lock;
     struct toy_communicator at[TOY_GROUPS];
     int count;
-    uint64_t aborted;
 } toy_peers = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static inline void toy_peers_clear(void)
@@ -367,13 +399,17 @@ static inline enum mu_status toy_open_peers(struct mu_device *d, const struct mu
     return MU_OK;
 }
 
+static inline uint64_t toy_hash_of(const struct mu_all_reduce *a)
+{
+    return mu_hash_bytes(a->from, a->count * toy_element(a->kind), 0).low;
+}
+
 static inline enum mu_status toy_all_reduce(struct mu_collective *c,
                                             const struct mu_all_reduce *list, int count)
 {
-    struct toy_group *g = &c->communicator->group[c->next % TOY_PENDING];
+    struct toy_group *g = &c->communicator->group[c->begun];
 
-    MU_ASSERT(!c->under_way && c->communicator->here == c->communicator->size);
-    MU_ASSERT(c->next < TOY_PENDING);
+    MU_ASSERT(c->formed && c->begun < TOY_PENDING);
     pthread_mutex_lock(&toy_peers.lock);
     for (int i = 0; i < count; i++) {
         size_t bytes = list[i].count * toy_element(list[i].kind);
@@ -386,11 +422,12 @@ static inline enum mu_status toy_all_reduce(struct mu_collective *c,
         MU_ASSERT(g->list[i].kind == list[i].kind && g->list[i].count == list[i].count);
         toy_merge(list[i].kind, g->sum[i], list[i].from, list[i].count);
         memset(list[i].to, 0x5a, bytes);
-        c->list[i] = list[i];
+        c->list[c->begun][i] = list[i];
+        c->input[c->begun][i] = toy_hash_of(&list[i]);
     }
-    g->count = c->count = count;
+    g->count = count;
     g->joined++;
-    c->under_way = true;
+    c->begun++;
     pthread_mutex_unlock(&toy_peers.lock);
     return MU_OK;
 }
@@ -398,26 +435,37 @@ static inline enum mu_status toy_all_reduce(struct mu_collective *c,
 static inline enum mu_status toy_move(struct mu_collective *c, const struct mu_move *list,
                                       int count)
 {
-    MU_ASSERT(!c->under_way && c->communicator->here == c->communicator->size);
+    MU_ASSERT(c->formed && c->done == c->begun);
     toy_moves_begin(&c->mover, list, count);
     return MU_OK;
+}
+
+/* Nobody has written what may still be read. */
+static inline void toy_check_inputs(const struct mu_collective *c, int group, int count)
+{
+    for (int i = 0; i < count; i++) {
+        const struct mu_all_reduce *own = &c->list[group][i];
+
+        MU_ASSERT(own->to == own->from || toy_hash_of(own) == c->input[group][i]);
+    }
 }
 
 static inline enum mu_status toy_poll_peers(struct mu_collective *c, bool *done)
 {
     struct toy_communicator *all = c->communicator;
-    struct toy_group *g = &all->group[c->next % TOY_PENDING];
     enum mu_status st = MU_OK;
 
     pthread_mutex_lock(&toy_peers.lock);
-    *done = c->under_way ? g->joined == all->size : all->here == all->size;
-    for (int i = 0; i < c->count && *done && c->under_way; i++)
-        memcpy(c->list[i].to, g->sum[i], c->list[i].count * toy_element(c->list[i].kind));
-    if (*done && c->under_way) {
-        c->under_way = false;
-        c->next++;
+    c->formed = all->here == all->size;
+    for (; c->done < c->begun && all->group[c->done].joined == all->size; c->done++) {
+        const struct toy_group *g = &all->group[c->done];
+        const struct mu_all_reduce *own = c->list[c->done];
+
+        toy_check_inputs(c, c->done, g->count);
+        for (int i = 0; i < g->count; i++)
+            memcpy(own[i].to, g->sum[i], own[i].count * toy_element(own[i].kind));
     }
-    *done = toy_moves_poll(&c->mover) && *done;
+    *done = toy_moves_poll(&c->mover) && c->formed && c->done == c->begun;
     for (int r = 0; !*done && r < FAKE_RANKS; r++)
         if ((all->ranks >> r & 1) && fake.dead[r] && (fake.seed + (unsigned)fake_self) % 3 == 0)
             st = MU_PEER_LOST;
@@ -429,7 +477,8 @@ static inline enum mu_status toy_abort_peers(struct mu_collective *c, uint64_t d
 {
     (void)deadline_ms;
     pthread_mutex_lock(&toy_peers.lock);
-    toy_peers.aborted += c->under_way;
+    for (int g = c->done; g < c->begun; g++)
+        toy_check_inputs(c, g, c->communicator->group[g].count);
     pthread_mutex_unlock(&toy_peers.lock);
     free(c);
     return MU_OK;

@@ -256,6 +256,23 @@ void arguments_are_taken_when_launched(void **)
     assert_int_equal(*host, 2 * 3 * 42);
 }
 
+/* Two streams that nothing orders: the one that was made last comes first. */
+void the_newest_stream_may_come_first(void **)
+{
+    machine lazy({"MUSTER_EMULATE_LAZY", "2"});
+    int *device = on_device<int>(1), back;
+    cudaStream_t older = a_stream(), newer = a_stream();
+
+    OK(cudaMemset(device, 0, 4));
+    for (int i = 1; i <= 3; i++)
+        OK(MU_LAUNCH(times_ten_plus, 1, 1, 0, older, device, i));
+    for (int i = 4; i <= 6; i++)
+        OK(MU_LAUNCH(times_ten_plus, 1, 1, 0, newer, device, i));
+    OK(cudaStreamSynchronize(older));
+    OK(cudaMemcpy(&back, device, 4, cudaMemcpyDeviceToHost));
+    assert_int_equal(back, 456123);
+}
+
 void events_order_streams(void **)
 {
     machine lazy({"MUSTER_EMULATE_LAZY", "1"});
@@ -506,6 +523,7 @@ int main()
         cmocka_unit_test(page_locked_memory),
         cmocka_unit_test(a_stream_keeps_its_order),
         cmocka_unit_test(arguments_are_taken_when_launched),
+        cmocka_unit_test(the_newest_stream_may_come_first),
         cmocka_unit_test(events_order_streams),
         cmocka_unit_test(a_missing_wait_shows),
         cmocka_unit_test(the_null_stream_waits_for_others),

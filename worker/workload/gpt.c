@@ -72,7 +72,7 @@ static enum mu_status micro_batch(struct mu_gpt *g, const struct mu_weights *w, 
     const uint64_t at = from * (uint64_t)g->dims.context;
     const float scale = (float)(1.0 / ((double)g->batch * (double)g->dims.context));
     const int64_t sequences = (int64_t)g->micro;
-    const bool first = from == 0;
+    const bool first = from == 0, last = from + g->micro == g->shard_sequences;
     enum mu_status st;
     double part;
 
@@ -84,7 +84,7 @@ static enum mu_status micro_batch(struct mu_gpt *g, const struct mu_weights *w, 
     *loss += part;
     if (mu_fault(MU_FAULT_BACKWARD, step))
         return MU_FAIL(MU_FAILED, "MUSTER_FAULT: backward pass of step %" PRId64 " failed", step);
-    MU_TRY(mu_gpt_backward(g, w, g->tokens.row_of.device + at, sequences, first), st, done);
+    MU_TRY(mu_gpt_backward(g, w, g->tokens.row_of.device + at, sequences, first, last), st, done);
 done:
     return st;
 }

@@ -146,8 +146,9 @@ enum mu_status mu_gpt_forward(struct mu_gpt *g, const struct mu_weights *w, cons
 enum mu_status mu_gpt_head(struct mu_gpt *g, const struct mu_weights *w, const int32_t *target,
                            int64_t sequences, bool backward, float scale, bool first,
                            double *loss) MU_CHECKED;
-/* After mu_gpt_forward and mu_gpt_head of the same micro-batch. */
+/* After mu_gpt_forward and mu_gpt_head of the same micro-batch. `last`: of the shard, so that
+ * gradients are final, and whoever waits for them is told. */
 enum mu_status mu_gpt_backward(struct mu_gpt *g, const struct mu_weights *w, const int32_t *row_of,
-                               int64_t sequences, bool first) MU_CHECKED;
+                               int64_t sequences, bool first, bool last) MU_CHECKED;
 
 #endif

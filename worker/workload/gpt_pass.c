@@ -177,7 +177,7 @@ static void backward_block(struct mu_gpt *g, const struct mu_weights *w, int64_t
 }
 
 enum mu_status mu_gpt_backward(struct mu_gpt *g, const struct mu_weights *w, const int32_t *row_of,
-                               int64_t sequences, bool first)
+                               int64_t sequences, bool first, bool last)
 {
     struct mu_device *d = g->device;
     struct mu_gpt_buffers *a = &g->buffers;
@@ -192,6 +192,8 @@ enum mu_status mu_gpt_backward(struct mu_gpt *g, const struct mu_weights *w, con
         recompute_block(g, w, l, sequences);
         MU_TRY(mu_device_status(d), st, failed);
         backward_block(g, w, l, sequences, first);
+        if (last)
+            mu_workload_tell_ready(&g->base, a->dense, mu_gpt_tensor(l, 0));
         MU_TRY(mu_device_status(d), st, failed);
     }
     d->ops->embed_backward(d, a->row_value, gradient(g, MU_GPT_WPE), a->dx, row_of, n, t, c, first);

@@ -112,8 +112,10 @@ static enum mu_status synthetic_shard_gradient(struct mu_workload *workload,
     if (mu_fault(MU_FAULT_BACKWARD, step))
         return MU_FAIL(MU_FAILED, "MUSTER_FAULT: backward pass of step %" PRId64 " failed", step);
     weight = mu_device_view(y->device, w->f32, l->elements * sizeof *weight, y->weight_copy);
-    for (uint32_t t = 0; t < l->tensor_count; t++)
+    for (uint32_t t = l->tensor_count; t-- > 0;) {
         pull(y, &l->tensors[t], weight, step, shard);
+        mu_workload_tell_ready(workload, y->dense, t);
+    }
     out->dense = y->dense;
     out->row_count = 0;
     out->tokens = workload->facts.tokens_per_step / workload->facts.shards;
