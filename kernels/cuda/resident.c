@@ -33,10 +33,11 @@ struct resident {
     int16_t *prediction;
     int64_t *scalars;
     int32_t *reduced;
-    uint32_t *rows;       /* numbers of a shard's rows */
-    uint32_t *check;      /* of reduced */
-    uint32_t *part_check; /* of each part, in parts */
-    bool is_empty;        /* the sum: no shard is in it yet */
+    uint32_t *rows;  /* numbers of a shard's rows */
+    uint32_t *check; /* of reduced */
+    bool is_empty;   /* the sum: no shard is in it yet */
+
+    uint32_t *part_check; /* of each part; NULL: there are none */
 };
 
 static struct resident *of(struct mu_resident *r)
