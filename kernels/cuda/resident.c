@@ -34,8 +34,10 @@ struct resident {
     int64_t *scalars;
     int32_t *reduced;
     uint32_t *rows;  /* numbers of a shard's rows */
-    uint32_t *check; /* of reduced; then of each part */
+    uint32_t *check; /* of reduced */
     bool is_empty;   /* the sum: no shard is in it yet */
+
+    uint32_t *part_check; /* of each part; NULL: there are none */
 };
 
 static struct resident *of(struct mu_resident *r)
@@ -91,7 +93,7 @@ static void take_sums(struct resident *r, uint64_t n)
     r->reduced = take(r, is_whole(r) ? n + 1 : 0, sizeof(int32_t));
     r->prediction = take(r, blocks, sizeof(int16_t));
     r->rows = take(r, rows, sizeof(uint32_t));
-    r->check = take(r, 1 + (uint64_t)r->base.options.parts, sizeof(uint32_t));
+    r->check = take(r, 1, sizeof(uint32_t));
     r->sum = (struct mu_cuda_sum){
         .blocks = (int64_t)blocks,
         .capacity = (uint32_t)slots,
@@ -152,6 +154,7 @@ static enum mu_status open_resident(struct mu_device *d, const struct mu_residen
     take_state(r, l->elements);
     take_sums(r, l->elements);
     r->device_spans = take(r, l->span_count, sizeof *r->device_spans);
+    r->part_check = take(r, options->parts, sizeof *r->part_check);
     if (mu_cuda_is_broken(r->cuda)) {
         close_resident(&r->base);
         return MU_FAILED;
@@ -352,7 +355,8 @@ struct mu_cuda_resident_inner mu_cuda_resident_inner(struct mu_resident *base)
                                            .sum = r->sum,
                                            .total = r->total,
                                            .prediction = r->prediction,
-                                           .check = r->check};
+                                           .check = r->check,
+                                           .part_check = r->part_check};
 }
 
 const struct mu_resident_ops mu_cuda_resident_ops = {

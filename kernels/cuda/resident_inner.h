@@ -12,7 +12,8 @@ struct mu_cuda_resident_inner {
     struct mu_cuda_sum sum;
     struct mu_cuda_total total; /* dense: NULL in parts */
     const int16_t *prediction;
-    uint32_t *check; /* a word, and one for each part */
+    uint32_t *check;      /* a word */
+    uint32_t *part_check; /* one for each part */
 };
 struct mu_cuda_resident_inner mu_cuda_resident_inner(struct mu_resident *r);
 

@@ -28,7 +28,7 @@ static int integers(struct mu_resident *r, uint64_t escapes, const uint64_t *bou
                     struct mu_all_reduce list[MU_RESIDENT_LIST])
 {
     struct mu_cuda_resident_inner in = mu_cuda_resident_inner(r);
-    uint32_t *check = in.check + 1;
+    uint32_t *check = in.part_check;
 
     MU_ASSERT(escapes <= r->options.slots && parts <= r->options.parts);
     mu_cuda_clear(r->device, check, parts * sizeof *check);
@@ -65,7 +65,7 @@ static bool finish(struct mu_resident *r, const struct mu_resident_part *p)
                                           &in.total, &spans, in.prediction),
                    false);
     mu_cuda_download(r->device, &is, in.check, sizeof is);
-    mu_cuda_download(r->device, &due, in.check + 1 + p->number, sizeof due);
+    mu_cuda_download(r->device, &due, in.part_check + p->number, sizeof due);
     return is == due || mu_cuda_is_broken(in.cuda);
 }
 
