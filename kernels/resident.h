@@ -90,6 +90,8 @@ struct mu_resident_ops {
     /* norm: squares of the total, in the limbs of struct mu_wide, not carried on. False: the integers of the total are not those
      * that went into it (their sums mod 2^32 differ). */
     bool (*finish)(struct mu_resident *, int64_t norm[MU_RESIDENT_WIDE]);
+    /* Sums of the bits of a half, mod 2^32: weights, m, v. */
+    void (*check)(struct mu_resident *, uint32_t half, uint32_t sums[3]);
     /* Half `from` to the other one, all tensors. how: count, pointers, decay and check are not
      * looked at; decay is that of tensors that have it. */
     void (*update)(struct mu_resident *, uint32_t from, const struct mu_adamw *how, float decay);

@@ -218,21 +218,18 @@ failed:
 }
 
 enum mu_status mu_parts_gather(struct mu_worker *w, const struct mu_state_view *state,
-                               enum mu_status own, bool is_copied)
+                               enum mu_status own)
 {
     struct mu_parts *p = w->resident.parts;
     const uint32_t half = mu_segment_half(w->segment);
     enum mu_status st;
 
-    if (is_copied && own == MU_OK && p->gathered_epoch == w->roll->epoch + 1)
-        return MU_OK; /* as on all others: since then nobody has died */
     MU_TRY(mu_resident_meet_peers(w), st, failed);
     MU_TRY(mu_parts_deal(w), st, failed);
     MU_TRY(agree(w, p, own), st, failed);
     mu_parts_settle(w);
     MU_TRY(gather(w, p, state->m, p->newest->part[0].m[half]), st, failed);
     MU_TRY(gather(w, p, state->v, p->newest->part[0].v[half]), st, failed);
-    p->gathered_epoch = p->newest->epoch + 1;
 failed:
     if (st != MU_OK)
         mu_resident_drop_peers(w);

@@ -97,6 +97,6 @@ enum mu_status mu_parts_upload(struct mu_worker *w, const struct mu_state_view *
 /* All of the committed half, by all ranks together. own: what this rank's preparations came to; one
  * rank's failure is everyone's. is_copied: this rank's view has them already. */
 enum mu_status mu_parts_gather(struct mu_worker *w, const struct mu_state_view *state,
-                               enum mu_status own, bool is_copied) MU_CHECKED;
+                               enum mu_status own) MU_CHECKED;
 
 #endif

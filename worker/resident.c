@@ -26,7 +26,6 @@ enum {
     NEWS_DEADLINE_MS = 5000,   /* a collective has failed: by then a death is known to MPI */
     MOST_RETRIES = 2,          /* of a reduction, when nobody has died */
     ABORT_DEADLINE_MS = 10000, /* below run.hang_timeout's default: this rank says why itself */
-    PIECE = 1 << 20,           /* elements between two polls */
     SCALARS = MU_WIDE_LIMBS + 2,
 };
 
@@ -100,93 +99,8 @@ void mu_resident_deinit(struct mu_worker *w)
     mu_resident_drop_peers(w);
     mu_parts_deinit(w);
     w->device->ops->resident->close(w->resident.state);
-    free(w->resident.host_copy);
+    mu_worker_release_state(w);
     memset(&w->resident, 0, sizeof w->resident);
-}
-
-/* ---- the host's view of the state -------------------------------------------------------------- */
-
-enum mu_status mu_resident_stage(struct mu_worker *w, struct mu_state_view *state)
-{
-    struct mu_worker_resident *r = &w->resident;
-    const struct mu_layout *l = &w->workload->layout;
-
-    if (!r->host_copy)
-        r->host_copy = malloc(3 * l->elements * sizeof *r->host_copy);
-    if (!r->host_copy)
-        return MU_FAIL(MU_NO_MEMORY,
-                       "no memory for %.2f GiB of state on its way between device and disk",
-                       12 * (double)l->elements / 0x1p30);
-    r->copied = 0;
-    *state = (struct mu_state_view){.layout = l,
-                                    .weight = r->host_copy,
-                                    .m = r->host_copy + l->elements,
-                                    .v = r->host_copy + 2 * l->elements,
-                                    .prediction = w->segment->half[0].prediction};
-    return MU_OK;
-}
-
-static enum mu_status move(struct mu_worker *w, float *to, float *from, bool to_device)
-{
-    const uint64_t n = w->workload->layout.elements;
-    enum mu_status st = MU_OK;
-
-    for (uint64_t at = 0; at < n; at += PIECE) {
-        size_t bytes = (n - at < PIECE ? n - at : PIECE) * sizeof(float);
-
-        if (to_device)
-            mu_device_upload(w->device, to + at, from + at, bytes);
-        else
-            mu_device_download(w->device, to + at, from + at, bytes);
-        MU_TRY(mu_poll(w->poller), st, failed);
-    }
-    MU_TRY(mu_device_verify(w->device), st, failed);
-failed:
-    return st;
-}
-
-enum mu_status mu_resident_unstage(struct mu_worker *w, const struct mu_state_view *state)
-{
-    struct mu_state_view *half = &w->segment->half[0];
-    enum mu_status st;
-
-    MU_TRY(move(w, half->weight, state->weight, true), st, failed);
-    if (w->resident.parts)
-        return mu_parts_upload(w, state, 0, w->workload->layout.elements);
-    MU_TRY(move(w, half->m, state->m, true), st, failed);
-    MU_TRY(move(w, half->v, state->v, true), st, failed);
-    st = mu_device_status(w->device);
-failed:
-    return st;
-}
-
-enum mu_status mu_worker_state(struct mu_worker *w, struct mu_state_view *state)
-{
-    struct mu_worker_resident *r = &w->resident;
-    const uint64_t word = atomic_load(&w->segment->header->state);
-    struct mu_state_view *half = &w->segment->half[word & 1];
-    const uint64_t copied = r->copied;
-    enum mu_status st;
-
-    *state = *half;
-    if (!r->state)
-        return MU_OK;
-    st = mu_resident_stage(w, state);
-    if (r->parts)
-        st = mu_parts_gather(w, state, st, copied == word + 1);
-    if (st != MU_OK)
-        goto failed;
-    state->prediction = half->prediction;
-    if (copied != word + 1)
-        MU_TRY(move(w, state->weight, half->weight, false), st, failed);
-    if (copied != word + 1 && !r->parts) {
-        MU_TRY(move(w, state->m, half->m, false), st, failed);
-        MU_TRY(move(w, state->v, half->v, false), st, failed);
-        MU_TRY(mu_device_status(w->device), st, failed);
-    }
-    r->copied = word + 1;
-failed:
-    return st;
 }
 
 float *mu_resident_result(struct mu_worker *w, uint64_t turn)

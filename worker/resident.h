@@ -1,8 +1,9 @@
 /* A worker whose state lies in its device's memory (kernels/resident.h), as a host of its own: one
- * rank, with its own copy of the state and a segment of words alone. So the step protocol
- * (worker/step.c) and the plan after a death (orchestrator/core/recovery.h) hold as they are: a
- * rank that died takes its sum with it; a total that one rank has and another lacks is fetched; one
- * that nobody has is reduced again, from the sums that everybody still has.
+ * rank, with its own copy of the state and a segment of words alone, which is never taken up: what
+ * outlives it are copies (snapshot.h). So the step protocol (worker/step.c) and the plan after a
+ * death (orchestrator/core/recovery.h) hold as they are: a rank that died takes its sum with it; a
+ * total that one rank has and another lacks is fetched; one that nobody has is reduced again, from
+ * the sums that everybody still has.
  *
  * In place of the exchange of chunks (worker/reduce.h) a turn is reduced as a whole, by collectives
  * of the devices. Their communicator belongs to an epoch of the roll: after a death it is aborted,
@@ -32,9 +33,9 @@ struct mu_worker_resident {
     uint32_t epoch;   /* of the roll that peers are of */
     uint64_t begun;   /* turn that the sum is of */
     uint32_t retries; /* of the reduction that is under way */
-    float *host_copy; /* weights, m, v: see mu_worker_state */
-    uint64_t copied;  /* the state word that host_copy is of, + 1; 0: none */
     struct mu_buckets buckets;
+    float *staged;    /* address space for weights, m and v in the host's memory; NULL: none */
+    uint64_t sums;    /* of the state that was hashed last: a check of all of it, on this device */
 };
 
 /* Takes the device's memory, and points the halves of the segment there. MU_CONFIG when this device
@@ -76,14 +77,22 @@ void mu_resident_take_wide(const int64_t limbs[MU_RESIDENT_WIDE], struct mu_wide
 /* The integers are not those that went in: this rank ends. */
 void mu_resident_end_wrong_sum(void);
 
-/* The state of the committed half in the host's memory, on every worker; valid until the next step.
- * In parts all ranks call it together.
- * `state` is the room for the view. MU_NO_MEMORY. */
-enum mu_status mu_worker_state(struct mu_worker *w, struct mu_state_view *state) MU_CHECKED;
-/* Half 0 from such a view, of which only the memory is this rank's to fill: mu_resident_stage gives
- * it. */
-enum mu_status mu_resident_stage(struct mu_worker *w, struct mu_state_view *state) MU_CHECKED;
-enum mu_status mu_resident_unstage(struct mu_worker *w,
-                                   const struct mu_state_view *state) MU_CHECKED;
+/* ---- resident_state.c: the state where the host can read it ---- */
+
+/* The committed state, in the host's memory: of every tensor at least rows [rows * share / shares,
+ * rows * (share + 1) / shares), and all predictions. Valid until the next step, or until it is
+ * released: of what lies in a device's memory that is a copy, in as many pages as the share takes.
+ * MU_NO_MEMORY. */
+enum mu_status mu_worker_state(struct mu_worker *w, uint64_t share, uint64_t shares,
+                               struct mu_state_view *state) MU_CHECKED;
+void mu_worker_release_state(struct mu_worker *w);
+/* In place of mu_worker_hash: every rank hashes its pieces, the lowest place puts them together and
+ * tells all. Also sets resident.sums, of this rank's own copy. */
+enum mu_status mu_resident_hash(struct mu_worker *w, struct mu_hash *out) MU_CHECKED;
+/* Half 0 from a checkpoint, share by share; and from a state in the host's memory. */
+enum mu_status mu_resident_load(struct mu_worker *w, const char *folder,
+                                const struct mu_checkpoint_poll *poll) MU_CHECKED;
+enum mu_status mu_resident_upload(struct mu_worker *w,
+                                  const struct mu_state_view *state) MU_CHECKED;
 
 #endif

@@ -17,13 +17,14 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/memory_left.h"
 #include "worker/board.h"
 #include "worker/shm_file.h"
 #include "worker/state_hash.h"
 
 enum { FENCE_DEADLINE_MS = 10000 };
 
-static const char segment_magic[8] = "MUSTERS2";
+static const char segment_magic[8] = "MUSTERS3";
 
 /* Hands out 64-byte aligned ranges; with base NULL it only counts. */
 struct carve {
@@ -45,6 +46,7 @@ static void place(struct mu_segment *s, struct carve *c, const struct mu_segment
 {
     const struct mu_layout *l = o->layout;
     uint64_t n = o->words_only ? 0 : l->elements, blocks = l->blocks;
+    bool has_sums = !o->words_only && !o->state_only;
 
     s->header = take(c, sizeof *s->header);
     s->chunk = take(c, l->chunk_count * sizeof *s->chunk);
@@ -58,10 +60,10 @@ static void place(struct mu_segment *s, struct carve *c, const struct mu_segment
         s->half[h].prediction = take(c, blocks * sizeof(int16_t));
         s->weight_bf16[h] = o->bf16 ? take(c, n * sizeof(uint16_t)) : NULL;
     }
-    s->total = take(c, n * sizeof(float));
+    s->total = take(c, (has_sums ? n : 0) * sizeof(float));
     s->largest = take(c, blocks);
     s->rank = take(c, ranks * sizeof *s->rank); /* from here on it is as long as there are ranks */
-    for (uint32_t r = 0; r < ranks && !o->words_only; r++) {
+    for (uint32_t r = 0; r < ranks && has_sums; r++) {
         struct mu_sum sum = {
             .dense = take(c, n * sizeof(int32_t)),
             .largest = take(c, blocks),
@@ -90,8 +92,11 @@ uint64_t mu_segment_bytes(const struct mu_segment_options *options)
     return bytes_for(options, options->ranks);
 }
 
-static enum mu_status no_room(const struct mu_segment *s, uint64_t bytes, int error)
+static enum mu_status no_room(const struct mu_segment *s, const struct mu_segment_options *o,
+                              uint64_t bytes, int error)
 {
+    if (o->state_only)
+        return MU_NO_MEMORY;
     return MU_FAIL(MU_FAILED,
                    "/dev/shm has no room for the %.2f GiB of this host's state (%s: %s). Free some "
                    "(ls /dev/shm), enlarge it "
@@ -121,7 +126,8 @@ static bool is_ours(const struct mu_segment_options *o, const struct mu_segment_
      * ranks, whose rows and sums come last. */
     return memcmp(h->magic, segment_magic, sizeof segment_magic) == 0 &&
            h->layout_identity == mu_layout_identity(o->layout) && h->bf16 == o->bf16 &&
-           h->run_id == o->run_id && h->eval_pieces == o->eval_pieces && bytes_for(o, 0) <= size &&
+           h->state_only == o->state_only && h->run_id == o->run_id &&
+           h->eval_pieces == o->eval_pieces && bytes_for(o, 0) <= size &&
            atomic_load(&h->settled) == 1;
 }
 
@@ -174,9 +180,9 @@ static enum mu_status take_up(struct mu_segment *s, const struct mu_segment_opti
     error = size < bytes ? mu_shm_file_reserve(s->fd, bytes)
                          : (ftruncate(s->fd, (off_t)bytes) == 0 ? 0 : errno);
     if (error != 0)
-        return no_room(s, bytes, error);
+        return no_room(s, o, bytes, error);
     *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
-    return *map != MAP_FAILED ? MU_OK : no_room(s, bytes, errno);
+    return *map != MAP_FAILED ? MU_OK : no_room(s, o, bytes, errno);
 none:
     close(s->fd);
     s->fd = -1;
@@ -192,6 +198,8 @@ static enum mu_status create(struct mu_segment *s, const struct mu_segment_optio
 
     if (shm_unlink(s->name) == 0)
         mu_log(MU_LOG_DEBUG, "removed /dev/shm%s, left by an earlier generation", s->name);
+    if (o->state_only && bytes > mu_memory_left("") / 4 * 3)
+        return MU_NO_MEMORY;
     error = mu_shm_file_open(s->name, O_CREAT | O_EXCL, &s->fd);
     if (error != 0)
         return MU_FAIL(MU_FAILED, "cannot make /dev/shm%s: %s", s->name, strerror(error));
@@ -204,8 +212,8 @@ static enum mu_status create(struct mu_segment *s, const struct mu_segment_optio
     mu_shm_file_unlink(s->name, s->fd);
     close(s->fd);
     s->fd = -1;
-    if (o->ranks > 1)
-        return no_room(s, bytes, error);
+    if (o->ranks > 1 || o->state_only)
+        return no_room(s, o, bytes, error);
     mu_log(MU_LOG_INFO,
            "/dev/shm has no room for the %.2f GiB of state: taking private memory, as this is the "
            "only rank here",
@@ -247,7 +255,7 @@ static enum mu_status check_header(const struct mu_segment *s, const struct mu_s
             "/dev/shm%s is no segment of this version: do all ranks run the same program?",
             s->name);
     if (h->bytes == bytes && h->layout_identity == identity && h->ranks == o->ranks &&
-        h->bf16 == o->bf16)
+        h->bf16 == o->bf16 && h->state_only == o->state_only)
         return MU_OK;
     return MU_FAIL(MU_FAILED,
                    "the segment /dev/shm%s was made for %" PRIu32 " ranks of %s, layout %016" PRIx64
@@ -321,6 +329,7 @@ static void introduce(struct mu_segment *s, const struct mu_segment_options *o, 
     h->layout_identity = mu_layout_identity(o->layout);
     h->ranks = o->ranks;
     h->bf16 = o->bf16;
+    h->state_only = o->state_only;
     h->eval_pieces = o->eval_pieces;
     h->run_id = o->run_id;
     h->taken_up = taken_up;

@@ -78,11 +78,13 @@ struct mu_segment_header {
     uint64_t bytes, layout_identity;
     uint32_t ranks, bf16;
     uint64_t eval_pieces, run_id;
+    uint32_t state_only;
     uint32_t taken_up; /* by this generation: the committed state is an earlier one's */
     struct mu_segment_origin origin;
-    _Atomic uint32_t settled;        /* the committed state is whole, and may be taken up */
-    struct mu_step_result result[2]; /* of the step that made the committed state: at step & 1 */
-    _Atomic uint64_t generation;     /* token; stored last: now the segment may be attached to */
+    _Atomic uint32_t settled; /* the committed state is whole, and may be taken up */
+    /* Of the step that made the committed state: at step & 1, of a copy where its half is. */
+    struct mu_step_result result[2];
+    _Atomic uint64_t generation; /* token; stored last: now the segment may be attached to */
     _Atomic uint64_t state;
     struct mu_step_scalars scalars; /* of everybody; valid with the words of chunk 0 */
 };
@@ -139,6 +141,7 @@ struct mu_segment_options {
     /* Words, predictions and maxima alone: the large arrays, and what is in them, are the device's
      * (worker/resident.h), which are NULL or empty here. Never taken up. */
     bool words_only;
+    bool state_only; /* words and halves alone: copies of such a state (worker/snapshot.h) */
     uint64_t deadline_ms;
     /* Called while waiting; an error ends the wait. */
     enum mu_status (*poll)(void *context);
@@ -149,7 +152,9 @@ struct mu_segment_options {
  * nobody of then can write any more; else it makes a new one (zeroed: committed step 0 in half 0).
  * The others wait for it; MU_FAILED when this generation's is made for other ranks, precision or
  * layout than theirs. Too little room in /dev/shm: with one rank on the host private memory is
- * taken, with a line that says so; else MU_FAILED with how much is needed. */
+ * taken, with a line that says so; else MU_FAILED with how much is needed. With state_only
+ * MU_NO_MEMORY, not reported, also where a new one takes most of the memory that is left: whoever
+ * copies can do without. */
 enum mu_status mu_segment_open(struct mu_segment *s,
                                const struct mu_segment_options *options) MU_CHECKED;
 /* Detaches. unlink, by every rank: nobody is to take the state up. The name goes, unless a later
@@ -173,6 +178,11 @@ static inline uint64_t mu_segment_adding(const struct mu_rank_words *words)
 static inline int64_t mu_segment_step(const struct mu_segment *s)
 {
     return (int64_t)(s->header->state >> 1);
+}
+/* What the committed state came from. */
+static inline const struct mu_step_result *mu_segment_result(const struct mu_segment *s)
+{
+    return &s->header->result[s->header->result[0].step == mu_segment_step(s) ? 0 : 1];
 }
 static inline uint32_t mu_segment_half(const struct mu_segment *s)
 {

@@ -3,10 +3,6 @@
  * where it belongs, so that equal contents in two places do not hash alike. */
 #include "worker/state_hash.h"
 
-#include "worker/checkpoint/format.h"
-
-enum { MU_STATE_PIECE = 1 << 18 }; /* elements: 1 MiB of floats; forever */
-
 static uint64_t array_elements(enum mu_array array, const struct mu_tensor *t)
 {
     return t->spec.rows * mu_array_cols(array, t);
@@ -27,31 +23,53 @@ uint64_t mu_state_hash_pieces(const struct mu_layout *layout)
     return count;
 }
 
-static struct mu_hash hash_piece(const struct mu_state_view *state, uint32_t tensor,
-                                 enum mu_array array, uint64_t piece)
+static struct mu_state_piece piece_of(const struct mu_tensor *t, uint32_t tensor,
+                                      enum mu_array array, uint64_t number)
 {
-    const struct mu_tensor *t = &state->layout->tensors[tensor];
-    uint64_t first = piece * MU_STATE_PIECE, left = array_elements(array, t) - first;
-    uint64_t elements = left < MU_STATE_PIECE ? left : MU_STATE_PIECE;
-    uint64_t key[3] = {tensor, array, piece}, bytes = mu_array_element_bytes(array);
-    const char *base = mu_array_row(array, state, t, 0);
+    uint64_t left = array_elements(array, t) - number * MU_STATE_PIECE;
 
-    return mu_hash_bytes(base + first * bytes, elements * bytes,
-                         mu_hash_bytes(key, sizeof key, 0).low);
+    return (struct mu_state_piece){
+        .tensor = tensor,
+        .array = array,
+        .number = number,
+        .bytes = (left < MU_STATE_PIECE ? left : MU_STATE_PIECE) * mu_array_element_bytes(array),
+    };
+}
+
+struct mu_state_piece mu_state_piece_find(const struct mu_layout *layout, uint64_t piece)
+{
+    for (uint32_t i = 0;; i++) {
+        MU_ASSERT(i < layout->tensor_count);
+        for (enum mu_array a = 0; a < MU_ARRAY_COUNT; a++) {
+            uint64_t here = array_pieces(a, &layout->tensors[i]);
+
+            if (piece < here)
+                return piece_of(&layout->tensors[i], i, a, piece);
+            piece -= here;
+        }
+    }
+}
+
+const void *mu_state_piece_at(const struct mu_state_piece *piece, const struct mu_state_view *state)
+{
+    const struct mu_tensor *t = &state->layout->tensors[piece->tensor];
+    const char *base = mu_array_row(piece->array, state, t, 0);
+
+    return base + piece->number * MU_STATE_PIECE * mu_array_element_bytes(piece->array);
+}
+
+struct mu_hash mu_state_piece_hash(const struct mu_state_piece *piece, const void *bytes)
+{
+    uint64_t key[3] = {piece->tensor, piece->array, piece->number};
+
+    return mu_hash_bytes(bytes, piece->bytes, mu_hash_bytes(key, sizeof key, 0).low);
 }
 
 struct mu_hash mu_state_hash_piece(const struct mu_state_view *state, uint64_t piece)
 {
-    for (uint32_t i = 0;; i++) {
-        MU_ASSERT(i < state->layout->tensor_count);
-        for (enum mu_array a = 0; a < MU_ARRAY_COUNT; a++) {
-            uint64_t here = array_pieces(a, &state->layout->tensors[i]);
+    const struct mu_state_piece p = mu_state_piece_find(state->layout, piece);
 
-            if (piece < here)
-                return hash_piece(state, i, a, piece);
-            piece -= here;
-        }
-    }
+    return mu_state_piece_hash(&p, mu_state_piece_at(&p, state));
 }
 
 struct mu_hash mu_state_hash_combine(const struct mu_hash *pieces, uint64_t count, int64_t step)

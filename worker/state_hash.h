@@ -7,9 +7,23 @@
 #include <stdint.h>
 
 #include "orchestrator/base/hash.h"
-#include "worker/checkpoint/checkpoint.h"
+#include "worker/checkpoint/format.h"
+
+enum { MU_STATE_PIECE = 1 << 18 }; /* elements: 1 MiB of floats; forever */
+
+/* Where a piece lies, for whoever has its bytes elsewhere than in a view of the host's memory. */
+struct mu_state_piece {
+    uint32_t tensor;
+    enum mu_array array;
+    uint64_t number; /* among those of the array */
+    size_t bytes;
+};
 
 uint64_t mu_state_hash_pieces(const struct mu_layout *layout);
+struct mu_state_piece mu_state_piece_find(const struct mu_layout *layout, uint64_t piece);
+const void *mu_state_piece_at(const struct mu_state_piece *piece,
+                              const struct mu_state_view *state);
+struct mu_hash mu_state_piece_hash(const struct mu_state_piece *piece, const void *bytes);
 struct mu_hash mu_state_hash_piece(const struct mu_state_view *state, uint64_t piece);
 /* From all pieces' hashes, in order, and the step. */
 struct mu_hash mu_state_hash_combine(const struct mu_hash *pieces, uint64_t count, int64_t step);

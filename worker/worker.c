@@ -256,19 +256,15 @@ failed:
 enum mu_status mu_worker_load(struct mu_worker *w, const char *folder)
 {
     const struct mu_checkpoint_poll poll = {mu_poll_hook, w->poller};
-    struct mu_state_view state = w->segment->half[0];
-    enum mu_status st = MU_OK;
+    enum mu_status st = w->resident.state
+                            ? mu_resident_load(w, folder, &poll)
+                            : mu_checkpoint_load(folder, &w->segment->half[0], w->local_index,
+                                                 w->local_count, &poll);
 
-    if (w->resident.state)
-        MU_TRY(mu_resident_stage(w, &state), st, failed);
-    st = mu_checkpoint_load(folder, &state, w->local_index, w->local_count, &poll);
     mu_poller_forgive_gap(w->poller);
     mu_device_weights_forget(&w->weights);
-    if (st == MU_OK && w->resident.state)
-        st = mu_resident_unstage(w, &state);
     if (st == MU_OK)
         round_rows(w, 0);
-failed:
     return st;
 }
 
@@ -486,12 +482,13 @@ enum mu_status mu_worker_hash(struct mu_worker *w, struct mu_hash *out)
     struct mu_range mine = mu_shards_of_worker(pieces, w->local_index, w->local_count);
     struct mu_segment *s = w->segment;
     uint64_t mark = (uint64_t)w->roll->epoch << 40 | (uint64_t)mu_segment_step(s);
-    struct mu_state_view state;
-    enum mu_status st;
+    const struct mu_state_view *state = &s->half[mu_segment_half(s)];
+    enum mu_status st = MU_OK;
 
-    MU_TRY(mu_worker_state(w, &state), st, failed);
+    if (w->resident.state)
+        return mu_resident_hash(w, out);
     for (uint64_t p = mine.from; p < mine.to; p++) {
-        s->piece[p] = mu_state_hash_piece(&state, p);
+        s->piece[p] = mu_state_hash_piece(state, p);
         MU_TRY(mu_poll(w->poller), st, failed);
     }
     atomic_store_explicit(&s->rank[w->slot].hashed, mark, memory_order_release);

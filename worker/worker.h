@@ -28,6 +28,7 @@ enum mu_request_flag {
     MU_REQUEST_CHECKPOINT = 1,
     MU_REQUEST_STOP = 2,     /* with a checkpoint: exit code 75 */
     MU_REQUEST_MAKE_WAY = 4, /* without one where the next generation can take the state up */
+    MU_REQUEST_SNAPSHOT = 8, /* worker/snapshot.h */
 };
 
 struct mu_worker {

@@ -16,7 +16,7 @@
 #include "kernels/cuda/resident_inner.h"
 #include "kernels/cuda/sums.h"
 
-enum { REQUESTS = 8, MEMORY_MAX = 32 };
+enum { REQUESTS = 8, MEMORY_MAX = 32, CHECKS = 3 };
 
 struct resident {
     struct mu_resident base;
@@ -34,7 +34,7 @@ struct resident {
     int64_t *scalars;
     int32_t *reduced;
     uint32_t *rows;  /* numbers of a shard's rows */
-    uint32_t *check; /* of reduced */
+    uint32_t *check; /* sums of bits: of reduced; of the arrays of a half */
     bool is_empty;   /* the sum: no shard is in it yet */
 
     uint32_t *part_check; /* of each part; NULL: there are none */
@@ -93,7 +93,7 @@ static void take_sums(struct resident *r, uint64_t n)
     r->reduced = take(r, is_whole(r) ? n + 1 : 0, sizeof(int32_t));
     r->prediction = take(r, blocks, sizeof(int16_t));
     r->rows = take(r, rows, sizeof(uint32_t));
-    r->check = take(r, 1, sizeof(uint32_t));
+    r->check = take(r, CHECKS, sizeof(uint32_t));
     r->sum = (struct mu_cuda_sum){
         .blocks = (int64_t)blocks,
         .capacity = (uint32_t)slots,
@@ -325,6 +325,23 @@ static bool finish(struct mu_resident *base, int64_t norm[MU_RESIDENT_WIDE])
     return is == due || mu_cuda_is_broken(r->cuda);
 }
 
+static void check(struct mu_resident *base, uint32_t half, uint32_t sums[CHECKS])
+{
+    struct resident *r = of(base);
+    const void *array[CHECKS] = {base->weight[half], base->m[half], base->v[half]};
+
+    memset(sums, 0, CHECKS * sizeof *sums);
+    mu_cuda_clear(&r->cuda->base, r->check, CHECKS * sizeof *r->check);
+    if (mu_cuda_is_broken(r->cuda))
+        return;
+    for (int i = 0; i < CHECKS && array[i]; i++) /* in parts of the weights alone */
+        mu_cuda_queued(r->cuda, "check of the state",
+                       mu_cuda_check_int32(r->cuda->stream, r->check + i, array[i],
+                                           (int64_t)base->options.layout->elements),
+                       false);
+    mu_cuda_download(&r->cuda->base, sums, r->check, CHECKS * sizeof *sums);
+}
+
 static void update(struct mu_resident *base, uint32_t from, const struct mu_adamw *how, float decay)
 {
     struct resident *r = of(base);
@@ -370,5 +387,6 @@ const struct mu_resident_ops mu_cuda_resident_ops = {
     .integers = integers,
     .agree = agree,
     .finish = finish,
+    .check = check,
     .update = update,
 };

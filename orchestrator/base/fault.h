@@ -30,11 +30,13 @@
     X(EXCHANGE, "exchange", "in a recovery, before the survivors tell where they are")       \
     X(AGREE, "agree", "in a recovery, before the survivors agree")                           \
     X(EVALUATE, "evaluate", "in an evaluation")                                              \
+    X(HASH, "hash", "a rank of GPUs looks through its state (do:fail: it is another one)")   \
+    X(SNAPSHOT, "snapshot", "before a chunk of the GPUs' state is copied to the host")       \
     X(SAVE, "save", "while a part of a checkpoint is written")                               \
     X(SAVE_DISK, "save-disk", "a write of a checkpoint fails as on a full disk (do:fail)")   \
     X(PUBLISH, "publish", "before a checkpoint is published")                                \
     X(PUBLISHED, "published", "a checkpoint is published, but not recorded")                 \
-    X(LOAD, "load", "while a checkpoint is loaded")                                          \
+    X(LOAD, "load", "while a checkpoint, or a copy, is loaded")                              \
     X(LEAVE, "leave", "after the last step")                                                 \
     X(CORRUPT, "corrupt", "a gradient of an audited step is computed (do:fail flips a bit)") \
     X(LOCK, "lock", "file locks are of no use on the run directory (do:fail)")               \

@@ -1,6 +1,6 @@
 /* The values of a resolved configuration: one field a row of schema.def, plain data. Filled by the
  * parser (config.h), which leaves every value validated and every path absolute; read by everybody
- * above. After mu_settings_resolve() nothing is MU_AUTO any more. */
+ * above. After mu_settings_resolve() nothing is MU_AUTO any more but device.snapshot_every. */
 #ifndef MUSTER_CONFIG_SETTINGS_H
 #define MUSTER_CONFIG_SETTINGS_H
 

@@ -31,6 +31,8 @@ void mu_job_close_parts(struct mu_job *job)
     job->journal = NULL;
     mu_run_dir_close(job->run);
     job->run = NULL;
+    mu_snapshots_close(&job->snapshots, !makes_way);
+    mu_snapshots_deinit(&job->snapshots);
     mu_worker_deinit(&job->worker);
     mu_segment_close(&job->segment, !makes_way);
     mu_workload_close(job->workload);

@@ -6,7 +6,9 @@
  *   job_load.c    a checkpoint or initial weights: every rank at the same committed state
  *   job_choices.c which algorithms the devices use, the same on every rank
  *   job_run.c     steps, and what is due between them
+ *   job_hash.c    the hash of the state
  *   job_save.c    checkpoints
+ *   job_snapshot.c copies of GPUs' state
  *   job_end.c     complete, stopped, or making way for the next generation
  *   job_recover.c going on without a rank that died
  *   job_fail.c    what a rank says and leaves behind when the job cannot go on
@@ -29,6 +31,7 @@
 #include "orchestrator/run/run_dir.h"
 #include "worker/comm/control.h"
 #include "worker/recover.h"
+#include "worker/snapshot.h"
 #include "worker/watchdog.h"
 #include "worker/worker.h"
 
@@ -61,6 +64,10 @@ struct mu_job {
     struct mu_workload *workload;
     struct mu_segment segment;
     struct mu_worker worker;
+    struct mu_snapshots snapshots;
+    /* Who has what outlives the ranks on this machine: the worker, or with its state in a device's
+     * memory the one that has the copies of it. */
+    struct mu_worker *keeper;
     struct mu_recovery recovery;
     struct mu_duty_plan plan;
     /* Where training stands: all ranks keep it, as any of them may be the master soon. */
@@ -128,8 +135,17 @@ enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash) MU_CHE
 /* The master's: the checkpoint of saved_step gets its record, and older ones go, if who published
  * it died before that. No save may be under way. */
 void mu_job_complete_save(struct mu_job *job);
-/* Hash of the committed state, the same on all hosts (else MU_INTERNAL). */
+/* Hash of the committed state, the same on all hosts (else MU_INTERNAL, as where a GPU's own copy
+ * differs). */
 enum mu_status mu_job_hash(struct mu_job *job, struct mu_hash *out) MU_CHECKED;
+/* job_snapshot.c, for ranks whose state is in their devices' memory. Opens the segments of copies,
+ * and settles who the keeper is: a round of all ranks, after the worker is there. */
+enum mu_status mu_job_open_snapshots(struct mu_job *job) MU_CHECKED;
+/* From what the keeper has of its machine into the device's memory, as the committed state: a round
+ * of all ranks. handed_over: this machine had none before. */
+enum mu_status mu_job_upload(struct mu_job *job, bool handed_over) MU_CHECKED;
+/* Makes the copy that was asked for at the step that was committed last, or that is to make way. */
+enum mu_status mu_job_snapshot(struct mu_job *job) MU_CHECKED;
 /* The poller's repair: leaves the dead out and tells who they were. */
 enum mu_status mu_job_recover(void *job) MU_CHECKED;
 /* Between two recoveries: takes up what the new roll gives this rank to do, the master's duties

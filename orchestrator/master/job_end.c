@@ -15,11 +15,14 @@ bool mu_job_is_stopped(const struct mu_job *job)
 }
 
 /* Where several hosts have a part of the state each, a generation on others would not find all; and
- * a device's memory goes with its process. */
+ * a device's memory goes with its process, but for a copy. */
 bool mu_job_makes_way(const struct mu_job *job)
 {
-    return mu_job_is_stopped(job) && !(job->last.requests & MU_REQUEST_STOP) &&
-           job->worker.fleet.hosts == 1 && !job->segment.is_private && !job->worker.resident.state;
+    const bool stays = job->worker.resident.state
+                           ? job->snapshots.segment.header && job->snapshots.first_machines == 1
+                           : job->worker.fleet.hosts == 1 && !job->segment.is_private;
+
+    return mu_job_is_stopped(job) && !(job->last.requests & MU_REQUEST_STOP) && stays;
 }
 
 static void write_end(struct mu_job *job, bool stopped, const char *message)

@@ -263,5 +263,6 @@ void mu_job_report_failure(struct mu_job *job, enum mu_status st)
         linger(job);
     mu_worker_take_back(&job->worker);
     /* A launcher keeps the state for the next generation. */
+    mu_snapshots_close(&job->snapshots, getenv("MUSTER_JOB") == NULL);
     mu_segment_close(&job->segment, getenv("MUSTER_JOB") == NULL);
 }

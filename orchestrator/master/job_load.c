@@ -209,7 +209,7 @@ static enum mu_status take_held(void *context, int rank, struct mu_wire_reader *
 /* What an earlier generation left on each host: only what these ranks would compute too. */
 static enum mu_status gather_held(struct mu_job *job, struct held *all)
 {
-    const struct mu_segment_header *h = job->segment.header;
+    const struct mu_segment_header *h = job->keeper->segment->header;
     uint8_t bytes[64];
     struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
 
@@ -217,7 +217,7 @@ static enum mu_status gather_held(struct mu_job *job, struct held *all)
     all->step = calloc(job->roll.size, sizeof *all->step);
     if (!all->step)
         return MU_FAIL(MU_NO_MEMORY, "no memory for the words of %u ranks", job->roll.size);
-    mu_wire_put_u64(&w, h->taken_up ? (uint64_t)mu_segment_step(&job->segment) : UINT64_MAX);
+    mu_wire_put_u64(&w, h->taken_up ? (uint64_t)mu_segment_step(job->keeper->segment) : UINT64_MAX);
     mu_wire_put_u64(&w, h->origin.setting);
     mu_wire_put_u64(&w, h->origin.probe.high);
     mu_wire_put_u64(&w, h->origin.probe.low);
@@ -272,10 +272,10 @@ static enum mu_status choose_held(struct mu_job *job, const struct held *held,
     if (!order->from_memory)
         return st;
     order->step = held->newest;
-    order->source = job->roll.host_of[held->source];
+    order->source = job->keeper->roll->host_of[held->source];
     for (uint32_t i = 0; i < job->roll.size; i++)
         if (held->step[i] != held->newest)
-            order->lacks[job->roll.host_of[i]] = true;
+            order->lacks[job->keeper->roll->host_of[i]] = true;
     order->probe = held->origin.probe;
     order->tokens = (uint64_t)held->newest * job->workload->facts.tokens_per_step;
     order->peak_flops = held->origin.peak_flops;
@@ -286,7 +286,7 @@ static enum mu_status choose_held(struct mu_job *job, const struct held *held,
 
 static bool lacks_any(const struct mu_job *job, const struct resume_order *order)
 {
-    for (uint32_t h = 0; h < job->roll.hosts; h++)
+    for (uint32_t h = 0; h < job->keeper->roll->hosts; h++)
         if (order->lacks[h])
             return true;
     return false;
@@ -295,22 +295,25 @@ static bool lacks_any(const struct mu_job *job, const struct resume_order *order
 /* The state of a host that has it, to those that have not. */
 static enum mu_status hand_over(struct mu_job *job, const struct resume_order *order)
 {
-    bool lacks = order->lacks[job->worker.host];
+    struct mu_worker *keeper = job->keeper;
+    bool lacks = order->lacks[keeper->host];
     enum mu_status st;
 
     if (job->is_master)
         mu_log(MU_LOG_INFO,
                "step %" PRId64 " is handed over to hosts that do not have it in memory",
                order->step);
-    if (lacks && job->worker.local_index == 0)
-        mu_segment_reset(&job->segment);
+    if (lacks && keeper->local_index == 0)
+        mu_segment_reset(keeper->segment);
     MU_TRY(mu_control_agree(&job->control, MU_OK), st, failed);
-    MU_TRY(mu_control_agree(&job->control, mu_hand_over(&job->worker, order->source, order->lacks)),
-           st, failed);
+    MU_TRY(mu_control_agree(&job->control, mu_hand_over(keeper, order->source, order->lacks)), st,
+           failed);
     if (lacks)
-        mu_worker_commit(&job->worker, order->step);
+        mu_worker_commit(keeper, order->step);
+    if (lacks && keeper != &job->worker && keeper->local_index == 0)
+        mu_snapshots_adopt_result(&job->snapshots);
     MU_TRY(mu_control_agree(&job->control, MU_OK), st, failed);
-    st = mu_control_agree(&job->control, lacks ? mu_worker_seal(&job->worker) : MU_OK);
+    st = mu_control_agree(&job->control, lacks ? mu_worker_seal(keeper) : MU_OK);
 failed:
     return st;
 }
@@ -318,9 +321,9 @@ failed:
 /* Every rank looks through its part of what is in memory. Damaged anywhere, it is used nowhere. */
 static enum mu_status verify_memory(struct mu_job *job, const struct resume_order *order)
 {
-    bool lacks = order->lacks[job->worker.host];
+    bool lacks = order->lacks[job->keeper->host];
     enum mu_status st =
-        mu_control_agree(&job->control, lacks ? MU_OK : mu_worker_verify(&job->worker));
+        mu_control_agree(&job->control, lacks ? MU_OK : mu_worker_verify(job->keeper));
 
     if (st != MU_CORRUPT)
         return st;
@@ -358,12 +361,14 @@ static enum mu_status use_memory(struct mu_job *job)
         MU_TRY(hand_over(job, order), st, failed);
     if (job->from_memory) {
         job->probe = order->probe;
-        job->last = job->segment.header->result[order->step & 1];
+        job->last = *mu_segment_result(job->keeper->segment);
         job->last.requests &= MU_REQUEST_CHECKPOINT; /* the others were obeyed by that generation */
-    } else if (job->worker.local_index == 0) {
-        mu_segment_reset(&job->segment);
+    } else if (job->keeper->local_index == 0) {
+        mu_segment_reset(job->keeper->segment);
     }
-    st = mu_control_agree(&job->control, MU_OK);
+    MU_TRY(mu_control_agree(&job->control, MU_OK), st, failed);
+    if (job->from_memory && job->keeper != &job->worker)
+        st = mu_job_upload(job, order->lacks[job->keeper->host]);
 failed:
     free(held.step);
     free(order);

@@ -159,6 +159,14 @@ failed:
     return st;
 }
 
+static bool has_settled(const struct mu_job *job)
+{
+    const struct mu_segment_header *own = job->segment.header,
+                                   *copy = job->snapshots.segment.header;
+
+    return (own && atomic_load(&own->settled)) || (copy && atomic_load(&copy->settled));
+}
+
 void mu_job_begin_again(struct mu_job *job, bool *again)
 {
     job->poller.status = MU_OK;
@@ -166,9 +174,10 @@ void mu_job_begin_again(struct mu_job *job, bool *again)
     take_back_end(job);
     job->is_master = mu_comm_rank(job->comm) == 0;
     *again = job->recovery.plan.restart;
-    if (*again && job->segment.header && atomic_load(&job->segment.header->settled)) {
+    if (*again && has_settled(job)) { /* what was taken up is taken up again */
         mu_worker_take_back(&job->worker);
-        mu_segment_close(&job->segment, false); /* what was taken up is taken up again */
+        mu_snapshots_close(&job->snapshots, false);
+        mu_segment_close(&job->segment, false);
     }
     if (*again)
         mu_job_close_parts(job);

@@ -177,7 +177,7 @@ static void record(struct mu_job *job, struct mu_metrics *m, const struct mu_ste
     }
 }
 
-/* ---- evaluation and hash, by all ranks ---- */
+/* ---- evaluation, by all ranks ---- */
 static enum mu_status take_evaluation(void *context, int rank, struct mu_wire_reader *r)
 {
     struct mu_eval_sum *all = context, one;
@@ -217,43 +217,6 @@ static enum mu_status evaluate(struct mu_job *job, struct mu_metrics *m)
         m->valid_bits_per_byte = text > 0 ? nats / M_LN2 / text : NAN;
     }
     mu_job_move(job, MU_LIFE_ON_RUN);
-failed:
-    return st;
-}
-
-static enum mu_status take_hash(void *context, int rank, struct mu_wire_reader *r)
-{
-    const struct mu_hash *own = context;
-    struct mu_hash h;
-
-    h.high = mu_wire_get_u64(r);
-    h.low = mu_wire_get_u64(r);
-    if (!mu_wire_finished(r))
-        return MU_FAIL(MU_INTERNAL, "rank %d sent a hash that cannot be read", rank);
-    if (!mu_hash_equal(h, *own))
-        return MU_FAIL(MU_INTERNAL,
-                       "the state on the host of rank %d is not the master's: %s, not %s. Memory "
-                       "or software of one of them is "
-                       "broken; nothing was saved",
-                       rank, mu_hash_print(h).text, mu_hash_print(*own).text);
-    return MU_OK;
-}
-
-/* Every host hashes its own copy of the state; they must agree. */
-enum mu_status mu_job_hash(struct mu_job *job, struct mu_hash *out)
-{
-    uint8_t bytes[16];
-    struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
-    enum mu_status st;
-
-    MU_TRY(mu_worker_hash(&job->worker, out), st, failed);
-    if (job->roll.hosts == 1)
-        return MU_OK;
-    mu_wire_put_u64(&w, out->high);
-    mu_wire_put_u64(&w, out->low);
-    MU_TRY(mu_control_agree(&job->control, mu_control_gather(&job->control, MU_MESSAGE_HASHED, &w,
-                                                             take_hash, out)),
-           st, failed);
 failed:
     return st;
 }
@@ -400,6 +363,8 @@ static uint32_t own_requests(struct mu_job *job)
         requests |= MU_REQUEST_STOP;
     if (job->is_master && getenv("MUSTER_JOB") && mu_run_dir_relaunch_requested(job->run))
         requests |= MU_REQUEST_MAKE_WAY;
+    if (job->is_master && mu_snapshots_is_due(&job->snapshots, &job->worker, job->life.step))
+        requests |= MU_REQUEST_SNAPSHOT;
     return requests;
 }
 
@@ -483,6 +448,8 @@ static enum mu_status duties(struct mu_job *job)
                      mu_job_is_stopped(job) && !makes_way);
     enum mu_status st = do_duties(job, due);
 
+    if (st == MU_OK)
+        st = mu_job_snapshot(job);
     if (st == MU_OK && makes_way)
         st = mu_job_ledger_gather(job);
     if (st != MU_OK)

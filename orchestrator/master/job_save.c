@@ -159,12 +159,13 @@ static enum mu_status save(struct mu_job *job, const char *folder, struct mu_has
     enum mu_status st;
 
     MU_TRY(make_folder(job, folder), st, done);
-    st = mu_worker_state(&job->worker, &view);
+    st = mu_worker_state(&job->worker, (uint64_t)mu_comm_rank(job->comm), job->roll.size, &view);
     if (mu_device_status(job->device) != MU_OK)
         return mu_device_status(job->device); /* it leaves, and the others go on without it */
     MU_TRY(mu_control_agree(&job->control, st), st, done);
     st = mu_checkpoint_write_part(folder, &view, job->life.step, (uint32_t)mu_comm_rank(job->comm),
                                   job->roll.size, &poll);
+    mu_worker_release_state(&job->worker);
     mu_poller_forgive_gap(&job->poller);
     MU_TRY(mu_control_agree(&job->control, st), st, done);
     MU_TRY(

@@ -453,6 +453,7 @@ enum mu_status mu_job_prepare(struct mu_job *job)
         .can_evaluate = job->workload->facts.eval_pieces > 0,
     };
     MU_TRY(mu_control_agree(&job->control, mu_worker_init(&job->worker)), st, failed);
+    st = mu_job_open_snapshots(job);
 failed:
     return st;
 }

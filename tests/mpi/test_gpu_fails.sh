@@ -42,5 +42,10 @@ MUSTER_EMULATE_FAIL=620:700 run 3 tiny.cfg run.name=all
 [ "$code" != 0 ] && [ "$code" != 124 ] || fail "all GPUs fail: exit code $code"
 said 'The newest checkpoint is of step [0-9]+: the same command goes on from there' "all GPUs fail"
 no_rank_left "all GPUs fail"
+MUSTER_EMULATE_FAIL=500:700 run 3 tiny.cfg run.name=copied device.snapshot_every=1
+[ "$code" != 0 ] && [ "$code" != 124 ] || fail "all GPUs fail: exit code $code"
+# Words of those that died by themselves may be left, of some kB; the copy is not.
+left=$(comm -13 <(echo "$shm_before") <(in_shm) | { grep -e '-h' || true; } | xargs -r -I{} find {} -size +64k)
+[ -z "$left" ] || fail "all GPUs fail: a copy of their state is left: $left"
 run 3 tiny.cfg run.name=all
 same_as all whole "after all GPUs have failed"

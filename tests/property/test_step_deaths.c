@@ -28,6 +28,7 @@
 #undef MU_CHUNK
 
 #include "orchestrator/base/log.h"
+#include "tests/support/toy_copies.h"
 #include "tests/support/toy_rank.h"
 
 enum {
@@ -75,6 +76,8 @@ static const struct place {
     {FAKE_FAULTS + MU_FAULT_UPDATE, 16, false},
     {FAKE_FAULTS + MU_FAULT_FLIP, STEPS, false},
     {FAKE_FAULTS + MU_FAULT_GATHER, 40, false},
+    {FAKE_FAULTS + MU_FAULT_HASH, STEPS, false},
+    {FAKE_FAULTS + MU_FAULT_SNAPSHOT, STEPS, false},
     {FAKE_FAULTS + MU_FAULT_SHRINK, 3, true},
     {FAKE_FAULTS + MU_FAULT_EXCHANGE, 4, true},
     {FAKE_FAULTS + MU_FAULT_AGREE, 4, true},
@@ -97,6 +100,8 @@ struct schedule {
     uint32_t looks;   /* struct rank */
     struct fake_fate fate[MOST_RANKS];
     uint32_t apart; /* bitmap: whose device has memory of its own */
+    uint32_t
+        machines; /* of ranks whose state is their devices', on which it is copied; 0: on none */
 };
 
 static struct mu_segment segments[MOST_HOSTS];
@@ -233,6 +238,7 @@ static struct schedule draw_schedule(void)
         for (uint32_t i = 0; i < s.size; i++)
             s.host[i] = i;
     }
+    s.machines = s.settings.device_collective == MU_COLLECTIVE_NCCL ? below(4) : 0;
     s.settings.run_spares = below(3);
     s.variant = below(VARIANTS);
     s.looks = below(2) ? below(1 << (STEPS + 1)) : 0;
@@ -241,6 +247,7 @@ static struct schedule draw_schedule(void)
     draw_fates(&s);
     if (s.settings.device_collective == MU_COLLECTIVE_NCCL && below(2)) {
         s.settings.optim_shard = MU_SWITCH_ON;
+        s.machines = 0; /* no copies are made of parts */
         s.looks |= 1 << STEPS;
     }
     if (s.settings.device_collective != MU_COLLECTIVE_NCCL)
@@ -254,11 +261,16 @@ static enum mu_status never(void *context)
     return MU_OK;
 }
 
+static uint64_t run_key(void)
+{
+    return (uint64_t)getpid() << 32 | (uint32_t)number;
+}
+
 static void open_segments(const struct mu_roll *roll, bool words_only)
 {
     for (uint32_t h = 0; h < roll->hosts; h++) {
         struct mu_segment_options o = {.layout = &layout,
-                                       .run_key = (uint64_t)getpid() << 32 | (uint32_t)number,
+                                       .run_key = run_key(),
                                        .generation = 1,
                                        .host = h,
                                        .ranks = roll->host[h].count,
@@ -295,6 +307,8 @@ static void make_rank(const struct schedule *s, uint32_t i)
                                    .segment = &r->segment};
     assert_int_equal(mu_worker_init(&r->worker), MU_OK);
     assert_int_equal(mu_worker_fill_initial(&r->worker, 0), MU_OK);
+    if (s->machines > 0)
+        assert_true(toy_copies_open(r, s->machines, run_key()));
     r->recovery = (struct mu_recovery){.comm = r->worker.comm,
                                        .board = board,
                                        .worker = &r->worker,
@@ -309,6 +323,7 @@ static void make_rank(const struct schedule *s, uint32_t i)
 
 static void free_rank(struct rank *r)
 {
+    toy_copies_close(r);
     mu_worker_deinit(&r->worker);
     toy_close(&r->toy);
     mu_device_close(r->worker.device);
@@ -391,6 +406,15 @@ static struct tally {
     uint64_t deaths, repairs, survivors, alone, divided, lost;
 } tally;
 
+static uint32_t deaths_of(const struct schedule *s)
+{
+    uint32_t deaths = 0;
+
+    for (uint32_t i = 0; i < s->size; i++)
+        deaths += rank[i].died;
+    return deaths;
+}
+
 static void check(const struct schedule *s)
 {
     uint32_t survivors = 0, lost = 0;
@@ -402,6 +426,10 @@ static void check(const struct schedule *s)
             give_up(fault);
         survivors += !rank[i].died;
         lost += rank[i].lost;
+        fault =
+            toy_copies_fault(&rank[i], &layout, undisturbed[s->variant].hash, deaths_of(s) == 0);
+        if (fault)
+            give_up(fault);
         tally.repairs += rank[i].recovery.epoch;
     }
     /* A part is lost when two have died, and then for all. */

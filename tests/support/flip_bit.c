@@ -39,6 +39,7 @@ static enum mu_status attach(struct mu_segment *s, const char *name, const struc
     o.ranks = h->ranks;
     o.eval_pieces = h->eval_pieces;
     o.bf16 = h->bf16;
+    o.state_only = h->state_only;
     munmap(h, sizeof *h);
     return mu_segment_open(s, &o);
 }

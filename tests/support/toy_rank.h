@@ -13,6 +13,7 @@
 #include "worker/comm/control.h"
 #include "worker/parts.h"
 #include "worker/recover.h"
+#include "worker/snapshot.h"
 
 enum { STEPS = 5, MOST_RANKS = 9 };
 
@@ -36,6 +37,7 @@ struct rank {
     struct mu_control control;
     struct mu_worker worker;
     struct mu_segment segment;
+    struct mu_snapshots copies; /* toy_copies.h; of no segment: none are made */
     struct toy toy;
     pthread_t thread;
     int64_t step, duties_done;
@@ -201,6 +203,10 @@ static enum mu_status duties(struct rank *r)
         r->hashed |= UINT32_C(1) << r->step;
         MU_TRY(mu_control_agree(&r->control, MU_OK), st, failed);
     }
+    if (r->copies.segment.header)
+        MU_TRY(mu_snapshots_take(&r->copies, &r->worker, &(struct mu_segment_origin){0},
+                                 &r->result[r->step - 1]),
+               st, failed);
     r->duties_done = r->step;
     if (mu_comm_rank(r->worker.comm) == 0)
         r->recovery.duties = r->step;

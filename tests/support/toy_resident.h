@@ -268,6 +268,17 @@ static inline bool toy_resident_finish(struct mu_resident *r, int64_t norm[MU_RE
     return mu_chunk_check(t->reduced, l->elements) == (uint32_t)t->reduced[l->elements];
 }
 
+static inline void toy_resident_check(struct mu_resident *r, uint32_t half, uint32_t sums[3])
+{
+    const float *array[] = {r->weight[half], r->m[half], r->v[half]};
+
+    mu_device_poll(r->device); /* a death may be repaired here, and is not told */
+    memset(sums, 0, 3 * sizeof *sums);
+    for (int i = 0; i < 3 && array[i]; i++)
+        sums[i] =
+            mu_chunk_check((const int32_t *)(const void *)array[i], r->options.layout->elements);
+}
+
 static inline void toy_resident_update(struct mu_resident *r, uint32_t from,
                                        const struct mu_adamw *how, float decay)
 {
@@ -303,6 +314,7 @@ static const struct mu_resident_ops toy_resident_ops = {
     .integers = toy_resident_integers,
     .agree = toy_resident_agree,
     .finish = toy_resident_finish,
+    .check = toy_resident_check,
     .update = toy_resident_update,
 };
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -139,6 +140,69 @@ static void words_alone_are_short(void **state)
     s.half[0].prediction[layout.blocks - 1] = 3;
     s.largest[layout.blocks - 1] = 4;
     assert_null(s.sum[0].dense);
+    mu_segment_close(&s, true);
+}
+
+/* A copy has the halves; totals and sums it has not, nor a second form of the weights. */
+static void a_copy_has_state_alone(void **state)
+{
+    struct mu_segment_options o = options_of(true);
+    const uint64_t e = layout.elements, whole = mu_segment_bytes(&o);
+    struct mu_segment s;
+
+    (void)state;
+    o.state_only = true;
+    o.bf16 = false;
+    assert_true(mu_segment_bytes(&o) + e * (4 + 4 + 4 * RANKS) < whole);
+    assert_true(mu_segment_bytes(&o) > e * 24);
+    assert_int_equal(mu_segment_open(&s, &o), MU_OK);
+    for (int h = 0; h < 2; h++)
+        s.half[h].weight[e - 1] = s.half[h].m[e - 1] = s.half[h].v[e - 1] = 1;
+    s.half[1].prediction[layout.blocks - 1] = 3;
+    assert_null(s.sum[0].dense);
+    mu_segment_close(&s, true);
+}
+
+/* There may be no room for it: no error, and no file. */
+static void a_copy_without_room_is_not_reported(void **state)
+{
+    struct mu_segment_options o = options_of(true);
+    struct rlimit before, few = {1 << 16, 1 << 16};
+    struct mu_segment s;
+
+    (void)state;
+    o.state_only = true;
+    o.ranks = 1; /* who would take private memory else */
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    few.rlim_max = before.rlim_max;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &few), 0);
+    assert_int_equal(mu_segment_open(&s, &o), MU_NO_MEMORY);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_false(exists());
+}
+
+/* One made for a state is none for copies of it, and the other way round. */
+static void a_copy_is_taken_up_as_a_copy(void **state)
+{
+    struct mu_segment_options o = options_of(true);
+    struct mu_segment s;
+
+    (void)state;
+    o.bf16 = false;
+    o.state_only = true;
+    assert_int_equal(mu_segment_open(&s, &o), MU_OK);
+    s.header->result[0].step = 9;
+    s.header->state = 9 << 1; /* an odd step in half 0: as copies may have it */
+    s.header->settled = 1;
+    mu_segment_close(&s, false);
+    assert_int_equal(mu_segment_open(&s, &o), MU_OK);
+    assert_true(s.header->taken_up);
+    assert_int_equal(mu_segment_result(&s)->step, 9);
+    mu_segment_close(&s, false);
+    o.state_only = false;
+    assert_int_equal(mu_segment_open(&s, &o), MU_OK);
+    assert_false(s.header->taken_up);
     mu_segment_close(&s, true);
 }
 
@@ -306,6 +370,9 @@ int main(void)
         UNDER_A_NAME(a_new_one_is_zero),
         UNDER_A_NAME(parts_lie_apart),
         UNDER_A_NAME(without_bf16_there_is_no_copy),
+        UNDER_A_NAME(a_copy_has_state_alone),
+        UNDER_A_NAME(a_copy_without_room_is_not_reported),
+        UNDER_A_NAME(a_copy_is_taken_up_as_a_copy),
         UNDER_A_NAME(the_leader_replaces_what_the_dead_left),
         UNDER_A_NAME(what_is_settled_is_taken_up_by_any_number_of_ranks),
         UNDER_A_NAME(what_is_another_runs_or_not_settled_is_not_taken_up),

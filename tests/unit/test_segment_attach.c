@@ -25,7 +25,7 @@ static pid_t start_follower(struct mu_segment_options o, uint32_t rank)
 
         if (st != MU_OK)
             _exit((int)st);
-        if (s.half[1].m[5] != 2.5f || memcmp(s.header->magic, "MUSTERS2", 8) != 0)
+        if (s.half[1].m[5] != 2.5f || memcmp(s.header->magic, "MUSTERS3", 8) != 0)
             _exit(100);
         s.sum[rank].dense[7] = (int32_t)rank + 1000;
         mu_segment_close(&s, false);

@@ -38,6 +38,22 @@ static void pieces_may_be_computed_in_any_order(void **in)
     assert_true(mu_hash_equal(forwards, mu_state_hash_combine(backwards, count, 9)));
 }
 
+/* Whoever has the bytes elsewhere finds by the piece which they are. */
+static void a_piece_says_where_it_lies(void **in)
+{
+    struct state_fixture *f = *in;
+    struct mu_state_piece last = mu_state_piece_find(&f->layout, 2 * 3 + 2),
+                          of_predictions = mu_state_piece_find(&f->layout, 3 * 3);
+
+    assert_int_equal(last.array, MU_ARRAY_V);
+    assert_int_equal(last.bytes, (701000 - 2 * (1 << 18)) * sizeof(float));
+    assert_ptr_equal(mu_state_piece_at(&last, &f->state), f->state.v + 2 * (1 << 18));
+    assert_true(mu_hash_equal(mu_state_piece_hash(&last, f->state.v + 2 * (1 << 18)),
+                              mu_state_hash_piece(&f->state, 2 * 3 + 2)));
+    assert_int_equal(of_predictions.array, MU_ARRAY_PREDICTION);
+    assert_int_equal(of_predictions.bytes, 701 * 4 * sizeof(int16_t));
+}
+
 static void flip_and_compare(struct state_fixture *f, void *bytes, size_t at, struct mu_hash before)
 {
     uint8_t *byte = (uint8_t *)bytes + at;
@@ -105,6 +121,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(pieces_are_counted_by_array, setup, state_fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_piece_says_where_it_lies, setup, state_fixture_teardown),
         cmocka_unit_test_setup_teardown(pieces_may_be_computed_in_any_order, setup,
                                         state_fixture_teardown),
         cmocka_unit_test_setup_teardown(every_bit_counts, setup, state_fixture_teardown),
