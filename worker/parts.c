@@ -89,6 +89,22 @@ static enum mu_status gather_weights(struct mu_worker *w, const struct mu_parts 
     return mu_resident_move(w, p->moves, (int)d->size, MU_FAULT_GATHER);
 }
 
+static uint32_t spare_half(const struct mu_worker *w)
+{
+    return ~atomic_load(&w->segment->header->state) & 1;
+}
+
+/* Copies for products of the spare half's weights. */
+static void round_spare(struct mu_worker *w)
+{
+    const struct mu_resident *r = w->resident.state;
+    const uint32_t spare = spare_half(w);
+
+    if (r->weight_bf16[spare])
+        w->device->ops->to_act(w->device, r->weight_bf16[spare], r->weight[spare],
+                               (int64_t)w->workload->layout.elements);
+}
+
 enum mu_status mu_parts_reduce(struct mu_worker *w, uint64_t escapes, struct mu_wide *norm)
 {
     const struct mu_parts *p = w->resident.parts;
@@ -109,19 +125,29 @@ enum mu_status mu_parts_reduce(struct mu_worker *w, uint64_t escapes, struct mu_
         ops_of(w)->update(w->resident.state, half, &p->newest->part[i], &adamw,
                           (float)w->settings->optim_weight_decay);
     MU_TRY(gather_weights(w, p, !half), st, failed);
-    mu_parts_round(w);
+    round_spare(w);
 failed:
     return st;
 }
 
-void mu_parts_round(struct mu_worker *w)
+void mu_parts_clear_pads(struct mu_worker *w)
 {
-    const uint32_t spare = ~atomic_load(&w->segment->header->state) & 1;
-    const struct mu_resident *r = w->resident.state;
+    const struct mu_layout *l = &w->workload->layout;
+    float *weight = w->resident.state->weight[spare_half(w)];
 
-    if (r->weight_bf16[spare])
-        w->device->ops->to_act(w->device, r->weight_bf16[spare], r->weight[spare],
-                               (int64_t)w->workload->layout.elements);
+    for (uint32_t i = 0; i < l->tensor_count; i++) {
+        const struct mu_tensor *t = &l->tensors[i];
+        const uint64_t end = t->offset + t->spec.rows * t->spec.cols, pad = -end % MU_TENSOR_ALIGN;
+
+        if (pad > 0)
+            mu_device_clear(w->device, weight + end, pad * sizeof *weight);
+    }
+}
+
+void mu_parts_fetched(struct mu_worker *w)
+{
+    mu_parts_clear_pads(w);
+    round_spare(w);
 }
 
 /* ---- moments, half by half --------------------------------------------------------------------- */

@@ -83,8 +83,11 @@ void mu_parts_settle(struct mu_worker *w);
  * where the norm is not finite only the norm. */
 enum mu_status mu_parts_reduce(struct mu_worker *w, uint64_t escapes,
                                struct mu_wide *norm) MU_CHECKED;
-/* Copies for products of the spare half's weights. */
-void mu_parts_round(struct mu_worker *w);
+/* The spare half's weights were fetched, all of them. */
+void mu_parts_fetched(struct mu_worker *w);
+/* A gathering that was broken off may have left anything in the spare half, and in its pads, which
+ * nobody else writes, and which are zero for ever. */
+void mu_parts_clear_pads(struct mu_worker *w);
 /* The turn is over everywhere, and half `from` about to be the one before; skip: its moments go
  * over as they are. */
 void mu_parts_advance(struct mu_worker *w, uint32_t from, bool skip);

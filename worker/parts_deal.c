@@ -326,6 +326,7 @@ enum mu_status mu_parts_deal(struct mu_worker *w)
     }
     MU_TRY(move_moments(w, d, &h), st, failed);
     adopt(w, d);
+    mu_parts_clear_pads(w);
     d = NULL;
 failed:
     if (st != MU_OK)

@@ -449,7 +449,7 @@ static enum mu_status fetch(struct mu_worker *w, uint64_t turn)
         chunks++;
     }
     if (w->resident.parts)
-        mu_parts_round(w);
+        mu_parts_fetched(w);
     mu_log(MU_LOG_DEBUG, "fetched %u chunk%s of the total", chunks, chunks == 1 ? "" : "s");
 failed:
     return st;

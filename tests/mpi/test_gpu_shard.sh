@@ -34,9 +34,9 @@ survives between 5 "rank:0,at:evaluate,step:6,do:kill;rank:4,at:save,step:8,do:k
 # Killed when ranks of even number have the last part of the weights, the others not: these fetch all. A step is 13 operations of
 # that rank: 6 up to the norm, 4 of the gathering, 3 for the hash; the first one 2 more, as it has no predictions yet.
 export MUSTER_LOG=debug
-failing 3 NCCL_TORN=$((2 + 13 * 4 + 10)) survives torn 4 "" 1 optim.shard=on
+failing 3 NCCL_TORN=$((2 + 13 * 2 + 10)) survives torn 4 "" 1 optim.shard=on
 said 'muster\[1\]: fetched [0-9]+ chunks? of the total' "a torn gathering"
-failing 3 NCCL_TORN=$((2 + 13 * 4 + 7)) survives torn-first 4 "" 1 optim.shard=on
+failing 3 NCCL_TORN=$((2 + 13 * 2 + 7)) survives torn-first 4 "" 1 optim.shard=on
 if grep -aq 'of the total' "$log"; then fail "a gathering that nobody has whole: something was fetched"; fi
 unset MUSTER_LOG
 

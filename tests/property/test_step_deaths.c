@@ -396,6 +396,8 @@ static const char *fault_of(const struct rank *r, const struct rank *right)
             return "the state on the way is not that of the undisturbed run";
     if (mu_segment_step(&r->segment) != STEPS)
         return "the last step is not committed";
+    if (r->has_full_pads)
+        return "the pads of some state are not zero";
     if (!r->worker.resident.parts && /* else it was looked at, since nobody has all of it */
         !mu_hash_equal(toy_hash(&r->segment, &layout), right->hash[STEPS]))
         return "the last state is not that of the undisturbed run";

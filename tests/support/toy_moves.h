@@ -149,7 +149,8 @@ static inline void toy_moves_begin(struct toy_mover *r, const struct mu_move *li
             toy_join(r, g, i);
         else if (list[i].kind == MU_SEND)
             toy_send(r, i);
-        if (toy_is_received(r, &list[i]) && list[i].to != list[i].from)
+        if (toy_is_received(r, &list[i]) &&
+            (list[i].kind != MU_BROADCAST || list[i].peer != r->place))
             memset(list[i].to, 0x5a, 4 * list[i].count);
     }
     if (!messages) {

@@ -49,6 +49,7 @@ struct rank {
     struct mu_step_result result[STEPS];
     struct mu_hash hash[STEPS + 1];
     uint32_t hashed; /* bitmap of steps */
+    bool has_full_pads;
 };
 
 static struct rank rank[MOST_RANKS];
@@ -214,6 +215,23 @@ failed:
     return st;
 }
 
+/* Pads of the committed weights are zero for ever. */
+static bool pads_are_zero(const struct rank *r)
+{
+    const struct mu_layout *l = &r->worker.workload->layout;
+    const float *weight = r->segment.half[mu_segment_half(&r->segment)].weight;
+
+    for (uint32_t i = 0; i < l->tensor_count; i++) {
+        const struct mu_tensor *t = &l->tensors[i];
+        uint64_t at = t->offset + t->spec.rows * t->spec.cols;
+
+        for (; at % MU_TENSOR_ALIGN != 0; at++)
+            if (weight[at] != 0)
+                return false;
+    }
+    return true;
+}
+
 static enum mu_status steps(struct rank *r)
 {
     enum mu_status st = MU_OK;
@@ -229,8 +247,10 @@ static enum mu_status steps(struct rank *r)
             r->over = true;
         } else {
             st = mu_worker_step(&r->worker, r->step, &result);
-            if (st == MU_OK)
+            if (st == MU_OK) {
                 r->result[r->step++] = result;
+                r->has_full_pads = r->has_full_pads || !pads_are_zero(r);
+            }
         }
     }
     return st;
