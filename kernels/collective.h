@@ -47,6 +47,22 @@ struct mu_all_reduce {
     size_t count; /* elements */
 };
 
+/* Words of 4 bytes from rank to rank, where not everybody is to have everything. */
+enum mu_move_kind {
+    MU_REDUCE_INT32, /* `to` of rank `peer` = the sum of everybody's `from`, wrapping */
+    MU_BROADCAST,    /* everybody's `to` = `from` of rank `peer`, whose `to` it may be */
+    MU_SEND,         /* `from` to rank `peer`, which receives it */
+    MU_RECEIVE,
+};
+/* Pointers that a kind does not name, or that this rank has no part in, are not looked at. */
+struct mu_move {
+    enum mu_move_kind kind;
+    int peer; /* another rank, where it is sent or received */
+    void *to;
+    const void *from;
+    size_t count; /* words */
+};
+
 struct mu_collective_ops {
     enum mu_status (*make_id)(struct mu_device *, struct mu_collective_id *out);
     /* Begins to form a communicator of `size` ranks: done once poll says so. */
@@ -63,6 +79,10 @@ struct mu_collective_ops {
     /* Ends it, whatever is under way; the device can be used again. Calls the device's poll hook
      * while it lasts. MU_TIMEOUT: the library does not come back, and this process can only end. */
     enum mu_status (*abort)(struct mu_collective *, uint64_t deadline_ms);
+    /* As all_reduce, of these. Reductions and broadcasts stand in the same order on all ranks; the
+     * n-th that a rank sends to another is the n-th that this one receives from it. No move reads
+     * what another one of the group writes. */
+    enum mu_status (*move)(struct mu_collective *, const struct mu_move *list, int count);
 };
 
 #endif

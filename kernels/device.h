@@ -223,6 +223,8 @@ struct mu_device_ops {
     const struct mu_collective_ops *collective;
     /* State in the device's memory; NULL: it is the segment's alone (kernels/resident.h). */
     const struct mu_resident_ops *resident;
+    /* The same, divided among the ranks; NULL: it cannot be (kernels/resident_parts.h). */
+    const struct mu_resident_parts_ops *resident_parts;
 
     /* ---- choices: see mu_device_has_choices; NULL, all three, where there are none ---- */
     void (*tune_choices)(struct mu_device *, bool on);

@@ -37,15 +37,16 @@ struct mu_resident_options {
     const struct mu_layout *layout; /* borrowed */
     uint32_t shards;                /* S */
     uint64_t slots;                 /* for blocks that escape, over all ranks: MU_SUM_FULL beyond */
+    uint32_t parts; /* 0: the state is whole; else at most so many (kernels/resident_parts.h) */
 };
 
 struct mu_resident {
     struct mu_device *device;
     struct mu_resident_options options;
     /* Device memory, elements of the layout. */
-    float *weight[2], *m[2], *v[2];
-    uint16_t *weight_bf16[2]; /* NULL in fp32 */
-    float *total;
+    float *weight[2], *m[2], *v[2]; /* m, v: NULL in parts */
+    uint16_t *weight_bf16[2];       /* NULL in fp32 */
+    float *total;                   /* NULL in parts */
 };
 
 /* Rows of a tensor's gradient beside its dense part: struct mu_row_gradient. */

@@ -1,5 +1,5 @@
 /* A message in two: the head (flags, escapes, norm, the step's scalars, maxima) and the total as it
- * lies in the segment. What is served does not change while it is under way: no chunk of the next
+ * lies in the segment (mu_resident_result). What is served does not change while it is under way: no chunk of the next
  * turn is reduced before the host that fetches has entered that turn. */
 #include "worker/fetch.h"
 
@@ -71,9 +71,10 @@ void mu_fetch_deinit(struct mu_worker *w)
     w->fetch.total = NULL;
 }
 
-/* A total that lies in the device's memory. The device polls: a repair in there has made another
+/* What lies in the device's memory. The device polls: a repair in there has made another
  * plan, and another communicator, by which nothing of this one is to be sent. */
-static enum mu_status copy_total(struct mu_worker *w, const struct mu_chunk *c, struct mu_served *s)
+static enum mu_status copy_result(struct mu_worker *w, const float *result,
+                                  const struct mu_chunk *c, struct mu_served *s)
 {
     enum mu_status st;
 
@@ -85,8 +86,7 @@ static enum mu_status copy_total(struct mu_worker *w, const struct mu_chunk *c, 
     s->owns_copy = true;
     if (!s->copy)
         return MU_FAIL(MU_NO_MEMORY, "no memory to send a chunk");
-    mu_device_download(w->device, s->copy, w->segment->total + c->offset,
-                       c->count * sizeof *s->copy);
+    mu_device_download(w->device, s->copy, result, c->count * sizeof *s->copy);
     MU_TRY(mu_device_verify(w->device), st, failed);
     st = mu_poll(w->poller);
 failed:
@@ -103,6 +103,7 @@ static enum mu_status send_chunk(struct mu_worker *w, uint32_t chunk, uint64_t t
                         .turn = turn,
                         .flags = words->flags,
                         .escapes = words->escapes};
+    const float *result = mu_resident_result(w, turn) + c->offset;
     enum mu_status st;
 
     if (!s)
@@ -113,10 +114,10 @@ static enum mu_status send_chunk(struct mu_worker *w, uint32_t chunk, uint64_t t
     memcpy(s->bytes, &head, sizeof head);
     memcpy(s->bytes + sizeof head, w->segment->largest + c->first_block, (size_t)c->block_count);
     if (w->resident.state)
-        MU_TRY(copy_total(w, c, s), st, failed);
+        MU_TRY(copy_result(w, result, c, s), st, failed);
     MU_TRY(mu_comm_send(w->comm, s->bytes, head_bytes(c), (int)to, TAG_HEAD, &s->head), st, failed);
-    MU_TRY(mu_comm_send(w->comm, s->copy ? s->copy : w->segment->total + c->offset,
-                        c->count * sizeof(float), (int)to, TAG_TOTAL, &s->total),
+    MU_TRY(mu_comm_send(w->comm, s->copy ? s->copy : result, c->count * sizeof(float), (int)to,
+                        TAG_TOTAL, &s->total),
            st, failed);
 failed:
     return st;
@@ -184,7 +185,8 @@ enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn
 {
     const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
     struct mu_chunk_words *words = &w->segment->chunk[chunk];
-    float *total = w->resident.state ? w->fetch.total : w->segment->total + c->offset;
+    float *result = mu_resident_result(w, turn) + c->offset;
+    float *total = w->resident.state ? w->fetch.total : result;
     uint32_t from = 0, host = 0;
     struct head head;
     enum mu_status st;
@@ -197,7 +199,7 @@ enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn
     MU_TRY(receive(w, w->fetch.head, head_bytes(c), from, TAG_HEAD), st, failed);
     MU_TRY(receive(w, total, c->count * sizeof *total, from, TAG_TOTAL), st, failed);
     if (w->resident.state) {
-        mu_device_upload(w->device, w->segment->total + c->offset, total, c->count * sizeof *total);
+        mu_device_upload(w->device, result, total, c->count * sizeof *total);
         MU_TRY(mu_device_verify(w->device), st, failed);
         MU_TRY(mu_poll(w->poller), st, failed); /* repaired meanwhile: it is sent once more */
     }

@@ -16,6 +16,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
+#include "worker/parts.h"
 #include "worker/worker.h"
 
 enum {
@@ -49,6 +50,7 @@ enum mu_status mu_resident_init(struct mu_worker *w)
         .layout = &w->workload->layout,
         .shards = (uint32_t)w->workload->facts.shards,
         .slots = w->exact.capacity,
+        .parts = w->settings->optim_shard == MU_SWITCH_ON ? w->roll->size : 0,
     };
     struct mu_worker_resident *r = &w->resident;
     struct mu_segment *s = w->segment;
@@ -58,6 +60,8 @@ enum mu_status mu_resident_init(struct mu_worker *w)
         return MU_OK;
     MU_TRY(check_device(w), st, failed);
     MU_TRY(w->device->ops->resident->open(w->device, &options, &r->state), st, failed);
+    if (options.parts > 0)
+        MU_TRY(mu_parts_init(w), st, failed);
     for (int h = 0; h < 2; h++) {
         s->half[h].weight = r->state->weight[h];
         s->half[h].m = r->state->m[h];
@@ -65,7 +69,7 @@ enum mu_status mu_resident_init(struct mu_worker *w)
         s->weight_bf16[h] = r->state->weight_bf16[h];
     }
     s->total = r->state->total;
-    if (w->settings->device_overlap == MU_SWITCH_ON)
+    if (w->settings->device_overlap == MU_SWITCH_ON && options.parts == 0)
         mu_buckets_plan(&r->buckets, &w->workload->layout);
 failed:
     return st;
@@ -90,9 +94,19 @@ void mu_resident_deinit(struct mu_worker *w)
     if (!w->resident.state)
         return;
     mu_resident_drop_peers(w);
+    mu_parts_deinit(w);
     w->device->ops->resident->close(w->resident.state);
     mu_worker_release_state(w);
     memset(&w->resident, 0, sizeof w->resident);
+}
+
+float *mu_resident_result(struct mu_worker *w, uint64_t turn)
+{
+    const uint64_t word = atomic_load(&w->segment->header->state), made = (turn + 1) / 2;
+
+    if (!w->resident.parts)
+        return w->segment->total;
+    return w->segment->half[(word >> 1) == made ? word & 1 : ~word & 1].weight;
 }
 
 /* ---- a turn ------------------------------------------------------------------------------------ */
@@ -211,7 +225,7 @@ failed:
 }
 
 /* The communicator of this epoch. */
-static enum mu_status meet_peers(struct mu_worker *w)
+enum mu_status mu_resident_meet_peers(struct mu_worker *w)
 {
     struct mu_worker_resident *r = &w->resident;
     struct mu_collective_id id;
@@ -240,7 +254,8 @@ static size_t bytes_of(const struct mu_all_reduce *a)
     return a->count * element[a->kind];
 }
 
-static enum mu_status all_reduce(struct mu_worker *w, const struct mu_all_reduce *list, int count)
+enum mu_status mu_resident_all_reduce(struct mu_worker *w, const struct mu_all_reduce *list,
+                                      int count)
 {
     enum mu_status st = MU_OK;
 
@@ -259,6 +274,27 @@ failed:
     return st;
 }
 
+enum mu_status mu_resident_move(struct mu_worker *w, const struct mu_move *list, int count,
+                                enum mu_fault_point at)
+{
+    enum mu_status st;
+
+    MU_TRY(mu_poll(w->poller), st, failed); /* from here on the roll is the one of the list */
+    for (int i = 0; i < count && w->roll->size == 1; i++)
+        if (list[i].to != list[i].from)
+            mu_device_copy(w->device, list[i].to, list[i].from, list[i].count * sizeof(float));
+    if (w->roll->size == 1)
+        return mu_device_status(w->device);
+    MU_TRY(mu_device_status(w->device), st, failed);
+    st = w->device->ops->collective->move(w->resident.peers, list, count);
+    if (st != MU_OK)
+        return wait_for_news(w, st);
+    mu_fault(at, mu_segment_step(w->segment));
+    st = wait_for_peers(w, "a move between the devices");
+failed:
+    return st;
+}
+
 static void put_scalars(const struct mu_step_scalars *s, int64_t out[SCALARS])
 {
     memcpy(out, s->loss.limb, sizeof s->loss.limb);
@@ -267,7 +303,7 @@ static void put_scalars(const struct mu_step_scalars *s, int64_t out[SCALARS])
 }
 
 /* Carries on what was added limb by limb. */
-static void take_wide(const int64_t limbs[MU_RESIDENT_WIDE], struct mu_wide *out)
+void mu_resident_take_wide(const int64_t limbs[MU_RESIDENT_WIDE], struct mu_wide *out)
 {
     struct mu_wide raw;
 
@@ -279,7 +315,7 @@ static void take_wide(const int64_t limbs[MU_RESIDENT_WIDE], struct mu_wide *out
 
 static void take_scalars(const int64_t in[SCALARS], struct mu_step_scalars *s)
 {
-    take_wide(in, &s->loss);
+    mu_resident_take_wide(in, &s->loss);
     s->tokens = (uint64_t)in[MU_WIDE_LIMBS + 1];
 }
 
@@ -296,7 +332,7 @@ static enum mu_status agree(struct mu_worker *w, struct mu_resident_words *words
 
     put_scalars(own, scalars);
     n = op->maxima(w->resident.state, own->requests, scalars, SCALARS, list);
-    MU_TRY(all_reduce(w, list, n), st, failed);
+    MU_TRY(mu_resident_all_reduce(w, list, n), st, failed);
     op->agree(w->resident.state, w->segment->largest, scalars, SCALARS, words);
     MU_TRY(mu_device_status(w->device), st, failed);
     take_scalars(scalars, all);
@@ -305,18 +341,22 @@ failed:
     return st;
 }
 
+void mu_resident_end_wrong_sum(void)
+{
+    mu_log(MU_LOG_ERROR,
+           "the sum of the gradients is not what went into it: this rank ends, the others go "
+           "on. Look at its machine's GPU");
+    mu_comm_die();
+}
+
 /* The total, from the integers of everybody. */
 static void finish(struct mu_worker *w, struct mu_wide *norm)
 {
     int64_t squares[MU_RESIDENT_WIDE];
 
-    if (!w->device->ops->resident->finish(w->resident.state, squares)) {
-        mu_log(MU_LOG_ERROR,
-               "the sum of the gradients is not what went into it: this rank ends, the others go "
-               "on. Look at its machine's GPU");
-        mu_comm_die();
-    }
-    take_wide(squares, norm);
+    if (!w->device->ops->resident->finish(w->resident.state, squares))
+        mu_resident_end_wrong_sum();
+    mu_resident_take_wide(squares, norm);
 }
 
 /* What is agreed on stands in the first chunk's words. */
@@ -352,27 +392,35 @@ static enum mu_status reduce(struct mu_worker *w, uint64_t turn, const int16_t *
     struct mu_resident_words words;
     struct mu_wide norm = {{0}, 0};
     enum mu_status st;
+    const bool in_parts = w->resident.parts != NULL;
     bool fits;
 
-    MU_TRY(meet_peers(w), st, failed);
+    MU_TRY(mu_resident_meet_peers(w), st, failed);
+    if (in_parts)
+        MU_TRY(mu_parts_deal(w), st, failed);
     if (w->resident.begun != turn) { /* it had no shard */
         mu_resident_begin(w, turn, prediction);
         op->add_dense(w->resident.state, NULL, 0, w->workload->layout.tensor_count);
     }
-    MU_TRY(begin_buckets(w), st, failed);
+    if (!in_parts)
+        MU_TRY(begin_buckets(w), st, failed);
     MU_TRY(agree(w, &words), st, failed);
+    if (in_parts)
+        mu_parts_settle(w);
     fits = !(words.flags & MU_SUM_NONFINITE) &&
            !mu_exact_sum_must_redo(words.escapes, w->exact.capacity, words.flags);
-    if (fits)
-        MU_TRY(all_reduce(w, list,
-                          op->integers(w->resident.state, words.escapes,
-                                       mu_buckets_elements_left(w), list)),
+    if (fits && in_parts)
+        MU_TRY(mu_parts_reduce(w, words.escapes, &norm), st, failed);
+    else if (fits)
+        MU_TRY(mu_resident_all_reduce(w, list,
+                                      op->integers(w->resident.state, words.escapes,
+                                                   mu_buckets_elements_left(w), list)),
                st, failed);
     /* From this look to the words no repair may come in between, or its plan takes the turn for one
      * that nobody has reduced, and the others wait for this rank to do it again. */
     mu_poller_hold(w->poller);
     st = mu_poll(w->poller);
-    if (st == MU_OK && fits)
+    if (st == MU_OK && fits && !in_parts)
         finish(w, &norm);
     if (st == MU_OK)
         st = mu_device_status(w->device);
@@ -400,6 +448,8 @@ static enum mu_status fetch(struct mu_worker *w, uint64_t turn)
         atomic_store_explicit(&w->segment->chunk[c].reduced, turn, memory_order_release);
         chunks++;
     }
+    if (w->resident.parts)
+        mu_parts_fetched(w);
     mu_log(MU_LOG_DEBUG, "fetched %u chunk%s of the total", chunks, chunks == 1 ? "" : "s");
 failed:
     return st;
@@ -428,14 +478,20 @@ void mu_resident_update(struct mu_worker *w, uint32_t from, const struct mu_adam
     struct mu_state_view *new = &s->half[!from];
     const size_t n = w->workload->layout.elements;
 
+    if (w->resident.parts)
+        mu_parts_advance(w, from, skip);
+    if (w->resident.parts && !skip)
+        return; /* the reduction has done so */
     if (!skip) {
         w->device->ops->resident->update(w->resident.state, from, how,
                                          (float)w->settings->optim_weight_decay);
         return;
     }
     mu_device_copy(w->device, new->weight, old->weight, n * sizeof(float));
-    mu_device_copy(w->device, new->m, old->m, n * sizeof(float));
-    mu_device_copy(w->device, new->v, old->v, n * sizeof(float));
+    if (old->m) {
+        mu_device_copy(w->device, new->m, old->m, n * sizeof(float));
+        mu_device_copy(w->device, new->v, old->v, n * sizeof(float));
+    }
     if (s->weight_bf16[from])
         mu_device_copy(w->device, s->weight_bf16[!from], s->weight_bf16[from],
                        n * sizeof(uint16_t));

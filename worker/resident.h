@@ -16,15 +16,19 @@
 #include <stdint.h>
 
 #include "kernels/resident.h"
+#include "orchestrator/base/fault.h"
 #include "orchestrator/base/status.h"
 #include "worker/checkpoint/checkpoint.h"
 #include "worker/resident_buckets.h"
+#include "worker/wide_sum.h"
 #include "worker/workload.h"
 
 struct mu_worker;
+struct mu_parts;
 
 struct mu_worker_resident {
     struct mu_resident *state; /* NULL: the state lies in the segment */
+    struct mu_parts *parts;    /* NULL: it is whole (worker/parts.h) */
     struct mu_collective *peers;
     uint32_t epoch;   /* of the roll that peers are of */
     uint64_t begun;   /* turn that the sum is of */
@@ -54,6 +58,24 @@ enum mu_status mu_resident_reduce(struct mu_worker *w, uint64_t turn,
 /* From half `from` to the other one, all chunks; skip: the state goes over as it is. Predictions
  * are the caller's. */
 void mu_resident_update(struct mu_worker *w, uint32_t from, const struct mu_adamw *how, bool skip);
+
+/* Where what a turn came to lies, elements of the layout, which others may fetch: the total; in
+ * parts the weights of the step that the turn makes. */
+float *mu_resident_result(struct mu_worker *w, uint64_t turn);
+
+/* For worker/parts.c. The communicator of the roll as it is. */
+enum mu_status mu_resident_meet_peers(struct mu_worker *w) MU_CHECKED;
+/* After a failure among the peers: whatever is under way is given up. */
+void mu_resident_drop_peers(struct mu_worker *w);
+/* Until they are done; with one rank alone they are copies. at: passed once they have begun. */
+enum mu_status mu_resident_all_reduce(struct mu_worker *w, const struct mu_all_reduce *list,
+                                      int count) MU_CHECKED;
+enum mu_status mu_resident_move(struct mu_worker *w, const struct mu_move *list, int count,
+                                enum mu_fault_point at) MU_CHECKED;
+/* Carries on what was added limb by limb. */
+void mu_resident_take_wide(const int64_t limbs[MU_RESIDENT_WIDE], struct mu_wide *out);
+/* The integers are not those that went in: this rank ends. */
+void mu_resident_end_wrong_sum(void);
 
 /* ---- resident_state.c: the state where the host can read it ---- */
 

@@ -9,6 +9,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
 #include "worker/checkpoint/format.h"
+#include "worker/parts.h"
 #include "worker/state_hash.h"
 #include "worker/worker.h"
 
@@ -80,6 +81,8 @@ static enum mu_status move_arrays(struct mu_worker *w, const struct mu_state_vie
     enum mu_status st;
 
     MU_TRY(move(w, to->weight + at, from->weight + at, n, to_device), st, failed);
+    if (w->resident.parts)
+        return to_device ? mu_parts_upload(w, from, at, at + n) : MU_OK;
     MU_TRY(move(w, to->m + at, from->m + at, n, to_device), st, failed);
     MU_TRY(move(w, to->v + at, from->v + at, n, to_device), st, failed);
 failed:
@@ -112,14 +115,17 @@ enum mu_status mu_worker_state(struct mu_worker *w, uint64_t share, uint64_t sha
                                struct mu_state_view *state)
 {
     const struct mu_state_view *half = &w->segment->half[mu_segment_half(w->segment)];
-    enum mu_status st;
+    enum mu_status st = MU_OK;
 
     *state = *half;
     if (!w->resident.state)
         return MU_OK;
-    MU_TRY(stage(w, half->prediction, state), st, failed);
-    st = move_share(w, state, half, share, shares, false);
-failed:
+    st = stage(w, half->prediction, state);
+    if (w->resident.parts)
+        st = mu_parts_gather(w, state, st);
+    if (st == MU_OK)
+        st = move_share(w, state, half, share, shares, false);
+
     return st;
 }
 
@@ -165,13 +171,17 @@ static enum mu_status hash_pieces(struct mu_worker *w, void *scratch)
 {
     const struct mu_state_view *half = &w->segment->half[mu_segment_half(w->segment)];
     const struct mu_range mine = pieces_of(w, w->place);
+    struct mu_state_view staged;
     enum mu_status st = MU_OK;
 
+    if (w->resident.parts)
+        MU_TRY(mu_worker_state(w, w->place, w->roll->size, &staged), st, failed);
     for (uint64_t p = mine.from; p < mine.to; p++) {
         const struct mu_state_piece piece = mu_state_piece_find(half->layout, p);
-        const void *at = mu_state_piece_at(&piece, half);
+        const bool is_staged = w->resident.parts && piece.array != MU_ARRAY_WEIGHT;
+        const void *at = mu_state_piece_at(&piece, is_staged ? &staged : half);
 
-        if (piece.array != MU_ARRAY_PREDICTION) {
+        if (piece.array != MU_ARRAY_PREDICTION && !is_staged) {
             mu_device_download(w->device, scratch, at, piece.bytes);
             at = scratch;
         }

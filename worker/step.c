@@ -246,7 +246,7 @@ static struct agreed agree(const struct mu_worker *w)
     return a;
 }
 
-static struct mu_adamw optimizer(const struct mu_worker *w, int64_t step, double norm, double *lr)
+struct mu_adamw mu_worker_adamw(const struct mu_worker *w, int64_t step, double norm, double *lr)
 {
     const struct mu_settings *s = w->settings;
     struct mu_schedule schedule = {
@@ -288,7 +288,7 @@ static struct mu_step_result result_of(const struct mu_worker *w, int64_t step,
         .skipped = a->flags & MU_SUM_NONFINITE,
     };
 
-    optimizer(w, step, a->norm, &r.lr);
+    mu_worker_adamw(w, step, a->norm, &r.lr);
     return r;
 }
 
@@ -375,7 +375,7 @@ static enum mu_status update(struct mu_worker *w, uint64_t state, const struct a
     uint32_t half = state & 1;
     int64_t step = (int64_t)(state >> 1);
     double lr;
-    struct mu_adamw adamw = optimizer(w, step, a->norm, &lr);
+    struct mu_adamw adamw = mu_worker_adamw(w, step, a->norm, &lr);
     enum mu_status st;
 
     MU_TRY(mu_poll(w->poller), st, failed);

@@ -16,6 +16,7 @@
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/core/shards.h"
+#include "worker/parts.h"
 #include "worker/prediction.h"
 #include "worker/state_check.h"
 #include "worker/state_hash.h"
@@ -217,8 +218,10 @@ static enum mu_status fill_elements(struct mu_worker *w, struct mu_state_view *v
                                       slice ? slice : view->weight + at);
         if (slice)
             mu_device_upload(w->device, view->weight + at, slice, n * sizeof *slice);
-        mu_device_clear(w->device, view->m + at, n * sizeof(float));
-        mu_device_clear(w->device, view->v + at, n * sizeof(float));
+        if (view->m) {
+            mu_device_clear(w->device, view->m + at, n * sizeof(float));
+            mu_device_clear(w->device, view->v + at, n * sizeof(float));
+        }
         from += n;
     }
 failed:
@@ -244,6 +247,8 @@ enum mu_status mu_worker_fill_initial(struct mu_worker *w, uint32_t half)
             view->prediction[t->first_block + b] = MU_PREDICTION_NONE;
     }
     round_rows(w, half);
+    if (w->resident.parts)
+        mu_parts_clear(w, half);
 failed:
     return st;
 }

@@ -89,6 +89,10 @@ static inline uint32_t mu_worker_slot(const struct mu_worker *w, uint32_t place)
 enum mu_status mu_worker_step(struct mu_worker *w, int64_t step,
                               struct mu_step_result *out) MU_CHECKED;
 
+/* How weights go from `step` to step + 1, given the gradient's norm: the rates; pointers, count and
+ * decay are not filled in. */
+struct mu_adamw mu_worker_adamw(const struct mu_worker *w, int64_t step, double norm, double *lr);
+
 /* This rank's pieces of an evaluation of the committed state: loss in exact form, to be merged over
  * ranks. */
 struct mu_eval_sum {

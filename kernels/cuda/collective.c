@@ -279,12 +279,51 @@ static enum mu_status abort_collective(struct mu_collective *c, uint64_t deadlin
     return MU_OK;
 }
 
+static ncclResult_t issue_move(struct mu_collective *c, const struct mu_move *m)
+{
+    switch (m->kind) {
+    case MU_REDUCE_INT32:
+        return ncclReduce(m->from, m->to, m->count, ncclInt32, ncclSum, m->peer, c->comm,
+                          c->stream);
+    case MU_BROADCAST:
+        return ncclBroadcast(m->from, m->to, m->count, ncclInt32, m->peer, c->comm, c->stream);
+    case MU_SEND:
+        return ncclSend(m->from, m->count, ncclInt32, m->peer, c->comm, c->stream);
+    case MU_RECEIVE:
+        return ncclRecv(m->to, m->count, ncclInt32, m->peer, c->comm, c->stream);
+    }
+    return ncclInvalidArgument;
+}
+
+static enum mu_status move(struct mu_collective *c, const struct mu_move *list, int count)
+{
+    cudaEvent_t after = c->group[c->first].after;
+    cudaError_t error = cudaEventRecord(after, mu_cuda_of(c->device)->stream);
+    ncclResult_t result, ended;
+
+    MU_ASSERT(c->phase == IDLE && c->waiting == 0);
+    if (error == cudaSuccess)
+        error = cudaStreamWaitEvent(c->stream, after, 0);
+    if (error != cudaSuccess)
+        return failed_cuda(c->device, "waiting for what is to be moved", error);
+    result = ncclGroupStart();
+    for (int i = 0; i < count && is_under_way(result); i++)
+        if (list[i].count > 0)
+            result = issue_move(c, &list[i]);
+    ended = ncclGroupEnd();
+    if (!is_under_way(result) || !is_under_way(ended))
+        return failed(c, "a move between GPUs", is_under_way(result) ? ended : result);
+    c->phase = ISSUING;
+    return MU_OK;
+}
+
 static const struct mu_collective_ops nccl = {
     .make_id = make_id,
     .open = open_collective,
     .all_reduce = all_reduce,
     .poll = poll_collective,
     .abort = abort_collective,
+    .move = move,
 };
 
 const struct mu_collective_ops *mu_cuda_collective(void)

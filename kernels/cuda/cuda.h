@@ -104,6 +104,9 @@ double mu_cuda_measure_peak(struct mu_device *d, double seconds);
 /* ---- resident.c ---- */
 extern const struct mu_resident_ops mu_cuda_resident_ops;
 
+/* ---- resident_parts.c ---- */
+extern const struct mu_resident_parts_ops mu_cuda_resident_parts_ops;
+
 /* ---- device.c, for module.c ---- */
 enum mu_status mu_cuda_device_open(const struct mu_device_options *options,
                                    struct mu_device **out) MU_CHECKED;

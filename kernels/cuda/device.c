@@ -212,6 +212,7 @@ static const struct mu_device_ops *cuda_ops(void)
         .copy = mu_cuda_copy,
         .wait = wait_for_all,
         .resident = &mu_cuda_resident_ops,
+        .resident_parts = &mu_cuda_resident_parts_ops,
         .tune_choices = tune_choices,
         .write_choices = write_choices,
         .read_choices = read_choices,

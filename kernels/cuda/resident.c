@@ -13,6 +13,7 @@
 
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/kernels.h"
+#include "kernels/cuda/resident_inner.h"
 #include "kernels/cuda/sums.h"
 
 enum { REQUESTS = 8, MEMORY_MAX = 32, CHECKS = 3 };
@@ -35,6 +36,8 @@ struct resident {
     uint32_t *rows;  /* numbers of a shard's rows */
     uint32_t *check; /* sums of bits: of reduced; of the arrays of a half */
     bool is_empty;   /* the sum: no shard is in it yet */
+
+    uint32_t *part_check; /* of each part; NULL: there are none */
 };
 
 static struct resident *of(struct mu_resident *r)
@@ -58,16 +61,21 @@ static void *take(struct resident *r, uint64_t count, size_t element)
     return memory;
 }
 
+static bool is_whole(const struct resident *r)
+{
+    return r->base.options.parts == 0;
+}
+
 static void take_state(struct resident *r, uint64_t n)
 {
     for (int h = 0; h < 2; h++) {
         r->base.weight[h] = take(r, n, sizeof(float));
-        r->base.m[h] = take(r, n, sizeof(float));
-        r->base.v[h] = take(r, n, sizeof(float));
+        r->base.m[h] = take(r, is_whole(r) ? n : 0, sizeof(float));
+        r->base.v[h] = take(r, is_whole(r) ? n : 0, sizeof(float));
         if (r->cuda->base.options.precision == MU_PRECISION_BF16)
             r->base.weight_bf16[h] = take(r, n, sizeof(uint16_t));
     }
-    r->base.total = take(r, n, sizeof(float));
+    r->base.total = take(r, is_whole(r) ? n : 0, sizeof(float));
 }
 
 static void take_sums(struct resident *r, uint64_t n)
@@ -82,7 +90,7 @@ static void take_sums(struct resident *r, uint64_t n)
             rows = l->tensors[i].spec.rows;
     r->agreed = take(r, 2 * (uint64_t)r->map + 16 + REQUESTS, 1);
     r->scalars = take(r, MU_RESIDENT_SCALARS, sizeof(int64_t));
-    r->reduced = take(r, n + 1, sizeof(int32_t));
+    r->reduced = take(r, is_whole(r) ? n + 1 : 0, sizeof(int32_t));
     r->prediction = take(r, blocks, sizeof(int16_t));
     r->rows = take(r, rows, sizeof(uint32_t));
     r->check = take(r, CHECKS, sizeof(uint32_t));
@@ -146,6 +154,7 @@ static enum mu_status open_resident(struct mu_device *d, const struct mu_residen
     take_state(r, l->elements);
     take_sums(r, l->elements);
     r->device_spans = take(r, l->span_count, sizeof *r->device_spans);
+    r->part_check = take(r, options->parts, sizeof *r->part_check);
     if (mu_cuda_is_broken(r->cuda)) {
         close_resident(&r->base);
         return MU_FAILED;
@@ -325,7 +334,7 @@ static void check(struct mu_resident *base, uint32_t half, uint32_t sums[CHECKS]
     mu_cuda_clear(&r->cuda->base, r->check, CHECKS * sizeof *r->check);
     if (mu_cuda_is_broken(r->cuda))
         return;
-    for (int i = 0; i < CHECKS; i++)
+    for (int i = 0; i < CHECKS && array[i]; i++) /* in parts of the weights alone */
         mu_cuda_queued(r->cuda, "check of the state",
                        mu_cuda_check_int32(r->cuda->stream, r->check + i, array[i],
                                            (int64_t)base->options.layout->elements),
@@ -351,6 +360,20 @@ static void update(struct mu_resident *base, uint32_t from, const struct mu_adam
     if (!mu_cuda_is_broken(r->cuda))
         mu_cuda_queued(r->cuda, "adamw", mu_cuda_update(r->cuda->stream, &a, &r->spans, NULL),
                        false);
+}
+
+struct mu_cuda_resident_inner mu_cuda_resident_inner(struct mu_resident *base)
+{
+    const struct resident *r = of(base);
+
+    return (struct mu_cuda_resident_inner){.cuda = r->cuda,
+                                           .host_spans = r->host_spans,
+                                           .device_spans = r->device_spans,
+                                           .sum = r->sum,
+                                           .total = r->total,
+                                           .prediction = r->prediction,
+                                           .check = r->check,
+                                           .part_check = r->part_check};
 }
 
 const struct mu_resident_ops mu_cuda_resident_ops = {

@@ -198,8 +198,14 @@ __global__ void check_int32(uint32_t *sum, const int32_t *x, int64_t n)
 {
     enum { W = 4 };
     MU_SHARED(uint32_t, scratch, MU_BLOCK_WARPS);
+    int64_t lead = int64_t(-(reinterpret_cast<uintptr_t>(x) / sizeof *x) % W);
     uint32_t mine = 0;
 
+    lead = lead < n ? lead : n; /* up to the first whole pack: a part begins anywhere */
+    for (int64_t i = mu_thread(); i < lead; i += mu_thread_count())
+        mine += uint32_t(x[i]);
+    x += lead;
+    n -= lead;
     for (int64_t i = mu_thread(); i < n / W; i += mu_thread_count()) {
         mu_pack<int32_t, W> pack = mu_load<W>(x + i * W);
 

@@ -82,7 +82,7 @@ ncclResult_t refusal(ncclComm_t comm, const transfer &t, cudaStream_t stream)
                       "the communicator was used before its last call was seen to be over");
     if (!type_bytes(s.type) || s.root < 0 || s.root >= comm->end.ranks || t.peer < 0 ||
         t.peer >= comm->end.ranks ||
-        ((s.what == kind::ALL_REDUCE || s.what == kind::REDUCE_SCATTER) &&
+        ((s.what == kind::ALL_REDUCE || s.what == kind::REDUCE_SCATTER || s.what == kind::REDUCE) &&
          !can_reduce(s.type, s.op)))
         return refuse(ncclInvalidArgument, "a type, operation, root or peer that is not emulated");
     for (auto [memory, bytes] :
@@ -302,6 +302,12 @@ ncclResult_t ncclBroadcast(const void *send, void *receive, size_t count, ncclDa
                            int root, ncclComm_t comm, cudaStream_t stream)
 {
     return operate(comm, stream, kind::BROADCAST, send, receive, count, type, 0, root, 0);
+}
+
+ncclResult_t ncclReduce(const void *send, void *receive, size_t count, ncclDataType_t type,
+                        ncclRedOp_t op, int root, ncclComm_t comm, cudaStream_t stream)
+{
+    return operate(comm, stream, kind::REDUCE, send, receive, count, type, op, root, 0);
 }
 
 ncclResult_t ncclSend(const void *send, size_t count, ncclDataType_t type, int peer,

@@ -18,7 +18,15 @@ namespace mu_emulate
 {
 constexpr int MAX_RANKS = 64;
 
-enum class kind : std::int32_t { ALL_REDUCE, REDUCE_SCATTER, ALL_GATHER, BROADCAST, SEND, RECEIVE };
+enum class kind : std::int32_t {
+    ALL_REDUCE,
+    REDUCE_SCATTER,
+    ALL_GATHER,
+    BROADCAST,
+    REDUCE,
+    SEND,
+    RECEIVE
+};
 
 /* What ranks must agree on. */
 struct signature {

@@ -115,6 +115,10 @@ void finish_collective(const transfer &t, const transfer_end &end)
         return reduce(t, end, 0);
     case kind::REDUCE_SCATTER:
         return reduce(t, end, static_cast<std::size_t>(end.rank) * t.is.count);
+    case kind::REDUCE:
+        if (end.rank == t.is.root)
+            reduce(t, end, 0);
+        return;
     case kind::ALL_GATHER:
         for (int r = 0; r < end.ranks; r++)
             nccl_file_read(end.file, r, MAX_RANKS, 0,
@@ -227,7 +231,8 @@ bool can_reduce(int type, int op)
 const char *kind_name(kind what)
 {
     static const char *const names[] = {"ncclAllReduce", "ncclReduceScatter", "ncclAllGather",
-                                        "ncclBroadcast", "ncclSend",          "ncclRecv"};
+                                        "ncclBroadcast", "ncclReduce",        "ncclSend",
+                                        "ncclRecv"};
 
     return names[static_cast<int>(what)];
 }
@@ -259,6 +264,8 @@ std::size_t receive_bytes(const transfer &t, const transfer_end &end)
 
     if (t.is.what == kind::ALL_GATHER)
         return bytes * static_cast<std::size_t>(end.ranks);
+    if (t.is.what == kind::REDUCE)
+        return end.rank == t.is.root ? bytes : 0;
     return t.is.what == kind::SEND ? 0 : bytes;
 }
 

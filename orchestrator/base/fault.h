@@ -39,7 +39,9 @@
     X(LOAD, "load", "while a checkpoint, or a copy, is loaded")                              \
     X(LEAVE, "leave", "after the last step")                                                 \
     X(CORRUPT, "corrupt", "a gradient of an audited step is computed (do:fail flips a bit)") \
-    X(LOCK, "lock", "file locks are of no use on the run directory (do:fail)")
+    X(LOCK, "lock", "file locks are of no use on the run directory (do:fail)")               \
+    X(DEAL, "deal", "moments are dealt anew after a death (do:fail: there is no room)")      \
+    X(GATHER, "gather", "new weights are gathered from all ranks (optim.shard)")
 
 enum mu_fault_point {
 #define MU_FAULT_ENUM(id, name, where) MU_FAULT_##id,

@@ -225,6 +225,22 @@ static void check_collective(const struct checking *c)
                 "\"mpi\" with run.audit_every");
 }
 
+static void check_shard(const struct checking *c)
+{
+    const struct mu_settings *s = c->settings;
+    const bool is_mpi = known(c, MU_KEY_device_collective) &&
+                        (s->device_collective == MU_COLLECTIVE_MPI ||
+                         (s->device_collective == MU_COLLECTIVE_AUTO &&
+                          known(c, MU_KEY_device_kind) && known(c, MU_KEY_batch_reduce) &&
+                          (s->device_kind != MU_DEVICE_CUDA || s->batch_reduce == MU_REDUCE_FAST)));
+
+    if (known(c, MU_KEY_optim_shard) && s->optim_shard == MU_SWITCH_ON && is_mpi)
+        MISTAKE(c, optim_shard,
+                "\"on\" divides the state of GPUs that add up by NCCL; with device.collective = "
+                "\"mpi\" the ranks of a host share one state already; expected \"off\", or "
+                "device.kind = \"cuda\" and device.collective = \"nccl\"");
+}
+
 void mu_checks_run(const struct mu_settings *settings, const struct mu_place places[MU_KEY_COUNT],
                    struct mu_mistakes *m)
 {
@@ -236,6 +252,7 @@ void mu_checks_run(const struct mu_settings *settings, const struct mu_place pla
     check_schedule(&c);
     check_device(&c);
     check_collective(&c);
+    check_shard(&c);
 }
 
 enum mu_status mu_settings_resolve(struct mu_settings *s, int64_t data_vocab)

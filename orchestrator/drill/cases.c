@@ -74,10 +74,12 @@ static bool is_in_recovery(enum mu_fault_point point)
     return point == MU_FAULT_SHRINK || point == MU_FAULT_EXCHANGE || point == MU_FAULT_AGREE;
 }
 
-/* Points at which a rank may die; the rest are failures of disks, locks and arithmetic. */
+/* Points at which a rank may die; the rest are failures of disks, locks and arithmetic, or passed
+ * by some GPUs alone. */
 static bool is_for_killing(enum mu_fault_point point)
 {
-    return point != MU_FAULT_SAVE_DISK && point != MU_FAULT_LOCK && point != MU_FAULT_CORRUPT;
+    return point != MU_FAULT_DEAL && point != MU_FAULT_GATHER && point != MU_FAULT_SAVE_DISK &&
+           point != MU_FAULT_LOCK && point != MU_FAULT_CORRUPT;
 }
 
 static void add_point(struct list *l, enum mu_fault_point point, bool master)

@@ -8,6 +8,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/master/job.h"
+#include "worker/parts.h"
 
 enum {
     NEWS_MS = 100,       /* for the news of a death to reach this rank by its own MPI */
@@ -161,7 +162,7 @@ static void write_failure(struct mu_job *job, enum mu_status st)
     else
         snprintf(message, sizeof message, "%s at step %" PRId64 "; there is no checkpoint",
                  mu_status_meaning(st), job->life.step);
-    job->status.agreed = true;
+    job->status.agreed = !mu_parts_are_lost(job->worker.resident.parts); /* a launcher goes on */
     put_outcome(job, message, 0);
 }
 

@@ -10,6 +10,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/master/job.h"
+#include "worker/parts.h"
 #include "worker/signals.h"
 
 /* ---- what the master shows ---- */
@@ -481,6 +482,8 @@ static enum mu_status steps(struct mu_job *job)
         else
             st = step(job);
     }
+    if (st == MU_FAILED && mu_parts_are_lost(job->worker.resident.parts))
+        job->control.verdict = st;
     return st;
 }
 

@@ -111,7 +111,7 @@ static void make_consistent(struct mu_settings *s)
     }
     s->batch_shards = s->batch_micro = MU_AUTO;
     s->schedule_warmup = 0;
-    s->device_tf32 = s->device_tune = MU_SWITCH_OFF;
+    s->device_tf32 = s->device_tune = s->optim_shard = MU_SWITCH_OFF;
 }
 
 static void printed_settings_read_back(void **state)

@@ -221,10 +221,26 @@ static inline bool fake_one_is_dead(const struct mu_comm *c)
 
 static inline void fake_look_at_meeting(void);
 
+/* Whether an earlier message of the dead rank to the same receive queue is lost: no message takes
+ * the place of one before it. */
+static inline bool fake_comes_after_lost(const struct fake_operation *send)
+{
+    for (const struct fake_operation *o = fake.first; o != send; o = o->next)
+        if (o->is_send && !o->copy && !o->done && o->self == send->self &&
+            o->other == send->other && o->tag == send->tag && o->epoch == send->epoch)
+            return true;
+    return false;
+}
+
 /* What it had under way is lost, but for bytes that are their own by now. */
 static inline void fake_bury(int rank)
 {
     fake.dead[rank] = true;
+    for (struct fake_operation *o = fake.first; o; o = o->next)
+        if (o->self == rank && o->is_send && o->copy && !o->done && fake_comes_after_lost(o)) {
+            free(o->copy);
+            o->copy = NULL;
+        }
     for (struct fake_operation *o = fake.first, *next; o; o = next) {
         next = o->next;
         if (o->self != rank)

@@ -9,8 +9,9 @@
 #include "tests/support/apart_device.h"
 #include "tests/support/fake_fault.h"
 #include "tests/support/toy.h"
-#include "tests/support/toy_resident.h"
+#include "tests/support/toy_parts.h"
 #include "worker/comm/control.h"
+#include "worker/parts.h"
 #include "worker/recover.h"
 #include "worker/snapshot.h"
 
@@ -44,11 +45,13 @@ struct rank {
     uint32_t calm; /* steps since the last repair */
     bool over;
     _Atomic bool ended, died;
+    bool lost; /* died since a part of the state had no holder any more */
     /* what came out */
     enum mu_status status;
     struct mu_step_result result[STEPS];
     struct mu_hash hash[STEPS + 1];
     uint32_t hashed; /* bitmap of steps */
+    bool has_full_pads;
 };
 
 static struct rank rank[MOST_RANKS];
@@ -98,6 +101,17 @@ static enum mu_status reduce_with_peers(struct mu_collective *c, const struct mu
 
     fake_pass(REDUCING);
     st = toy_all_reduce(c, list, count);
+    fake_pass(REDUCING);
+    return st;
+}
+
+static enum mu_status move_with_peers(struct mu_collective *c, const struct mu_move *list,
+                                      int count)
+{
+    enum mu_status st;
+
+    fake_pass(REDUCING);
+    st = toy_move(c, list, count);
     fake_pass(REDUCING);
     return st;
 }
@@ -173,9 +187,11 @@ static void watch(const struct mu_device_ops *ops)
     watched_resident.upload = watched_resident.download = watched_resident.copy = move;
     watched_resident.clear = clear;
     watched_resident.resident = &toy_resident_ops;
+    watched_resident.resident_parts = &toy_resident_parts_ops;
     watched_peers = toy_collective_ops;
     watched_peers.open = open_peers;
     watched_peers.all_reduce = reduce_with_peers;
+    watched_peers.move = move_with_peers;
     watched_peers.abort = abort_peers;
     watched_resident.collective = &watched_peers;
 }
@@ -273,6 +289,23 @@ failed:
     return st;
 }
 
+/* Pads of the committed weights are zero for ever. */
+static bool pads_are_zero(const struct rank *r)
+{
+    const struct mu_layout *l = &r->worker.workload->layout;
+    const float *weight = r->segment.half[mu_segment_half(&r->segment)].weight;
+
+    for (uint32_t i = 0; i < l->tensor_count; i++) {
+        const struct mu_tensor *t = &l->tensors[i];
+        uint64_t at = t->offset + t->spec.rows * t->spec.cols;
+
+        for (; at % MU_TENSOR_ALIGN != 0; at++)
+            if (weight[at] != 0)
+                return false;
+    }
+    return true;
+}
+
 static enum mu_status steps(struct rank *r)
 {
     enum mu_status st = MU_OK;
@@ -291,6 +324,7 @@ static enum mu_status steps(struct rank *r)
             if (st == MU_OK) {
                 r->result[r->step++] = result;
                 r->calm++;
+                r->has_full_pads = r->has_full_pads || !pads_are_zero(r);
             }
             /* What others have fetched is kept until all have come to the next turn. */
             MU_ASSERT(!r->worker.resident.state || r->calm < 2 || !r->worker.fetch.served);
@@ -329,6 +363,10 @@ static void live(void *context)
         take_roll(r);
     }
     r->status = st;
+    if (mu_parts_are_lost(r->worker.resident.parts)) { /* it exits, which the others see */
+        r->lost = true;
+        fake_die((int)(r - rank));
+    }
 }
 
 static void *run_rank(void *context)

@@ -14,6 +14,7 @@
 #include "kernels/resident.h"
 #include "orchestrator/base/clock.h"
 #include "tests/support/fake_comm.h"
+#include "tests/support/toy_moves.h"
 #include "worker/worker.h"
 
 /* ---- the state of a rank ---- */
@@ -26,6 +27,8 @@ struct toy_resident {
     uint8_t *bytes; /* maxima, escaped, flags, requests: a byte each */
     int64_t scalars[MU_RESIDENT_SCALARS], *slots;
     int32_t *reduced;
+    int32_t part_check[FAKE_RANKS]; /* toy_parts.h */
+    int64_t norm[MU_RESIDENT_WIDE];
     float *part; /* of a gradient; zeros elsewhere */
 };
 
@@ -52,10 +55,13 @@ static inline enum mu_status toy_resident_open(struct mu_device *d,
     t->base = (struct mu_resident){.device = d, .options = *o};
     for (int h = 0; h < 2; h++) {
         t->base.weight[h] = toy_zeroed(l->elements, 4);
+        if (o->parts > 0)
+            continue;
         t->base.m[h] = toy_zeroed(l->elements, 4);
         t->base.v[h] = toy_zeroed(l->elements, 4);
     }
-    t->base.total = toy_zeroed(l->elements, 4);
+    if (o->parts == 0)
+        t->base.total = toy_zeroed(l->elements, 4);
     t->sum = (struct mu_sum){.dense = toy_zeroed(l->elements + 1, 4),
                              .largest = toy_zeroed(l->blocks, 1),
                              .escaped = toy_zeroed(l->blocks / 64 + 1, 8),
@@ -186,18 +192,16 @@ static inline void toy_resident_agree(struct mu_resident *r, uint8_t *largest, i
     mu_device_poll(r->device);
 }
 
-static inline int toy_resident_integers(struct mu_resident *r, uint64_t escapes, uint64_t end,
-                                        struct mu_all_reduce list[MU_RESIDENT_LIST])
+/* This rank's slots at the places that all have agreed on; returns how many there are. */
+static inline uint64_t toy_scatter_slots(struct toy_resident *t)
 {
-    struct toy_resident *t = (struct toy_resident *)r;
-    const struct mu_layout *l = r->options.layout;
+    const struct mu_layout *l = t->base.options.layout;
     uint64_t slot = 0;
 
-    t->sum.dense[l->elements] = (int32_t)mu_chunk_check(t->sum.dense, l->elements);
     for (uint64_t b = 0; b < l->blocks; b++) {
         if (!t->bytes[l->blocks + b])
             continue;
-        MU_ASSERT(slot < r->options.slots);
+        MU_ASSERT(slot < t->base.options.slots);
         if (t->sum.escaped[b / 64] >> b % 64 & 1)
             memcpy(t->slots + slot * MU_BLOCK,
                    t->sum.slots + t->sum.slot_of[b] * (uint64_t)MU_BLOCK, MU_BLOCK * 8);
@@ -205,6 +209,17 @@ static inline int toy_resident_integers(struct mu_resident *r, uint64_t escapes,
             memset(t->slots + slot * MU_BLOCK, 0, MU_BLOCK * 8);
         slot++;
     }
+    return slot;
+}
+
+static inline int toy_resident_integers(struct mu_resident *r, uint64_t escapes, uint64_t end,
+                                        struct mu_all_reduce list[MU_RESIDENT_LIST])
+{
+    struct toy_resident *t = (struct toy_resident *)r;
+    const struct mu_layout *l = r->options.layout;
+    uint64_t slot = toy_scatter_slots(t);
+
+    t->sum.dense[l->elements] = (int32_t)mu_chunk_check(t->sum.dense, l->elements);
     MU_ASSERT(slot == escapes);
     list[0] = toy_resident_bucket(r, 0, end);
     list[1] = toy_resident_bucket(r, l->elements, l->elements + 1);
@@ -212,14 +227,16 @@ static inline int toy_resident_integers(struct mu_resident *r, uint64_t escapes,
     return 3;
 }
 
-static inline bool toy_resident_finish(struct mu_resident *r, int64_t norm[MU_RESIDENT_WIDE])
+/* Chunks [from, from + count): total and integers begin with the first of them. Squares go to norm,
+ * and it may take long enough for somebody to die meanwhile. */
+static inline void toy_to_float(struct toy_resident *t, uint32_t from, uint32_t count, float *total,
+                                const int32_t *integers, int64_t norm[MU_RESIDENT_WIDE])
 {
-    struct toy_resident *t = (struct toy_resident *)r;
-    const struct mu_layout *l = r->options.layout;
+    const struct mu_layout *l = t->base.options.layout;
     const int64_t *wide = t->slots;
     struct mu_wide squares = {{0}, 0};
 
-    for (uint32_t c = 0; c < l->chunk_count; c++) {
+    for (uint32_t c = 0; c < from + count; c++) {
         const struct mu_chunk *chunk = &l->chunks[c];
         uint64_t escaped[MU_CHUNK / MU_BLOCK] = {0}, escapes = 0;
         struct mu_chunk_maxima m = {.escaped = escaped};
@@ -229,15 +246,25 @@ static inline bool toy_resident_finish(struct mu_resident *r, int64_t norm[MU_RE
                 escaped[b / 64] |= UINT64_C(1) << b % 64;
                 escapes++;
             }
-        mu_chunk_to_float(&t->exact, r->total + chunk->offset, &squares, t->reduced + chunk->offset,
-                          wide, &m, chunk, t->prediction);
+        if (c >= from)
+            mu_chunk_to_float(&t->exact, total + (chunk->offset - l->chunks[from].offset), &squares,
+                              integers + (chunk->offset - l->chunks[from].offset), wide, &m, chunk,
+                              t->prediction);
         wide += escapes * MU_BLOCK;
     }
     memcpy(norm, &squares, sizeof squares);
-    for (uint64_t i = 0; i < fake.seed % 4; i++) { /* long enough for somebody to die meanwhile */
+    for (uint64_t i = 0; i < fake.seed % 4; i++) {
         mu_clock_sleep_us(60);
-        mu_device_poll(r->device);
+        mu_device_poll(t->base.device);
     }
+}
+
+static inline bool toy_resident_finish(struct mu_resident *r, int64_t norm[MU_RESIDENT_WIDE])
+{
+    struct toy_resident *t = (struct toy_resident *)r;
+    const struct mu_layout *l = r->options.layout;
+
+    toy_to_float(t, 0, l->chunk_count, r->total, t->reduced, norm);
     return mu_chunk_check(t->reduced, l->elements) == (uint32_t)t->reduced[l->elements];
 }
 
@@ -246,7 +273,8 @@ static inline void toy_resident_check(struct mu_resident *r, uint32_t half, uint
     const float *array[] = {r->weight[half], r->m[half], r->v[half]};
 
     mu_device_poll(r->device); /* a death may be repaired here, and is not told */
-    for (int i = 0; i < 3; i++)
+    memset(sums, 0, 3 * sizeof *sums);
+    for (int i = 0; i < 3 && array[i]; i++)
         sums[i] =
             mu_chunk_check((const int32_t *)(const void *)array[i], r->options.layout->elements);
 }
@@ -291,7 +319,7 @@ static const struct mu_resident_ops toy_resident_ops = {
 };
 
 /* ---- collectives ---- */
-enum { TOY_GROUPS = 512, TOY_PENDING = 64 };
+enum { TOY_GROUPS = 512, TOY_PENDING = 128 };
 
 /* A group of operations, whole once everybody has joined. */
 struct toy_group {
@@ -311,6 +339,7 @@ struct mu_collective {
     bool formed;
     struct mu_all_reduce list[TOY_PENDING][MU_RESIDENT_LIST];
     uint64_t input[TOY_PENDING][MU_RESIDENT_LIST]; /* hash */
+    struct toy_mover mover;
 };
 
 static struct {
@@ -327,6 +356,7 @@ static inline void toy_peers_clear(void)
                 free(toy_peers.at[i].group[g].sum[k]);
     memset(toy_peers.at, 0, sizeof toy_peers.at);
     toy_peers.count = 0;
+    toy_moves_clear();
 }
 
 static inline size_t toy_element(enum mu_reduction_kind kind)
@@ -362,8 +392,8 @@ static inline enum mu_status toy_open_peers(struct mu_device *d, const struct mu
     struct toy_communicator *c = toy_peers.at;
 
     (void)d;
-    (void)rank;
     *out = toy_zeroed(1, sizeof **out);
+    (*out)->mover = toy_moves_open(id->bytes, rank, size);
     pthread_mutex_lock(&toy_peers.lock);
     while (c < toy_peers.at + toy_peers.count && strcmp(c->id, id->bytes) != 0)
         c++;
@@ -414,6 +444,14 @@ static inline enum mu_status toy_all_reduce(struct mu_collective *c,
     return MU_OK;
 }
 
+static inline enum mu_status toy_move(struct mu_collective *c, const struct mu_move *list,
+                                      int count)
+{
+    MU_ASSERT(c->formed && c->done == c->begun);
+    toy_moves_begin(&c->mover, list, count);
+    return MU_OK;
+}
+
 /* Nobody has written what may still be read. */
 static inline void toy_check_inputs(const struct mu_collective *c, int group, int count)
 {
@@ -439,7 +477,7 @@ static inline enum mu_status toy_poll_peers(struct mu_collective *c, bool *done)
         for (int i = 0; i < g->count; i++)
             memcpy(own[i].to, g->sum[i], own[i].count * toy_element(own[i].kind));
     }
-    *done = c->formed && c->done == c->begun;
+    *done = toy_moves_poll(&c->mover) && c->formed && c->done == c->begun;
     for (int r = 0; !*done && r < FAKE_RANKS; r++)
         if ((all->ranks >> r & 1) && fake.dead[r] && (fake.seed + (unsigned)fake_self) % 3 == 0)
             st = MU_PEER_LOST;
@@ -462,6 +500,7 @@ static const struct mu_collective_ops toy_collective_ops = {
     .make_id = toy_make_id,
     .open = toy_open_peers,
     .all_reduce = toy_all_reduce,
+    .move = toy_move,
     .poll = toy_poll_peers,
     .abort = toy_abort_peers,
 };

@@ -151,11 +151,44 @@ static void unknown_and_missing_keys(void **state)
            "test.cfg:2: foo: unknown key; 'muster config' lists those that exist",
            "test.cfg:3: optim.warmup: unknown key; did you mean 'optim.schedule.warmup'?",
            "test.cfg:3: optim.qqqqqqqq: unknown key; expected one of optim: name, lr, betas, eps, "
-           "weight_decay, clip, schedule.kind, schedule.warmup, schedule.cooldown, schedule.floor",
+           "weight_decay, clip, shard, schedule.kind, schedule.warmup, schedule.cooldown, "
+           "schedule.floor",
            "test.cfg: run.steps: missing; expected an integer from 1 to 1000000000");
     EXPECT("run = { steps = 10; }; model = { kind = \"sinthetic\"; };",
            "test.cfg:1: model.kind: unknown word \"sinthetic\"; expected \"gpt2\", "
            "\"llama\" or \"synthetic\"; did you mean \"synthetic\"?");
+}
+
+/* Where the collective is left open it follows from what else is said. */
+static void state_in_parts_is_for_nccl(void **state)
+{
+    static const char *const fine[] = {
+        "device = { kind = \"cuda\"; };",
+        "device = { kind = \"cuda\"; collective = \"nccl\"; };",
+        "device = { kind = \"cuda\"; collective = \"mpi\"; }; optim = { shard = \"off\"; };",
+    };
+    static const char *const wrong[] = {
+        "",
+        "device = { kind = \"cuda\"; collective = \"mpi\"; };",
+        "device = { kind = \"cuda\"; }; batch = { reduce = \"fast\"; };",
+        "device = { kind = \"reference\"; };",
+    };
+    struct reading r;
+    char text[512];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
+        snprintf(text, sizeof text, "%s%s%s", SYNTHETIC, fine[i],
+                 i < 2 ? "optim = { shard = \"on\"; };" : "");
+        expect_fine(&r, text);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        snprintf(text, sizeof text, "%s%s\noptim = { shard = \"on\"; };", SYNTHETIC, wrong[i]);
+        EXPECT(text,
+               "test.cfg:2: optim.shard: \"on\" divides the state of GPUs that add up by NCCL; "
+               "with device.collective = \"mpi\" the ranks of a host share one state already; "
+               "expected \"off\", or device.kind = \"cuda\" and device.collective = \"nccl\"");
+    }
 }
 
 static void keys_given_twice(void **state)
@@ -353,6 +386,7 @@ int main(void)
         cmocka_unit_test(mixed_arrays),
         cmocka_unit_test(wrong_types),
         cmocka_unit_test(unknown_and_missing_keys),
+        cmocka_unit_test(state_in_parts_is_for_nccl),
         cmocka_unit_test(keys_given_twice),
         cmocka_unit_test(syntax),
         cmocka_unit_test(comments_strings_and_line_ends),

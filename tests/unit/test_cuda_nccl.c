@@ -118,6 +118,37 @@ static void parts(int rank, int ranks, const ncclUniqueId *id)
     CHECK(ints_are(&r, ranks - 1, 100 + ranks - 1));
 }
 
+/* A part to each rank, of another size each: two to the last one, of which all others give no
+ * place to receive it. */
+static void reduced_to_one(int rank, int ranks, const ncclUniqueId *id)
+{
+    struct rank r = make_rank(rank, ranks, id, 1000);
+    int *got, host[700];
+
+    CUDA(cudaMalloc((void **)&got, sizeof host));
+    CUDA(cudaMemset(got, 0x7f, sizeof host));
+    upload_ints(&r, rank, 1);
+    NCCL(ncclGroupStart());
+    for (int root = 0; root < ranks; root++)
+        NCCL(ncclReduce(r.ints + root, rank == root ? got : NULL, 100 + (size_t)root, ncclInt32,
+                        ncclSum, root, r.comm, r.stream));
+    NCCL(ncclReduce(r.ints + 500, rank == ranks - 1 ? got + 200 : NULL, 500, ncclInt32, ncclMax,
+                    ranks - 1, r.comm, r.stream));
+    finish(&r, ncclGroupEnd());
+    CUDA(cudaMemcpy(host, got, sizeof host, cudaMemcpyDeviceToHost));
+    for (int i = 0; i < 700; i++) {
+        int expected = 0x7f7f7f7f;
+
+        if (i < 100 + rank)
+            expected = ranks * (ranks - 1) / 2 + ranks * (rank + i);
+        else if (rank == ranks - 1 && i >= 200)
+            expected = ranks - 1 + 500 + i - 200;
+        CHECK(host[i] == expected);
+    }
+    CHECK(ncclReduce(r.ints, NULL, 1, ncclInt32, ncclSum, rank, r.comm, r.stream) ==
+          ncclInvalidArgument);
+}
+
 /* Each sends to the next and receives from the one before, three times over, and to himself. */
 static void messages(int rank, int ranks, const ncclUniqueId *id)
 {
@@ -144,6 +175,7 @@ static void parts_and_messages(void **state)
 {
     (void)state;
     run_ranks(parts, 4, -1);
+    run_ranks(reduced_to_one, 4, -1);
     run_ranks(messages, 3, -1);
 }
 
