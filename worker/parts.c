@@ -218,12 +218,50 @@ failed:
     return st;
 }
 
+enum mu_status mu_parts_wish_init(struct mu_parts_wish *wish, uint64_t most)
+{
+    *wish = (struct mu_parts_wish){.range = calloc(most + 1, sizeof *wish->range)};
+    if (!wish->range)
+        return MU_FAIL(MU_NO_MEMORY, "no memory to say which moments are wanted");
+    return MU_OK;
+}
+
+void mu_parts_wish_add(struct mu_parts_wish *wish, uint64_t from, uint64_t count)
+{
+    if (count > 0)
+        wish->range[wish->count++] = (struct mu_range){from, from + count};
+}
+
+void mu_parts_wish_deinit(struct mu_parts_wish *wish)
+{
+    free(wish->range);
+    *wish = (struct mu_parts_wish){NULL, 0};
+}
+
+/* What is wished of a piece that has arrived. first: the first range that does not end before it. */
+static uint64_t download(struct mu_worker *w, const struct mu_parts *p, float *to,
+                         struct mu_range piece, const struct mu_parts_wish *wish, uint64_t first)
+{
+    while (first < wish->count && wish->range[first].to <= piece.from)
+        first++;
+    for (uint64_t i = first; i < wish->count && wish->range[i].from < piece.to; i++) {
+        const struct mu_range *r = &wish->range[i];
+        const uint64_t from = r->from > piece.from ? r->from : piece.from;
+        const uint64_t end = r->to < piece.to ? r->to : piece.to;
+
+        mu_device_download(w->device, to + from, p->bounce + (from - piece.from),
+                           (end - from) * sizeof(float));
+    }
+    return first;
+}
+
 /* m or v: from the owners, piece by piece. */
 static enum mu_status gather(struct mu_worker *w, const struct mu_parts *p, float *to,
-                             const float *own)
+                             const float *own, const struct mu_parts_wish *wish)
 {
     const struct mu_deal *d = p->newest;
     enum mu_status st = MU_OK;
+    uint64_t first = 0;
 
     for (uint32_t i = 0; i < d->size; i++) {
         for (uint64_t at = p->bound[i]; at < p->bound[i + 1]; at += PIECE) {
@@ -235,7 +273,7 @@ static enum mu_status gather(struct mu_worker *w, const struct mu_parts *p, floa
                                          .count = n};
 
             MU_TRY(mu_resident_move(w, &move, 1, MU_FAULT_GATHER), st, failed);
-            mu_device_download(w->device, to + at, p->bounce, n * sizeof(float));
+            first = download(w, p, to, (struct mu_range){at, at + n}, wish, first);
         }
     }
     st = mu_device_verify(w->device);
@@ -244,6 +282,7 @@ failed:
 }
 
 enum mu_status mu_parts_gather(struct mu_worker *w, const struct mu_state_view *state,
+                               const struct mu_parts_wish *m, const struct mu_parts_wish *v,
                                enum mu_status own)
 {
     struct mu_parts *p = w->resident.parts;
@@ -254,8 +293,8 @@ enum mu_status mu_parts_gather(struct mu_worker *w, const struct mu_state_view *
     MU_TRY(mu_parts_deal(w), st, failed);
     MU_TRY(agree(w, p, own), st, failed);
     mu_parts_settle(w);
-    MU_TRY(gather(w, p, state->m, p->newest->part[0].m[half]), st, failed);
-    MU_TRY(gather(w, p, state->v, p->newest->part[0].v[half]), st, failed);
+    MU_TRY(gather(w, p, state->m, p->newest->part[0].m[half], m), st, failed);
+    MU_TRY(gather(w, p, state->v, p->newest->part[0].v[half], v), st, failed);
 failed:
     if (st != MU_OK)
         mu_resident_drop_peers(w);

@@ -21,7 +21,11 @@
  * the same step. What each rank really holds is told, not remembered: a dealing that was broken off
  * is begun again from whatever was held before it and, where it was complete, after it. What was
  * held before is freed when the next collective proves that everybody is through. A chunk that
- * nobody holds any more ends the generation: its moments are in the newest checkpoint. */
+ * nobody holds any more ends the generation: its moments are in the newest copy (snapshot.h), or
+ * checkpoint.
+ *
+ * For the hash, a checkpoint and a copy the owners' moments go to all ranks through a piece of the
+ * device's memory, and each takes to its host what it wants of them, which is its share. */
 #ifndef MUSTER_WORKER_PARTS_H
 #define MUSTER_WORKER_PARTS_H
 
@@ -30,6 +34,7 @@
 
 #include "kernels/resident_parts.h"
 #include "orchestrator/base/status.h"
+#include "orchestrator/core/shards.h"
 #include "worker/checkpoint/checkpoint.h"
 #include "worker/wide_sum.h"
 
@@ -97,9 +102,24 @@ void mu_parts_clear(struct mu_worker *w, uint32_t half);
 /* Half 0 of the parts held here, from a view that has elements [from, to) of the layout. */
 enum mu_status mu_parts_upload(struct mu_worker *w, const struct mu_state_view *state,
                                uint64_t from, uint64_t to) MU_CHECKED;
-/* All of the committed half, by all ranks together. own: what this rank's preparations came to; one
- * rank's failure is everyone's. is_copied: this rank's view has them already. */
+
+/* Which elements of a moment this rank wants in its host's memory: ranges that ascend. */
+struct mu_parts_wish {
+    struct mu_range *range;
+    uint64_t count;
+};
+
+/* With room for so many ranges. MU_NO_MEMORY, which mu_parts_gather tells the others of. */
+enum mu_status mu_parts_wish_init(struct mu_parts_wish *wish, uint64_t most) MU_CHECKED;
+/* Elements [from, from + count), none of which is below those that were added before. */
+void mu_parts_wish_add(struct mu_parts_wish *wish, uint64_t from, uint64_t count);
+void mu_parts_wish_deinit(struct mu_parts_wish *wish);
+
+/* Of the committed half, by all ranks together, also by one that wants nothing: what is wished of m
+ * and of v is downloaded, and no other address of the view is touched. own: what this rank's
+ * preparations came to; one rank's failure is everyone's. */
 enum mu_status mu_parts_gather(struct mu_worker *w, const struct mu_state_view *state,
+                               const struct mu_parts_wish *m, const struct mu_parts_wish *v,
                                enum mu_status own) MU_CHECKED;
 
 #endif

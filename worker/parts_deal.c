@@ -204,15 +204,16 @@ static enum mu_status check_holdings(const struct holdings *h, uint32_t place)
     if (lost > 0 && place == 0)
         mu_log(MU_LOG_ERROR,
                "the optimizer's moments of %u of %u chunks were held by two ranks, and both are "
-               "gone (optim.shard = \"on\"): going on needs the newest checkpoint. `muster launch` "
-               "takes it by itself; else run the same command again",
+               "gone (optim.shard = \"on\"): going on needs the newest copy or checkpoint. `muster "
+               "launch` takes it by itself; else run the same command again",
                lost, h->chunks);
     for (uint32_t i = 0; i < h->size; i++)
         without_room += has_no_room(h, i);
     if (lost == 0 && without_room > 0 && place == 0)
         mu_log(MU_LOG_ERROR,
                "%u of %u ranks have no room for their parts of the state, which grow when ranks "
-               "die (optim.shard = \"on\"): going on needs the newest checkpoint and more ranks. "
+               "die (optim.shard = \"on\"): going on needs the newest copy or checkpoint and more "
+               "ranks. "
                "`muster launch` goes on by itself; else run the same command again",
                without_room, h->size);
     return lost + without_room > 0 ? MU_FAILED : MU_OK;

@@ -82,6 +82,7 @@ void mu_resident_end_wrong_sum(void);
 /* The committed state, in the host's memory: of every tensor at least rows [rows * share / shares,
  * rows * (share + 1) / shares), and all predictions. Valid until the next step, or until it is
  * released: of what lies in a device's memory that is a copy, in as many pages as the share takes.
+ * Of a state in parts: by all ranks together, whatever their shares.
  * MU_NO_MEMORY. */
 enum mu_status mu_worker_state(struct mu_worker *w, uint64_t share, uint64_t shares,
                                struct mu_state_view *state) MU_CHECKED;

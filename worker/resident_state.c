@@ -111,6 +111,27 @@ failed:
     return st;
 }
 
+/* The moments of the share, where they lie in parts. own: as mu_parts_gather. */
+static enum mu_status gather_share(struct mu_worker *w, const struct mu_state_view *to,
+                                   uint64_t share, uint64_t shares, enum mu_status own)
+{
+    const struct mu_layout *l = &w->workload->layout;
+    struct mu_parts_wish wish = {NULL, 0};
+    enum mu_status st = own;
+
+    if (st == MU_OK)
+        st = mu_parts_wish_init(&wish, l->tensor_count);
+    for (uint32_t i = 0; i < l->tensor_count && st == MU_OK; i++) {
+        const struct mu_tensor *t = &l->tensors[i];
+        const struct mu_rows rows = mu_rows_share(t->spec.rows, share, shares);
+
+        mu_parts_wish_add(&wish, t->offset + rows.first * t->spec.cols, rows.count * t->spec.cols);
+    }
+    st = mu_parts_gather(w, to, &wish, &wish, st);
+    mu_parts_wish_deinit(&wish);
+    return st;
+}
+
 enum mu_status mu_worker_state(struct mu_worker *w, uint64_t share, uint64_t shares,
                                struct mu_state_view *state)
 {
@@ -122,7 +143,7 @@ enum mu_status mu_worker_state(struct mu_worker *w, uint64_t share, uint64_t sha
         return MU_OK;
     st = stage(w, half->prediction, state);
     if (w->resident.parts)
-        st = mu_parts_gather(w, state, st);
+        st = gather_share(w, state, share, shares, st);
     if (st == MU_OK)
         st = move_share(w, state, half, share, shares, false);
 
@@ -167,6 +188,44 @@ static struct mu_range pieces_of(const struct mu_worker *w, uint32_t place)
     return mu_shards_of_worker(mu_state_hash_pieces(&w->workload->layout), place, w->roll->size);
 }
 
+static bool is_moment(const struct mu_state_piece *piece)
+{
+    return piece->array == MU_ARRAY_M || piece->array == MU_ARRAY_V;
+}
+
+static enum mu_status wish_for_pieces(const struct mu_layout *l, struct mu_range mine,
+                                      struct mu_parts_wish *m, struct mu_parts_wish *v)
+{
+    enum mu_status st;
+
+    MU_TRY(mu_parts_wish_init(m, mine.to - mine.from), st, failed);
+    MU_TRY(mu_parts_wish_init(v, mine.to - mine.from), st, failed);
+    for (uint64_t p = mine.from; p < mine.to; p++) {
+        const struct mu_state_piece piece = mu_state_piece_find(l, p);
+
+        if (is_moment(&piece))
+            mu_parts_wish_add(piece.array == MU_ARRAY_M ? m : v,
+                              l->tensors[piece.tensor].offset + piece.number * MU_STATE_PIECE,
+                              piece.bytes / sizeof(float));
+    }
+failed:
+    return st;
+}
+
+/* The moments of this rank's pieces, where they lie in parts. */
+static enum mu_status gather_pieces(struct mu_worker *w, struct mu_state_view *staged)
+{
+    struct mu_parts_wish m = {NULL, 0}, v = {NULL, 0};
+    enum mu_status st = stage(w, NULL, staged);
+
+    if (st == MU_OK)
+        st = wish_for_pieces(&w->workload->layout, pieces_of(w, w->place), &m, &v);
+    st = mu_parts_gather(w, staged, &m, &v, st);
+    mu_parts_wish_deinit(&m);
+    mu_parts_wish_deinit(&v);
+    return st;
+}
+
 static enum mu_status hash_pieces(struct mu_worker *w, void *scratch)
 {
     const struct mu_state_view *half = &w->segment->half[mu_segment_half(w->segment)];
@@ -175,10 +234,11 @@ static enum mu_status hash_pieces(struct mu_worker *w, void *scratch)
     enum mu_status st = MU_OK;
 
     if (w->resident.parts)
-        MU_TRY(mu_worker_state(w, w->place, w->roll->size, &staged), st, failed);
+        MU_TRY(gather_pieces(w, &staged), st, failed);
+    MU_TRY(mu_poll(w->poller), st, failed); /* else the pieces are not those of this place */
     for (uint64_t p = mine.from; p < mine.to; p++) {
         const struct mu_state_piece piece = mu_state_piece_find(half->layout, p);
-        const bool is_staged = w->resident.parts && piece.array != MU_ARRAY_WEIGHT;
+        const bool is_staged = w->resident.parts && is_moment(&piece);
         const void *at = mu_state_piece_at(&piece, is_staged ? &staged : half);
 
         if (piece.array != MU_ARRAY_PREDICTION && !is_staged) {
@@ -191,6 +251,7 @@ static enum mu_status hash_pieces(struct mu_worker *w, void *scratch)
     MU_TRY(mu_device_verify(w->device), st, failed);
     st = mu_device_status(w->device);
 failed:
+    mu_worker_release_state(w);
     return st;
 }
 

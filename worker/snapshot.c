@@ -7,6 +7,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
+#include "worker/parts.h"
 #include "worker/state_check.h"
 
 enum {
@@ -122,7 +123,37 @@ bool mu_snapshots_is_due(const struct mu_snapshots *s, const struct mu_worker *w
     return every == MU_AUTO ? mu_clock_ns() >= s->due_ns : (step + 1) % every == 0;
 }
 
-/* A chunk of the state into a half of the copy. */
+/* Of a copy that its machine does not have, this rank's chunks that are not there. */
+static bool lacks_chunk(const struct mu_snapshots *s, uint32_t chunk, uint64_t step)
+{
+    return atomic_load(&s->segment.header->state) >> 1 != step &&
+           mu_roll_owner(&s->machines, s->machine.host, chunk) == s->machine.place &&
+           atomic_load(&s->segment.chunk[chunk].written) < step;
+}
+
+/* Moments that lie in parts, into a half of the copy. All ranks take part in it, also those whose
+ * machine has this copy already, as nobody knows of the others'. own: as mu_parts_gather. */
+static enum mu_status gather_moments(struct mu_snapshots *s, struct mu_worker *w, uint32_t half,
+                                     enum mu_status own)
+{
+    const struct mu_layout *l = &w->workload->layout;
+    const uint64_t step = (uint64_t)mu_segment_step(w->segment);
+    struct mu_parts_wish wish = {NULL, 0};
+    enum mu_status st = own;
+
+    if (st == MU_OK)
+        st = mu_parts_wish_init(&wish, l->chunk_count);
+    for (uint32_t c = 0; c < l->chunk_count && st == MU_OK; c++)
+        if (lacks_chunk(s, c, step))
+            mu_parts_wish_add(&wish, l->chunks[c].offset, l->chunks[c].count);
+    st = mu_parts_gather(w, &s->segment.half[half], &wish, &wish, st);
+    mu_parts_wish_deinit(&wish);
+    if (st == MU_OK)
+        st = mu_poll(w->poller); /* else the chunks are not those of this rank any more */
+    return st;
+}
+
+/* A chunk of the state into a half of the copy; moments in parts are there. */
 static enum mu_status copy_chunk(struct mu_snapshots *s, struct mu_worker *w, uint32_t chunk,
                                  uint32_t half)
 {
@@ -135,8 +166,10 @@ static enum mu_status copy_chunk(struct mu_snapshots *s, struct mu_worker *w, ui
 
     mu_fault(MU_FAULT_SNAPSHOT, step);
     mu_device_download(w->device, to->weight + c->offset, from->weight + c->offset, bytes);
-    mu_device_download(w->device, to->m + c->offset, from->m + c->offset, bytes);
-    mu_device_download(w->device, to->v + c->offset, from->v + c->offset, bytes);
+    if (!w->resident.parts) {
+        mu_device_download(w->device, to->m + c->offset, from->m + c->offset, bytes);
+        mu_device_download(w->device, to->v + c->offset, from->v + c->offset, bytes);
+    }
     memcpy(to->prediction + c->first_block, from->prediction + c->first_block,
            c->block_count * sizeof *to->prediction);
     MU_TRY(mu_device_verify(w->device), st, failed);
@@ -172,8 +205,7 @@ static enum mu_status take(struct mu_snapshots *s, struct mu_worker *w,
         h->origin = *origin;
     }
     for (uint32_t c = 0; c < w->workload->layout.chunk_count; c++)
-        if (mu_roll_owner(&s->machines, s->machine.host, c) == w->place &&
-            atomic_load(&s->segment.chunk[c].written) < step)
+        if (lacks_chunk(s, c, step))
             MU_TRY(copy_chunk(s, w, c, half), st, failed);
     MU_TRY(mu_worker_wait(&s->machine, all_copied, step, "the other ranks to copy their chunks"),
            st, failed);
@@ -191,6 +223,8 @@ enum mu_status mu_snapshots_take(struct mu_snapshots *s, struct mu_worker *w,
     const uint64_t began_ns = mu_clock_ns();
     enum mu_status st = meet(s, w);
 
+    if (w->resident.parts)
+        st = gather_moments(s, w, ~atomic_load(&s->segment.header->state) & 1, st);
     if (st == MU_OK)
         st = take(s, w, origin, result);
     s->due_ns = mu_clock_ns() + mu_snapshots_pause_ns(mu_clock_ns() - began_ns);

@@ -9,6 +9,9 @@
  *   take     into the half that is not committed, each rank its chunks     chunk.written = step
  *   commit   anybody flips the state word once all chunks are there        state = step
  *
+ * Of a state in parts (parts.h) moments come first: all ranks gather them, and each takes those of
+ * its chunks, so that a machine has all of them however many ranks it has.
+ *
  * So the newest whole copy stays until the next one is whole. A copy in whose making somebody died
  * is given up: the next one has other owners, who keep the chunks that are there if it is of the
  * same step. Copies of two machines may be of different steps; the newest one is handed over. */
@@ -47,8 +50,8 @@ uint64_t mu_snapshots_pause_ns(uint64_t cost_ns);
 /* Whether one is to be made of the state after the step that is taken next, when `step` are
  * committed. For the rank that decides. */
 bool mu_snapshots_is_due(const struct mu_snapshots *s, const struct mu_worker *w, int64_t step);
-/* By every rank, of the same committed state, which `result` is the step of. Does nothing when that
- * copy is there. MU_RECOVERED: the copy is given up. MU_FAILED: the device's. */
+/* By every rank, of the same committed state, which `result` is the step of. Changes nothing when
+ * that copy is there. MU_RECOVERED: the copy is given up. MU_FAILED: the device's. */
 enum mu_status mu_snapshots_take(struct mu_snapshots *s, struct mu_worker *w,
                                  const struct mu_segment_origin *origin,
                                  const struct mu_step_result *result) MU_CHECKED;

@@ -41,7 +41,7 @@
     X(CORRUPT, "corrupt", "a gradient of an audited step is computed (do:fail flips a bit)") \
     X(LOCK, "lock", "file locks are of no use on the run directory (do:fail)")               \
     X(DEAL, "deal", "moments are dealt anew after a death (do:fail: there is no room)")      \
-    X(GATHER, "gather", "new weights are gathered from all ranks (optim.shard)")
+    X(GATHER, "gather", "weights or moments are gathered from all ranks (optim.shard)")
 
 enum mu_fault_point {
 #define MU_FAULT_ENUM(id, name, where) MU_FAULT_##id,

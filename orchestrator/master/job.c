@@ -15,6 +15,7 @@
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
 #include "worker/comm/mpi_files.h"
+#include "worker/parts.h"
 #include "worker/signals.h"
 #include "worker/watchdog.h"
 
@@ -23,7 +24,8 @@ enum { ROUND_DEADLINE_MS = 3600000 };
 
 void mu_job_close_parts(struct mu_job *job)
 {
-    bool makes_way = mu_job_makes_way(job);
+    const bool makes_way = mu_job_makes_way(job);
+    const bool is_lost = mu_parts_are_lost(job->worker.resident.parts); /* a launcher goes on */
 
     mu_progress_close(job->progress);
     job->progress = NULL;
@@ -31,7 +33,7 @@ void mu_job_close_parts(struct mu_job *job)
     job->journal = NULL;
     mu_run_dir_close(job->run);
     job->run = NULL;
-    mu_snapshots_close(&job->snapshots, !makes_way);
+    mu_snapshots_close(&job->snapshots, !makes_way && !(is_lost && getenv("MUSTER_JOB")));
     mu_snapshots_deinit(&job->snapshots);
     mu_worker_deinit(&job->worker);
     mu_segment_close(&job->segment, !makes_way);

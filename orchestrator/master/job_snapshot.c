@@ -53,7 +53,7 @@ enum mu_status mu_job_open_snapshots(struct mu_job *job)
     MU_TRY(mu_control_agree(&job->control,
                             mu_snapshots_init(&job->snapshots, &job->worker, job->host_key)),
            st, failed);
-    if (job->settings.device_snapshot_every == 0 || job->worker.resident.parts)
+    if (job->settings.device_snapshot_every == 0)
         return MU_OK;
     leads = job->snapshots.machine.local_index == 0;
     st = open_copies(job, leads);

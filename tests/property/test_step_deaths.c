@@ -254,7 +254,6 @@ static struct schedule draw_schedule(void)
     draw_fates(&s);
     if (is_resident(&s) && below(2)) {
         s.settings.optim_shard = MU_SWITCH_ON;
-        s.machines = 0; /* no copies are made of parts */
         s.looks |= 1 << STEPS;
     }
     if (!is_resident(&s))
@@ -539,10 +538,48 @@ static void survivors_end_with_the_same_bits(void **state)
                     begun_in_shards > count);
 }
 
+/* A share each: together the state once, for the hash without pads, and for a copy on each machine
+ * with those inside; and a byte each for what they agree on. */
+static void a_state_in_parts_is_downloaded_once(void **state)
+{
+    struct schedule s = {
+        .settings = toy_settings(STEPS), .machines = 2, .looks = 1u << 2 | 1u << STEPS};
+    uint64_t elements = 0, in_chunks = 0;
+
+    (void)state;
+    for (uint32_t c = 0; c < layout.chunk_count; c++)
+        in_chunks += layout.chunks[c].count;
+    s.settings.device_collective = MU_COLLECTIVE_NCCL;
+    s.settings.optim_shard = MU_SWITCH_ON;
+    for (uint32_t i = 0; i < sizeof specs / sizeof *specs; i++)
+        elements += specs[i].rows * specs[i].cols;
+    for (uint32_t i = 0; i < MOST_RANKS; i++) {
+        s.host[i] = i;
+        s.fate[i].kind = FAKE_KINDS;
+    }
+    for (s.size = 2; s.size <= MOST_RANKS; s.size++) {
+        const uint64_t agreed = s.size;
+        uint64_t to_hash = 0, to_copy = 0;
+
+        s.hosts = s.size;
+        number = UINT32_MAX;
+        run(&s);
+        check(&s);
+        for (uint32_t i = 0; i < s.size; i++) {
+            to_hash += rank[i].downloaded_to_hash;
+            to_copy += rank[i].downloaded_to_copy;
+        }
+        assert_int_equal(to_hash, 2 * (12 * elements + agreed));
+        assert_int_equal(to_copy, STEPS * (s.machines * 12 * in_chunks + agreed));
+        clean_up(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_undisturbed_run_has_what_is_to_be_survived),
+        cmocka_unit_test(a_state_in_parts_is_downloaded_once),
         cmocka_unit_test(survivors_end_with_the_same_bits),
     };
 

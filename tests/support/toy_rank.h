@@ -52,6 +52,8 @@ struct rank {
     struct mu_hash hash[STEPS + 1];
     uint32_t hashed; /* bitmap of steps */
     bool has_full_pads;
+    uint64_t downloaded; /* bytes, from its device */
+    uint64_t downloaded_to_hash, downloaded_to_copy;
 };
 
 static struct rank rank[MOST_RANKS];
@@ -137,6 +139,13 @@ static void move(struct mu_device *d, void *to, const void *from, size_t bytes)
         mu_device_poll(d);
 }
 
+static void download(struct mu_device *d, void *to, const void *from, size_t bytes)
+{
+    if (fake_self >= 0)
+        rank[fake_self].downloaded += bytes;
+    move(d, to, from, bytes);
+}
+
 static void clear(struct mu_device *d, void *to, size_t bytes)
 {
     (void)d;
@@ -184,7 +193,8 @@ static void watch(const struct mu_device_ops *ops)
     watched_resident.free = watched_resident.free_lent = free_memory;
     watched_resident.lend = lend;
     watched_resident.take_back = take_back;
-    watched_resident.upload = watched_resident.download = watched_resident.copy = move;
+    watched_resident.upload = watched_resident.copy = move;
+    watched_resident.download = download;
     watched_resident.clear = clear;
     watched_resident.resident = &toy_resident_ops;
     watched_resident.resident_parts = &toy_resident_parts_ops;
@@ -271,17 +281,21 @@ static void take_roll(struct rank *r)
 
 static enum mu_status duties(struct rank *r)
 {
+    uint64_t before = r->downloaded;
     enum mu_status st = MU_OK;
 
     if (r->looks >> r->step & 1) {
         MU_TRY(mu_worker_hash(&r->worker, &r->hash[r->step]), st, failed);
         r->hashed |= UINT32_C(1) << r->step;
         MU_TRY(mu_control_agree(&r->control, MU_OK), st, failed);
+        r->downloaded_to_hash += r->downloaded - before;
     }
+    before = r->downloaded;
     if (r->copies.segment.header)
         MU_TRY(mu_snapshots_take(&r->copies, &r->worker, &(struct mu_segment_origin){0},
                                  &r->result[r->step - 1]),
                st, failed);
+    r->downloaded_to_copy += r->downloaded - before;
     r->duties_done = r->step;
     if (mu_comm_rank(r->worker.comm) == 0)
         r->recovery.duties = r->step;
