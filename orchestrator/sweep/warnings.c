@@ -148,12 +148,75 @@ static void warn_of_budget(const struct telling *t, double budget)
              (long long)s->window.each_side, below < above ? "smaller" : "larger");
 }
 
+/* A law is fitted to what was tuned, and used for all sizes. */
+static void warn_of_tuning(const struct telling *t)
+{
+    const struct mu_sweep_law *law = mu_sweep_tuned(t->spec);
+    const struct mu_sweep_trial *farthest = NULL;
+    double least = INFINITY, most = 0, off = 1;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; law && i < t->trials->count; i++) {
+        const struct mu_sweep_trial *one = &t->trials->item[i];
+
+        if (one->role == MU_SWEEP_TUNE) {
+            least = fmin(least, one->n);
+            most = fmax(most, one->n);
+        }
+    }
+    for (uint32_t i = 0; law && i < t->trials->count; i++) {
+        const struct mu_sweep_trial *one = &t->trials->item[i];
+        const double times = fmax(one->n / most, least / one->n);
+
+        count += times > 1;
+        if (times > off) {
+            off = times;
+            farthest = one;
+        }
+    }
+    if (farthest)
+        tell(t,
+             "%u trial%s outside of the sizes that %s is tuned at, N = %.3g to %.3g (%s: %.3g, "
+             "%.1f times beyond): its law is extrapolated there; tune at sizes further apart",
+             count, count == 1 ? " is" : "s are", law->key, least, most, farthest->name,
+             farthest->n, off);
+}
+
+/* Budgets that round to the same steps are one run, trained twice. */
+static void warn_of_equals(const struct telling *t)
+{
+    const struct mu_sweep_trial *first = NULL, *second = NULL;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; t->spec->kind != MU_SWEEP_GRID && i < t->trials->count; i++) {
+        const struct mu_sweep_trial *a = &t->trials->item[i];
+        bool found = false;
+
+        for (uint32_t j = i + 1; j < t->trials->count && !found; j++) {
+            const struct mu_sweep_trial *b = &t->trials->item[j];
+
+            found = a->role == b->role && a->size == b->size && a->factor == b->factor &&
+                    a->tokens == b->tokens && a->settings.run_seed == b->settings.run_seed;
+            if (found && !first) {
+                first = a;
+                second = b;
+            }
+        }
+        count += found;
+    }
+    if (first)
+        tell(t, "%u trial%s the same run as another (%s and %s): take budgets further apart", count,
+             count == 1 ? " is" : "s are", first->name, second->name);
+}
+
 void mu_sweep_warnings(const struct mu_sweep_spec *spec, const struct mu_sweep_trials *trials,
                        const struct mu_sweep_estimate *estimate, mu_sweep_warn *warn, void *context)
 {
     const struct telling t = {spec, trials, warn, context};
 
     warn_of_trials(&t, estimate->train_tokens);
+    warn_of_tuning(&t);
+    warn_of_equals(&t);
     for (uint32_t i = 0; spec->kind == MU_SWEEP_ISOFLOP && i < spec->budgets.count; i++)
         warn_of_budget(&t, spec->budgets.item[i]);
 }

@@ -29,6 +29,13 @@ grep -q '^time: ' out && fail "--quick measured"
 expect 0 "$MUSTER" plan --quick sweep.cfg batch.sequences=128
 grep -Eq '^params80000-c1e\+12-s1 .* 127 +16384 ' out || fail "the override has no effect"
 
+expect 0 "$MUSTER" plan --quick sweep.cfg sweep.name=mine sweep.share_trunk=true sweep.window.tokens_per_parameter=10
+grep -q '^FLOPs: .* with trunks shared' out || fail "sweep.share_trunk=true has no effect"
+refuses 78 "command line: sweep.budgets: lists of a sweep are given in its file; expected a single value" \
+    "$MUSTER" plan sweep.cfg "sweep.budgets=[1e11]"
+refuses 78 "command line: sweep.retires: unknown key; did you mean 'sweep.retries'?" "$MUSTER" plan sweep.cfg sweep.retires=2
+refuses 78 "command line: sweep.retries: many cannot be; expected an integer from 0 to 100" "$MUSTER" plan sweep.cfg sweep.retries=many
+
 # Warnings.
 sweep "$sizes budgets = [1e10];"
 expect 0 "$MUSTER" plan --quick sweep.cfg
@@ -36,6 +43,16 @@ grep -q "warning: 4 trials have fewer than 50 steps (params80000-c1e+10-s1: 3): 
     fail "no warning of few steps"
 grep -q "warning: the expected optimum of 1e+10 FLOPs is at synthetic.params = 10000, with 0 sizes below" err ||
     fail "no warning of a budget at the edge"
+
+sweep "$sizes budgets = [1e5, 2e5]; window = { points = 3; each_side = 1; };"
+expect 0 "$MUSTER" plan --quick sweep.cfg
+grep -q "warning: 3 trials are the same run as another (params10000-c100000-s1 and params10000-c200000-s1)" err ||
+    fail "no warning of equal trials"
+sweep "$sizes budgets = [1e13]; laws = ( { key = \"optim.lr\"; value = \"tune\"; } );
+    tune = { cells = ( { size = 1e4; budget = 1e11; }, { size = 4e4; budget = 1e11; } ); factors = [0.5, 1, 2]; };"
+expect 0 "$MUSTER" plan --quick sweep.cfg
+grep -q "warning: 1 trial is outside of the sizes that optim.lr is tuned at, N = 1e+04 to 4e+04 (params80000-c1e+13-s1: 8e+04, 2.0 times beyond)" err ||
+    fail "no warning of a law outside its range"
 
 # Mistakes: of the file, of trials, of the command line.
 sweep "$sizes budgets = [1e12]; windows = 3;"
@@ -55,6 +72,10 @@ refuses 64 "SWEEP is missing; see 'muster plan --help'" "$MUSTER" plan
 expect 0 "$MUSTER" plan --keys
 grep -q '^  laws\[\].value  *a formula of N, D, C and size; or "tune"' out || fail "--keys does not list the laws"
 expect 78 "$MUSTER" plan nowhere.cfg
+
+sweep "$sizes budgets = [1e11, 1e12]; repeats = ( { budget = 1e11; seeds = 9; } ); laws = ( { key = \"optim.lr\"; value = \"-1\"; } );"
+expect 78 "$MUSTER" plan sweep.cfg
+[ "$(grep -c 'optim.lr: -1 is out of range' err)" = 4 ] || fail "a mistake is not told once a size"
 
 # The example, on other text than its own.
 mkdir configs
