@@ -9,7 +9,7 @@ static const double most_epochs = 4;   /* data repeated, Muennighoff et al. 2023
 static const double most_batch = 4;    /* times the batch of the step law */
 static const double least_warmups = 3; /* steps, in warm-ups */
 static const double most_off = 0.05;   /* budget met, relative */
-enum { LEAST_STEPS = 50 };
+enum { LEAST_STEPS = 50, MOST_BUDGETS = 3 /* told one by one */ };
 
 struct telling {
     const struct mu_sweep_spec *spec;
@@ -119,8 +119,9 @@ static void warn_of_trials(const struct telling *t, double train_tokens)
              w.count, w.count == 1 ? "" : "s", w.trial->name, 100 * w.value);
 }
 
-/* The sizes of a budget at an end of the ladder leave no room beside the expected optimum. */
-static void warn_of_budget(const struct telling *t, double budget)
+/* The sizes of a budget at an end of the ladder leave no room beside the expected optimum: whether
+ * that is so; not told when quiet. */
+static bool warn_of_budget(const struct telling *t, double budget, bool quiet)
 {
     const struct mu_sweep_spec *s = t->spec;
     const struct mu_sweep_trial *nearest = NULL;
@@ -140,12 +141,26 @@ static void warn_of_budget(const struct telling *t, double budget)
         below += s->sizes.item[i] < nearest->size;
         above += s->sizes.item[i] > nearest->size;
     }
-    if (nearest && (below < s->window.each_side || above < s->window.each_side))
+    if (!nearest || (below >= s->window.each_side && above >= s->window.each_side))
+        return false;
+    if (!quiet)
         tell(t,
              "the expected optimum of %g FLOPs is at %s = %g, with %u size%s below and %u above "
              "it; %lld are wanted on each side: add %s sizes, or change the budget",
              budget, s->size_key, nearest->size, below, below == 1 ? "" : "s", above,
              (long long)s->window.each_side, below < above ? "smaller" : "larger");
+    return true;
+}
+
+static void warn_of_budgets(const struct telling *t)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; t->spec->kind == MU_SWEEP_ISOFLOP && i < t->spec->budgets.count; i++)
+        count += warn_of_budget(t, t->spec->budgets.item[i], count >= MOST_BUDGETS);
+    if (count > MOST_BUDGETS)
+        tell(t, "the expected optima of %u more budgets are at an end of the sizes, too",
+             count - MOST_BUDGETS);
 }
 
 /* A law is fitted to what was tuned, and used for all sizes. */
@@ -217,6 +232,5 @@ void mu_sweep_warnings(const struct mu_sweep_spec *spec, const struct mu_sweep_t
     warn_of_trials(&t, estimate->train_tokens);
     warn_of_tuning(&t);
     warn_of_equals(&t);
-    for (uint32_t i = 0; spec->kind == MU_SWEEP_ISOFLOP && i < spec->budgets.count; i++)
-        warn_of_budget(&t, spec->budgets.item[i]);
+    warn_of_budgets(&t);
 }

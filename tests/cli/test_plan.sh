@@ -17,7 +17,7 @@ sizes='sizes = { key = "synthetic.params"; values = [1e4, 2e4, 4e4, 8e4]; };'
 # What it says of a sweep whose numbers are known: 6 N D, 8192 tokens a step.
 sweep "$sizes budgets = [1e12]; window = { points = 4; each_side = 1; };"
 expect 0 "$MUSTER" plan sweep.cfg
-grep -Eq '^params80000-c1e\+12-s1 +cell +8e\+04 +2.08e\+06 +26 +254 +8192 +0 +0.001 +9.99e\+11 +0%$' out ||
+grep -Eq '^params80000-c1e\+12-s1 +1 +8e\+04 +2.08e\+06 +26 +- +254 +8192 +0 +0.001 +9.99e\+11 +0%$' out ||
     fail "the trial of 80,000 parameters is not as expected"
 has out "4 trials: 4 cells, 0 to tune with, 0 controls"
 has out "FLOPs: 4e+12"
@@ -44,6 +44,10 @@ grep -q "warning: 4 trials have fewer than 50 steps (params80000-c1e+10-s1: 3): 
 grep -q "warning: the expected optimum of 1e+10 FLOPs is at synthetic.params = 10000, with 0 sizes below" err ||
     fail "no warning of a budget at the edge"
 
+sweep "$sizes budgets = [1e14, 2e14, 3e14, 4e14, 5e14];"
+expect 0 "$MUSTER" plan --quick sweep.cfg
+[ "$(grep -c 'with 3 sizes below and 0 above' err)" = 3 ] || fail "budgets at the edge are not told three times"
+grep -q "warning: the expected optima of 2 more budgets are at an end of the sizes, too" err || fail "the others are not counted"
 sweep "$sizes budgets = [1e5, 2e5]; window = { points = 3; each_side = 1; };"
 expect 0 "$MUSTER" plan --quick sweep.cfg
 grep -q "warning: 3 trials are the same run as another (params10000-c100000-s1 and params10000-c200000-s1)" err ||
@@ -81,7 +85,21 @@ expect 78 "$MUSTER" plan sweep.cfg
 mkdir configs
 cp "$MUSTER_SOURCE"/configs/{gpt-toy,sweep-toy}.cfg configs
 expect 0 "$MUSTER" plan --quick configs/sweep-toy.cfg
+grep -Eq '^width16-c1e\+11 +3 .* 27%$' out || fail "seeds of a cell are not one line"
+grep -Eq '^tune-width16-c1e\+11 +5 .* varies ' out || fail "factors of a cell are not one line"
+[ "$(grep '^[a-z-]*width' out | wc -L)" -le 120 ] || fail "the table is wider than 120 columns"
 has out "44 trials: 30 cells, 10 to tune with, 4 controls"
 grep -Eq '^FLOPs: 1.42e\+13 with trunks shared, 0.90 of the 1.57e\+13 that separate runs take$' out ||
     fail "the example takes other FLOPs"
+expect 0 "$MUSTER" plan --quick --all configs/sweep-toy.cfg
+[ "$(grep -c '^[a-z-]*width' out)" = 44 ] || fail "--all does not list all trials"
+expect 0 "$MUSTER" plan configs/sweep-toy.cfg device.kind=cuda
+has out "memory and time on GPUs: not known here; \`muster train\` counts the memory first"
+grep -q '^time: ' out && fail "GPUs were measured on a CPU"
+
+# A model too large for any host.
+sweep "sizes = { key = \"model.width\"; values = [8192]; }; kind = \"ladder\"; multiples = [0.01];"
+sed -i 's/kind = "synthetic";/kind = "gpt2"; layers = 100; heads = 128; context = 64;/; 1i data = { train = "data/gcide-train.bin"; valid = "data/gcide-valid.bin"; };' sweep.cfg
+expect 0 "$MUSTER" plan --quick sweep.cfg
+grep -q "warning: the largest trial does not fit into this host's memory at all" err || fail "no warning of memory"
 finish

@@ -116,6 +116,30 @@ static void trunks_are_computed_once(void **unused)
     assert_true(fabs(trials.flops_shared / shared - 1) < 1e-3); /* cooldowns are whole steps */
 }
 
+/* The parts of separate runs' FLOPs that are left, by geometric series: four lengths, cooldown .2. */
+static void savings_are_those_of_the_series(void **unused)
+{
+    static const struct {
+        const char *multiples;
+        double part;
+    } cases[] = {
+        {"[10, 20, 40, 80]", (1 + 0.2 * (0.5 + 0.25 + 0.125)) / 1.875}, /* .63 */
+        {"[10, 30, 90, 270]", (1 + 0.2 * (9 + 3 + 1) / 27) / (40.0 / 27)},
+    };
+    char text[300];
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(text, sizeof text,
+                 "kind = \"ladder\"; share_trunk = true; multiples = %s;"
+                 "sizes = { key = \"synthetic.params\"; values = [1e7, 2e7]; };",
+                 cases[i].multiples);
+        make(text);
+        assert_true(fabs(trials.flops_shared / trials.flops_alone - cases[i].part) < 1e-4);
+        end(NULL);
+    }
+}
+
 static void laws_follow_size_and_batch(void **unused)
 {
     const struct mu_sweep_trial *t;
@@ -288,6 +312,7 @@ int main(void)
         cmocka_unit_test_teardown(a_window_lies_round_the_expected_optimum, end),
         cmocka_unit_test_teardown(seeds_repeat_and_tuning_has_its_own, end),
         cmocka_unit_test_teardown(trunks_are_computed_once, end),
+        cmocka_unit_test(savings_are_those_of_the_series),
         cmocka_unit_test_teardown(laws_follow_size_and_batch, end),
         cmocka_unit_test_teardown(a_ladder_is_sizes_times_multiples, end),
         cmocka_unit_test_teardown(a_grid_is_every_combination, end),
