@@ -246,7 +246,7 @@ failed:
 }
 
 enum { AXES_MAX = 96, AXIS_MAX = 60 };
-/* How an axis stands in a trial's name: "lr1e-3-"; by the number of its value, "train2-"; or "2-". */
+/* How an axis stands in a trial's name: "lr1e-3-", or its value's number, "train2-" or "2-". */
 enum axis_style { STYLE_VALUE, STYLE_INDEX, STYLE_BARE };
 
 static bool is_plain(const char *value)
