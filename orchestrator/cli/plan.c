@@ -2,26 +2,94 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "orchestrator/base/cores.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/memory_left.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/sweep/estimate.h"
 
-static void print_trials(const struct mu_sweep_trials *t)
+/* Trials that a line stands for: seeds of a cell, factors of what is tuned. */
+static uint32_t alike(const struct mu_sweep_trials *t, uint32_t from)
 {
-    printf("%-32s %-7s %9s %9s %6s %7s %8s %7s %9s %9s %7s\n", "trial", "role", "N", "tokens",
-           "D/N", "steps", "batch", "warm-up", "lr", "FLOPs", "shared");
-    for (uint32_t i = 0; i < t->count; i++) {
+    const struct mu_sweep_trial *first = &t->item[from];
+    uint32_t to = from + 1;
+
+    while (to < t->count && first->size > 0 && t->item[to].role == first->role &&
+           t->item[to].size == first->size && t->item[to].budget == first->budget &&
+           t->item[to].multiple == first->multiple)
+        to++;
+    return to - from;
+}
+
+/* "width16-c1e+11" of "width16-c1e+11-s1": without the seed, and what follows it. */
+static int name_length(const struct mu_sweep_trial *t, uint32_t runs)
+{
+    const char *end = t->name + strlen(t->name);
+
+    while (runs > 1 && end > t->name && strncmp(end, "-s", 2) != 0)
+        end--;
+    return (int)(end - t->name);
+}
+
+/* "lr" where all of a line's runs have one. */
+static const char *rate(const struct mu_sweep_trial *first, uint32_t runs, char text[16])
+{
+    snprintf(text, 16, "%.3g", first->settings.optim_lr);
+    for (uint32_t i = 1; i < runs; i++)
+        if (first[i].settings.optim_lr != first->settings.optim_lr)
+            return "varies";
+    return text;
+}
+
+/* Part of the steps that trunks of others have done. */
+static double shared_part(const struct mu_sweep_trial *first, uint32_t runs)
+{
+    double part = 0;
+
+    for (uint32_t i = 0; i < runs; i++)
+        part += (double)first[i].shared / (double)first[i].settings.run_steps / runs;
+    return part;
+}
+
+static int widest(const struct mu_sweep_trials *t, bool all)
+{
+    int most = 6;
+
+    for (uint32_t i = 0, runs; i < t->count; i += runs) {
+        runs = all ? 1 : alike(t, i);
+        if (name_length(&t->item[i], runs) > most)
+            most = name_length(&t->item[i], runs);
+    }
+    return most;
+}
+
+/* all: a line for each trial. Where no data is read epochs are a dash. */
+static void print_trials(const struct mu_sweep_trials *t, double train_tokens, bool all)
+{
+    const int width = widest(t, all);
+    uint32_t runs;
+
+    printf("%-*s %4s %8s %8s %5s %6s %7s %7s %7s %8s %8s %6s\n", width, "trials", "runs", "N",
+           "tokens", "D/N", "epochs", "steps", "batch", "warm-up", "lr", "FLOPs", "shared");
+    for (uint32_t i = 0; i < t->count; i += runs) {
         const struct mu_sweep_trial *one = &t->item[i];
         const struct mu_settings *s = &one->settings;
+        char epochs[16] = "-", lr[16];
 
-        printf("%-32s %-7s %9.3g %9.3g %6.3g %7lld %8.0f %7lld %9.3g %9.3g %6.0f%%\n", one->name,
-               mu_sweep_role_word(one->role), one->n, one->tokens, one->tokens / one->n,
-               (long long)s->run_steps, one->tokens_per_step, (long long)s->schedule_warmup,
-               s->optim_lr, one->flops, 100.0 * (double)one->shared / (double)s->run_steps);
+        runs = all ? 1 : alike(t, i);
+        if (train_tokens > 0)
+            snprintf(epochs, sizeof epochs, "%.2g", one->tokens / train_tokens);
+        if (i > 0 && (one->role != one[-1].role ||
+                      (one->role == MU_SWEEP_CELL && one->budget != one[-1].budget)))
+            putchar('\n');
+        printf("%-*.*s %4u %8.3g %8.3g %5.3g %6s %7lld %7.0f %7lld %8s %8.3g %5.0f%%\n", width,
+               name_length(one, runs), one->name, runs, one->n, one->tokens, one->tokens / one->n,
+               epochs, (long long)s->run_steps, one->tokens_per_step, (long long)s->schedule_warmup,
+               rate(one, runs, lr), one->flops, 100 * shared_part(one, runs));
     }
 }
 
@@ -46,6 +114,46 @@ static const char *duration(double seconds, char text[32])
     return text;
 }
 
+/* What /dev/shm still takes here. */
+static double room(void)
+{
+    struct statvfs disk;
+    const double left = (double)mu_memory_left("");
+
+    if (statvfs("/dev/shm", &disk) != 0)
+        return left;
+    return fmin(left, (double)disk.f_bavail * (double)disk.f_frsize);
+}
+
+static const char *bytes(double count, char text[32])
+{
+    if (count < 0x1p30)
+        snprintf(text, 32, "%.3g MiB", count / 0x1p20);
+    else
+        snprintf(text, 32, "%.1f GiB", count / 0x1p30);
+    return text;
+}
+
+/* Of a host that all workers share. */
+static void print_memory(const struct mu_sweep_estimate *e, int64_t workers)
+{
+    const double has = room();
+    char one[32], together[32], apart[32], left[32];
+
+    printf("memory: the state of the largest trial takes %s of a host's /dev/shm with one worker, "
+           "%s with %lld; a trial for each of them %s; %s are free here\n",
+           bytes(e->state_bytes, one), bytes(e->together_bytes, together), (long long)workers,
+           bytes(e->apart_bytes, apart), bytes(has, left));
+    if (e->state_bytes > has)
+        mu_log(MU_LOG_WARN, "the largest trial does not fit into this host's memory at all: take "
+                            "smaller sizes, or another host");
+    else if (fmax(e->together_bytes, e->apart_bytes) > has)
+        mu_log(MU_LOG_WARN,
+               "%lld workers on this host do not fit into its memory when they train the largest "
+               "trials: take fewer of them here, or more hosts",
+               (long long)workers);
+}
+
 static void print_costs(const struct mu_sweep_spec *spec, const struct mu_sweep_trials *t,
                         const struct mu_sweep_estimate *e, int64_t workers)
 {
@@ -56,16 +164,18 @@ static void print_costs(const struct mu_sweep_spec *spec, const struct mu_sweep_
                t->flops_shared, t->flops_shared / t->flops_alone, t->flops_alone);
     else
         printf("FLOPs: %.3g\n", t->flops_alone);
-    printf("memory: the state of the largest trial takes %.3g MiB of /dev/shm\n",
-           e->state_bytes / 0x1p20);
+    if (t->count > 0 && t->item[0].settings.device_kind == MU_DEVICE_CUDA)
+        printf("memory and time on GPUs: not known here; `muster train` counts the memory first\n");
+    else
+        print_memory(e, workers);
     if (e->train_tokens > 0)
         printf("data: %.3g tokens in data.train\n", e->train_tokens);
     if (isnan(e->worker_seconds))
         return;
-    printf("time: %s of one worker, measured here (%.3g rank-hours); %s at least on %lld workers, "
-           "if nothing waits; the longest trial takes %s on one\n",
+    printf("time: %s of one worker, measured here (%.3g rank-hours); %s on %lld workers, each with "
+           "trials of its own; the longest trial takes %s on one\n",
            duration(e->worker_seconds, whole), e->worker_seconds / 3600,
-           duration(e->worker_seconds / (double)workers, wall), (long long)workers,
+           duration(e->wall_seconds, wall), (long long)workers,
            duration(e->longest_seconds, longest));
 }
 
@@ -84,15 +194,15 @@ static void warn(void *context, const char *line)
 }
 
 static enum mu_status show(const struct mu_sweep_spec *spec, const struct mu_settings *base,
-                           const char *file, bool measure, int64_t workers)
+                           const char *file, bool measure, bool all, int64_t workers)
 {
     struct mu_sweep_trials trials;
     struct mu_sweep_estimate estimate = {0};
     enum mu_status st;
 
     MU_TRY(mu_sweep_trials_make(spec, base, file, &trials), st, failed);
-    MU_TRY(mu_sweep_estimate_make(&trials, measure, &estimate), st, done);
-    print_trials(&trials);
+    MU_TRY(mu_sweep_estimate_make(&trials, measure, (uint32_t)workers, &estimate), st, done);
+    print_trials(&trials, estimate.train_tokens, all);
     print_roles(&trials);
     print_costs(spec, &trials, &estimate, workers);
     fflush(stdout);
@@ -107,11 +217,13 @@ failed:
 enum mu_status mu_cli_plan(int argc, char **argv)
 {
     int64_t workers = mu_cores_usable();
-    bool quick = false, keys = false;
+    bool quick = false, keys = false, all = false;
     const struct mu_option options[] = {
         {"workers", "N", "how many will train; else as many as there are cores here",
          .integer = &workers, .least = 1, .most = 1e6},
         {"quick", NULL, "measure nothing: no times", .flag = &quick},
+        {"all", NULL, "a line for each trial, by its name, instead of one for a cell's seeds",
+         .flag = &all},
         {"keys", NULL, "list the keys of the group sweep instead", .flag = &keys},
     };
     const struct mu_command command = {
@@ -148,7 +260,7 @@ enum mu_status mu_cli_plan(int argc, char **argv)
                                                       .environment = environ},
                            &base, spec);
     if (st == MU_OK)
-        st = show(spec, &base, words.word[0], !quick, workers);
+        st = show(spec, &base, words.word[0], !quick, all, workers);
 done:
     free(spec);
     return st;

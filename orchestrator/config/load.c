@@ -8,6 +8,7 @@
 #include "orchestrator/base/file.h"
 #include "orchestrator/config/checks.h"
 #include "orchestrator/config/config.h"
+#include "orchestrator/config/number.h"
 #include "orchestrator/config/parser_libconfig.h"
 #include "orchestrator/config/scan.h"
 #include "orchestrator/config/schema.h"
@@ -221,6 +222,24 @@ static void take_environment(struct loading *l)
     }
 }
 
+/* "sweep.retries=2": as if it stood in the file, after it. */
+static void take_sweep_text(struct loading *l, const char *name, const char *text)
+{
+    struct mu_entry entry = {.key = name, .place = command_line, .shape = MU_ENTRY_SCALAR};
+    double number;
+
+    entry.element[0].text = text;
+    entry.element[0].kind = mu_number_real(text, &number) == MU_NUMBER_OK ? MU_SCALAR_NUMBER
+                            : strcmp(text, "true") == 0 || strcmp(text, "false") == 0
+                                ? MU_SCALAR_BOOL
+                                : MU_SCALAR_TEXT;
+    if (strchr(name, '[') || *text == '[' || *text == '(')
+        mu_mistakes_add(l->mistakes, command_line, name,
+                        "lists of a sweep are given in its file; expected a single value");
+    else
+        take_sweep(l, &entry);
+}
+
 static void take_command_line(struct loading *l)
 {
     begin_layer(l);
@@ -239,6 +258,10 @@ static void take_command_line(struct loading *l)
                             "is a group; expected one of its keys, as in %s.KEY=VALUE ('muster "
                             "config %s' lists them)",
                             name, name);
+            continue;
+        }
+        if (strncmp(name, "sweep.", 6) == 0) {
+            take_sweep_text(l, name, equals + 1);
             continue;
         }
         key = enter(l, name, command_line);

@@ -34,7 +34,26 @@ static enum mu_status measure_all(const struct mu_sweep_trials *t, struct mu_swe
     return st;
 }
 
-static void add_up(const struct mu_sweep_trials *t, struct mu_sweep_estimate *e)
+/* Seconds of the trials that tune, or of the others, which wait for them: no shorter than their
+ * longest, nor than an even share of all. */
+static double wall_of(const struct mu_sweep_trials *t, const struct mu_sweep_estimate *e,
+                      bool tuning, uint32_t workers)
+{
+    double whole = 0, longest = 0;
+
+    for (uint32_t i = 0; i < t->count; i++) {
+        const struct mu_sweep_trial *one = &t->item[i];
+        const double steps = (double)one->settings.run_steps;
+
+        if ((one->role == MU_SWEEP_TUNE) != tuning)
+            continue;
+        whole += e->step_seconds[i] * (steps - (double)one->shared);
+        longest = fmax(longest, e->step_seconds[i] * steps);
+    }
+    return isnan(whole) ? NAN : fmax(longest, whole / workers);
+}
+
+static void add_up(const struct mu_sweep_trials *t, uint32_t workers, struct mu_sweep_estimate *e)
 {
     for (uint32_t i = 0; i < t->count; i++) {
         const struct mu_sweep_trial *one = &t->item[i];
@@ -43,35 +62,60 @@ static void add_up(const struct mu_sweep_trials *t, struct mu_sweep_estimate *e)
         e->worker_seconds += e->step_seconds[i] * (steps - (double)one->shared);
         e->longest_seconds = fmax(e->longest_seconds, e->step_seconds[i] * steps);
     }
+    e->wall_seconds = wall_of(t, e, true, workers) + wall_of(t, e, false, workers);
     if (isnan(e->worker_seconds))
         e->longest_seconds = NAN;
 }
 
-/* State and data of the largest trial. */
-static enum mu_status look_at_workloads(const struct mu_sweep_trials *t,
+static int compare_down(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x < y) - (x > y);
+}
+
+static enum mu_status look_at_one(const struct mu_settings *s, uint32_t workers,
+                                  struct mu_sweep_estimate *e, double *bytes)
+{
+    struct mu_segment_options segment = {.bf16 = s->device_precision == MU_PRECISION_BF16};
+    struct mu_workload *w;
+    enum mu_status st = mu_workload_open(s, NULL, &w);
+
+    if (st != MU_OK)
+        return st;
+    segment.layout = &w->layout;
+    segment.eval_pieces = w->facts.eval_pieces;
+    segment.ranks = 1;
+    *bytes = (double)mu_segment_bytes(&segment);
+    segment.ranks = workers;
+    e->together_bytes = fmax(e->together_bytes, (double)mu_segment_bytes(&segment));
+    e->train_tokens = fmax(e->train_tokens, w->facts.train_windows * (double)s->model_context);
+    mu_workload_close(w);
+    return MU_OK;
+}
+
+/* State and data. */
+static enum mu_status look_at_workloads(const struct mu_sweep_trials *t, uint32_t workers,
                                         struct mu_sweep_estimate *e)
 {
+    double *bytes = malloc((t->count + 1) * sizeof *bytes);
     enum mu_status st = MU_OK;
 
-    for (uint32_t i = 0; i < t->count; i++) {
-        const struct mu_settings *s = &t->item[i].settings;
-        struct mu_segment_options segment = {.ranks = 1,
-                                             .bf16 = s->device_precision == MU_PRECISION_BF16};
-        struct mu_workload *w;
-
-        MU_TRY(mu_workload_open(s, NULL, &w), st, done);
-        segment.layout = &w->layout;
-        segment.eval_pieces = w->facts.eval_pieces;
-        e->state_bytes = fmax(e->state_bytes, (double)mu_segment_bytes(&segment));
-        e->train_tokens = fmax(e->train_tokens, w->facts.train_windows * (double)s->model_context);
-        mu_workload_close(w);
-    }
+    if (!bytes)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for the sizes of %u trials", t->count);
+    for (uint32_t i = 0; i < t->count; i++)
+        MU_TRY(look_at_one(&t->item[i].settings, workers, e, &bytes[i]), st, done);
+    qsort(bytes, t->count, sizeof *bytes, compare_down);
+    e->state_bytes = t->count > 0 ? bytes[0] : 0;
+    for (uint32_t i = 0; i < t->count && i < workers; i++)
+        e->apart_bytes += bytes[i];
 done:
+    free(bytes);
     return st;
 }
 
 enum mu_status mu_sweep_estimate_make(const struct mu_sweep_trials *trials, bool measure,
-                                      struct mu_sweep_estimate *out)
+                                      uint32_t workers, struct mu_sweep_estimate *out)
 {
     enum mu_status st;
 
@@ -81,10 +125,10 @@ enum mu_status mu_sweep_estimate_make(const struct mu_sweep_trials *trials, bool
         return MU_FAIL(MU_NO_MEMORY, "no memory for the times of %u trials", trials->count);
     for (uint32_t i = 0; i < trials->count; i++)
         out->step_seconds[i] = NAN;
-    MU_TRY(look_at_workloads(trials, out), st, failed);
+    MU_TRY(look_at_workloads(trials, workers, out), st, failed);
     if (measure)
         MU_TRY(measure_all(trials, out), st, failed);
-    add_up(trials, out);
+    add_up(trials, workers, out);
     return MU_OK;
 failed:
     mu_sweep_estimate_deinit(out);

@@ -28,6 +28,15 @@ static void find_variables(struct mu_formula *f)
     }
 }
 
+/* muParser has assignments, by which a formula would change its own variables. */
+static bool assigns(const char *text)
+{
+    for (const char *c = strchr(text, '='); c; c = strchr(c + 1, '='))
+        if (c[1] != '=' && (c == text || !strchr("=<>!", c[-1])))
+            return true;
+    return false;
+}
+
 enum mu_status mu_formula_init(struct mu_formula *f, const char *text, char *why, size_t why_size)
 {
     memset(f, 0, sizeof *f);
@@ -38,6 +47,10 @@ enum mu_status mu_formula_init(struct mu_formula *f, const char *text, char *why
     for (int v = 0; v < MU_FORMULA_VARIABLES; v++) {
         f->value[v] = 1;
         mupDefineVar(f->parser, names[v], &f->value[v]);
+    }
+    if (assigns(text)) {
+        snprintf(why, why_size, "'=' assigns, which a formula cannot");
+        return MU_CONFIG;
     }
     mupSetExpr(f->parser, text);
     (void)mupEval(f->parser);

@@ -89,7 +89,6 @@ enum { ROWS = sizeof rows / sizeof *rows, PREFIX = sizeof "sweep." - 1 };
 struct reading {
     struct mu_sweep_spec *spec;
     struct mu_mistakes mistakes;
-    bool given[ROWS];
     bool any; /* something stands in the group */
 };
 
@@ -280,7 +279,6 @@ static void take(void *context, const struct mu_entry *entry)
                         rows[i].list[rows[i].list[1].most > 0].most);
     else if (entry->shape != MU_ENTRY_SCALAR || !take_value(&rows[i], entry->element[0], to))
         refuse_value(r, entry, &rows[i]);
-    r->given[i] = true;
 }
 
 static void set_defaults(struct mu_sweep_spec *s)

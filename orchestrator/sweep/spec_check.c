@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/config/number.h"
 #include "orchestrator/config/schema.h"
 #include "orchestrator/sweep/formula.h"
 
@@ -88,6 +89,43 @@ static void check_key(const struct checking *c, const char *where, const char *k
                     nearest ? nearest : "", nearest ? "'?" : "");
 }
 
+/* What a law or the sizes give a value to: a number, and none that the sweep itself sets. */
+static void check_number(const struct checking *c, const char *where, const char *name)
+{
+    static const char *const own[] = {"run.steps", "run.seed", "run.name", "run.dir"};
+    const struct mu_key *key = mu_sweep_key(name);
+
+    check_key(c, where, name);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        if (strcmp(name, own[i]) == 0) {
+            mu_mistakes_add(c->mistakes, c->place, where,
+                            "%s is set by the sweep itself; expected another key", name);
+            return;
+        }
+    }
+    if (key && key->type != MU_TYPE_INT && key->type != MU_TYPE_AUTO_INT &&
+        key->type != MU_TYPE_REAL)
+        mu_mistakes_add(c->mistakes, c->place, where,
+                        "%s holds no single number; expected a key that does", name);
+}
+
+/* N follows from the shape, so that the shape cannot follow N. */
+static void check_shape(const struct checking *c, const struct mu_sweep_law *law,
+                        const struct mu_formula *f)
+{
+    const bool is_shape =
+        strncmp(law->key, "model.", 6) == 0 || strcmp(law->key, "synthetic.params") == 0;
+
+    if (is_shape && (f->uses[MU_FORMULA_N] || f->uses[MU_FORMULA_D] || f->uses[MU_FORMULA_C]))
+        MISTAKE(c, "laws",
+                "%s = \"%s\": N follows from %s; expected a formula of size alone, whose value is "
+                "that of %s",
+                law->key, law->value, law->key, c->spec->size_key);
+    if (c->spec->kind == MU_SWEEP_GRID && f->uses[MU_FORMULA_SIZE])
+        MISTAKE(c, "laws", "%s = \"%s\": a grid has no sizes; expected a formula of N, D and C",
+                law->key, law->value);
+}
+
 static void check_law(const struct checking *c, const struct mu_sweep_law *law)
 {
     struct mu_formula formula;
@@ -98,7 +136,7 @@ static void check_law(const struct checking *c, const struct mu_sweep_law *law)
                 *law->key ? "value" : "key");
         return;
     }
-    check_key(c, "sweep.laws", law->key);
+    check_number(c, "sweep.laws", law->key);
     if (strcmp(law->key, c->spec->size_key) == 0 && c->spec->kind != MU_SWEEP_GRID)
         MISTAKE(c, "laws", "%s is what the sizes vary; expected a law of another key", law->key);
     if (law->unit == MU_SWEEP_UNIT_TOKENS && strcmp(law->key, "optim.schedule.warmup") != 0 &&
@@ -109,16 +147,60 @@ static void check_law(const struct checking *c, const struct mu_sweep_law *law)
     if (mu_formula_init(&formula, law->value, why, sizeof why) != MU_OK)
         MISTAKE(c, "laws", "%s = \"%s\": %s; expected a formula of N, D, C and size", law->key,
                 law->value, why);
+    else
+        check_shape(c, law, &formula);
     mu_formula_deinit(&formula);
+}
+
+static void check_window(const struct checking *c)
+{
+    const struct mu_sweep_spec *s = c->spec;
+
+    if (s->kind == MU_SWEEP_ISOFLOP && s->window.points < 2 * s->window.each_side + 1)
+        MISTAKE(c, "window.points",
+                "%lld sizes have no room for %lld on each side of the minimum; expected %lld",
+                (long long)s->window.points, (long long)s->window.each_side,
+                (long long)(2 * s->window.each_side + 1));
+}
+
+/* 1e-3 and 0.001 too. */
+static bool is_same(const char *a, const char *b)
+{
+    double x, y;
+
+    return strcmp(a, b) == 0 || (mu_number_real(a, &x) == MU_NUMBER_OK &&
+                                 mu_number_real(b, &y) == MU_NUMBER_OK && x == y);
 }
 
 static void check_axis(const struct checking *c, const struct mu_sweep_axis *axis)
 {
-    if (*axis->key && axis->values.count > 0)
-        check_key(c, "sweep.grid", axis->key);
-    else
+    if (!*axis->key || axis->values.count == 0) {
         MISTAKE(c, "grid", "an axis lacks its %s; expected { key = \"...\"; values = [...]; }",
                 *axis->key ? "values" : "key");
+        return;
+    }
+    check_key(c, "sweep.grid", axis->key);
+    if (strcmp(axis->key, "run.name") == 0 || strcmp(axis->key, "run.dir") == 0)
+        MISTAKE(c, "grid", "%s is set by the sweep itself; expected another key", axis->key);
+    for (uint32_t i = 0; i < axis->values.count; i++)
+        for (uint32_t j = 0; j < i; j++)
+            if (is_same(axis->values.item[i], axis->values.item[j]))
+                MISTAKE(c, "grid", "%s has %s twice; expected it once", axis->key,
+                        axis->values.item[i]);
+}
+
+/* Every axis, and no key on two of them. */
+static void check_grid(const struct checking *c)
+{
+    for (uint32_t i = 0; i < c->spec->grid.count; i++) {
+        const struct mu_sweep_axis *axis = &c->spec->grid.item[i];
+
+        check_axis(c, axis);
+        for (uint32_t j = 0; j < i; j++)
+            if (mu_sweep_key(axis->key) &&
+                mu_sweep_key(axis->key) == mu_sweep_key(c->spec->grid.item[j].key))
+                MISTAKE(c, "grid", "%s has two axes; expected one", axis->key);
+    }
 }
 
 static void check_laws(const struct checking *c)
@@ -128,8 +210,10 @@ static void check_laws(const struct checking *c)
     for (uint32_t i = 0; i < s->laws.count; i++) {
         check_law(c, &s->laws.item[i]);
         for (uint32_t j = 0; j < i; j++)
-            if (strcmp(s->laws.item[i].key, s->laws.item[j].key) == 0)
-                MISTAKE(c, "laws", "%s has two laws; expected one", s->laws.item[i].key);
+            if (mu_sweep_key(s->laws.item[i].key) &&
+                mu_sweep_key(s->laws.item[i].key) == mu_sweep_key(s->laws.item[j].key))
+                MISTAKE(c, "laws", "%s has two laws; expected one",
+                        mu_sweep_key(s->laws.item[i].key)->name);
     }
 }
 
@@ -229,9 +313,9 @@ void mu_sweep_check(struct mu_sweep_spec *spec, const struct mu_settings *base,
     check_name(&c);
     check_kind(&c);
     if (spec->kind != MU_SWEEP_GRID)
-        check_key(&c, "sweep.sizes.key", spec->size_key);
-    for (uint32_t i = 0; i < spec->grid.count; i++)
-        check_axis(&c, &spec->grid.item[i]);
+        check_number(&c, "sweep.sizes.key", spec->size_key);
+    check_window(&c);
+    check_grid(&c);
     check_laws(&c);
     check_tune(&c);
     check_seeds(&c);

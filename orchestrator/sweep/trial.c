@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "orchestrator/config/checks.h"
+#include "orchestrator/config/number.h"
 #include "orchestrator/config/schema.h"
 #include "orchestrator/config/value.h"
 #include "orchestrator/core/counting.h"
@@ -48,6 +49,14 @@ const char *mu_sweep_laws_of_length(const struct mu_sweep_laws *l)
 void mu_sweep_trial_set(struct mu_sweep_trial *t, const char *key, const char *text,
                         struct mu_place place, struct mu_mistakes *m)
 {
+    char sequences[40];
+    double tokens;
+
+    if (strcmp(key, "batch.tokens") == 0 && mu_number_real(text, &tokens) == MU_NUMBER_OK) {
+        snprintf(sequences, sizeof sequences, "%.0f",
+                 fmax(1, round(tokens / (double)t->settings.model_context)));
+        text = sequences;
+    }
     mu_value_take_text(mu_sweep_key(key), text, place, "", &t->settings, m);
 }
 
@@ -66,7 +75,6 @@ static void set_by_law(struct mu_sweep_trial *t, struct mu_sweep_laws *laws, uin
 {
     const struct mu_sweep_law *law = &laws->spec->laws.item[i];
     const struct mu_key *key = mu_sweep_key(law->key);
-    const bool is_batch = strcmp(law->key, "batch.tokens") == 0;
     double value = mu_formula_value(&laws->formula[i]);
     char text[40];
 
@@ -78,8 +86,6 @@ static void set_by_law(struct mu_sweep_trial *t, struct mu_sweep_laws *laws, uin
     if (law->unit == MU_SWEEP_UNIT_TOKENS)
         value = ceil(value / t->tokens_per_step);
     value = round_to(value, (enum mu_sweep_round)law->round, key);
-    if (is_batch)
-        value = fmax(1, round(value / (double)t->settings.model_context));
     snprintf(text, sizeof text, key->type == MU_TYPE_REAL ? "%.6g" : "%.15g", value);
     mu_sweep_trial_set(t, law->key, text, place, m);
 }
@@ -165,6 +171,8 @@ static void set_steps(struct mu_sweep_trial *t, struct mu_place place, struct mu
     if (t->tokens > 0) {
         snprintf(text, sizeof text, "%.0f", fmax(1, round(t->tokens / t->tokens_per_step)));
         mu_sweep_trial_set(t, "run.steps", text, place, m);
+    } else {
+        t->tokens = t->tokens_per_step * (double)t->settings.run_steps;
     }
 }
 

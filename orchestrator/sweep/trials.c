@@ -61,18 +61,32 @@ static const char *last_part(const char *key)
     return dot ? dot + 1 : key;
 }
 
+enum { NUMBER_MAX = 26 };
+
+/* The fewest digits that mean this number and no other, so that no two trials have one name. */
+static const char *shortest(double value, char text[NUMBER_MAX])
+{
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, NUMBER_MAX, "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    return text;
+}
+
 static void name_trial(const struct making *mk, struct mu_sweep_trial *t, const char *axes)
 {
-    char what[80] = "", length[40] = "", factor[40] = "";
+    char what[60] = "", length[40] = "", factor[40] = "", number[NUMBER_MAX];
 
     if (t->size > 0)
-        snprintf(what, sizeof what, "%.60s%g-", last_part(mk->spec->size_key), t->size);
+        snprintf(what, sizeof what, "%.20s%s-", last_part(mk->spec->size_key),
+                 shortest(t->size, number));
     if (t->budget > 0)
-        snprintf(length, sizeof length, "c%g-", t->budget);
+        snprintf(length, sizeof length, "c%s-", shortest(t->budget, number));
     else if (t->multiple > 0)
-        snprintf(length, sizeof length, "x%g-", t->multiple);
+        snprintf(length, sizeof length, "x%s-", shortest(t->multiple, number));
     if (t->role == MU_SWEEP_TUNE)
-        snprintf(factor, sizeof factor, "-f%g", t->factor);
+        snprintf(factor, sizeof factor, "-f%s", shortest(t->factor, number));
     snprintf(t->name, sizeof t->name, "%s%s%s%ss%" PRId64 "%s",
              t->role == MU_SWEEP_CELL   ? ""
              : t->role == MU_SWEEP_TUNE ? "tune-"
@@ -113,7 +127,9 @@ static enum mu_status make_tuning(struct making *mk)
     enum mu_status st = MU_OK;
 
     for (uint32_t i = 0; mu_sweep_tuned(s) && i < s->tune.cells.count; i++) {
-        for (uint32_t f = 0; f < s->tune.factors.count; f++) {
+        const int before = mk->mistakes.count;
+
+        for (uint32_t f = 0; f < s->tune.factors.count && mk->mistakes.count == before; f++) {
             struct mu_sweep_trial t = blank(mk, MU_SWEEP_TUNE);
 
             t.size = s->tune.cells.item[i].size;
@@ -140,9 +156,10 @@ static enum mu_status make_cell(struct making *mk, enum mu_sweep_role role, doub
                                 double budget, double multiple)
 {
     const int64_t seeds = role == MU_SWEEP_CELL ? seeds_of(mk->spec, budget) : 1;
+    const int before = mk->mistakes.count; /* those of one seed are those of all */
     enum mu_status st = MU_OK;
 
-    for (int64_t i = 0; i < seeds; i++) {
+    for (int64_t i = 0; i < seeds && mk->mistakes.count == before; i++) {
         struct mu_sweep_trial t = blank(mk, role);
 
         t.size = size;
@@ -217,46 +234,104 @@ static enum mu_status make_ladder(struct making *mk)
     const struct mu_sweep_spec *s = mk->spec;
     enum mu_status st = MU_OK;
 
-    for (uint32_t i = 0; i < s->sizes.count; i++)
-        for (uint32_t j = 0; j < s->multiples.count; j++)
+    for (uint32_t i = 0; i < s->sizes.count; i++) {
+        const int before = mk->mistakes.count;
+
+        for (uint32_t j = 0; j < s->multiples.count && mk->mistakes.count == before; j++)
             MU_TRY(make_cell(mk, MU_SWEEP_CELL, s->sizes.item[i], 0, s->multiples.item[j]), st,
                    failed);
+    }
 failed:
     return st;
 }
 
-/* A combination of values: digit d of `index` is the value on axis d. */
-static enum mu_status make_combination(struct making *mk, uint64_t index)
+enum { AXES_MAX = 96, AXIS_MAX = 60 };
+/* How an axis stands in a trial's name: "lr1e-3-", or its value's number, "train2-" or "2-". */
+enum axis_style { STYLE_VALUE, STYLE_INDEX, STYLE_BARE };
+
+static bool is_plain(const char *value)
+{
+    return strlen(value) <= 20 &&
+           strspn(value, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-._") ==
+               strlen(value);
+}
+
+static size_t name_axis(const struct mu_sweep_axis *axis, uint64_t value, enum axis_style style,
+                        char text[AXIS_MAX])
+{
+    bool plain = style == STYLE_VALUE;
+
+    for (uint32_t i = 0; i < axis->values.count; i++)
+        plain &= is_plain(axis->values.item[i]);
+    if (style == STYLE_BARE)
+        return (size_t)snprintf(text, AXIS_MAX, "%" PRIu64 "-", value + 1);
+    if (plain)
+        return (size_t)snprintf(text, AXIS_MAX, "%.20s%s-", last_part(axis->key),
+                                axis->values.item[value]);
+    return (size_t)snprintf(text, AXIS_MAX, "%.20s%" PRIu64 "-", last_part(axis->key), value + 1);
+}
+
+/* The most telling style in which the names of all combinations have room. */
+static enum axis_style style_of(const struct mu_sweep_spec *s)
+{
+    char text[AXIS_MAX];
+
+    for (enum axis_style style = STYLE_VALUE; style < STYLE_BARE; style++) {
+        size_t most = 0;
+
+        for (uint32_t a = 0; a < s->grid.count; a++) {
+            size_t longest = 0;
+
+            for (uint32_t v = 0; v < s->grid.item[a].values.count; v++) {
+                const size_t length = name_axis(&s->grid.item[a], v, style, text);
+
+                longest = length > longest ? length : longest;
+            }
+            most += longest;
+        }
+        if (most < AXES_MAX)
+            return style;
+    }
+    return STYLE_BARE;
+}
+
+/* A combination of values: digit d of `index` is the value on axis d. The batch is set last, since
+ * tokens become sequences by the context. */
+static enum mu_status make_combination(struct making *mk, uint64_t index, enum axis_style style)
 {
     struct mu_sweep_trial t = blank(mk, MU_SWEEP_CELL);
-    char axes[80] = "";
-    size_t used = 0;
+    const struct mu_place place = {mk->file, 0};
+    const char *tokens = NULL;
+    char axes[AXES_MAX] = "", text[AXIS_MAX];
 
     for (uint32_t a = 0; a < mk->spec->grid.count; a++) {
         const struct mu_sweep_axis *axis = &mk->spec->grid.item[a];
-        const char *value = axis->values.item[index % axis->values.count];
+        const uint64_t value = index % axis->values.count;
 
         index /= axis->values.count;
-        mu_sweep_trial_set(&t, axis->key, value, (struct mu_place){mk->file, 0}, &mk->mistakes);
-        used += (size_t)snprintf(axes + used, sizeof axes - used, "%.20s%.20s-",
-                                 last_part(axis->key), value);
-        used = used < sizeof axes ? used : sizeof axes - 1;
+        if (strcmp(axis->key, "batch.tokens") == 0)
+            tokens = axis->values.item[value];
+        else
+            mu_sweep_trial_set(&t, axis->key, axis->values.item[value], place, &mk->mistakes);
+        name_axis(axis, value, style, text);
+        strncat(axes, text, sizeof axes - strlen(axes) - 1);
     }
-    for (char *c = axes; *c; c++)
-        *c = *c == '/' ? '_' : *c;
+    if (tokens)
+        mu_sweep_trial_set(&t, "batch.tokens", tokens, place, &mk->mistakes);
     return make(mk, &t, axes);
 }
 
 static enum mu_status make_grid(struct making *mk)
 {
     const struct mu_sweep_spec *s = mk->spec;
+    const enum axis_style style = style_of(s);
     uint64_t combinations = 1;
     enum mu_status st = MU_OK;
 
     for (uint32_t a = 0; a < s->grid.count; a++)
         combinations *= s->grid.item[a].values.count;
     for (uint64_t i = 0; i < combinations && mk->mistakes.count == 0; i++)
-        MU_TRY(make_combination(mk, i), st, failed);
+        MU_TRY(make_combination(mk, i, style), st, failed);
 failed:
     return st;
 }

@@ -9,7 +9,7 @@ static const double most_epochs = 4;   /* data repeated, Muennighoff et al. 2023
 static const double most_batch = 4;    /* times the batch of the step law */
 static const double least_warmups = 3; /* steps, in warm-ups */
 static const double most_off = 0.05;   /* budget met, relative */
-enum { LEAST_STEPS = 50 };
+enum { LEAST_STEPS = 50, MOST_BUDGETS = 3 /* told one by one */ };
 
 struct telling {
     const struct mu_sweep_spec *spec;
@@ -119,8 +119,9 @@ static void warn_of_trials(const struct telling *t, double train_tokens)
              w.count, w.count == 1 ? "" : "s", w.trial->name, 100 * w.value);
 }
 
-/* The sizes of a budget at an end of the ladder leave no room beside the expected optimum. */
-static void warn_of_budget(const struct telling *t, double budget)
+/* The sizes of a budget at an end of the ladder leave no room beside the expected optimum: whether
+ * that is so; not told when quiet. */
+static bool warn_of_budget(const struct telling *t, double budget, bool quiet)
 {
     const struct mu_sweep_spec *s = t->spec;
     const struct mu_sweep_trial *nearest = NULL;
@@ -140,12 +141,87 @@ static void warn_of_budget(const struct telling *t, double budget)
         below += s->sizes.item[i] < nearest->size;
         above += s->sizes.item[i] > nearest->size;
     }
-    if (nearest && (below < s->window.each_side || above < s->window.each_side))
+    if (!nearest || (below >= s->window.each_side && above >= s->window.each_side))
+        return false;
+    if (!quiet)
         tell(t,
              "the expected optimum of %g FLOPs is at %s = %g, with %u size%s below and %u above "
              "it; %lld are wanted on each side: add %s sizes, or change the budget",
              budget, s->size_key, nearest->size, below, below == 1 ? "" : "s", above,
              (long long)s->window.each_side, below < above ? "smaller" : "larger");
+    return true;
+}
+
+static void warn_of_budgets(const struct telling *t)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; t->spec->kind == MU_SWEEP_ISOFLOP && i < t->spec->budgets.count; i++)
+        count += warn_of_budget(t, t->spec->budgets.item[i], count >= MOST_BUDGETS);
+    if (count > MOST_BUDGETS)
+        tell(t, "the expected optima of %u more budgets are at an end of the sizes, too",
+             count - MOST_BUDGETS);
+}
+
+/* A law is fitted to what was tuned, and used for all sizes. */
+static void warn_of_tuning(const struct telling *t)
+{
+    const struct mu_sweep_law *law = mu_sweep_tuned(t->spec);
+    const struct mu_sweep_trial *farthest = NULL;
+    double least = INFINITY, most = 0, off = 1;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; law && i < t->trials->count; i++) {
+        const struct mu_sweep_trial *one = &t->trials->item[i];
+
+        if (one->role == MU_SWEEP_TUNE) {
+            least = fmin(least, one->n);
+            most = fmax(most, one->n);
+        }
+    }
+    for (uint32_t i = 0; law && i < t->trials->count; i++) {
+        const struct mu_sweep_trial *one = &t->trials->item[i];
+        const double times = fmax(one->n / most, least / one->n);
+
+        count += times > 1;
+        if (times > off) {
+            off = times;
+            farthest = one;
+        }
+    }
+    if (farthest)
+        tell(t,
+             "%u trial%s outside of the sizes that %s is tuned at, N = %.3g to %.3g (%s: %.3g, "
+             "%.1f times beyond): its law is extrapolated there; tune at sizes further apart",
+             count, count == 1 ? " is" : "s are", law->key, least, most, farthest->name,
+             farthest->n, off);
+}
+
+/* Budgets that round to the same steps are one run, trained twice. */
+static void warn_of_equals(const struct telling *t)
+{
+    const struct mu_sweep_trial *first = NULL, *second = NULL;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; t->spec->kind != MU_SWEEP_GRID && i < t->trials->count; i++) {
+        const struct mu_sweep_trial *a = &t->trials->item[i];
+        bool found = false;
+
+        for (uint32_t j = i + 1; j < t->trials->count && !found; j++) {
+            const struct mu_sweep_trial *b = &t->trials->item[j];
+
+            found = a->role == b->role && a->size == b->size && a->factor == b->factor &&
+                    a->tokens == b->tokens && a->settings.run_seed == b->settings.run_seed;
+            if (found && !first) {
+                first = a;
+                second = b;
+            }
+        }
+        count += found;
+    }
+    if (first)
+        tell(t, "%u trial%s the same run as another (%s and %s): take budgets further apart", count,
+             count == 1 ? " is" : "s are", first->name, second->name);
 }
 
 void mu_sweep_warnings(const struct mu_sweep_spec *spec, const struct mu_sweep_trials *trials,
@@ -154,6 +230,7 @@ void mu_sweep_warnings(const struct mu_sweep_spec *spec, const struct mu_sweep_t
     const struct telling t = {spec, trials, warn, context};
 
     warn_of_trials(&t, estimate->train_tokens);
-    for (uint32_t i = 0; spec->kind == MU_SWEEP_ISOFLOP && i < spec->budgets.count; i++)
-        warn_of_budget(&t, spec->budgets.item[i]);
+    warn_of_tuning(&t);
+    warn_of_equals(&t);
+    warn_of_budgets(&t);
 }

@@ -17,7 +17,7 @@ sizes='sizes = { key = "synthetic.params"; values = [1e4, 2e4, 4e4, 8e4]; };'
 # What it says of a sweep whose numbers are known: 6 N D, 8192 tokens a step.
 sweep "$sizes budgets = [1e12]; window = { points = 4; each_side = 1; };"
 expect 0 "$MUSTER" plan sweep.cfg
-grep -Eq '^params80000-c1e\+12-s1 +cell +8e\+04 +2.08e\+06 +26 +254 +8192 +0 +0.001 +9.99e\+11 +0%$' out ||
+grep -Eq '^params80000-c1e\+12-s1 +1 +8e\+04 +2.08e\+06 +26 +- +254 +8192 +0 +0.001 +9.99e\+11 +0%$' out ||
     fail "the trial of 80,000 parameters is not as expected"
 has out "4 trials: 4 cells, 0 to tune with, 0 controls"
 has out "FLOPs: 4e+12"
@@ -29,6 +29,13 @@ grep -q '^time: ' out && fail "--quick measured"
 expect 0 "$MUSTER" plan --quick sweep.cfg batch.sequences=128
 grep -Eq '^params80000-c1e\+12-s1 .* 127 +16384 ' out || fail "the override has no effect"
 
+expect 0 "$MUSTER" plan --quick sweep.cfg sweep.name=mine sweep.share_trunk=true sweep.window.tokens_per_parameter=10
+grep -q '^FLOPs: .* with trunks shared' out || fail "sweep.share_trunk=true has no effect"
+refuses 78 "command line: sweep.budgets: lists of a sweep are given in its file; expected a single value" \
+    "$MUSTER" plan sweep.cfg "sweep.budgets=[1e11]"
+refuses 78 "command line: sweep.retires: unknown key; did you mean 'sweep.retries'?" "$MUSTER" plan sweep.cfg sweep.retires=2
+refuses 78 "command line: sweep.retries: many cannot be; expected an integer from 0 to 100" "$MUSTER" plan sweep.cfg sweep.retries=many
+
 # Warnings.
 sweep "$sizes budgets = [1e10];"
 expect 0 "$MUSTER" plan --quick sweep.cfg
@@ -36,6 +43,20 @@ grep -q "warning: 4 trials have fewer than 50 steps (params80000-c1e+10-s1: 3): 
     fail "no warning of few steps"
 grep -q "warning: the expected optimum of 1e+10 FLOPs is at synthetic.params = 10000, with 0 sizes below" err ||
     fail "no warning of a budget at the edge"
+
+sweep "$sizes budgets = [1e14, 2e14, 3e14, 4e14, 5e14];"
+expect 0 "$MUSTER" plan --quick sweep.cfg
+[ "$(grep -c 'with 3 sizes below and 0 above' err)" = 3 ] || fail "budgets at the edge are not told three times"
+grep -q "warning: the expected optima of 2 more budgets are at an end of the sizes, too" err || fail "the others are not counted"
+sweep "$sizes budgets = [1e5, 2e5]; window = { points = 3; each_side = 1; };"
+expect 0 "$MUSTER" plan --quick sweep.cfg
+grep -q "warning: 3 trials are the same run as another (params10000-c100000-s1 and params10000-c200000-s1)" err ||
+    fail "no warning of equal trials"
+sweep "$sizes budgets = [1e13]; laws = ( { key = \"optim.lr\"; value = \"tune\"; } );
+    tune = { cells = ( { size = 1e4; budget = 1e11; }, { size = 4e4; budget = 1e11; } ); factors = [0.5, 1, 2]; };"
+expect 0 "$MUSTER" plan --quick sweep.cfg
+grep -q "warning: 1 trial is outside of the sizes that optim.lr is tuned at, N = 1e+04 to 4e+04 (params80000-c1e+13-s1: 8e+04, 2.0 times beyond)" err ||
+    fail "no warning of a law outside its range"
 
 # Mistakes: of the file, of trials, of the command line.
 sweep "$sizes budgets = [1e12]; windows = 3;"
@@ -56,11 +77,29 @@ expect 0 "$MUSTER" plan --keys
 grep -q '^  laws\[\].value  *a formula of N, D, C and size; or "tune"' out || fail "--keys does not list the laws"
 expect 78 "$MUSTER" plan nowhere.cfg
 
+sweep "$sizes budgets = [1e11, 1e12]; repeats = ( { budget = 1e11; seeds = 9; } ); laws = ( { key = \"optim.lr\"; value = \"-1\"; } );"
+expect 78 "$MUSTER" plan sweep.cfg
+[ "$(grep -c 'optim.lr: -1 is out of range' err)" = 4 ] || fail "a mistake is not told once a size"
+
 # The example, on other text than its own.
 mkdir configs
 cp "$MUSTER_SOURCE"/configs/{gpt-toy,sweep-toy}.cfg configs
 expect 0 "$MUSTER" plan --quick configs/sweep-toy.cfg
+grep -Eq '^width16-c1e\+11 +3 .* 27%$' out || fail "seeds of a cell are not one line"
+grep -Eq '^tune-width16-c1e\+11 +5 .* varies ' out || fail "factors of a cell are not one line"
+[ "$(grep '^[a-z-]*width' out | wc -L)" -le 120 ] || fail "the table is wider than 120 columns"
 has out "44 trials: 30 cells, 10 to tune with, 4 controls"
 grep -Eq '^FLOPs: 1.42e\+13 with trunks shared, 0.90 of the 1.57e\+13 that separate runs take$' out ||
     fail "the example takes other FLOPs"
+expect 0 "$MUSTER" plan --quick --all configs/sweep-toy.cfg
+[ "$(grep -c '^[a-z-]*width' out)" = 44 ] || fail "--all does not list all trials"
+expect 0 "$MUSTER" plan configs/sweep-toy.cfg device.kind=cuda
+has out "memory and time on GPUs: not known here; \`muster train\` counts the memory first"
+grep -q '^time: ' out && fail "GPUs were measured on a CPU"
+
+# A model too large for any host.
+sweep "sizes = { key = \"model.width\"; values = [8192]; }; kind = \"ladder\"; multiples = [0.01];"
+sed -i 's/kind = "synthetic";/kind = "gpt2"; layers = 100; heads = 128; context = 64;/; 1i data = { train = "data/gcide-train.bin"; valid = "data/gcide-valid.bin"; };' sweep.cfg
+expect 0 "$MUSTER" plan --quick sweep.cfg
+grep -q "warning: the largest trial does not fit into this host's memory at all" err || fail "no warning of memory"
 finish

@@ -41,7 +41,8 @@ static void last_bits_do_not_show(void **unused)
 
 static void what_is_no_formula_is_refused(void **unused)
 {
-    static const char *const texts[] = {"", "2 *", "N +* 2", "M", "2 N", "sin(", "N; 3"};
+    static const char *const texts[] = {"",     "2 *",  "N +* 2", "M",           "2 N",
+                                        "sin(", "N; 3", "N = 3",  "size * (D=N)"};
     struct mu_formula f;
 
     (void)unused;

@@ -116,6 +116,30 @@ static void trunks_are_computed_once(void **unused)
     assert_true(fabs(trials.flops_shared / shared - 1) < 1e-3); /* cooldowns are whole steps */
 }
 
+/* The parts of separate runs' FLOPs that are left, by geometric series: four lengths, cooldown .2. */
+static void savings_are_those_of_the_series(void **unused)
+{
+    static const struct {
+        const char *multiples;
+        double part;
+    } cases[] = {
+        {"[10, 20, 40, 80]", (1 + 0.2 * (0.5 + 0.25 + 0.125)) / 1.875}, /* .63 */
+        {"[10, 30, 90, 270]", (1 + 0.2 * (9 + 3 + 1) / 27) / (40.0 / 27)},
+    };
+    char text[300];
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(text, sizeof text,
+                 "kind = \"ladder\"; share_trunk = true; multiples = %s;"
+                 "sizes = { key = \"synthetic.params\"; values = [1e7, 2e7]; };",
+                 cases[i].multiples);
+        make(text);
+        assert_true(fabs(trials.flops_shared / trials.flops_alone - cases[i].part) < 1e-4);
+        end(NULL);
+    }
+}
+
 static void laws_follow_size_and_batch(void **unused)
 {
     const struct mu_sweep_trial *t;
@@ -156,6 +180,55 @@ static void a_grid_is_every_combination(void **unused)
     assert_int_equal(t->settings.run_steps, 100);
 }
 
+/* A batch in tokens is one of sequences, whatever the context beside it. */
+static void a_grid_may_vary_tokens_and_context(void **unused)
+{
+    (void)unused;
+    make("kind = \"grid\"; grid = ( { key = \"batch.tokens\"; values = [8192, 16384]; },"
+         "{ key = \"model.context\"; values = [64, 128]; } );"
+         "laws = ( { key = \"optim.lr\"; value = \"D / 1e9\"; } );");
+    for (uint32_t i = 0; i < trials.count; i++)
+        assert_true(trials.item[i].tokens_per_step == (i % 2 ? 16384 : 8192));
+    assert_true(fabs(find("tokens8192-context64-s5")->settings.optim_lr / 8.192e-4 - 1) < 1e-5);
+    assert_int_equal(find("tokens8192-context64-s5")->settings.batch_sequences, 128);
+}
+
+static void no_two_trials_have_one_name(void)
+{
+    for (uint32_t i = 0; i < trials.count; i++) {
+        assert_true(strlen(trials.item[i].name) < sizeof trials.item[i].name - 1);
+        for (uint32_t j = 0; j < i; j++)
+            assert_string_not_equal(trials.item[i].name, trials.item[j].name);
+    }
+}
+
+#define LONG "a-sweep-with-a-very-long-name-of-its-data-in-"
+#define TEN  "[1e-1, 2e-1, 3e-1, 4e-1, 5e-1, 6e-1, 7e-1, 8e-1, 9e-1, 1]"
+
+static void names_tell_trials_apart(void **unused)
+{
+    (void)unused;
+    make("sizes = { key = \"synthetic.params\"; values = [1000001, 1000002, 1000003, 1000004]; };"
+         "budgets = [1e12, 1.00000001e12]; window = { points = 4; each_side = 1; };");
+    no_two_trials_have_one_name();
+    find("params1000004-c1.00000001e+12-s5");
+    end(NULL);
+    make("kind = \"grid\"; grid = ( { key = \"data.train\";"
+         "values = [\"../" LONG "a\", \"../" LONG "b\"]; },"
+         "{ key = \"optim.lr\"; values = [1e-3, 2e-3]; } );");
+    no_two_trials_have_one_name();
+    find("train2-lr1e-3-s5");
+    end(NULL);
+    make("kind = \"grid\"; grid = ("
+         "{ key = \"optim.schedule.cooldown\"; values = [0.123456789012, 0.223456789012]; },"
+         "{ key = \"optim.weight_decay\"; values = [0.123456789012, 0.223456789012]; },"
+         "{ key = \"optim.schedule.floor\"; values = [0.123456789012, 0.223456789012]; },"
+         "{ key = \"optim.lr\"; values = [0.12345678901234, 0.22345678901234]; },"
+         "{ key = \"synthetic.noise\"; values = " TEN "; } );");
+    no_two_trials_have_one_name();
+    find("cooldown2-weight_decay1-floor1-lr2-noise10-s5");
+}
+
 static void what_cannot_be_is_refused(void **unused)
 {
     static const char *const sweeps[] = {
@@ -184,6 +257,23 @@ static void what_cannot_be_is_refused(void **unused)
         "kind = \"grid\"; grid = ( { key = \"optim.lr\"; } );",
         "kind = \"grid\"; grid = ( { values = [1]; } );",
         "kind = \"grid\"; grid = ( { key = \"optim.lrate\"; values = [1]; } );",
+        "kind = \"grid\"; grid = ( { key = \"optim.lr\"; values = [1e-3, 0.001]; } );",
+        "kind = \"grid\"; grid = ( { key = \"run.name\"; values = [\"a\", \"b\"]; } );",
+        "kind = \"grid\"; grid = ( { key = \"batch.tokens\"; values = [128]; },"
+        "{ key = \"batch.sequences\"; values = [2]; } );",
+        "kind = \"grid\"; grid = ( { key = \"run.steps\"; values = [9]; } );"
+        "laws = ( { key = \"optim.lr\"; value = \"size\"; } );",
+        SIZES "budgets = [1e10]; laws = ( { key = \"run.steps\"; value = \"9\"; } );",
+        SIZES "budgets = [1e10]; laws = ( { key = \"run.seed\"; value = \"size\"; } );",
+        SIZES "budgets = [1e10]; laws = ( { key = \"optim.schedule.kind\"; value = \"1\"; } );",
+        SIZES "budgets = [1e10]; laws = ( { key = \"optim.betas\"; value = \"1\"; } );",
+        SIZES "budgets = [1e10]; laws = ( { key = \"model.layers\"; value = \"N / 1e3\"; } );",
+        SIZES "budgets = [1e10]; laws = ( { key = \"optim.lr\"; value = \"(N = 3)\"; } );",
+        SIZES "budgets = [1e10]; laws = ( { key = \"batch.tokens\"; value = \"N\"; },"
+              "{ key = \"batch.sequences\"; value = \"64\"; } );",
+        SIZES "budgets = [1e10]; window = { points = 4; each_side = 2; };",
+        "sizes = { key = \"run.steps\"; values = [1, 2, 3, 4]; }; budgets = [1e10];",
+        "sizes = { key = \"model.kind\"; values = [1, 2, 3, 4]; }; budgets = [1e10];",
     };
 
     (void)unused;
@@ -222,9 +312,12 @@ int main(void)
         cmocka_unit_test_teardown(a_window_lies_round_the_expected_optimum, end),
         cmocka_unit_test_teardown(seeds_repeat_and_tuning_has_its_own, end),
         cmocka_unit_test_teardown(trunks_are_computed_once, end),
+        cmocka_unit_test(savings_are_those_of_the_series),
         cmocka_unit_test_teardown(laws_follow_size_and_batch, end),
         cmocka_unit_test_teardown(a_ladder_is_sizes_times_multiples, end),
         cmocka_unit_test_teardown(a_grid_is_every_combination, end),
+        cmocka_unit_test_teardown(a_grid_may_vary_tokens_and_context, end),
+        cmocka_unit_test_teardown(names_tell_trials_apart, end),
         cmocka_unit_test(what_cannot_be_is_refused),
         cmocka_unit_test(trials_that_cannot_be_are_refused),
     };
