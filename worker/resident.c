@@ -44,14 +44,22 @@ static enum mu_status check_device(const struct mu_worker *w)
     return MU_OK;
 }
 
+struct mu_resident_options mu_resident_options_of(const struct mu_settings *settings,
+                                                  const struct mu_workload *workload,
+                                                  uint32_t ranks)
+{
+    return (struct mu_resident_options){
+        .layout = &workload->layout,
+        .shards = (uint32_t)workload->facts.shards,
+        .slots = mu_exact_sum_capacity(&workload->layout),
+        .parts = settings->optim_shard == MU_SWITCH_ON ? ranks : 0,
+    };
+}
+
 enum mu_status mu_resident_init(struct mu_worker *w)
 {
-    struct mu_resident_options options = {
-        .layout = &w->workload->layout,
-        .shards = (uint32_t)w->workload->facts.shards,
-        .slots = w->exact.capacity,
-        .parts = w->settings->optim_shard == MU_SWITCH_ON ? w->roll->size : 0,
-    };
+    const struct mu_resident_options options =
+        mu_resident_options_of(w->settings, w->workload, w->roll->size);
     struct mu_worker_resident *r = &w->resident;
     struct mu_segment *s = w->segment;
     enum mu_status st;
@@ -302,7 +310,6 @@ static void put_scalars(const struct mu_step_scalars *s, int64_t out[SCALARS])
     out[MU_WIDE_LIMBS + 1] = (int64_t)s->tokens;
 }
 
-/* Carries on what was added limb by limb. */
 void mu_resident_take_wide(const int64_t limbs[MU_RESIDENT_WIDE], struct mu_wide *out)
 {
     struct mu_wide raw;

@@ -141,6 +141,6 @@ mv gpt.cfg small.cfg
 MUSTER_EMULATE_MEMORY=$((34 << 20)) run 3 small.cfg run.name=small device.kind=cuda model.width=64 batch.shards=2
 ended_with 1 "too little memory"
 said_once 'muster.*error:' "too little memory"
-said 'GPU 0 has too little memory: [0-9.]+ MiB are free, and needed are about [0-9.]+ MiB \([0-9.]+ of state, [0-9.]+ of activations and gradients, [0-9.]+ of logits\) of 34.0 MiB, with batch.micro = [0-9]+. Try, in this order: device.recompute = "block", batch.micro = [0-9]+, device.collective = "mpi"' "too little memory"
+said 'GPU 0 has too little memory: [0-9.]+ MiB are free, and needed are about [0-9.]+ MiB \([0-9.]+ of state, [0-9.]+ of activations and gradients, [0-9.]+ of logits\) of 34.0 MiB, with batch.micro = [0-9]+. Try, in this order: device.recompute = "block", batch.micro = [0-9]+, optim.shard = "on", device.collective = "mpi"' "too little memory"
 [ ! -e runs/small/checkpoints ] || [ -z "$(ls runs/small/checkpoints)" ] || fail "too little memory: something was trained"
 nothing_left "too little memory"
