@@ -15,7 +15,7 @@ static const struct mu_resident_parts_ops *ops_of(const struct mu_worker *w)
     return w->device->ops->resident_parts;
 }
 
-/* ---- a turn ------------------------------------------------------------------------------------ */
+/* ---- a turn ---------------------------------------------------------------------------------- */
 
 /* What of the owners' part and of its partner's is made: integers of the total. */
 static enum mu_status add_up(struct mu_worker *w, const struct mu_parts *p, uint64_t escapes)
@@ -148,7 +148,7 @@ void mu_parts_fetched(struct mu_worker *w)
     round_spare(w);
 }
 
-/* ---- moments, half by half --------------------------------------------------------------------- */
+/* ---- moments, half by half ------------------------------------------------------------------- */
 
 void mu_parts_advance(struct mu_worker *w, uint32_t from, bool skip)
 {

@@ -25,7 +25,7 @@ static uint64_t first_element(const struct mu_layout *l, uint64_t chunk)
     return chunk < l->chunk_count ? l->chunks[chunk].offset : l->elements;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* Elements of an array of a part, aligned, with what lies before its first one. */
 static uint64_t array_elements(const struct mu_layout *l, uint32_t part, uint32_t size)
@@ -177,7 +177,7 @@ void mu_parts_deinit(struct mu_worker *w)
     w->resident.parts = NULL;
 }
 
-/* ---- who holds what ---------------------------------------------------------------------------- */
+/* ---- who holds what -------------------------------------------------------------------------- */
 
 /* A byte each: by place, chunks that it holds; then, by place, whether it has no room. */
 struct holdings {
@@ -250,7 +250,7 @@ static enum mu_status check_holdings(const struct holdings *h, uint32_t place)
     return lost + without_room > 0 ? MU_FAILED : MU_OK;
 }
 
-/* ---- moments go to where they belong ----------------------------------------------------------- */
+/* ---- moments go to where they belong --------------------------------------------------------- */
 
 /* The chunk's m and v of a half, where this deal, or an older one, holds it. */
 static bool find(const struct mu_deal *d, const struct mu_worker *w, uint32_t chunk, uint32_t half,

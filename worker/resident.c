@@ -20,7 +20,6 @@
 #include "worker/worker.h"
 
 enum {
-    TAG_ID = 1005,
     /* Others may still be computing their shards, for minutes; deaths end a wait long before. */
     EXCHANGE_DEADLINE_MS = 3600000,
     NEWS_DEADLINE_MS = 5000,   /* a collective has failed: by then a death is known to MPI */
@@ -117,7 +116,7 @@ float *mu_resident_result(struct mu_worker *w, uint64_t turn)
     return w->segment->half[(word >> 1) == made ? word & 1 : ~word & 1].weight;
 }
 
-/* ---- a turn ------------------------------------------------------------------------------------ */
+/* ---- a turn ---------------------------------------------------------------------------------- */
 
 void mu_resident_begin(struct mu_worker *w, uint64_t turn, const int16_t *prediction)
 {
@@ -223,8 +222,9 @@ static enum mu_status share_id(struct mu_worker *w, struct mu_collective_id *id)
         if (w->place != 0 && w->place != to)
             continue;
         request.handle = NULL;
-        st = w->place == 0 ? mu_comm_send(w->comm, id, sizeof *id, (int)to, TAG_ID, &request)
-                           : mu_comm_receive(w->comm, id, sizeof *id, 0, TAG_ID, &request);
+        st = w->place == 0
+                 ? mu_comm_send(w->comm, id, sizeof *id, (int)to, MU_TAG_COLLECTIVE_ID, &request)
+                 : mu_comm_receive(w->comm, id, sizeof *id, 0, MU_TAG_COLLECTIVE_ID, &request);
         MU_TRY(mu_poller_take(w->poller, st), st, failed);
         MU_TRY(mu_poller_complete(w->poller, &request, deadline, NULL), st, failed);
     }

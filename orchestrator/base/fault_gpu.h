@@ -1,4 +1,4 @@
-/* What do:gpu-E (fault.h) has asked for, to whom pretends the GPU: kernels/emulate, which is C++. */
+/* What do:gpu-E (fault.h) has asked for: for kernels/emulate, which pretends the GPU, in C++. */
 #ifndef MUSTER_BASE_FAULT_GPU_H
 #define MUSTER_BASE_FAULT_GPU_H
 
