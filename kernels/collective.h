@@ -72,9 +72,9 @@ struct mu_collective_ops {
      * Groups are what all ranks have alike: operations may not be grouped otherwise on one. */
     enum mu_status (*all_reduce)(struct mu_collective *, const struct mu_all_reduce *list,
                                  int count);
-    /* Whether all that was begun is done; moves it on. MU_PEER_LOST: the library has noticed that a peer is gone;
-     * MU_CONFIG: it cannot be, however often (two ranks on one GPU); MU_FAILED: anything else. Only
-     * an abort is left to be done. */
+    /* Whether all that was begun is done; moves it on. MU_PEER_LOST: the library has noticed that a
+     * peer is gone; MU_CONFIG: it cannot be, however often (two ranks on one GPU); MU_FAILED:
+     * anything else. Only an abort is left to be done. */
     enum mu_status (*poll)(struct mu_collective *, bool *done);
     /* Ends it, whatever is under way; the device can be used again. Calls the device's poll hook
      * while it lasts. MU_TIMEOUT: the library does not come back, and this process can only end. */

@@ -13,8 +13,8 @@
  *  - Where the device has memory of its own, an operation that is given device memory alone *may*
  *    return before it is done; every operation sees the effect of all earlier ones. Given lent
  *    memory it is done on return, and so is what gives the host a value (download, add_int32,
- *    mu_adamw.check); an upload has taken the host's bytes. mu_device_wait waits for everything. How
- *    far the device may lag behind is bounded, and waiting polls like any operation.
+ *    mu_adamw.check); an upload has taken the host's bytes. mu_device_wait waits for everything.
+ *    How far the device may lag behind is bounded, and waiting polls like any operation.
  *  - A device that fails (a GPU that fell off its bus) tells it once, in the status; from then on
  *    operations do nothing, and values for the host are 0. Before others are told that something is
  *    done, whoever tells them asks mu_device_verify.
@@ -176,8 +176,8 @@ struct mu_device_ops {
                                    const void *dy, const void *x, bool overwrite);
     /* d (n) act: in place, d *= gelu'(before). */
     void (*gelu_backward)(struct mu_device *, void *d, const void *before, int64_t n);
-    /* SwiGLU (Shazeer 2020): out (N, F) act = silu(gate) * up; both (N, 2F) act: a row is its gates,
-     * then its ups. */
+    /* SwiGLU (Shazeer 2020): out (N, F) act = silu(gate) * up; both (N, 2F) act: a row is its
+     * gates, then its ups. */
     void (*swiglu)(struct mu_device *, void *out, const void *both, int64_t n, int64_t f);
     /* dboth (N, 2F) act, from dout (N, F) act; dboth may be both. */
     void (*swiglu_backward)(struct mu_device *, void *dboth, const void *dout, const void *both,

@@ -87,8 +87,8 @@ struct mu_resident_ops {
     /* After each. largest: the host's, blocks: biased exponents as in worker/exact_sum.h. */
     void (*agree)(struct mu_resident *, uint8_t *largest, int64_t *scalars, int count,
                   struct mu_resident_words *out);
-    /* norm: squares of the total, in the limbs of struct mu_wide, not carried on. False: the integers of the total are not those
-     * that went into it (their sums mod 2^32 differ). */
+    /* norm: squares of the total, in the limbs of struct mu_wide, not carried on. False: the
+     * integers of the total are not those that went into it (their sums mod 2^32 differ). */
     bool (*finish)(struct mu_resident *, int64_t norm[MU_RESIDENT_WIDE]);
     /* Sums of the bits of a half, mod 2^32: weights, m, v. */
     void (*check)(struct mu_resident *, uint32_t half, uint32_t sums[3]);

@@ -1,6 +1,6 @@
 /* A message in two: the head (flags, escapes, norm, the step's scalars, maxima) and the total as it
- * lies in the segment (mu_resident_result). What is served does not change while it is under way: no chunk of the next
- * turn is reduced before the host that fetches has entered that turn. */
+ * lies in the segment (mu_resident_result). What is served does not change while it is under way:
+ * no chunk of the next turn is reduced before the host that fetches has entered that turn. */
 #include "worker/fetch.h"
 
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 
 #include "worker/worker.h"
 
-enum { TAG_HEAD = 1003, TAG_TOTAL = 1004, FETCH_DEADLINE_MS = 600000 };
+enum { FETCH_DEADLINE_MS = 600000 };
 
 /* Goes as it lies in memory: both ends run the same program. */
 struct head {
@@ -115,9 +115,10 @@ static enum mu_status send_chunk(struct mu_worker *w, uint32_t chunk, uint64_t t
     memcpy(s->bytes + sizeof head, w->segment->largest + c->first_block, (size_t)c->block_count);
     if (w->resident.state)
         MU_TRY(copy_result(w, result, c, s), st, failed);
-    MU_TRY(mu_comm_send(w->comm, s->bytes, head_bytes(c), (int)to, TAG_HEAD, &s->head), st, failed);
+    MU_TRY(mu_comm_send(w->comm, s->bytes, head_bytes(c), (int)to, MU_TAG_FETCH_HEAD, &s->head), st,
+           failed);
     MU_TRY(mu_comm_send(w->comm, s->copy ? s->copy : result, c->count * sizeof(float), (int)to,
-                        TAG_TOTAL, &s->total),
+                        MU_TAG_FETCH_TOTAL, &s->total),
            st, failed);
 failed:
     return st;
@@ -196,8 +197,8 @@ enum mu_status mu_fetch_chunk(struct mu_worker *w, uint32_t chunk, uint64_t turn
         MU_ASSERT(host < w->roll->hosts);
     }
     from = mu_roll_owner(w->roll, host, chunk);
-    MU_TRY(receive(w, w->fetch.head, head_bytes(c), from, TAG_HEAD), st, failed);
-    MU_TRY(receive(w, total, c->count * sizeof *total, from, TAG_TOTAL), st, failed);
+    MU_TRY(receive(w, w->fetch.head, head_bytes(c), from, MU_TAG_FETCH_HEAD), st, failed);
+    MU_TRY(receive(w, total, c->count * sizeof *total, from, MU_TAG_FETCH_TOTAL), st, failed);
     if (w->resident.state) {
         mu_device_upload(w->device, result, total, c->count * sizeof *total);
         MU_TRY(mu_device_verify(w->device), st, failed);

@@ -4,7 +4,7 @@
 
 #include "worker/worker.h"
 
-enum { TAG = 1010, DEADLINE_MS = 600000, MOST_PARTS = 6 };
+enum { DEADLINE_MS = 600000, MOST_PARTS = 6 };
 
 /* A range of memory of the state: the same on both sides, but for the half. */
 struct part {
@@ -51,8 +51,10 @@ static enum mu_status move_chunk(struct mu_worker *w, uint32_t chunk, uint32_t o
     for (int i = 0; i < n; i++) {
         struct mu_request request = {NULL};
 
-        st = sends ? mu_comm_send(w->comm, part[i].at, part[i].bytes, (int)other, TAG, &request)
-                   : mu_comm_receive(w->comm, part[i].at, part[i].bytes, (int)other, TAG, &request);
+        st = sends ? mu_comm_send(w->comm, part[i].at, part[i].bytes, (int)other, MU_TAG_HAND_OVER,
+                                  &request)
+                   : mu_comm_receive(w->comm, part[i].at, part[i].bytes, (int)other,
+                                     MU_TAG_HAND_OVER, &request);
         MU_TRY(mu_poller_take(w->poller, st), st, failed);
         MU_TRY(wait_for(w, &request, other), st, failed);
     }

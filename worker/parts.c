@@ -10,14 +10,12 @@
 
 #include "worker/worker.h"
 
-enum { PIECE = 1 << 20 /* elements between two polls */ };
-
 static const struct mu_resident_parts_ops *ops_of(const struct mu_worker *w)
 {
     return w->device->ops->resident_parts;
 }
 
-/* ---- a turn ------------------------------------------------------------------------------------ */
+/* ---- a turn ---------------------------------------------------------------------------------- */
 
 /* What of the owners' part and of its partner's is made: integers of the total. */
 static enum mu_status add_up(struct mu_worker *w, const struct mu_parts *p, uint64_t escapes)
@@ -150,7 +148,7 @@ void mu_parts_fetched(struct mu_worker *w)
     round_spare(w);
 }
 
-/* ---- moments, half by half --------------------------------------------------------------------- */
+/* ---- moments, half by half ------------------------------------------------------------------- */
 
 void mu_parts_advance(struct mu_worker *w, uint32_t from, bool skip)
 {
@@ -185,8 +183,9 @@ enum mu_status mu_parts_upload(struct mu_worker *w, const struct mu_state_view *
         const struct mu_resident_part *p = &d->part[i];
         const uint64_t end = to < p->offset + p->count ? to : p->offset + p->count;
 
-        for (uint64_t at = from > p->offset ? from : p->offset; at < end; at += PIECE) {
-            const size_t bytes = (end - at < PIECE ? end - at : PIECE) * sizeof(float);
+        for (uint64_t at = from > p->offset ? from : p->offset; at < end; at += MU_PARTS_PIECE) {
+            const size_t bytes =
+                (end - at < MU_PARTS_PIECE ? end - at : MU_PARTS_PIECE) * sizeof(float);
 
             mu_device_upload(w->device, p->m[0] + (at - p->offset), state->m + at, bytes);
             mu_device_upload(w->device, p->v[0] + (at - p->offset), state->v + at, bytes);
@@ -264,8 +263,9 @@ static enum mu_status gather(struct mu_worker *w, const struct mu_parts *p, floa
     uint64_t first = 0;
 
     for (uint32_t i = 0; i < d->size; i++) {
-        for (uint64_t at = p->bound[i]; at < p->bound[i + 1]; at += PIECE) {
-            const uint64_t left = p->bound[i + 1] - at, n = left < PIECE ? left : PIECE;
+        for (uint64_t at = p->bound[i]; at < p->bound[i + 1]; at += MU_PARTS_PIECE) {
+            const uint64_t left = p->bound[i + 1] - at,
+                           n = left < MU_PARTS_PIECE ? left : MU_PARTS_PIECE;
             const struct mu_move move = {.kind = MU_BROADCAST,
                                          .peer = (int)i,
                                          .to = p->bounce,

@@ -40,6 +40,8 @@
 
 struct mu_worker;
 
+enum { MU_PARTS_PIECE = 1 << 20 }; /* elements that go to the host at once, between two polls */
+
 /* What one rank holds by one roll: its own part, then that of the rank it is the partner of. */
 struct mu_deal {
     struct mu_deal *older; /* still held, too */
@@ -53,7 +55,7 @@ struct mu_parts {
     struct mu_deal *newest;
     uint64_t *bound; /* newest->size + 1: part i is elements [bound[i], bound[i + 1]) */
     uint8_t *map;    /* device memory: who holds which chunk, while parts are dealt */
-    float *bounce;   /* device memory: moments on their way to the host */
+    float *bounce;   /* device memory, MU_PARTS_PIECE: moments on their way to the host */
     struct mu_move *moves;
     uint32_t gathered_epoch; /* of the roll whose ranks all had the state copied; + 1 */
     bool is_lost;            /* in part, as all ranks have been told: there is no going on */
@@ -69,6 +71,9 @@ static inline uint32_t mu_parts_partner_of(uint32_t place, uint32_t size)
     return (place + size - size / 2) % size;
 }
 
+/* Bytes of device memory that mu_parts_init takes on the rank that takes most, of `size`. After
+ * deaths it is more: parts grow, and while they are dealt the old ones are there, too. */
+uint64_t mu_parts_bytes(const struct mu_layout *layout, uint32_t size);
 /* w->resident.parts, by the roll as it is; moments are zero. MU_NO_MEMORY. */
 enum mu_status mu_parts_init(struct mu_worker *w) MU_CHECKED;
 void mu_parts_deinit(struct mu_worker *w);

@@ -10,15 +10,14 @@
 #include "worker/worker.h"
 
 enum {
-    PIECE = 1 << 20, /* elements that go to the host at once */
-    WINDOW = 32,     /* chunks whose moments are on their way at once */
-    MESSAGES = 4,    /* of a chunk, of one rank: two moments to two holders */
-    ARRAYS = 6,      /* of a part */
+    WINDOW = 32,  /* chunks whose moments are on their way at once */
+    MESSAGES = 4, /* of a chunk, of one rank: two moments to two holders */
+    ARRAYS = 6,   /* of a part */
 };
 
-static struct mu_range chunks_of(const struct mu_worker *w, uint32_t part, uint32_t size)
+static struct mu_range chunks_of(const struct mu_layout *l, uint32_t part, uint32_t size)
 {
-    return mu_shards_of_worker(w->workload->layout.chunk_count, part, size);
+    return mu_shards_of_worker(l->chunk_count, part, size);
 }
 
 static uint64_t first_element(const struct mu_layout *l, uint64_t chunk)
@@ -26,24 +25,58 @@ static uint64_t first_element(const struct mu_layout *l, uint64_t chunk)
     return chunk < l->chunk_count ? l->chunks[chunk].offset : l->elements;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* Elements of an array of a part, aligned, with what lies before its first one. */
+static uint64_t array_elements(const struct mu_layout *l, uint32_t part, uint32_t size)
+{
+    const struct mu_range chunks = chunks_of(l, part, size);
+    const uint64_t from = first_element(l, chunks.from), to = first_element(l, chunks.to);
+
+    return (from % MU_RESIDENT_PART_ALIGN + (to - from)) / MU_RESIDENT_PART_ALIGN *
+               MU_RESIDENT_PART_ALIGN +
+           MU_RESIDENT_PART_ALIGN;
+}
+
+static size_t part_bytes(const struct mu_layout *l, uint32_t part, uint32_t size)
+{
+    return ARRAYS * array_elements(l, part, size) * sizeof(float);
+}
+
+/* A byte for each chunk and whether there is room, of each rank. */
+static size_t map_bytes(const struct mu_layout *l, uint32_t size)
+{
+    return size * ((size_t)l->chunk_count + 1);
+}
+
+uint64_t mu_parts_bytes(const struct mu_layout *l, uint32_t size)
+{
+    uint64_t most = 0;
+
+    for (uint32_t place = 0; place < size; place++) {
+        const uint64_t own = part_bytes(l, place, size),
+                       both = size == 1
+                                  ? own
+                                  : own + part_bytes(l, mu_parts_partner_of(place, size), size);
+
+        most = both > most ? both : most;
+    }
+    return most + map_bytes(l, size) + MU_PARTS_PIECE * sizeof(float);
+}
 
 static bool take_part(struct mu_worker *w, struct mu_deal *d, uint32_t number)
 {
     const struct mu_layout *l = &w->workload->layout;
-    const struct mu_range chunks = chunks_of(w, number, d->size);
+    const struct mu_range chunks = chunks_of(l, number, d->size);
+    const uint64_t each = array_elements(l, number, d->size);
     struct mu_resident_part p = {.number = number,
                                  .first_chunk = (uint32_t)chunks.from,
                                  .chunk_count = (uint32_t)(chunks.to - chunks.from),
                                  .offset = first_element(l, chunks.from)};
     const uint64_t lead = p.offset % MU_RESIDENT_PART_ALIGN;
-    uint64_t each;
-    float *at;
+    float *at = mu_device_alloc(w->device, part_bytes(l, number, d->size));
 
     p.count = first_element(l, chunks.to) - p.offset;
-    each =
-        (lead + p.count + MU_RESIDENT_PART_ALIGN) / MU_RESIDENT_PART_ALIGN * MU_RESIDENT_PART_ALIGN;
-    at = mu_device_alloc(w->device, ARRAYS * each * sizeof *at);
     if (!at)
         return false;
     d->memory[d->count] = at;
@@ -83,14 +116,13 @@ static struct mu_deal *make_deal(struct mu_worker *w, uint32_t place, uint32_t s
 
 static void adopt(struct mu_worker *w, struct mu_deal *d)
 {
+    const struct mu_layout *l = &w->workload->layout;
     struct mu_parts *p = w->resident.parts;
 
     d->older = p->newest;
     p->newest = d;
     for (uint32_t i = 0; i <= d->size; i++)
-        p->bound[i] = i < d->size
-                          ? first_element(&w->workload->layout, chunks_of(w, i, d->size).from)
-                          : w->workload->layout.elements;
+        p->bound[i] = i < d->size ? first_element(l, chunks_of(l, i, d->size).from) : l->elements;
 }
 
 enum mu_status mu_parts_init(struct mu_worker *w)
@@ -103,8 +135,8 @@ enum mu_status mu_parts_init(struct mu_worker *w)
     if (p) {
         p->bound = calloc(size + 1, sizeof *p->bound);
         p->moves = calloc(size > messages ? size : messages, sizeof *p->moves);
-        p->map = mu_device_alloc(w->device, size * ((size_t)w->workload->layout.chunk_count + 1));
-        p->bounce = mu_device_alloc(w->device, PIECE * sizeof *p->bounce);
+        p->map = mu_device_alloc(w->device, map_bytes(&w->workload->layout, size));
+        p->bounce = mu_device_alloc(w->device, MU_PARTS_PIECE * sizeof *p->bounce);
     }
     if (!p || !p->bound || !p->moves || !p->map || !p->bounce ||
         !(d = make_deal(w, w->place, size, w->roll->epoch)))
@@ -145,7 +177,7 @@ void mu_parts_deinit(struct mu_worker *w)
     w->resident.parts = NULL;
 }
 
-/* ---- who holds what ---------------------------------------------------------------------------- */
+/* ---- who holds what -------------------------------------------------------------------------- */
 
 /* A byte each: by place, chunks that it holds; then, by place, whether it has no room. */
 struct holdings {
@@ -219,7 +251,7 @@ static enum mu_status check_holdings(const struct holdings *h, uint32_t place)
     return lost + without_room > 0 ? MU_FAILED : MU_OK;
 }
 
-/* ---- moments go to where they belong ----------------------------------------------------------- */
+/* ---- moments go to where they belong --------------------------------------------------------- */
 
 /* The chunk's m and v of a half, where this deal, or an older one, holds it. */
 static bool find(const struct mu_deal *d, const struct mu_worker *w, uint32_t chunk, uint32_t half,
@@ -289,7 +321,7 @@ static enum mu_status move_moments(struct mu_worker *w, const struct mu_deal *d,
     for (uint32_t c = 0; c < h->chunks; c++) {
         const uint32_t last = c % WINDOW == WINDOW - 1 || c == h->chunks - 1;
 
-        while (c >= chunks_of(w, part, d->size).to)
+        while (c >= chunks_of(&w->workload->layout, part, d->size).to)
             part++;
         n = move_chunk(w, d, h, c, part, n);
         if (d->size > 1)
@@ -313,7 +345,7 @@ enum mu_status mu_parts_deal(struct mu_worker *w)
 
     if (p->newest->epoch == epoch)
         return MU_OK;
-    h.count = h.size * ((size_t)h.chunks + 1);
+    h.count = map_bytes(&w->workload->layout, h.size);
     h.byte = calloc(h.count, 1);
     if (!h.byte)
         return MU_FAIL(MU_NO_MEMORY, "no memory to deal %u chunks to %u ranks", h.chunks, h.size);

@@ -25,9 +25,6 @@
 #include "worker/worker.h"
 
 enum {
-    TAG_MAXIMA = 1000, /* tags of rounds; chunks between two ranks follow each other in order */
-    TAG_DENSE = 1001,
-    TAG_WIDE = 1002,
     /* As long as a wait within the host: another host may still be computing its shards, for
      * minutes. Deaths end the exchange by MPI, long before. */
     EXCHANGE_DEADLINE_MS = 3600000,
@@ -236,7 +233,7 @@ static enum mu_status agree_on_maxima(struct mu_worker *w, uint32_t chunk, uint6
     if (chunk == 0)
         merge_scalars_of_host(w, &head->scalars);
     head->flags = m->flags | (w->audit.disputed_turn == turn ? MU_SUM_DISPUTED : 0);
-    MU_TRY(exchange(w, chunk, TAG_MAXIMA, message, 1, round_a_bytes(c), merge_round_a,
+    MU_TRY(exchange(w, chunk, MU_TAG_MAXIMA, message, 1, round_a_bytes(c), merge_round_a,
                     (void *)(uintptr_t)c),
            st, failed);
     m->flags = head->flags;
@@ -296,11 +293,11 @@ static enum mu_status sum_exactly(struct mu_worker *w, uint32_t chunk, bool corr
         r->dense[c->count / 2] ^= 1 << 9;
     MU_TRY(check_sum(w, chunk), st, failed);
     if (w->roll->hosts > 1) {
-        MU_TRY(exchange(w, chunk, TAG_DENSE, r->dense, c->count + 1, 4, merge_int32, w->device), st,
-               failed);
+        MU_TRY(exchange(w, chunk, MU_TAG_DENSE, r->dense, c->count + 1, 4, merge_int32, w->device),
+               st, failed);
         MU_TRY(check_sum(w, chunk), st, failed);
     }
-    MU_TRY(exchange(w, chunk, TAG_WIDE, r->wide, wide_count, 8, merge_int64, NULL), st, failed);
+    MU_TRY(exchange(w, chunk, MU_TAG_WIDE, r->wide, wide_count, 8, merge_int64, NULL), st, failed);
     mu_chunk_to_float(&w->exact, w->segment->total + c->offset, &words->norm, r->dense, r->wide, m,
                       c, prediction);
 failed:
@@ -326,7 +323,8 @@ static enum mu_status sum_fast(struct mu_worker *w, uint32_t chunk)
         w->device->ops->add(w->device, total, sum, (int64_t)c->count, false);
         MU_TRY(mu_poll(w->poller), st, failed);
     }
-    MU_TRY(exchange(w, chunk, TAG_DENSE, total, c->count, 4, merge_float, w->device), st, failed);
+    MU_TRY(exchange(w, chunk, MU_TAG_DENSE, total, c->count, 4, merge_float, w->device), st,
+           failed);
     for (uint64_t i = 0; i < c->count; i++)
         squares += (double)total[i] * total[i];
     memcpy(w->segment->total + c->offset, total, c->count * sizeof *total);

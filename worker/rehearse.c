@@ -5,7 +5,8 @@
 
 #include "kernels/resident.h"
 #include "worker/device_weights.h"
-#include "worker/exact_sum.h"
+#include "worker/parts.h"
+#include "worker/resident.h"
 #include "worker/workload.h"
 
 static uint64_t held(const struct mu_device *d)
@@ -13,25 +14,30 @@ static uint64_t held(const struct mu_device *d)
     return mu_device_memory(d).held;
 }
 
-/* Where the state is to lie in the device's memory: as mu_resident_init. */
-static enum mu_status open_state(const struct mu_settings *s, const struct mu_workload *workload,
-                                 struct mu_device *d)
+/* As mu_resident_init. */
+static enum mu_status open_resident(const struct mu_resident_options *options, struct mu_device *d)
 {
-    const struct mu_resident_options options = {
-        .layout = &workload->layout,
-        .shards = (uint32_t)workload->facts.shards,
-        .slots = mu_exact_sum_capacity(&workload->layout),
-    };
-    struct mu_device_weights weights;
     struct mu_resident *state = NULL;
+    enum mu_status st = d->ops->resident->open(d, options, &state);
+
+    if (st != MU_OK)
+        return st;
+    if (options->parts > 0)
+        mu_device_free(d, mu_device_alloc(d, mu_parts_bytes(options->layout, options->parts)));
+    d->ops->resident->close(state);
+    return MU_OK;
+}
+
+/* Where the state is to lie in the device's memory. */
+static enum mu_status open_state(const struct mu_settings *s, const struct mu_workload *workload,
+                                 uint32_t ranks, struct mu_device *d)
+{
+    const struct mu_resident_options options = mu_resident_options_of(s, workload, ranks);
+    struct mu_device_weights weights;
     enum mu_status st;
 
-    if (s->device_collective == MU_COLLECTIVE_NCCL && d->ops->resident) {
-        st = d->ops->resident->open(d, &options, &state);
-        if (st == MU_OK)
-            d->ops->resident->close(state);
-        return st;
-    }
+    if (s->device_collective == MU_COLLECTIVE_NCCL && d->ops->resident)
+        return open_resident(&options, d);
     st = mu_device_weights_init(&weights, d, workload->layout.elements);
     if (st == MU_OK)
         mu_device_weights_deinit(&weights);
@@ -49,7 +55,7 @@ static uint64_t logits_bytes(const struct mu_settings *s)
 }
 
 enum mu_status mu_worker_rehearse(const struct mu_settings *settings,
-                                  const struct mu_device_options *options,
+                                  const struct mu_device_options *options, uint32_t ranks,
                                   struct mu_worker_memory *out)
 {
     struct mu_device_options rehearsal = *options;
@@ -64,7 +70,7 @@ enum mu_status mu_worker_rehearse(const struct mu_settings *settings,
     MU_TRY(mu_device_open(&rehearsal, &d), st, done);
     MU_TRY(mu_workload_open(settings, d, &workload), st, done);
     out->activations = held(d);
-    MU_TRY(open_state(settings, workload, d), st, done);
+    MU_TRY(open_state(settings, workload, ranks, d), st, done);
     out->state = held(d) - out->activations;
     out->logits = logits_bytes(settings);
 done:

@@ -14,9 +14,10 @@ struct mu_worker_memory { /* bytes */
     uint64_t logits;      /* of a block of tokens, which the first step takes */
 };
 
-/* All zero on devices that have no memory of their own. The settings are resolved. */
+/* Of a run of `ranks` ranks, on the one that takes most. All zero on devices that have no memory of
+ * their own. The settings are resolved. */
 enum mu_status mu_worker_rehearse(const struct mu_settings *settings,
-                                  const struct mu_device_options *options,
+                                  const struct mu_device_options *options, uint32_t ranks,
                                   struct mu_worker_memory *out) MU_CHECKED;
 
 static inline uint64_t mu_worker_memory_sum(const struct mu_worker_memory *m)

@@ -20,7 +20,6 @@
 #include "worker/worker.h"
 
 enum {
-    TAG_ID = 1005,
     /* Others may still be computing their shards, for minutes; deaths end a wait long before. */
     EXCHANGE_DEADLINE_MS = 3600000,
     NEWS_DEADLINE_MS = 5000,   /* a collective has failed: by then a death is known to MPI */
@@ -44,14 +43,22 @@ static enum mu_status check_device(const struct mu_worker *w)
     return MU_OK;
 }
 
+struct mu_resident_options mu_resident_options_of(const struct mu_settings *settings,
+                                                  const struct mu_workload *workload,
+                                                  uint32_t ranks)
+{
+    return (struct mu_resident_options){
+        .layout = &workload->layout,
+        .shards = (uint32_t)workload->facts.shards,
+        .slots = mu_exact_sum_capacity(&workload->layout),
+        .parts = settings->optim_shard == MU_SWITCH_ON ? ranks : 0,
+    };
+}
+
 enum mu_status mu_resident_init(struct mu_worker *w)
 {
-    struct mu_resident_options options = {
-        .layout = &w->workload->layout,
-        .shards = (uint32_t)w->workload->facts.shards,
-        .slots = w->exact.capacity,
-        .parts = w->settings->optim_shard == MU_SWITCH_ON ? w->roll->size : 0,
-    };
+    const struct mu_resident_options options =
+        mu_resident_options_of(w->settings, w->workload, w->roll->size);
     struct mu_worker_resident *r = &w->resident;
     struct mu_segment *s = w->segment;
     enum mu_status st;
@@ -109,7 +116,7 @@ float *mu_resident_result(struct mu_worker *w, uint64_t turn)
     return w->segment->half[(word >> 1) == made ? word & 1 : ~word & 1].weight;
 }
 
-/* ---- a turn ------------------------------------------------------------------------------------ */
+/* ---- a turn ---------------------------------------------------------------------------------- */
 
 void mu_resident_begin(struct mu_worker *w, uint64_t turn, const int16_t *prediction)
 {
@@ -215,8 +222,9 @@ static enum mu_status share_id(struct mu_worker *w, struct mu_collective_id *id)
         if (w->place != 0 && w->place != to)
             continue;
         request.handle = NULL;
-        st = w->place == 0 ? mu_comm_send(w->comm, id, sizeof *id, (int)to, TAG_ID, &request)
-                           : mu_comm_receive(w->comm, id, sizeof *id, 0, TAG_ID, &request);
+        st = w->place == 0
+                 ? mu_comm_send(w->comm, id, sizeof *id, (int)to, MU_TAG_COLLECTIVE_ID, &request)
+                 : mu_comm_receive(w->comm, id, sizeof *id, 0, MU_TAG_COLLECTIVE_ID, &request);
         MU_TRY(mu_poller_take(w->poller, st), st, failed);
         MU_TRY(mu_poller_complete(w->poller, &request, deadline, NULL), st, failed);
     }
@@ -302,7 +310,6 @@ static void put_scalars(const struct mu_step_scalars *s, int64_t out[SCALARS])
     out[MU_WIDE_LIMBS + 1] = (int64_t)s->tokens;
 }
 
-/* Carries on what was added limb by limb. */
 void mu_resident_take_wide(const int64_t limbs[MU_RESIDENT_WIDE], struct mu_wide *out)
 {
     struct mu_wide raw;

@@ -23,6 +23,7 @@
 #include "worker/wide_sum.h"
 #include "worker/workload.h"
 
+struct mu_settings;
 struct mu_worker;
 struct mu_parts;
 
@@ -37,6 +38,11 @@ struct mu_worker_resident {
     float *staged; /* address space for weights, m and v in the host's memory; NULL: none */
     uint64_t sums; /* of the state that was hashed last: a check of all of it, on this device */
 };
+
+/* How the state of a run of `ranks` ranks is opened. The layout is the workload's, borrowed. */
+struct mu_resident_options mu_resident_options_of(const struct mu_settings *settings,
+                                                  const struct mu_workload *workload,
+                                                  uint32_t ranks);
 
 /* Takes the device's memory, and points the halves of the segment there. MU_CONFIG when this device
  * keeps no state, or has no collectives and there are other ranks. */
@@ -63,19 +69,20 @@ void mu_resident_update(struct mu_worker *w, uint32_t from, const struct mu_adam
  * parts the weights of the step that the turn makes. */
 float *mu_resident_result(struct mu_worker *w, uint64_t turn);
 
-/* For worker/parts.c. The communicator of the roll as it is. */
+/* ---- for worker/parts.c and parts_deal.c ---- */
+
+/* The communicator of the roll as it is, by all its ranks; nothing is done where there is one. */
 enum mu_status mu_resident_meet_peers(struct mu_worker *w) MU_CHECKED;
-/* After a failure among the peers: whatever is under way is given up. */
-void mu_resident_drop_peers(struct mu_worker *w);
-/* Until they are done; with one rank alone they are copies. at: passed once they have begun. */
+/* Wait until all of the list is done; with one rank alone they are copies. at: a fault's point,
+ * passed once they have begun. A failure leaves the peers to be dropped. */
 enum mu_status mu_resident_all_reduce(struct mu_worker *w, const struct mu_all_reduce *list,
                                       int count) MU_CHECKED;
 enum mu_status mu_resident_move(struct mu_worker *w, const struct mu_move *list, int count,
                                 enum mu_fault_point at) MU_CHECKED;
-/* Carries on what was added limb by limb. */
+/* A wide sum whose limbs were added up over ranks, each by itself: carries are made good. */
 void mu_resident_take_wide(const int64_t limbs[MU_RESIDENT_WIDE], struct mu_wide *out);
-/* The integers are not those that went in: this rank ends. */
-void mu_resident_end_wrong_sum(void);
+/* The integers are not those that went in: this process ends. Does not return. */
+_Noreturn void mu_resident_end_wrong_sum(void);
 
 /* ---- resident_state.c: the state where the host can read it ---- */
 

@@ -14,13 +14,11 @@
 #include "worker/worker.h"
 
 enum {
-    TAG_PIECES = 1006,
-    TAG_HASH = 1007,
     EXCHANGE_DEADLINE_MS = 3600000,
     PIECE = 1 << 20, /* elements between two polls */
 };
 
-/* ---- staging ----------------------------------------------------------------------------------- */
+/* ---- staging --------------------------------------------------------------------------------- */
 
 static size_t staged_bytes(const struct mu_worker *w)
 {
@@ -181,7 +179,7 @@ failed:
     return st;
 }
 
-/* ---- the hash ---------------------------------------------------------------------------------- */
+/* ---- the hash -------------------------------------------------------------------------------- */
 
 static struct mu_range pieces_of(const struct mu_worker *w, uint32_t place)
 {
@@ -306,12 +304,13 @@ enum mu_status mu_resident_hash(struct mu_worker *w, struct mu_hash *out)
     for (uint32_t from = 1; from < w->roll->size; from++) {
         const struct mu_range range = pieces_of(w, from);
 
-        MU_TRY(pass(w, piece + range.from, range.to - range.from, from, 0, TAG_PIECES), st, failed);
+        MU_TRY(pass(w, piece + range.from, range.to - range.from, from, 0, MU_TAG_HASH_PIECES), st,
+               failed);
     }
     if (w->place == 0)
         piece[0] = mu_state_hash_combine(piece, pieces, mu_segment_step(w->segment));
     for (uint32_t to = 1; to < w->roll->size; to++)
-        MU_TRY(pass(w, piece, 1, 0, to, TAG_HASH), st, failed);
+        MU_TRY(pass(w, piece, 1, 0, to, MU_TAG_HASH), st, failed);
     *out = piece[0];
     st = mu_device_status(w->device);
 failed:

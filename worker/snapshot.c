@@ -12,14 +12,14 @@
 
 enum {
     LEAST_PAUSE_NS = 1000000000,
-    SHARE = 99, /* of a pause to the copy before it: 1 % of both */
-    NAME = 0x736e6170,
+    SHARE = 99,        /* of a pause to the copy before it: 1 % of both */
+    NAME = 0x736e6170, /* "snap": no host of the worker's own segments is called so */
 };
 /* Bytes a second through page-locked stages, and once more through the cache: until the first copy
  * has shown how long one takes. */
 static const double first_guess = 4e9;
 
-/* ---- who is where ----------------------------------------------------------------------------- */
+/* ---- who is where ---------------------------------------------------------------------------- */
 
 /* The machines of the roll as it is now. */
 static enum mu_status meet(struct mu_snapshots *s, const struct mu_worker *w)
@@ -73,7 +73,7 @@ void mu_snapshots_deinit(struct mu_snapshots *s)
     memset(s, 0, sizeof *s);
 }
 
-/* ---- the segment ------------------------------------------------------------------------------- */
+/* ---- the segment ----------------------------------------------------------------------------- */
 
 static uint64_t share_bytes(const struct mu_snapshots *s)
 {
@@ -112,7 +112,7 @@ void mu_snapshots_close(struct mu_snapshots *s, bool unlink)
     mu_segment_close(&s->segment, unlink);
 }
 
-/* ---- making one -------------------------------------------------------------------------------- */
+/* ---- making one ------------------------------------------------------------------------------ */
 
 bool mu_snapshots_is_due(const struct mu_snapshots *s, const struct mu_worker *w, int64_t step)
 {
@@ -235,7 +235,7 @@ enum mu_status mu_snapshots_take(struct mu_snapshots *s, struct mu_worker *w,
     return st;
 }
 
-/* ---- taking one up ----------------------------------------------------------------------------- */
+/* ---- taking one up --------------------------------------------------------------------------- */
 
 void mu_snapshots_adopt_result(struct mu_snapshots *s)
 {

@@ -13,6 +13,7 @@
 #include "kernels/device.h"
 #include "orchestrator/base/status.h"
 #include "orchestrator/config/settings.h"
+#include "orchestrator/core/counting.h"
 #include "orchestrator/core/layout.h"
 
 /* Weights of the committed half, by element as in the layout; device or lent memory. */
@@ -99,6 +100,9 @@ static inline void mu_workload_tell_ready(const struct mu_workload *w, const flo
 /* Settles what of vocabulary, shards and micro-batch is still MU_AUTO: the data's header says the
  * first, mu_settings_resolve the others. MU_CONFIG as mu_workload_open. */
 enum mu_status mu_workload_resolve(struct mu_settings *settings) MU_CHECKED;
+
+/* Parameters and FLOPs, without opening anything: of settings that are resolved. */
+struct mu_counts mu_workload_counts(const struct mu_settings *settings);
 
 /* Opens what settings->model_kind names: reads the headers of the data, resolves nothing (settings
  * are resolved), lays out the tensors, takes buffers from the device. device may be NULL: then only

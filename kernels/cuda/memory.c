@@ -29,8 +29,8 @@ static void tell_starved(const struct mu_cuda *c, size_t bytes, const char *for_
                   mib(left), mib(total));
 }
 
-/* CUDA gives memory in multiples of 512 bytes, from blocks of 2 MiB. The address is none: nothing is
- * done with it. */
+/* CUDA gives memory in multiples of 512 bytes, from blocks of 2 MiB. The address is none: nothing
+ * is done with it. */
 static void *rehearse(struct mu_cuda *c, size_t bytes)
 {
     const uint64_t first = 512, rounded = (bytes + first) / first * first;

@@ -140,7 +140,8 @@ int mu_cuda_sum_number(struct CUstream_st *stream, const struct mu_cuda_total *t
  * none. */
 int mu_cuda_sum_scatter(struct CUstream_st *stream, const struct mu_cuda_total *total,
                         const struct mu_cuda_sum *sum, uint32_t slots);
-/* *sum += x's elements mod 2^32 (x may begin anywhere): those of all ranks' dense parts together are the total's. */
+/* *sum += x's n elements mod 2^32 (x may begin anywhere): those of all ranks' dense parts together
+ * are the total's. */
 int mu_cuda_check_int32(struct CUstream_st *stream, uint32_t *sum, const int32_t *x, int64_t n);
 
 /* out = (dense + slot) * quantum rounded once, pads 0; words->norm = the sum of squares, over the

@@ -17,7 +17,8 @@
  *   MUSTER_EMULATE_WAIT_S=120        a wait that takes longer ends the process in words
  *   MUSTER_EMULATE_FAIL=k:e          the k-th call of the CUDA runtime (queries and cudaGet... do
  *                                    not count, launches do) returns the cudaError_t of number e;
- *                                    700 and more, and 214, are sticky
+ *                                    700 and more, and 214, are sticky. At a point of a step:
+ *                                    MUSTER_FAULT, do:gpu-e (orchestrator/base/fault.h)
  *   MUSTER_EMULATE_NCCL_REMOTE=1     a peer's death is an asynchronous error, ncclRemoteError; else
  *                                    nobody says anything
  *   MUSTER_EMULATE_NCCL_ERROR=k:e    the k-th collective that this process begins never ends, and

@@ -8,6 +8,7 @@
 
 #include "kernels/emulate/control.h"
 #include "kernels/emulate/machine.h"
+#include "orchestrator/base/fault_gpu.h"
 
 namespace mu_emulate
 {
@@ -143,7 +144,11 @@ void forget_settings()
 
 cudaError_t asked_error()
 {
+    int error = mu_fault_take_gpu_error();
+
     calls++;
+    if (error != 0)
+        return static_cast<cudaError_t>(error);
     return calls == asked().fail.number ? static_cast<cudaError_t>(asked().fail.error)
                                         : cudaSuccess;
 }

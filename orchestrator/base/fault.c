@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "orchestrator/base/clock.h"
+#include "orchestrator/base/fault_gpu.h"
 #include "orchestrator/base/log.h"
 
 enum action {
@@ -20,9 +21,10 @@ enum action {
     ACTION_EXIT,
     ACTION_FAIL,
     ACTION_SLEEP,
+    ACTION_GPU,
     ACTION_NONE
 };
-enum { MAX_FAULTS = 16, MOST_SLEEP_MS = 3600000, ANY = -1 };
+enum { MAX_FAULTS = 16, MOST_SLEEP_MS = 3600000, MOST_GPU_ERROR = 9999, ANY = -1 };
 
 static const char *const point_names[MU_FAULT_COUNT] = {
 #define MU_FAULT_NAME(id, name, where) name,
@@ -34,9 +36,10 @@ static struct fault {
     enum mu_fault_point point;
     enum action action;
     int64_t rank, step; /* or ANY */
-    int64_t let_through, sleep_ms;
+    int64_t let_through, sleep_ms, gpu_error;
 } faults[MAX_FAULTS];
 static int fault_count, own_rank;
+static _Atomic int gpu_error;
 static struct mu_fault_mark *own_mark;
 
 /* Decimal digits and nothing else, at most `most`. */
@@ -68,6 +71,10 @@ static bool parse_action(const char *text, struct fault *f)
             f->action = (enum action)i;
             return true;
         }
+    if (strncmp(text, "gpu-", 4) == 0) {
+        f->action = ACTION_GPU;
+        return parse_number(text + 4, MOST_GPU_ERROR, &f->gpu_error) && f->gpu_error > 0;
+    }
     f->action = ACTION_SLEEP;
     return strncmp(text, "sleep-", 6) == 0 && parse_number(text + 6, MOST_SLEEP_MS, &f->sleep_ms);
 }
@@ -101,6 +108,7 @@ enum mu_status mu_fault_init(void)
     char text[1024], *outer = NULL;
 
     fault_count = 0;
+    atomic_store(&gpu_error, 0);
     if (!given || !*given)
         return MU_OK;
     if (strlen(given) >= sizeof text)
@@ -159,12 +167,20 @@ static bool act(const struct fault *f)
     case ACTION_SLEEP:
         mu_clock_sleep_us((unsigned)f->sleep_ms * 1000u);
         break;
+    case ACTION_GPU:
+        atomic_store(&gpu_error, (int)f->gpu_error);
+        break;
     case ACTION_FAIL:
         return true;
     case ACTION_NONE:
         break;
     }
     return false;
+}
+
+int mu_fault_take_gpu_error(void)
+{
+    return atomic_exchange(&gpu_error, 0);
 }
 
 bool mu_fault(enum mu_fault_point point, int64_t step)

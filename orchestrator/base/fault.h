@@ -4,8 +4,9 @@
  *   MUSTER_FAULT=rank:2,at:backward,step:30,do:kill[,count:N][;more]
  *
  * at: a point of the table; do: kill (SIGKILL), stop (SIGSTOP), segv, exit (_exit(3)), fail (the
- * point reports failure), sleep-MS: these two are needed. rank, step: number or * (the default).
- * count: how many passages are let through first. */
+ * point reports failure), sleep-MS, gpu-E (the next call of CUDA's runtime fails with the error of
+ * number E; only where CUDA is emulated): these two are needed. rank, step: number or * (the
+ * default). count: how many passages are let through first. */
 #ifndef MUSTER_BASE_FAULT_H
 #define MUSTER_BASE_FAULT_H
 

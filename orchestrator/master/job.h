@@ -134,16 +134,17 @@ enum mu_status mu_job_load(struct mu_job *job) MU_CHECKED;
 /* job_gpus.c. With device.kind = "cuda": this rank's GPU is chosen. Does not return on a rank for
  * which there is none and which the others do without. MU_CONFIG, reported: there are too few. */
 enum mu_status mu_job_deal_gpus(struct mu_job *job) MU_CHECKED;
-/* job_memory.c. What this rank will take of its GPU's memory, in job->memory: MU_NO_MEMORY, with what to do, when
- * it has not that much. */
+/* job_memory.c. What this rank will take of its GPU's memory, in job->memory: MU_NO_MEMORY, with
+ * what to do, when it has not that much. */
 enum mu_status mu_job_check_memory(struct mu_job *job,
                                    const struct mu_device_options *options) MU_CHECKED;
-/* Its GPU has failed, and whatever is begun again in this process would fail, too. */
+/* job_fail.c. Its GPU has failed, and whatever is begun again in this process would fail, too. */
 bool mu_job_has_lost_gpu(const struct mu_job *job);
 /* In a start, before others are told that this rank has failed: leaves where it is its GPU that is
  * broken, and the others can go on without it. */
 void mu_job_leave_broken(struct mu_job *job, enum mu_status own);
-/* The same, and mu_control_agree. */
+/* In place of mu_control_agree, by all ranks, where `own` is of work on the device: who leaves has
+ * died to the others, which need not fail with it. */
 enum mu_status mu_job_agree(struct mu_job *job, enum mu_status own) MU_CHECKED;
 /* job_choices.c. Rounds of all ranks, on devices that have choices (kernels/device.h): what is kept
  * with the run is taken up; and what that leaves open is chosen by the master, in a probe on the

@@ -7,7 +7,7 @@
 enum { NCCL_BYTES = 512 << 20 }; /* its buffers are not counted; this is on the large side */
 
 /* What helps, in the order in which it is to be tried: what costs least first. */
-static void advise(const struct mu_settings *s, char *out, size_t capacity)
+static void advise(const struct mu_settings *s, int ranks, char *out, size_t capacity)
 {
     const bool is_model = s->model_kind != MU_MODEL_SYNTHETIC;
     size_t used = 0;
@@ -18,6 +18,8 @@ static void advise(const struct mu_settings *s, char *out, size_t capacity)
     if (is_model && s->batch_micro > 1)
         used += (size_t)snprintf(out + used, capacity - used, "batch.micro = %lld, ",
                                  (long long)s->batch_micro / 2);
+    if (s->device_collective == MU_COLLECTIVE_NCCL && s->optim_shard == MU_SWITCH_OFF && ranks > 2)
+        used += (size_t)snprintf(out + used, capacity - used, "optim.shard = \"on\", ");
     if (s->device_collective == MU_COLLECTIVE_NCCL)
         used += (size_t)snprintf(out + used, capacity - used,
                                  "device.collective = \"mpi\" (the state in the host's memory), ");
@@ -40,8 +42,9 @@ enum mu_status mu_job_check_memory(struct mu_job *job, const struct mu_device_op
 {
     struct mu_worker_memory *m = &job->memory;
     const struct mu_device_room has = mu_device_memory(job->device);
+    const int ranks = mu_comm_size(job->comm);
     char advice[256];
-    enum mu_status st = mu_worker_rehearse(&job->settings, options, m);
+    enum mu_status st = mu_worker_rehearse(&job->settings, options, (uint32_t)ranks, m);
 
     if (st != MU_OK || has.total == 0)
         return st;
@@ -49,7 +52,7 @@ enum mu_status mu_job_check_memory(struct mu_job *job, const struct mu_device_op
         warn_if_tight(job, has.free - mu_worker_memory_sum(m));
         return MU_OK;
     }
-    advise(&job->settings, advice, sizeof advice);
+    advise(&job->settings, ranks, advice, sizeof advice);
     return MU_FAIL(
         MU_NO_MEMORY,
         "GPU %d%s%s has too little memory: %.1f MiB are free, and needed are about %s, with "

@@ -1,5 +1,5 @@
 /* What a sweep file says beside the run configuration that it includes: its group `sweep`, checked.
- * Sizes, budgets and laws here; which trials follow from them: cells.h. */
+ * Sizes, budgets and laws here; which trials follow from them: trials.h. */
 #ifndef MUSTER_SWEEP_SPEC_H
 #define MUSTER_SWEEP_SPEC_H
 

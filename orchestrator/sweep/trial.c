@@ -131,34 +131,17 @@ static enum mu_status find_shape(struct mu_sweep_trial *t, struct mu_settings *s
     return st;
 }
 
-static struct mu_counts count_model(const struct mu_settings *s)
-{
-    const uint64_t layers = (uint64_t)s->model_layers, width = (uint64_t)s->model_width,
-                   context = (uint64_t)s->model_context, vocab = (uint64_t)s->model_vocab;
-
-    if (s->model_kind == MU_MODEL_LLAMA)
-        return mu_count_llama(
-            &(struct mu_llama_shape){layers, width, (uint64_t)s->model_hidden, context, vocab});
-    return mu_count_gpt(&(struct mu_gpt_shape){layers, width, context, vocab});
-}
-
 /* s: with its shape settled. */
 static void count(struct mu_sweep_trial *t, const struct mu_sweep_spec *spec,
                   const struct mu_settings *s)
 {
-    struct mu_counts n;
+    const struct mu_counts n = mu_workload_counts(s);
 
-    if (s->model_kind == MU_MODEL_SYNTHETIC) {
-        t->n = (double)s->synthetic_params;
-        t->flops_per_token = 6 * t->n;
-        return;
-    }
-    n = count_model(s);
     t->n = (double)(spec->count == MU_COUNT_ALL             ? n.all
                     : spec->count == MU_COUNT_NON_EMBEDDING ? n.non_embedding
                                                             : n.non_embedding_head);
     t->flops_per_token = 6 * t->n;
-    if (spec->flops == MU_FLOPS_6N_ATTENTION)
+    if (spec->flops == MU_FLOPS_6N_ATTENTION && s->model_kind != MU_MODEL_SYNTHETIC)
         t->flops_per_token += mu_count_attention((double)s->model_layers, (double)s->model_width,
                                                  (double)s->model_context);
 }

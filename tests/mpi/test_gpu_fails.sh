@@ -6,6 +6,17 @@
 run 1 tiny.cfg run.name=whole
 ended_with 0 "one GPU"
 
+# At points of a step, survived: before its shards, in them, and between the turn's end and the next one. In the other mode a turn's
+# state is the host's, and the device has less to do.
+for point in forward backward adding added reduce reduced update flip; do
+    survives at-$point 3 "rank:1,at:$point,step:5,do:gpu-700" 1
+    said 'muster\[1\]: error:' "GPU 1 fails at $point"
+done
+for point in forward backward adding; do
+    survives mpi-$point 3 "rank:1,at:$point,step:5,do:gpu-700" 1 device.collective=mpi
+    said 'muster\[1\]: error:' "GPU 1 fails at $point, mpi"
+done
+
 # fails RANKS CALL [ARGUMENTS...]: of one rank after another; 700 is an illegal access. Refused at the start, or survived.
 rank=0 died=0
 fails() {
@@ -38,11 +49,13 @@ unset MUSTER_HOSTS
 [ $died -ge 8 ] || fail "only $died GPUs failed while they trained: other numbers of calls are needed"
 
 # All of them at once: the last one says how to go on.
-MUSTER_EMULATE_FAIL=900:700 run 3 tiny.cfg run.name=all
+export MUSTER_FAULT=at:backward,step:6,do:gpu-700
+run 3 tiny.cfg run.name=all
 [ "$code" != 0 ] && [ "$code" != 124 ] || fail "all GPUs fail: exit code $code"
-said 'The newest checkpoint is of step [0-9]+: the same command goes on from there' "all GPUs fail"
+said 'The newest checkpoint is of step 4: the same command goes on from there' "all GPUs fail"
 no_rank_left "all GPUs fail"
-MUSTER_EMULATE_FAIL=500:700 run 3 tiny.cfg run.name=copied device.snapshot_every=1
+run 3 tiny.cfg run.name=copied device.snapshot_every=1
+unset MUSTER_FAULT
 [ "$code" != 0 ] && [ "$code" != 124 ] || fail "all GPUs fail: exit code $code"
 # Words of those that died by themselves may be left, of some kB; the copy is not.
 left=$(comm -13 <(echo "$shm_before") <(in_shm) | { grep -e '-h' || true; } | xargs -r -I{} find {} -size +64k)

@@ -114,13 +114,16 @@ said 'GPU 2 \(Muster emulated GPU, PCI 0000:03:00.0\) cannot be used: .*ECC.*its
 nothing_left "all are broken"
 
 # Later on: the same, and told as what it is.
-failing 1 FAIL=300:214 survives faulty 3 "" 1
+survives faulty 3 rank:1,at:adding,step:3,do:gpu-214 1
 said_once 'GPU 1 \(Muster emulated GPU, PCI 0000:02:00.0\) failed in .*: its memory is faulty. Reset it' "faulty memory"
 
 # All at once, in the probe and some steps on: one has the last word, and it is not that the configuration is wrong. Nor is a GPU
 # that has failed taken for one that adds up wrong.
-for when in 120:nccl 120:nccl 260:mpi 260:mpi 260:mpi 333:mpi; do
-    MUSTER_EMULATE_FAIL=${when%:*}:700 run 3 tiny.cfg run.name=at-once device.collective="${when#*:}"
+for when in probe probe forward adding update; do
+    case $when in
+    probe) MUSTER_EMULATE_FAIL=120:700 run 3 tiny.cfg run.name=at-once ;;
+    *) MUSTER_FAULT=at:$when,step:2,do:gpu-700 run 3 tiny.cfg run.name=at-once device.collective=mpi ;;
+    esac
     case $code in 0 | 78 | 124) fail "all at once: exit code $code" ;; esac
     never 'is not what went into it' "all at once"
     said_once 'the same command (goes on from there|begins again)' "all at once"
@@ -141,6 +144,6 @@ mv gpt.cfg small.cfg
 MUSTER_EMULATE_MEMORY=$((34 << 20)) run 3 small.cfg run.name=small device.kind=cuda model.width=64 batch.shards=2
 ended_with 1 "too little memory"
 said_once 'muster.*error:' "too little memory"
-said 'GPU 0 has too little memory: [0-9.]+ MiB are free, and needed are about [0-9.]+ MiB \([0-9.]+ of state, [0-9.]+ of activations and gradients, [0-9.]+ of logits\) of 34.0 MiB, with batch.micro = [0-9]+. Try, in this order: device.recompute = "block", batch.micro = [0-9]+, device.collective = "mpi"' "too little memory"
+said 'GPU 0 has too little memory: [0-9.]+ MiB are free, and needed are about [0-9.]+ MiB \([0-9.]+ of state, [0-9.]+ of activations and gradients, [0-9.]+ of logits\) of 34.0 MiB, with batch.micro = [0-9]+. Try, in this order: device.recompute = "block", batch.micro = [0-9]+, optim.shard = "on", device.collective = "mpi"' "too little memory"
 [ ! -e runs/small/checkpoints ] || [ -z "$(ls runs/small/checkpoints)" ] || fail "too little memory: something was trained"
 nothing_left "too little memory"

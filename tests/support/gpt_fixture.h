@@ -40,6 +40,22 @@ static inline bool fixture_write(const char *path, uint32_t vocab, uint64_t coun
     return ok;
 }
 
+/* folder, as for mkdtemp, with the files that fixture_settings names: train.tok of so many tokens,
+ * and valid.tok. */
+static inline bool fixture_make_folder(char *folder, uint64_t train_tokens)
+{
+    enum { VOCAB_SIZE = 13, VALID = 100 };
+    char path[128];
+
+    if (mkdtemp(folder) == NULL)
+        return false;
+    snprintf(path, sizeof path, "%s/train.tok", folder);
+    if (!fixture_write(path, VOCAB_SIZE, train_tokens))
+        return false;
+    snprintf(path, sizeof path, "%s/valid.tok", folder);
+    return fixture_write(path, VOCAB_SIZE, VALID);
+}
+
 /* Odd sizes on purpose: nothing is a multiple of a vector. */
 static inline struct mu_settings fixture_settings(const char *folder)
 {

@@ -13,7 +13,7 @@
 #include "tests/support/fake_comm.h"
 #include "worker/comm/control.h"
 
-enum { RANKS = 5, EPOCH = 3, PATIENCE_MS = 20000, CONTROL_TAG = 1 };
+enum { RANKS = 5, EPOCH = 3, PATIENCE_MS = 20000 };
 
 struct rank {
     struct mu_poller poller;
@@ -185,7 +185,7 @@ static void gather_of_given_bytes(const uint8_t *message, size_t size)
     struct mu_request request = {NULL};
 
     set_up(2, PATIENCE_MS);
-    assert_int_equal(mu_comm_send(fake_comm(1), message, size, 0, CONTROL_TAG, &request), MU_OK);
+    assert_int_equal(mu_comm_send(fake_comm(1), message, size, 0, MU_TAG_ROUND, &request), MU_OK);
     gather_number(&rank[0]);
     fake_close();
 }
@@ -279,8 +279,8 @@ static void a_status_that_is_none_is_refused(void **state)
     (void)state;
     mu_message_pack(&head, payload, 4, message);
     set_up(2, PATIENCE_MS);
-    assert_int_equal(mu_comm_send(fake_comm(1), message, 28, 0, CONTROL_TAG, &request), MU_OK);
-    assert_int_equal(mu_comm_receive(fake_comm(1), told, sizeof told, 0, CONTROL_TAG, &verdict),
+    assert_int_equal(mu_comm_send(fake_comm(1), message, 28, 0, MU_TAG_ROUND, &request), MU_OK);
+    assert_int_equal(mu_comm_receive(fake_comm(1), told, sizeof told, 0, MU_TAG_ROUND, &verdict),
                      MU_OK);
     agree(&rank[0]);
     assert_int_equal(rank[0].result, MU_INTERNAL);
@@ -350,7 +350,7 @@ static void a_gather_that_missed_a_rank_fails(void **state)
     (void)state;
     set_up(3, PATIENCE_MS);
     assert_int_equal(
-        mu_comm_send(fake_comm(1), message, pack(message, right, 4), 0, CONTROL_TAG, &request),
+        mu_comm_send(fake_comm(1), message, pack(message, right, 4), 0, MU_TAG_ROUND, &request),
         MU_OK);
     assert_int_equal(
         mu_control_gather(&rank[0].control, MU_MESSAGE_HASHED, &w, take_and_see_a_death, &rank[0]),
@@ -386,7 +386,7 @@ static void more_than_the_buffer_holds_is_refused(void **state)
     (void)state;
     mu_message_pack(&head, payload, sizeof payload, message);
     set_up(2, PATIENCE_MS);
-    assert_int_equal(mu_comm_send(fake_comm(0), message, sizeof message, 1, CONTROL_TAG, &request),
+    assert_int_equal(mu_comm_send(fake_comm(0), message, sizeof message, 1, MU_TAG_ROUND, &request),
                      MU_OK);
     announce_text(&rank[1]);
     assert_int_equal(rank[1].result, MU_INTERNAL);

@@ -11,23 +11,16 @@
 #include "tests/support/cuda_module.h"
 #include "tests/support/gpt_fixture.h"
 #include "worker/device_weights.h"
-#include "worker/exact_sum.h"
+#include "worker/parts.h"
 #include "worker/rehearse.h"
+#include "worker/worker.h"
 
 static char folder[] = "/tmp/muster-rehearse-XXXXXX";
 
 static int make_folder(void **state)
 {
-    char path[128];
-
     (void)state;
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    snprintf(path, sizeof path, "%s/train.tok", folder);
-    if (!fixture_write(path, 13, 200))
-        return -1;
-    snprintf(path, sizeof path, "%s/valid.tok", folder);
-    return fixture_write(path, 13, 100) ? 0 : -1;
+    return fixture_make_folder(folder, 200) ? 0 : -1;
 }
 
 static int remove_folder(void **state)
@@ -60,7 +53,7 @@ static void counts(enum mu_collective_kind collective, enum mu_precision precisi
     uint64_t before, opened;
 
     machine_with(NULL, NULL);
-    assert_int_equal(mu_worker_rehearse(&s, &options, &m), MU_OK);
+    assert_int_equal(mu_worker_rehearse(&s, &options, 3, &m), MU_OK);
     assert_int_equal(mu_emulate_calls(), 0); /* no GPU was touched */
     assert_int_equal(mu_device_open(&options, &d), MU_OK);
     before = mu_device_memory(d).free;
@@ -68,11 +61,7 @@ static void counts(enum mu_collective_kind collective, enum mu_precision precisi
     assert_int_equal(mu_workload_open(&s, d, &w), MU_OK);
     opened = mu_device_memory(d).free;
     if (collective == MU_COLLECTIVE_NCCL) {
-        const struct mu_resident_options how = {
-            .layout = &w->layout,
-            .shards = (uint32_t)w->facts.shards,
-            .slots = mu_exact_sum_capacity(&w->layout),
-        };
+        const struct mu_resident_options how = mu_resident_options_of(&s, w, 3);
 
         assert_int_equal(d->ops->resident->open(d, &how, &state), MU_OK);
     } else {
@@ -97,6 +86,59 @@ static void what_is_counted_is_taken(void **state)
     counts(MU_COLLECTIVE_MPI, MU_PRECISION_FP32);
 }
 
+/* What a rank of so many takes for its parts, as it begins. */
+static uint64_t parts_of(const struct mu_settings *s, struct mu_workload *workload,
+                         struct mu_device *d, uint32_t place, uint32_t ranks)
+{
+    const struct mu_resident_options how = mu_resident_options_of(s, workload, ranks);
+    const struct mu_roll roll = {.size = ranks};
+    struct mu_worker w = {
+        .settings = s, .workload = workload, .device = d, .place = place, .roll = &roll};
+    const uint64_t before = mu_device_memory(d).free;
+    uint64_t taken;
+
+    assert_int_equal(d->ops->resident->open(d, &how, &w.resident.state), MU_OK);
+    assert_int_equal(mu_parts_init(&w), MU_OK);
+    taken = before - mu_device_memory(d).free;
+    mu_parts_deinit(&w);
+    d->ops->resident->close(w.resident.state);
+    return taken;
+}
+
+/* Of a model of four chunks: more than one part has some, and ranks differ in what they take. */
+static void a_state_in_parts_is_counted_as_such(void **state)
+{
+    const struct mu_device_options options = cuda_options(MU_PRECISION_FP32);
+    struct mu_settings s = settings_of(MU_COLLECTIVE_NCCL);
+    struct mu_worker_memory whole, m;
+    struct mu_workload *workload;
+    struct mu_device *d;
+
+    (void)state;
+    s.model_layers = 1;
+    s.model_width = 256;
+    machine_with(NULL, NULL);
+    assert_int_equal(mu_worker_rehearse(&s, &options, 1, &whole), MU_OK);
+    assert_int_equal(mu_device_open(&options, &d), MU_OK);
+    assert_int_equal(mu_workload_open(&s, d, &workload), MU_OK);
+    s.optim_shard = MU_SWITCH_ON;
+    for (uint32_t ranks = 1; ranks < 7; ranks++) {
+        uint64_t most = 0;
+
+        for (uint32_t place = 0; place < ranks; place++) {
+            const uint64_t taken = parts_of(&s, workload, d, place, ranks);
+
+            most = taken > most ? taken : most;
+        }
+        assert_int_equal(mu_worker_rehearse(&s, &options, ranks, &m), MU_OK);
+        assert_in_range(m.state + 4 * 512, most, most + 64 * 512); /* four that are rounded apart */
+        if (ranks > 4)
+            assert_true(m.state < whole.state);
+    }
+    mu_workload_close(workload);
+    mu_device_close(d);
+}
+
 static void other_devices_need_none(void **state)
 {
     const struct mu_settings s = settings_of(MU_COLLECTIVE_MPI);
@@ -105,7 +147,7 @@ static void other_devices_need_none(void **state)
 
     (void)state;
     options.kind = MU_DEVICE_CPU;
-    assert_int_equal(mu_worker_rehearse(&s, &options, &m), MU_OK);
+    assert_int_equal(mu_worker_rehearse(&s, &options, 3, &m), MU_OK);
     assert_int_equal(mu_worker_memory_sum(&m), 0);
 }
 
@@ -129,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_counted_is_taken),
+        cmocka_unit_test(a_state_in_parts_is_counted_as_such),
         cmocka_unit_test(other_devices_need_none),
         cmocka_unit_test(it_is_told_in_fitting_units),
     };

@@ -14,6 +14,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
+#include "orchestrator/base/fault_gpu.h"
 #include "orchestrator/base/log.h"
 
 static enum mu_status set(const char *text)
@@ -67,6 +68,21 @@ static void rank_and_step_choose(void **state)
     assert_true(mu_fault(MU_FAULT_BACKWARD, 29));
     assert_int_equal(set("step:9223372036854775807,rank:2147483647,at:load,do:fail"), MU_OK);
     assert_false(mu_fault(MU_FAULT_LOAD, 1));
+}
+
+static void a_gpu_fails_once_at_its_next_call(void **state)
+{
+    (void)state;
+    assert_int_equal(set("step:4,at:update,do:gpu-700"), MU_OK);
+    assert_false(mu_fault(MU_FAULT_UPDATE, 3));
+    assert_int_equal(mu_fault_take_gpu_error(), 0);
+    assert_false(mu_fault(MU_FAULT_UPDATE, 4)); /* the point itself does not fail */
+    assert_int_equal(mu_fault_take_gpu_error(), 700);
+    assert_int_equal(mu_fault_take_gpu_error(), 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(set(((const char *[]){"at:update,do:gpu", "at:update,do:gpu-0",
+                                               "at:update,do:gpu-x", "at:update,do:gpu-10000"})[i]),
+                         MU_USAGE);
 }
 
 static void count_lets_passages_through(void **state)
@@ -222,6 +238,7 @@ int main(void)
         cmocka_unit_test_setup(nothing_asked_for_is_no_fault, clear),
         cmocka_unit_test_setup(every_point_has_a_name_that_is_read, clear),
         cmocka_unit_test_setup(rank_and_step_choose, clear),
+        cmocka_unit_test_setup(a_gpu_fails_once_at_its_next_call, clear),
         cmocka_unit_test_setup(count_lets_passages_through, clear),
         cmocka_unit_test_setup(several_faults_stand_side_by_side, clear),
         cmocka_unit_test_setup(mistakes_are_refused, clear),

@@ -23,16 +23,10 @@ static int make_folder(void)
     char path[128];
 
     strcpy(folder, "/tmp/muster-gpt-XXXXXX");
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    snprintf(path, sizeof path, "%s/train.tok", folder);
-    if (!fixture_write(path, 13, 200))
+    if (!fixture_make_folder(folder, 200))
         return -1;
     snprintf(path, sizeof path, "%s/large.tok", folder);
-    if (!fixture_write(path, 301, 3000))
-        return -1;
-    snprintf(path, sizeof path, "%s/valid.tok", folder);
-    return fixture_write(path, 13, 100) ? 0 : -1;
+    return fixture_write(path, 301, 3000) ? 0 : -1;
 }
 
 static int begin_gpt2(void **state)

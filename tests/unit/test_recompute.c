@@ -19,16 +19,8 @@ static char folder[] = "/tmp/muster-recompute-XXXXXX";
 
 static int make_folder(void **state)
 {
-    char path[128];
-
     (void)state;
-    if (mkdtemp(folder) == NULL)
-        return -1;
-    snprintf(path, sizeof path, "%s/train.tok", folder);
-    if (!fixture_write(path, 13, 600))
-        return -1;
-    snprintf(path, sizeof path, "%s/valid.tok", folder);
-    return fixture_write(path, 13, 100) ? 0 : -1;
+    return fixture_make_folder(folder, 600) ? 0 : -1;
 }
 
 static int remove_folder(void **state)

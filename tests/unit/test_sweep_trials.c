@@ -252,7 +252,7 @@ static void what_cannot_be_is_refused(void **unused)
         SIZES "budgets = [1e10]; name = \"../x\";",
         "sizes = { key = \"model.size\"; values = [1, 2, 3, 4]; }; budgets = [1e10];",
         "sizes = { key = \"synthetic.params\"; values = [1e4, 2e4, 3e4]; }; budgets = [1e10];",
-        "kind = \"ladder\";" SIZES,
+        SIZES "kind = \"ladder\";",
         "kind = \"grid\";",
         "kind = \"grid\"; grid = ( { key = \"optim.lr\"; } );",
         "kind = \"grid\"; grid = ( { values = [1]; } );",

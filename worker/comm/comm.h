@@ -73,6 +73,21 @@ enum mu_status mu_comm_repair(struct mu_comm *comm, bool quietly, mu_comm_exchan
 enum mu_status mu_comm_allgather(struct mu_comm *comm, const void *own, size_t bytes,
                                  void *all) MU_CHECKED;
 
+/* What passes between two ranks, each kind by a tag of its own; messages of one tag arrive in the
+ * order in which they were sent. */
+enum mu_tag {
+    MU_TAG_ROUND = 1,     /* control.h: which round is in the message */
+    MU_TAG_MAXIMA = 1000, /* reduce.c: rounds of a chunk, chunk by chunk */
+    MU_TAG_DENSE,
+    MU_TAG_WIDE,
+    MU_TAG_FETCH_HEAD, /* fetch.c */
+    MU_TAG_FETCH_TOTAL,
+    MU_TAG_COLLECTIVE_ID, /* resident.c */
+    MU_TAG_HASH_PIECES,   /* resident_state.c */
+    MU_TAG_HASH,
+    MU_TAG_HAND_OVER, /* hand_over.c */
+};
+
 enum mu_status mu_comm_send(struct mu_comm *comm, const void *data, size_t bytes, int to, int tag,
                             struct mu_request *request) MU_CHECKED;
 enum mu_status mu_comm_receive(struct mu_comm *comm, void *data, size_t bytes, int from, int tag,

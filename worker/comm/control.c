@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TAG = 1 };
-
 struct mu_control mu_control_init(struct mu_comm *comm, struct mu_poller *poller, uint32_t epoch,
                                   uint64_t deadline_ms)
 {
@@ -71,7 +69,7 @@ static enum mu_status send_all(struct mu_control *c, int to, enum mu_message_typ
         return MU_FAIL(MU_NO_MEMORY, "no memory for a message of %zu bytes", size);
     mu_message_pack(&head, payload, size, message);
     st = mu_poller_take(c->poller, mu_comm_send(c->comm, message, MU_MESSAGE_HEADER_BYTES + size,
-                                                to, TAG, &request));
+                                                to, MU_TAG_ROUND, &request));
     before = mu_poller_enter_at_work(c->poller, MU_LEDGER_COMMUNICATE);
     if (st == MU_OK)
         st = wait_for(c, &request, NULL, mu_message_name(type), to);
@@ -93,8 +91,8 @@ static enum mu_status receive_from(struct mu_control *c, int from, enum mu_messa
 
     if (!message)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a message of %zu bytes", capacity);
-    st =
-        mu_poller_take(c->poller, mu_comm_receive(c->comm, message, capacity, from, TAG, &request));
+    st = mu_poller_take(c->poller,
+                        mu_comm_receive(c->comm, message, capacity, from, MU_TAG_ROUND, &request));
     before = mu_poller_enter_at_work(c->poller, MU_LEDGER_WAIT);
     if (st == MU_OK)
         st = wait_for(c, &request, &size, mu_message_name(type), from);

@@ -252,14 +252,14 @@ done:
     return st;
 }
 
-static struct mu_counts count(const struct mu_gpt_dims *d)
+struct mu_counts mu_gpt_counts(const struct mu_settings *s)
 {
-    const uint64_t layers = (uint64_t)d->layers, width = (uint64_t)d->width,
-                   context = (uint64_t)d->context, vocab = (uint64_t)d->vocab;
+    const uint64_t layers = (uint64_t)s->model_layers, width = (uint64_t)s->model_width,
+                   context = (uint64_t)s->model_context, vocab = (uint64_t)s->model_vocab;
 
-    if (d->kind == MU_GPT_KIND_LLAMA)
+    if (s->model_kind == MU_MODEL_LLAMA)
         return mu_count_llama(
-            &(struct mu_llama_shape){layers, width, (uint64_t)d->hidden, context, vocab});
+            &(struct mu_llama_shape){layers, width, (uint64_t)s->model_hidden, context, vocab});
     return mu_count_gpt(&(struct mu_gpt_shape){layers, width, context, vocab});
 }
 
@@ -267,7 +267,7 @@ static void set_facts(struct mu_gpt *g, const struct mu_settings *s)
 {
     struct mu_workload_facts *f = &g->base.facts;
     const struct mu_gpt_dims *d = &g->dims;
-    const struct mu_counts n = count(d);
+    const struct mu_counts n = mu_gpt_counts(s);
     char hidden[32] = "";
 
     MU_ASSERT(n.all == g->base.layout.parameters);

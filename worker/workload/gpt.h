@@ -141,6 +141,8 @@ enum mu_status mu_gpt_open(const struct mu_settings *settings, struct mu_device 
                            struct mu_workload **out) MU_CHECKED;
 /* model.vocab = "auto". */
 enum mu_status mu_gpt_resolve(struct mu_settings *settings) MU_CHECKED;
+/* For mu_workload_counts. */
+struct mu_counts mu_gpt_counts(const struct mu_settings *settings);
 
 /* ---- gpt_layout.c */
 enum { MU_GPT_NO_TENSOR = UINT32_MAX };

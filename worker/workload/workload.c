@@ -16,6 +16,20 @@ done:
     return st;
 }
 
+struct mu_counts mu_workload_counts(const struct mu_settings *settings)
+{
+    const uint64_t n = (uint64_t)settings->synthetic_params;
+
+    if (settings->model_kind != MU_MODEL_SYNTHETIC)
+        return mu_gpt_counts(settings);
+    return (struct mu_counts){.all = n,
+                              .non_embedding = n,
+                              .non_embedding_head = n,
+                              .flops_all = 6 * (double)n,
+                              .flops_non_embedding = 6 * (double)n,
+                              .flops_non_embedding_head = 6 * (double)n};
+}
+
 enum mu_status mu_workload_open(const struct mu_settings *settings, struct mu_device *device,
                                 struct mu_workload **out)
 {
