@@ -28,9 +28,6 @@ enum {
     TAG_MAXIMA = 1000, /* tags of rounds; chunks between two ranks follow each other in order */
     TAG_DENSE = 1001,
     TAG_WIDE = 1002,
-    /* As long as a wait within the host: another host may still be computing its shards, for
-     * minutes. Deaths end the exchange by MPI, long before. */
-    EXCHANGE_DEADLINE_MS = 3600000,
 };
 
 /* Round A's message; one unit, handed round whole and merged in place at every hop. So it goes as
@@ -171,7 +168,7 @@ void mu_reduction_deinit(struct mu_worker *w)
 static enum mu_status exchange(struct mu_worker *w, uint32_t chunk, int tag, void *data,
                                size_t units, size_t unit_bytes, mu_ring_merge *merge, void *context)
 {
-    struct mu_deadline deadline = mu_deadline_in_ms(EXCHANGE_DEADLINE_MS);
+    struct mu_deadline deadline = mu_deadline_in_ms(MU_EXCHANGE_DEADLINE_MS);
     struct mu_backoff pause = {0};
     enum mu_ledger_kind before;
     struct mu_ring ring;
@@ -197,7 +194,7 @@ static enum mu_status exchange(struct mu_worker *w, uint32_t chunk, int tag, voi
         if (mu_deadline_passed(deadline)) {
             st = MU_FAIL(MU_TIMEOUT,
                          "the exchange of chunk %u with other hosts did not end within %d s", chunk,
-                         EXCHANGE_DEADLINE_MS / 1000);
+                         MU_EXCHANGE_DEADLINE_MS / 1000);
             goto failed;
         }
         mu_backoff_pause(&pause);

@@ -16,7 +16,6 @@
 enum {
     TAG_PIECES = 1006,
     TAG_HASH = 1007,
-    EXCHANGE_DEADLINE_MS = 3600000,
     PIECE = 1 << 20, /* elements between two polls */
 };
 
@@ -198,7 +197,7 @@ failed:
 static enum mu_status pass(struct mu_worker *w, struct mu_hash *hash, uint64_t count, uint32_t from,
                            uint32_t to, int tag)
 {
-    struct mu_deadline deadline = mu_deadline_in_ms(EXCHANGE_DEADLINE_MS);
+    struct mu_deadline deadline = mu_deadline_in_ms(MU_EXCHANGE_DEADLINE_MS);
     struct mu_request request = {NULL};
     const size_t bytes = count * sizeof *hash;
     enum mu_status st = MU_OK;
