@@ -2,7 +2,7 @@
  *
  *   meet     HELLO from every rank; the master reads the configuration, chooses the instruction
  *            set, makes the roll: WELCOME
- *   prepare  device, workload, segment; on every rank alike */
+ *   prepare  device, workload, segment, the devices' communicator; on every rank alike */
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
