@@ -65,7 +65,8 @@ struct mu_move {
 
 struct mu_collective_ops {
     enum mu_status (*make_id)(struct mu_device *, struct mu_collective_id *out);
-    /* Begins to form a communicator of `size` ranks: done once poll says so. */
+    /* Begins to form a communicator of `size` ranks: done once poll says so. The library's own
+     * failures while it forms are told by poll alone, and logged by nobody: see words. */
     enum mu_status (*open)(struct mu_device *, const struct mu_collective_id *id, int rank,
                            int size, struct mu_collective **out);
     /* Begins all of them, as one group; the communicator is formed. The structs are read at once.
@@ -76,6 +77,12 @@ struct mu_collective_ops {
      * peer is gone; MU_CONFIG: it cannot be, however often (two ranks on one GPU); MU_FAILED:
      * anything else. Only an abort is left to be done. */
     enum mu_status (*poll)(struct mu_collective *, bool *done);
+    /* Why it was not formed, in the library's words; "": it was, or none has come yet. */
+    const char *(*words)(const struct mu_collective *);
+    /* Ends it when all ranks do so at about the same time: nothing is lost by that, and nobody is
+     * disturbed. MU_TIMEOUT, of which nothing is said: the library does not come back; what it
+     * holds is left to the end of the process, and of the device nothing can be used. */
+    enum mu_status (*close)(struct mu_collective *, uint64_t deadline_ms);
     /* Ends it, whatever is under way; the device can be used again. Calls the device's poll hook
      * while it lasts. MU_TIMEOUT: the library does not come back, and this process can only end. */
     enum mu_status (*abort)(struct mu_collective *, uint64_t deadline_ms);

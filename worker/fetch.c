@@ -8,8 +8,6 @@
 
 #include "worker/worker.h"
 
-enum { FETCH_DEADLINE_MS = 600000 };
-
 /* Goes as it lies in memory: both ends run the same program. */
 struct head {
     struct mu_step_scalars scalars;
@@ -167,7 +165,7 @@ failed:
 
 static enum mu_status receive(struct mu_worker *w, void *data, size_t bytes, uint32_t from, int tag)
 {
-    struct mu_deadline deadline = mu_deadline_in_ms(FETCH_DEADLINE_MS);
+    struct mu_deadline deadline = mu_deadline_in_ms(MU_EXCHANGE_DEADLINE_MS);
     struct mu_request request = {NULL};
     enum mu_status st;
 
@@ -177,7 +175,7 @@ static enum mu_status receive(struct mu_worker *w, void *data, size_t bytes, uin
     st = mu_poller_complete(w->poller, &request, deadline, NULL);
     if (st == MU_TIMEOUT && mu_deadline_passed(deadline))
         return MU_FAIL(MU_TIMEOUT, "rank %d did not send a chunk within %d s",
-                       mu_comm_name(w->comm, (int)from), FETCH_DEADLINE_MS / 1000);
+                       mu_comm_name(w->comm, (int)from), MU_EXCHANGE_DEADLINE_MS / 1000);
 failed:
     return st;
 }

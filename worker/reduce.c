@@ -24,12 +24,6 @@
 #include "worker/prediction.h"
 #include "worker/worker.h"
 
-enum {
-    /* As long as a wait within the host: another host may still be computing its shards, for
-     * minutes. Deaths end the exchange by MPI, long before. */
-    EXCHANGE_DEADLINE_MS = 3600000,
-};
-
 /* Round A's message; one unit, handed round whole and merged in place at every hop. So it goes as
  * it lies in memory, not packed: both ends run the same program, checked at the start, so that
  * layout and byte order agree. */
@@ -168,7 +162,7 @@ void mu_reduction_deinit(struct mu_worker *w)
 static enum mu_status exchange(struct mu_worker *w, uint32_t chunk, int tag, void *data,
                                size_t units, size_t unit_bytes, mu_ring_merge *merge, void *context)
 {
-    struct mu_deadline deadline = mu_deadline_in_ms(EXCHANGE_DEADLINE_MS);
+    struct mu_deadline deadline = mu_deadline_in_ms(MU_EXCHANGE_DEADLINE_MS);
     struct mu_backoff pause = {0};
     enum mu_ledger_kind before;
     struct mu_ring ring;
@@ -194,7 +188,7 @@ static enum mu_status exchange(struct mu_worker *w, uint32_t chunk, int tag, voi
         if (mu_deadline_passed(deadline)) {
             st = MU_FAIL(MU_TIMEOUT,
                          "the exchange of chunk %u with other hosts did not end within %d s", chunk,
-                         EXCHANGE_DEADLINE_MS / 1000);
+                         MU_EXCHANGE_DEADLINE_MS / 1000);
             goto failed;
         }
         mu_backoff_pause(&pause);

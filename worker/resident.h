@@ -7,7 +7,8 @@
  *
  * In place of the exchange of chunks (worker/reduce.h) a turn is reduced as a whole, by collectives
  * of the devices. Their communicator belongs to an epoch of the roll: after a death it is aborted,
- * and the next reduction forms another one of those who live. A part of it begins earlier:
+ * and the next reduction forms another one of those who live. The first one is formed before
+ * training, since what prevents it (a network, a memory) mostly prevents all. A part of it begins earlier:
  * worker/resident_buckets.h. */
 #ifndef MUSTER_WORKER_RESIDENT_H
 #define MUSTER_WORKER_RESIDENT_H
@@ -27,6 +28,13 @@ struct mu_settings;
 struct mu_worker;
 struct mu_parts;
 
+/* What ranks say of the first communicator, as it lies in memory. */
+struct mu_formed {
+    uint32_t status; /* enum mu_status */
+    uint32_t rank;   /* its name */
+    char words[480]; /* why not */
+};
+
 struct mu_worker_resident {
     struct mu_resident *state; /* NULL: the state lies in the segment */
     struct mu_parts *parts;    /* NULL: it is whole (worker/parts.h) */
@@ -36,7 +44,10 @@ struct mu_worker_resident {
     uint32_t retries; /* of the reduction that is under way */
     struct mu_buckets buckets;
     float *staged; /* address space for weights, m and v in the host's memory; NULL: none */
-    uint64_t sums; /* of the state that was hashed last: a check of all of it, on this device */
+    struct mu_forming *forming; /* resident_form.c: what MPI may still read or write */
+    bool
+        left_behind; /* after mu_resident_deinit: the library still holds threads of this process */
+    uint64_t sums;   /* of the state that was hashed last: a check of all of it, on this device */
 };
 
 /* How the state of a run of `ranks` ranks is opened. The layout is the workload's, borrowed. */
@@ -69,9 +80,28 @@ void mu_resident_update(struct mu_worker *w, uint32_t from, const struct mu_adam
  * parts the weights of the step that the turn makes. */
 float *mu_resident_result(struct mu_worker *w, uint64_t turn);
 
-/* ---- for worker/parts.c and parts_deal.c ---- */
+/* ---- resident_form.c: the first communicator; by every rank, each agreed on before the next ---- */
 
-/* The communicator of the roll as it is, by all its ranks; nothing is done where there is one. */
+/* Whether there is one to form; the same on all ranks. */
+bool mu_resident_needs_peers(const struct mu_worker *w);
+/* The lowest place makes its id. */
+enum mu_status mu_resident_name_peers(struct mu_worker *w) MU_CHECKED;
+/* Forms it, within four times run.hang_timeout. A failure is all ranks' failure, told once, by the
+ * lowest place, with what to look at. */
+enum mu_status mu_resident_form_peers(struct mu_worker *w) MU_CHECKED;
+void mu_resident_forget_forming(struct mu_worker *w);
+
+/* ---- resident_peers.c ---- */
+
+/* Polls until it hears of a death or a revocation; MU_OK: nobody has told of one. */
+enum mu_status mu_resident_listen(struct mu_worker *w, uint64_t deadline_ms) MU_CHECKED;
+/* A collective has failed by itself: MU_RECOVERED when that was a death, or is mended. */
+enum mu_status mu_resident_wait_for_news(struct mu_worker *w, enum mu_status failed) MU_CHECKED;
+/* The lowest place's id reaches all. */
+enum mu_status mu_resident_share_id(struct mu_worker *w, struct mu_collective_id *id) MU_CHECKED;
+
+/* For worker/parts.c and parts_deal.c. The communicator of the roll as it is, by all its ranks;
+ * nothing is done where there is one. */
 enum mu_status mu_resident_meet_peers(struct mu_worker *w) MU_CHECKED;
 /* Wait until all of the list is done; with one rank alone they are copies. at: a fault's point,
  * passed once they have begun. A failure leaves the peers to be dropped. */

@@ -14,7 +14,6 @@
 #include "worker/worker.h"
 
 enum {
-    EXCHANGE_DEADLINE_MS = 3600000,
     PIECE = 1 << 20, /* elements between two polls */
 };
 
@@ -257,7 +256,7 @@ failed:
 static enum mu_status pass(struct mu_worker *w, struct mu_hash *hash, uint64_t count, uint32_t from,
                            uint32_t to, int tag)
 {
-    struct mu_deadline deadline = mu_deadline_in_ms(EXCHANGE_DEADLINE_MS);
+    struct mu_deadline deadline = mu_deadline_in_ms(MU_EXCHANGE_DEADLINE_MS);
     struct mu_request request = {NULL};
     const size_t bytes = count * sizeof *hash;
     enum mu_status st = MU_OK;

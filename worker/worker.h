@@ -31,6 +31,10 @@ enum mu_request_flag {
     MU_REQUEST_SNAPSHOT = 8, /* worker/snapshot.h */
 };
 
+/* For what another rank or host sends in a step: as long as a wait within the host, since it may
+ * still be computing its shards, for minutes. Deaths end such a wait by MPI, long before. */
+enum { MU_EXCHANGE_DEADLINE_MS = 3600000 };
+
 struct mu_worker {
     const struct mu_settings *settings;
     struct mu_comm *comm;

@@ -4,6 +4,7 @@
  *   IDLE, RUNNING --a group waits--> (behind the device's operations of then) ISSUING
  *   ISSUING --the library says success--> (the event is recorded) RUNNING
  *   RUNNING --the event has come--> IDLE
+ *   FORMING --the library says anything else--> FORMING: words tell why, and only the end is left
  *
  * NCCL may issue an operation from a thread of its own: only when its state is success is it on the
  * stream, and an event behind it means anything (NCCL user guide, "Group calls, non-blocking"), and
@@ -43,20 +44,50 @@ struct mu_collective {
     /* Begun and not issued: `waiting` of them, from `first` on, in a ring. */
     struct group group[MU_COLLECTIVE_UNDER_WAY];
     int first, waiting;
-    pthread_t aborter;
-    _Atomic bool aborted;
+    ncclResult_t refused; /* FORMING: what the library answered at once */
+    char words[320];
+    pthread_t ender;
+    bool gently;
+    _Atomic bool ended;
 };
+
+/* Of the part of a good end for which the other ranks are needed; after it, it is an abort. */
+static const uint64_t finalise_ms = 2000;
+
+static enum mu_status status_of(ncclResult_t result)
+{
+    if (result == ncclInvalidUsage || result == ncclInvalidArgument)
+        return MU_CONFIG;
+    return result == ncclRemoteError ? MU_PEER_LOST : MU_FAILED;
+}
+
+static void describe(const struct mu_collective *c, const char *what, ncclResult_t result,
+                     char *out, size_t size)
+{
+    const char *more = ncclGetLastError(c ? c->comm : NULL);
+
+    snprintf(out, size, "NCCL on %s: %s: %s%s%s", mu_cuda_gpu_name(), what,
+             ncclGetErrorString(result), more && *more ? ": " : "", more ? more : "");
+}
 
 static enum mu_status failed(const struct mu_collective *c, const char *what, ncclResult_t result)
 {
-    const char *more = ncclGetLastError(c ? c->comm : NULL);
-    const bool is_misuse = result == ncclInvalidUsage || result == ncclInvalidArgument;
-    const enum mu_status st = is_misuse                   ? MU_CONFIG
-                              : result == ncclRemoteError ? MU_PEER_LOST
-                                                          : MU_FAILED;
+    char words[sizeof c->words];
 
-    return MU_FAIL(st, "NCCL on %s: %s: %s%s%s", mu_cuda_gpu_name(), what,
-                   ncclGetErrorString(result), more && *more ? ": " : "", more ? more : "");
+    describe(c, what, result, words, sizeof words);
+    return MU_FAIL(status_of(result), "%s", words);
+}
+
+/* Many ranks may find the same: who asked for the communicator says it once. */
+static enum mu_status not_formed(struct mu_collective *c, ncclResult_t result)
+{
+    describe(c, "no communicator", result, c->words, sizeof c->words);
+    return status_of(result);
+}
+
+static const char *words_of(const struct mu_collective *c)
+{
+    return c->words;
 }
 
 /* It is the GPU, and nothing that another communicator would mend. */
@@ -71,6 +102,9 @@ static bool is_under_way(ncclResult_t result)
     return result == ncclSuccess || result == ncclInProgress;
 }
 
+/* NCCL keeps a thread and a socket for each id, on which the ranks of a communicator meet. They end
+ * once all have met; where they never do, since a rank died before, they stay until the process
+ * ends: nothing in NCCL takes an id back. That is one each time that somebody dies right there. */
 static enum mu_status make_id(struct mu_device *d, struct mu_collective_id *out)
 {
     ncclUniqueId id;
@@ -131,10 +165,7 @@ static enum mu_status open_collective(struct mu_device *d, const struct mu_colle
     memcpy(&name, id, sizeof name);
     config.blocking = 0;
     result = ncclCommInitRankConfig(&c->comm, size, name, rank, &config);
-    if (!is_under_way(result)) {
-        release(c);
-        return failed(NULL, "no communicator", result);
-    }
+    c->refused = is_under_way(result) ? ncclSuccess : result;
     *out = c;
     return MU_OK;
 }
@@ -214,10 +245,14 @@ static enum mu_status look_at_stream(struct mu_collective *c)
 
 static enum mu_status poll_collective(struct mu_collective *c, bool *done)
 {
-    ncclResult_t state, result = ncclCommGetAsyncError(c->comm, &state);
+    ncclResult_t state = c->refused, result = c->refused;
     enum mu_status st = MU_OK;
 
     *done = false;
+    if (result == ncclSuccess)
+        result = ncclCommGetAsyncError(c->comm, &state);
+    if (c->phase == FORMING && (result != ncclSuccess || !is_under_way(state)))
+        return not_formed(c, result != ncclSuccess ? result : state);
     if (result != ncclSuccess || !is_under_way(state))
         return failed(c, "communication failed", result != ncclSuccess ? result : state);
     if (state == ncclInProgress)
@@ -232,15 +267,34 @@ static enum mu_status poll_collective(struct mu_collective *c, bool *done)
     return st;
 }
 
+/* Once it says success no rank's operations are under way. */
+static bool finalise(struct mu_collective *c)
+{
+    struct mu_deadline deadline = mu_deadline_in_ms(finalise_ms);
+    struct mu_backoff pause = {0};
+    ncclResult_t state = ncclCommFinalize(c->comm);
+
+    while (state == ncclInProgress && !mu_deadline_passed(deadline)) {
+        if (ncclCommGetAsyncError(c->comm, &state) != ncclSuccess)
+            return false;
+        mu_backoff_pause(&pause);
+    }
+    return state == ncclSuccess;
+}
+
 /* NCCL ends by setting the thread's device as it was, which for a new thread is the first one: CUDA
  * would take some hundred MiB of that GPU, for each rank of the host. */
-static void *run_abort(void *argument)
+static void *run_end(void *argument)
 {
     struct mu_collective *c = argument;
 
     (void)cudaSetDevice(c->device->options.gpu);
-    (void)ncclCommAbort(c->comm); /* what it says changes nothing: it is over */
-    atomic_store(&c->aborted, true);
+    /* What they say changes nothing: it is over. */
+    if (c->gently && finalise(c))
+        (void)ncclCommDestroy(c->comm);
+    else if (c->comm)
+        (void)ncclCommAbort(c->comm);
+    atomic_store(&c->ended, true);
     return NULL;
 }
 
@@ -259,24 +313,48 @@ static void let_device_follow(struct mu_collective *c)
         (void)failed_cuda(c->device, "an event behind what was given up", error);
 }
 
-static enum mu_status abort_collective(struct mu_collective *c, uint64_t deadline_ms)
+static enum mu_status end(struct mu_collective *c, uint64_t deadline_ms)
 {
     struct mu_deadline deadline = mu_deadline_in_ms(deadline_ms);
     struct mu_backoff pause = {0};
 
-    if (pthread_create(&c->aborter, NULL, run_abort, c) != 0)
+    if (pthread_create(&c->ender, NULL, run_end, c) != 0)
         return MU_FAIL(MU_FAILED, "no thread to end a communicator");
-    while (!atomic_load(&c->aborted)) {
+    while (!atomic_load(&c->ended)) {
         if (mu_deadline_passed(deadline))
-            return MU_FAIL(MU_TIMEOUT, "NCCL did not give up a communicator within %llu ms on %s",
-                           (unsigned long long)deadline_ms, mu_cuda_gpu_name());
+            return MU_TIMEOUT;
         mu_device_poll(c->device);
         mu_backoff_pause(&pause);
     }
-    (void)pthread_join(c->aborter, NULL);
+    (void)pthread_join(c->ender, NULL);
     let_device_follow(c);
     release(c);
     return MU_OK;
+}
+
+static enum mu_status abort_collective(struct mu_collective *c, uint64_t deadline_ms)
+{
+    enum mu_status st = end(c, deadline_ms);
+
+    if (st == MU_TIMEOUT)
+        return MU_FAIL(MU_TIMEOUT, "NCCL did not give up a communicator within %llu ms on %s",
+                       (unsigned long long)deadline_ms, mu_cuda_gpu_name());
+    return st;
+}
+
+/* NCCL asks for a finalisation and a destruction by all ranks of a node, where an abort is for what
+ * has failed: its sockets would be gone under the threads of the others. A rank that dies meanwhile
+ * may hold up the first, and is left behind by an abort. */
+static enum mu_status close_collective(struct mu_collective *c, uint64_t deadline_ms)
+{
+    struct mu_cuda *device = mu_cuda_of(c->device);
+    enum mu_status st;
+
+    c->gently = c->phase == IDLE && c->waiting == 0 && !device->base.broken;
+    st = end(c, deadline_ms);
+    if (st != MU_OK) /* its kernels may still be there: whatever waits for the GPU hangs too */
+        device->base.broken = device->hangs = true;
+    return st;
 }
 
 static ncclResult_t issue_move(struct mu_collective *c, const struct mu_move *m)
@@ -322,6 +400,8 @@ static const struct mu_collective_ops nccl = {
     .open = open_collective,
     .all_reduce = all_reduce,
     .poll = poll_collective,
+    .words = words_of,
+    .close = close_collective,
     .abort = abort_collective,
     .move = move,
 };

@@ -139,6 +139,7 @@ static enum mu_status open_resident(struct mu_device *d, const struct mu_residen
     const struct mu_layout *l = options->layout;
     struct resident *r = calloc(1, sizeof *r);
     enum mu_status st;
+    int error;
 
     *out = NULL;
     if (r)
@@ -171,6 +172,9 @@ static enum mu_status open_resident(struct mu_device *d, const struct mu_residen
     mu_cuda_spans_fill(r->host_spans, l, options->shards);
     mu_cuda_upload(d, r->device_spans, r->host_spans, l->span_count * sizeof *r->host_spans);
     r->spans = mu_cuda_spans_of(r->host_spans, r->device_spans, 0, l->span_count);
+    error = d->options.rehearses || mu_cuda_is_broken(r->cuda) ? 0 : mu_cuda_sum_load();
+    if (error)
+        (void)mu_cuda_break(r->cuda, "loading of kernels", error);
     *out = &r->base;
     return mu_device_status(d);
 }

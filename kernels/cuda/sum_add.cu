@@ -200,6 +200,23 @@ cudaError_t add(cudaStream_t stream, const mu_cuda_sum &sum, const WORK &work, i
 }
 } // namespace
 
+int mu_cuda_sum_load(void)
+{
+    const void *const kernels[] = {
+        reinterpret_cast<const void *>(&quantise<listed_rows>),
+        reinterpret_cast<const void *>(&escape<listed_rows>),
+        reinterpret_cast<const void *>(&quantise<dense_blocks>),
+        reinterpret_cast<const void *>(&escape<dense_blocks>),
+    };
+    cudaError_t error = cudaSuccess;
+    cudaFuncAttributes unused;
+
+    for (const void *kernel : kernels)
+        if (error == cudaSuccess)
+            error = cudaFuncGetAttributes(&unused, kernel);
+    return error;
+}
+
 int mu_cuda_sum_begin(struct CUstream_st *stream, const struct mu_cuda_sum *sum)
 {
     return MU_LAUNCH(begin, mu_grid(sum->blocks), MU_BLOCK_THREADS, 0, stream, *sum);

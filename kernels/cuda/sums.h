@@ -103,6 +103,11 @@ int mu_cuda_sum_add(struct CUstream_st *stream, const struct mu_cuda_sum *sum,
                     const float *gradient, bool first);
 /* The same in parts: the sum holds nothing from now on, then the spans of each part once a shard.
  * first: the sum holds nothing of the part's spans yet. */
+/* CUDA loads a kernel at its first launch, and may wait for the GPU to be idle then, without polls.
+ * Those that add to a sum run beside all-reduces, which end only when other ranks come: they are
+ * loaded before. (What a model is made of is, by the probe. CUDA_MODULE_LOADING=EAGER would do it
+ * for all, and load the thousands of kernels of cuBLASLt too.) */
+int mu_cuda_sum_load(void);
 int mu_cuda_sum_begin(struct CUstream_st *stream, const struct mu_cuda_sum *sum);
 int mu_cuda_sum_add_part(struct CUstream_st *stream, const struct mu_cuda_sum *sum,
                          const struct mu_cuda_spans *part, const int16_t *prediction,

@@ -25,15 +25,19 @@
  *                                    ncclCommGetAsyncError says e from then on
  *   MUSTER_EMULATE_NCCL_TORN=k       in its k-th collective this process is killed (SIGKILL) when
  *                                    ranks of even number have its part, the others not
+ *   MUSTER_EMULATE_NCCL_FORM=k:e     the k-th communicator of this process is never formed, and
+ *                                    ncclCommGetAsyncError says e; 7 (ncclInProgress): it hangs
+ *   MUSTER_EMULATE_NCCL_END_HANGS=1  ncclCommDestroy never returns
  *   MUSTER_EMULATE_NCCL_ABORT_HANGS=k  the k-th ncclCommAbort never returns
- *   MUSTER_EMULATE_NCCL_ABORT_MS=n   each takes so long: NCCL's own threads look at its flag twice a
+ *   MUSTER_EMULATE_NCCL_ABORT_MS=n   each takes so long, and each ncclCommDestroy: NCCL's own threads look at its flag twice a
  *                                    second
  *   MUSTER_EMULATE_NCCL_ORDER=n      floats are summed in another order of ranks; 0: 0, 1, 2 ...
  *   MUSTER_EMULATE_BLAS_FIRST=a      algorithm a (enum mu_emulate_blas_algorithm) is the heuristics'
  *                                    first choice
  *   MUSTER_EMULATE_BLAS_SLOW=a:us,.. products by algorithm a take so much longer
  *   MUSTER_EMULATE_BLAS_VERSION=v    of cuBLASLt, as it writes it: 130200 is 13.2.0
- *   MUSTER_EMULATE_RANK=r            FAIL, NCCL_ERROR, NCCL_TORN, NCCL_ABORT_... and BLAS_...
+ *   MUSTER_EMULATE_RANK=r            FAIL, NCCL_ERROR, NCCL_FORM, NCCL_TORN, NCCL_END_...,
+ *                                    NCCL_ABORT_... and BLAS_...
  *                                    concern only the process whose PMIX_RANK is r */
 #ifndef MUSTER_KERNELS_EMULATE_CONTROL_H
 #define MUSTER_KERNELS_EMULATE_CONTROL_H

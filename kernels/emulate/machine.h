@@ -36,9 +36,9 @@ struct settings {
     int driver, capability, mig;
     bool lazy, newest_first, memory_stays_open;
     double wait_s;
-    nth fail, nccl_error;
+    nth fail, nccl_error, nccl_form;
     std::uint64_t nccl_abort_hangs, nccl_abort_ms, nccl_torn;
-    bool nccl_remote;
+    bool nccl_remote, nccl_end_hangs;
     unsigned nccl_order;
     int blas_first; /* -1: as it is */
     unsigned long blas_slow_us[4];

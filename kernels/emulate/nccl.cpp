@@ -62,6 +62,14 @@ ncclResult_t end_group(hold &held)
     return result;
 }
 
+/* Of an end, as asked for. */
+void take_time(hold &held)
+{
+    held.unlock();
+    usleep(static_cast<useconds_t>(1000 * asked().nccl_abort_ms));
+    held.lock();
+}
+
 void end_comm(ncclComm *c)
 {
     group.comms.erase(std::remove(group.comms.begin(), group.comms.end(), c), group.comms.end());
@@ -223,8 +231,11 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm)
         if (!comm_is_live(comm) ||
             (comm->state != comm_state::READY && comm->state != comm_state::FINALISED))
             return refuse(ncclInvalidArgument, "the communicator is neither ready nor finalised");
+        if (asked().nccl_end_hangs)
+            wait_until(held, "ncclCommDestroy, which hangs as asked for,", [] { return false; });
         ncclResult_t result =
             wait(held, "ncclCommDestroy", [comm] { return comm->batches.empty(); });
+        take_time(held);
         comm->end.file.shared->ranks[comm->end.rank].finalised = 1;
         end_comm(comm);
         return result;
@@ -245,9 +256,7 @@ ncclResult_t ncclCommAbort(ncclComm_t comm)
     if (comm_abort_hangs())
         wait_until(held, "ncclCommAbort, which hangs as asked for,", [] { return false; });
     comm_cancel(comm);
-    held.unlock();
-    usleep(static_cast<useconds_t>(1000 * asked().nccl_abort_ms));
-    held.lock();
+    take_time(held);
     end_comm(comm);
     progress_unless_lazy();
     return ncclSuccess;

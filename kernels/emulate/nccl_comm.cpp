@@ -13,7 +13,7 @@ namespace
 /* Never destroyed, since operations may outlive main. */
 auto &comms = *new std::vector<std::unique_ptr<ncclComm>>;
 auto &last_words = *new std::string;
-std::uint64_t begun, aborts; /* transfers and aborts of this process */
+std::uint64_t begun, aborts, made; /* transfers, aborts and communicators of this process */
 
 void set_failed(ncclComm *c, ncclResult_t error, const char *why)
 {
@@ -39,7 +39,12 @@ void check_ranks(ncclComm *c)
 void go_on_joining(ncclComm *c)
 {
     transfer_end *end = &c->end;
+    const nth &fails = asked().nccl_form;
 
+    if (c->number == fails.number && fails.error != ncclInProgress)
+        set_failed(c, static_cast<ncclResult_t>(fails.error), "as asked for");
+    if (c->number == fails.number)
+        return;
     if (!end->file.shared && !nccl_file_open(&end->file, c->id))
         return;
     if (!c->joined)
@@ -140,6 +145,7 @@ ncclComm *comm_make(ncclUniqueId id, int ranks, int rank, bool blocking)
 
     c->end = {{-1, nullptr}, rank, ranks};
     c->id = id;
+    c->number = ++made;
     c->device = current_device;
     c->blocking = blocking;
     c->state = comm_state::JOINING;
@@ -249,6 +255,6 @@ void nccl_forget()
         comm_leave(comms.back().get());
     }
     nccl_file_forget_all();
-    begun = aborts = 0;
+    begun = aborts = made = 0;
 }
 } // namespace mu_emulate

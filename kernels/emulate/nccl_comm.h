@@ -31,6 +31,7 @@ enum class comm_state { JOINING, READY, ISSUING, FINALISING, FINALISED, FAILED }
 struct ncclComm {
     mu_emulate::transfer_end end;
     ncclUniqueId id;
+    std::uint64_t number; /* of this process's, from 1 */
     int device;
     bool blocking, joined;
     mu_emulate::comm_state state;

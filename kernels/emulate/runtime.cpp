@@ -234,6 +234,14 @@ cudaError_t cudaMemset(void *to, int value, size_t bytes)
 }
 
 /* ---- kernels ---- */
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *function)
+{
+    return ask([&](hold &) {
+        *attributes = {};
+        return function ? cudaSuccess : cudaErrorInvalidDeviceFunction;
+    });
+}
+
 cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncAttribute, int)
 {
     return call([&](hold &) { return function ? cudaSuccess : cudaErrorInvalidDeviceFunction; });

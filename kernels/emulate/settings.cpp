@@ -124,6 +124,8 @@ const settings &asked()
     now.wait_s = number("MUSTER_EMULATE_WAIT_S", 120);
     now.fail = numbered_error("MUSTER_EMULATE_FAIL");
     now.nccl_error = numbered_error("MUSTER_EMULATE_NCCL_ERROR");
+    now.nccl_form = numbered_error("MUSTER_EMULATE_NCCL_FORM");
+    now.nccl_end_hangs = count("MUSTER_EMULATE_NCCL_END_HANGS") > 0;
     now.nccl_abort_hangs = count("MUSTER_EMULATE_NCCL_ABORT_HANGS");
     now.nccl_abort_ms = count("MUSTER_EMULATE_NCCL_ABORT_MS");
     now.nccl_torn = count("MUSTER_EMULATE_NCCL_TORN");

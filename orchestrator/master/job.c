@@ -145,6 +145,7 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
 {
     const uint64_t started_ns = mu_clock_ns();
     struct mu_job *job = calloc(1, sizeof *job);
+    bool left_behind;
     enum mu_status st;
 
     if (!job)
@@ -171,6 +172,7 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     mu_job_move(job, st == MU_OK || st == MU_REQUEUE ? MU_LIFE_ON_LEAVE : MU_LIFE_ON_FAIL);
     mu_fault(MU_FAULT_LEAVE, job->life.step);
     mu_job_close_parts(job);
+    left_behind = job->worker.resident.left_behind;
     mu_recover_deinit(&job->recovery);
     mu_watchdog_end(job->watchdog);
     mu_board_close(job->board);
@@ -179,6 +181,8 @@ enum mu_status mu_job_run(const struct mu_job_request *request)
     if (!job->is_master)
         st = MU_OK;
     mu_comm_close(job->comm, mu_status_exit_code(st));
+    if (left_behind) /* a library that hangs also hangs in what it does at the end of a process */
+        mu_comm_leave(NULL, mu_status_exit_code(st));
     free(job);
     return st;
 early:

@@ -201,10 +201,12 @@ void mu_job_begin_again(struct mu_job *job, bool *again)
         mu_snapshots_close(&job->snapshots, false);
         mu_segment_close(&job->segment, false);
     }
-    if (*again)
+    if (*again) {
+        mu_resident_drop_peers(&job->worker); /* some of whom are dead */
         mu_job_close_parts(job);
-    else
+    } else {
         mu_job_name_fingerprint(job);
+    }
 }
 
 enum mu_status mu_job_recover_start(struct mu_job *job, bool *again)

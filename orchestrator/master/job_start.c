@@ -2,7 +2,7 @@
  *
  *   meet     HELLO from every rank; the master reads the configuration, chooses the instruction
  *            set, makes the roll: WELCOME
- *   prepare  device, workload, segment; on every rank alike */
+ *   prepare  device, workload, segment, the devices' communicator; on every rank alike */
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
@@ -414,6 +414,19 @@ static enum mu_status open_segment(struct mu_job *job)
     return mu_segment_open(&job->segment, &options);
 }
 
+/* What prevents it mostly prevents it for all, and before training it is nobody's loss to end. */
+static enum mu_status form_peers(struct mu_job *job)
+{
+    enum mu_status st = MU_OK;
+
+    if (!mu_resident_needs_peers(&job->worker))
+        return MU_OK;
+    MU_TRY(mu_job_agree(job, mu_resident_name_peers(&job->worker)), st, failed);
+    st = mu_job_agree(job, mu_resident_form_peers(&job->worker));
+failed:
+    return st;
+}
+
 enum mu_status mu_job_prepare(struct mu_job *job)
 {
     uint32_t place = (uint32_t)mu_comm_rank(job->comm);
@@ -448,6 +461,7 @@ enum mu_status mu_job_prepare(struct mu_job *job)
         .can_evaluate = job->workload->facts.eval_pieces > 0,
     };
     MU_TRY(mu_job_agree(job, mu_worker_init(&job->worker)), st, failed);
+    MU_TRY(form_peers(job), st, failed);
     st = mu_job_open_snapshots(job);
 failed:
     return st;

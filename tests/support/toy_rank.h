@@ -202,7 +202,7 @@ static void watch(const struct mu_device_ops *ops)
     watched_peers.open = open_peers;
     watched_peers.all_reduce = reduce_with_peers;
     watched_peers.move = move_with_peers;
-    watched_peers.abort = abort_peers;
+    watched_peers.close = watched_peers.abort = abort_peers;
     watched_resident.collective = &watched_peers;
 }
 

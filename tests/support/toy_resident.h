@@ -496,12 +496,20 @@ static inline enum mu_status toy_abort_peers(struct mu_collective *c, uint64_t d
     return MU_OK;
 }
 
+static inline const char *toy_words(const struct mu_collective *c)
+{
+    (void)c;
+    return "";
+}
+
 static const struct mu_collective_ops toy_collective_ops = {
     .make_id = toy_make_id,
     .open = toy_open_peers,
     .all_reduce = toy_all_reduce,
     .move = toy_move,
     .poll = toy_poll_peers,
+    .words = toy_words,
+    .close = toy_abort_peers,
     .abort = toy_abort_peers,
 };
 

@@ -82,8 +82,10 @@ enum mu_tag {
     MU_TAG_WIDE,
     MU_TAG_FETCH_HEAD, /* fetch.c */
     MU_TAG_FETCH_TOTAL,
-    MU_TAG_COLLECTIVE_ID, /* resident.c */
-    MU_TAG_HASH_PIECES,   /* resident_state.c */
+    MU_TAG_COLLECTIVE_ID, /* resident_peers.c */
+    MU_TAG_FORMED,        /* resident_form.c */
+    MU_TAG_FORMED_VERDICT,
+    MU_TAG_HASH_PIECES, /* resident_state.c */
     MU_TAG_HASH,
     MU_TAG_HAND_OVER, /* hand_over.c */
 };

@@ -185,6 +185,10 @@ enum cudaFuncAttribute {
 };
 
 /* Accepted, without effect. */
+struct cudaFuncAttributes {
+    size_t sharedSizeBytes; /* one of many: nobody reads any */
+};
+cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *attributes, const void *function);
 cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncAttribute attribute, int value);
 
 #undef MU_CUDA_DEFAULT
