@@ -54,11 +54,14 @@ refuses 78 "run.cfg: sweep: missing; expected sweep = { ... }; as in configs/swe
 refuses 64 "SWEEP is missing; see 'muster plan --help'" "$MUSTER" plan
 expect 0 "$MUSTER" plan --keys
 grep -q '^  laws\[\].value  *a formula of N, D, C and size; or "tune"' out || fail "--keys does not list the laws"
-expect 78 "$MUSTER" plan nowhere.cfg
+refuses 78 "nowhere.cfg: no such file" "$MUSTER" plan nowhere.cfg
+[ "$(wc -l <err)" = 1 ] || fail "more than that a file is not there: $(cat err)"
 
-# The example, on other text than its own.
+# The example, without its text, and on other text than its own.
 mkdir configs
 cp "$MUSTER_SOURCE"/configs/{gpt-toy,sweep-toy}.cfg configs
+expect 78 "$MUSTER" plan --quick configs/sweep-toy.cfg data.train=gone.bin
+grep -q 'data.train = ".*gone.bin": expected a token file (`muster tokenize` makes one; ' err || fail "what to do about data: $(cat err)"
 expect 0 "$MUSTER" plan --quick configs/sweep-toy.cfg
 has out "44 trials: 30 cells, 10 to tune with, 4 controls"
 grep -Eq '^FLOPs: 1.42e\+13 with trunks shared, 0.90 of the 1.57e\+13 that separate runs take$' out ||
