@@ -57,12 +57,13 @@ static bool find(struct loaded *l)
     snprintf(l->path, sizeof l->path, "%.4000s/lib/muster/" MU_CUDA_MODULE_FILE, parent);
     if (file_is_there(l->path))
         return true;
-    snprintf(l->problem, sizeof l->problem,
-             MU_CUDA_MODULE_FILE
-             " is neither in %s nor in %s/lib/muster: build Muster where nvcc "
-             "and cuBLASLt are (cmake -DMUSTER_CUDA=ON says what it lacks), or name the file in "
-             "MUSTER_CUDA_MODULE",
-             folder, parent);
+    snprintf(
+        l->problem, sizeof l->problem,
+        MU_CUDA_MODULE_FILE
+        " is neither in %s nor in %s/lib/muster: build Muster where nvcc "
+        "and cuBLASLt are (scripts/build -DMUSTER_CUDA=ON says what it lacks), or name the file in "
+        "MUSTER_CUDA_MODULE",
+        folder, parent);
     return false;
 }
 

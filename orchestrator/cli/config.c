@@ -112,6 +112,9 @@ static enum mu_status explain(const struct mu_command *command, const char *name
     nearest = mu_key_nearest(name);
     if (nearest)
         return mu_options_refuse(command, "there is no key %s; did you mean %s?", name, nearest);
+    if (access(name, F_OK) == 0)
+        return mu_options_refuse(command, "%s is a file; --check %s says whether it is right", name,
+                                 name);
     return mu_options_refuse(command, "there is no key %s; 'muster config' lists those that exist",
                              name);
 }

@@ -199,6 +199,7 @@ static void print_record(const json_t *entry, FILE *out)
     const char *type = json_string_value(json_object_get(entry, "type"));
     const char *date = json_string_value(json_object_get(record, "date"));
     const char *outcome = json_string_value(json_object_get(record, "outcome"));
+    const char *event = json_string_value(json_object_get(record, "event"));
     int64_t ranks = json_integer_value(json_object_get(record, "ranks"));
     int64_t step = json_integer_value(json_object_get(record, "step"));
 
@@ -214,6 +215,8 @@ static void print_record(const json_t *entry, FILE *out)
         fprintf(out, "checkpoint of step %" PRId64, step);
     else if (strcmp(type, "END") == 0)
         fprintf(out, "ended at step %" PRId64 ", outcome %s", step, outcome ? outcome : "unknown");
+    else if (event)
+        fputs(event, out);
     else {
         char *text = json_dumps(record, JSON_COMPACT);
 

@@ -211,6 +211,11 @@ done:
     mu_sweep_estimate_deinit(&estimate);
     mu_sweep_trials_deinit(&trials);
 failed:
+    if (st == MU_NOT_FOUND)
+        st = MU_FAIL(MU_CONFIG,
+                     "data.train = \"%s\": expected a token file (`muster tokenize` makes one; "
+                     "scripts/quickstart fetches the text of configs/*-toy.cfg)",
+                     base->data_train);
     return st;
 }
 

@@ -225,14 +225,23 @@ static void check_collective(const struct checking *c)
                 "\"mpi\" with run.audit_every");
 }
 
+static enum mu_collective_kind auto_collective(const struct mu_settings *s)
+{
+    return s->device_kind == MU_DEVICE_CUDA && s->batch_reduce != MU_REDUCE_FAST &&
+                   s->run_audit_every == 0
+               ? MU_COLLECTIVE_NCCL
+               : MU_COLLECTIVE_MPI;
+}
+
 static void check_shard(const struct checking *c)
 {
     const struct mu_settings *s = c->settings;
-    const bool is_mpi = known(c, MU_KEY_device_collective) &&
-                        (s->device_collective == MU_COLLECTIVE_MPI ||
-                         (s->device_collective == MU_COLLECTIVE_AUTO &&
-                          known(c, MU_KEY_device_kind) && known(c, MU_KEY_batch_reduce) &&
-                          (s->device_kind != MU_DEVICE_CUDA || s->batch_reduce == MU_REDUCE_FAST)));
+    const bool is_mpi =
+        known(c, MU_KEY_device_collective) &&
+        (s->device_collective == MU_COLLECTIVE_MPI ||
+         (s->device_collective == MU_COLLECTIVE_AUTO && known(c, MU_KEY_device_kind) &&
+          known(c, MU_KEY_batch_reduce) && known(c, MU_KEY_run_audit_every) &&
+          auto_collective(s) == MU_COLLECTIVE_MPI));
 
     if (known(c, MU_KEY_optim_shard) && s->optim_shard == MU_SWITCH_ON && is_mpi)
         MISTAKE(c, optim_shard,
@@ -267,10 +276,7 @@ enum mu_status mu_settings_resolve(struct mu_settings *s, int64_t data_vocab)
         s->model_vocab = data_vocab ? data_vocab : (int64_t)mu_keys[MU_KEY_model_vocab].least;
     s->model_hidden = hidden_width(s);
     if (s->device_collective == MU_COLLECTIVE_AUTO)
-        s->device_collective = s->device_kind == MU_DEVICE_CUDA &&
-                                       s->batch_reduce != MU_REDUCE_FAST && s->run_audit_every == 0
-                                   ? MU_COLLECTIVE_NCCL
-                                   : MU_COLLECTIVE_MPI;
+        s->device_collective = auto_collective(s);
     if (s->batch_shards == MU_AUTO)
         s->batch_shards = (int64_t)mu_shards_auto(shards_rule(s), (uint64_t)s->batch_sequences,
                                                   (uint64_t)s->model_context);

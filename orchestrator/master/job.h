@@ -85,6 +85,7 @@ struct mu_job {
     struct mu_step_result last; /* of step life.step; nothing before the first one */
     int64_t duties_done;        /* the newest step whose duties this rank need not do any more */
     bool over;                  /* the last step's duties are done */
+    bool is_begun;              /* a master has opened the records of this job */
     bool from_memory;           /* the state was taken up from an earlier generation's */
     uint64_t setting;           /* struct mu_segment_origin */
     double peak_flops;          /* of a rank's threads; 0: not known */

@@ -8,6 +8,8 @@ void mu_job_ledger_begin(struct mu_job *job)
     struct mu_run_kept kept = mu_run_dir_kept(job->run);
 
     job->status.goodput = kept.goodput;
+    if (job->is_begun)
+        return; /* by a master that died, and that counted the generation */
     if (kept.interrupted)
         job->status.goodput.events[MU_LEDGER_RECOVERIES]++;
     if (job->reached > job->resumed_step)

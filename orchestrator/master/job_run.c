@@ -73,7 +73,7 @@ static void introduce(const struct mu_job *job)
         mu_log(MU_LOG_INFO, "a new run in %s", job->run_path);
 }
 
-static enum mu_status begin_journal(struct mu_job *job)
+static enum mu_status begin_journal(struct mu_job *job, int64_t step)
 {
     char folder[MU_PATH_MAX], *record = NULL;
     json_t *json;
@@ -83,8 +83,8 @@ static enum mu_status begin_journal(struct mu_job *job)
     MU_TRY(mu_path_format(folder, "%s/journal", job->run_path), st, failed);
     MU_TRY(mu_journal_open(folder, &job->journal, &generation), st, failed);
     json = json_pack("{s:s, s:i, s:i, s:I, s:s}", "date", mu_clock_date().text, "ranks",
-                     (int)job->roll.size, "hosts", mu_job_hosts(job), "step",
-                     (json_int_t)job->resumed_step, "fingerprint", job->fingerprint);
+                     (int)job->roll.size, "hosts", mu_job_hosts(job), "step", (json_int_t)step,
+                     "fingerprint", job->fingerprint);
     if (json)
         record = json_dumps(json, JSON_COMPACT);
     json_decref(json);
@@ -106,7 +106,7 @@ enum mu_status mu_job_open_records(struct mu_job *job)
     if (!job->run)
         MU_TRY(mu_run_dir_lock(job->run_path, &job->run), st, failed);
     MU_TRY(mu_run_dir_begin(job->run, job->config_text, step), st, failed);
-    MU_TRY(begin_journal(job), st, failed);
+    MU_TRY(begin_journal(job, step), st, failed);
     losses = mu_run_dir_losses(job->run);
     job->status.steps = job->settings.run_steps;
     job->status.loss = losses.last_train;
@@ -131,9 +131,12 @@ static enum mu_status open_run(struct mu_job *job)
     return st;
 }
 
-/* What is due after a step is not the time of the next ones. */
+/* What is due after a step is not the time of the next ones. Where it is due again, after a death,
+ * the next one has begun already. */
 static void note_record(struct mu_job *job)
 {
+    if (job->worker.plan && job->recorded[0].step == job->life.step)
+        return;
     if (job->recorded[0].step < job->life.step)
         job->recorded[1] = job->recorded[0];
     job->recorded[0] = (struct mu_record_mark){mu_clock_ns(), job->life.step};
@@ -508,6 +511,7 @@ static enum mu_status begin_training(struct mu_job *job)
         return MU_RECOVERED; /* somebody died as loading ended: the others are not in this round */
     mu_board_set_phase(job->board, MU_PHASE_RECORDING);
     st = mu_control_agree(&job->control, job->is_master ? open_run(job) : MU_OK);
+    job->is_begun = st == MU_OK;
     mu_board_set_phase(job->board, MU_PHASE_RUNNING);
     return st;
 }

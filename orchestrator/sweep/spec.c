@@ -311,7 +311,7 @@ enum mu_status mu_sweep_read(const struct mu_config_source *source, struct mu_se
     all.take_sweep = take;
     all.take_context = r;
     st = mu_config_collect(&all, base, &r->mistakes);
-    if (st == MU_OK && !r->any)
+    if (st == MU_OK && !r->any && r->mistakes.count == 0)
         mu_mistakes_add(&r->mistakes, place, "sweep",
                         "missing; expected sweep = { ... }; as in configs/sweep-toy.cfg");
     else if (st == MU_OK && r->mistakes.count == 0)

@@ -25,6 +25,9 @@ grep -q optim.lr out && fail "a group lists only its keys"
 expect 64 "$MUSTER" config model.wdth
 has err "muster: error: there is no key model.wdth; did you mean model.width?; see 'muster config --help'"
 expect 64 "$MUSTER" config --check a --print b
+touch a.cfg
+expect 64 "$MUSTER" config a.cfg
+has err "muster: error: a.cfg is a file; --check a.cfg says whether it is right; see 'muster config --help'"
 
 # A file that is right.
 mkdir configs

@@ -75,15 +75,18 @@ refuses 78 "run.cfg: sweep: missing; expected sweep = { ... }; as in configs/swe
 refuses 64 "SWEEP is missing; see 'muster plan --help'" "$MUSTER" plan
 expect 0 "$MUSTER" plan --keys
 grep -q '^  laws\[\].value  *a formula of N, D, C and size; or "tune"' out || fail "--keys does not list the laws"
-expect 78 "$MUSTER" plan nowhere.cfg
+refuses 78 "nowhere.cfg: no such file" "$MUSTER" plan nowhere.cfg
+[ "$(wc -l <err)" = 1 ] || fail "more than that a file is not there: $(cat err)"
 
 sweep "$sizes budgets = [1e11, 1e12]; repeats = ( { budget = 1e11; seeds = 9; } ); laws = ( { key = \"optim.lr\"; value = \"-1\"; } );"
 expect 78 "$MUSTER" plan sweep.cfg
 [ "$(grep -c 'optim.lr: -1 is out of range' err)" = 4 ] || fail "a mistake is not told once a size"
 
-# The example, on other text than its own.
+# The example, without its text, and on other text than its own.
 mkdir configs
 cp "$MUSTER_SOURCE"/configs/{gpt-toy,sweep-toy}.cfg configs
+expect 78 "$MUSTER" plan --quick configs/sweep-toy.cfg data.train=gone.bin
+grep -q 'data.train = ".*gone.bin": expected a token file (`muster tokenize` makes one; ' err || fail "what to do about data: $(cat err)"
 expect 0 "$MUSTER" plan --quick configs/sweep-toy.cfg
 grep -Eq '^width16-c1e\+11 +3 .* 27%$' out || fail "seeds of a cell are not one line"
 grep -Eq '^tune-width16-c1e\+11 +5 .* varies ' out || fail "factors of a cell are not one line"

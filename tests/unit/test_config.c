@@ -171,6 +171,7 @@ static void state_in_parts_is_for_nccl(void **state)
         "",
         "device = { kind = \"cuda\"; collective = \"mpi\"; };",
         "device = { kind = \"cuda\"; }; batch = { reduce = \"fast\"; };",
+        "device = { kind = \"cuda\"; }; run = { audit_every = 5; };",
         "device = { kind = \"reference\"; };",
     };
     struct reading r;
