@@ -276,7 +276,7 @@ enum mu_status mu_settings_resolve(struct mu_settings *s, int64_t data_vocab)
         s->model_vocab = data_vocab ? data_vocab : (int64_t)mu_keys[MU_KEY_model_vocab].least;
     s->model_hidden = hidden_width(s);
     if (s->device_collective == MU_COLLECTIVE_AUTO)
-        s->device_collective = auto_collective(s);
+        s->device_collective = (int)auto_collective(s);
     if (s->batch_shards == MU_AUTO)
         s->batch_shards = (int64_t)mu_shards_auto(shards_rule(s), (uint64_t)s->batch_sequences,
                                                   (uint64_t)s->model_context);
