@@ -121,12 +121,17 @@ static enum mu_status check_gpu(const struct mu_device_options *o, const struct 
     return MU_OK;
 }
 
-/* Where ranks may share GPUs, their numbers wrap. */
-static void place(struct mu_device_options *o, const struct mu_cuda_facts *f)
+bool mu_cuda_is_shared(void)
 {
     const char *share = getenv("MUSTER_CUDA_SHARE");
 
-    if (share && !strcmp(share, "1") && f->gpus > 0)
+    return share && !strcmp(share, "1");
+}
+
+/* Where ranks may share GPUs, their numbers wrap. */
+static void place(struct mu_device_options *o, const struct mu_cuda_facts *f)
+{
+    if (mu_cuda_is_shared() && f->gpus > 0)
         o->gpu %= f->gpus;
 }
 

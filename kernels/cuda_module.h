@@ -6,6 +6,7 @@
 #ifndef MUSTER_KERNELS_CUDA_MODULE_LOADER_H
 #define MUSTER_KERNELS_CUDA_MODULE_LOADER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "kernels/device.h"
@@ -16,6 +17,9 @@ enum mu_status mu_cuda_check(const struct mu_device_options *options) MU_CHECKED
 /* The same, and opens the device. */
 enum mu_status mu_cuda_open(const struct mu_device_options *options,
                             struct mu_device **out) MU_CHECKED;
+
+/* Whether MUSTER_CUDA_SHARE says so. */
+bool mu_cuda_is_shared(void);
 
 /* mu_device_look. A module that cannot be had is a problem of the GPUs, too. */
 enum mu_status mu_cuda_look(struct mu_device_gpus *out) MU_CHECKED;

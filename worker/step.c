@@ -23,7 +23,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/detmath.h"
 #include "orchestrator/base/fault.h"
-#include "orchestrator/core/schedule.h"
+#include "orchestrator/config/config.h"
 #include "orchestrator/core/shards.h"
 #include "worker/fast_sum.h"
 #include "worker/prediction.h"
@@ -249,14 +249,7 @@ static struct agreed agree(const struct mu_worker *w)
 struct mu_adamw mu_worker_adamw(const struct mu_worker *w, int64_t step, double norm, double *lr)
 {
     const struct mu_settings *s = w->settings;
-    struct mu_schedule schedule = {
-        .kind = (enum mu_schedule_kind)s->schedule_kind,
-        .steps = s->run_steps,
-        .warmup = s->schedule_warmup,
-        .peak = s->optim_lr,
-        .cooldown = s->schedule_cooldown,
-        .floor = s->schedule_floor,
-    };
+    const struct mu_schedule schedule = mu_settings_schedule(s);
     double t = (double)(step + 1);
 
     *lr = mu_schedule_rate(&schedule, step);

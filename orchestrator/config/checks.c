@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "orchestrator/config/config.h"
-#include "orchestrator/core/schedule.h"
 #include "orchestrator/core/shards.h"
 
 struct checking {
@@ -167,9 +166,7 @@ static void check_batch(const struct checking *c)
 static void check_schedule(const struct checking *c)
 {
     const struct mu_settings *s = c->settings;
-    const struct mu_schedule schedule = {.kind = (enum mu_schedule_kind)s->schedule_kind,
-                                         .steps = s->run_steps,
-                                         .cooldown = s->schedule_cooldown};
+    const struct mu_schedule schedule = mu_settings_schedule(s);
     int64_t room = mu_schedule_cooldown_start(&schedule);
 
     if (!known(c, MU_KEY_run_steps) || !known(c, MU_KEY_schedule_kind) ||
@@ -262,6 +259,18 @@ void mu_checks_run(const struct mu_settings *settings, const struct mu_place pla
     check_device(&c);
     check_collective(&c);
     check_shard(&c);
+}
+
+struct mu_schedule mu_settings_schedule(const struct mu_settings *s)
+{
+    return (struct mu_schedule){
+        .kind = (enum mu_schedule_kind)s->schedule_kind,
+        .steps = s->run_steps,
+        .warmup = s->schedule_warmup,
+        .peak = s->optim_lr,
+        .cooldown = s->schedule_cooldown,
+        .floor = s->schedule_floor,
+    };
 }
 
 enum mu_status mu_settings_resolve(struct mu_settings *s, int64_t data_vocab)

@@ -16,6 +16,7 @@
 #include "orchestrator/config/mistakes.h"
 #include "orchestrator/config/parser_libconfig.h"
 #include "orchestrator/config/settings.h"
+#include "orchestrator/core/schedule.h"
 
 struct mu_config_source {
     const char *path; /* the file; NULL: `text` is given instead */
@@ -44,6 +45,9 @@ enum mu_status mu_config_parse_text(const char *text, size_t size, const char *n
  * when model.vocab is a number already, or when nobody reads data (synthetic). MU_CONFIG when the
  * numbers do not go together. */
 enum mu_status mu_settings_resolve(struct mu_settings *settings, int64_t data_vocab) MU_CHECKED;
+
+/* The learning rate's schedule as the keys have it. */
+struct mu_schedule mu_settings_schedule(const struct mu_settings *settings);
 
 /* Every key, grouped as in the schema, as a libconfig file. */
 void mu_config_write(FILE *out, const struct mu_settings *settings);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kernels/cuda_module.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/master/job.h"
 
@@ -30,13 +31,6 @@ struct table {
     struct mu_gpu_sight *sight;
     int32_t *taken;
 };
-
-static bool is_shared(void)
-{
-    const char *share = getenv("MUSTER_CUDA_SHARE");
-
-    return share && !strcmp(share, "1");
-}
 
 /* ---- what a rank sees ---- */
 /* Who was given one when all began before sees that one. */
@@ -172,7 +166,7 @@ static enum mu_status check_deal(const struct table *t)
         if (t->taken[i] == MU_GPU_NONE)
             MU_TRY(check_doubles(t, i), st, failed);
     MU_TRY(check_count(t), st, failed);
-    if (!is_shared() && t->job->settings.device_collective == MU_COLLECTIVE_NCCL)
+    if (!mu_cuda_is_shared() && t->job->settings.device_collective == MU_COLLECTIVE_NCCL)
         MU_TRY(check_instances(t), st, failed);
 failed:
     return st;
@@ -209,7 +203,7 @@ static enum mu_status deal(struct table *t)
     MU_TRY(check_sight(t), st, failed);
     for (uint32_t i = 0; i < t->size; i++)
         t->sight[i] = (struct mu_gpu_sight){t->said[i].gpu, t->said[i].count};
-    MU_TRY(mu_gpus_deal(t->sight, t->size, is_shared(), t->taken), st, failed);
+    MU_TRY(mu_gpus_deal(t->sight, t->size, mu_cuda_is_shared(), t->taken), st, failed);
     MU_TRY(check_deal(t), st, failed);
     tell(t);
 failed:

@@ -34,12 +34,15 @@ static enum mu_status measure_all(const struct mu_sweep_trials *t, struct mu_swe
     return st;
 }
 
-/* Seconds of the trials that tune, or of the others, which wait for them: no shorter than their
- * longest, nor than an even share of all. */
-static double wall_of(const struct mu_sweep_trials *t, const struct mu_sweep_estimate *e,
-                      bool tuning, uint32_t workers)
+struct seconds {
+    double whole, longest; /* of one worker: trunks once; a trial alone */
+};
+
+/* Of the trials that tune, or of the others. */
+static struct seconds add_up(const struct mu_sweep_trials *t, const struct mu_sweep_estimate *e,
+                             bool tuning)
 {
-    double whole = 0, longest = 0;
+    struct seconds s = {0, 0};
 
     for (uint32_t i = 0; i < t->count; i++) {
         const struct mu_sweep_trial *one = &t->item[i];
@@ -47,24 +50,27 @@ static double wall_of(const struct mu_sweep_trials *t, const struct mu_sweep_est
 
         if ((one->role == MU_SWEEP_TUNE) != tuning)
             continue;
-        whole += e->step_seconds[i] * (steps - (double)one->shared);
-        longest = fmax(longest, e->step_seconds[i] * steps);
+        s.whole += e->step_seconds[i] * (steps - (double)one->shared);
+        s.longest = fmax(s.longest, e->step_seconds[i] * steps);
     }
-    return isnan(whole) ? NAN : fmax(longest, whole / workers);
+    return s;
 }
 
-static void add_up(const struct mu_sweep_trials *t, uint32_t workers, struct mu_sweep_estimate *e)
+/* No shorter than the longest trial, nor than an even share of all. */
+static double wall_of(struct seconds s, uint32_t workers)
 {
-    for (uint32_t i = 0; i < t->count; i++) {
-        const struct mu_sweep_trial *one = &t->item[i];
-        const double steps = (double)one->settings.run_steps;
+    return isnan(s.whole) ? NAN : fmax(s.longest, s.whole / workers);
+}
 
-        e->worker_seconds += e->step_seconds[i] * (steps - (double)one->shared);
-        e->longest_seconds = fmax(e->longest_seconds, e->step_seconds[i] * steps);
-    }
-    e->wall_seconds = wall_of(t, e, true, workers) + wall_of(t, e, false, workers);
-    if (isnan(e->worker_seconds))
-        e->longest_seconds = NAN;
+/* The others wait for those that tune. */
+static void set_seconds(const struct mu_sweep_trials *t, uint32_t workers,
+                        struct mu_sweep_estimate *e)
+{
+    const struct seconds tuning = add_up(t, e, true), rest = add_up(t, e, false);
+
+    e->worker_seconds = tuning.whole + rest.whole;
+    e->longest_seconds = isnan(e->worker_seconds) ? NAN : fmax(tuning.longest, rest.longest);
+    e->wall_seconds = wall_of(tuning, workers) + wall_of(rest, workers);
 }
 
 static int compare_down(const void *a, const void *b)
@@ -128,7 +134,7 @@ enum mu_status mu_sweep_estimate_make(const struct mu_sweep_trials *trials, bool
     MU_TRY(look_at_workloads(trials, workers, out), st, failed);
     if (measure)
         MU_TRY(measure_all(trials, out), st, failed);
-    add_up(trials, workers, out);
+    set_seconds(trials, workers, out);
     return MU_OK;
 failed:
     mu_sweep_estimate_deinit(out);

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "orchestrator/config/mistakes.h"
-#include "orchestrator/core/schedule.h"
 #include "orchestrator/sweep/trial.h"
 
 enum { FIRST_CAPACITY = 64, PLACE_MAX = 320 };
@@ -356,20 +355,12 @@ failed:
 
 /* ---- trunks ---------------------------------------------------------------------------------- */
 
-static int64_t cooldown_start(const struct mu_settings *s)
-{
-    const struct mu_schedule schedule = {.kind = (enum mu_schedule_kind)s->schedule_kind,
-                                         .steps = s->run_steps,
-                                         .cooldown = s->schedule_cooldown};
-
-    return mu_schedule_cooldown_start(&schedule);
-}
-
 /* Cells of one size and seed share the trunk of the longest of them. */
 static void share_trunks(const struct mu_sweep_spec *spec, struct mu_sweep_trials *t)
 {
     for (uint32_t i = 0; spec->share_trunk && i < t->count; i++) {
         struct mu_sweep_trial *one = &t->item[i];
+        const struct mu_schedule schedule = mu_settings_schedule(&one->settings);
         uint32_t longest = i;
 
         if (one->role != MU_SWEEP_CELL)
@@ -383,7 +374,7 @@ static void share_trunks(const struct mu_sweep_spec *spec, struct mu_sweep_trial
                 longest = j;
         }
         one->trunk = longest;
-        one->shared = longest == i ? 0 : cooldown_start(&one->settings);
+        one->shared = longest == i ? 0 : mu_schedule_cooldown_start(&schedule);
     }
 }
 

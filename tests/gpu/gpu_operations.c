@@ -124,16 +124,7 @@ static struct kernel_run *run_all(struct mu_device *device, struct kernel_shape 
     r->shape = shape;
     r->add = add;
     r->random = seed;
-    run_norms(r);
-    run_linears(r);
-    run_attention(r);
-    run_classifier(r);
-    run_update(r);
-    run_sums(r);
-    run_rmsnorm(r);
-    run_swiglu(r);
-    run_rotate(r);
-    kernel_run_fetch(r);
+    kernel_run_all(r);
     return r;
 }
 

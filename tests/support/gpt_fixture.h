@@ -194,4 +194,17 @@ static inline double fixture_distance(const double *a, const double *b, uint64_t
     return size > 0 ? __builtin_sqrt(difference / size) : difference;
 }
 
+static inline void fixture_check_tensor(const struct mu_layout *l, uint32_t t, const char *name,
+                                        uint64_t rows, uint64_t cols, int row_addends)
+{
+    const struct mu_tensor_spec *s = &l->tensors[t].spec;
+
+    assert_string_equal(s->name, name);
+    assert_int_equal(s->rows, rows);
+    assert_int_equal(s->cols, cols);
+    assert_int_equal(s->decay, rows > 1); /* matrices only */
+    assert_true(s->dense);
+    assert_int_equal(s->row_addends, row_addends);
+}
+
 #endif

@@ -399,15 +399,9 @@ static inline void kernel_run_free(struct kernel_run *r)
     free(r);
 }
 
-static inline struct kernel_run *kernel_run(struct mu_device *device, struct kernel_shape shape,
-                                            bool add)
+/* Every operation, on the run's shape. */
+static inline void kernel_run_all(struct kernel_run *r)
 {
-    struct kernel_run *r = calloc(1, sizeof *r);
-
-    assert_non_null(r);
-    r->device = device;
-    r->shape = shape;
-    r->add = add;
     run_norms(r);
     run_linears(r);
     run_attention(r);
@@ -418,6 +412,18 @@ static inline struct kernel_run *kernel_run(struct mu_device *device, struct ker
     run_swiglu(r);
     run_rotate(r);
     kernel_run_fetch(r);
+}
+
+static inline struct kernel_run *kernel_run(struct mu_device *device, struct kernel_shape shape,
+                                            bool add)
+{
+    struct kernel_run *r = calloc(1, sizeof *r);
+
+    assert_non_null(r);
+    r->device = device;
+    r->shape = shape;
+    r->add = add;
+    kernel_run_all(r);
     return r;
 }
 

@@ -273,13 +273,6 @@ static void no_memory(void **state)
     mu_blas_close(blas);
 }
 
-static int close_engines(void **state)
-{
-    (void)state;
-    emulated_blas_close();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,5 +282,5 @@ int main(void)
         cmocka_unit_test(no_memory),
     };
 
-    return cmocka_run_group_tests(tests, print_seed, close_engines);
+    return cmocka_run_group_tests(tests, print_seed, emulated_blas_close);
 }

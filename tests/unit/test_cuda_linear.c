@@ -186,20 +186,20 @@ static void without_epilogues(void **state)
     memset(y, 0xff, sizeof y);
     memset(before, 0xff, sizeof before);
     for (int i = 0; i < 2; i++) {
-        emulated_blas_close();
+        emulated_blas_close(NULL);
         cuda.ops->linear(&cuda, s, y, true, before, x, w, b, MU_EPILOGUE_GELU);
         assert_int_equal(mu_blas_plans_count(emulated_blas(&cuda)), 1);
-        emulated_blas_close();
+        emulated_blas_close(NULL);
         faults.lacks_epilogue = lacking[i];
         mu_emulate_blas_set_faults(&faults);
         check_shapes(false);
-        emulated_blas_close();
+        emulated_blas_close(NULL);
         cuda.ops->linear(&cuda, s, y, true, before, x, w, b, MU_EPILOGUE_GELU);
         assert_int_equal(mu_blas_plans_count(emulated_blas(&cuda)), i == 0 ? 2 : 1);
         faults.lacks_epilogue = 0;
         mu_emulate_blas_set_faults(&faults);
     }
-    emulated_blas_close();
+    emulated_blas_close(NULL);
 }
 
 /* GELU of act into f32, and without a bias: no epilogue is asked for. Powers of two and 0, so that
@@ -271,13 +271,6 @@ static void nothing_at_all(void **state)
     assert_true(dw[5] == 7 && db[1] == 7);
 }
 
-static int close_engines(void **state)
-{
-    (void)state;
-    emulated_blas_close();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,5 +279,5 @@ int main(void)
         cmocka_unit_test(tf32_when_asked),    cmocka_unit_test(nothing_at_all),
     };
 
-    return cmocka_run_group_tests(tests, print_seed, close_engines);
+    return cmocka_run_group_tests(tests, print_seed, emulated_blas_close);
 }

@@ -47,19 +47,6 @@ static int remove_folder(void **state)
 
 /* ---- tensors --------------------------------------------------------------------------------- */
 
-static void check_tensor(const struct mu_layout *l, uint32_t t, const char *name, uint64_t rows,
-                         uint64_t cols, int row_addends)
-{
-    const struct mu_tensor_spec *s = &l->tensors[t].spec;
-
-    assert_string_equal(s->name, name);
-    assert_int_equal(s->rows, rows);
-    assert_int_equal(s->cols, cols);
-    assert_int_equal(s->decay, rows > 1); /* matrices only */
-    assert_true(s->dense);
-    assert_int_equal(s->row_addends, row_addends);
-}
-
 static void test_tensors_are_those_of_gpt2(void **state)
 {
     const struct mu_settings s = fixture_settings(folder);
@@ -69,8 +56,8 @@ static void test_tensors_are_those_of_gpt2(void **state)
     (void)state;
     assert_int_equal(mu_workload_open(&s, NULL, &w), MU_OK);
     assert_int_equal(w->layout.tensor_count, 2 + 2 * 12 + 2);
-    check_tensor(&w->layout, 0, "wte.weight", 13, 9, 1);
-    check_tensor(&w->layout, 1, "wpe.weight", 7, 9, 0);
+    fixture_check_tensor(&w->layout, 0, "wte.weight", 13, 9, 1);
+    fixture_check_tensor(&w->layout, 1, "wpe.weight", 7, 9, 0);
     for (uint32_t l = 0; l < 2; l++) {
         const struct {
             const char *name;
@@ -84,11 +71,12 @@ static void test_tensors_are_those_of_gpt2(void **state)
 
         for (uint32_t k = 0; k < 12; k++) {
             snprintf(name, sizeof name, "h.%" PRIu32 ".%s", l, expected[k].name);
-            check_tensor(&w->layout, 2 + 12 * l + k, name, expected[k].rows, expected[k].cols, 0);
+            fixture_check_tensor(&w->layout, 2 + 12 * l + k, name, expected[k].rows,
+                                 expected[k].cols, 0);
         }
     }
-    check_tensor(&w->layout, 26, "ln_f.weight", 1, 9, 0);
-    check_tensor(&w->layout, 27, "ln_f.bias", 1, 9, 0);
+    fixture_check_tensor(&w->layout, 26, "ln_f.weight", 1, 9, 0);
+    fixture_check_tensor(&w->layout, 27, "ln_f.bias", 1, 9, 0);
     mu_workload_close(w);
 }
 

@@ -28,19 +28,6 @@ static int remove_folder(void **state)
     return mu_file_remove_tree(folder) == MU_OK ? 0 : -1;
 }
 
-static void check_tensor(const struct mu_layout *l, uint32_t t, const char *name, uint64_t rows,
-                         uint64_t cols, int row_addends)
-{
-    const struct mu_tensor_spec *s = &l->tensors[t].spec;
-
-    assert_string_equal(s->name, name);
-    assert_int_equal(s->rows, rows);
-    assert_int_equal(s->cols, cols);
-    assert_int_equal(s->decay, rows > 1); /* matrices only */
-    assert_true(s->dense);
-    assert_int_equal(s->row_addends, row_addends);
-}
-
 static void tensors_have_hugging_face_names(void **state)
 {
     static const struct {
@@ -59,14 +46,15 @@ static void tensors_have_hugging_face_names(void **state)
     assert_int_equal(mu_workload_open(&s, NULL, &w), MU_OK);
     assert_string_equal(w->ops->name, "llama");
     assert_int_equal(w->layout.tensor_count, 1 + 2 * 6 + 1);
-    check_tensor(&w->layout, 0, "model.embed_tokens.weight", 13, 18, 1);
+    fixture_check_tensor(&w->layout, 0, "model.embed_tokens.weight", 13, 18, 1);
     for (uint32_t l = 0; l < 2; l++) {
         for (uint32_t k = 0; k < 6; k++) {
             snprintf(name, sizeof name, "model.layers.%" PRIu32 ".%s.weight", l, expected[k].name);
-            check_tensor(&w->layout, 1 + 6 * l + k, name, expected[k].rows, expected[k].cols, 0);
+            fixture_check_tensor(&w->layout, 1 + 6 * l + k, name, expected[k].rows,
+                                 expected[k].cols, 0);
         }
     }
-    check_tensor(&w->layout, 13, "model.norm.weight", 1, 18, 0);
+    fixture_check_tensor(&w->layout, 13, "model.norm.weight", 1, 18, 0);
     mu_workload_close(w);
 }
 
