@@ -25,6 +25,11 @@ struct mu_poller {
     /* Leaves the dead out; NULL: a death is a failure. */
     enum mu_status (*repair)(void *context);
     void *repair_context;
+    /* Between repairs, at most every millisecond: messages that are not the job's. Must not wait,
+     * nor poll. NULL: there are none. */
+    void (*serve)(void *context);
+    void *serve_context;
+    uint64_t last_serve_ns;
     bool held;
     uint64_t missed_ns; /* since when the board misses a rank that MPI knows nothing of; 0: none */
     uint64_t last_ns, longest_gap_ns, last_lock_ns, last_comm_ns, last_board_ns;

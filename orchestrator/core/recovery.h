@@ -32,12 +32,14 @@
 enum { MU_RECOVERY_NOBODY = -1 };
 
 /* STARTING: not every rank is known to hold the state. FINISHED: all that there was to do is done,
- * and written. REFUSED: the same, of a start that failed; with STARTING only. */
+ * and written. REFUSED: the same, of a start that failed; with STARTING only. IDLE: of a rank
+ * without a job. */
 enum mu_recovery_phase {
     MU_RECOVERY_STARTING,
     MU_RECOVERY_RUNNING,
     MU_RECOVERY_FINISHED,
-    MU_RECOVERY_REFUSED
+    MU_RECOVERY_REFUSED,
+    MU_RECOVERY_IDLE
 };
 
 struct mu_fleet {

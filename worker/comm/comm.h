@@ -45,7 +45,18 @@ int mu_comm_size(const struct mu_comm *comm);
 /* The rank that a place had in the beginning: its name for ever, also on the board. Ascending. */
 int mu_comm_name(const struct mu_comm *comm, int place);
 bool mu_comm_is_fault_tolerant(const struct mu_comm *comm); /* MPI reports deaths (ULFM) */
-const char *mu_mpi_library_version(void);                   /* "Open MPI 5.0.11" */
+
+/* A view: some of `base`'s ranks, this one among them, with places of their own, 0 .. count - 1 in
+ * the order of their names; what a group talks in. All of this header but the calls of a repair is
+ * for views as well; deaths and revocations are those of the whole `base`, which outlives them.
+ * number: messages of views with different numbers never meet; one that was used before may be used
+ * again after 1,000 others. names: of living ranks, ascending; copied. */
+enum mu_status mu_comm_view(struct mu_comm *base, const int *names, int count, uint32_t number,
+                            struct mu_comm **out) MU_CHECKED;
+/* Inside or after a repair of the base: only these are left of it. */
+enum mu_status mu_comm_view_keep(struct mu_comm *view, const int *names, int count) MU_CHECKED;
+void mu_comm_view_close(struct mu_comm *view); /* NULL is allowed */
+const char *mu_mpi_library_version(void);      /* "Open MPI 5.0.11" */
 
 /* Makes progress and looks for deaths: MU_OK, MU_PEER_LOST, MU_REVOKED. About 2 µs. */
 enum mu_status mu_comm_poll(struct mu_comm *comm) MU_CHECKED;
@@ -88,6 +99,7 @@ enum mu_tag {
     MU_TAG_HASH_PIECES, /* resident_state.c */
     MU_TAG_HASH,
     MU_TAG_HAND_OVER, /* hand_over.c */
+    MU_TAG_SWEEP,     /* orchestrator/sweep_run/: between a rank and the sweep's master */
 };
 
 enum mu_status mu_comm_send(struct mu_comm *comm, const void *data, size_t bytes, int to, int tag,

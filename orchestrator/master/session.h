@@ -1,0 +1,46 @@
+/* A rank in an MPI job, from MPI_Init to the last goodbye, whatever it works on meanwhile: its entry
+ * on the board, its watchdog, the job's one communicator, its poller, and the repair of all of them.
+ * `muster train` has one job in its session; a sweep has one after the other, each with a part of
+ * the ranks (trial_job.h).
+ *
+ * A repair is everybody's (worker/recover.h): ranks whose group nobody died in go on where they
+ * are. */
+#ifndef MUSTER_MASTER_SESSION_H
+#define MUSTER_MASTER_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "orchestrator/base/hash.h"
+#include "worker/poller.h"
+#include "worker/recover.h"
+#include "worker/watchdog.h"
+
+struct mu_session {
+    struct mu_board *board;
+    struct mu_watchdog *watchdog;
+    struct mu_comm *comm; /* all living ranks */
+    struct mu_poller poller;
+    struct mu_recovery recovery; /* with the job attached that this rank is in, if any */
+    uint32_t epoch;              /* of the roll of all ranks */
+    uint64_t started_ns;         /* this process */
+    struct mu_hash program;
+    double peak_flops; /* of a rank's threads, once somebody has measured it; 0: not yet */
+    /* What others ask of the job under way (enum mu_request_flag), beside signals and files: set by
+     * who serves messages inside polls; taken to 0 at the job's start. */
+    uint32_t requests;
+
+    /* After every repair, on every rank, inside the poll: the job under way has its new roll by
+     * then. NULL: nobody wants to know. */
+    void (*recovered)(void *context);
+    void *recovered_context;
+};
+
+/* Signals, the bond to mpirun, board, watchdog, MPI_Init, in this order. */
+enum mu_status mu_session_open(struct mu_session *s) MU_CHECKED;
+/* Goodbye of all ranks that know the same end. As mu_comm_close: may not return. */
+void mu_session_close(struct mu_session *s, enum mu_status st);
+/* The poller's repair: context is the session. */
+enum mu_status mu_session_recover(void *session) MU_CHECKED;
+
+#endif
