@@ -70,4 +70,8 @@ struct mu_trial_outcome {
 enum mu_status mu_trial_run(struct mu_session *s, const struct mu_trial_order *order,
                             struct mu_trial_outcome *out) MU_CHECKED;
 
+struct mu_job;
+/* The leader's, between two steps: order->progress, when it is due. */
+void mu_trial_tell_progress(struct mu_job *job);
+
 #endif
