@@ -11,13 +11,13 @@
 /* What every rank says of itself in a repair, to all. */
 struct mu_rank_word {
     int32_t name;
-    uint32_t phase;   /* enum mu_recovery_phase */
-    int64_t duties;   /* the newest step whose duties it knows to be done */
-    uint64_t group;   /* that it works in; of `muster train`: 1; 0: none, it is IDLE */
-    uint64_t ended;   /* the last group whose work it knows to be done; 0: none */
-    uint32_t trial;   /* of the group */
-    uint32_t bytes;   /* of its host's words in the second gathering; 0: it holds no state */
-    int64_t step;     /* committed */
+    uint32_t phase; /* enum mu_recovery_phase */
+    int64_t duties; /* the newest step whose duties it knows to be done */
+    uint64_t group; /* that it works in; of `muster train`: 1; 0: none, it is IDLE */
+    uint64_t ended; /* the last group whose work it knows to be done; 0: none */
+    uint32_t trial; /* of the group */
+    uint32_t bytes; /* of its host's words in the second gathering; 0: it holds no state */
+    int64_t step;   /* committed */
 };
 
 struct mu_recovery {
@@ -28,7 +28,7 @@ struct mu_recovery {
     /* The job that this rank is in; comm NULL: none. Groups: ranks that die in one cost the others
      * a repair, and nothing more. Its members, when the repair ends, are the living ones that work
      * in it: mu_comm_view_keep. */
-    struct mu_comm *comm;     /* a view of base, or base itself */
+    struct mu_comm *comm; /* a view of base, or base itself */
     uint64_t group;
     uint32_t trial;
     struct mu_worker *worker; /* initialised when `phase` is RUNNING or FINISHED */

@@ -30,10 +30,10 @@
 #include "orchestrator/core/lifecycle.h"
 #include "orchestrator/core/roll.h"
 #include "orchestrator/core/time_limit.h"
-#include "orchestrator/run/journal.h"
-#include "orchestrator/run/progress.h"
 #include "orchestrator/master/session.h"
 #include "orchestrator/master/trial_job.h"
+#include "orchestrator/run/journal.h"
+#include "orchestrator/run/progress.h"
 #include "orchestrator/run/run_dir.h"
 #include "worker/comm/control.h"
 #include "worker/rehearse.h"
@@ -54,7 +54,7 @@ struct mu_job {
     struct mu_watchdog *watchdog;
     struct mu_poller *poller;
     struct mu_recovery *recovery;
-    struct mu_comm *comm; /* of all ranks, or of the trial's group */
+    struct mu_comm *comm;               /* of all ranks, or of the trial's group */
     const struct mu_trial_order *trial; /* NULL: `muster train` */
     struct mu_control control;
     struct mu_roll roll;
@@ -103,7 +103,7 @@ struct mu_job {
     struct mu_hash resumed_hash;
     int64_t saved_step; /* of the newest checkpoint; -1: none */
     bool is_master;
-    int64_t reached;     /* committed by an earlier generation: up to there, steps are redone */
+    int64_t reached; /* committed by an earlier generation: up to there, steps are redone */
     struct mu_time_limit time_limit;
 
     /* The master's own. */
@@ -113,11 +113,14 @@ struct mu_job {
     struct mu_run_status status;
     struct mu_ledger_sum kept; /* of the account, when this job began */
     bool summarised;
-    bool told;          /* why all ranks stop */
-    bool diverged;      /* that is why; on all ranks */
-    struct mu_record_mark progress_told; /* of a trial */
-    bool has_last_word; /* of ranks that fail at once, this one speaks */
-    char news[256];     /* of deaths, not in the journal yet */
+    bool told;     /* why all ranks stop */
+    bool diverged; /* that is why; on all ranks */
+    struct mu_trial_speed {
+        struct mu_record_mark since;
+        double tokens_per_s; /* NAN: not measured yet */
+    } speed;                 /* of a trial, on its leader */
+    bool has_last_word;      /* of ranks that fail at once, this one speaks */
+    char news[256];          /* of deaths, not in the journal yet */
 };
 
 /* What the command line asked for; only the master's is looked at. Of a trial: its order. */

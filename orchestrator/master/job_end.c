@@ -68,8 +68,8 @@ static void name_end(const struct mu_job *job, bool stopped, char *text, size_t 
                  ", with a checkpoint: the same command goes on",
                  job->life.step, job->settings.run_steps);
     else
-        snprintf(text, size, "complete: %" PRId64 " steps, %" PRIu64 " tokens",
-                 job->life.step, job->tokens);
+        snprintf(text, size, "complete: %" PRId64 " steps, %" PRIu64 " tokens", job->life.step,
+                 job->tokens);
 }
 
 static void summarise(struct mu_job *job, const char *text)
@@ -91,6 +91,18 @@ static void summarise(struct mu_job *job, const char *text)
         mu_log(MU_LOG_INFO, "%s", mu_ledger_print(&job->status.goodput).text);
     mu_log(MU_LOG_DEBUG, "longest time without a poll on rank 0: %.1f ms",
            1e-6 * (double)job->poller->longest_gap_ns);
+}
+
+/* A sweep tells of its trials itself. */
+static void end_records(struct mu_job *job, bool stopped)
+{
+    char text[256];
+
+    mu_progress_close(job->progress);
+    job->progress = NULL;
+    name_end(job, stopped, text, sizeof text);
+    if (!job->trial)
+        summarise(job, text);
     write_end(job, stopped, text);
 }
 

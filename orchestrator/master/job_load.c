@@ -425,8 +425,8 @@ static uint64_t setting_of(const struct mu_job *job)
 {
     char text[MU_FINGERPRINT_MAX];
 
-    mu_fingerprint_text(text, sizeof text, job->device, job->session->program, mu_job_choices_hash(job),
-                        (struct mu_hash){0});
+    mu_fingerprint_text(text, sizeof text, job->device, job->session->program,
+                        mu_job_choices_hash(job), (struct mu_hash){0});
     return mu_hash_bytes(text, strlen(text), 0).low;
 }
 
@@ -440,8 +440,8 @@ void mu_job_settle(struct mu_job *job)
 
 void mu_job_name_fingerprint(struct mu_job *job)
 {
-    mu_fingerprint_text(job->fingerprint, sizeof job->fingerprint, job->device, job->session->program,
-                        mu_job_choices_hash(job), job->probe);
+    mu_fingerprint_text(job->fingerprint, sizeof job->fingerprint, job->device,
+                        job->session->program, mu_job_choices_hash(job), job->probe);
 }
 
 static enum mu_status settle(struct mu_job *job)

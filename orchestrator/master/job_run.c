@@ -504,8 +504,9 @@ static enum mu_status begin_training(struct mu_job *job)
 {
     enum mu_status st;
 
-    job->time_limit = mu_time_limit_init(job->session->started_ns, (uint64_t)job->settings.run_time_limit,
-                                         3 * sizeof(float) * job->workload->layout.elements);
+    job->time_limit =
+        mu_time_limit_init(job->session->started_ns, (uint64_t)job->settings.run_time_limit,
+                           3 * sizeof(float) * job->workload->layout.elements);
 
     job->recovery->phase = MU_RECOVERY_RUNNING;
     job->recovery->duties = job->duties_done = job->life.step - job->from_memory;

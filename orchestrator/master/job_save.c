@@ -166,8 +166,7 @@ static enum mu_status save(struct mu_job *job, const char *folder, struct mu_has
     mu_worker_release_state(&job->worker);
     mu_poller_forgive_gap(job->poller);
     MU_TRY(mu_control_agree(&job->control, st), st, done);
-    st = mu_control_agree(&job->control,
-                          job->is_master ? publish(job, folder, state_hash) : MU_OK);
+    st = mu_control_agree(&job->control, job->is_master ? publish(job, folder, state_hash) : MU_OK);
 done:
     return st;
 }

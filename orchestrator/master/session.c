@@ -3,12 +3,17 @@
 #include "orchestrator/master/session.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
+#include "worker/comm/control.h"
 #include "worker/comm/mpi_files.h"
 #include "worker/signals.h"
+
+/* A rank may be late by its part of a checkpoint. */
+enum { PART_DEADLINE_MS = 600000 };
 
 /* Into MPI: what this rank has, when it fails, is the board and the watchdog. */
 static enum mu_status join(struct mu_session *s)
@@ -73,6 +78,63 @@ void mu_session_detach(struct mu_session *s, bool ended)
     s->recovery.worker = NULL;
     s->recovery.roll = NULL;
     s->recovery.phase = MU_RECOVERY_IDLE;
+}
+
+static enum mu_status meet_to_part(struct mu_session *s)
+{
+    struct mu_control control;
+    enum mu_status st;
+
+    do {
+        mu_poller_accept(&s->poller);
+        control = mu_control_init(s->comm, &s->poller, s->epoch, PART_DEADLINE_MS);
+        st = mu_control_agree(&control, MU_OK);
+    } while (st == MU_RECOVERED);
+    return st;
+}
+
+/* A quiet repair: who has not heard the round's end, since somebody died in it, repairs as well, and
+ * says that it was not parting yet. */
+static enum mu_status ask_whether_all_part(struct mu_session *s, bool *all)
+{
+    int count = mu_comm_size(s->comm);
+    int *names = calloc((size_t)count, sizeof *names);
+    struct mu_comm *everybody = NULL;
+    enum mu_status st = MU_NO_MEMORY;
+
+    for (int i = 0; names && i < count; i++)
+        names[i] = mu_comm_name(s->comm, i);
+    if (names)
+        st = mu_comm_view(s->comm, names, count, MU_GROUP_OF_ALL, &everybody);
+    free(names);
+    if (st != MU_OK)
+        return st;
+    mu_session_attach(s, &(struct mu_session_job){.comm = everybody, .group = MU_GROUP_OF_ALL});
+    s->recovery.phase = MU_RECOVERY_REFUSED;
+    st = mu_session_recover(s);
+    mu_session_detach(s, false);
+    mu_comm_view_close(everybody);
+    *all = true;
+    for (int i = 0; st == MU_OK && i < mu_comm_size(s->comm); i++)
+        *all = *all && s->recovery.word[i].phase == MU_RECOVERY_REFUSED;
+    return st;
+}
+
+enum mu_status mu_session_part(struct mu_session *s)
+{
+    bool all = false;
+    enum mu_status st = MU_OK;
+
+    while (st == MU_OK && !all) {
+        MU_TRY(meet_to_part(s), st, failed);
+        if (!mu_comm_is_fault_tolerant(s->comm) || mu_comm_size(s->comm) == 1)
+            break;
+        mu_poller_hold(&s->poller); /* from here on others leave, and nobody dies of it */
+        st = ask_whether_all_part(s, &all);
+        mu_poller_release(&s->poller);
+    }
+failed:
+    return st;
 }
 
 void mu_session_close(struct mu_session *s, enum mu_status st)

@@ -55,6 +55,9 @@ enum mu_status mu_session_open(struct mu_session *s) MU_CHECKED;
 void mu_session_attach(struct mu_session *s, const struct mu_session_job *job);
 /* ended: the group's work is known to be done, by all of it that live. */
 void mu_session_detach(struct mu_session *s, bool ended);
+/* By all living ranks, none of them in a job: returns once all are here and know it, so that nobody
+ * who leaves now is missed. Another status than MU_OK: this rank cannot part, and dies. */
+enum mu_status mu_session_part(struct mu_session *s) MU_CHECKED;
 /* Goodbye of all ranks that know the same end. As mu_comm_close: may not return. */
 void mu_session_close(struct mu_session *s, enum mu_status st);
 /* The poller's repair (poller.repair; context is the session), once deaths can be lived with where

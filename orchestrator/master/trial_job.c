@@ -14,7 +14,7 @@
 #include "orchestrator/master/job.h"
 #include "orchestrator/run/metrics.h"
 
-static const double progress_every_s = 0.3;
+static const double speed_over_s = 0.3;
 
 const char *mu_trial_end_word(enum mu_trial_end end)
 {
@@ -30,18 +30,21 @@ const char *mu_trial_end_word(enum mu_trial_end end)
 void mu_trial_tell_progress(struct mu_job *job)
 {
     const struct mu_trial_order *order = job->trial;
+    struct mu_trial_speed *speed = &job->speed;
     const uint64_t now = mu_clock_ns();
-    const int64_t steps = job->life.step - job->progress_told.step;
-    const double seconds = 1e-9 * (double)(now - job->progress_told.ns);
-    double tokens_per_s = NAN;
+    const double seconds = 1e-9 * (double)(now - speed->since.ns);
 
-    if (!order->progress || (job->progress_told.ns != 0 && seconds < progress_every_s))
+    if (!order->progress)
         return;
-    if (job->progress_told.ns != 0)
-        tokens_per_s =
-            (double)steps * (double)job->workload->facts.tokens_per_step / seconds;
-    job->progress_told = (struct mu_record_mark){now, job->life.step};
-    order->progress(order->progress_context, job->life.step, job->last.loss, tokens_per_s);
+    if (speed->since.ns == 0) {
+        speed->since = (struct mu_record_mark){now, job->life.step};
+        speed->tokens_per_s = NAN;
+    } else if (seconds >= speed_over_s) {
+        speed->tokens_per_s = (double)(job->life.step - speed->since.step) *
+                              (double)job->workload->facts.tokens_per_step / seconds;
+        speed->since = (struct mu_record_mark){now, job->life.step};
+    }
+    order->progress(order->progress_context, job->life.step, job->last.loss, speed->tokens_per_s);
 }
 
 static enum mu_trial_end end_of(const struct mu_job *job, enum mu_status st)
@@ -93,9 +96,12 @@ static enum mu_status fail_alone(struct mu_job *job, enum mu_status st)
         job->control.verdict = st;
         return mu_job_fail_together(job, st);
     }
-    mu_job_report_failure(job, st);
-    if (mu_comm_is_fault_tolerant(job->session->comm))
+    if (mu_comm_is_fault_tolerant(job->session->comm)) {
+        mu_log(MU_LOG_ERROR, "rank %d failed in %s: %s; it leaves, and the others go on without it",
+               mu_board_own_rank(job->board), job->run_path, mu_status_meaning(st));
         mu_comm_die();
+    }
+    mu_job_report_failure(job, st);
     mu_comm_leave(job->session->comm, mu_status_exit_code(st));
 }
 
