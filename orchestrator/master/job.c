@@ -133,8 +133,10 @@ static enum mu_status set_up(struct mu_job *job)
     mu_poller_init(&job->poller, job->comm, job->board);
     mu_ledger_start(&job->poller.ledger, MU_LEDGER_RECOVER, job->started_ns);
     job->control = mu_control_init(job->comm, &job->poller, job->life.epoch, ROUND_DEADLINE_MS);
-    job->recovery = (struct mu_recovery){.comm = job->comm,
+    job->recovery = (struct mu_recovery){.base = job->comm,
                                          .board = job->board,
+                                         .comm = job->comm,
+                                         .group = 1,
                                          .worker = &job->worker,
                                          .roll = &job->roll,
                                          .epoch = job->life.epoch};
