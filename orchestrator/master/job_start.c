@@ -434,6 +434,7 @@ static enum mu_status open_segment(struct mu_job *job)
         .slot = index,
         .leader = index == 0,
         .bf16 = job->settings.device_precision == MU_PRECISION_BF16,
+        .keep_sweep = job->trial,
         .deadline_ms = START_DEADLINE_MS,
         .poll = poll_job,
         .poll_context = job,

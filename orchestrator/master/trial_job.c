@@ -114,6 +114,10 @@ enum mu_status mu_trial_run(struct mu_session *s, const struct mu_trial_order *o
 
     if (!job)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a job");
+    if (order->epoch != s->epoch) {
+        st = MU_RECOVERED;
+        goto failed;
+    }
     MU_TRY(mu_comm_view(s->comm, order->names, order->count, (uint32_t)order->group, &group), st,
            failed);
     mu_poller_accept(&s->poller);

@@ -21,6 +21,7 @@ struct mu_trial_branch {
 
 struct mu_trial_order {
     uint64_t group;   /* number of this assignment: never used before in this sweep, not 0 */
+    uint32_t epoch;   /* session->epoch when it was given: after a repair it is void */
     uint32_t trial;   /* for who asks (struct mu_rank_word) */
     const int *names; /* the group, ascending: names in session->comm */
     int count;
@@ -65,7 +66,8 @@ struct mu_trial_outcome {
     char message[256];            /* one plain sentence */
 };
 
-/* Returns on every living member of the group. Another status than MU_OK: this rank cannot go on,
+/* Returns on every living member of the group. MU_RECOVERED: the order is void, since somebody died
+ * before this rank took it up: some of its group may be in it without this one. Another status than MU_OK: this rank cannot go on,
  * and its process must end (as mu_job_run does). */
 enum mu_status mu_trial_run(struct mu_session *s, const struct mu_trial_order *order,
                             struct mu_trial_outcome *out) MU_CHECKED;

@@ -79,3 +79,11 @@ ended 2 other refused
 ended 3 long complete 20 long
 said 'model.width' "a trial whose folder holds another run"
 [ "$(steps other)" = 12 ] || fail "a refused trial has changed what was there"
+
+# All of a group dies: who takes the trial up next finds its state in memory.
+MUSTER_FAULT=rank:2,at:backward,step:5,do:kill orders 3 0,1:long 2:tiny 0,1:tiny
+ended_with 0 "a group of which nobody is left"
+ended 4 tiny complete 12 tiny
+[ "$(steps tiny)" = 12 ] || fail "a group of which nobody is left: a step was lost, or taken twice"
+! grep -q 'dropped the metrics' "$log" || fail "what was in memory was not taken up"
+nothing_left "a group of which nobody is left"

@@ -83,6 +83,7 @@ static enum mu_status run(const char *sweep, uint64_t group, struct told *t)
     struct mu_trial_branch branch = {.step = atoll(t->leave)};
     const char *other = strchr(t->leave, '=');
     struct mu_trial_order order = {.group = group,
+                                   .epoch = session.epoch,
                                    .names = t->names,
                                    .count = t->count,
                                    .sweep_path = sweep,
