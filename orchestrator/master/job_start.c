@@ -395,8 +395,8 @@ static enum mu_status open_parts(struct mu_job *job)
     enum mu_status st;
 
     device.isa = job->isa;
-    device.gpu = job->gpu.number;
-    device.host = job->gpu.host;
+    device.gpu = job->session->gpu.number;
+    device.host = job->session->gpu.host;
     device.poll = mu_poll_hook;
     device.poll_context = job->poller;
 

@@ -9,6 +9,7 @@
 
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/hash.h"
+#include "orchestrator/config/settings.h"
 #include "orchestrator/core/ledger.h"
 #include "orchestrator/master/session.h"
 
@@ -71,6 +72,12 @@ struct mu_trial_outcome {
  * and its process must end (as mu_job_run does). */
 enum mu_status mu_trial_run(struct mu_session *s, const struct mu_trial_order *order,
                             struct mu_trial_outcome *out) MU_CHECKED;
+
+/* By all ranks of the session, before their first trial: with device.kind = "cuda" each is dealt a
+ * GPU, which it keeps. Statuses as of a round (worker/comm/control.h); does not return on a rank for
+ * which there is none. */
+enum mu_status mu_trial_deal_gpus(struct mu_session *s,
+                                  const struct mu_settings *settings) MU_CHECKED;
 
 struct mu_job;
 /* The leader's, between two steps: order->progress, when it is due. */
