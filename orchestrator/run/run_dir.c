@@ -191,7 +191,6 @@ void mu_run_dir_put_metrics(struct mu_run_dir *dir, const struct mu_metrics *m)
 void mu_run_dir_put_status(struct mu_run_dir *dir, const struct mu_run_status *s)
 {
     mu_status_file_put(&dir->status, s);
-    mu_tensorboard_poll(&dir->tensorboard);
     mu_plot_poll(&dir->plot);
 }
 

@@ -5,9 +5,9 @@
  *    second sees two openings.
  * 2. Nothing that was written is changed. A file begins with a start at the step after the one gone
  *    on from, by which TensorBoard drops what earlier files have of it and later ones.
- * 3. Whole records go to the file about once a second. So a killed process leaves whole records, or
- *    at worst a torn last one, which readers take for the end of the file; up to a second of steps
- *    is missing in the pictures then, and not in metrics.jsonl.
+ * 3. A step is one write(2), as in metrics.jsonl, so that a killed process leaves whole records and
+ *    no gap. (At worst a torn last one: readers take it for the end of the file.) The first one
+ *    brings the head with it.
  * 4. A value that is not finite is left out, as in metrics.jsonl. */
 #include "orchestrator/run/tensorboard.h"
 
@@ -21,13 +21,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/run/tensorboard_pb.h"
 #include "orchestrator/run/tfrecord.h"
 
 enum {
-    FLUSH_MS = 1000,
     RECORD_MAX = MU_TFRECORD_HEAD + MU_EVENT_MAX + MU_TFRECORD_TAIL,
+    RECORDS_MAX = 3, /* of one write: version, start, scalars */
 };
 #define NAME "events.out.tfevents."
 
@@ -44,58 +45,6 @@ static const struct {
     {"speed/step_ms", offsetof(struct mu_metrics, step_ms)},
 };
 enum { SCALAR_COUNT = sizeof scalars / sizeof *scalars };
-
-/* ---- the buffer ---- */
-
-static uint8_t *data_place(struct mu_tensorboard *tb)
-{
-    return tb->buffer + tb->used + MU_TFRECORD_HEAD;
-}
-
-/* The `size` bytes at data_place() are the next record. */
-static void take_record(struct mu_tensorboard *tb, size_t size)
-{
-    tb->used += mu_tfrecord_seal(tb->buffer + tb->used, size);
-}
-
-/* 0, or an errno. */
-static int append(struct mu_tensorboard *tb)
-{
-    size_t done = 0;
-
-    while (done < tb->used) {
-        ssize_t n = write(tb->fd, tb->buffer + done, tb->used - done);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? errno : ENOSPC;
-        done += (size_t)n;
-    }
-    return 0;
-}
-
-static void flush(struct mu_tensorboard *tb)
-{
-    int error = append(tb);
-
-    if (error == 0) {
-        tb->size += tb->used;
-        tb->head = 0;
-    } else {
-        if (ftruncate(tb->fd, (off_t)tb->size) != 0)
-            mu_log(MU_LOG_DEBUG, "cannot cut back events for TensorBoard: %s", strerror(errno));
-        if (tb->lost == 0)
-            mu_log(MU_LOG_WARN,
-                   "cannot write events for TensorBoard from step %" PRId64
-                   " on: %s; training goes on without them",
-                   tb->first_waiting, strerror(error));
-        tb->lost += tb->waiting;
-    }
-    tb->used = tb->head;
-    tb->waiting = 0;
-    tb->flush_at = mu_deadline_in_ms(FLUSH_MS);
-}
 
 /* ---- opening and closing ---- */
 
@@ -118,23 +67,13 @@ static enum mu_status find_latest(const char *folder, int64_t *latest)
     return MU_OK;
 }
 
-static void put_head(struct mu_tensorboard *tb, double now_s, int64_t resume_step)
-{
-    take_record(tb, mu_event_pack_version(now_s, data_place(tb)));
-    take_record(tb, mu_event_pack_start(now_s, resume_step + 1, data_place(tb)));
-    tb->head = tb->used;
-}
-
 enum mu_status mu_tensorboard_open(struct mu_tensorboard *tb, const char *path, int64_t resume_step)
 {
     enum mu_status st;
     char folder[MU_PATH_MAX], file[MU_PATH_MAX], host[256] = "";
-    double now_s = mu_clock_date_s();
-    int64_t latest, second = (int64_t)now_s;
+    int64_t latest, second = (int64_t)mu_clock_date_s();
 
-    tb->fd = -1;
-    tb->used = tb->head = 0;
-    tb->size = tb->waiting = tb->lost = 0;
+    *tb = (struct mu_tensorboard){.fd = -1, .resume_step = resume_step};
     MU_TRY(mu_path_format(folder, "%s/tb", path), st, failed);
     MU_TRY(find_latest(folder, &latest), st, failed);
     if (second <= latest)
@@ -143,11 +82,9 @@ enum mu_status mu_tensorboard_open(struct mu_tensorboard *tb, const char *path, 
     MU_TRY(mu_path_format(file, "%s/" NAME "%010" PRId64 ".%s.%ld", folder, second, host,
                           (long)getpid()),
            st, failed);
-    tb->fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
+    tb->fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (tb->fd < 0)
         return MU_FAIL(MU_FAILED, "cannot create %s: %s", file, strerror(errno));
-    put_head(tb, now_s, resume_step);
-    tb->flush_at = mu_deadline_in_ms(FLUSH_MS);
 failed:
     return st;
 }
@@ -156,11 +93,8 @@ void mu_tensorboard_close(struct mu_tensorboard *tb)
 {
     if (tb->fd < 0)
         return;
-    if (tb->used > 0)
-        flush(tb);
     if (tb->lost)
-        mu_log(MU_LOG_WARN, "events of %" PRIu64 " steps could not be written for TensorBoard",
-               tb->lost);
+        mu_log(MU_LOG_WARN, "%" PRIu64 " records could not be written for TensorBoard", tb->lost);
     close(tb->fd);
     tb->fd = -1;
 }
@@ -181,24 +115,43 @@ static size_t collect(const struct mu_metrics *m, struct mu_event_scalar out[MU_
     return count;
 }
 
-void mu_tensorboard_put(struct mu_tensorboard *tb, const struct mu_metrics *m)
+/* Version, start and scalars where they are the first of the file. */
+static size_t print_records(const struct mu_tensorboard *tb, const struct mu_metrics *m,
+                            uint8_t out[RECORDS_MAX * RECORD_MAX])
 {
     struct mu_event_scalar values[MU_EVENT_SCALARS_MAX];
-    size_t count = collect(m, values);
+    size_t count = collect(m, values), used = 0;
+    double now_s = mu_clock_date_s();
 
-    if (tb->fd < 0)
-        return;
-    if (sizeof tb->buffer - tb->used < RECORD_MAX)
-        flush(tb);
-    take_record(tb,
-                mu_event_pack_scalars(mu_clock_date_s(), m->step, values, count, data_place(tb)));
-    if (tb->waiting++ == 0)
-        tb->first_waiting = m->step;
-    mu_tensorboard_poll(tb);
+    if (tb->size == 0) {
+        used = mu_tfrecord_seal(out, mu_event_pack_version(now_s, out + MU_TFRECORD_HEAD));
+        used += mu_tfrecord_seal(out + used, mu_event_pack_start(now_s, tb->resume_step + 1,
+                                                                 out + used + MU_TFRECORD_HEAD));
+    }
+    used += mu_tfrecord_seal(out + used, mu_event_pack_scalars(now_s, m->step, values, count,
+                                                               out + used + MU_TFRECORD_HEAD));
+    return used;
 }
 
-void mu_tensorboard_poll(struct mu_tensorboard *tb)
+void mu_tensorboard_put(struct mu_tensorboard *tb, const struct mu_metrics *m)
 {
-    if (tb->fd >= 0 && tb->used > 0 && mu_deadline_passed(tb->flush_at))
-        flush(tb);
+    uint8_t records[RECORDS_MAX * RECORD_MAX];
+    size_t size = print_records(tb, m, records);
+    ssize_t n;
+    int error;
+
+    do
+        n = pwrite(tb->fd, records, size, (off_t)tb->size);
+    while (n < 0 && errno == EINTR);
+    error = n < 0 ? errno : ENOSPC;
+    if (n == (ssize_t)size) {
+        tb->size += size;
+        return;
+    }
+    if (ftruncate(tb->fd, (off_t)tb->size) != 0)
+        mu_log(MU_LOG_DEBUG, "cannot cut back events for TensorBoard: %s", strerror(errno));
+    if (tb->lost++ == 0)
+        mu_log(MU_LOG_WARN,
+               "cannot write step %" PRId64 " for TensorBoard: %s; training goes on without it",
+               m->step, strerror(error));
 }
