@@ -438,7 +438,7 @@ static void live(void *context)
     }
 }
 
-static void *run_rank(void *context)
+static inline void *run_rank(void *context)
 {
     struct rank *r = context;
 
