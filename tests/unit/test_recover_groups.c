@@ -61,6 +61,9 @@ static void starts_again_is_decided_among_the_group(void **state)
         assert_false(r->plan.finished);
         assert_int_equal(r->dead_count, 1);
         assert_int_equal(r->dead[0], 1);
+        assert_int_equal(r->lost_count, i < 3);
+        if (i < 3)
+            assert_int_equal(r->lost[0], 1);
     }
     assert_int_equal(mu_comm_size(rank[0].worker.comm), 2);
     assert_int_equal(mu_comm_name(rank[2].worker.comm, 1), 2);
