@@ -58,8 +58,8 @@ enum mu_sweep_bracket {
 struct mu_sweep_window { /* of a budget of an isoflop sweep */
     double budget;
     enum mu_sweep_bracket bracket;
-    int64_t extended;            /* how often so far */
-    bool is_exhausted;           /* and neither sizes nor extensions are left */
+    int64_t extended;  /* how often so far */
+    bool is_exhausted; /* not bracketed, and no sizes will come: none are left, or no extension */
     double best_size, best_loss; /* of those known so far; NAN: none */
     uint32_t first, last;        /* indices of sizes.values that extensions may reach */
 };
