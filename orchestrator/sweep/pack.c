@@ -4,8 +4,8 @@
  *   due     when each trial has to end, if the whole ends as soon as its work allows (pack_level.c);
  *           most are due late enough for the fewest workers
  *   begin   what waits, longest path first, on the workers that it needs to end when it is due, or
- *           on as many as there are. With room for all that waits, nothing is gained by leaving
- *           workers free: then they end as evenly as these allow, the widest first
+ *           on as many as there are. With room for all that waits: on the fewest, where least is to
+ *           be done, and all workers of a host are shared out so that its trials end together
  *   reserve what is too wide or too large for what is free gets the host that can have it first; until
  *           then only what ends by then begins there. Else the narrow ones would pass it for ever
  *   grow    what is left free goes to what would end last on that host
@@ -38,14 +38,14 @@ static enum mu_status take_memory(struct mu_packing *p)
     struct mu_pack_fleet *f = &p->fleet;
     const size_t n = p->problem->trials, h = p->problem->hosts;
     const size_t each = sizeof *p->item + 3 * sizeof *p->set;
-    const size_t host = 2 * sizeof(uint32_t) + 2 * sizeof(double);
+    const size_t host = 2 * sizeof(uint32_t) + 3 * sizeof(double);
     size_t leaves = 1;
     char *at;
 
     while (leaves < h)
         leaves *= 2;
-    /* 16 for the rounding of each of the nine arrays. */
-    p->memory = at = calloc(1, n * each + h * host + 2 * leaves * sizeof *f->node + 9 * 16);
+    /* 16 for the rounding of each of the ten arrays. */
+    p->memory = at = calloc(1, n * each + h * host + 2 * leaves * sizeof *f->node + 10 * 16);
     if (!at)
         return MU_NO_MEMORY;
     p->item = cut(&at, n, sizeof *p->item);
@@ -55,6 +55,7 @@ static enum mu_status take_memory(struct mu_packing *p)
     f->head = cut(&at, h, sizeof *f->head);
     f->left = cut(&at, h, sizeof *f->left);
     f->bytes = cut(&at, h, sizeof *f->bytes);
+    f->load = cut(&at, h, sizeof *f->load);
     f->all_bytes = cut(&at, h, sizeof *f->all_bytes);
     f->node = cut(&at, 2 * leaves, sizeof *f->node);
     f->hosts = p->problem->hosts;
@@ -114,6 +115,7 @@ static void list_on_hosts(struct mu_packing *p)
         i->next = p->fleet.head[i->host];
         p->fleet.head[i->host] = i->index;
         p->fleet.all_bytes[i->host] += i->trial->bytes;
+        mu_pack_fleet_load(&p->fleet, i->host, i->end * i->given);
     }
 }
 
@@ -133,8 +135,8 @@ static int by_width(const void *a, const void *b)
     const struct mu_pack_item *x = *(struct mu_pack_item *const *)a;
     const struct mu_pack_item *y = *(struct mu_pack_item *const *)b;
 
-    if (x->want != y->want)
-        return x->want > y->want ? -1 : 1;
+    if (x->trial->least != y->trial->least)
+        return x->trial->least > y->trial->least ? -1 : 1;
     return by_path(a, b);
 }
 
@@ -147,21 +149,6 @@ static bool all_have_room(const struct mu_packing *p)
     return least <= p->fleet.free;
 }
 
-/* What trains can have more, too: workers are not wanted for a short trial that a long one needs. */
-static void want_all_workers(struct mu_packing *p)
-{
-    uint32_t count = 0, workers = p->fleet.free;
-    double level;
-
-    for (uint32_t n = 0; n < p->problem->trials; n++) {
-        p->set[count++] = &p->item[n];
-        workers += p->item[n].given;
-    }
-    level = mu_pack_level(p->set, count, workers);
-    for (uint32_t n = 0; n < p->waits; n++)
-        p->waiting[n]->want = mu_pack_need(p->waiting[n], level - p->waiting[n]->trial->tail);
-}
-
 static void begin(struct mu_packing *p, struct mu_pack_item *i, uint32_t host, uint32_t workers)
 {
     mu_pack_fleet_take(&p->fleet, host, workers, i->trial->bytes);
@@ -171,6 +158,7 @@ static void begin(struct mu_packing *p, struct mu_pack_item *i, uint32_t host, u
     i->most = min_u32(i->most, p->problem->host[host].workers);
     i->next = p->fleet.head[host];
     p->fleet.head[host] = i->index;
+    mu_pack_fleet_load(&p->fleet, host, i->end * workers);
 }
 
 /* On a host that is kept for another trial, and free again by then. */
@@ -191,14 +179,15 @@ static bool begin_beside(struct mu_packing *p, struct mu_pack_item *i)
     return false;
 }
 
-static bool begin_somewhere(struct mu_packing *p, struct mu_pack_item *i)
+/* On as many as it wants or, where there are not so many, as there are. */
+static bool begin_wide(struct mu_packing *p, struct mu_pack_item *i)
 {
     const struct mu_pack_trial *t = i->trial;
     const bool is_bound = i->host != MU_PACK_NOWHERE;
     const uint32_t room = is_bound ? p->fleet.left[i->host] : p->fleet.node[1].free;
 
     if (is_bound && mu_pack_fleet_reserved(&p->fleet, i->host))
-        return begin_beside(p, i);
+        return false;
     for (uint32_t k = min_u32(i->want, room); k >= t->least; k--) {
         const uint32_t host = is_bound ? i->host : mu_pack_fleet_find(&p->fleet, k, t->bytes);
 
@@ -209,7 +198,23 @@ static bool begin_somewhere(struct mu_packing *p, struct mu_pack_item *i)
         if (is_bound)
             break;
     }
-    return begin_beside(p, i);
+    return false;
+}
+
+/* On the fewest, where least is to be done; what is left of the host is shared out later. */
+static bool begin_evenly(struct mu_packing *p, struct mu_pack_item *i)
+{
+    const struct mu_pack_trial *t = i->trial;
+    uint32_t host = i->host;
+
+    if (host == MU_PACK_NOWHERE)
+        host = mu_pack_fleet_find_idlest(&p->fleet, t->least, t->bytes);
+    else if (mu_pack_fleet_reserved(&p->fleet, host) ||
+             !mu_pack_fleet_has(&p->fleet, host, t->least, t->bytes))
+        return false;
+    if (host != MU_PACK_NOWHERE)
+        begin(p, i, host, t->least);
+    return host != MU_PACK_NOWHERE;
 }
 
 /* ---- reserve ---- */
@@ -236,9 +241,14 @@ static void reserve_for(struct mu_packing *p, const struct mu_pack_item *i)
 {
     const bool is_bound = i->host != MU_PACK_NOWHERE;
     uint32_t best = MU_PACK_NOWHERE;
+    const double most_bytes = is_bound ? p->problem->host[i->host].bytes_left : p->fleet.most_bytes;
     double soonest = INFINITY;
 
-    if (p->fleet.free == 0 || p->fleet.reserved_count == MU_PACK_RESERVED)
+    /* All that others wait for is a worker. Whether any are free must not matter: a group that makes
+     * way for one trial would find its workers kept for another, and take them back. */
+    if (i->trial->least == 1 && i->trial->bytes <= most_bytes)
+        return;
+    if (p->fleet.reserved_count == MU_PACK_RESERVED)
         return;
     for (uint32_t h = is_bound ? i->host : 0; h < (is_bound ? i->host + 1 : p->fleet.hosts); h++) {
         const double after = room_after(p, i, h);
@@ -249,7 +259,7 @@ static void reserve_for(struct mu_packing *p, const struct mu_pack_item *i)
         }
     }
     if (best != MU_PACK_NOWHERE)
-        mu_pack_fleet_reserve(&p->fleet, best, soonest);
+        mu_pack_fleet_reserve(&p->fleet, best, i->index, soonest);
 }
 
 /* ---- the decision ---- */
@@ -257,17 +267,16 @@ static void begin_all(struct mu_packing *p)
 {
     const bool has_room = all_have_room(p);
 
-    if (has_room)
-        want_all_workers(p);
     qsort(p->waiting, p->waits, sizeof *p->waiting, has_room ? by_width : by_path);
     /* Those that train are late more than those that wait, if any: they have begun. */
     for (uint32_t n = 0; n < p->trains && !has_room; n++)
         mu_pack_hurry(p, p->training[p->trains - 1 - n]);
-    for (uint32_t n = 0; n < p->waits; n++)
-        if (p->fleet.free == 0 && p->fleet.reserved_count == 0)
-            return;
-        else if (!begin_somewhere(p, p->waiting[n]))
-            reserve_for(p, p->waiting[n]);
+    for (uint32_t n = 0; n < p->waits; n++) {
+        struct mu_pack_item *i = p->waiting[n];
+
+        if (!(has_room ? begin_evenly(p, i) : begin_wide(p, i)) && !begin_beside(p, i))
+            reserve_for(p, i);
+    }
 }
 
 static uint32_t tell(const struct mu_packing *p, struct mu_pack_command *command)

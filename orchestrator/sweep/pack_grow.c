@@ -190,8 +190,11 @@ static bool make_room(struct mu_packing *p, const struct mu_pack_item *j, uint32
         const uint32_t left = p->fleet.left[g->host];
         const uint32_t freed = least > left ? least - left : 0;
 
-        if ((j->host != MU_PACK_NOWHERE && j->host != g->host) || freed == 0 ||
-            g->given < freed + g->want || p->fleet.bytes[g->host] < j->trial->bytes)
+        const struct mu_pack_reserved *r = mu_pack_fleet_reserved(&p->fleet, g->host);
+
+        if ((r && r->item != j->index) || (j->host != MU_PACK_NOWHERE && j->host != g->host))
+            continue;
+        if (freed == 0 || g->given < freed + g->want || p->fleet.bytes[g->host] < j->trial->bytes)
             continue;
         if (!pays(p, g, g->given - freed, j, wait))
             continue;

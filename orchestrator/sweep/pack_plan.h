@@ -22,22 +22,26 @@ struct mu_pack_item {
     double due;     /* later than that, and the whole ends later */
 };
 
-/* Hosts: what is free, who trains there, and a tree over them that finds the first with room. */
+/* Hosts: what is free, who trains there, and a tree over them that finds one with room. */
 struct mu_pack_fleet {
+    const struct mu_pack_host *host;
     uint32_t hosts, leaves; /* a power of two */
     uint32_t workers, free; /* in all; of hosts that are not reserved */
     uint32_t widest;        /* workers of the largest host */
+    double most_bytes;      /* left on a host at first */
     uint32_t *head;         /* of host's list of items; MU_PACK_NOWHERE ends it */
     uint32_t *left;         /* free workers */
     double *bytes;          /* of memory, left */
+    double *load;           /* seconds of work there, if it were shared evenly */
     double *all_bytes;      /* left when nothing trains there */
     struct mu_pack_node {   /* of hosts with free workers below it */
         uint32_t free;      /* most */
         double bytes;       /* most; negative: none */
+        double load;        /* least */
     } * node;               /* node[1] is the root, node[leaves + h] is host h */
     /* Kept for a trial that fits nowhere yet: others only if they end before it could begin. */
     struct mu_pack_reserved {
-        uint32_t host;
+        uint32_t host, item; /* for whom */
         double until;
     } reserved[MU_PACK_RESERVED];
     uint32_t reserved_count;
@@ -54,12 +58,17 @@ struct mu_packing {
 };
 
 /* ---- pack_fleet.c ---- */
-/* The first host with so many free workers and so much memory. */
+/* The first host with so many free workers and so much memory: who fills one host after the other
+ * keeps room for wide trials. */
 uint32_t mu_pack_fleet_find(const struct mu_pack_fleet *f, uint32_t workers, double bytes);
+/* That with the least load of these. */
+uint32_t mu_pack_fleet_find_idlest(const struct mu_pack_fleet *f, uint32_t workers, double bytes);
+/* Work, in seconds of one worker, that is to be done there. */
+void mu_pack_fleet_load(struct mu_pack_fleet *f, uint32_t host, double seconds);
 bool mu_pack_fleet_has(const struct mu_pack_fleet *f, uint32_t host, uint32_t workers,
                        double bytes);
 void mu_pack_fleet_take(struct mu_pack_fleet *f, uint32_t host, uint32_t workers, double bytes);
-void mu_pack_fleet_reserve(struct mu_pack_fleet *f, uint32_t host, double until);
+void mu_pack_fleet_reserve(struct mu_pack_fleet *f, uint32_t host, uint32_t item, double until);
 const struct mu_pack_reserved *mu_pack_fleet_reserved(const struct mu_pack_fleet *f, uint32_t host);
 /* Of problem's hosts; the arrays are there already. */
 void mu_pack_fleet_fill(struct mu_pack_fleet *f, const struct mu_pack_problem *problem);

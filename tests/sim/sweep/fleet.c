@@ -81,10 +81,15 @@ static uint32_t list(struct sim *s, uint32_t *later)
         if (t->state != TRIAL_WAITS && t->state != TRIAL_TRAINS)
             continue;
         s->listed_trial[count] = i;
-        s->listed[count++] =
-            (struct mu_pack_trial){t->work - t->done, tail_of(s, i), t->serial,
-                                   t->most,           t->least,      t->bytes,
-                                   t->workers,        t->host,       !isinf(t->moves_until)};
+        s->listed[count++] = (struct mu_pack_trial){.work = (t->work - t->done) * t->believed,
+                                                    .tail = tail_of(s, i),
+                                                    .serial = fmin(1, t->serial / t->believed),
+                                                    .most = t->most,
+                                                    .least = t->least,
+                                                    .bytes = t->bytes,
+                                                    .workers = t->workers,
+                                                    .host = t->host,
+                                                    .moving = !isinf(t->moves_until)};
     }
     for (uint32_t h = 0; h < s->setup.hosts; h++)
         s->seen[h] = (struct mu_pack_host){s->host[h].alive, s->host[h].free, s->host[h].bytes};

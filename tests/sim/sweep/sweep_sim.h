@@ -22,6 +22,7 @@ enum trial_state { TRIAL_LATER, TRIAL_WAITS, TRIAL_TRAINS, TRIAL_ENDED };
 
 struct trial {
     double work, serial, bytes;
+    double believed; /* times the truth */
     uint32_t most, least;
     uint32_t trunk; /* which it branches off; NONE */
     double shared;  /* of the trunk's work, before it can begin */
@@ -57,6 +58,7 @@ struct setup {
         SHAPES
     } shape;
     double serial, move_cost;
+    double error;      /* of what is believed of a trial's work and serial share, relative */
     double host_bytes; /* a trial takes up to a third of it; INFINITY */
     uint32_t widest;   /* trials that need up to so many workers */
     uint32_t deaths;
