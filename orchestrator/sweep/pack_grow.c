@@ -79,7 +79,8 @@ static void share_out(struct mu_packing *p, uint32_t count, uint32_t left)
         workers += p->set[n]->given;
     level = mu_pack_level(p->set, count, workers);
     for (uint32_t n = 0; n < count; n++) {
-        p->set[n]->given = mu_pack_need(p->set[n], level - p->set[n]->trial->tail);
+        p->set[n]->given =
+            mu_pack_need(p->set[n], p->set[n]->given, level - p->set[n]->trial->tail);
         workers -= p->set[n]->given;
     }
     for (; workers > 0 && (i = last_to_end(p, count)); workers--)
@@ -179,50 +180,54 @@ static bool pays(const struct mu_packing *p, const struct mu_pack_item *g, uint3
     return mu_pack_is_worth(p, alone - beside) || mu_pack_is_worth(p, saved / t->workers);
 }
 
-static bool make_room(struct mu_packing *p, const struct mu_pack_item *j, uint32_t groups,
-                      uint32_t before)
+static bool is_kept_for_another(const struct mu_packing *p, uint32_t host,
+                                const struct mu_pack_item *j)
+{
+    const struct mu_pack_reserved *r = mu_pack_fleet_reserved(&p->fleet, host);
+
+    return r && r->item != j->index;
+}
+
+/* Of groups that are needed as wide as they are, only for the last trial that waits: with more of
+ * them, such a group would be late, and have the free workers first (mu_pack_hurry). */
+static void make_room(struct mu_packing *p, const struct mu_pack_item *j, uint32_t groups,
+                      uint32_t before, bool is_last)
 {
     const double wait = wait_for_room(p, j, before);
     const uint32_t least = j->trial->least;
 
     for (uint32_t n = 0; n < groups; n++) {
         struct mu_pack_item *g = p->set[n];
-        const uint32_t left = p->fleet.left[g->host];
-        const uint32_t freed = least > left ? least - left : 0;
+        const uint32_t left = p->fleet.left[g->host], freed = least > left ? least - left : 0;
+        const uint32_t keep = is_last ? g->trial->least : g->want;
 
-        const struct mu_pack_reserved *r = mu_pack_fleet_reserved(&p->fleet, g->host);
-
-        if ((r && r->item != j->index) || (j->host != MU_PACK_NOWHERE && j->host != g->host))
-            continue;
-        if (freed == 0 || g->given < freed + g->want || p->fleet.bytes[g->host] < j->trial->bytes)
-            continue;
-        if (!pays(p, g, g->given - freed, j, wait))
+        if (freed == 0 || g->given < freed + keep ||
+            (j->host != MU_PACK_NOWHERE && j->host != g->host) ||
+            p->fleet.bytes[g->host] < j->trial->bytes || is_kept_for_another(p, g->host, j) ||
+            !pays(p, g, g->given - freed, j, wait))
             continue;
         g->given -= freed;
-        p->fleet.left[g->host] += freed;
-        mu_pack_fleet_take(&p->fleet, g->host, least, j->trial->bytes);
-        return true;
+        p->fleet.left[g->host] -= least - freed;
+        p->fleet.bytes[g->host] -= j->trial->bytes;
+        return;
     }
-    return false;
 }
 
 /* Groups that have been asked already make room for as many trials, as far as is known. */
 void mu_pack_shrink(struct mu_packing *p)
 {
-    uint32_t groups = 0, before = 0, promised = p->moving, looked_at = 0;
+    uint32_t groups = 0, before = 0, promised = p->moving, looked_at = 0, without = 0;
 
     for (uint32_t n = 0; n < p->trains; n++) {
         struct mu_pack_item *i = p->training[n];
 
-        /* What it needs, least_now: the fewest that it may have is not what it has. */
         if (!i->trial->moving && i->given == i->trial->workers && i->given > i->trial->least) {
-            i->given = 0;
-            i->want = mu_pack_need(i, i->due - p->problem->move_cost);
-            i->given = i->trial->workers;
-            if (i->want < i->given)
-                p->set[groups++] = i;
+            i->want = mu_pack_need(i, i->trial->least, late * i->due - p->problem->move_cost);
+            p->set[groups++] = i;
         }
     }
+    for (uint32_t n = 0; n < p->waits; n++)
+        without += p->waiting[n]->given == 0;
     qsort(p->set, groups, sizeof *p->set, by_given);
     for (uint32_t n = 0; n < p->waits && groups > 0 && looked_at < LOOKED_AT; n++) {
         if (p->waiting[n]->given > 0)
@@ -230,7 +235,7 @@ void mu_pack_shrink(struct mu_packing *p)
         if (promised > 0) {
             promised--;
         } else {
-            (void)make_room(p, p->waiting[n], groups, before);
+            make_room(p, p->waiting[n], groups, before, without == 1);
             looked_at++;
         }
         before++;

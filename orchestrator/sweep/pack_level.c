@@ -9,15 +9,9 @@ double mu_pack_seconds(double work, double serial, uint32_t workers)
     return work * (serial + (1 - serial) / (double)workers);
 }
 
-static uint32_t least_now(const struct mu_pack_item *i)
-{
-    return i->given > 0 ? i->given : i->trial->least;
-}
-
-uint32_t mu_pack_need(const struct mu_pack_item *i, double seconds)
+uint32_t mu_pack_need(const struct mu_pack_item *i, uint32_t least, double seconds)
 {
     const double serial = i->trial->serial;
-    const uint32_t least = least_now(i);
     double need;
 
     if (seconds >= i->trial->work)
@@ -38,7 +32,7 @@ double mu_pack_level(struct mu_pack_item *const *set, uint32_t count, uint32_t w
     for (uint32_t n = 0; n < count; n++) {
         const struct mu_pack_trial *t = set[n]->trial;
 
-        late = fmax(late, mu_pack_seconds(t->work, t->serial, least_now(set[n])) + t->tail);
+        late = fmax(late, mu_pack_seconds(t->work, t->serial, set[n]->given) + t->tail);
         early = fmin(early, mu_pack_seconds(t->work, t->serial, set[n]->most) + t->tail);
     }
     for (int step = 0; step < HALVINGS && early < late; step++) {
@@ -46,7 +40,7 @@ double mu_pack_level(struct mu_pack_item *const *set, uint32_t count, uint32_t w
         uint64_t needed = 0;
 
         for (uint32_t n = 0; n < count; n++)
-            needed += mu_pack_need(set[n], middle - set[n]->trial->tail);
+            needed += mu_pack_need(set[n], set[n]->given, middle - set[n]->trial->tail);
         if (needed <= workers)
             late = middle;
         else
@@ -75,7 +69,8 @@ static double due(const struct mu_pack_item *i, const struct bounds *b, double n
     return fmin(even, now + b->tail - i->trial->tail);
 }
 
-/* Workers are busy for longer where a trial has several. */
+/* Workers are busy for longer where a trial has several. How many train it now does not
+ * matter: a group that made way would be due sooner, and want its workers back. */
 static double seconds_of_all(struct mu_packing *p, const struct bounds *b, double now)
 {
     double busy = 0;
@@ -84,7 +79,7 @@ static double seconds_of_all(struct mu_packing *p, const struct bounds *b, doubl
         struct mu_pack_item *i = &p->item[n];
 
         i->due = due(i, b, now);
-        i->want = mu_pack_need(i, i->due);
+        i->want = mu_pack_need(i, i->trial->least, i->due);
         busy += i->want * mu_pack_seconds(i->trial->work, i->trial->serial, i->want);
     }
     return p->fleet.workers > 0 ? busy / p->fleet.workers : 0;

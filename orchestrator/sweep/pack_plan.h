@@ -74,10 +74,10 @@ const struct mu_pack_reserved *mu_pack_fleet_reserved(const struct mu_pack_fleet
 void mu_pack_fleet_fill(struct mu_pack_fleet *f, const struct mu_pack_problem *problem);
 
 /* ---- pack_level.c ---- */
-/* Fewest workers, of the least that it may have now to `most`, with which it ends in time; `most`
- * when none do. */
-uint32_t mu_pack_need(const struct mu_pack_item *i, double seconds);
-/* The earliest time at which all of the set and its tails could have ended, with so many workers. */
+/* Fewest workers, of least .. most, with which its work takes no longer; most when none do. */
+uint32_t mu_pack_need(const struct mu_pack_item *i, uint32_t least, double seconds);
+/* The earliest time at which all of the set, with the workers given and more, so many in all, and
+ * their tails could have ended. */
 double mu_pack_level(struct mu_pack_item *const *set, uint32_t count, uint32_t workers);
 /* due and want of all items. */
 void mu_pack_set_due(struct mu_packing *p);

@@ -44,7 +44,7 @@ static bool is_ok(const struct setup *p, const struct outcome *o, double most_ra
     f->moved += o->moved;
     f->begun += o->begun;
     f->died += o->died;
-    if (o->failure[0] == '\0' && ratio <= most_ratio && busy >= least_busy &&
+    if (o->failure[0] == '\0' && ratio >= 1 - 1e-9 && ratio <= most_ratio && busy >= least_busy &&
         o->moved <= MOST_MOVES * (o->begun + o->died) && o->decision_s <= most_decision_s)
         return true;
     printf("FAILED seed %llu, %s, %u trials on %u x %u workers: %.3f s, %.4f of the bound, %.4f "
