@@ -286,7 +286,7 @@ static void put_recent(const struct page *p, const struct mu_sweep_view *v, uint
     for (uint32_t i = 0; i < rows; i++) {
         const struct mu_sweep_row *r = &v->recent[i];
 
-        if (isfinite(r->ended_at))
+        if (r->ended_at > 0)
             put(p, "%s  %s", mu_progress_duration(r->ended_at).text, mu_sweep_row_line(r).text);
         else
             put(p, "%s", mu_sweep_row_line(r).text);
