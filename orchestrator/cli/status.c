@@ -151,7 +151,7 @@ static void print(FILE *out, const struct reading *r, int columns, int rows)
     if (r->run.newest.step > 0)
         fprintf(out, "  newest       %s\n", run_line(r).text);
     if (r->is_launched)
-        fprintf(out, "  launcher     has the run, and starts it again\n");
+        fprintf(out, "  launcher     one has this run, and starts it again\n");
     if (r->saved > 0)
         fprintf(out, "  checkpoint   of step %lld\n", (long long)r->saved);
     else

@@ -89,6 +89,26 @@ cp drawn out
 grep -q $'\e\\[5A\e\\[J' drawn || fail "it is not redrawn in place"
 says "outcome complete"
 
+# A launcher has it (one whose mpirun does nothing): what has failed, or was killed, is begun again.
+printf '#!/bin/sh\nexec sleep 600\n' >mpirun
+chmod +x mpirun
+becomes ended failed
+"$MUSTER" launch -n 1 --mpirun ./mpirun train syn.cfg >launched 2>&1 &
+launcher=$!
+runs_on() {
+    "$MUSTER" status --exit-code $run >out 2>err
+    [ $? = 2 ]
+}
+wait_for "launcher" runs_on
+has out "  launcher     one has this run, and starts it again"
+becomes running none
+status 2 --exit-code $run
+grep -q 'was killed' out && fail "a run that is launched is called killed"
+kill -TERM $launcher
+wait $launcher
+status 75 --exit-code $run
+becomes ended complete
+
 # A run that has begun, and one that cannot be read.
 mkdir -p runs/new/checkpoints runs/odd
 status 75 --exit-code runs/new
