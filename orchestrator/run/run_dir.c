@@ -128,6 +128,21 @@ failed:
     return st;
 }
 
+bool mu_run_dir_is_locked(const char *path)
+{
+    char file[MU_PATH_MAX];
+    bool held = true;
+    int fd =
+        mu_path_format(file, "%s/.lock", path) == MU_OK ? open(file, O_RDONLY | O_CLOEXEC) : -1;
+
+    if (fd < 0)
+        return errno != ENOENT;
+    if (flock(fd, LOCK_SH | LOCK_NB) == 0)
+        held = false;
+    close(fd); /* and the lock with it */
+    return held;
+}
+
 enum mu_status mu_run_dir_identity(const struct mu_run_dir *dir, uint64_t *out)
 {
     char path[MU_PATH_MAX], text[32], *found = NULL;
