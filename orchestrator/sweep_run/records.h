@@ -66,20 +66,25 @@ enum mu_status mu_sweep_write_timing(const struct mu_sweep_state *s) MU_CHECKED;
 enum mu_status mu_sweep_write_status(const struct mu_sweep_state *s) MU_CHECKED; /* sweep.json */
 
 /* report.html and fit.json by a `muster fit FOLDER` of its own process, at low priority, which dies
- * with this one: never blocks. One at a time; asked for while one runs, another follows. */
+ * with this one; what it says goes to FOLDER/report.log. Never blocks. One at a time; asked for while
+ * one runs, another follows. Between two at least ten seconds, and 20 times what the last one took. */
 struct mu_sweep_reporter {
     int pid; /* 0: none runs */
     bool again;
+    bool told;         /* that it fails */
+    uint64_t began_ns; /* of the one that runs, or ran last */
     uint64_t next_ns;  /* not sooner */
-    uint64_t began_ns; /* of the one that runs */
-    int status;        /* of the last one that ended: as waitpid has it */
+    int status;        /* of the last one, as of waitpid */
     char path[MU_PATH_MAX];
 };
+enum { MU_SWEEP_REPORT_S = 60 }; /* that the last one may take */
 void mu_sweep_reporter_init(struct mu_sweep_reporter *r, const char *sweep_path);
 void mu_sweep_reporter_ask(struct mu_sweep_reporter *r); /* results have come */
 void mu_sweep_reporter_poll(struct mu_sweep_reporter *r);
-/* The last one: waits for it, polling, under a deadline. MU_TIMEOUT, MU_FAILED: told. */
+/* The last one, from all results: waits for it, polling. MU_TIMEOUT, MU_FAILED: warned of. */
 enum mu_status mu_sweep_reporter_finish(struct mu_sweep_reporter *r, void (*poll)(void *context),
                                         void *context) MU_CHECKED;
+/* In `muster fit`: this process is to die with the reporter that started it, if one did. */
+enum mu_status mu_sweep_reporter_follow(void) MU_CHECKED;
 
 #endif
