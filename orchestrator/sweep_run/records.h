@@ -1,31 +1,33 @@
-/* What a sweep leaves for people and programs, in its folder; written aside and renamed, so that each
- * can be read at any time.
+/* What a sweep leaves for people and programs, in its folder; written aside and renamed, so that
+ * each can be read at any time.
  *
- *   results.csv    a line a trial that has ended, sorted by name; only what is reproducible: the same
- *                  bytes whoever computed it, and however often it was killed. `muster fit` reads it
- *                  as it is
+ *   results.csv    a line a trial that has ended, sorted by name; only what is reproducible: the
+ *                  same bytes whoever computed it, and however often it was killed. `muster fit`
+ *                  reads it as it is
  *   timing.csv     a line a trial known so far, in the sweep's order: its phase, rank-seconds,
  *                  retries, deaths, moves
  *   timeline.csv   who trained what when (state.h: spans)
  *   sweep.json     where it stands, for `muster status` and scripts
  *   fit.json, report.html   of `muster fit FOLDER`, which reads all of these
  *
- * results.csv: trial, role ("cell", "tune", "control"), trunk (cells of one value begin as one run, and
- * share their noise), parent (trial whose first `shared_steps` steps are its own; "": none), twin (of a
- * control: the cell that it repeats alone), seed, status, group (budget; "": none), params_nonemb_head,
- * params_nonemb, params_all, layers, width, heads, context, vocab ("": it is no transformer), tokens,
- * flops (as the sweep counts), flops_6N_..., flops_6N_attention_... of each count, tuned_key,
- * tuned_value, batch_tokens, steps, loss (17 digits: it round-trips), bits_per_byte, hash.
+ * results.csv: trial, role ("cell", "tune", "control"), trunk (cells of one value begin as one run,
+ * and share their noise), parent (the trial whose first `shared_steps` steps are its own; "":
+ * none), twin (of a control: the cell that it repeats alone), seed, status, group (the budget; "":
+ * none), params_nonemb_head, params_nonemb, params_all, layers, width, heads, context, vocab ("":
+ * it is no transformer), tokens, flops (as the sweep counts), flops_6N_... and flops_6N12LdT_... of
+ * each count, tuned_key, tuned_value, batch_tokens, run_steps, loss (17 digits: it round-trips),
+ * bits_per_byte, hash; and the axes of a grid, by their keys.
  *
  * status: "complete" is a cell with a loss; all else is left out by `muster fit`: "tuning" and
  * "control" have a loss too, "diverged", "out of memory" and "failed" have none.
  *
- * sweep.json, "muster-sweep-1"; times in seconds; null: not known. Trials that train or move, and the
- * newest of those that have ended, stand one by one; all of them are in timing.csv.
+ * sweep.json, "muster-sweep-1"; times in seconds; null: not known. Trials that train or move, and
+ * the newest of those that have ended, stand one by one; all of them are in timing.csv.
  *
  *   {"schema": "muster-sweep-1", "muster": "0.1.0", "name": "gcide-isoflop", "kind": "isoflop",
  *    "start": 2,                            number of this start, from 1
- *    "began": 1790000000.0, "now": 61.5,    date of the first start, in seconds since 1970; since then
+ *    "began": 1790000000.0,                 date of the first start, in seconds since 1970
+ *    "now": 61.5,                           since then
  *    "updated": "2026-11-23T16:00:00Z",
  *    "ended": null,                         or one sentence
  *    "all_known": false,                    no more trials will be added
@@ -41,18 +43,19 @@
  *              "least_n": 1e4, "most_n": 1e5,
  *              "cells": [{"size": 16, "n": 1.2e4, "budget": 1e11, "value": 0.004, "loss": 2.1,
  *                         "bracketed": true, "points": 5}]},            or null: nothing is tuned
- *    "budgets": [{"budget": 1e11, "bracket": "open",                    open, yes, left, right, none
+ *    "budgets": [{"budget": 1e11,
+ *                 "bracket": "open",        open, yes, left, right, none
  *                 "extended": 0, "exhausted": false, "best_size": 24, "best_loss": 2.2,
  *                 "trials": 15, "ended": 4}],                           cells of it, all seeds
  *    "live": [TRIAL], "recent": [TRIAL],                                recent: the newest first
  *    "fit": {"methods": ["isoflop"], "bootstrap": 4000, "holdout": "largest_budget",
  *            "targets": [1e13]}}
  *
- *   TRIAL: {"name": "width16-c1e+11-s1", "role": "cell", "phase": "trains", "workers": 2, "host": 0,
- *           "step": 120, "steps": 800, "n": 1.2e4, "d": 1.1e6, "c": 1e11, "size": 16, "budget": 1e11,
- *           "train_loss": 2.3, "valid_loss": 2.4, "bits_per_byte": 3.1, "tokens_per_s": 20000.0,
- *           "wanted": 40.0, "retries": 0, "deaths": 1, "moves": 2, "rank_seconds": 33.1,
- *           "ended_at": null, "hash": null, "message": ""} */
+ *   TRIAL: {"name": "width16-c1e+11-s1", "role": "cell", "phase": "trains", "workers": 2,
+ *           "host": 0, "step": 120, "steps": 800, "n": 1.2e4, "d": 1.1e6, "c": 1e11, "size": 16,
+ *           "budget": 1e11, "train_loss": 2.3, "valid_loss": 2.4, "bits_per_byte": 3.1,
+ *           "tokens_per_s": 20000.0, "wanted": 40.0, "retries": 0, "deaths": 1, "moves": 2,
+ *           "rank_seconds": 33.1, "ended_at": null, "hash": null, "message": ""} */
 #ifndef MUSTER_SWEEP_RUN_RECORDS_H
 #define MUSTER_SWEEP_RUN_RECORDS_H
 
@@ -66,8 +69,9 @@ enum mu_status mu_sweep_write_timing(const struct mu_sweep_state *s) MU_CHECKED;
 enum mu_status mu_sweep_write_status(const struct mu_sweep_state *s) MU_CHECKED; /* sweep.json */
 
 /* report.html and fit.json by a `muster fit FOLDER` of its own process, at low priority, which dies
- * with this one; what it says goes to FOLDER/report.log. Never blocks. One at a time; asked for while
- * one runs, another follows. Between two at least ten seconds, and 20 times what the last one took. */
+ * with this one; what it says goes to FOLDER/report.log. Never blocks. One at a time; asked for
+ * while one runs, another follows. Between two lie at least ten seconds, and 20 times what the last
+ * one took. */
 struct mu_sweep_reporter {
     int pid; /* 0: none runs */
     bool again;
