@@ -88,7 +88,7 @@ void mu_sweep_reporter_poll(struct mu_sweep_reporter *r);
 /* The last one, from all results: waits for it, polling. MU_TIMEOUT, MU_FAILED: warned of. */
 enum mu_status mu_sweep_reporter_finish(struct mu_sweep_reporter *r, void (*poll)(void *context),
                                         void *context) MU_CHECKED;
-/* In `muster fit`: this process is to die with the reporter that started it, if one did. */
+/* In `muster fit`: if a reporter started this process, it is to die with that, and stands back. */
 enum mu_status mu_sweep_reporter_follow(void) MU_CHECKED;
 
 #endif

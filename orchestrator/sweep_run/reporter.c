@@ -1,5 +1,5 @@
 /* Spawned, not forked: a rank's memory is large, and MPI's is not to be copied. What only the child
- * itself can ask for (to die with its parent) it does in mu_sweep_reporter_follow. */
+ * itself can ask for (to die with its parent, to stand back) it does in mu_sweep_reporter_follow. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -92,10 +92,8 @@ static int spawn(struct mu_sweep_reporter *r, char **arguments, char **environme
         error = posix_spawn(&pid, "/proc/self/exe", &files, &attributes, arguments, environment);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&files);
-    if (error == 0) {
-        setpriority(PRIO_PROCESS, (id_t)pid, NICENESS);
+    if (error == 0)
         r->pid = (int)pid;
-    }
     return error;
 }
 
@@ -225,5 +223,6 @@ enum mu_status mu_sweep_reporter_follow(void)
         return MU_FAIL(MU_FAILED, "cannot ask to die with process %s", parent);
     if (getppid() != (pid_t)strtol(parent, NULL, 10))
         raise(SIGKILL); /* it died in between */
+    setpriority(PRIO_PROCESS, 0, NICENESS);
     return MU_OK;
 }
