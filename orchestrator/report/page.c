@@ -90,8 +90,9 @@ static void put_text(FILE *out, const char *text)
             c++;
         } else if (ours && c[0] == ' ' && c[1] == '%') {
             fputs("&nbsp;", out);
-        } else if (ours && c[0] == '^' && is_word(c + 1)) {
-            fputs("<sup>", out);
+        } else if (ours && c[0] == '^' && is_word(c + 1 + (c[1] == '-'))) {
+            fputs(c[1] == '-' ? "<sup>\u2212" : "<sup>", out);
+            c += c[1] == '-';
             for (; is_word(c + 1); c++)
                 put_character(out, c[1]);
             fputs("</sup>", out);
@@ -322,12 +323,11 @@ enum mu_status mu_report_sweep_html(const char *path, const struct mu_sweep_fold
     put_head(doc.out, "Sweep ", mu_sweep_word(f->status, "name"));
     mu_sweep_say_state(&doc, f);
     mu_sweep_say_budgets(&doc, f);
-    if (fit) {
+    mu_document_say(&doc, MU_BLOCK_SECTION, "Scaling fit");
+    if (fit)
         put_fit(&doc, &contents, &pictures);
-    } else {
-        mu_document_say(&doc, MU_BLOCK_SECTION, "Scaling fit");
+    else
         mu_document_say(&doc, MU_BLOCK_TEXT, "None yet: %s.", why);
-    }
     if (!pictures.why[0])
         say_missing(&doc, missing);
     put_sweep(&doc, f, svg);

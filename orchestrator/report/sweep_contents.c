@@ -46,18 +46,18 @@ void mu_sweep_say_state(struct mu_document *doc, const struct mu_sweep_folder *f
         const size_t used = strlen(text);
 
         if (json_integer_value(value) > 0)
-            snprintf(text + used, sizeof text - used, "%s%lld %.40s", used ? ", " : "",
-                     (long long)json_integer_value(value), phase);
+            snprintf(text + used, sizeof text - used, "%s%.40s: %lld", used ? ", " : "", phase,
+                     (long long)json_integer_value(value));
     }
     if (isfinite(eta))
         snprintf(left, sizeof left, "about %s to go", duration(eta).text);
     if (*ended)
-        mu_document_say(doc, MU_BLOCK_LEAD, MU_OUTSIDE("%s") " Trials: " MU_OUTSIDE("%s") ".",
-                        ended, text);
+        mu_document_say(doc, MU_BLOCK_LEAD,
+                        MU_OUTSIDE("%s") " Trials by state: " MU_OUTSIDE("%s") ".", ended, text);
     else
         mu_document_say(doc, MU_BLOCK_LEAD,
                         "The sweep runs: %.0f of %.0f trials%s have ended; %.0f ranks, %.0f of "
-                        "them training; %s. Trials: " MU_OUTSIDE("%s") ".",
+                        "them training; %s. Trials by state: " MU_OUTSIDE("%s") ".",
                         count_ended(phases), mu_sweep_real(f->status, "trials"),
                         json_is_true(json_object_get(f->status, "all_known")) ? ""
                                                                               : " known so far",
@@ -136,8 +136,8 @@ void mu_sweep_say_tuning(struct mu_document *doc, const struct mu_sweep_folder *
         return;
     mu_document_say(doc, MU_BLOCK_SECTION, "Tuning");
     say_law(doc, tuned);
-    mu_document_table(doc,
-                      "Size|N|Budget C|Best value|Loss there|Losses|<Inside the factors tried?");
+    mu_document_table(
+        doc, "Size|N|Budget C|Best value|Loss there|Runs in it|<Inside the factors tried?");
     json_array_foreach((json_t *)cells, k, c)
     {
         const bool inside = json_is_true(json_object_get(c, "bracketed"));
@@ -153,7 +153,7 @@ void mu_sweep_say_tuning(struct mu_document *doc, const struct mu_sweep_folder *
     mu_document_table_end(doc);
 }
 
-/* FLOPs of cells that have ended, as if each ran alone; and of those the part that trunks spared. */
+/* FLOPs of cells that have ended, as if each ran alone; of those, what trunks spared. */
 static void count_flops(const struct mu_sweep_table *t, double *alone, double *spared)
 {
     *alone = *spared = 0;
@@ -182,6 +182,8 @@ static const char *compare(const struct mu_sweep_table *t, size_t control, size_
 
 static void say_controls(struct mu_document *doc, const struct mu_sweep_table *t)
 {
+    size_t others = 0;
+
     mu_document_table(doc, "<Control, run alone|<Cell|Loss alone|Loss of the cell|<Same bits");
     for (size_t i = 0; i < t->rows; i++) {
         size_t cell;
@@ -196,8 +198,15 @@ static void say_controls(struct mu_document *doc, const struct mu_sweep_table *t
             doc, "%s",
             mu_figure(cell == SIZE_MAX ? NAN : mu_sweep_number(t, cell, "loss"), 8).text);
         mu_document_cell(doc, "%s", compare(t, i, cell));
+        others += strcmp(compare(t, i, cell), "NO") == 0;
     }
     mu_document_table_end(doc);
+    if (others > 0)
+        mu_document_say(doc, MU_BLOCK_ALERT,
+                        "%zu of the controls ended with other bits than their cells: a branch is "
+                        "not the run done alone. Were all computed by one program on one kind of "
+                        "CPU?",
+                        others);
 }
 
 void mu_sweep_say_trunks(struct mu_document *doc, const struct mu_sweep_folder *f)
@@ -291,14 +300,13 @@ static void say_trial(struct mu_document *doc, const struct mu_sweep_folder *f, 
     mu_document_cell(doc, "%s", mu_figure(mu_sweep_number(t, i, "d"), 4).text);
     mu_document_cell(doc, "%s", mu_figure(mu_sweep_number(t, i, "c"), 4).text);
     mu_document_cell(doc, "%s", mu_figure(loss, 6).text);
-    mu_document_cell(doc, "%s", mu_figure(mu_sweep_number(r, result, "bits_per_byte"), 5).text);
+    mu_document_cell(doc, MU_OUTSIDE("%.*s"), HASH_SHOWN, mu_sweep_text(r, result, "hash"));
     mu_document_cell(doc, "%.0f/%.0f", mu_sweep_number(t, i, "step"),
                      mu_sweep_number(t, i, "run_steps"));
     mu_document_cell(doc, "%.1f", fmax(mu_sweep_number(t, i, "rank_seconds"), 0));
     mu_document_cell(doc, "%.0f", fmax(mu_sweep_number(t, i, "retries"), 0));
     mu_document_cell(doc, "%.0f", fmax(mu_sweep_number(t, i, "deaths"), 0));
     mu_document_cell(doc, "%.0f", fmax(mu_sweep_number(t, i, "moves"), 0));
-    mu_document_cell(doc, MU_OUTSIDE("%.*s"), HASH_SHOWN, mu_sweep_text(r, result, "hash"));
     mu_document_cell(doc, MU_OUTSIDE("%s"), mu_sweep_text(t, i, "message"));
 }
 
@@ -312,8 +320,8 @@ void mu_sweep_say_trials(struct mu_document *doc, const struct mu_sweep_folder *
         "All that are known so far: %zu. Of hashes the first twelve digits; results.csv "
         "has them whole, timing.csv has the times.",
         f->timing.rows);
-    mu_document_table(doc, "<Trial|<State|N|D|C|Loss|Bits a byte|Steps|Rank-seconds|Retries|Deaths|"
-                           "Moves|<Hash|<Message");
+    mu_document_table(doc, "<Trial|<State|N|D|C|Loss|<Hash|Steps|Rank-s|Retries|Deaths|Moves|"
+                           "<Message");
     for (size_t i = 0; i < f->timing.rows; i++)
         say_trial(doc, f, i);
     mu_document_table_end(doc);

@@ -15,12 +15,13 @@ void mu_sweep_say_goodput(struct mu_document *doc, const struct mu_sweep_folder 
 void mu_sweep_say_trials(struct mu_document *doc, const struct mu_sweep_folder *f);
 
 /* X(name, what it shows) */
-#define MU_SWEEP_PICTURE_TABLE(X)                                                                 \
-    X(TUNING, "Loss over the tuned value, for each size and budget that it was tuned at: runs, "  \
-              "parabolas, and their vertices. Not shown: runs that diverged.")                    \
-    X(TIMELINE, "Who trained what when: a bar a rank, coloured by the size of the trial; grey: "  \
-                "trials that tune. A cross: the rank died. A triangle: the trial moved to other " \
-                "ranks. Dashed: a new start of the sweep; the time between starts is left out.")
+#define MU_SWEEP_PICTURE_TABLE(X)                                                                \
+    X(TUNING, "Loss over the tuned value, for each size and budget that it was tuned at: runs, " \
+              "parabolas, and their vertices. Not shown: runs that diverged.")                   \
+    X(TIMELINE,                                                                                  \
+      "Who trained what when: a bar a rank, coloured by the size of the trial; grey: "           \
+      "trials that tune. A red dot: the rank died. A triangle: the trial moved to other "        \
+      "ranks. Dashed: a new start of the sweep; the time between starts is left out.")
 
 enum mu_sweep_picture {
 #define MU_SWEEP_PICTURE_ENUM(name, text) MU_SWEEP_PICTURE_##name,

@@ -12,8 +12,8 @@ enum {
     SAMPLES = 60,
     STARTS = 64, /* told apart in the timeline; later ones follow the last */
     BARS = 6000, /* shown, the longest ones: a page should open at once */
-    LANE = 16,   /* pixels, while there is room */
-    LANES = 48,  /* that have room */
+    LANE = 26,   /* pixels, while there is room */
+    LANES = 40,  /* that have room */
     LETTER = 6,  /* pixels */
     WIDTH = 960,
     PLOT = 760 /* pixels of it between the axes, about */
@@ -40,6 +40,12 @@ static void put_head(FILE *out, int height)
             "set tics nomirror out scale 0.7,0.4\n"
             "set key above left horizontal reverse Left samplen 2 spacing 1.15\n",
             WIDTH, height);
+}
+
+static bool is_harmless(const char *name)
+{
+    return name[strspn(name,
+                       "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-._")] == 0;
 }
 
 /* ---- tuning ---- */
@@ -121,7 +127,9 @@ static void put_cell(FILE *out, size_t k, const json_t *cell, const struct tried
 
 static bool script_tuning(FILE *out, const struct mu_sweep_folder *f)
 {
-    const json_t *cells = json_object_get(json_object_get(f->status, "tuned"), "cells"), *cell;
+    const json_t *tuned = json_object_get(f->status, "tuned");
+    const json_t *cells = json_object_get(tuned, "cells"), *cell;
+    const char *key = mu_sweep_word(tuned, "key");
     const size_t count = json_array_size(cells);
     struct tried *t = calloc(f->timing.rows + 1, sizeof *t);
     struct mu_span x = MU_SPAN_EMPTY, y = MU_SPAN_EMPTY;
@@ -140,9 +148,11 @@ static bool script_tuning(FILE *out, const struct mu_sweep_folder *f)
     free(t);
     mu_axis_put(out, "x", MU_AXIS_TUNED, x, .04, 9);
     mu_axis_put(out, "y", MU_AXIS_LOSS, y, .06, 10);
-    fprintf(out, "set grid xtics ytics lt 1 lc '#b0909090' lw 0.6\n"
-                 "set xlabel 'tuned value'\nset ylabel 'loss'\nset key outside right top vertical "
-                 "Right noreverse title 'N, FLOPs'\nplot ");
+    fprintf(out,
+            "set grid xtics ytics lt 1 lc '#b0909090' lw 0.6\n"
+            "set xlabel '%s' noenhanced\nset ylabel 'loss'\nset key outside right top vertical "
+            "Right noreverse title 'N, FLOPs'\nplot ",
+            is_harmless(key) ? key : "tuned value");
     json_array_foreach((json_t *)cells, k, cell)
     {
         const struct mu_colour colour =
@@ -270,10 +280,12 @@ static void put_bars(FILE *out, const struct timeline *t, bool tune)
     fprintf(out, "$%s << EOD\n", tune ? "TUNE" : "BARS");
     for (size_t i = 0; i < t->bars; i++) {
         const struct bar *b = &t->bar[i];
+        const double gap = fmin(t->end / PLOT, b->to - b->from) / 3; /* bars in a row stay apart */
 
         if ((b->n > 0) != tune)
             fprintf(out, "%.9g %.9g %.9g %.9g %.9g %.9g %.9g\n", (b->from + b->to) / 2 / t->unit,
-                    b->rank, b->from / t->unit, b->to / t->unit, b->rank - .4, b->rank + .4, b->n);
+                    b->rank, (b->from + gap) / t->unit, (b->to - gap) / t->unit, b->rank - .4,
+                    b->rank + .4, b->n);
     }
     fprintf(out, "NaN NaN NaN NaN NaN NaN NaN\nEOD\n");
 }
@@ -285,12 +297,6 @@ static void put_endings(FILE *out, const struct timeline *t, const char *block, 
         if (strcmp(mu_sweep_text(&t->f->timeline, t->bar[i].row, "ending"), ending) == 0)
             fprintf(out, "%.9g %.9g\n", t->bar[i].to / t->unit, t->bar[i].rank);
     fprintf(out, "NaN NaN\nEOD\n");
-}
-
-static bool is_harmless(const char *name)
-{
-    return name[strspn(name,
-                       "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-._")] == 0;
 }
 
 /* Names where there is room for them in their bar. */
@@ -329,8 +335,10 @@ static void plot_timeline(FILE *out, const struct timeline *t, struct mu_span n)
             "plot $TUNE using 1:2:3:4:5:6 with boxxyerror fs solid 0.5 noborder lc '%s' notitle, "
             "$BARS using 1:2:3:4:5:6:7 with boxxyerror lc palette notitle, "
             "$NAMES using 1:2:3 with labels noenhanced font ',9' notitle, "
-            "$MOVES using 1:2 with points pt 9 ps 0.8 lc '#e69f00' title 'moved', "
-            "$DEATHS using 1:2 with points pt 2 ps 1 lw 2.4 lc '#d52a00' title 'died'\n",
+            "$MOVES using 1:2 with points pt 9 ps 1 lc '#ffffff' notitle, "
+            "$MOVES using 1:2 with points pt 9 ps 0.7 lc '#e69f00' title 'moved', "
+            "$DEATHS using 1:2 with points pt 7 ps 0.9 lc '#ffffff' notitle, "
+            "$DEATHS using 1:2 with points pt 7 ps 0.6 lc '#d52a00' title 'died'\n",
             grey);
 }
 
@@ -341,7 +349,7 @@ static bool script_timeline(FILE *out, const struct mu_sweep_folder *f)
     const bool any = find_bars(&t, f);
 
     if (any) {
-        put_head(out, 130 + (int)(fmin(t.ranks, LANES) * LANE));
+        put_head(out, 170 + (int)(fmin(t.ranks, LANES) * LANE));
         find_sizes(&t, &n);
         put_bars(out, &t, false);
         put_bars(out, &t, true);
