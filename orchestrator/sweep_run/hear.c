@@ -33,7 +33,7 @@ static void close_group(struct mu_sweep_master *m, struct mu_sweep_group *g)
         c->retries++;
         return;
     }
-    snprintf(message, sizeof message, "%s, %u times in a row at step %" PRId64,
+    snprintf(message, sizeof message, "%.180s, %u times in a row at step %" PRId64,
              g->has_failed && c->message[0] ? c->message : "its ranks died", c->crashes, c->step);
     mu_sweep_master_end(m, g->trial, g->number, MU_CELL_FAILED, message);
 }
