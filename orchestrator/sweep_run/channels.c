@@ -46,7 +46,7 @@ void mu_sweep_channels_reset(struct mu_sweep_lead *lead)
         if (g->is_open && g->makes_way && !g->is_heard)
             mu_sweep_channels_make_way(lead, g->number);
     }
-    if (lead->over != MU_SWEEP_NOT_OVER)
+    if (lead->is_finished)
         mu_sweep_channels_end(lead);
     else if (lead->master.stops)
         mu_sweep_channels_stop(lead);
@@ -157,7 +157,7 @@ static uint8_t *next(struct mu_sweep_lead *lead, struct mu_sweep_channel *c, siz
     if (c->order) {
         bytes = make_order(lead, c->order, size);
         if (!bytes)
-            lead->status = MU_NO_MEMORY;
+            lead->master.status = MU_NO_MEMORY;
         c->order = 0;
         return bytes;
     }

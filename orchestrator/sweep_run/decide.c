@@ -112,9 +112,9 @@ static void make_way(struct mu_sweep_master *m, uint32_t trial, uint32_t workers
     g->makes_way = true;
     g->workers = workers;
     c->phase = MU_CELL_MOVES;
-    mu_sweep_master_tell(m, (struct mu_sweep_news){.kind = MU_SWEEP_NEWS_MAKE_WAY,
-                                                   .trial = trial,
-                                                   .group = g->number});
+    mu_sweep_master_tell(
+        m,
+        (struct mu_sweep_news){.kind = MU_SWEEP_NEWS_MAKE_WAY, .trial = trial, .group = g->number});
 }
 
 /* ---- the problem ---- */

@@ -38,8 +38,8 @@ struct mu_sweep_lead {
     double clock; /* what mu_clock_s() says at state.now = 0 */
     double told, looked;
     bool has_new_results;
-    int over; /* enum mu_status, or MU_SWEEP_NOT_OVER */
-    enum mu_status status;
+    int over;         /* enum mu_status, or MU_SWEEP_NOT_OVER */
+    bool is_finished; /* and everybody may be told */
 };
 
 /* Of a start (words NULL): locks the folder, reads what was, compares what is asked for with it:
@@ -55,8 +55,9 @@ void mu_sweep_lead_reset(struct mu_sweep_lead *lead, const struct mu_rank_word *
                          uint32_t count);
 /* Inside polls. */
 void mu_sweep_lead_serve(struct mu_sweep_lead *lead);
-/* The last report and lines, once all have parted; polls meanwhile. */
-void mu_sweep_lead_finish(struct mu_sweep_lead *lead);
+/* Once it is over: the last report and lines, polling; then the others are told. MU_RECOVERED and
+ * failures are the poller's. */
+enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead) MU_CHECKED;
 
 /* ---- channels.c ---- */
 enum mu_status mu_sweep_channels_open(struct mu_sweep_lead *lead) MU_CHECKED;

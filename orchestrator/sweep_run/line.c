@@ -72,6 +72,10 @@ void mu_sweep_line_tell_progress(void *line, int64_t step, double loss, double t
     struct mu_sweep_line *l = line;
     const uint64_t now = mu_clock_ns();
 
+    if (l->stops)
+        l->session->requests |= MU_REQUEST_STOP;
+    if (l->makes_way == l->group)
+        l->session->requests |= MU_REQUEST_MAKE_WAY;
     if (l->said_ns != 0 && now - l->said_ns < progress_interval_ns && l->progress.group == l->group)
         return;
     l->said_ns = now;
@@ -138,10 +142,12 @@ void mu_sweep_line_hear(struct mu_sweep_line *l, const uint8_t *bytes, size_t si
         take_order(l, &down);
         break;
     case MU_SWEEP_SAY_MAKE_WAY:
+        l->makes_way = down.group;
         if (l->group == down.group)
             l->session->requests |= MU_REQUEST_MAKE_WAY;
         break;
     case MU_SWEEP_SAY_STOP:
+        l->stops = true;
         if (l->group != 0)
             l->session->requests |= MU_REQUEST_STOP;
         break;

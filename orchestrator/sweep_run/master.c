@@ -79,7 +79,8 @@ void mu_sweep_master_tell(struct mu_sweep_master *m, struct mu_sweep_news news)
 /* ---- ranks and groups ---- */
 static int compare_group(const void *number, const void *group)
 {
-    const uint64_t a = *(const uint64_t *)number, b = ((const struct mu_sweep_group *)group)->number;
+    const uint64_t a = *(const uint64_t *)number,
+                   b = ((const struct mu_sweep_group *)group)->number;
 
     return a < b ? -1 : a > b;
 }

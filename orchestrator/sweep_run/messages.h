@@ -11,12 +11,12 @@
 #include "orchestrator/master/trial_job.h"
 
 /* X(name, number, who sends, meaning) */
-#define MU_SWEEP_MESSAGE_TABLE(X)                                                         \
-    X(READY, 1, "rank to master", "it has nothing to do; how its last group ended")       \
-    X(PROGRESS, 2, "leader of a group to master", "step, loss and speed of its trial")    \
-    X(ORDER, 3, "master to rank", "a trial to run, in a group")                           \
+#define MU_SWEEP_MESSAGE_TABLE(X)                                                          \
+    X(READY, 1, "rank to master", "it has nothing to do; how its last group ended")        \
+    X(PROGRESS, 2, "leader of a group to master", "step, loss and speed of its trial")     \
+    X(ORDER, 3, "master to rank", "a trial to run, in a group")                            \
     X(MAKE_WAY, 4, "master to leader", "the group is to leave its trial at the next step") \
-    X(STOP, 5, "master to rank", "its trial is to stop with a checkpoint")                \
+    X(STOP, 5, "master to rank", "its trial is to stop with a checkpoint")                 \
     X(END, 6, "master to rank", "the sweep is over")
 enum mu_sweep_message {
 #define MU_SWEEP_MESSAGE_ENUM(name, number, direction, meaning) MU_SWEEP_SAY_##name = number,

@@ -61,11 +61,11 @@ static json_t *add_end(json_t *record, const struct mu_sweep_master *m,
                        const struct mu_sweep_news *n)
 {
     const struct mu_cell *c = &m->state.cell[n->trial];
-    json_t *end = json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "end", mu_cell_word(c->phase),
-                            "message", c->message, "tokens", (json_int_t)c->tokens, "train_loss",
-                            real(c->train_loss), "valid_loss", real(c->valid_loss),
-                            "bits_per_byte", real(c->valid_bits_per_byte), "goodput",
-                            mu_goodput_to_json(&m->state.goodput));
+    json_t *end =
+        json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "end", mu_cell_word(c->phase), "message",
+                  c->message, "tokens", (json_int_t)c->tokens, "train_loss", real(c->train_loss),
+                  "valid_loss", real(c->valid_loss), "bits_per_byte", real(c->valid_bits_per_byte),
+                  "goodput", mu_goodput_to_json(&m->state.goodput));
 
     if (end && c->has_hash)
         json_object_set_new(end, "hash", json_string(mu_hash_print(c->hash).text));

@@ -6,8 +6,7 @@
 #include "orchestrator/run/journal.h"
 #include "orchestrator/sweep_run/master.h"
 
-enum mu_status mu_sweep_note_start(struct mu_journal *j,
-                                   const struct mu_sweep_state *s) MU_CHECKED;
+enum mu_status mu_sweep_note_start(struct mu_journal *j, const struct mu_sweep_state *s) MU_CHECKED;
 /* NEWS_MAKE_WAY needs no record. */
 enum mu_status mu_sweep_note(struct mu_journal *j, const struct mu_sweep_master *m,
                              const struct mu_sweep_news *news) MU_CHECKED;

@@ -128,7 +128,6 @@ void mu_sweep_past_close(struct mu_sweep_past *p)
             c->message[0] = 0;
         }
     }
-    p->dead = 0;
 }
 
 /* ---- records ---- */
@@ -181,7 +180,6 @@ static void take_release(struct mu_sweep_past *p, const json_t *record, double n
     const int rank = (int)json_integer_value(json_object_get(record, "rank"));
     const bool died = json_is_true(json_object_get(record, "died"));
 
-    p->dead += died;
     for (uint32_t i = p->first_open; i < p->parts; i++) {
         struct mu_sweep_past_part *part = &p->part[i];
 

@@ -26,7 +26,6 @@ struct mu_sweep_past {
     uint32_t parts, part_capacity;
     uint32_t first_open; /* no part before it is open */
     uint32_t start;      /* number of the newest; 0: none */
-    uint32_t dead;       /* in it */
     double began, last;  /* dates of the first start and the last record; 0: none */
     struct mu_ledger_sum goodput;
     enum mu_status status;

@@ -50,8 +50,8 @@ bool mu_sweep_trial_has(const char *sweep_path, const char *name, int64_t step)
     bool has;
 
     if (mu_sweep_trial_path(run, sweep_path, name) != MU_OK ||
-        mu_path_format(checkpoints, "%s/checkpoints", run) != MU_OK || !mu_file_exists(checkpoints) ||
-        mu_checkpoint_list(checkpoints, &steps, &count) != MU_OK)
+        mu_path_format(checkpoints, "%s/checkpoints", run) != MU_OK ||
+        !mu_file_exists(checkpoints) || mu_checkpoint_list(checkpoints, &steps, &count) != MU_OK)
         return false;
     has = count > 0 && steps[count - 1] >= step;
     free(steps);
