@@ -94,11 +94,12 @@ static uint64_t word(int name, int epoch, int round)
 static enum mu_status exchange(int epoch, int round)
 {
     const int other = 1 - mu_comm_rank(view);
-    const uint64_t says = word(own, epoch, round);
-    uint64_t heard = 0;
+    static uint64_t says, heard; /* MPI's until the repair, when a death ends the wait */
     struct mu_request in = {NULL}, out = {NULL};
     enum mu_status st;
 
+    says = word(own, epoch, round);
+    heard = 0;
     MU_TRY(mu_comm_receive(view, &heard, sizeof heard, other, TAG, &in), st, failed);
     MU_TRY(mu_comm_send(view, &says, sizeof says, other, TAG, &out), st, failed);
     MU_TRY(complete(view, &in, NULL), st, failed);
