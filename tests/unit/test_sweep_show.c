@@ -391,11 +391,12 @@ static void files_that_are_none_do_no_harm(void **state)
         "", "{", "[]", "{}", "{\"schema\": 1}", "{\"schema\": \"muster-sweep-2\"}"};
     static const char *const odd[] = {
         "{\"schema\": \"muster-sweep-1\"}",
-        "{\"schema\": \"muster-sweep-1\", \"name\": 7, \"now\": \"x\", \"trials\": -5, \"phases\": "
-        "[1], \"fleet\": null, \"tuned\": 3, \"budgets\": {}, \"live\": [1, null, {\"phase\": "
-        "\"gone\", \"n\": 1e308, \"step\": -9}], \"recent\": [{\"workers\": 1e99}], \"eta\": {}}",
-        "{\"schema\": \"muster-sweep-1\", \"fleet\": {\"ranks\": 9223372036854775807, \"busy\": "
-        "4294967295, \"dead\": 4294967296}, \"recent\": [{},{},{},{},{},{},{},{},{},{},{},{}]}"};
+        ("{\"schema\": \"muster-sweep-1\", \"name\": 7, \"now\": \"x\", \"trials\": -5, "
+         "\"phases\": "
+         "[1], \"fleet\": null, \"tuned\": 3, \"budgets\": {}, \"live\": [1, null, {\"phase\": "
+         "\"gone\", \"n\": 1e308, \"step\": -9}], \"recent\": [{\"workers\": 1e99}], \"eta\": {}}"),
+        ("{\"schema\": \"muster-sweep-1\", \"fleet\": {\"ranks\": 9223372036854775807, \"busy\": "
+         "4294967295, \"dead\": 4294967296}, \"recent\": [{},{},{},{},{},{},{},{},{},{},{},{}]}")};
     struct mu_sweep_view *v;
 
     (void)state;
