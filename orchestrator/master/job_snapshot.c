@@ -11,12 +11,13 @@ static enum mu_status poll_job(void *context)
 {
     struct mu_job *job = context;
 
-    return mu_poll(&job->poller);
+    return mu_poll(job->poller);
 }
 
 static enum mu_status open_copies(struct mu_job *job, bool mine)
 {
     const struct mu_segment_options how = {
+        .keep_sweep = job->trial,
         .run_key = job->run_key,
         .run_id = job->run_id,
         .generation = job->generation,

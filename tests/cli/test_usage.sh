@@ -53,7 +53,7 @@ done
 # Every component has a version.
 answers 0 out "muster $(sed -n 's/^project(muster VERSION \([0-9.]*\).*/\1/p' "$MUSTER_SOURCE/CMakeLists.txt")" \
     "$MUSTER" --version
-for component in "Open MPI" HDF5 oneDNN libconfig libcsv xxHash jansson; do
+for component in "Open MPI" HDF5 oneDNN libconfig libcsv protobuf-c ISA-L xxHash jansson; do
     grep -qE "$component v?[0-9]+\.[0-9]+" out || fail "--version does not tell $component's"
 done
 grep -q "this CPU  *generic" out || fail "--version does not tell what the CPU can do"
