@@ -10,6 +10,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/sweep_run/records.h"
 #include "orchestrator/sweep_run/show.h"
 #include "tests/support/run_folder.h"
 #include "tests/support/screen.h"
@@ -17,6 +18,7 @@
 enum { TRIALS = 8 };
 
 static struct mu_sweep_spec spec;
+static struct mu_settings base;
 static struct mu_sweep_stages stages;
 static struct mu_sweep_trial trial[TRIALS];
 static struct mu_cell cell[TRIALS];
@@ -95,6 +97,7 @@ static int begin(void **state)
     span[3] = (struct mu_sweep_span){.trial = 0, .from = 20, .to = 61};
     sweep = (struct mu_sweep_state){.path = "runs/toy",
                                     .spec = &spec,
+                                    .base = &base,
                                     .stages = &stages,
                                     .cell = cell,
                                     .capacity = TRIALS,
@@ -145,7 +148,7 @@ static void assert_prints(const struct mu_sweep_view *v, int columns, int rows, 
 #define HEAD                                                                              \
     "sweep toy  3 of 8 trials ended, more may come  ETA 1:02:03  12:05 so far, start 2\n" \
     "trials   waits 1, ready 1, trains 2, moves 1, complete 1, diverged 1, failed 1\n"    \
-    "fleet    [====..xx]  4 busy, 2 idle, 2 dead  50k tok/s\n"                            \
+    "fleet    [====..xx]  4 busy, 2 idle, 2 dead  48k tok/s\n"                            \
     "goodput  90.0 % of 1,000 rank-seconds: compute 90.0, idle 10.0 %\n"                  \
     "tuning   optim.lr = 0.0312 * N^-0.25; at 1 of 2 cells the best factor is at an end of them\n"
 #define RECENT                                                                       \
@@ -172,7 +175,7 @@ static void the_table_has_everything(void **state)
     (void)state;
     assert_prints(v, 0, 0, whole);
     assert_string_equal(mu_sweep_view_line(v).text,
-                        "sweep toy  3 of 8 trials ended  3 train  4 of 6 ranks busy  2 dead  50k "
+                        "sweep toy  3 of 8 trials ended  3 train  4 of 6 ranks busy  2 dead  48k "
                         "tok/s  goodput 90.0 %  12:05  ETA 1:02:03");
     assert_int_equal(mu_sweep_view_standing(v), MU_SWEEP_RUNS);
     mu_sweep_view_free(v);
@@ -187,7 +190,7 @@ static void it_fits_its_terminal(void **state)
     assert_prints(v, 60, 13,
                   "sweep toy  3 of 8 trials ended, more may come  ETA 1:02:03\n"
                   "trials   waits 1, ready 1, trains 2, moves 1, complete 1, di\n"
-                  "fleet    [====..xx]  4 busy, 2 idle, 2 dead  50k tok/s\n"
+                  "fleet    [====..xx]  4 busy, 2 idle, 2 dead  48k tok/s\n"
                   "goodput  90.0 % of 1,000 rank-seconds: compute 90.0, idle 10\n"
                   "tuning   optim.lr = 0.0312 * N^-0.25; at 1 of 2 cells the be\n"
                   "cell               group     step  tok/s    loss      ETA\n"
@@ -325,7 +328,7 @@ static void budgets_and_tuning_have_their_words(void **state)
     "\"ended\": null, \"all_known\": false, \"trials\": 8,"                                        \
     "\"phases\": {\"waits\": 1, \"ready\": 1, \"trains\": 2, \"moves\": 1, \"complete\": 1, "      \
     "\"diverged\": 1, \"out of memory\": 0, \"failed\": 1},"                                       \
-    "\"fleet\": {\"ranks\": 6, \"busy\": 4, \"dead\": 2}, \"tokens_per_s\": 50083.0,"              \
+    "\"fleet\": {\"ranks\": 6, \"busy\": 4, \"dead\": 2}, \"tokens_per_s\": 48123.0,"              \
     "\"eta\": 3723, \"goodput\": {\"rank_seconds\": 1000.0, \"seconds\": {\"compute\": 900.0, "    \
     "\"communicate\": 0, \"checkpoint\": 0, \"recover\": 0, \"redo\": 0, \"idle\": 100.0, "        \
     "\"wait\": 0}, \"percent\": {}, \"deaths\": 0, \"recoveries\": 0, \"shards_redone\": 0, "      \
@@ -382,6 +385,22 @@ static void the_file_has_the_same_table(void **state)
     assert_int_equal(mu_sweep_view_standing(v), MU_SWEEP_WAS_KILLED);
     free(text);
     mu_sweep_view_free(v);
+}
+
+/* What the master writes is what another terminal shows. */
+static void what_is_written_is_read(void **state)
+{
+    struct mu_sweep_view *v;
+    struct mu_run_dir *holder;
+
+    begin(state);
+    sweep.path = root;
+    assert_int_equal(mu_run_dir_lock(root, &holder), MU_OK);
+    assert_int_equal(mu_sweep_write_status(&sweep), MU_OK);
+    assert_int_equal(mu_sweep_view_read(root, &v), MU_OK);
+    assert_prints(v, 0, 0, whole);
+    mu_sweep_view_free(v);
+    mu_run_dir_close(holder);
 }
 
 /* Foreign bytes: refused, or taken for what is not known; never more. */
@@ -475,7 +494,7 @@ static void elsewhere_it_is_lines(void **state)
     mu_sweep_screen_close(screen, &sweep);
     capture_end(&c);
 #define LINE                                                                                       \
-    "sweep toy  3 of 8 trials ended  3 train  4 of 6 ranks busy  2 dead  50k tok/s  goodput 90.0 " \
+    "sweep toy  3 of 8 trials ended  3 train  4 of 6 ranks busy  2 dead  48k tok/s  goodput 90.0 " \
     "%  12:05  ETA 1:02:03\n"
     assert_string_equal(
         captured, LINE
@@ -536,6 +555,7 @@ int main(void)
         cmocka_unit_test_setup(an_end_is_told, begin),
         cmocka_unit_test_setup(budgets_and_tuning_have_their_words, begin),
         cmocka_unit_test_setup_teardown(the_file_has_the_same_table, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(what_is_written_is_read, make_root, remove_root),
         cmocka_unit_test_setup_teardown(files_that_are_none_do_no_harm, make_root, remove_root),
         cmocka_unit_test_setup(a_terminal_has_it_in_place, begin),
         cmocka_unit_test_setup(elsewhere_it_is_lines, begin),
