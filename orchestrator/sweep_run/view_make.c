@@ -112,7 +112,6 @@ static void take_words(struct mu_sweep_view *v, const struct mu_sweep_state *s)
     const struct mu_sweep_law *tuned = mu_sweep_tuned(s->spec);
 
     memcpy(v->name, s->spec->name, sizeof v->name);
-    memcpy(v->size_key, s->spec->size_key, sizeof v->size_key);
     if (tuned)
         memcpy(v->tuned_key, tuned->key, sizeof v->tuned_key);
     if (s->ended)

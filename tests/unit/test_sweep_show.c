@@ -155,11 +155,12 @@ static void assert_prints(const struct mu_sweep_view *v, int columns, int rows, 
     "1:15  width24-c1e+11-s1: diverged at step 37/400: the loss is nan at step 37\n" \
     "1:01  width16-c1e+11-s1: complete at step 400/400, valid loss 2.5000\n"         \
     "width32-c1e+11-s1: failed at step 0/400, 2 retries: no data\n"
-#define BUDGETS                                                                                 \
-    "budget   1e11    minimum bracketed? no: smaller sizes wanted; extended once; best 2.5000 " \
-    "at model.width = 16; 3 of 3 cells ended\n"                                                 \
-    "budget   3e11    minimum bracketed? not known yet; 0 of 3 cells ended\n"                   \
-    "budget   1e12    minimum bracketed? not known yet; 0 of 2 cells ended\n"
+#define BUDGETS                                                                                \
+    "budget   1e11    3/3 cells  minimum bracketed? no: smaller sizes wanted; best 2.5000 at " \
+    "size "                                                                                    \
+    "16; extended once\n"                                                                      \
+    "budget   3e11    0/3 cells  minimum bracketed? not known yet\n"                           \
+    "budget   1e12    0/2 cells  minimum bracketed? not known yet\n"
 
 static const char whole[] = HEAD
     "cell                 N     D     C  group     step  tok/s    loss      ETA  retries\n"
@@ -198,9 +199,9 @@ static void it_fits_its_terminal(void **state)
                   "width24-c3e+11-s1      1    0/400\n"
                   "width32-c3e+11-s1  moves  399/400   2.0k  3.0000  1:06:40\n"
                   "1:15  width24-c1e+11-s1: diverged at step 37/400: the loss i\n"
-                  "budget   1e11    minimum bracketed? no: smaller sizes wanted\n"
-                  "budget   3e11    minimum bracketed? not known yet; 0 of 3 ce\n"
-                  "budget   1e12    minimum bracketed? not known yet; 0 of 2 ce\n");
+                  "budget   1e11    3/3 cells  minimum bracketed? no: smaller s\n"
+                  "budget   3e11    0/3 cells  minimum bracketed? not known yet\n"
+                  "budget   1e12    0/2 cells  minimum bracketed? not known yet\n");
     for (int columns = 1; columns < 150; columns++)
         for (int rows = 1; rows < 25; rows++) {
             char *text = print(v, columns, rows);
@@ -243,7 +244,7 @@ static void what_does_not_fit_is_counted(void **state)
         "t1    16k  3.1M  3e11      2  120/400    48k  2.3456  0:31        0\n"
         "t2    16k  3.1M  3e11      2  120/400    48k  2.3456  0:31        0\n"
         "... and 7 more\n"
-        "budget   1e11    minimum bracketed? no: smaller sizes wanted; extended once; be\n"
+        "budget   1e11    0/0 cells  minimum bracketed? no: smaller sizes wanted; best 2\n"
         "... and 2 more budgets\n");
     mu_sweep_view_free(v);
 }
@@ -303,17 +304,16 @@ static void budgets_and_tuning_have_their_words(void **state)
     w->best_size = 24;
     w->best_loss = 2.12345;
     w->extended = 2;
-    assert_has(
-        "budget   1e12    minimum bracketed? yes; extended twice; best 2.1235 at model.width "
-        "= 24; 0 of 2 cells ended\n");
+    assert_has("budget   1e12    0/2 cells  minimum bracketed? yes; best 2.1235 at size 24; "
+               "extended 2 times\n");
     w->bracket = MU_SWEEP_BRACKET_RIGHT;
-    assert_has("1e12    minimum bracketed? no: larger sizes wanted; extended twice");
+    assert_has("1e12    0/2 cells  minimum bracketed? no: larger sizes wanted; best");
     w->is_exhausted = true;
-    assert_has("1e12    minimum bracketed? no: larger sizes would be wanted, and none are left");
+    assert_has("bracketed? no: larger sizes wanted, none left; best");
     w->bracket = MU_SWEEP_BRACKET_LEFT;
-    assert_has("1e12    minimum bracketed? no: smaller sizes would be wanted, and none are left");
+    assert_has("bracketed? no: smaller sizes wanted, none left; best");
     w->bracket = MU_SWEEP_BRACKET_NONE;
-    assert_has("1e12    minimum bracketed? too few losses to tell");
+    assert_has("bracketed? too few losses to tell; best");
     stages.tuned.exponent = 0;
     stages.tuned.cell[1].is_bracketed = true;
     assert_has("tuning   optim.lr = 0.0312\n");
@@ -470,8 +470,8 @@ static void a_terminal_has_it_in_place(void **state)
     }
     assert_string_equal(s.lines[20], "sweep toy  3 of 8 trials ended, more may come  ETA 1:02:03  "
                                      "12:05 so far, start");
-    assert_string_equal(s.lines[34], "budget   1e12    minimum bracketed? not known yet; 0 of 2 "
-                                     "cells ended");
+    assert_string_equal(s.lines[34],
+                        "budget   1e12    0/2 cells  minimum bracketed? not known yet");
     assert_string_equal(s.lines[35], "muster: the end");
     assert_int_equal(s.count, 36);
     assert_in_range(s.longest, 1, 79);
