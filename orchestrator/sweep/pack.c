@@ -115,7 +115,7 @@ static void list_on_hosts(struct mu_packing *p)
         i->next = p->fleet.head[i->host];
         p->fleet.head[i->host] = i->index;
         p->fleet.all_bytes[i->host] += i->trial->bytes;
-        mu_pack_fleet_load(&p->fleet, i->host, i->end * i->given);
+        p->fleet.load[i->host] += i->end * i->given / p->problem->host[i->host].workers;
     }
 }
 
@@ -151,14 +151,13 @@ static bool all_have_room(const struct mu_packing *p)
 
 static void begin(struct mu_packing *p, struct mu_pack_item *i, uint32_t host, uint32_t workers)
 {
-    mu_pack_fleet_take(&p->fleet, host, workers, i->trial->bytes);
     i->given = i->floor = workers;
     i->host = host;
     i->end = mu_pack_seconds(i->trial->work, i->trial->serial, workers);
     i->most = min_u32(i->most, p->problem->host[host].workers);
     i->next = p->fleet.head[host];
     p->fleet.head[host] = i->index;
-    mu_pack_fleet_load(&p->fleet, host, i->end * workers);
+    mu_pack_fleet_take(&p->fleet, host, workers, i->trial->bytes, i->end * workers);
 }
 
 /* On a host that is kept for another trial, and free again by then. */
@@ -307,6 +306,7 @@ enum mu_status mu_pack(const struct mu_pack_problem *problem, struct mu_pack_com
     for (uint32_t n = 0; n < problem->trials; n++)
         read_trial(&p, n);
     list_on_hosts(&p);
+    mu_pack_fleet_index(&p.fleet);
     mu_pack_set_due(&p);
     begin_all(&p);
     mu_pack_grow(&p);

@@ -30,7 +30,7 @@ void mu_pack_hurry(struct mu_packing *p, struct mu_pack_item *i)
     more = i->want - i->given < left ? i->want - i->given : left;
     if (!mu_pack_is_worth(p, i->end - seconds_on(i, i->given + more)))
         return;
-    mu_pack_fleet_take(&p->fleet, i->host, more, 0);
+    mu_pack_fleet_take(&p->fleet, i->host, more, 0, 0);
     i->given = i->floor = i->given + more;
 }
 
@@ -72,9 +72,13 @@ static struct mu_pack_item *last_to_end(struct mu_packing *p, uint32_t count)
 static void share_out(struct mu_packing *p, uint32_t count, uint32_t left)
 {
     uint32_t workers = left;
-    struct mu_pack_item *i;
+    struct mu_pack_item *i = p->set[0];
     double level;
 
+    if (count == 1) { /* most often */
+        i->given = left < i->most - i->given ? i->given + left : i->most;
+        return;
+    }
     for (uint32_t n = 0; n < count; n++)
         workers += p->set[n]->given;
     level = mu_pack_level(p->set, count, workers);
@@ -129,7 +133,7 @@ static void grow_on(struct mu_packing *p, uint32_t host)
     }
     for (uint32_t n = 0; n < count; n++)
         if (p->set[n]->given > p->set[n]->floor)
-            mu_pack_fleet_take(&p->fleet, host, p->set[n]->given - p->set[n]->floor, 0);
+            mu_pack_fleet_take(&p->fleet, host, p->set[n]->given - p->set[n]->floor, 0, 0);
 }
 
 void mu_pack_grow(struct mu_packing *p)

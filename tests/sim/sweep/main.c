@@ -178,6 +178,6 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "small") == 0)
         return !run_all("small", small, &c, SHAPES, INFINITY, 0);
     if (argc > 1 && strcmp(argv[1], "few") == 0)
-        return !run_all("few", few, &c, SHAPES, 1.25, 0);
+        return !run_all("few", few, &c, SHAPES, 1.35, 0);
     return usage();
 }
