@@ -5,6 +5,7 @@
 
 enum {
     CLEARLY = 2,   /* times move_cost */
+    FOR_NOW = 4,   /* while trials are to come, which may need the workers back */
     PASSES = 8,    /* over the trials of a host that gain too little */
     LOOKED_AT = 32 /* trials without room, in one decision */
 };
@@ -12,7 +13,7 @@ static const double late = 1.05; /* less is noise */
 
 bool mu_pack_is_worth(const struct mu_packing *p, double seconds)
 {
-    return seconds > CLEARLY * p->problem->move_cost;
+    return seconds > (p->problem->later > 0 ? FOR_NOW : CLEARLY) * p->problem->move_cost;
 }
 
 static double seconds_on(const struct mu_pack_item *i, uint32_t workers)
