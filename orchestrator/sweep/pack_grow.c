@@ -227,7 +227,7 @@ void mu_pack_shrink(struct mu_packing *p)
         struct mu_pack_item *i = p->training[n];
 
         if (!i->trial->moving && i->given == i->trial->workers && i->given > i->trial->least) {
-            i->want = mu_pack_need(i, i->trial->least, late * i->due - p->problem->move_cost);
+            i->want = mu_pack_need(i, i->trial->least, i->due - p->problem->move_cost);
             p->set[groups++] = i;
         }
     }
