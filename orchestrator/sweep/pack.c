@@ -45,7 +45,8 @@ static enum mu_status take_memory(struct mu_packing *p)
     while (leaves < h)
         leaves *= 2;
     /* 16 for the rounding of each of the ten arrays. */
-    p->memory = at = calloc(1, n * each + h * host + 2 * leaves * sizeof *f->node + 10 * 16);
+    p->memory = at =
+        calloc(1, n * each + h * host + 2 * leaves * sizeof *f->node + (size_t)10 * 16);
     if (!at)
         return MU_NO_MEMORY;
     p->item = cut(&at, n, sizeof *p->item);
