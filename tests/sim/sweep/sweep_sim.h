@@ -84,6 +84,7 @@ struct setup {
     uint32_t deaths;
     enum plant plant;
     bool trace;
+    bool simple_bound; /* knows nothing of hosts and of stages */
 };
 
 struct outcome {
