@@ -1,12 +1,12 @@
 /* Four looks of very different cost, each as often as it can be afforded: the count on the board at
  * every call, the locks on the board every 500 us, MPI every 2 ms and when a lock shows a death,
- * /proc twice a second. After the first failure that was not repaired nothing is asked any more,
+ * /proc twice a second. Messages that are not the job's are served every 1 ms. After the first failure that was not repaired nothing is asked any more,
  * and every call gives the same answer. */
 #include "worker/poller.h"
 
 #include <stdatomic.h>
 
-/* What a serving looks at costs a tenth of a microsecond for each message that may come. */
+/* What is served is an answer that somebody waits for, between two of his steps. */
 static const uint64_t serve_interval_ns = 1000000;
 /* A lock costs tens of nanoseconds for each rank of the host. */
 static const uint64_t lock_interval_ns = 500000;

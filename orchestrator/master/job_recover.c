@@ -48,7 +48,7 @@ static void add_deaths(const struct mu_job *job, char *text, size_t capacity)
         if (!was_member(job, r->dead[i]))
             continue;
         add(text, capacity, "%s", text[0] ? ", " : "");
-        if (r->dead[i] == job->gpu.leaver) {
+        if (r->dead[i] == job->session->gpu.leaver) {
             add(text, capacity, "rank %d, which has no GPU, left", r->dead[i]);
             continue;
         }
@@ -76,7 +76,7 @@ static uint64_t deaths(const struct mu_job *job, bool leaver)
 
     for (int i = 0; i < job->recovery->dead_count; i++)
         n += was_member(job, job->recovery->dead[i]) &&
-             (leaver || job->recovery->dead[i] != job->gpu.leaver);
+             (leaver || job->recovery->dead[i] != job->session->gpu.leaver);
     return n;
 }
 
@@ -172,8 +172,11 @@ enum mu_status mu_job_take_roll(struct mu_job *job)
     if (job->is_master && !job->journal)
         MU_TRY(mu_job_open_records(job), st, failed);
     mu_job_settle(job); /* who was to do so may be dead */
-    if (job->is_master)
+    if (job->is_master) {
+        job->status.ranks = (int)job->roll.size;
+        job->status.hosts = mu_job_hosts(job);
         write_news(job);
+    }
     mu_job_move(job, MU_LIFE_ON_RUN);
 failed:
     return st;
