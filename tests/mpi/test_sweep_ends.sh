@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# muster sweep: a trial that diverges, does not fit or crashes again and again is its own problem: it is recorded, and the others are
+# trained. What cannot be at all is refused before anything is trained.
+. "$(dirname "$0")/common.sh"
+# shellcheck source=tests/mpi/sweep.sh
+. "$(dirname "$0")/sweep.sh"
+
+# A learning rate that is absurd.
+cat >grid.cfg <<'CONFIG'
+@include "tiny.cfg"
+sweep = {
+    name = "grid";
+    kind = "grid";
+    grid = ( { key = "optim.lr"; values = [1e-3, 1e-2, 1e3]; }, { key = "run.seed"; values = [1, 2]; } );
+};
+CONFIG
+wild=(optim.clip=0 optim.weight_decay=1e3 checkpoint.every=0)
+sweep 3 grid.cfg "${wild[@]}"
+ended_with 0 "two trials diverge"
+nothing_left "two trials diverge"
+[ "$(ended grid)" = 6 ] && [ "$(with_status grid diverged)" = 2 ] && [ "$(with_status grid complete)" = 4 ] ||
+    fail "not 4 complete and 2 diverged: $(column runs/grid/results.csv status | xargs)"
+said 'diverged' "two trials diverge"
+cp runs/grid/results.csv grid.csv
+for ranks in 1 4; do
+    sweep "$ranks" grid.cfg "${wild[@]}" sweep.name="grid-$ranks"
+    ended_with 0 "two trials diverge on $ranks ranks"
+    cmp -s grid.csv "runs/grid-$ranks/results.csv" || fail "two trials diverge on $ranks ranks: other results"
+done
+# It is a result: it is not tried again.
+before=$(stamp grid .)
+sweep 2 grid.cfg "${wild[@]}"
+ended_with 0 "diverged trials, again"
+[ "$(stamp grid .)" = "$before" ] || fail "diverged trials were touched by the same command"
+
+# Refused before launch: nothing is there afterwards.
+refused() {
+    local what=$1 text=$2
+    shift 2
+    sweep 2 "$@" sweep.name=refused
+    ended_with 78 "$what"
+    said "$text" "$what"
+    [ ! -e runs/refused ] || fail "$what: a folder was made: $(find runs/refused | head)"
+    nothing_left "$what"
+}
+sed 's/values = \[4, 8, 12, 16\]/values = [4, 7, 12, 16]/' gpts.cfg >bad.cfg
+refused "a width that heads do not divide" 'width7.*model.heads|model.heads.*width7' bad.cfg
+refused "no data" 'data\.train' gpts.cfg data.train=gone.bin
