@@ -13,11 +13,24 @@ else
     "$MUSTER" tokenize prose.txt --out data/gcide >"$log" 2>&1 || fail "tokenize"
 fi
 cp "$MUSTER_SOURCE/configs/gpt-toy.cfg" configs
-sed 's/budgets = .*/budgets = [1e10, 2e10];/; s/width16-c1e11/&/; s/budget = 1e11/budget = 1e10/g; s/budget = 1e12; seeds = 2/budget = 2e10; seeds = 1/
-    s/trunk_tax = .*; };/trunk_tax = [16]; };/; s/values = \[8, .*\];/values = [8, 16, 24, 32, 48];/; s/factors = .*/factors = [0.33, 1.0, 3.0];/
-    s/size = 48/size = 32/; s/points = 5; each_side = 2; extend = 2/points = 4; each_side = 1; extend = 1/
-    s/targets = .*\]/targets = [1e11]/; s/bootstrap = 4000/bootstrap = 200/' "$MUSTER_SOURCE/configs/sweep-toy.cfg" >configs/sweep-toy.cfg
+cat >smaller.sed <<'SED'
+s/budgets = .*/budgets = [1e10, 3e10];/
+s/values = \[8, .*\];/values = [8, 16, 24, 32, 40];/
+s/points = 5; each_side = 2; extend = 2/points = 4; each_side = 1; extend = 1/
+s/value = "N"; unit/value = "N \/ 4"; unit/
+s/size = 48/size = 32/
+s/factors = .*/factors = [0.33, 1.0, 3.0];/
+s/trunk_tax = .*\]/trunk_tax = [16]/
+s/budget = 1e11; seeds = 3/budget = 1e10; seeds = 2/
+s/budget = 1e12; seeds = 2/budget = 3e10; seeds = 1/
+s/budget = 1e11/budget = 1e10/g
+s/targets = .*\]/targets = [1e11]/
+s/bootstrap = 4000/bootstrap = 200/
+SED
+sed -f smaller.sed "$MUSTER_SOURCE/configs/sweep-toy.cfg" >configs/sweep-toy.cfg
+! grep -q '1e1[12]' <(sed 's/#.*//; /targets/d' configs/sweep-toy.cfg) || fail "the example has changed: budgets are not those that this test makes smaller"
 "$MUSTER" plan configs/sweep-toy.cfg --quick >"$log" 2>&1 || fail "muster plan"
+said '20 trials: 12 cells, 6 to tune with, 2 controls' "muster plan"
 small=(batch.sequences=16 eval.tokens=16384)
 limit=200 sweep 2 configs/sweep-toy.cfg run.dir=runs sweep.name=toy "${small[@]}"
 ended_with 0 "the toy sweep"
