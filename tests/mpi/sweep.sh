@@ -71,7 +71,7 @@ steps_once() {
             fail "$2: $trial does not have each of the steps ${shared:-0}+1 to $steps once: $(xargs <<<"$found" | cut -c -200)"
     done < <(awk -F, '
         NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
-        $at["hash"] != "" && $at["status"] != "diverged" { print $1 "," $at["steps"] "," $at["shared_steps"] }' "runs/$1/results.csv")
+        $at["hash"] != "" && $at["status"] != "diverged" { print $1 "," $at["run_steps"] "," $at["shared_steps"] }' "runs/$1/results.csv")
 }
 # alone SWEEP TRIAL RANKS: `muster train` with the trial's configuration ends with the trial's bits.
 alone() {
