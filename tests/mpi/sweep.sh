@@ -15,6 +15,7 @@ sweep = {
     budgets = [3e8, 6e8, 1.2e9];
     sizes = { key = "synthetic.params"; values = [2e3, 4e3, 8e3, 1.6e4, 3.2e4]; };
     window = { points = 4; each_side = 1; extend = 0; };
+    retries = 5;
     fit = { bootstrap = 100; };
 };
 CONFIG
@@ -31,6 +32,7 @@ sweep = {
     budgets = [1e8, 2e8];
     sizes = { key = "model.width"; values = [4, 8, 12, 16]; };
     window = { points = 4; each_side = 1; extend = 0; };
+    retries = 5;
     share_trunk = true;
     controls = { trunk_tax = [8]; };
     repeats = ( { budget = 1e8; seeds = 2; } );
