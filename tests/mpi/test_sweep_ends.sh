@@ -46,3 +46,32 @@ refused() {
 sed 's/values = \[4, 8, 12, 16\]/values = [4, 7, 12, 16]/' gpts.cfg >bad.cfg
 refused "a width that heads do not divide" 'width7.*model.heads|model.heads.*width7' bad.cfg
 refused "no data" 'data\.train' gpts.cfg data.train=gone.bin
+
+# One that crashes whenever it is tried, with its rank or without: `retries` times more, then it is `failed`, and the rest is trained.
+# The next start tries it again.
+sed '/^sweep = {/,$d' synth.cfg >synth-alone.cfg
+cat >crash.cfg <<'CONFIG'
+@include "synth-alone.cfg"
+sweep = {
+    name = "crash";
+    kind = "grid";
+    retries = 1;
+    grid = ( { key = "run.steps"; values = [10, 20, 60]; }, { key = "run.seed"; values = [1, 2]; } );
+};
+CONFIG
+sweep 2 crash.cfg sweep.name=calm
+ended_with 0 "nothing crashes"
+for do in fail segv; do
+    # Steps 50 are those of the two long trials.
+    MUSTER_FAULT=at:backward,step:50,do:$do sweep 6 crash.cfg sweep.name="crash-$do"
+    ended_with 1 "trials that crash ($do)"
+    nothing_left "trials that crash ($do)"
+    [ "$(with_status "crash-$do" failed)" = 2 ] && [ "$(with_status "crash-$do" complete)" = 4 ] ||
+        fail "trials that crash ($do): $(column "runs/crash-$do/results.csv" status | xargs)"
+    [ "$(column "runs/crash-$do/timing.csv" retries | awk '{ n += $2 } END { print n }')" = 2 ] || fail "trials that crash ($do): not 2 retries"
+    mapfile -t whole < <(column "runs/crash-$do/results.csv" status | awk '$2 == "complete" { print $1 }')
+    before=$(stamp "crash-$do" "${whole[@]}")
+    sweep 3 crash.cfg sweep.name="crash-$do"
+    complete "crash-$do" calm "trials that had crashed ($do), again"
+    [ "$(stamp "crash-$do" "${whole[@]}")" = "$before" ] || fail "trials that had ended were touched"
+done
