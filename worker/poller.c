@@ -1,11 +1,13 @@
 /* Four looks of very different cost, each as often as it can be afforded: the count on the board at
  * every call, the locks on the board every 500 us, MPI every 2 ms and when a lock shows a death,
- * /proc twice a second. After the first failure that was not repaired nothing is asked any more,
+ * /proc twice a second. Messages that are not the job's are served every 1 ms. After the first failure that was not repaired nothing is asked any more,
  * and every call gives the same answer. */
 #include "worker/poller.h"
 
 #include <stdatomic.h>
 
+/* What is served is an answer that somebody waits for, between two of his steps. */
+static const uint64_t serve_interval_ns = 1000000;
 /* A lock costs tens of nanoseconds for each rank of the host. */
 static const uint64_t lock_interval_ns = 500000;
 /* MPI is asked this often at most, for deaths on other hosts: asking costs some microseconds, every
@@ -99,6 +101,18 @@ enum mu_status mu_poller_take(struct mu_poller *p, enum mu_status st)
     return st;
 }
 
+/* Not in a repair, which holds the poller; held here, since who serves may not poll. */
+static void serve(struct mu_poller *p, uint64_t now)
+{
+    if (!p->serve || (p->status != MU_OK && p->status != MU_RECOVERED) ||
+        now - p->last_serve_ns < serve_interval_ns)
+        return;
+    p->last_serve_ns = now;
+    p->held = true;
+    p->serve(p->serve_context);
+    p->held = false;
+}
+
 enum mu_status mu_poll(struct mu_poller *p)
 {
     uint64_t now = mu_clock_ns();
@@ -126,6 +140,7 @@ enum mu_status mu_poll(struct mu_poller *p)
     }
     if (st != MU_OK)
         p->status = st;
+    serve(p, now);
     return p->status;
 }
 

@@ -8,9 +8,29 @@
 
 #include "worker/worker.h"
 
+/* What every rank says of itself in a repair, to all. */
+struct mu_rank_word {
+    int32_t name;
+    uint32_t phase; /* enum mu_recovery_phase */
+    int64_t duties; /* the newest step whose duties it knows to be done */
+    uint64_t group; /* that it works in; of `muster train`: 1; 0: none, it is IDLE */
+    uint64_t ended; /* the last group whose work it knows to be done; 0: none */
+    uint32_t trial; /* of the group */
+    uint32_t bytes; /* of its host's words in the second gathering; 0: it holds no state */
+    int64_t step;   /* committed */
+};
+
 struct mu_recovery {
-    struct mu_comm *comm;
+    struct mu_comm *base; /* what is repaired */
     struct mu_board *board;
+    uint64_t ended; /* see struct mu_rank_word */
+
+    /* The job that this rank is in; comm NULL: none. Groups: ranks that die in one cost the others
+     * a repair, and nothing more. Its members, when the repair ends, are the living ones that work
+     * in it: mu_comm_view_keep. */
+    struct mu_comm *comm; /* a view of base, or base itself */
+    uint64_t group;
+    uint32_t trial;
     struct mu_worker *worker; /* initialised when `phase` is RUNNING or FINISHED */
     struct mu_roll *roll;     /* replaced by each recovery */
     /* This rank's own word, kept up to date by its owner. */
@@ -18,12 +38,14 @@ struct mu_recovery {
     /* The newest step whose duties it knows to be done: the master after each step, the others as
      * of the beginning or the last recovery. */
     int64_t duties;
-    /* What came out. */
+    /* What came out. plan.finished also where another rank knows that the group's work is done: then
+     * this one has nothing to do any more. */
     struct mu_recovery_plan plan;
     uint32_t epoch;
     uint64_t began_ns, took_ns;
-    int *dead; /* names of those that died since the epoch before, ascending */
+    int *dead; /* names of those of base that died since the epoch before, ascending */
     int dead_count;
+    struct mu_rank_word *word; /* of everybody, by place in base, as of the last repair */
 };
 #define MU_DUTIES_UNKNOWN INT64_MIN
 

@@ -22,7 +22,7 @@
 #include "worker/shm_file.h"
 #include "worker/state_hash.h"
 
-enum { FENCE_DEADLINE_MS = 10000 };
+enum { FENCE_DEADLINE_MS = 10000, DETACH_DEADLINE_MS = 5000, TRIAL_DIGITS = 8 /* of a run's 16 */ };
 
 static const char segment_magic[8] = "MUSTERS3";
 
@@ -104,10 +104,32 @@ static enum mu_status no_room(const struct mu_segment *s, const struct mu_segmen
                    (double)bytes / 0x1p30, s->name, strerror(error));
 }
 
-/* Nobody of an earlier generation may write any more. */
-static enum mu_status fence(const struct mu_segment *s, const struct mu_rank_words *rank,
-                            uint32_t ranks)
+/* A rank that goes on with another trial of the sweep may still be on its way out of here. */
+static enum mu_status let_detach(const struct mu_segment_options *o,
+                                 const struct mu_rank_words *rank)
 {
+    struct mu_deadline deadline = mu_deadline_in_ms(DETACH_DEADLINE_MS);
+    struct mu_backoff pause = {0};
+    enum mu_status st = MU_OK;
+
+    while (st == MU_OK && atomic_load(&rank->pid) != 0 && !mu_deadline_passed(deadline) &&
+           mu_board_process_may_write(atomic_load(&rank->pid), rank->start_time)) {
+        st = o->poll(o->poll_context);
+        mu_backoff_pause(&pause);
+    }
+    return st;
+}
+
+/* Nobody of an earlier generation may write any more. */
+static enum mu_status fence(const struct mu_segment *s, const struct mu_segment_options *o,
+                            const struct mu_rank_words *rank, uint32_t ranks)
+{
+    for (uint32_t i = 0; i < ranks && o->keep_sweep; i++) {
+        enum mu_status st = let_detach(o, &rank[i]);
+
+        if (st != MU_OK)
+            return st;
+    }
     for (uint32_t i = 0; i < ranks; i++) {
         uint32_t pid = atomic_load(&rank[i].pid);
 
@@ -172,7 +194,7 @@ static enum mu_status take_up(struct mu_segment *s, const struct mu_segment_opti
     atomic_store(&old.header->generation, 0);
     while (rows < old.header->ranks && (uint8_t *)(old.rank + rows + 1) <= c.base + size)
         rows++;
-    st = fence(s, old.rank, rows);
+    st = fence(s, o, old.rank, rows);
     forget_step(&old, o->layout);
     munmap(old.header, size);
     if (st != MU_OK)
@@ -234,6 +256,8 @@ static enum mu_status lead(struct mu_segment *s, const struct mu_segment_options
 
     /* A lost segment may hold gigabytes. This run's are for hosts that are pretended here. */
     snprintf(run, sizeof run, "%.*s", (int)(strrchr(s->name, '-') - s->name), s->name);
+    if (o->keep_sweep)
+        run[strlen(run) - TRIAL_DIGITS] = 0;
     mu_shm_file_remove_stale("", "", run);
     MU_TRY(take_up(s, o, bytes, map), st, failed);
     *taken_up = *map != MAP_FAILED;
@@ -387,6 +411,14 @@ static void remove_run(const char *name)
     char beginning[32];
 
     snprintf(beginning, sizeof beginning, "%.*s", (int)(strchr(run, '-') + 1 - run), run);
+    mu_shm_file_remove_stale(beginning, "", NULL);
+}
+
+void mu_segment_remove_sweep(uint64_t sweep_key)
+{
+    char beginning[TRIAL_DIGITS + 1];
+
+    snprintf(beginning, sizeof beginning, "%08x", (unsigned)sweep_key);
     mu_shm_file_remove_stale(beginning, "", NULL);
 }
 

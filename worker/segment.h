@@ -23,7 +23,8 @@
  * /dev/shm/muster-UID-RUN-hHOST, see worker/shm_file.h, made by the host's lowest rank. Whoever is
  * attached holds it: a segment that nobody holds was left by ranks that were all killed. The next
  * start of the same run takes it up, with any number of ranks, and goes on from its committed
- * state; any other start of the same user's removes it. */
+ * state; any other start of the same user's removes it, but for that of another trial of the same
+ * sweep. */
 #ifndef MUSTER_WORKER_SEGMENT_H
 #define MUSTER_WORKER_SEGMENT_H
 
@@ -131,7 +132,7 @@ struct mu_segment {
 
 struct mu_segment_options {
     const struct mu_layout *layout;
-    uint64_t run_key;     /* names the run directory */
+    uint64_t run_key;     /* names the run directory; of a sweep's trial: mu_segment_trial_key */
     uint64_t run_id;      /* and the run in it: another one's state is not taken up */
     uint64_t generation;  /* token of this mpirun, not 0 */
     uint32_t host;        /* names the host, the same in every generation */
@@ -142,6 +143,9 @@ struct mu_segment_options {
      * (worker/resident.h), which are NULL or empty here. Never taken up. */
     bool words_only;
     bool state_only; /* words and halves alone: copies of such a state (worker/snapshot.h) */
+    /* One of a sweep's trials: the states of the others stay, whose ranks may have made way or died,
+     * and ranks of this very program, which have made way here, are given time to detach. */
+    bool keep_sweep;
     uint64_t deadline_ms;
     /* Called while waiting; an error ends the wait. */
     enum mu_status (*poll)(void *context);
@@ -161,6 +165,14 @@ enum mu_status mu_segment_open(struct mu_segment *s,
  * generation's segment has it by now, and so does what pretended hosts of the run have left
  * here. */
 void mu_segment_close(struct mu_segment *s, bool unlink);
+/* Names a trial's run: the high half is the sweep's, which all its trials share. */
+static inline uint64_t mu_segment_trial_key(uint64_t sweep_key, uint64_t trial_key)
+{
+    return (sweep_key & 0xffffffff) << 32 | (trial_key & 0xffffffff);
+}
+/* Once a sweep is complete, by a rank of each host: what trials have left here that nobody holds and
+ * nobody goes on with. */
+void mu_segment_remove_sweep(uint64_t sweep_key);
 /* By the leader: what was taken up is not used; as if new. */
 void mu_segment_reset(struct mu_segment *s);
 uint64_t mu_segment_bytes(const struct mu_segment_options *options);

@@ -113,7 +113,7 @@ enum mu_status mu_inspect_run(const char *path, struct mu_inspected_run *r)
     enum mu_status st;
 
     memset(r, 0, sizeof *r);
-    r->losses = (struct mu_run_losses){NAN, NAN, NAN, NAN, 0};
+    r->losses = (struct mu_run_losses){NAN, NAN, NAN, NAN, NAN, 0};
     r->journal = json_array();
     MU_TRY(mu_path_format(r->path, "%s", path), st, done);
     MU_TRY(read_status(r), st, done);

@@ -70,6 +70,14 @@ void mu_ledger_add(struct mu_ledger_sum *into, const struct mu_ledger_sum *from)
         into->events[e] += from->events[e];
 }
 
+void mu_ledger_subtract(struct mu_ledger_sum *from, const struct mu_ledger_sum *earlier)
+{
+    for (int k = 0; k < MU_LEDGER_KIND_COUNT; k++)
+        from->us[k] -= earlier->us[k];
+    for (int e = 0; e < MU_LEDGER_EVENT_COUNT; e++)
+        from->events[e] -= earlier->events[e];
+}
+
 uint64_t mu_ledger_total_us(const struct mu_ledger_sum *s)
 {
     uint64_t total = 0;

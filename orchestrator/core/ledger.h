@@ -112,6 +112,8 @@ struct mu_ledger_sum mu_ledger_told(const struct mu_ledger *l, uint64_t now_ns);
 void mu_ledger_forget(struct mu_ledger *l, const struct mu_ledger_sum *told, uint64_t now_ns);
 
 void mu_ledger_add(struct mu_ledger_sum *into, const struct mu_ledger_sum *from);
+/* `earlier` is what `from` was once. */
+void mu_ledger_subtract(struct mu_ledger_sum *from, const struct mu_ledger_sum *earlier);
 uint64_t mu_ledger_total_us(const struct mu_ledger_sum *s);
 /* Tenths of a percent of each kind, which add up to exactly 1000 (largest remainders; of equal ones
  * the first kind's); all 0 when there is no time at all. */

@@ -1,7 +1,4 @@
-/* The order of the start is the order of what must be in place before the next may hang or die:
- * signals, the bond to mpirun, the board, the watchdog, and only then MPI_Init.
- *
- * There are two ways out. When all ranks know the same end (done, stopped, or a failure that was
+/* There are two ways out. When all ranks know the same end (done, stopped, or a failure that was
  * agreed on), and have parted, everything is closed and MPI_Finalize called. Otherwise peers may be
  * dead or stuck: this rank says why, leaves its entry on the board for them to find it dead, and
  * exits; memory is left to the system. */
@@ -11,12 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
-#include "orchestrator/base/log.h"
-#include "worker/comm/mpi_files.h"
 #include "worker/parts.h"
-#include "worker/signals.h"
 #include "worker/watchdog.h"
 
 /* A rank may be late by its shards or by its part of a checkpoint. */
@@ -79,12 +72,14 @@ static enum mu_status begin(struct mu_job *job, const struct mu_job_request *req
             st = mu_job_fail_together(job, st);
         if ((st == MU_RECOVERED || mu_status_is_death(st)) && mu_job_has_lost_gpu(job))
             return MU_FAILED; /* to begin again is for the others */
+        if (st == MU_RECOVERED && mu_job_is_released(job))
+            return MU_OK;
         if (st == MU_RECOVERED) {
             mu_job_move(job, MU_LIFE_ON_RECOVER);
             mu_job_begin_again(job, &again);
             st = MU_OK;
         } else if (!mu_comm_is_fault_tolerant(job->comm) || !mu_status_is_death(st) ||
-                   mu_poller_is_beyond_repair(&job->poller)) {
+                   mu_poller_is_beyond_repair(job->poller)) {
             return st;
         } else {
             st = mu_job_recover_start(job, &again);
@@ -94,100 +89,93 @@ static enum mu_status begin(struct mu_job *job, const struct mu_job_request *req
     }
 }
 
-static enum mu_status live(struct mu_job *job, const struct mu_job_request *request)
+bool mu_job_is_released(const struct mu_job *job)
+{
+    return job->trial && job->recovery->plan.finished;
+}
+
+enum mu_status mu_job_live(struct mu_job *job, const struct mu_job_request *request)
 {
     enum mu_status st;
 
     MU_TRY(begin(job, request), st, failed);
+    if (mu_job_is_released(job))
+        return MU_OK;
     mu_job_move(job, MU_LIFE_ON_RUN);
     st = mu_job_train(job);
 failed:
     return st;
 }
 
-/* Into MPI: what this rank has, when it fails, is the board and the watchdog. */
-static enum mu_status join(struct mu_job *job)
+void mu_job_init(struct mu_job *job, struct mu_session *session, struct mu_comm *comm)
 {
-    enum mu_status st;
-
-    mu_signals_install();
-    MU_TRY(mu_signals_die_with_parent(), st, failed);
-    MU_TRY(mu_board_open(&job->board), st, failed);
-    mu_fault_set_rank(mu_board_own_rank(job->board));
-    mu_fault(MU_FAULT_START, 0);
-    mu_mpi_files_remove_stale();
-    MU_TRY(mu_watchdog_begin(&job->watchdog, job->board), st, failed);
-    st = mu_comm_open(&job->comm);
-    mu_watchdog_met(job->watchdog, job->comm);
-failed:
-    return st;
+    *job = (struct mu_job){
+        .life.epoch = session->epoch,
+        .session = session,
+        .board = session->board,
+        .watchdog = session->watchdog,
+        .poller = &session->poller,
+        .recovery = &session->recovery,
+        .comm = comm,
+        .saved_step = -1,
+        .gpu.leaver = -1,
+        .status = {.loss = NAN, .valid_loss = NAN},
+        .is_master = mu_comm_rank(comm) == 0,
+    };
+    job->control = mu_control_init(comm, job->poller, job->life.epoch, ROUND_DEADLINE_MS);
 }
 
-static enum mu_status set_up(struct mu_job *job)
+/* Peers may be dead or stuck, and no end is known that all of them know. */
+static _Noreturn void leave(struct mu_job *job, enum mu_status st)
 {
-    mu_fault_set_rank(mu_comm_rank(job->comm));
-    if (mu_comm_size(job->comm) > 1)
-        mu_log_set_rank(mu_comm_rank(job->comm));
-    job->is_master = mu_comm_rank(job->comm) == 0;
-    job->life.epoch = 1;
-    mu_poller_init(&job->poller, job->comm, job->board);
-    mu_ledger_start(&job->poller.ledger, MU_LEDGER_RECOVER, job->started_ns);
-    job->control = mu_control_init(job->comm, &job->poller, job->life.epoch, ROUND_DEADLINE_MS);
-    job->recovery = (struct mu_recovery){.comm = job->comm,
-                                         .board = job->board,
-                                         .worker = &job->worker,
-                                         .roll = &job->roll,
-                                         .epoch = job->life.epoch};
-    return mu_comm_is_fault_tolerant(job->comm) ? mu_recover_init(&job->recovery) : MU_OK;
+    mu_job_die_alone(job, st);
+    mu_job_report_failure(job, st);
+    mu_watchdog_end(job->watchdog);
+    if (mu_status_is_death(st))
+        mu_board_close(job->board);
+    else
+        mu_board_abandon(job->board);
+    mu_comm_leave(job->comm, mu_status_exit_code(st));
 }
 
-enum mu_status mu_job_run(const struct mu_job_request *request)
+static enum mu_status run_in(struct mu_session *session, const struct mu_job_request *request)
 {
-    const uint64_t started_ns = mu_clock_ns();
-    struct mu_job *job = calloc(1, sizeof *job);
+    struct mu_job *job = malloc(sizeof *job);
     bool left_behind;
     enum mu_status st;
 
     if (!job)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a job");
-    job->started_ns = started_ns;
-    job->saved_step = -1;
-    job->gpu.leaver = -1;
-    job->status.loss = job->status.valid_loss = NAN;
-    MU_TRY(join(job), st, early);
-    st = set_up(job);
-    if (st == MU_OK)
-        st = live(job, request);
-    mu_poller_hold(&job->poller); /* from here on others leave, and nobody dies of it */
-    if (st != MU_OK && st != MU_REQUEUE && !mu_job_is_agreed(job, st)) {
-        mu_job_die_alone(job, st);
-        mu_job_report_failure(job, st);
-        mu_watchdog_end(job->watchdog);
-        if (mu_status_is_death(st))
-            mu_board_close(job->board);
-        else
-            mu_board_abandon(job->board);
-        mu_comm_leave(job->comm, mu_status_exit_code(st));
-    }
+    mu_job_init(job, session, session->comm);
+    mu_session_attach(session, &(struct mu_session_job){.comm = job->comm,
+                                                        .group = MU_GROUP_OF_ALL,
+                                                        .worker = &job->worker,
+                                                        .roll = &job->roll,
+                                                        .recovered = mu_job_recovered,
+                                                        .context = job});
+    st = mu_job_live(job, request);
+    mu_poller_hold(job->poller); /* from here on others leave, and nobody dies of it */
+    if (st != MU_OK && st != MU_REQUEUE && !mu_job_is_agreed(job, st))
+        leave(job, st);
     mu_job_move(job, st == MU_OK || st == MU_REQUEUE ? MU_LIFE_ON_LEAVE : MU_LIFE_ON_FAIL);
     mu_fault(MU_FAULT_LEAVE, job->life.step);
     mu_job_close_parts(job);
     left_behind = job->worker.resident.left_behind;
-    mu_recover_deinit(&job->recovery);
-    mu_watchdog_end(job->watchdog);
-    mu_board_close(job->board);
     /* The master's exit code is mpirun's. When several ranks leave with one that is not 0, Open MPI
      * 5.0's mpirun hangs for ever, once in 25 times. */
     if (!job->is_master)
         st = MU_OK;
-    mu_comm_close(job->comm, mu_status_exit_code(st));
+    free(job);
+    mu_session_close(session, st);
     if (left_behind) /* a library that hangs also hangs in what it does at the end of a process */
         mu_comm_leave(NULL, mu_status_exit_code(st));
-    free(job);
     return st;
-early:
-    mu_watchdog_end(job->watchdog);
-    mu_board_close(job->board);
-    free(job);
-    return st;
+}
+
+enum mu_status mu_job_run(const struct mu_job_request *request)
+{
+    static struct mu_session session; /* its poller is the device's hook for ever */
+    enum mu_status st = mu_session_open(&session);
+
+    return st == MU_OK ? run_in(&session, request) : st;
 }

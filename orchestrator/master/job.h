@@ -1,4 +1,4 @@
-/* A training job as one rank lives it, from MPI_Init to the last goodbye. Every rank runs the same
+/* A training job as one rank lives it, in its session. Every rank runs the same
  * code; the lowest one is also the master: it reads the configuration, owns the run directory, and
  * speaks to people.
  *
@@ -15,7 +15,9 @@
  *   job_recover.c going on without a rank that died
  *   job_fail.c    what a rank says and leaves behind when the job cannot go on
  *   job_ledger.c  where the ranks' time went
- *   resume.c      which checkpoint the run goes on from */
+ *   resume.c      which checkpoint the run goes on from
+ *   session.c     what a rank has whatever it works on, MPI among it
+ *   trial_job.c   a job with a part of the ranks: a trial of a sweep */
 #ifndef MUSTER_MASTER_JOB_H
 #define MUSTER_MASTER_JOB_H
 
@@ -28,14 +30,14 @@
 #include "orchestrator/core/lifecycle.h"
 #include "orchestrator/core/roll.h"
 #include "orchestrator/core/time_limit.h"
+#include "orchestrator/master/session.h"
+#include "orchestrator/master/trial_job.h"
 #include "orchestrator/run/journal.h"
 #include "orchestrator/run/progress.h"
 #include "orchestrator/run/run_dir.h"
 #include "worker/comm/control.h"
-#include "worker/recover.h"
 #include "worker/rehearse.h"
 #include "worker/snapshot.h"
-#include "worker/watchdog.h"
 #include "worker/worker.h"
 
 enum { MU_FINGERPRINT_MAX = 1024 };
@@ -47,10 +49,13 @@ struct mu_record_mark {
 
 struct mu_job {
     struct mu_life life;
-    struct mu_board *board;
+    struct mu_session *session;
+    struct mu_board *board; /* the session's, as are these: */
     struct mu_watchdog *watchdog;
-    struct mu_comm *comm;
-    struct mu_poller poller;
+    struct mu_poller *poller;
+    struct mu_recovery *recovery;
+    struct mu_comm *comm;               /* of all ranks, or of the trial's group */
+    const struct mu_trial_order *trial; /* NULL: `muster train` */
     struct mu_control control;
     struct mu_roll roll;
     struct mu_settings settings;
@@ -58,7 +63,7 @@ struct mu_job {
     enum mu_isa isa;
     uint64_t generation, run_key, run_id;
     uint64_t *host_key; /* by place, when the ranks met */
-    struct mu_hash program, probe;
+    struct mu_hash probe;
     struct mu_device *device;
     struct mu_job_gpu {
         bool is_dealt; /* this rank has one: */
@@ -79,7 +84,6 @@ struct mu_job {
     /* Who has what outlives the ranks on this machine: the worker, or with its state in a device's
      * memory the one that has the copies of it. */
     struct mu_worker *keeper;
-    struct mu_recovery recovery;
     struct mu_duty_plan plan;
     /* Where training stands: all ranks keep it, as any of them may be the master soon. */
     struct mu_step_result last; /* of step life.step; nothing before the first one */
@@ -99,8 +103,7 @@ struct mu_job {
     struct mu_hash resumed_hash;
     int64_t saved_step; /* of the newest checkpoint; -1: none */
     bool is_master;
-    int64_t reached;     /* committed by an earlier generation: up to there, steps are redone */
-    uint64_t started_ns; /* this process */
+    int64_t reached; /* committed by an earlier generation: up to there, steps are redone */
     struct mu_time_limit time_limit;
 
     /* The master's own. */
@@ -108,15 +111,21 @@ struct mu_job {
     struct mu_journal *journal;
     struct mu_progress *progress;
     struct mu_run_status status;
+    struct mu_ledger_sum kept; /* of the account, when this job began */
     bool summarised;
-    bool told;          /* why all ranks stop */
-    bool has_last_word; /* of ranks that fail at once, this one speaks */
-    char news[256];     /* of deaths, not in the journal yet */
+    bool told;     /* why all ranks stop */
+    bool diverged; /* that is why; on all ranks */
+    struct mu_trial_speed {
+        struct mu_record_mark since;
+        double tokens_per_s; /* NAN: not measured yet */
+    } speed;                 /* of a trial, on its leader */
+    bool has_last_word;      /* of ranks that fail at once, this one speaks */
+    char news[256];          /* of deaths, not in the journal yet */
 };
 
-/* What the command line asked for; only the master's is looked at. */
+/* What the command line asked for; only the master's is looked at. Of a trial: its order. */
 struct mu_job_request {
-    const char *config_path;
+    const char *config_path; /* NULL: the order has the configuration */
     char *const *overrides;
     int override_count;
 };
@@ -125,6 +134,13 @@ struct mu_job_request {
  * Does not return when the job has failed in a way that the other ranks cannot be told of in any
  * other way than by leaving. */
 enum mu_status mu_job_run(const struct mu_job_request *request) MU_CHECKED;
+
+/* A repair has told that the trial's work is done: of its group somebody has left already. */
+bool mu_job_is_released(const struct mu_job *job);
+/* From the beginning to the end that all ranks know of, or to a failure. */
+enum mu_status mu_job_live(struct mu_job *job, const struct mu_job_request *request) MU_CHECKED;
+/* With the session's parts, before it is attached there. */
+void mu_job_init(struct mu_job *job, struct mu_session *session, struct mu_comm *comm);
 
 /* mu_life_move, and the same on the board. */
 void mu_job_move(struct mu_job *job, enum mu_life_event event);
@@ -160,6 +176,10 @@ int mu_job_hosts(const struct mu_job *job);
 /* Writes and publishes a checkpoint of the committed state, whose hash is given. A failure is an
  * alarm, the same on all ranks, and leaves the older ones as they are. */
 enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash) MU_CHECKED;
+/* Whether the committed state is the beginning of other runs, too. */
+bool mu_job_has_branches(const struct mu_job *job);
+/* Leaves it to them as a checkpoint, where it is not yet. A failure is an alarm. */
+enum mu_status mu_job_save_branches(struct mu_job *job, struct mu_hash state_hash) MU_CHECKED;
 /* The master's: the checkpoint of saved_step gets its record, and older ones go, if who published
  * it died before that. No save may be under way. */
 void mu_job_complete_save(struct mu_job *job);
@@ -174,8 +194,8 @@ enum mu_status mu_job_open_snapshots(struct mu_job *job) MU_CHECKED;
 enum mu_status mu_job_upload(struct mu_job *job, bool handed_over) MU_CHECKED;
 /* Makes the copy that was asked for at the step that was committed last, or that is to make way. */
 enum mu_status mu_job_snapshot(struct mu_job *job) MU_CHECKED;
-/* The poller's repair: leaves the dead out and tells who they were. */
-enum mu_status mu_job_recover(void *job) MU_CHECKED;
+/* After a repair: this job's roll is new; tells who died. */
+void mu_job_recovered(void *job);
 /* Between two recoveries: takes up what the new roll gives this rank to do, the master's duties
  * among it. */
 enum mu_status mu_job_take_roll(struct mu_job *job) MU_CHECKED;

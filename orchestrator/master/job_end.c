@@ -50,31 +50,33 @@ static void make_way(struct mu_job *job)
              "making way for other ranks at step %" PRId64 " of %" PRId64
              "; the state stays in memory",
              job->life.step, job->settings.run_steps);
-    mu_log(MU_LOG_INFO, "%s", text);
+    if (!job->trial)
+        mu_log(MU_LOG_INFO, "%s", text);
     write_end(job, true, text);
 }
 
-static void summarise(struct mu_job *job, bool stopped)
+static void name_end(const struct mu_job *job, bool stopped, char *text, size_t size)
 {
-    struct mu_run_losses losses = mu_run_dir_losses(job->run);
-    char text[256];
-
-    mu_progress_close(job->progress);
-    job->progress = NULL;
-    mu_run_dir_plot(job->run, true);
     if (job->resumed_step >= job->settings.run_steps)
-        snprintf(text, sizeof text,
+        snprintf(text, size,
                  "this run was complete already: %" PRId64 " steps, %" PRIu64
                  " tokens. Nothing to do",
                  job->life.step, job->tokens);
     else if (stopped)
-        snprintf(text, sizeof text,
+        snprintf(text, size,
                  "stopped on request at step %" PRId64 " of %" PRId64
                  ", with a checkpoint: the same command goes on",
                  job->life.step, job->settings.run_steps);
     else
-        snprintf(text, sizeof text, "complete: %" PRId64 " steps, %" PRIu64 " tokens",
-                 job->life.step, job->tokens);
+        snprintf(text, size, "complete: %" PRId64 " steps, %" PRIu64 " tokens", job->life.step,
+                 job->tokens);
+}
+
+static void summarise(struct mu_job *job, const char *text)
+{
+    struct mu_run_losses losses = mu_run_dir_losses(job->run);
+
+    mu_run_dir_plot(job->run, true);
     mu_log(MU_LOG_INFO, "%s", text);
     if (isfinite(losses.last_train))
         mu_log(MU_LOG_INFO, "training loss %.4f -> %.4f nats per token", losses.first_train,
@@ -88,7 +90,19 @@ static void summarise(struct mu_job *job, bool stopped)
     if (mu_ledger_total_us(&job->status.goodput) > 0)
         mu_log(MU_LOG_INFO, "%s", mu_ledger_print(&job->status.goodput).text);
     mu_log(MU_LOG_DEBUG, "longest time without a poll on rank 0: %.1f ms",
-           1e-6 * (double)job->poller.longest_gap_ns);
+           1e-6 * (double)job->poller->longest_gap_ns);
+}
+
+/* A sweep tells of its trials itself. */
+static void end_records(struct mu_job *job, bool stopped)
+{
+    char text[256];
+
+    mu_progress_close(job->progress);
+    job->progress = NULL;
+    name_end(job, stopped, text, sizeof text);
+    if (!job->trial)
+        summarise(job, text);
     write_end(job, stopped, text);
 }
 
@@ -99,7 +113,7 @@ enum mu_status mu_job_finish(struct mu_job *job)
         if (mu_job_makes_way(job))
             make_way(job);
         else
-            summarise(job, mu_job_is_stopped(job));
+            end_records(job, mu_job_is_stopped(job));
         job->summarised = true;
     }
     return mu_job_take_leave(job);

@@ -142,7 +142,7 @@ static void end_progress(struct mu_job *job)
 
 bool mu_job_is_agreed(const struct mu_job *job, enum mu_status st)
 {
-    return st != MU_OK && st == job->control.verdict && job->poller.status == MU_OK;
+    return st != MU_OK && st == job->control.verdict && job->poller->status == MU_OK;
 }
 
 static void write_failure(struct mu_job *job, enum mu_status st)

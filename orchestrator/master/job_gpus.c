@@ -319,7 +319,7 @@ enum mu_status mu_job_deal_gpus(struct mu_job *job)
     if (!gpus || !dealt || !t.said || !t.sight || !t.taken)
         st = MU_FAIL(MU_NO_MEMORY, "no memory to choose GPUs");
     /* Starting CUDA may take seconds. */
-    mu_poller_forgive_gap(&job->poller);
+    mu_poller_forgive_gap(job->poller);
     if (st == MU_OK)
         st = mu_device_look(MU_DEVICE_CUDA, gpus);
     MU_TRY(mu_control_agree(&job->control, st), st, done);

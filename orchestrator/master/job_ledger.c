@@ -7,7 +7,7 @@ void mu_job_ledger_begin(struct mu_job *job)
 {
     struct mu_run_kept kept = mu_run_dir_kept(job->run);
 
-    job->status.goodput = kept.goodput;
+    job->status.goodput = job->kept = kept.goodput;
     if (job->is_begun)
         return; /* by a master that died, and that counted the generation */
     if (kept.interrupted)
@@ -32,7 +32,7 @@ enum mu_status mu_job_ledger_gather(struct mu_job *job)
 {
     uint8_t bytes[MU_LEDGER_WIRE_BYTES];
     struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
-    struct mu_ledger *own = &job->poller.ledger;
+    struct mu_ledger *own = &job->poller->ledger;
     struct mu_ledger_sum told = mu_ledger_told(own, mu_clock_ns()), all = {{0}, {0}};
     enum mu_status st;
 

@@ -381,7 +381,8 @@ static enum mu_status load_newest(struct mu_job *job)
     enum mu_status st = MU_OK;
 
     if (job->is_master) {
-        job->peak_flops = mu_device_measure_peak(job->device, peak_seconds);
+        if (!job->trial) /* there may be hundreds */
+            job->peak_flops = mu_device_measure_peak(job->device, peak_seconds);
         order.reached = job->reached; /* as use_memory ordered */
         st = mu_resume_candidates_find(&candidates, job->checkpoints);
     }
@@ -424,8 +425,8 @@ static uint64_t setting_of(const struct mu_job *job)
 {
     char text[MU_FINGERPRINT_MAX];
 
-    mu_fingerprint_text(text, sizeof text, job->device, job->program, mu_job_choices_hash(job),
-                        (struct mu_hash){0});
+    mu_fingerprint_text(text, sizeof text, job->device, job->session->program,
+                        mu_job_choices_hash(job), (struct mu_hash){0});
     return mu_hash_bytes(text, strlen(text), 0).low;
 }
 
@@ -439,8 +440,8 @@ void mu_job_settle(struct mu_job *job)
 
 void mu_job_name_fingerprint(struct mu_job *job)
 {
-    mu_fingerprint_text(job->fingerprint, sizeof job->fingerprint, job->device, job->program,
-                        mu_job_choices_hash(job), job->probe);
+    mu_fingerprint_text(job->fingerprint, sizeof job->fingerprint, job->device,
+                        job->session->program, mu_job_choices_hash(job), job->probe);
 }
 
 static enum mu_status settle(struct mu_job *job)
@@ -471,9 +472,9 @@ enum mu_status mu_job_load(struct mu_job *job)
     }
     mu_job_name_fingerprint(job);
     if (!job->from_memory) {
-        mu_poller_enter(&job->poller, MU_LEDGER_CHECKPOINT);
+        mu_poller_enter(job->poller, MU_LEDGER_CHECKPOINT);
         st = load_newest(job);
-        mu_poller_enter(&job->poller, MU_LEDGER_RECOVER);
+        mu_poller_enter(job->poller, MU_LEDGER_RECOVER);
         if (st != MU_OK)
             goto failed;
         if (job->resumed_step == 0)

@@ -1,5 +1,5 @@
-/* R1 as a job lives it. The repair itself (worker/recover.h) runs inside mu_poll, in the middle of
- * whatever this rank is doing; it changes the roll, the plan and the rounds' epoch, and says who
+/* R1 as a job lives it. The repair itself (worker/recover.h, session.c) runs inside mu_poll, in the
+ * middle of whatever this rank is doing; it changes the roll, the plan and the rounds' epoch, and says who
  * died. Everything else waits until the rank has come back to its loop with MU_RECOVERED: then it
  * takes up what it has to do now (mu_job_take_roll).
  *
@@ -28,15 +28,26 @@ __attribute__((format(printf, 3, 4))) static void add(char *text, size_t capacit
     va_end(arguments);
 }
 
+/* Of all ranks that died, those that were in this job. */
+static bool was_member(const struct mu_job *job, int name)
+{
+    for (int i = 0; job->trial && i < job->trial->count; i++)
+        if (job->trial->names[i] == name)
+            return true;
+    return !job->trial;
+}
+
 static void add_deaths(const struct mu_job *job, char *text, size_t capacity)
 {
-    const struct mu_recovery *r = &job->recovery;
+    const struct mu_recovery *r = job->recovery;
 
     for (int i = 0; i < r->dead_count; i++) {
         const struct mu_board_entry *e = mu_board_entry(job->board, r->dead[i]);
         char why[256];
 
-        add(text, capacity, "%s", i > 0 ? ", " : "");
+        if (!was_member(job, r->dead[i]))
+            continue;
+        add(text, capacity, "%s", text[0] ? ", " : "");
         if (r->dead[i] == job->gpu.leaver) {
             add(text, capacity, "rank %d, which has no GPU, left", r->dead[i]);
             continue;
@@ -52,19 +63,20 @@ static void add_deaths(const struct mu_job *job, char *text, size_t capacity)
 /* "; 2 shards are computed again" */
 static void add_shards(const struct mu_job *job, char *text, size_t capacity)
 {
-    uint32_t lost = mu_shard_set_count(&job->recovery.plan.again);
+    uint32_t lost = mu_shard_set_count(&job->recovery->plan.again);
 
     if (lost > 0)
         add(text, capacity, "; %u shard%s computed again", lost, lost == 1 ? " is" : "s are");
 }
 
 /* Who leaves for want of a GPU has not died. */
-static uint64_t deaths(const struct mu_job *job)
+static uint64_t deaths(const struct mu_job *job, bool leaver)
 {
     uint64_t n = 0;
 
-    for (int i = 0; i < job->recovery.dead_count; i++)
-        n += job->recovery.dead[i] != job->gpu.leaver;
+    for (int i = 0; i < job->recovery->dead_count; i++)
+        n += was_member(job, job->recovery->dead[i]) &&
+             (leaver || job->recovery->dead[i] != job->gpu.leaver);
     return n;
 }
 
@@ -74,57 +86,43 @@ static void tell(struct mu_job *job)
     int size = mu_comm_size(job->comm);
 
     /* Who is missing when all is done has left: a rank may hear the last word late. */
-    if (job->recovery.dead_count == 0 || mu_comm_rank(job->comm) != 0 ||
-        job->recovery.plan.finished)
+    if (deaths(job, true) == 0 || mu_comm_rank(job->comm) != 0 || job->recovery->plan.finished)
         return;
     add_deaths(job, text, sizeof text);
-    if (job->recovery.plan.restart)
+    if (job->recovery->plan.restart)
         add(text, sizeof text, " before the ranks held a state");
     else
         add_shards(job, text, sizeof text);
     if (!job->is_master)
         add(text, sizeof text, "; rank %d is the master now", mu_comm_name(job->comm, 0));
     add(text, sizeof text, "; %d rank%s after %.3f s", size, size == 1 ? " goes on" : "s go on",
-        1e-9 * (double)job->recovery.took_ns);
+        1e-9 * (double)job->recovery->took_ns);
     mu_log(MU_LOG_WARN, "%s", text);
-    mu_ledger_count(&job->poller.ledger, MU_LEDGER_DEATHS, deaths(job));
-    mu_ledger_count(&job->poller.ledger, MU_LEDGER_RECOVERIES, 1);
+    mu_ledger_count(&job->poller->ledger, MU_LEDGER_DEATHS, deaths(job, false));
+    mu_ledger_count(&job->poller->ledger, MU_LEDGER_RECOVERIES, 1);
     add(job->news, sizeof job->news, "%s%.200s", job->news[0] ? ". " : "", text);
 }
 
-enum mu_status mu_job_recover(void *context)
+void mu_job_recovered(void *context)
 {
     struct mu_job *job = context;
-    struct mu_fault_mark *mark = &mu_board_own(job->board)->mark;
-    uint32_t point = atomic_load(&mark->point);
-    int64_t step = atomic_load(&mark->step);
-    enum mu_phase before = mu_board_enter_repair(job->board, job->life.epoch);
-    enum mu_status st = mu_recover(&job->recovery);
 
-    if (st != MU_OK)
-        return st;
-    atomic_store(&mark->step, step); /* it goes on where it was */
-    atomic_store(&mark->point, point);
-    mu_board_set_epoch(job->board, job->recovery.epoch);
-    mu_board_set_phase(job->board, before);
-    job->life.epoch = job->recovery.epoch;
+    job->life.epoch = job->session->epoch;
     job->control =
-        mu_control_init(job->comm, &job->poller, job->life.epoch, job->control.deadline_ms);
+        mu_control_init(job->comm, job->poller, job->life.epoch, job->control.deadline_ms);
     tell(job);
-    mu_board_note_repaired(job->board);
-    return MU_OK;
 }
 
 /* What the newest plan says of the boundary between two steps. */
 static void take_duties(struct mu_job *job)
 {
-    const struct mu_recovery_plan *p = &job->recovery.plan;
+    const struct mu_recovery_plan *p = &job->recovery->plan;
 
     if (p->duties < p->step)
         job->duties_done = p->step - 1;
     else
         job->duties_done = p->step;
-    job->recovery.duties = job->duties_done; /* now this rank knows it too */
+    job->recovery->duties = job->duties_done; /* now this rank knows it too */
     job->over = false;
 }
 
@@ -154,8 +152,8 @@ static enum mu_status accept_roll(struct mu_job *job)
     enum mu_status st;
 
     do {
-        mu_poller_accept(&job->poller);
-        st = job->worker.resident.state ? mu_poller_take(&job->poller, mu_fetch_serve(&job->worker))
+        mu_poller_accept(job->poller);
+        st = job->worker.resident.state ? mu_poller_take(job->poller, mu_fetch_serve(&job->worker))
                                         : MU_OK;
     } while (st == MU_RECOVERED);
     return st;
@@ -191,11 +189,11 @@ static bool has_settled(const struct mu_job *job)
 
 void mu_job_begin_again(struct mu_job *job, bool *again)
 {
-    job->poller.status = MU_OK;
-    job->poller.missed_ns = 0;
+    job->poller->status = MU_OK;
+    job->poller->missed_ns = 0;
     take_back_end(job);
     job->is_master = mu_comm_rank(job->comm) == 0;
-    *again = job->recovery.plan.restart;
+    *again = job->recovery->plan.restart;
     if (*again && has_settled(job)) { /* what was taken up is taken up again */
         mu_worker_take_back(&job->worker);
         mu_snapshots_close(&job->snapshots, false);
@@ -214,7 +212,7 @@ enum mu_status mu_job_recover_start(struct mu_job *job, bool *again)
     enum mu_status st;
 
     mu_job_move(job, MU_LIFE_ON_RECOVER);
-    MU_TRY(mu_job_recover(job), st, failed);
+    MU_TRY(mu_session_recover(job->session), st, failed);
     mu_job_begin_again(job, again);
 failed:
     return st;
@@ -223,17 +221,17 @@ failed:
 /* The round lets all come here at about the same time: in the parting itself nobody polls. */
 enum mu_status mu_job_take_leave(struct mu_job *job)
 {
-    const enum mu_recovery_phase phase = job->recovery.phase;
+    const enum mu_recovery_phase phase = job->recovery->phase;
     enum mu_status st;
 
     MU_TRY(mu_control_agree(&job->control, MU_OK), st, failed);
-    if (!job->recovery.dead || mu_comm_size(job->comm) == 1)
-        return MU_OK;
-    job->recovery.phase =
+    if (job->trial || !job->recovery->dead || mu_comm_size(job->comm) == 1)
+        return MU_OK; /* who leaves a trial stays in the session, and can be asked */
+    job->recovery->phase =
         phase == MU_RECOVERY_STARTING ? MU_RECOVERY_REFUSED : MU_RECOVERY_FINISHED;
-    st = mu_job_recover(job);
-    job->recovery.phase = phase;
-    if (st == MU_OK && !job->recovery.plan.finished)
+    st = mu_session_recover(job->session);
+    job->recovery->phase = phase;
+    if (st == MU_OK && !job->recovery->plan.finished)
         return MU_RECOVERED;                       /* somebody else died before it knew */
     job->is_master = mu_comm_rank(job->comm) == 0; /* its exit code is mpirun's */
 failed:

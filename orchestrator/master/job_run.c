@@ -114,7 +114,8 @@ enum mu_status mu_job_open_records(struct mu_job *job)
     job->status.ranks = (int)job->roll.size;
     job->status.hosts = mu_job_hosts(job);
     mu_job_ledger_begin(job);
-    job->progress = mu_progress_open(job->settings.run_steps, job->life.step);
+    if (!job->trial) /* the sweep shows it */
+        job->progress = mu_progress_open(job->settings.run_steps, job->life.step);
 failed:
     return st;
 }
@@ -126,7 +127,8 @@ static enum mu_status open_run(struct mu_job *job)
 
     if (st == MU_OK) {
         mu_job_complete_save(job);
-        introduce(job);
+        if (!job->trial)
+            introduce(job);
     }
     return st;
 }
@@ -179,7 +181,8 @@ static void record(struct mu_job *job, struct mu_metrics *m, const struct mu_ste
     if (!isnan(m->valid_loss)) {
         job->status.valid_loss = m->valid_loss;
         mu_progress_eval(job->progress, m);
-        mu_run_dir_plot(job->run, false);
+        if (!job->trial)
+            mu_run_dir_plot(job->run, false);
     }
 }
 
@@ -230,13 +233,13 @@ failed:
 /* ---- between two steps ---- */
 static enum mu_status save(struct mu_job *job, struct mu_hash hash, bool end)
 {
-    enum mu_ledger_kind before = mu_poller_enter(&job->poller, MU_LEDGER_CHECKPOINT);
+    enum mu_ledger_kind before = mu_poller_enter(job->poller, MU_LEDGER_CHECKPOINT);
     uint64_t began_ns = mu_clock_ns();
     enum mu_status st;
 
     mu_job_put_status(job, MU_RUN_SAVING, "saving a checkpoint");
     st = mu_job_save(job, hash);
-    mu_poller_enter(&job->poller, before);
+    mu_poller_enter(job->poller, before);
     mu_time_limit_saved(&job->time_limit, mu_clock_ns() - began_ns);
     if (mu_control_is_broken(st) || end)
         return st;
@@ -347,6 +350,8 @@ static enum mu_status do_duties(struct mu_job *job, struct mu_duties due)
     }
     if (due.save)
         MU_TRY(save(job, m.hash, due.end), st, failed);
+    if (mu_job_has_branches(job))
+        MU_TRY(mu_job_save_branches(job, m.hash), st, failed);
     if (due.save || due.evaluate)
         MU_TRY(mu_job_ledger_gather(job), st, failed);
     if (due.log)
@@ -401,7 +406,8 @@ static enum mu_status stop_for_good(struct mu_job *job, bool disputed)
     struct mu_hash hash;
     enum mu_status st = MU_OK;
 
-    if (job->is_master && !job->told) {
+    job->diverged = !disputed;
+    if (job->is_master && !job->told && !(job->trial && !disputed)) {
         disputed ? tell_disputed(job) : tell_not_finite(job);
         job->told = true;
     }
@@ -411,7 +417,7 @@ static enum mu_status stop_for_good(struct mu_job *job, bool disputed)
         MU_TRY(mu_job_hash(job, &hash), st, failed);
         MU_TRY(mu_job_save(job, hash), st, failed);
     }
-    MU_TRY(mu_poll(&job->poller), st, failed);
+    MU_TRY(mu_poll(job->poller), st, failed);
     st = job->control.verdict = MU_FAILED;
 failed:
     return st;
@@ -431,7 +437,7 @@ static enum mu_status step(struct mu_job *job)
     struct mu_step_result r;
     enum mu_status st;
 
-    job->worker.requests = own_requests(job);
+    job->worker.requests = own_requests(job) | job->session->requests;
     tell_where(job);
     st = mu_worker_step(&job->worker, job->life.step, &r);
     mu_log_set_where(NULL);
@@ -452,8 +458,10 @@ static enum mu_status duties(struct mu_job *job)
     struct mu_duties due =
         mu_duties_at(&job->plan, job->life.step, job->last.requests & MU_REQUEST_CHECKPOINT,
                      mu_job_is_stopped(job) && !makes_way);
-    enum mu_status st = do_duties(job, due);
+    enum mu_status st;
 
+    due.hash = due.hash || mu_job_has_branches(job);
+    st = do_duties(job, due);
     if (st == MU_OK)
         st = mu_job_snapshot(job);
     if (st == MU_OK && makes_way)
@@ -464,7 +472,9 @@ static enum mu_status duties(struct mu_job *job)
         note_record(job);
     job->duties_done = job->life.step;
     if (job->is_master)
-        job->recovery.duties = job->life.step;
+        job->recovery->duties = job->life.step;
+    if (job->is_master && job->trial)
+        mu_trial_tell_progress(job);
     return MU_OK;
 }
 
@@ -474,9 +484,9 @@ static enum mu_status steps(struct mu_job *job)
 {
     enum mu_status st = MU_OK;
 
-    mu_poller_enter(&job->poller, MU_LEDGER_COMPUTE);
+    mu_poller_enter(job->poller, MU_LEDGER_COMPUTE);
     while (st == MU_OK && !job->over) {
-        if (job->poller.status == MU_RECOVERED)
+        if (job->poller->status == MU_RECOVERED)
             return MU_RECOVERED;
         if (job->duties_done < job->life.step)
             st = duties(job);
@@ -494,14 +504,15 @@ static enum mu_status begin_training(struct mu_job *job)
 {
     enum mu_status st;
 
-    job->time_limit = mu_time_limit_init(job->started_ns, (uint64_t)job->settings.run_time_limit,
-                                         3 * sizeof(float) * job->workload->layout.elements);
+    job->time_limit =
+        mu_time_limit_init(job->session->started_ns, (uint64_t)job->settings.run_time_limit,
+                           3 * sizeof(float) * job->workload->layout.elements);
 
-    job->recovery.phase = MU_RECOVERY_RUNNING;
-    job->recovery.duties = job->duties_done = job->life.step - job->from_memory;
+    job->recovery->phase = MU_RECOVERY_RUNNING;
+    job->recovery->duties = job->duties_done = job->life.step - job->from_memory;
     if (mu_comm_is_fault_tolerant(job->comm)) {
-        job->poller.repair = mu_job_recover;
-        job->poller.repair_context = job;
+        job->poller->repair = mu_session_recover;
+        job->poller->repair_context = job->session;
     }
     job->status.has_hash = job->resumed_step > 0 && !job->from_memory;
     job->status.hash = job->resumed_hash;
@@ -529,9 +540,11 @@ enum mu_status mu_job_train(struct mu_job *job)
             st = mu_job_finish(job);
         else if (mu_job_is_agreed(job, st))
             st = mu_job_fail_together(job, st);
-        if (st != MU_RECOVERED)
+        if (st != MU_RECOVERED || mu_job_is_released(job))
             break;
         st = mu_job_take_roll(job);
     }
+    if (st == MU_RECOVERED)
+        return MU_OK;
     return st == MU_OK && mu_job_is_stopped(job) ? MU_REQUEUE : st;
 }

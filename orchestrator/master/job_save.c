@@ -24,7 +24,7 @@
 /* A roll that is void has no use for this rank's part: the new one begins the save again. */
 static enum mu_status poll_save(void *job)
 {
-    return mu_poll(&((struct mu_job *)job)->poller);
+    return mu_poll(((struct mu_job *)job)->poller);
 }
 
 /* Checked by all: the master alone makes the folder, before anybody writes into it. What another
@@ -135,8 +135,6 @@ static enum mu_status publish(struct mu_job *job, const char *folder, struct mu_
     MU_TRY(mu_resume_note_write(job, &info.journal), st, done);
     MU_TRY(mu_checkpoint_publish(folder, &job->workload->layout, &info, &poll), st, done);
     mu_fault(MU_FAULT_PUBLISHED, job->life.step);
-    record_checkpoint(job, job->life.step, state_hash);
-    remove_older(job, job->life.step);
 done:
     free(info.journal);
     return st;
@@ -166,14 +164,26 @@ static enum mu_status save(struct mu_job *job, const char *folder, struct mu_has
     st = mu_checkpoint_write_part(folder, &view, job->life.step, (uint32_t)mu_comm_rank(job->comm),
                                   job->roll.size, &poll);
     mu_worker_release_state(&job->worker);
-    mu_poller_forgive_gap(&job->poller);
+    mu_poller_forgive_gap(job->poller);
     MU_TRY(mu_control_agree(&job->control, st), st, done);
-    MU_TRY(
-        mu_control_agree(&job->control, job->is_master ? publish(job, folder, state_hash) : MU_OK),
-        st, done);
-    job->saved_step = job->life.step;
+    st = mu_control_agree(&job->control, job->is_master ? publish(job, folder, state_hash) : MU_OK);
 done:
     return st;
+}
+
+/* The run's own. */
+static enum mu_status save_own(struct mu_job *job, const char *folder, struct mu_hash state_hash)
+{
+    enum mu_status st = save(job, folder, state_hash);
+
+    if (st != MU_OK)
+        return st;
+    job->saved_step = job->life.step;
+    if (job->is_master) {
+        record_checkpoint(job, job->life.step, state_hash);
+        remove_older(job, job->life.step);
+    }
+    return MU_OK;
 }
 
 enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash)
@@ -183,10 +193,83 @@ enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash)
 
     mu_job_move(job, MU_LIFE_ON_SAVE);
     if (st == MU_OK) {
-        st = save(job, folder, state_hash);
+        st = save_own(job, folder, state_hash);
         clean_up(job, folder, st);
     }
-    mu_poller_forgive_gap(&job->poller);
+    mu_poller_forgive_gap(job->poller);
     mu_job_move(job, MU_LIFE_ON_RUN);
     return st;
+}
+
+/* ---- what other runs begin from ---- */
+bool mu_job_has_branches(const struct mu_job *job)
+{
+    for (uint32_t i = 0; job->trial && i < job->trial->branch_count; i++)
+        if (job->trial->branches[i].step == job->life.step)
+            return true;
+    return false;
+}
+
+/* The master looks whether it is there already, and tells all. */
+static enum mu_status ask_whether_saved(struct mu_job *job, const char *folder, bool *saved)
+{
+    struct mu_checkpoint_info info = {0};
+    uint8_t bytes[8];
+    size_t size = 4;
+    struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
+    struct mu_wire_reader r;
+    enum mu_status st;
+
+    mu_wire_put_u32(&w, job->is_master && mu_checkpoint_read_info(folder, &info) == MU_OK);
+    mu_checkpoint_info_deinit(&info);
+    MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_DUTIES, bytes, sizeof bytes, &size), st,
+           failed);
+    r = mu_wire_read(bytes, size);
+    *saved = mu_wire_get_u32(&r);
+    if (!mu_wire_finished(&r))
+        st = MU_FAIL(MU_INTERNAL, "the master's word on a branch cannot be read");
+failed:
+    return st;
+}
+
+static enum mu_status save_branch(struct mu_job *job, const struct mu_trial_branch *branch,
+                                  struct mu_hash state_hash)
+{
+    char checkpoints[MU_PATH_MAX], folder[MU_PATH_MAX];
+    bool saved;
+    enum mu_status st;
+
+    MU_TRY(mu_path_format(checkpoints, "%s/checkpoints", branch->run_path), st, failed);
+    MU_TRY(mu_checkpoint_folder(folder, checkpoints, job->life.step), st, failed);
+    MU_TRY(ask_whether_saved(job, folder, &saved), st, failed);
+    if (saved)
+        return MU_OK;
+    st = save(job, folder, state_hash);
+    clean_up(job, folder, st);
+failed:
+    return st;
+}
+
+enum mu_status mu_job_save_branches(struct mu_job *job, struct mu_hash state_hash)
+{
+    enum mu_status st = MU_OK;
+
+    mu_job_move(job, MU_LIFE_ON_SAVE);
+    for (uint32_t i = 0; i < job->trial->branch_count && !mu_control_is_broken(st); i++) {
+        const struct mu_trial_branch *branch = &job->trial->branches[i];
+
+        if (branch->step != job->life.step)
+            continue;
+        st = save_branch(job, branch, state_hash);
+        if (st != MU_OK && !mu_control_is_broken(st) && job->is_master)
+            mu_log(MU_LOG_WARN,
+                   "the state of step %" PRId64 " could not be left to %s: it will run alone",
+                   job->life.step, branch->run_path);
+    }
+    mu_poller_forgive_gap(job->poller);
+    mu_job_move(job, MU_LIFE_ON_RUN);
+    if (mu_control_is_broken(st))
+        return st;
+    job->control.verdict = MU_OK; /* known, and lived with */
+    return mu_device_status(job->device);
 }

@@ -11,7 +11,7 @@ static enum mu_status poll_job(void *context)
 {
     struct mu_job *job = context;
 
-    return mu_poll(&job->poller);
+    return mu_poll(job->poller);
 }
 
 static enum mu_status open_copies(struct mu_job *job, bool mine)

@@ -61,15 +61,16 @@ static uint64_t host_key(const char *name, int rank)
 static enum mu_status say_hello(struct mu_job *job, struct mu_wire_writer *w)
 {
     char name[HOST_NAME_MAX_BYTES] = "";
-    enum mu_status st = mu_fingerprint_program(&job->program);
+    const bool known = !mu_hash_equal(job->session->program, (struct mu_hash){0});
+    enum mu_status st = known ? MU_OK : mu_fingerprint_program(&job->session->program);
 
     gethostname(name, sizeof name - 1);
     mu_wire_put_u32(w, (uint32_t)st);
     mu_wire_put_string(w, name);
     mu_wire_put_u64(w, host_key(name, mu_comm_name(job->comm, mu_comm_rank(job->comm))));
     mu_wire_put_u32(w, (uint32_t)mu_device_best_isa());
-    mu_wire_put_u64(w, job->program.high);
-    mu_wire_put_u64(w, job->program.low);
+    mu_wire_put_u64(w, job->session->program.high);
+    mu_wire_put_u64(w, job->session->program.low);
     return st;
 }
 
@@ -135,24 +136,40 @@ static enum mu_status check_device(const struct mu_job *job)
     return mu_device_check(&device);
 }
 
-/* The master's configuration: file, overrides and environment, resolved with what the data say, and
- * compared with the run that stands in its directory already. Nothing is written. */
-static enum mu_status read_config(struct mu_job *job, const struct mu_job_request *request)
+/* Of a trial: as it was ordered. Else file, overrides and environment. */
+static enum mu_status take_config(struct mu_job *job, const struct mu_job_request *request)
 {
     struct mu_config_source source = {.path = request->config_path,
                                       .overrides = request->overrides,
                                       .override_count = request->override_count,
                                       .environment = environ};
+
+    if (!job->trial)
+        return mu_config_load(&source, &job->settings);
+    return mu_config_parse_text(job->trial->config, strlen(job->trial->config),
+                                "configuration of the trial", &job->settings);
+}
+
+static enum mu_status name_run_dir(struct mu_job *job)
+{
+    if (job->trial)
+        return mu_path_format(job->run_path, "%s", job->trial->run_path);
+    return mu_path_format(job->run_path, "%s/%s", job->settings.run_dir, job->settings.run_name);
+}
+
+/* The master's configuration, resolved with what the data say, and compared with the run that
+ * stands in its directory already. Nothing is written. */
+static enum mu_status read_config(struct mu_job *job, const struct mu_job_request *request)
+{
     struct mu_settings *before = NULL;
     char *text = NULL;
     enum mu_status st;
 
-    MU_TRY(mu_config_load(&source, &job->settings), st, done);
+    MU_TRY(take_config(job, request), st, done);
     MU_TRY(check_device(job), st, done);
     MU_TRY(check_data(&job->settings), st, done);
     MU_TRY(mu_config_print(&job->settings, &job->config_text), st, done);
-    MU_TRY(mu_path_format(job->run_path, "%s/%s", job->settings.run_dir, job->settings.run_name),
-           st, done);
+    MU_TRY(name_run_dir(job), st, done);
     st = mu_run_dir_read_config(job->run_path, &text);
     if (st == MU_NOT_FOUND) {
         st = MU_OK;
@@ -261,6 +278,17 @@ static enum mu_status name_homes(struct mu_job *job, const uint64_t *host_key)
     return st;
 }
 
+/* A trial's begins as those of all trials of its sweep. */
+static uint64_t run_key(const struct mu_job *job)
+{
+    uint64_t own = mu_hash_bytes(job->run_path, strlen(job->run_path), 0).low;
+
+    if (!job->trial)
+        return own;
+    return mu_hash_bytes(job->trial->sweep_path, strlen(job->trial->sweep_path), 0).low << 32 |
+           (uint32_t)own;
+}
+
 static enum mu_status take_welcome(struct mu_job *job, struct mu_wire_reader *r)
 {
     uint32_t size = (uint32_t)mu_comm_size(job->comm);
@@ -293,7 +321,7 @@ static enum mu_status take_welcome(struct mu_job *job, struct mu_wire_reader *r)
         text = NULL;
     }
     MU_TRY(name_homes(job, keys), st, done);
-    job->run_key = mu_hash_bytes(job->run_path, strlen(job->run_path), 0).low;
+    job->run_key = run_key(job);
     job->host_key = keys;
     keys = NULL;
     st = mu_path_format(job->checkpoints, "%s/checkpoints", job->run_path);
@@ -370,7 +398,7 @@ static enum mu_status open_parts(struct mu_job *job)
     device.gpu = job->gpu.number;
     device.host = job->gpu.host;
     device.poll = mu_poll_hook;
-    device.poll_context = &job->poller;
+    device.poll_context = job->poller;
 
     mu_device_set_isa(job->isa);
     MU_TRY(mu_device_open(&device, &job->device), st, failed);
@@ -384,7 +412,7 @@ static enum mu_status poll_job(void *context)
 {
     struct mu_job *job = context;
 
-    return mu_poll(&job->poller);
+    return mu_poll(job->poller);
 }
 
 static enum mu_status open_segment(struct mu_job *job)
@@ -434,7 +462,7 @@ enum mu_status mu_job_prepare(struct mu_job *job)
     enum mu_status st;
 
     widen_affinity(job);
-    mu_poller_forgive_gap(&job->poller);
+    mu_poller_forgive_gap(job->poller);
     MU_TRY(mu_job_deal_gpus(job), st, failed);
     /* The master first: what is wrong for all of them is then told once. */
     MU_TRY(mu_job_agree(job, job->is_master ? open_parts(job) : MU_OK), st, failed);
@@ -446,7 +474,7 @@ enum mu_status mu_job_prepare(struct mu_job *job)
         .settings = &job->settings,
         .comm = job->comm,
         .board = job->board,
-        .poller = &job->poller,
+        .poller = job->poller,
         .roll = &job->roll,
         .device = job->device,
         .workload = job->workload,

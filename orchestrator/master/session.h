@@ -16,6 +16,18 @@
 #include "worker/recover.h"
 #include "worker/watchdog.h"
 
+/* The job that a rank is in. */
+#define MU_GROUP_OF_ALL 1
+struct mu_session_job {
+    struct mu_comm *comm; /* NULL: none */
+    uint64_t group;
+    uint32_t trial;
+    struct mu_worker *worker;
+    struct mu_roll *roll;
+    void (*recovered)(void *context); /* its roll is new, or there is none yet */
+    void *context;
+};
+
 struct mu_session {
     struct mu_board *board;
     struct mu_watchdog *watchdog;
@@ -29,6 +41,7 @@ struct mu_session {
     /* What others ask of the job under way (enum mu_request_flag), beside signals and files: set by
      * who serves messages inside polls; taken to 0 at the job's start. */
     uint32_t requests;
+    struct mu_session_job job;
 
     /* After every repair, on every rank, inside the poll: the job under way has its new roll by
      * then. NULL: nobody wants to know. */
@@ -38,9 +51,17 @@ struct mu_session {
 
 /* Signals, the bond to mpirun, board, watchdog, MPI_Init, in this order. */
 enum mu_status mu_session_open(struct mu_session *s) MU_CHECKED;
+/* From now on a repair is this job's, too; it holds no state yet. */
+void mu_session_attach(struct mu_session *s, const struct mu_session_job *job);
+/* ended: the group's work is known to be done, by all of it that live. */
+void mu_session_detach(struct mu_session *s, bool ended);
+/* By all living ranks, none of them in a job: returns once all are here and know it, so that nobody
+ * who leaves now is missed. Another status than MU_OK: this rank cannot part, and dies. */
+enum mu_status mu_session_part(struct mu_session *s) MU_CHECKED;
 /* Goodbye of all ranks that know the same end. As mu_comm_close: may not return. */
 void mu_session_close(struct mu_session *s, enum mu_status st);
-/* The poller's repair: context is the session. */
+/* The poller's repair (poller.repair; context is the session), once deaths can be lived with where
+ * this rank is. */
 enum mu_status mu_session_recover(void *session) MU_CHECKED;
 
 #endif

@@ -29,9 +29,9 @@ struct mu_trial_order {
     const char *run_path;   /* the trial's own, within it */
     const struct mu_trial_branch *branches;
     uint32_t branch_count;
-    /* On the rank that leads the group, inside its step boundaries, at most every 0.3 s and once at
-     * the first one: the committed step; steps up to it have their duties done, so that branches of
-     * it are there. NULL allowed. */
+    /* On the rank that leads the group, after each step: the committed step, whose duties are done,
+     * so that branches of it are there; speed over the last 0.3 s or so, NAN at first. Cheap: who
+     * passes it on limits the rate. NULL allowed. */
     void (*progress)(void *context, int64_t step, double loss, double tokens_per_s);
     void *progress_context;
 };
@@ -69,5 +69,9 @@ struct mu_trial_outcome {
  * and its process must end (as mu_job_run does). */
 enum mu_status mu_trial_run(struct mu_session *s, const struct mu_trial_order *order,
                             struct mu_trial_outcome *out) MU_CHECKED;
+
+struct mu_job;
+/* The leader's, between two steps: order->progress, when it is due. */
+void mu_trial_tell_progress(struct mu_job *job);
 
 #endif

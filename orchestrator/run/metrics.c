@@ -262,18 +262,19 @@ static void take_losses(void *context, const struct mu_metrics *m, const char *l
         if (isnan(losses->first_valid))
             losses->first_valid = m->valid_loss;
         losses->last_valid = m->valid_loss;
+        losses->last_bits_per_byte = m->valid_bits_per_byte;
     }
 }
 
 struct mu_run_losses mu_metrics_losses(const char *folder)
 {
-    struct mu_run_losses losses = {NAN, NAN, NAN, NAN, 0};
+    struct mu_run_losses losses = {NAN, NAN, NAN, NAN, NAN, 0};
     char path[MU_PATH_MAX];
     struct scan scan;
 
     if (mu_path_format(path, "%s/%s", folder, names[JSONL]) != MU_OK ||
         scan_records(path, take_losses, &losses, &scan) != MU_OK)
-        return (struct mu_run_losses){NAN, NAN, NAN, NAN, 0}; /* the reason has been told */
+        return (struct mu_run_losses){NAN, NAN, NAN, NAN, NAN, 0}; /* the reason has been told */
     return losses;
 }
 

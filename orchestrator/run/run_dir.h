@@ -89,7 +89,7 @@ void mu_run_dir_clear_requests(struct mu_run_dir *dir);
 
 /* First and last recorded losses, for the summary; NaN when there are none. Reads the file. */
 struct mu_run_losses {
-    double first_train, last_train, first_valid, last_valid;
+    double first_train, last_train, first_valid, last_valid, last_bits_per_byte;
     int64_t last_step; /* of the newest record; 0: none */
 };
 struct mu_run_losses mu_run_dir_losses(const struct mu_run_dir *dir);

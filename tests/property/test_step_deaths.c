@@ -316,8 +316,10 @@ static void make_rank(const struct schedule *s, uint32_t i)
     assert_int_equal(mu_worker_fill_initial(&r->worker, 0), MU_OK);
     if (s->machines > 0)
         assert_true(toy_copies_open(r, s->machines, run_key()));
-    r->recovery = (struct mu_recovery){.comm = r->worker.comm,
+    r->recovery = (struct mu_recovery){.base = r->worker.comm,
                                        .board = board,
+                                       .comm = r->worker.comm,
+                                       .group = 1,
                                        .worker = &r->worker,
                                        .roll = &r->roll,
                                        .phase = MU_RECOVERY_RUNNING};

@@ -44,10 +44,12 @@ enum fake_kind {
 };
 
 struct mu_comm {
-    int self; /* name */
+    struct mu_comm *base; /* NULL: it is one */
+    int self;             /* name */
     int place, size;
-    int name[FAKE_RANKS]; /* by place */
-    unsigned epoch, gathers;
+    int name[FAKE_RANKS];    /* by place */
+    unsigned epoch, gathers; /* a view's epoch: of the base, when it was told who is left */
+    int first_tag;
 };
 
 struct fake_operation {
@@ -150,6 +152,11 @@ static inline void fake_close(void)
 static inline struct mu_comm *fake_comm(int rank)
 {
     return &fake.comm[rank];
+}
+
+static inline struct mu_comm *fake_base(struct mu_comm *c)
+{
+    return c->base ? c->base : c;
 }
 
 static inline uint32_t fake_draw(uint32_t n)
@@ -313,11 +320,12 @@ static inline enum mu_status fake_post(struct mu_comm *c, bool is_send, void *da
     fake_pass(is_send ? FAKE_SEND : FAKE_RECEIVE);
     o = calloc(1, sizeof *o);
     MU_ASSERT(o && other >= 0 && other < c->size && other != c->place && !request->handle);
+    MU_ASSERT(c->epoch == fake_base(c)->epoch); /* else: mu_comm_view_keep */
     *o = (struct fake_operation){.is_send = is_send,
                                  .self = c->self,
                                  .other = c->name[other],
                                  .epoch = c->epoch,
-                                 .tag = tag,
+                                 .tag = c->first_tag + tag,
                                  .data = data,
                                  .bytes = bytes};
     pthread_mutex_lock(&fake.lock);
@@ -359,7 +367,7 @@ enum mu_status mu_comm_test(struct mu_comm *c, struct mu_request *request, bool 
     if (!o)
         return MU_OK;
     fake_pass(FAKE_TEST);
-    MU_ASSERT(o->self == c->self && o->epoch == c->epoch);
+    MU_ASSERT(o->self == c->self && o->epoch == fake_base(c)->epoch);
     pthread_mutex_lock(&fake.lock);
     fake_progress();
     if (o->done) {
@@ -390,7 +398,7 @@ enum mu_status mu_comm_poll(struct mu_comm *c)
     fake_pass(FAKE_POLL);
     pthread_mutex_lock(&fake.lock);
     fake_progress();
-    if (fake_one_is_dead(c))
+    if (fake_one_is_dead(fake_base(c)))
         st = MU_PEER_LOST;
     if (fake.revoked)
         st = MU_REVOKED;
@@ -476,5 +484,6 @@ const char *mu_mpi_library_version(void)
 }
 
 #include "tests/support/fake_repair.h"
+#include "tests/support/fake_view.h"
 
 #endif

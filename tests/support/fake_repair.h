@@ -112,6 +112,7 @@ enum mu_status mu_comm_repair(struct mu_comm *c, bool quietly, mu_comm_exchange 
 {
     bool agreed = false;
 
+    MU_ASSERT(!c->base);
     fake_pass(FAKE_REPAIR);
     if (!quietly)
         mu_comm_revoke(c);
@@ -156,6 +157,7 @@ enum mu_status mu_comm_allgather(struct mu_comm *c, const void *own, size_t byte
     struct fake_gathering *g = &fake.gathering[c->gathers % 2];
     enum mu_status st;
 
+    MU_ASSERT(!c->base);
     fake_pass(FAKE_GATHER);
     pthread_mutex_lock(&fake.lock);
     if (g->id != ((uint64_t)c->epoch << 32 | c->gathers)) {

@@ -16,6 +16,7 @@
 
 static char root[MU_PATH_MAX];
 static struct mu_job *job;
+static struct mu_poller poller;
 static struct mu_workload workload;
 static struct mu_device device;         /* that nothing is wrong with */
 static struct mu_segment_header header; /* step 0 in half 0 */
@@ -37,8 +38,9 @@ static int setup(void **unused)
         mu_journal_open(journal, &job->journal, &generation) != MU_OK)
         return -1;
     job->comm = fake_comm(0);
-    mu_poller_init(&job->poller, job->comm, NULL);
-    job->control = mu_control_init(job->comm, &job->poller, 1, 20000);
+    job->poller = &poller;
+    mu_poller_init(job->poller, job->comm, NULL);
+    job->control = mu_control_init(job->comm, job->poller, 1, 20000);
     job->life.state = MU_LIFE_RUNNING;
     job->saved_step = -1;
     job->is_master = true;

@@ -247,6 +247,79 @@ static void what_a_message_says_is_taken_as_a_polls_finding(void **state)
     assert_int_equal(mu_poll(p), MU_RECOVERED);
 }
 
+/* ---- messages that are not the job's ---- */
+static struct servings {
+    struct mu_poller *poller;
+    int count;
+    enum mu_status inner; /* what a poll inside it said */
+} servings;
+
+static void serve(void *context)
+{
+    struct servings *s = context;
+
+    s->count++;
+    mu_clock_sleep_us(asked_us);
+    s->inner = mu_poll(s->poller);
+}
+
+static struct mu_poller *poller_that_serves(void)
+{
+    struct mu_poller *p = poller_that_repairs(NULL);
+
+    servings = (struct servings){.poller = p};
+    p->serve = serve;
+    p->serve_context = &servings;
+    return p;
+}
+
+static void others_are_served_every_millisecond_at_most(void **state)
+{
+    struct mu_poller *p = poller_that_serves();
+    uint64_t began_ns = mu_clock_ns();
+
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        mu_clock_sleep_us(100);
+        assert_int_equal(mu_poll(p), MU_OK);
+    }
+    assert_true(servings.count >= 2);
+    assert_true((uint64_t)servings.count <= 1 + (mu_clock_ns() - began_ns) / ms);
+    assert_int_equal(servings.inner, MU_OK); /* it only counted, and served nobody again */
+}
+
+/* A death inside it waits for the next poll; a hold and a repair serve nobody; after a recovery that
+ * is not accepted yet they are served, after a failure never. */
+static void others_are_served_between_repairs_alone(void **state)
+{
+    struct mu_poller *p = poller_that_serves();
+    int before;
+
+    (void)state;
+    mu_poller_hold(p);
+    assert_int_equal(poll_for_a_while(p), MU_OK);
+    assert_int_equal(servings.count, 0);
+    mu_poller_release(p);
+    fake_kill(2);
+    assert_int_equal(poll_for_a_while(p), MU_RECOVERED);
+    assert_int_equal(repairs.count, 1);
+    assert_int_equal(repairs.inner, MU_OK);
+    before = servings.count;
+    mu_clock_sleep_us(asked_us);
+    assert_int_equal(mu_poll(p), MU_RECOVERED);
+    assert_int_equal(servings.count, before + 1);
+    mu_poller_accept(p);
+    repairs.says = MU_FAILED;
+    fake_kill(1);
+    assert_int_equal(poll_for_a_while(p), MU_FAILED);
+    before = servings.count;
+    for (int i = 0; i < 5; i++) {
+        mu_clock_sleep_us(asked_us);
+        assert_int_equal(mu_poll(p), MU_FAILED);
+    }
+    assert_int_equal(servings.count, before);
+}
+
 /* ---- a request ---- */
 static void a_request_is_waited_for(void **state)
 {
@@ -390,6 +463,9 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_a_message_says_is_taken_as_a_polls_finding, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(others_are_served_every_millisecond_at_most, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(others_are_served_between_repairs_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_request_is_waited_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_request_is_not_waited_for_in_vain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_comes_to_a_repair_has_told_of_its_hosts_deaths, set_up,

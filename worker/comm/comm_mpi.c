@@ -1,7 +1,8 @@
-/* The only file that calls MPI (ulfm_mpi.h beside it). Everything goes over MPI_COMM_WORLD, or what
- * a repair has made of it. from_mpi is where classes of errors become statuses. MPI moves messages
- * inside its calls only, on one thread: hence mu_comm_poll. An orderly end goes through
- * MPI_Finalize with an alarm set; after a failure it is left out.
+/* All that calls MPI (with view_mpi.c and ulfm_mpi.h). Everything goes over MPI_COMM_WORLD, or what
+ * a repair has made of it; a view has places and tags of its own in it (view_mpi.c). from_mpi is
+ * where classes of errors become statuses. MPI moves messages inside its calls only, on one thread:
+ * hence mu_comm_poll. An orderly end goes through MPI_Finalize with an alarm set; after a failure
+ * it is left out.
  *
  * A repair is a loop of shrink, exchange and agreement, since ranks may die inside it, and only the
  * agreement makes all that live take the same branch. Open requests are kept in a list, so that the
@@ -16,9 +17,7 @@
 #include "worker/comm/comm.h"
 
 #include <limits.h>
-#include <mpi.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +26,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "worker/comm/death_pmix.h"
+#include "worker/comm/internal_mpi.h"
 #include "worker/comm/mpi_files.h"
 #include "worker/comm/ulfm_mpi.h"
 
@@ -34,20 +34,6 @@ enum {
     FINALIZE_DEADLINE_S = 5,
     DRAIN_DEADLINE_MS = 10000,
     MOST_ATTEMPTS = 1000, /* of a repair: more than ranks can die in it */
-};
-
-struct pending {
-    MPI_Request request;
-    struct pending *next, *previous;
-};
-
-struct mu_comm {
-    MPI_Comm comm;         /* MPI_COMM_NULL: not under mpirun, MPI is not started at all */
-    int rank, size, names; /* names: how many places there were at first */
-    int *name;             /* by place */
-    atomic_bool *told;     /* by name: MPI has been told of its death */
-    bool fault_tolerant, repaired;
-    struct pending open; /* head of the ring of open requests */
 };
 
 /* Without a launcher MPI would start as a job of one, slowly, and leave a file in /dev/shm. */
@@ -127,6 +113,7 @@ enum mu_status mu_comm_open(struct mu_comm **out)
     *out = NULL;
     if (!c)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a communicator");
+    c->base = c;
     c->open.next = c->open.previous = &c->open;
     if (!has_launcher()) {
         c->comm = MPI_COMM_NULL;
@@ -161,6 +148,7 @@ static void end_now(int signal_number)
 void mu_comm_close(struct mu_comm *c, int exit_code)
 {
     if (c) {
+        MU_ASSERT(!c->place);
         free(c->name);
         free(c->told);
     }
@@ -184,14 +172,14 @@ void mu_comm_close(struct mu_comm *c, int exit_code)
 
 void mu_comm_revoke(struct mu_comm *c)
 {
-    if (c->fault_tolerant)
-        mu_ulfm_revoke(c->comm);
+    if (c->base->fault_tolerant)
+        mu_ulfm_revoke(c->base->comm);
 }
 
 void mu_comm_leave(struct mu_comm *c, int exit_code)
 {
     mu_mpi_files_remove_own();
-    if (c && c->size > 1 && !c->fault_tolerant)
+    if (c && c->base->size > 1 && !c->base->fault_tolerant)
         MPI_Abort(MPI_COMM_WORLD, exit_code); /* the others would wait for ever */
     _exit(exit_code);
 }
@@ -220,7 +208,7 @@ int mu_comm_name(const struct mu_comm *c, int place)
 
 bool mu_comm_is_fault_tolerant(const struct mu_comm *c)
 {
-    return c->fault_tolerant;
+    return c->base->fault_tolerant;
 }
 
 const char *mu_mpi_library_version(void)
@@ -252,6 +240,7 @@ enum mu_status mu_comm_poll(struct mu_comm *c)
     int flag = 0, dead;
     enum mu_status st;
 
+    c = c->base;
     if (c->size == 1)
         return MU_OK;
     /* For its progress; nothing is ever sent to oneself. */
@@ -265,27 +254,32 @@ enum mu_status mu_comm_poll(struct mu_comm *c)
 
 int mu_comm_dead(struct mu_comm *c, int *places, int capacity)
 {
-    int count = 0;
+    int count = 0, members = 0;
     MPI_Group dead, all;
 
-    if (!c->fault_tolerant || !mu_ulfm_failed_group(c->comm, &dead))
+    if (!c->base->fault_tolerant || !mu_ulfm_failed_group(c->base->comm, &dead))
         return 0;
     MPI_Group_size(dead, &count);
     if (count > 0) {
-        MPI_Comm_group(c->comm, &all);
-        for (int i = 0; i < count && i < capacity; i++)
-            MPI_Group_translate_ranks(dead, 1, &i, all, &places[i]);
+        MPI_Comm_group(c->base->comm, &all);
+        for (int i = 0, place; i < count; i++) {
+            MPI_Group_translate_ranks(dead, 1, &i, all, &place);
+            place = mu_comm_own_place(c, place);
+            if (place >= 0 && members++ < capacity)
+                places[members - 1] = place;
+        }
         MPI_Group_free(&all);
     }
     if (dead != MPI_GROUP_EMPTY)
         MPI_Group_free(&dead);
-    return count;
+    return members;
 }
 
 void mu_comm_tell_dead(struct mu_comm *c, int name, bool everywhere)
 {
     bool first;
 
+    c = c->base;
     if (!c->fault_tolerant || name >= c->names)
         return;
     first = !atomic_exchange(&c->told[name], true);
@@ -295,27 +289,20 @@ void mu_comm_tell_dead(struct mu_comm *c, int name, bool everywhere)
 
 /* Takes the request into the list of open ones. */
 static enum mu_status open_request(struct mu_comm *c, enum mu_status st, MPI_Request request,
-                                   struct mu_request *r)
+                                   bool receives, struct mu_request *r)
 {
-    struct pending *p;
+    struct pending *open = &c->base->open, *p;
 
     r->handle = NULL;
     if (st != MU_OK)
         return st;
     p = malloc(sizeof *p);
     MU_ASSERT(p); /* the transfer cannot be taken back */
-    *p = (struct pending){request, &c->open, c->open.previous};
+    *p = (struct pending){request, c, receives, open, open->previous};
     p->previous->next = p;
-    c->open.previous = p;
+    open->previous = p;
     r->handle = p;
     return MU_OK;
-}
-
-static void close_request(struct pending *p)
-{
-    p->previous->next = p->next;
-    p->next->previous = p->previous;
-    free(p);
 }
 
 enum mu_status mu_comm_send(struct mu_comm *c, const void *data, size_t bytes, int to, int tag,
@@ -325,8 +312,9 @@ enum mu_status mu_comm_send(struct mu_comm *c, const void *data, size_t bytes, i
     enum mu_status st;
 
     MU_ASSERT(bytes <= INT_MAX);
-    st = from_mpi(MPI_Isend(data, (int)bytes, MPI_BYTE, to, tag, c->comm, &request));
-    return open_request(c, st, request, r);
+    st = from_mpi(MPI_Isend(data, (int)bytes, MPI_BYTE, mu_comm_base_place(c, to),
+                            c->first_tag + tag, c->base->comm, &request));
+    return open_request(c, st, request, false, r);
 }
 
 enum mu_status mu_comm_receive(struct mu_comm *c, void *data, size_t bytes, int from, int tag,
@@ -336,8 +324,9 @@ enum mu_status mu_comm_receive(struct mu_comm *c, void *data, size_t bytes, int 
     enum mu_status st;
 
     MU_ASSERT(bytes <= INT_MAX);
-    st = from_mpi(MPI_Irecv(data, (int)bytes, MPI_BYTE, from, tag, c->comm, &request));
-    return open_request(c, st, request, r);
+    st = from_mpi(MPI_Irecv(data, (int)bytes, MPI_BYTE, mu_comm_base_place(c, from),
+                            c->first_tag + tag, c->base->comm, &request));
+    return open_request(c, st, request, true, r);
 }
 
 enum mu_status mu_comm_test(struct mu_comm *c, struct mu_request *r, bool *done, size_t *received)
@@ -360,7 +349,7 @@ enum mu_status mu_comm_test(struct mu_comm *c, struct mu_request *r, bool *done,
         *received = (size_t)count;
     }
     if (p->request == MPI_REQUEST_NULL) { /* after an error it may still be MPI's */
-        close_request(p);
+        mu_comm_close_request(p);
         r->handle = NULL;
     }
     return st;
@@ -378,7 +367,7 @@ static enum mu_status drain(struct mu_comm *c)
 
         MPI_Test(&p->request, &flag, MPI_STATUS_IGNORE);
         if (flag || p->request == MPI_REQUEST_NULL)
-            close_request(p);
+            mu_comm_close_request(p);
         else if (mu_deadline_passed(deadline))
             return MU_FAIL(MU_TIMEOUT, "a message to or from a dead rank did not end within %d s",
                            DRAIN_DEADLINE_MS / 1000);
@@ -394,6 +383,7 @@ enum mu_status mu_comm_repair(struct mu_comm *c, bool quietly, mu_comm_exchange 
     enum mu_status st = MU_FAILED;
     bool agreed = false;
 
+    MU_ASSERT(!c->place);
     if (!quietly)
         mu_ulfm_revoke(old);
     for (int attempt = 0; !agreed; attempt++) {
@@ -406,6 +396,7 @@ enum mu_status mu_comm_repair(struct mu_comm *c, bool quietly, mu_comm_exchange 
             MPI_Comm_free(&from);
         from = fresh;
         take(c, fresh);
+        c->repairs++; /* views are of before, until they are told who is left */
         MU_TRY(name_places(c), st, failed);
         st = exchange(context);
         if (mu_status_is_death(st))
@@ -424,6 +415,6 @@ failed:
 
 enum mu_status mu_comm_allgather(struct mu_comm *c, const void *own, size_t bytes, void *all)
 {
-    MU_ASSERT(bytes <= INT_MAX);
+    MU_ASSERT(bytes <= INT_MAX && !c->place);
     return from_mpi(MPI_Allgather(own, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, c->comm));
 }

@@ -1,0 +1,142 @@
+/* A trial's job ends in one of three ways. All of its group know the same end: they leave it, and
+ * stay in the session. Or a repair tells that somebody has left already: the others have nothing to
+ * do any more. Or this rank alone cannot go on: it dies, and its group goes on without it; a group
+ * of one has nobody to part from, and lives. */
+#include "orchestrator/master/trial_job.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/clock.h"
+#include "orchestrator/base/log.h"
+#include "orchestrator/master/job.h"
+#include "orchestrator/run/metrics.h"
+
+static const double speed_over_s = 0.3;
+
+const char *mu_trial_end_word(enum mu_trial_end end)
+{
+    static const char *const words[] = {
+#define WORD(name, word) [MU_TRIAL_##name] = word,
+        MU_TRIAL_END_TABLE(WORD)
+#undef WORD
+    };
+
+    return words[end];
+}
+
+void mu_trial_tell_progress(struct mu_job *job)
+{
+    const struct mu_trial_order *order = job->trial;
+    struct mu_trial_speed *speed = &job->speed;
+    const uint64_t now = mu_clock_ns();
+    const double seconds = 1e-9 * (double)(now - speed->since.ns);
+
+    if (!order->progress)
+        return;
+    if (speed->since.ns == 0) {
+        speed->since = (struct mu_record_mark){now, job->life.step};
+        speed->tokens_per_s = NAN;
+    } else if (seconds >= speed_over_s) {
+        speed->tokens_per_s = (double)(job->life.step - speed->since.step) *
+                              (double)job->workload->facts.tokens_per_step / seconds;
+        speed->since = (struct mu_record_mark){now, job->life.step};
+    }
+    order->progress(order->progress_context, job->life.step, job->last.loss, speed->tokens_per_s);
+}
+
+static enum mu_trial_end end_of(const struct mu_job *job, enum mu_status st)
+{
+    if (st == MU_REQUEUE)
+        return job->last.requests & MU_REQUEST_STOP ? MU_TRIAL_STOPPED : MU_TRIAL_MADE_WAY;
+    if (job->diverged)
+        return MU_TRIAL_DIVERGED;
+    return st == MU_OK          ? MU_TRIAL_COMPLETE
+           : st == MU_NO_MEMORY ? MU_TRIAL_OUT_OF_MEMORY
+           : st == MU_CONFIG    ? MU_TRIAL_REFUSED
+                                : MU_TRIAL_FAILED;
+}
+
+/* Losses as they were recorded, so that a trial that was complete already says the same. */
+static void take_outcome(const struct mu_job *job, enum mu_status st, struct mu_trial_outcome *out)
+{
+    *out = (struct mu_trial_outcome){
+        .end = end_of(job, st),
+        .leads = job->is_master && !mu_job_is_released(job),
+        .step = job->life.step,
+        .tokens = job->tokens,
+        .train_loss = NAN,
+        .valid_loss = NAN,
+        .valid_bits_per_byte = NAN,
+        .has_hash = job->status.has_hash && job->status.hash_step == job->life.step,
+        .hash = job->status.hash,
+    };
+    if (!out->leads)
+        return;
+    snprintf(out->message, sizeof out->message, "%s", job->status.message);
+    if (job->run) {
+        struct mu_run_losses losses = mu_run_dir_losses(job->run);
+
+        out->train_loss = losses.last_train;
+        out->valid_loss = losses.last_valid;
+        out->valid_bits_per_byte = losses.last_bits_per_byte;
+    }
+    mu_ledger_add(&out->goodput, &job->status.goodput);
+    mu_ledger_subtract(&out->goodput, &job->kept);
+}
+
+/* This rank's failure, which its group does not know of. */
+static enum mu_status fail_alone(struct mu_job *job, enum mu_status st)
+{
+    const bool others = mu_comm_size(job->comm) > 1;
+
+    if (!others && !mu_status_is_death(st) && !mu_job_has_lost_gpu(job)) {
+        job->control.verdict = st;
+        return mu_job_fail_together(job, st);
+    }
+    if (mu_comm_is_fault_tolerant(job->session->comm)) {
+        mu_log(MU_LOG_ERROR, "rank %d failed in %s: %s; it leaves, and the others go on without it",
+               mu_board_own_rank(job->board), job->run_path, mu_status_meaning(st));
+        mu_comm_die();
+    }
+    mu_job_report_failure(job, st);
+    mu_comm_leave(job->session->comm, mu_status_exit_code(st));
+}
+
+enum mu_status mu_trial_run(struct mu_session *s, const struct mu_trial_order *order,
+                            struct mu_trial_outcome *out)
+{
+    struct mu_job *job = malloc(sizeof *job);
+    struct mu_comm *group;
+    enum mu_status st;
+
+    if (!job)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a job");
+    MU_TRY(mu_comm_view(s->comm, order->names, order->count, (uint32_t)order->group, &group), st,
+           failed);
+    mu_poller_accept(&s->poller);
+    mu_job_init(job, s, group);
+    job->trial = order;
+    mu_session_attach(s, &(struct mu_session_job){.comm = group,
+                                                  .group = order->group,
+                                                  .trial = order->trial,
+                                                  .worker = &job->worker,
+                                                  .roll = &job->roll,
+                                                  .recovered = mu_job_recovered,
+                                                  .context = job});
+    st = mu_job_live(job, &(struct mu_job_request){0});
+    if (st != MU_OK && st != MU_REQUEUE && !mu_job_is_agreed(job, st))
+        st = fail_alone(job, st);
+    take_outcome(job, st, out);
+    mu_session_detach(s, true);
+    mu_poller_accept(&s->poller);
+    mu_log_set_where(NULL);
+    mu_job_close_parts(job);
+    mu_comm_view_close(group);
+    st = MU_OK;
+failed:
+    free(job);
+    return st;
+}
