@@ -97,7 +97,7 @@ static enum mu_status no_room(const struct mu_segment *s, const struct mu_segmen
 {
     if (o->state_only)
         return MU_NO_MEMORY;
-    return MU_FAIL(MU_FAILED,
+    return MU_FAIL(MU_NO_MEMORY,
                    "/dev/shm has no room for the %.2f GiB of this host's state (%s: %s). Free some "
                    "(ls /dev/shm), enlarge it "
                    "(mount -o remount,size=SIZE /dev/shm), or run fewer ranks on a host",

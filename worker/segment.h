@@ -156,7 +156,7 @@ struct mu_segment_options {
  * nobody of then can write any more; else it makes a new one (zeroed: committed step 0 in half 0).
  * The others wait for it; MU_FAILED when this generation's is made for other ranks, precision or
  * layout than theirs. Too little room in /dev/shm: with one rank on the host private memory is
- * taken, with a line that says so; else MU_FAILED with how much is needed. With state_only
+ * taken, with a line that says so; else MU_NO_MEMORY with how much is needed. With state_only
  * MU_NO_MEMORY, not reported, also where a new one takes most of the memory that is left: whoever
  * copies can do without. */
 enum mu_status mu_segment_open(struct mu_segment *s,

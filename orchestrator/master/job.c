@@ -118,7 +118,6 @@ void mu_job_init(struct mu_job *job, struct mu_session *session, struct mu_comm 
         .recovery = &session->recovery,
         .comm = comm,
         .saved_step = -1,
-        .gpu.leaver = -1,
         .status = {.loss = NAN, .valid_loss = NAN},
         .is_master = mu_comm_rank(comm) == 0,
     };

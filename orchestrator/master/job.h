@@ -65,13 +65,6 @@ struct mu_job {
     uint64_t *host_key; /* by place, when the ranks met */
     struct mu_hash probe;
     struct mu_device *device;
-    struct mu_job_gpu {
-        bool is_dealt; /* this rank has one: */
-        int number;    /* as it sees them */
-        struct mu_gpu_id id;
-        char host[64]; /* where the ranks are on several hosts: this rank's */
-        int leaver;    /* the rank for which there was none; -1: none */
-    } gpu;
     struct mu_worker_memory memory; /* of this rank's GPU */
     struct mu_job_choices {
         void *bytes; /* of mu_device_write_choices, malloc'ed; the same on all ranks */
@@ -148,8 +141,9 @@ void mu_job_move(struct mu_job *job, enum mu_life_event event);
 enum mu_status mu_job_meet(struct mu_job *job, const struct mu_job_request *request) MU_CHECKED;
 enum mu_status mu_job_prepare(struct mu_job *job) MU_CHECKED;
 enum mu_status mu_job_load(struct mu_job *job) MU_CHECKED;
-/* job_gpus.c. With device.kind = "cuda": this rank's GPU is chosen. Does not return on a rank for
- * which there is none and which the others do without. MU_CONFIG, reported: there are too few. */
+/* job_gpus.c. With device.kind = "cuda": this rank's GPU is chosen, unless it has one. Does not
+ * return on a rank for which there is none and which the others do without. MU_CONFIG, reported:
+ * there are too few. */
 enum mu_status mu_job_deal_gpus(struct mu_job *job) MU_CHECKED;
 /* job_memory.c. What this rank will take of its GPU's memory, in job->memory: MU_NO_MEMORY, with
  * what to do, when it has not that much. */

@@ -3,8 +3,9 @@
  *
  * One rank more than there are GPUs is what people start who think of a master of its own. The
  * master's duties need none: the rank that finds no GPU takes itself off the board and leaves, and
- * the others begin again without it, as after a death. A rank that has been given a GPU keeps it
- * when all begin again, so that nobody inherits one that has just broken. */
+ * the others begin again without it, as after a death. A rank that has been given a GPU keeps it in
+ * all its session, so that nobody inherits one that has just broken; and ranks of different trials,
+ * which are dealt theirs before the first trial, have different ones. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,8 @@ static void keep(const struct mu_job *job, struct mu_device_gpus *gpus, uint32_t
     uint32_t kept = 0;
 
     for (uint32_t i = 0; i < gpus->count; i++) {
-        if (job->gpu.is_dealt && memcmp(&gpus->id[i], &job->gpu.id, sizeof job->gpu.id) != 0)
+        if (job->session->gpu.is_dealt &&
+            memcmp(&gpus->id[i], &job->session->gpu.id, sizeof job->session->gpu.id) != 0)
             continue;
         gpus->id[kept] = gpus->id[i];
         memcpy(gpus->pci[kept], gpus->pci[i], PCI_MAX);
@@ -166,7 +168,8 @@ static enum mu_status check_deal(const struct table *t)
         if (t->taken[i] == MU_GPU_NONE)
             MU_TRY(check_doubles(t, i), st, failed);
     MU_TRY(check_count(t), st, failed);
-    if (!mu_cuda_is_shared() && t->job->settings.device_collective == MU_COLLECTIVE_NCCL)
+    if (!mu_cuda_is_shared() && t->job->host_key &&
+        t->job->settings.device_collective == MU_COLLECTIVE_NCCL)
         MU_TRY(check_instances(t), st, failed);
 failed:
     return st;
@@ -188,7 +191,7 @@ static void tell(const struct table *t)
                "duties need no rank of their own, and rank %d, which also computes, has them",
                t->size, t->size - 1, name_of(t, without), t->said[without].host,
                name_of(t, without == 0));
-    else if (t->said[least].count != t->said[most].count && !t->job->gpu.is_dealt)
+    else if (t->said[least].count != t->said[most].count && !t->job->session->gpu.is_dealt)
         mu_log(MU_LOG_INFO,
                "ranks were shown different numbers of GPUs (rank %d on %s %u, rank %d on %s %u): "
                "each takes one that no other has",
@@ -242,17 +245,17 @@ static enum mu_status take_deal(struct mu_job *job, struct mu_wire_reader *r,
         int32_t taken = (int32_t)mu_wire_get_u32(r);
 
         if (taken == MU_GPU_NONE)
-            job->gpu.leaver = mu_comm_name(job->comm, i);
+            job->session->gpu.leaver = mu_comm_name(job->comm, i);
         if (i != mu_comm_rank(job->comm) || !r->ok)
             continue;
         if (taken != MU_GPU_NONE && (taken < 0 || (uint32_t)taken >= gpus->count))
             return MU_FAIL(MU_INTERNAL, "GPU %d of %u was dealt", taken, gpus->count);
-        job->gpu.is_dealt = taken != MU_GPU_NONE;
-        job->gpu.number = job->gpu.is_dealt ? (int)number[taken] : MU_GPU_NONE;
-        job->gpu.id = gpus->id[job->gpu.is_dealt ? taken : 0];
+        job->session->gpu.is_dealt = taken != MU_GPU_NONE;
+        job->session->gpu.number = job->session->gpu.is_dealt ? (int)number[taken] : MU_GPU_NONE;
+        job->session->gpu.id = gpus->id[job->session->gpu.is_dealt ? taken : 0];
     }
     if (!several)
-        job->gpu.host[0] = 0;
+        job->session->gpu.host[0] = 0;
     return mu_wire_finished(r) ? MU_OK
                                : MU_FAIL(MU_INTERNAL, "the master's deal of GPUs cannot be read");
 }
@@ -278,8 +281,8 @@ static enum mu_status exchange(struct mu_job *job, struct table *t, enum mu_stat
     size_t size;
 
     keep(job, gpus, number);
-    gethostname(job->gpu.host, sizeof job->gpu.host - 1);
-    put_gpus(&w, st, job->gpu.host, gpus);
+    gethostname(job->session->gpu.host, sizeof job->session->gpu.host - 1);
+    put_gpus(&w, st, job->session->gpu.host, gpus);
     st = mu_control_gather(&job->control, MU_MESSAGE_GPUS, &w, take_gpus, t);
     if (mu_control_is_broken(st))
         return st;
@@ -328,7 +331,7 @@ done:
     close_table(&t);
     free(gpus);
     free(dealt);
-    if (st == MU_OK && job->gpu.leaver == mu_board_own_rank(job->board) &&
+    if (st == MU_OK && job->session->gpu.leaver == mu_board_own_rank(job->board) &&
         job->settings.device_kind == MU_DEVICE_CUDA)
         leave(job);
     return st;

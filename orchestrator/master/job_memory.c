@@ -34,8 +34,8 @@ static void warn_if_tight(const struct mu_job *job, uint64_t left)
                "GPU %d%s%s will have about %.0f MiB left for NCCL's buffers, which take some "
                "hundreds: if it runs out of memory, set device.collective = \"mpi\", or lower "
                "batch.micro",
-               job->gpu.number, job->gpu.host[0] ? " of " : "", job->gpu.host,
-               (double)left / 0x1p20);
+               job->session->gpu.number, job->session->gpu.host[0] ? " of " : "",
+               job->session->gpu.host, (double)left / 0x1p20);
 }
 
 enum mu_status mu_job_check_memory(struct mu_job *job, const struct mu_device_options *options)
@@ -57,6 +57,7 @@ enum mu_status mu_job_check_memory(struct mu_job *job, const struct mu_device_op
         MU_NO_MEMORY,
         "GPU %d%s%s has too little memory: %.1f MiB are free, and needed are about %s, with "
         "batch.micro = %lld. Try, in this order: %s; or see in `nvidia-smi` who else uses it",
-        job->gpu.number, job->gpu.host[0] ? " of " : "", job->gpu.host, (double)has.free / 0x1p20,
-        mu_worker_memory_text(m, has.total).text, (long long)job->settings.batch_micro, advice);
+        job->session->gpu.number, job->session->gpu.host[0] ? " of " : "", job->session->gpu.host,
+        (double)has.free / 0x1p20, mu_worker_memory_text(m, has.total).text,
+        (long long)job->settings.batch_micro, advice);
 }

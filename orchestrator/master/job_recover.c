@@ -48,7 +48,7 @@ static void add_deaths(const struct mu_job *job, char *text, size_t capacity)
         if (!was_member(job, r->dead[i]))
             continue;
         add(text, capacity, "%s", text[0] ? ", " : "");
-        if (r->dead[i] == job->gpu.leaver) {
+        if (r->dead[i] == job->session->gpu.leaver) {
             add(text, capacity, "rank %d, which has no GPU, left", r->dead[i]);
             continue;
         }
@@ -76,7 +76,7 @@ static uint64_t deaths(const struct mu_job *job, bool leaver)
 
     for (int i = 0; i < job->recovery->dead_count; i++)
         n += was_member(job, job->recovery->dead[i]) &&
-             (leaver || job->recovery->dead[i] != job->gpu.leaver);
+             (leaver || job->recovery->dead[i] != job->session->gpu.leaver);
     return n;
 }
 

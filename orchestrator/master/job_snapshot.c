@@ -17,6 +17,7 @@ static enum mu_status poll_job(void *context)
 static enum mu_status open_copies(struct mu_job *job, bool mine)
 {
     const struct mu_segment_options how = {
+        .keep_sweep = job->trial,
         .run_key = job->run_key,
         .run_id = job->run_id,
         .generation = job->generation,

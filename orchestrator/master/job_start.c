@@ -395,8 +395,8 @@ static enum mu_status open_parts(struct mu_job *job)
     enum mu_status st;
 
     device.isa = job->isa;
-    device.gpu = job->gpu.number;
-    device.host = job->gpu.host;
+    device.gpu = job->session->gpu.number;
+    device.host = job->session->gpu.host;
     device.poll = mu_poll_hook;
     device.poll_context = job->poller;
 
@@ -434,6 +434,7 @@ static enum mu_status open_segment(struct mu_job *job)
         .slot = index,
         .leader = index == 0,
         .bf16 = job->settings.device_precision == MU_PRECISION_BF16,
+        .keep_sweep = job->trial,
         .deadline_ms = START_DEADLINE_MS,
         .poll = poll_job,
         .poll_context = job,

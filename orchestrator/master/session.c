@@ -37,7 +37,7 @@ enum mu_status mu_session_open(struct mu_session *s)
 {
     enum mu_status st;
 
-    *s = (struct mu_session){.epoch = 1, .started_ns = mu_clock_ns()};
+    *s = (struct mu_session){.epoch = 1, .started_ns = mu_clock_ns(), .gpu.leaver = -1};
     MU_TRY(join(s), st, failed);
     mu_fault_set_rank(mu_comm_rank(s->comm));
     if (mu_comm_size(s->comm) > 1)

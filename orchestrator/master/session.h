@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "orchestrator/base/hash.h"
+#include "orchestrator/core/gpus.h"
 #include "worker/poller.h"
 #include "worker/recover.h"
 #include "worker/watchdog.h"
@@ -28,6 +29,15 @@ struct mu_session_job {
     void *context;
 };
 
+/* The GPU that this rank has for as long as it lives. */
+struct mu_session_gpu {
+    bool is_dealt; /* it has one: */
+    int number;    /* as it sees them */
+    struct mu_gpu_id id;
+    char host[64]; /* where the ranks are on several hosts: this rank's */
+    int leaver;    /* the rank for which there was none; -1: none */
+};
+
 struct mu_session {
     struct mu_board *board;
     struct mu_watchdog *watchdog;
@@ -42,6 +52,7 @@ struct mu_session {
      * who serves messages inside polls; taken to 0 at the job's start. */
     uint32_t requests;
     struct mu_session_job job;
+    struct mu_session_gpu gpu;
 
     /* After every repair, on every rank, inside the poll: the job under way has its new roll by
      * then. NULL: nobody wants to know. */

@@ -87,6 +87,20 @@ static void take_outcome(const struct mu_job *job, enum mu_status st, struct mu_
     mu_ledger_subtract(&out->goodput, &job->kept);
 }
 
+enum mu_status mu_trial_deal_gpus(struct mu_session *s, const struct mu_settings *settings)
+{
+    struct mu_job *job = malloc(sizeof *job);
+    enum mu_status st;
+
+    if (!job)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a job");
+    mu_job_init(job, s, s->comm);
+    job->settings = *settings;
+    st = mu_job_deal_gpus(job);
+    free(job);
+    return st;
+}
+
 /* This rank's failure, which its group does not know of. */
 static enum mu_status fail_alone(struct mu_job *job, enum mu_status st)
 {
@@ -114,6 +128,10 @@ enum mu_status mu_trial_run(struct mu_session *s, const struct mu_trial_order *o
 
     if (!job)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a job");
+    if (order->epoch != s->epoch) {
+        st = MU_RECOVERED;
+        goto failed;
+    }
     MU_TRY(mu_comm_view(s->comm, order->names, order->count, (uint32_t)order->group, &group), st,
            failed);
     mu_poller_accept(&s->poller);

@@ -9,6 +9,7 @@
 
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/hash.h"
+#include "orchestrator/config/settings.h"
 #include "orchestrator/core/ledger.h"
 #include "orchestrator/master/session.h"
 
@@ -21,6 +22,7 @@ struct mu_trial_branch {
 
 struct mu_trial_order {
     uint64_t group;   /* number of this assignment: never used before in this sweep, not 0 */
+    uint32_t epoch;   /* session->epoch when it was given: after a repair it is void */
     uint32_t trial;   /* for who asks (struct mu_rank_word) */
     const int *names; /* the group, ascending: names in session->comm */
     int count;
@@ -65,10 +67,17 @@ struct mu_trial_outcome {
     char message[256];            /* one plain sentence */
 };
 
-/* Returns on every living member of the group. Another status than MU_OK: this rank cannot go on,
+/* Returns on every living member of the group. MU_RECOVERED: the order is void, since somebody died
+ * before this rank took it up: some of its group may be in it without this one. Another status than MU_OK: this rank cannot go on,
  * and its process must end (as mu_job_run does). */
 enum mu_status mu_trial_run(struct mu_session *s, const struct mu_trial_order *order,
                             struct mu_trial_outcome *out) MU_CHECKED;
+
+/* By all ranks of the session, before their first trial: with device.kind = "cuda" each is dealt a
+ * GPU, which it keeps. Statuses as of a round (worker/comm/control.h); does not return on a rank for
+ * which there is none. */
+enum mu_status mu_trial_deal_gpus(struct mu_session *s,
+                                  const struct mu_settings *settings) MU_CHECKED;
 
 struct mu_job;
 /* The leader's, between two steps: order->progress, when it is due. */

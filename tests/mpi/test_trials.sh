@@ -2,24 +2,7 @@
 # Trials in one session, without a sweep's master: each has the bits of `muster train` alone, whoever it is given to, moved in the
 # middle, begun from another one's state, or died in. A death in one group costs the other groups nothing.
 . "$(dirname "$0")/common.sh"
-
-orders_program=$(dirname "$MUSTER")/tests/trial-orders
-
-# orders N ORDER...: see tests/support/trial_orders.c.
-orders() {
-    local n=$1
-    shift
-    [ -n "${keep_sweep:-}" ] || rm -rf sweep
-    code=0
-    timeout -k 5 60 "$MPIRUN" -n "$n" "$orders_program" "$scratch/sweep" "$@" >"$log" 2>&1 || code=$?
-}
-# ended GROUP TRIAL END [STEP REFERENCE]: what its leader told.
-ended() {
-    local hash=${5:+$(hash_of "$5")}
-    said "^$1 $2 $3${4:+ $4}${hash:+ $hash}" "group $1"
-}
-# steps TRIAL: that it took, each once.
-steps() { sed 's/^{"step": \([0-9]*\),.*/\1/' "sweep/trials/$1/metrics.jsonl" | sort -n | uniq -c | awk '$1 == 1' | wc -l; }
+. "$(dirname "$0")/trials.sh"
 
 sed 's/steps = 12/steps = 20/' tiny.cfg >long.cfg
 sed 's/steps = 12/steps = 25/' tiny.cfg >trunk.cfg # its last fifth is the cooldown, as it is of long's
@@ -79,3 +62,11 @@ ended 2 other refused
 ended 3 long complete 20 long
 said 'model.width' "a trial whose folder holds another run"
 [ "$(steps other)" = 12 ] || fail "a refused trial has changed what was there"
+
+# All of a group dies: who takes the trial up next finds its state in memory.
+MUSTER_FAULT=rank:2,at:backward,step:5,do:kill orders 3 0,1:long 2:tiny 0,1:tiny
+ended_with 0 "a group of which nobody is left"
+ended 4 tiny complete 12 tiny
+[ "$(steps tiny)" = 12 ] || fail "a group of which nobody is left: a step was lost, or taken twice"
+! grep -q 'dropped the metrics' "$log" || fail "what was in memory was not taken up"
+nothing_left "a group of which nobody is left"

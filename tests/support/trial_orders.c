@@ -53,17 +53,15 @@ static struct told read_order(const char *text)
     return t;
 }
 
-static enum mu_status read_config(const char *trial, char **text)
+static enum mu_status read_config(const char *trial, struct mu_settings *settings)
 {
     char path[128];
     const struct mu_config_source source = {.path = path};
-    struct mu_settings settings;
     enum mu_status st;
 
     snprintf(path, sizeof path, "%s.cfg", trial);
-    MU_TRY(mu_config_load(&source, &settings), st, failed);
-    MU_TRY(mu_workload_resolve(&settings), st, failed);
-    st = mu_config_print(&settings, text);
+    MU_TRY(mu_config_load(&source, settings), st, failed);
+    st = mu_workload_resolve(settings);
 failed:
     return st;
 }
@@ -83,6 +81,7 @@ static enum mu_status run(const char *sweep, uint64_t group, struct told *t)
     struct mu_trial_branch branch = {.step = atoll(t->leave)};
     const char *other = strchr(t->leave, '=');
     struct mu_trial_order order = {.group = group,
+                                   .epoch = session.epoch,
                                    .names = t->names,
                                    .count = t->count,
                                    .sweep_path = sweep,
@@ -91,10 +90,12 @@ static enum mu_status run(const char *sweep, uint64_t group, struct told *t)
                                    .progress = look,
                                    .progress_context = t};
     struct mu_trial_outcome out;
+    struct mu_settings settings;
     char *config = NULL, path[MU_PATH_MAX];
     enum mu_status st;
 
-    MU_TRY(read_config(t->trial, &config), st, failed);
+    MU_TRY(read_config(t->trial, &settings), st, failed);
+    MU_TRY(mu_config_print(&settings, &config), st, failed);
     MU_TRY(mu_path_format(path, "%s/trials/%s", sweep, t->trial), st, failed);
     MU_TRY(mu_path_format(branch.run_path, "%s/trials/%s", sweep, other ? other + 1 : ""), st,
            failed);
@@ -112,6 +113,15 @@ failed:
     return st;
 }
 
+static enum mu_status deal(const char *order)
+{
+    struct told t = read_order(order);
+    struct mu_settings settings;
+    enum mu_status st = read_config(t.trial, &settings);
+
+    return st == MU_OK ? mu_trial_deal_gpus(&session, &settings) : st;
+}
+
 int main(int argc, char **argv)
 {
     enum mu_status st;
@@ -124,6 +134,7 @@ int main(int argc, char **argv)
         session.poller.repair = mu_session_recover;
         session.poller.repair_context = &session;
     }
+    MU_TRY(deal(argv[2]), st, failed);
     for (int i = 2; i < argc; i++) {
         struct told t = read_order(argv[i]);
 
