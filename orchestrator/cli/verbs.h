@@ -14,6 +14,7 @@
     X(tokenize, "tokenize", "make token files from text")                               \
     X(inspect, "inspect", "show what a checkpoint, run directory or token file holds")  \
     X(plan, "plan", "list what a sweep would train, and what it takes")                 \
+    X(sweep, "sweep", "train all trials of a sweep; run it alone or under mpirun")      \
     X(fit, "fit", "fit scaling laws to losses of training runs, and recommend a model") \
     X(config, "config", "explain configuration keys, check a file, print it resolved")
 

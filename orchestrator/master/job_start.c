@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
+#include "orchestrator/base/host_key.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/master/job.h"
@@ -35,29 +35,6 @@ struct hellos { /* the master's collection */
     int count;
 };
 
-/* Ranks with equal keys share /dev/shm. MUSTER_HOSTS=N pretends that rank r lives on host r modulo
- * N: for tests of several hosts on one machine. */
-static uint64_t host_key(const char *name, int rank)
-{
-    const char *pretend = getenv("MUSTER_HOSTS");
-    struct stat shm = {0};
-    char boot[64] = "";
-    uint64_t parts[3] = {0};
-    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "r");
-
-    if (f) {
-        if (!fgets(boot, sizeof boot, f))
-            boot[0] = 0;
-        fclose(f);
-    }
-    if (stat("/dev/shm", &shm) == 0)
-        parts[0] = shm.st_dev;
-    parts[1] = mu_hash_bytes(name, strlen(name), 0).low ^ mu_hash_bytes(boot, strlen(boot), 1).low;
-    if (pretend && atoi(pretend) > 0)
-        parts[2] = (uint64_t)(rank % atoi(pretend));
-    return mu_hash_bytes(parts, sizeof parts, 0).low;
-}
-
 static enum mu_status say_hello(struct mu_job *job, struct mu_wire_writer *w)
 {
     char name[HOST_NAME_MAX_BYTES] = "";
@@ -67,7 +44,7 @@ static enum mu_status say_hello(struct mu_job *job, struct mu_wire_writer *w)
     gethostname(name, sizeof name - 1);
     mu_wire_put_u32(w, (uint32_t)st);
     mu_wire_put_string(w, name);
-    mu_wire_put_u64(w, host_key(name, mu_comm_name(job->comm, mu_comm_rank(job->comm))));
+    mu_wire_put_u64(w, mu_host_key(name, mu_comm_name(job->comm, mu_comm_rank(job->comm))));
     mu_wire_put_u32(w, (uint32_t)mu_device_best_isa());
     mu_wire_put_u64(w, job->session->program.high);
     mu_wire_put_u64(w, job->session->program.low);

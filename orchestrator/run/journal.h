@@ -14,7 +14,11 @@
     X(GENERATION, 1, "a generation began: ranks, hosts, step it goes on from, fingerprint") \
     X(CHECKPOINT, 2, "a checkpoint was published: step, state hash")                        \
     X(EVENT, 3, "something that a person may ask about later")                              \
-    X(END, 4, "the generation ended: outcome, step")
+    X(END, 4, "the generation ended: outcome, step")                                        \
+    X(SWEEP_START, 5, "a sweep began, or went on: number of the start")                     \
+    X(SWEEP_ASSIGN, 6, "ranks were given a trial: its name, number of the group")           \
+    X(SWEEP_RELEASE, 7, "a rank has left a trial that has not ended, or is dead")           \
+    X(SWEEP_TRIAL, 8, "a trial has ended: how, losses, hash")
 
 enum mu_journal_type {
 #define MU_JOURNAL_ENUM(name, number, meaning) MU_JOURNAL_##name = number,

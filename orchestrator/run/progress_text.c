@@ -46,17 +46,19 @@ static void print_time(double ms, char *out, size_t size)
         snprintf(out, size, ms < 9995 ? "%.2f s" : "%.1f s", ms / 1000);
 }
 
-static void print_rate(double per_s, char *out, size_t size)
+struct mu_progress_text mu_progress_count(double n)
 {
     static const char units[] = {0, 'k', 'M', 'G', 'T'};
+    struct mu_progress_text out;
     size_t unit = 0;
 
-    while (per_s >= 999.5 && unit + 1 < sizeof units) {
-        per_s /= 1000;
+    while (n >= 999.5 && unit + 1 < sizeof units) {
+        n /= 1000;
         unit++;
     }
-    snprintf(out, size, unit > 0 && per_s < 9.95 ? "%.1f%.1s tok/s" : "%.0f%.1s tok/s", per_s,
+    snprintf(out.text, sizeof out.text, unit > 0 && n < 9.95 ? "%.1f%.1s" : "%.0f%.1s", n,
              &units[unit]);
+    return out;
 }
 
 static struct fields print_fields(const struct mu_metrics *m, double eta_s)
@@ -73,7 +75,8 @@ static struct fields print_fields(const struct mu_metrics *m, double eta_s)
     if (!isnan(m->step_ms))
         print_time(m->step_ms, f.text[TIME], sizeof f.text[TIME]);
     if (!isnan(m->tokens_per_s))
-        print_rate(m->tokens_per_s, f.text[TOKENS], sizeof f.text[TOKENS]);
+        snprintf(f.text[TOKENS], sizeof f.text[TOKENS], "%.30s tok/s",
+                 mu_progress_count(m->tokens_per_s).text);
     if (!isnan(m->peak_share))
         snprintf(f.text[PEAK], sizeof f.text[PEAK], "%.0f%% of peak", 100 * m->peak_share);
     if (!isnan(eta_s))

@@ -23,6 +23,8 @@ struct mu_progress_text mu_progress_bar(const struct mu_metrics *m, int64_t step
 struct mu_progress_text mu_progress_eval_line(const struct mu_metrics *m, int64_t steps);
 /* "0:31", "12:05", "3:07:09", "2d 03:04" */
 struct mu_progress_text mu_progress_duration(double seconds);
+/* "999", "1.0k", "48k", "2.0M" */
+struct mu_progress_text mu_progress_count(double n);
 
 /* Time left, from the wall time of the newest steps: sums of time and of steps that forget by a
  * factor e a minute, so that a pause (an evaluation, a checkpoint) is spread over the steps around

@@ -27,7 +27,7 @@ struct mu_pack_trial {
 
 struct mu_pack_host {
     uint32_t workers, free; /* in all; without a trial */
-    double bytes_left;      /* of memory; INFINITY: not known */
+    double bytes_left;      /* of memory, beside what trains; INFINITY: not known */
 };
 
 struct mu_pack_problem {
@@ -58,10 +58,12 @@ double mu_pack_seconds(double work, double serial, uint32_t workers);
 /* Seconds of a step of trials of one kind (size and batch), as they are heard. */
 struct mu_pack_speed {
     double guess;  /* of one worker, before anything is heard; NAN: none */
-    double one;    /* measured, of one worker; NAN */
+    double one;    /* measured, of one worker; once something is heard */
     double serial; /* as above; 0 until something is heard of two numbers of workers */
     uint32_t heard;
+    double weight, x, t, xx, xt; /* sums over what was heard: pack_speed.c */
 };
+/* Of a new one only guess is set, the rest is 0. */
 void mu_pack_speed_hear(struct mu_pack_speed *s, uint32_t workers, double step_seconds);
 /* Of one worker: measured, else the guess, else NAN. */
 double mu_pack_speed_step(const struct mu_pack_speed *s);

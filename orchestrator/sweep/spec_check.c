@@ -217,6 +217,17 @@ static void check_laws(const struct checking *c)
     }
 }
 
+/* Tuning multiplies what the run configuration says. */
+static void check_multiplied(const struct checking *c, const char *key)
+{
+    double value;
+
+    memcpy(&value, (const char *)c->base + mu_sweep_key(key)->offset, sizeof value);
+    if (!(value > 0))
+        MISTAKE(c, "tune", "%s is %g, and is tuned by factors of that; expected it above 0", key,
+                value);
+}
+
 static void check_tune(const struct checking *c)
 {
     const struct mu_sweep_spec *s = c->spec;
@@ -232,6 +243,8 @@ static void check_tune(const struct checking *c)
     if (mu_sweep_key(tuned->key) && mu_sweep_key(tuned->key)->type != MU_TYPE_REAL)
         MISTAKE(c, "laws", "%s cannot be tuned; expected a key that holds a real number",
                 tuned->key);
+    else if (mu_sweep_key(tuned->key))
+        check_multiplied(c, tuned->key);
     if (s->kind == MU_SWEEP_GRID)
         MISTAKE(c, "tune", "a grid has no sizes to tune at; expected %s on an axis of the grid",
                 tuned->key);
@@ -241,10 +254,18 @@ static void check_tune(const struct checking *c)
         MISTAKE(c, "tune.factors",
                 "%u factors; expected at least 3, since a parabola in ln of the value is fitted",
                 s->tune.factors.count);
-    for (uint32_t i = 0; i < s->tune.cells.count; i++)
-        if (!has(&s->sizes, s->tune.cells.item[i].size))
+    for (uint32_t i = 0; i < s->tune.cells.count; i++) {
+        const struct mu_sweep_cell *cell = &s->tune.cells.item[i];
+
+        if (!has(&s->sizes, cell->size))
             MISTAKE(c, "tune.cells", "%g is none of the sizes; expected one of sizes.values",
-                    s->tune.cells.item[i].size);
+                    cell->size);
+        for (uint32_t j = 0; j < i; j++)
+            if (cell->size == s->tune.cells.item[j].size &&
+                cell->budget == s->tune.cells.item[j].budget)
+                MISTAKE(c, "tune.cells", "size %g with %g FLOPs stands there twice; expected once",
+                        cell->size, cell->budget);
+    }
 }
 
 /* Seeds of repeats count up from the run's own. */

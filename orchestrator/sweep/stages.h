@@ -53,9 +53,10 @@ enum mu_sweep_bracket {
 struct mu_sweep_window { /* of a budget of an isoflop sweep */
     double budget;
     enum mu_sweep_bracket bracket;
-    int64_t extended;  /* how often so far */
-    bool is_exhausted; /* and neither sizes nor extensions are left */
-    double best_size, best_loss;
+    int64_t extended;            /* how often so far */
+    bool is_exhausted;           /* and neither sizes nor extensions are left */
+    double best_size, best_loss; /* of those known so far; NAN: none */
+    uint32_t first, last;        /* indices of sizes.values that extensions may reach */
 };
 
 struct mu_sweep_stages {
@@ -63,6 +64,7 @@ struct mu_sweep_stages {
     const struct mu_settings *base;
     const char *file;              /* for messages */
     struct mu_sweep_trials trials; /* known so far; an index never changes */
+    uint32_t expected;             /* as many, with cells that wait for what is tuned */
     bool complete;                 /* no more will come, whatever the results */
     struct mu_sweep_tuned tuned;
     struct mu_sweep_window window[MU_SWEEP_LIST]; /* by budget */

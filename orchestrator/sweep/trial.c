@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/base/detmath.h"
 #include "orchestrator/config/checks.h"
 #include "orchestrator/config/number.h"
 #include "orchestrator/config/schema.h"
@@ -168,18 +169,27 @@ static void check(const struct mu_sweep_trial *t, struct mu_place place, struct 
     mu_checks_run(&t->settings, places, m);
 }
 
-/* What a tuned law multiplies. */
-static void set_factor(struct mu_sweep_trial *t, const struct mu_sweep_spec *spec,
-                       struct mu_place place, struct mu_mistakes *m)
+double mu_sweep_trial_value(const struct mu_sweep_trial *t, const char *key)
 {
-    const struct mu_sweep_law *law = mu_sweep_tuned(spec);
-    char text[40];
     double value;
 
-    if (!law || t->role != MU_SWEEP_TUNE)
+    memcpy(&value, (const char *)&t->settings + mu_sweep_key(key)->offset, sizeof value);
+    return value;
+}
+
+/* While a key is tuned, the configuration's value times a factor; then what its law says. */
+static void set_tuned(struct mu_sweep_trial *t, const struct mu_sweep_laws *laws,
+                      struct mu_place place, struct mu_mistakes *m)
+{
+    const struct mu_sweep_law *law = mu_sweep_tuned(laws->spec);
+    const bool is_tuning = t->role == MU_SWEEP_TUNE;
+    char text[40];
+
+    if (!law || (!is_tuning && laws->tuned_coefficient <= 0))
         return;
-    memcpy(&value, (const char *)&t->settings + mu_sweep_key(law->key)->offset, sizeof value);
-    snprintf(text, sizeof text, "%.6g", value * t->factor);
+    snprintf(text, sizeof text, "%.6g",
+             is_tuning ? mu_sweep_trial_value(t, law->key) * t->factor
+                       : laws->tuned_coefficient * mu_det_pow(t->n, laws->tuned_exponent));
     mu_sweep_trial_set(t, law->key, text, place, m);
 }
 
@@ -216,7 +226,7 @@ enum mu_status mu_sweep_trial_fill(struct mu_sweep_trial *t, struct mu_sweep_law
     apply_laws(t, laws, PASS_BATCH, place, m);
     set_steps(t, place, m);
     apply_laws(t, laws, PASS_REST, place, m);
-    set_factor(t, laws->spec, place, m);
+    set_tuned(t, laws, place, m);
     if (m->count == before)
         check(t, place, m);
     if (m->count == before)

@@ -11,6 +11,8 @@ struct mu_sweep_laws {
     const struct mu_sweep_spec *spec;
     uint32_t count;
     struct mu_formula *formula; /* parser NULL: that law is tuned */
+    /* What is tuned is coefficient * N^exponent; coefficient 0: not known yet. */
+    double tuned_coefficient, tuned_exponent;
 };
 
 enum mu_status mu_sweep_laws_init(struct mu_sweep_laws *l,
@@ -30,5 +32,7 @@ enum mu_status mu_sweep_trial_count(struct mu_sweep_trial *t, struct mu_sweep_la
 /* Puts a value into a trial's settings: key as for mu_sweep_key. */
 void mu_sweep_trial_set(struct mu_sweep_trial *t, const char *key, const char *text,
                         struct mu_place place, struct mu_mistakes *m);
+/* Of a key that holds a real number. */
+double mu_sweep_trial_value(const struct mu_sweep_trial *t, const char *key);
 
 #endif

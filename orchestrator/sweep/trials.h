@@ -36,6 +36,11 @@ struct mu_sweep_trial {
     uint32_t trunk;       /* the trial whose trunk it shares: the longest of its size and seed; or
                              MU_TRIAL_ALONE */
     int64_t shared;       /* steps that are the trunk's; 0: none */
+    /* 0: it was planned; else which extension of its budget it came with. These run alone, since
+     * the trunk may have passed, or end before, the step at which they would branch off. Their
+     * beginnings have the bits of the trunk all the same, and so its luck: `trunk` is that of their
+     * size and seed, for fits, which resample such runs together, and `shared` 0. */
+    int64_t extension;
 };
 
 struct mu_sweep_trials {
@@ -50,5 +55,12 @@ enum mu_status mu_sweep_trials_make(const struct mu_sweep_spec *spec,
                                     const struct mu_settings *base, const char *file,
                                     struct mu_sweep_trials *out) MU_CHECKED;
 void mu_sweep_trials_deinit(struct mu_sweep_trials *t);
+
+/* FLOPs that its trunk spares it. */
+double mu_sweep_saved_flops(const struct mu_sweep_trial *t);
+/* The cell that control i runs once more, without a trunk; MU_TRIAL_ALONE: i is no control. A branch
+ * has the bits of the run done alone, so that both end with the same hash and loss: what sharing a
+ * trunk costs in loss is nothing, and what it spares is mu_sweep_saved_flops() of the cell. */
+uint32_t mu_sweep_control_of(const struct mu_sweep_trials *t, uint32_t i);
 
 #endif

@@ -406,6 +406,8 @@ enum mu_status mu_comm_repair(struct mu_comm *c, bool quietly, mu_comm_exchange 
         agreed = mu_ulfm_agree(fresh, st == MU_OK);
     }
     c->repaired = c->repaired || c->size < size;
+    if (quietly && c->open.next != &c->open)
+        mu_ulfm_revoke(old); /* everybody is here: what is still waited for will not come */
     st = drain(c);
     if (st == MU_OK)
         free_comm(&old); /* 10 kB otherwise, for each death */

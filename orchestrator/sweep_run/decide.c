@@ -1,0 +1,306 @@
+/* Which ranks begin or leave which trial: what mu_pack says, carried out on the ranks that are
+ * free. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/sweep_run/master.h"
+
+/* A trial that is moved does not train for about so long: steps, segment, data are taken up. */
+static const double move_seconds = 1;
+/* While nobody is free, speeds that are learned change little. */
+static const double interval_seconds = 1;
+/* Before anything is measured only ratios count. */
+static const double guessed_flops = 2e9;
+
+static bool is_free(const struct mu_sweep_member *r)
+{
+    return r->lives && r->is_ready && r->group == 0 && r->kept == MU_TRIAL_ALONE;
+}
+
+static double seconds_of(const struct mu_sweep_master *m, uint32_t trial, double steps)
+{
+    const struct mu_sweep_trial *t = &m->stages.trials.item[trial];
+    const double step = mu_sweep_master_step_seconds(m, trial);
+
+    return steps *
+           (isnan(step) ? fmax(t->flops_per_token * t->tokens_per_step, 1) / guessed_flops : step);
+}
+
+static double steps_left(const struct mu_sweep_master *m, uint32_t trial)
+{
+    const struct mu_sweep_trial *t = &m->stages.trials.item[trial];
+    const struct mu_cell *c = &m->state.cell[trial];
+    const int64_t done = c->step > 0 || c->phase == MU_CELL_TRAINS ? c->step : t->shared;
+
+    return (double)(t->settings.run_steps > done ? t->settings.run_steps - done : 0);
+}
+
+/* ---- beginning ---- */
+static void begin(struct mu_sweep_master *m, uint32_t trial, struct mu_sweep_member *const *who,
+                  uint32_t count)
+{
+    struct mu_sweep_group *g = mu_sweep_master_add_group(m, m->next_group, trial);
+
+    if (!g)
+        return;
+    mu_sweep_master_unkeep(m, trial);
+    for (uint32_t i = 0; i < count; i++)
+        mu_sweep_master_join(m, who[i], g);
+    mu_sweep_master_tell(m, (struct mu_sweep_news){
+                                .kind = MU_SWEEP_NEWS_ASSIGN, .trial = trial, .group = g->number});
+}
+
+/* The trial's own ranks and those that wait for it, once all have let go. */
+static void begin_moved(struct mu_sweep_master *m, uint32_t trial, struct mu_sweep_member **who)
+{
+    uint32_t count = 0, most = 0;
+
+    for (uint32_t i = 0; i < m->members; i++) {
+        struct mu_sweep_member *r = &m->member[i];
+
+        if (!r->lives || r->kept != trial)
+            continue;
+        if (!r->is_ready || r->group != 0)
+            return;
+        who[count++] = r;
+    }
+    for (uint32_t g = m->groups; g > 0 && most == 0; g--)
+        if (m->group[g - 1].trial == trial)
+            most = m->group[g - 1].workers;
+    begin(m, trial, who, most > 0 && most < count ? most : count);
+}
+
+static void begin_all_moved(struct mu_sweep_master *m, struct mu_sweep_member **who)
+{
+    for (uint32_t i = 0; i < m->members; i++) {
+        const uint32_t trial = m->member[i].kept;
+
+        if (trial != MU_TRIAL_ALONE && m->member[i].lives &&
+            m->state.cell[trial].phase == MU_CELL_READY)
+            begin_moved(m, trial, who);
+    }
+}
+
+static uint32_t find_free(struct mu_sweep_master *m, uint32_t host, uint32_t count,
+                          struct mu_sweep_member **who)
+{
+    uint32_t found = 0;
+
+    for (uint32_t i = 0; i < m->members && found < count; i++)
+        if (is_free(&m->member[i]) && m->member[i].host == host)
+            who[found++] = &m->member[i];
+    return found;
+}
+
+static void make_way(struct mu_sweep_master *m, uint32_t trial, uint32_t workers,
+                     struct mu_sweep_member **who)
+{
+    struct mu_cell *c = &m->state.cell[trial];
+    struct mu_sweep_group *g = mu_sweep_master_group(m, c->group);
+    uint32_t extra = 0;
+
+    if (!g || g->makes_way || workers == c->workers)
+        return;
+    if (workers > c->workers)
+        extra = find_free(m, c->host, workers - c->workers, who);
+    for (uint32_t i = 0; i < extra; i++)
+        who[i]->kept = trial;
+    for (uint32_t i = 0; i < m->members; i++)
+        if (m->member[i].group == g->number)
+            m->member[i].kept = trial;
+    g->makes_way = true;
+    g->workers = workers;
+    c->phase = MU_CELL_MOVES;
+    mu_sweep_master_tell(
+        m,
+        (struct mu_sweep_news){.kind = MU_SWEEP_NEWS_MAKE_WAY, .trial = trial, .group = g->number});
+}
+
+/* ---- the problem ---- */
+struct packing {
+    struct mu_pack_problem problem;
+    struct mu_pack_trial *trial;
+    uint32_t *of; /* index in the sweep, by index in the problem */
+    struct mu_pack_host *host;
+    struct mu_pack_command *command;
+    double *tail; /* by trial of the sweep */
+    uint32_t free;
+};
+
+static void free_packing(struct packing *p)
+{
+    free(p->trial);
+    free(p->of);
+    free(p->host);
+    free(p->command);
+    free(p->tail);
+}
+
+static bool make_packing(const struct mu_sweep_master *m, struct packing *p)
+{
+    const size_t n = m->known + 1;
+
+    *p = (struct packing){.trial = calloc(n, sizeof *p->trial),
+                          .of = calloc(n, sizeof *p->of),
+                          .host = calloc(m->hosts + 1, sizeof *p->host),
+                          .command = calloc(n, sizeof *p->command),
+                          .tail = calloc(n, sizeof *p->tail)};
+    return p->trial && p->of && p->host && p->command && p->tail;
+}
+
+static void fill_hosts(const struct mu_sweep_master *m, struct packing *p)
+{
+    for (uint32_t h = 0; h < m->hosts; h++)
+        p->host[h].bytes_left = INFINITY;
+    for (uint32_t i = 0; i < m->members; i++) {
+        const struct mu_sweep_member *r = &m->member[i];
+
+        if (!r->lives)
+            continue;
+        p->host[r->host].workers++;
+        p->host[r->host].free += is_free(r);
+        p->free += is_free(r);
+    }
+}
+
+/* What a trunk's branches take once it has come so far, beyond what it takes itself from here. */
+static void fill_tails(const struct mu_sweep_master *m, struct packing *p)
+{
+    for (uint32_t i = 0; i < m->known; i++) {
+        const uint32_t trunk = mu_sweep_waits_for(&m->stages.trials, i);
+        const struct mu_sweep_trial *t = &m->stages.trials.item[i];
+        double before, chain, own;
+
+        if (m->state.cell[i].phase != MU_CELL_WAITS || trunk == MU_TRIAL_ALONE)
+            continue;
+        before = fmax((double)(t->shared - m->state.cell[trunk].step), 0);
+        chain = seconds_of(m, trunk, before) + seconds_of(m, i, steps_left(m, i));
+        own = seconds_of(m, trunk, steps_left(m, trunk));
+        p->tail[trunk] = fmax(p->tail[trunk], chain - own);
+    }
+}
+
+static void fill_trials(struct mu_sweep_master *m, struct packing *p)
+{
+    double all = 0;
+
+    for (uint32_t i = 0; i < m->known; i++) {
+        struct mu_cell *c = &m->state.cell[i];
+        const struct mu_sweep_trial *t = &m->stages.trials.item[i];
+        const uint32_t n = p->problem.trials;
+
+        if (mu_cell_has_ended(c->phase))
+            continue;
+        all += seconds_of(m, i, steps_left(m, i));
+        p->problem.later += c->phase == MU_CELL_WAITS;
+        if (c->phase == MU_CELL_WAITS)
+            continue;
+        if (c->phase == MU_CELL_READY && c->host != UINT32_MAX && p->host[c->host].workers == 0)
+            c->host = UINT32_MAX; /* nobody can reach its state in memory */
+        p->of[n] = i;
+        p->trial[n] = (struct mu_pack_trial){
+            .work = seconds_of(m, i, steps_left(m, i)),
+            .tail = p->tail[i],
+            .serial = m->kind[m->side[i].kind].speed.serial,
+            .most = (uint32_t)(t->settings.batch_shards > 0 ? t->settings.batch_shards : 1),
+            .least = 1,
+            .workers = c->workers,
+            .host = c->host,
+            .moving = c->phase == MU_CELL_MOVES,
+        };
+        for (uint32_t r = 0; r < m->members && c->phase == MU_CELL_READY; r++)
+            p->trial[n].moving |= m->member[r].lives && m->member[r].kept == i;
+        p->problem.trials++;
+    }
+    m->state.eta = m->state.ranks > 0 ? all / m->state.ranks : NAN;
+    p->problem.later += !m->stages.complete;
+}
+
+static void carry_out(struct mu_sweep_master *m, const struct packing *p, uint32_t count,
+                      struct mu_sweep_member **who)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct mu_pack_command *c = &p->command[i];
+        const uint32_t trial = p->of[c->trial];
+        uint32_t found;
+
+        if (m->state.cell[trial].phase == MU_CELL_TRAINS) {
+            make_way(m, trial, c->workers, who);
+        } else if (m->state.cell[trial].phase == MU_CELL_READY) {
+            found = find_free(m, c->host, c->workers, who);
+            if (found > 0)
+                begin(m, trial, who, found);
+        }
+    }
+}
+
+/* All wait, and nothing that is left fits anywhere. */
+static void give_up(struct mu_sweep_master *m)
+{
+    for (uint32_t i = 0; i < m->known; i++)
+        if (m->state.cell[i].phase == MU_CELL_READY)
+            mu_sweep_master_end(m, i, 0, MU_CELL_FAILED, "it fits on no host that is left");
+}
+
+static void pack(struct mu_sweep_master *m, struct mu_sweep_member **who)
+{
+    struct packing p;
+    uint32_t count = 0;
+
+    if (!make_packing(m, &p)) {
+        m->status = MU_FAIL(MU_NO_MEMORY, "no memory to pack %u trials", m->known);
+        free_packing(&p);
+        return;
+    }
+    fill_hosts(m, &p);
+    if (p.free > 0 || m->state.now - m->decided >= interval_seconds) {
+        fill_tails(m, &p);
+        fill_trials(m, &p);
+        p.problem.trial = p.trial;
+        p.problem.host = p.host;
+        p.problem.hosts = m->hosts;
+        p.problem.move_cost = move_seconds;
+        m->status = mu_pack(&p.problem, p.command, &count);
+        m->decided = m->state.now;
+        m->is_changed = false;
+        if (m->status == MU_OK)
+            carry_out(m, &p, count, who);
+        if (m->status == MU_OK && count == 0 && p.problem.trials > 0 && p.free == m->state.ranks)
+            give_up(m);
+    }
+    free_packing(&p);
+}
+
+void mu_sweep_master_decide(struct mu_sweep_master *m)
+{
+    struct mu_sweep_member **who;
+
+    if (m->status != MU_OK || m->stops || !m->is_changed)
+        return;
+    who = calloc(m->members + 1, sizeof(struct mu_sweep_member *));
+    if (!who) {
+        m->status = MU_FAIL(MU_NO_MEMORY, "no memory for %u ranks", m->members);
+        return;
+    }
+    begin_all_moved(m, who);
+    pack(m, who);
+    free(who);
+}
+
+bool mu_sweep_master_is_over(const struct mu_sweep_master *m)
+{
+    for (uint32_t i = 0; i < m->members; i++)
+        if (m->member[i].lives && (!m->member[i].is_ready || m->member[i].group != 0))
+            return false;
+    if (m->news_count > 0)
+        return false;
+    if (m->stops || m->status != MU_OK)
+        return true;
+    if (m->has_results)
+        return false;
+    for (uint32_t i = 0; i < m->known; i++)
+        if (!mu_cell_has_ended(m->state.cell[i].phase))
+            return false;
+    return true;
+}

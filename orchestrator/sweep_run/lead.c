@@ -1,0 +1,237 @@
+#include "orchestrator/sweep_run/lead.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/clock.h"
+#include "orchestrator/base/log.h"
+#include "orchestrator/sweep_run/notes.h"
+#include "worker/signals.h"
+#include "worker/worker.h"
+
+static const double status_seconds = 1, look_seconds = 0.5;
+
+static void set_now(struct mu_sweep_lead *lead)
+{
+    lead->master.state.now = mu_clock_s() - lead->clock;
+}
+
+/* ---- what is heard ---- */
+static void stop(struct mu_sweep_lead *lead, const char *why)
+{
+    if (!lead->master.stops)
+        mu_log(MU_LOG_INFO, "%s: every trial stops after its next step, with a checkpoint", why);
+    lead->master.stops = true;
+    mu_sweep_channels_stop(lead);
+}
+
+void mu_sweep_lead_hear(struct mu_sweep_lead *lead, int rank, const struct mu_sweep_up *up)
+{
+    struct mu_sweep_master *m = &lead->master;
+    const bool stopped = m->stops;
+
+    set_now(lead);
+    if (up->kind == MU_SWEEP_SAY_PROGRESS) {
+        mu_sweep_master_hear_progress(m, up->group, up->step, up->loss, up->tokens_per_s);
+        return;
+    }
+    if (up->has_outcome)
+        mu_sweep_master_hear_outcome(m, up->group, &up->outcome);
+    mu_sweep_master_hear_idle(m, rank, &up->idle);
+    mu_sweep_master_hear_ready(m, rank, up->group);
+    if (up->wants_stop || (m->stops && !stopped))
+        stop(lead, "a rank was asked to stop");
+    /* A master that died had told it already. */
+    if (up->over != MU_SWEEP_NOT_OVER && lead->over == MU_SWEEP_NOT_OVER) {
+        lead->over = up->over;
+        lead->is_finished = true;
+    }
+    if (up->over == MU_SWEEP_NOT_OVER && lead->is_finished)
+        mu_sweep_channels_end(lead);
+}
+
+void mu_sweep_lead_reset(struct mu_sweep_lead *lead, const struct mu_rank_word *words,
+                         uint32_t count)
+{
+    set_now(lead);
+    mu_sweep_master_hear_words(&lead->master, words, count);
+    mu_sweep_channels_reset(lead);
+}
+
+/* ---- what is done ---- */
+static void tell_end(struct mu_sweep_lead *lead, uint32_t trial)
+{
+    lead->has_new_results = true;
+    mu_sweep_screen_tell(lead->screen, &lead->master.state, trial);
+}
+
+/* Written down first, then done. What cannot be written is not done, and ends the sweep. */
+static void act(struct mu_sweep_lead *lead)
+{
+    struct mu_sweep_master *m = &lead->master;
+
+    for (uint32_t i = 0; i < m->news_count && m->status == MU_OK; i++) {
+        const struct mu_sweep_news *n = &m->news[i];
+
+        m->status = mu_sweep_note(lead->journal, m, n);
+        if (m->status != MU_OK)
+            break;
+        if (n->kind == MU_SWEEP_NEWS_ASSIGN)
+            mu_sweep_channels_order(lead, n->group);
+        else if (n->kind == MU_SWEEP_NEWS_MAKE_WAY)
+            mu_sweep_channels_make_way(lead, n->group);
+        else if (n->kind == MU_SWEEP_NEWS_END)
+            tell_end(lead, n->trial);
+    }
+    m->news_count = 0;
+}
+
+static void decide(struct mu_sweep_lead *lead)
+{
+    struct mu_sweep_master *m = &lead->master;
+
+    do {
+        mu_sweep_master_advance(m);
+        mu_sweep_master_decide(m);
+        act(lead);
+    } while (m->status == MU_OK && m->has_results);
+    if (m->status != MU_OK)
+        stop(lead, "the sweep cannot go on");
+}
+
+static void warn_once(enum mu_status st, const char *what)
+{
+    if (st != MU_OK)
+        mu_log(MU_LOG_WARN, "%s could not be written; the sweep goes on", what);
+}
+
+static void keep_files(struct mu_sweep_lead *lead)
+{
+    const struct mu_sweep_state *s = &lead->master.state;
+
+    if (lead->has_new_results) {
+        warn_once(mu_sweep_write_results(s), "results.csv");
+        warn_once(mu_sweep_write_timing(s), "timing.csv");
+        mu_sweep_reporter_ask(&lead->reporter);
+    }
+    if (lead->has_new_results || s->now - lead->told >= status_seconds) {
+        lead->told = s->now;
+        warn_once(mu_sweep_write_status(s), "sweep.json");
+    }
+    lead->has_new_results = false;
+    mu_sweep_screen_put(lead->screen, s);
+    mu_sweep_reporter_poll(&lead->reporter);
+}
+
+static void look_for_requests(struct mu_sweep_lead *lead)
+{
+    if (lead->master.stops)
+        return;
+    if (mu_signals_requests() & MU_REQUEST_STOP)
+        stop(lead, "a signal");
+    if (lead->master.state.now - lead->looked < look_seconds)
+        return;
+    lead->looked = lead->master.state.now;
+    if (mu_run_dir_stop_requested(lead->folder))
+        stop(lead, "control/stop");
+}
+
+static uint32_t count_failed(const struct mu_sweep_master *m)
+{
+    uint32_t failed = 0;
+
+    for (uint32_t i = 0; i < m->known; i++)
+        failed += m->state.cell[i].phase == MU_CELL_FAILED;
+    return failed;
+}
+
+static void look_for_end(struct mu_sweep_lead *lead)
+{
+    const struct mu_sweep_master *m = &lead->master;
+
+    if (lead->over != MU_SWEEP_NOT_OVER || !mu_sweep_master_is_over(m))
+        return;
+    if (m->status != MU_OK || (!m->stops && count_failed(m) > 0))
+        lead->over = MU_FAILED;
+    else
+        lead->over = m->stops ? MU_REQUEUE : MU_OK;
+}
+
+void mu_sweep_lead_serve(struct mu_sweep_lead *lead)
+{
+    enum mu_phase before = mu_board_set_phase(lead->session->board, MU_PHASE_RECORDING);
+
+    set_now(lead);
+    mu_sweep_channels_serve(lead);
+    look_for_requests(lead);
+    if (lead->over == MU_SWEEP_NOT_OVER) {
+        decide(lead);
+        keep_files(lead);
+        look_for_end(lead);
+    }
+    mu_board_set_phase(lead->session->board, before);
+}
+
+/* ---- the end ---- */
+static void poll(void *context)
+{
+    struct mu_sweep_lead *lead = context;
+    struct mu_backoff pause = {0};
+
+    if (mu_poll(&lead->session->poller) != MU_RECOVERED)
+        mu_backoff_pause(&pause);
+    mu_clock_sleep_us(500);
+}
+
+static void name_end(struct mu_sweep_lead *lead, char text[200])
+{
+    const struct mu_sweep_master *m = &lead->master;
+    uint32_t count[MU_CELL_PHASES] = {0}, ended = 0;
+
+    for (uint32_t i = 0; i < m->known; i++) {
+        count[m->state.cell[i].phase]++;
+        ended += mu_cell_has_ended(m->state.cell[i].phase);
+    }
+    if (m->status != MU_OK)
+        snprintf(text, 200, "failed: %s; the same command goes on", mu_status_meaning(m->status));
+    else if (lead->over == MU_REQUEUE)
+        snprintf(text, 200,
+                 "stopped on request, with checkpoints: %u of %u trials have ended; the same "
+                 "command goes on",
+                 ended, m->known);
+    else
+        snprintf(
+            text, 200, "%s: %u trials: %u complete, %u diverged, %u out of memory, %u failed%s",
+            count[MU_CELL_FAILED] > 0 ? "ended" : "complete", m->known, count[MU_CELL_COMPLETE],
+            count[MU_CELL_DIVERGED], count[MU_CELL_OUT_OF_MEMORY], count[MU_CELL_FAILED],
+            count[MU_CELL_FAILED] > 0 ? "; the same command tries these again" : "");
+}
+
+enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead)
+{
+    struct mu_sweep_state *s = &lead->master.state;
+    char text[200];
+
+    if (lead->is_finished)
+        return MU_OK;
+    set_now(lead);
+    name_end(lead, text);
+    s->ended = text;
+    warn_once(mu_sweep_write_results(s), "results.csv");
+    warn_once(mu_sweep_write_timing(s), "timing.csv");
+    if (lead->over != MU_REQUEUE)
+        mu_log(MU_LOG_DEBUG, "last report: %s",
+               mu_status_name(mu_sweep_reporter_finish(&lead->reporter, poll, lead)));
+    warn_once(mu_sweep_write_status(s), "sweep.json");
+    if (lead->over == MU_REQUEUE)
+        mu_run_dir_clear_requests(lead->folder); /* obeyed */
+    mu_sweep_screen_close(lead->screen, s);
+    lead->screen = NULL;
+    mu_log(lead->over == MU_FAILED ? MU_LOG_ERROR : MU_LOG_INFO, "%s", text);
+    s->ended = NULL;
+    lead->is_finished = true;
+    mu_sweep_channels_end(lead);
+    return mu_poll(&lead->session->poller);
+}

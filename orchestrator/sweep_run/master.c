@@ -1,0 +1,372 @@
+/* What the master keeps: cells, ranks, groups, and what follows from the end of a trial. */
+#include "orchestrator/sweep_run/master.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/log.h"
+
+/* Room for one more; false: m->status. */
+static bool grow(struct mu_sweep_master *m, void **items, uint32_t count, uint32_t *capacity,
+                 size_t bytes)
+{
+    uint32_t more = *capacity ? 2 * *capacity : 64;
+    void *grown;
+
+    if (count < *capacity)
+        return true;
+    grown = realloc(*items, more * bytes);
+    if (!grown) {
+        if (m->status == MU_OK)
+            m->status = MU_FAIL(MU_NO_MEMORY, "no memory for the sweep's records");
+        return false;
+    }
+    *items = grown;
+    *capacity = more;
+    return true;
+}
+
+enum mu_status mu_sweep_master_init(struct mu_sweep_master *m, const char *path,
+                                    struct mu_sweep_stages *stages, const int *name,
+                                    const uint32_t *host, uint32_t count, uint64_t first_group)
+{
+    *m = (struct mu_sweep_master){.stages = *stages, .members = count, .next_group = first_group};
+    memset(stages, 0, sizeof *stages);
+    m->has_results = m->is_changed = true;
+    m->decided = -INFINITY;
+    m->state = (struct mu_sweep_state){.path = path,
+                                       .spec = m->stages.spec,
+                                       .base = m->stages.base,
+                                       .stages = &m->stages,
+                                       .ranks = count,
+                                       .eta = NAN};
+    m->member = calloc(count, sizeof *m->member);
+    if (!m->member)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for %u ranks", count);
+    for (uint32_t i = 0; i < count; i++) {
+        m->member[i] = (struct mu_sweep_member){.name = name[i],
+                                                .lives = true,
+                                                .host = host[i],
+                                                .kept = MU_TRIAL_ALONE,
+                                                .span = MU_SWEEP_NO_SPAN};
+        m->hosts = host[i] >= m->hosts ? host[i] + 1 : m->hosts;
+    }
+    return MU_OK;
+}
+
+void mu_sweep_master_deinit(struct mu_sweep_master *m)
+{
+    mu_sweep_stages_deinit(&m->stages);
+    free(m->state.cell);
+    free(m->state.span);
+    free(m->side);
+    free(m->member);
+    free(m->group);
+    free(m->kind);
+    free(m->news);
+    memset(m, 0, sizeof *m);
+}
+
+void mu_sweep_master_tell(struct mu_sweep_master *m, struct mu_sweep_news news)
+{
+    if (grow(m, (void **)&m->news, m->news_count, &m->news_capacity, sizeof *m->news))
+        m->news[m->news_count++] = news;
+}
+
+/* ---- ranks and groups ---- */
+static int compare_group(const void *number, const void *group)
+{
+    const uint64_t a = *(const uint64_t *)number,
+                   b = ((const struct mu_sweep_group *)group)->number;
+
+    return a < b ? -1 : a > b;
+}
+
+struct mu_sweep_group *mu_sweep_master_group(const struct mu_sweep_master *m, uint64_t number)
+{
+    return m->groups == 0 ? NULL
+                          : bsearch(&number, m->group, m->groups, sizeof *m->group, compare_group);
+}
+
+static int compare_member(const void *name, const void *member)
+{
+    return *(const int *)name - ((const struct mu_sweep_member *)member)->name;
+}
+
+struct mu_sweep_member *mu_sweep_master_member(const struct mu_sweep_master *m, int name)
+{
+    return bsearch(&name, m->member, m->members, sizeof *m->member, compare_member);
+}
+
+int mu_sweep_master_leader(const struct mu_sweep_master *m, uint64_t group)
+{
+    for (uint32_t i = 0; group != 0 && i < m->members; i++)
+        if (m->member[i].lives && m->member[i].group == group)
+            return m->member[i].name;
+    return -1;
+}
+
+uint32_t mu_sweep_master_size(const struct mu_sweep_master *m, uint64_t group)
+{
+    uint32_t size = 0;
+
+    for (uint32_t i = 0; group != 0 && i < m->members; i++)
+        size += m->member[i].lives && m->member[i].group == group;
+    return size;
+}
+
+struct mu_sweep_group *mu_sweep_master_add_group(struct mu_sweep_master *m, uint64_t number,
+                                                 uint32_t trial)
+{
+    MU_ASSERT(m->groups == 0 || number > m->group[m->groups - 1].number);
+    if (!grow(m, (void **)&m->group, m->groups, &m->group_capacity, sizeof *m->group))
+        return NULL;
+    m->group[m->groups] = (struct mu_sweep_group){.number = number, .trial = trial};
+    if (number >= m->next_group)
+        m->next_group = number + 1;
+    return &m->group[m->groups++];
+}
+
+void mu_sweep_master_join(struct mu_sweep_master *m, struct mu_sweep_member *member,
+                          struct mu_sweep_group *group)
+{
+    struct mu_sweep_state *s = &m->state;
+    struct mu_cell *c = &s->cell[group->trial];
+
+    if (!grow(m, (void **)&s->span, s->spans, &s->span_capacity, sizeof *s->span))
+        return;
+    member->group = group->number;
+    member->is_ready = false;
+    member->kept = MU_TRIAL_ALONE;
+    member->span = s->spans;
+    s->span[s->spans++] = (struct mu_sweep_span){
+        .rank = member->name, .start = s->start, .trial = group->trial, .from = s->now, .to = NAN};
+    s->busy++;
+    group->is_open = true;
+    if (c->group != group->number) {
+        c->group = group->number;
+        c->workers = 0;
+    }
+    c->workers++;
+    c->host = member->host;
+    c->phase = MU_CELL_TRAINS;
+    c->tokens_per_s = c->wanted = NAN;
+}
+
+/* ---- trials ---- */
+static uint32_t kind_of(struct mu_sweep_master *m, const struct mu_sweep_trial *t)
+{
+    struct mu_sweep_kind_speed *k = NULL;
+
+    for (uint32_t i = 0; i < m->kinds; i++) {
+        k = &m->kind[i];
+        if (k->n == t->n && k->flops == t->flops_per_token &&
+            k->tokens_per_step == t->tokens_per_step && k->shards == t->settings.batch_shards)
+            return i;
+    }
+    k = realloc(m->kind, (m->kinds + 1) * sizeof *k);
+    if (!k) {
+        m->status = MU_FAIL(MU_NO_MEMORY, "no memory for the speeds of the sweep's sizes");
+        return 0;
+    }
+    m->kind = k;
+    m->kind[m->kinds] = (struct mu_sweep_kind_speed){
+        .n = t->n,
+        .flops = t->flops_per_token,
+        .tokens_per_step = t->tokens_per_step,
+        .shards = t->settings.batch_shards,
+        .speed = {.guess = NAN, .one = NAN},
+    };
+    return m->kinds++;
+}
+
+/* Where nothing is measured of its size and batch, FLOPs tell, at the rate of those measured. */
+double mu_sweep_master_step_seconds(const struct mu_sweep_master *m, uint32_t trial)
+{
+    const struct mu_sweep_kind_speed *own = &m->kind[m->side[trial].kind];
+    const double known = mu_pack_speed_step(&own->speed);
+    double flops = 0, seconds = 0;
+
+    if (!isnan(known))
+        return known;
+    for (uint32_t i = 0; i < m->kinds; i++) {
+        const double step = mu_pack_speed_step(&m->kind[i].speed);
+
+        if (isnan(step))
+            continue;
+        flops += m->kind[i].flops * m->kind[i].tokens_per_step;
+        seconds += step;
+    }
+    return seconds > 0 && flops > 0 ? own->flops * own->tokens_per_step * seconds / flops : NAN;
+}
+
+static bool make_room(struct mu_sweep_master *m)
+{
+    const uint32_t count = m->stages.trials.count;
+    struct mu_cell *cell = realloc(m->state.cell, (count + 1) * sizeof *cell);
+    struct mu_sweep_side *side = realloc(m->side, (count + 1) * sizeof *side);
+
+    if (cell)
+        m->state.cell = cell;
+    if (side)
+        m->side = side;
+    if (!cell || !side) {
+        m->status = MU_FAIL(MU_NO_MEMORY, "no memory for %u trials", count);
+        return false;
+    }
+    m->state.capacity = count;
+    return true;
+}
+
+static bool is_there(const struct mu_sweep_master *m, uint32_t trial)
+{
+    return m->is_there && m->is_there(m->context, trial);
+}
+
+/* A branch may begin; or has ended with its trunk, whose first steps are its own. */
+static void look_at_branch(struct mu_sweep_master *m, uint32_t branch)
+{
+    const struct mu_sweep_trial *t = &m->stages.trials.item[branch];
+    const uint32_t trunk = mu_sweep_waits_for(&m->stages.trials, branch);
+    struct mu_cell *c = &m->state.cell[branch];
+    const struct mu_cell *of;
+    char message[sizeof c->message];
+
+    if (c->phase != MU_CELL_WAITS)
+        return;
+    of = &m->state.cell[trunk];
+    if (is_there(m, branch)) {
+        c->phase = MU_CELL_READY;
+    } else if (of->phase == MU_CELL_DIVERGED && of->step < t->shared) {
+        snprintf(message, sizeof message,
+                 "diverged at step %" PRId64 ", which it shares with trial %.127s", of->step + 1,
+                 m->stages.trials.item[trunk].name);
+        c->step = of->step;
+        mu_sweep_master_end(m, branch, 0, MU_CELL_DIVERGED, message);
+    } else if (mu_cell_has_ended(of->phase)) {
+        c->phase = MU_CELL_READY; /* alone: the same bits */
+    }
+    m->is_changed = true;
+}
+
+void mu_sweep_master_release(struct mu_sweep_master *m, uint32_t trunk, int64_t step)
+{
+    for (uint32_t i = 0; i < m->known; i++) {
+        if (mu_sweep_waits_for(&m->stages.trials, i) != trunk)
+            continue;
+        if (m->state.cell[i].phase == MU_CELL_WAITS && m->stages.trials.item[i].shared <= step) {
+            m->state.cell[i].phase = MU_CELL_READY;
+            m->is_changed = true;
+        }
+        look_at_branch(m, i);
+    }
+}
+
+void mu_sweep_master_unkeep(struct mu_sweep_master *m, uint32_t trial)
+{
+    for (uint32_t i = 0; i < m->members; i++)
+        if (m->member[i].kept == trial)
+            m->member[i].kept = MU_TRIAL_ALONE;
+}
+
+void mu_sweep_master_end(struct mu_sweep_master *m, uint32_t trial, uint64_t group,
+                         enum mu_cell_phase phase, const char *message)
+{
+    struct mu_cell *c = &m->state.cell[trial];
+
+    MU_ASSERT(!mu_cell_has_ended(c->phase) && mu_cell_has_ended(phase));
+    c->phase = phase;
+    c->group = 0;
+    c->workers = 0;
+    c->host = UINT32_MAX;
+    c->tokens_per_s = c->wanted = NAN;
+    snprintf(c->message, sizeof c->message, "%s", phase == MU_CELL_COMPLETE ? "" : message);
+    m->has_results = m->is_changed = true;
+    mu_sweep_master_unkeep(m, trial);
+    mu_sweep_master_tell(
+        m, (struct mu_sweep_news){.kind = MU_SWEEP_NEWS_END, .trial = trial, .group = group});
+    /* What it has left behind stands there; what it has not, will never. */
+    mu_sweep_master_release(m, trial, phase == MU_CELL_COMPLETE ? INT64_MAX : -1);
+}
+
+static void begin_cells(struct mu_sweep_master *m)
+{
+    const struct mu_sweep_trials *t = &m->stages.trials;
+    const uint32_t from = m->known;
+
+    if (t->count == from || !make_room(m))
+        return;
+    for (uint32_t i = from; i < t->count; i++) {
+        m->side[i] = (struct mu_sweep_side){.kind = kind_of(m, &t->item[i]), .crash_step = -1};
+        m->state.cell[i] = (struct mu_cell){
+            .phase = mu_sweep_waits_for(t, i) == MU_TRIAL_ALONE ? MU_CELL_READY : MU_CELL_WAITS,
+            .host = UINT32_MAX,
+            .train_loss = NAN,
+            .valid_loss = NAN,
+            .valid_bits_per_byte = NAN,
+            .tokens_per_s = NAN,
+            .wanted = NAN,
+        };
+        if (m->restore)
+            m->restore(m->context, i);
+    }
+    m->known = t->count;
+    for (uint32_t i = from; i < t->count; i++)
+        look_at_branch(m, i);
+    m->is_changed = true;
+}
+
+static struct mu_sweep_result result_of(const struct mu_cell *c)
+{
+    struct mu_sweep_result r = {.loss = NAN};
+
+    switch (c->phase) {
+    case MU_CELL_COMPLETE:
+        r.loss = isnan(c->valid_loss) ? c->train_loss : c->valid_loss;
+        r.kind = isfinite(r.loss) ? MU_SWEEP_RESULT_LOSS : MU_SWEEP_RESULT_DIVERGED;
+        break;
+    case MU_CELL_DIVERGED:
+        r.kind = MU_SWEEP_RESULT_DIVERGED;
+        break;
+    case MU_CELL_OUT_OF_MEMORY:
+    case MU_CELL_FAILED:
+        r.kind = MU_SWEEP_RESULT_MISSING;
+        break;
+    default:
+        break;
+    }
+    return r;
+}
+
+/* One call of the stages with what is known; whether something was added. */
+static bool feed(struct mu_sweep_master *m)
+{
+    struct mu_sweep_result *r = calloc(m->known + 1, sizeof *r);
+    uint32_t added = 0;
+
+    if (!r) {
+        m->status = MU_FAIL(MU_NO_MEMORY, "no memory for the results of %u trials", m->known);
+        return false;
+    }
+    for (uint32_t i = 0; i < m->known; i++)
+        r[i] = result_of(&m->state.cell[i]);
+    m->has_results = false;
+    m->status = mu_sweep_stages_advance(&m->stages, r, &added, m->warn, m->context);
+    free(r);
+    return m->status == MU_OK && added > 0;
+}
+
+void mu_sweep_master_advance(struct mu_sweep_master *m)
+{
+    begin_cells(m);
+    while (m->status == MU_OK && m->has_results && feed(m)) {
+        const uint32_t from = m->known;
+
+        begin_cells(m);
+        for (uint32_t i = from; i < m->known; i++) /* restored */
+            m->has_results |= mu_cell_has_ended(m->state.cell[i].phase);
+    }
+}

@@ -1,0 +1,93 @@
+#include "orchestrator/sweep_run/paths.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/log.h"
+#include "orchestrator/config/config.h"
+#include "orchestrator/run/run_dir.h"
+#include "worker/checkpoint/checkpoint.h"
+
+enum mu_status mu_sweep_trial_path(char out[MU_PATH_MAX], const char *sweep_path, const char *name)
+{
+    return mu_path_format(out, "%s/trials/%s", sweep_path, name);
+}
+
+enum mu_status mu_sweep_trial_settings(const struct mu_sweep_trial *trial, const char *sweep_path,
+                                       struct mu_settings *out)
+{
+    int n;
+
+    *out = trial->settings;
+    n = snprintf(out->run_dir, sizeof out->run_dir, "%s/trials", sweep_path);
+    snprintf(out->run_name, sizeof out->run_name, "%s", trial->name);
+    if (n < 0 || (size_t)n >= sizeof out->run_dir)
+        return MU_FAIL(MU_CONFIG, "run.dir: the path of the sweep's folder is too long");
+    return MU_OK;
+}
+
+enum mu_status mu_sweep_trial_config(const struct mu_sweep_trial *trial, const char *sweep_path,
+                                     char **text)
+{
+    struct mu_settings *settings = malloc(sizeof *settings);
+    enum mu_status st = MU_NO_MEMORY;
+
+    *text = NULL;
+    if (settings)
+        st = mu_sweep_trial_settings(trial, sweep_path, settings);
+    if (st == MU_OK)
+        st = mu_config_print(settings, text);
+    free(settings);
+    return st;
+}
+
+bool mu_sweep_trial_has(const char *sweep_path, const char *name, int64_t step)
+{
+    char run[MU_PATH_MAX], checkpoints[MU_PATH_MAX];
+    int64_t *steps = NULL;
+    uint32_t count = 0;
+    bool has;
+
+    if (mu_sweep_trial_path(run, sweep_path, name) != MU_OK ||
+        mu_path_format(checkpoints, "%s/checkpoints", run) != MU_OK ||
+        !mu_file_exists(checkpoints) || mu_checkpoint_list(checkpoints, &steps, &count) != MU_OK)
+        return false;
+    has = count > 0 && steps[count - 1] >= step;
+    free(steps);
+    return has;
+}
+
+enum mu_status mu_sweep_trial_compare(const struct mu_sweep_trial *trial, const char *sweep_path)
+{
+    struct mu_settings *now = malloc(sizeof *now), *before = malloc(sizeof *before);
+    char path[MU_PATH_MAX], *text = NULL;
+    enum mu_status st = now && before ? MU_OK : MU_NO_MEMORY;
+
+    if (st == MU_OK)
+        st = mu_sweep_trial_path(path, sweep_path, trial->name);
+    if (st == MU_OK)
+        st = mu_run_dir_read_config(path, &text);
+    if (st == MU_NOT_FOUND) {
+        st = MU_OK;
+        goto done;
+    }
+    if (st != MU_OK)
+        goto done;
+    MU_TRY(mu_config_parse_text(text, strlen(text), "config.cfg of the trial", before), st, done);
+    MU_TRY(mu_settings_resolve(before, 0), st, done);
+    MU_TRY(mu_sweep_trial_settings(trial, sweep_path, now), st, done);
+    mu_log_set_level(mu_log_shows(MU_LOG_INFO) ? MU_LOG_WARN : MU_LOG_ERROR); /* what may change */
+    st = mu_config_compare(before, now);
+    mu_log_reset_level();
+    if (st != MU_OK)
+        mu_log(MU_LOG_INFO,
+               "trial %s of this sweep was begun with other values: give the sweep another name "
+               "(sweep.name), or undo the change; %s holds what is there",
+               trial->name, path);
+done:
+    free(text);
+    free(before);
+    free(now);
+    return st;
+}

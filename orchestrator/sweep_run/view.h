@@ -1,0 +1,56 @@
+/* What the table of a sweep shows, from the state or out of sweep.json; private to show.h's
+ * functions. */
+#ifndef MUSTER_SWEEP_RUN_VIEW_H
+#define MUSTER_SWEEP_RUN_VIEW_H
+
+#include "orchestrator/run/progress_text.h"
+#include "orchestrator/sweep_run/show.h"
+
+struct mu_sweep_row {
+    char name[sizeof((struct mu_sweep_trial *)0)->name];
+    enum mu_cell_phase phase;
+    uint32_t workers;
+    int64_t step, steps;
+    double n, tokens, flops;
+    double train_loss, valid_loss, tokens_per_s; /* NAN: none */
+    double wanted;                               /* seconds left; NAN: not known */
+    uint32_t retries;
+    double ended_at; /* NAN: not ended, or not known */
+    char message[sizeof((struct mu_cell *)0)->message];
+};
+
+struct mu_sweep_view_budget {
+    struct mu_sweep_window window;
+    uint32_t trials, ended; /* cells of it */
+};
+
+struct mu_sweep_view {
+    char name[MU_SWEEP_WORD], size_key[MU_SWEEP_WORD];
+    char ended[256];  /* one sentence; empty: it goes on */
+    bool interrupted; /* it should go on, and no process works on it */
+    bool all_known;
+    uint32_t start, trials, phases[MU_CELL_PHASES];
+    double now, eta, tokens_per_s;
+    uint32_t ranks, busy, dead;
+    struct mu_ledger_sum goodput;
+    char tuned_key[MU_SWEEP_WORD]; /* empty: nothing is tuned */
+    struct mu_sweep_tuned tuned;
+    uint32_t budgets;
+    struct mu_sweep_view_budget budget[MU_SWEEP_LIST];
+    struct mu_sweep_row *live, *recent; /* recent: the newest first */
+    uint32_t lives, recents;
+};
+
+enum { MU_SWEEP_RECENT = 8 }; /* of those that have ended: shown at most */
+
+struct mu_sweep_row mu_sweep_row_make(const struct mu_sweep_state *s, uint32_t trial);
+uint32_t mu_sweep_view_count_ended(const struct mu_sweep_view *v);
+/* "trial NAME: complete at step 800/800, valid loss 2.3456" */
+struct mu_progress_text mu_sweep_row_line(const struct mu_sweep_row *r);
+/* "sweep NAME  23 of 96 trials ended  4 train  10 of 16 ranks busy  81k tok/s  goodput 97.3 %
+ * 12:05  ETA 3:32" */
+struct mu_progress_text mu_sweep_view_line(const struct mu_sweep_view *v);
+/* What is told once at the end, where no table stands: the tuned law, and the budgets. */
+void mu_sweep_view_print_findings(FILE *out, const struct mu_sweep_view *v);
+
+#endif

@@ -1,0 +1,195 @@
+/* orchestrator/sweep/stages.h: how the list of trials grows with results. The losses are a law of the
+ * test's own, of what a trial's settings say; results come in any order. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "orchestrator/base/log.h"
+#include "orchestrator/base/rng.h"
+#include "orchestrator/sweep/stages.h"
+
+/* N = synthetic.params, C = 6 N D; a batch of 64 sequences of 128 tokens. */
+#define RUN                                                                \
+    "run = { steps = 100; seed = 5; }; model = { kind = \"synthetic\"; };" \
+    "batch = { sequences = 64; shards = 8; };"
+#define SIZES                                                                                \
+    "sizes = { key = \"synthetic.params\"; values = [1e3, 2e3, 4e3, 8e3, 16e3, 32e3, 64e3, " \
+    "128e3, "                                                                                \
+    "256e3, 512e3]; };"
+#define TUNED                                                                               \
+    "laws = ( { key = \"optim.lr\"; value = \"tune\"; } );"                                 \
+    "tune = { cells = ( { size = 4e3; budget = 1e10; }, { size = 64e3; budget = 1e11; } );" \
+    "factors = [0.25, 0.5, 1, 2, 4]; };"
+
+enum { MOST = 2000, LINES = 8 };
+
+static struct mu_sweep_spec spec;
+static struct mu_settings base;
+static struct mu_sweep_stages stages;
+static struct mu_sweep_result result[MOST];
+static char warned[LINES][400];
+static uint32_t warnings;
+
+/* ---- the world ------------------------------------------------------------------------------- */
+
+static struct {
+    double optimum;             /* N of the least loss, at every budget */
+    double lr_at_one, lr_power; /* the best rate is lr_at_one N^lr_power */
+    double diverges_above;      /* rate */
+    double size_diverges_above; /* N */
+    const char *missing;        /* name */
+} world;
+
+static struct mu_sweep_result result_of(const struct mu_sweep_trial *t)
+{
+    const double off = log(t->n / world.optimum),
+                 rate = log(t->settings.optim_lr / world.lr_at_one) - world.lr_power * log(t->n);
+
+    if (world.missing && strncmp(t->name, world.missing, strlen(world.missing)) == 0)
+        return (struct mu_sweep_result){MU_SWEEP_RESULT_MISSING, NAN};
+    if (t->settings.optim_lr > world.diverges_above || t->n > world.size_diverges_above)
+        return (struct mu_sweep_result){MU_SWEEP_RESULT_DIVERGED, NAN};
+    return (struct mu_sweep_result){MU_SWEEP_RESULT_LOSS, 3 + 0.02 * off * off +
+                                                              0.05 * rate * rate +
+                                                              1e-4 * (double)t->settings.run_seed};
+}
+
+static void hear(void *context, const char *line)
+{
+    assert_ptr_equal(context, warned);
+    if (warnings < LINES)
+        snprintf(warned[warnings], sizeof warned[0], "%s", line);
+    warnings++;
+}
+
+static uint32_t advance(void)
+{
+    uint32_t added = UINT32_MAX;
+
+    assert_int_equal(mu_sweep_stages_advance(&stages, result, &added, hear, warned), MU_OK);
+    assert_true(stages.trials.count < MOST);
+    return added;
+}
+
+/* All that have none get their results, until nothing more comes: how often something was added. */
+static uint32_t run_all(void)
+{
+    uint32_t rounds = 0;
+
+    do {
+        for (uint32_t i = 0; i < stages.trials.count; i++)
+            result[i] = result_of(&stages.trials.item[i]);
+    } while (advance() > 0 && ++rounds);
+    return rounds;
+}
+
+static void open_sweep(const char *sweep)
+{
+    char text[4096];
+    struct mu_config_source source = {.text = text, .text_name = "sweep.cfg"};
+
+    snprintf(text, sizeof text, "%s sweep = { %s };", RUN, sweep);
+    source.text_size = strlen(text);
+    assert_int_equal(mu_sweep_read(&source, &base, &spec), MU_OK);
+    assert_int_equal(mu_sweep_stages_init(&stages, &spec, &base, "sweep.cfg"), MU_OK);
+    memset(result, 0, sizeof result);
+    warnings = 0;
+}
+
+static int begin(void **unused)
+{
+    (void)unused;
+    world.optimum = 16e3;
+    world.lr_at_one = 1e-3;
+    world.lr_power = 0;
+    world.diverges_above = world.size_diverges_above = INFINITY;
+    world.missing = NULL;
+    return 0;
+}
+
+static int end(void **unused)
+{
+    (void)unused;
+    mu_sweep_stages_deinit(&stages);
+    return 0;
+}
+
+/* ---- tuning ---------------------------------------------------------------------------------- */
+
+/* The law that made the losses comes back, to the digits that a value is written with. */
+static void a_tuned_law_is_found_and_used(void **unused)
+{
+    (void)unused;
+    world.lr_at_one = 0.02;
+    world.lr_power = -0.3;
+    open_sweep(SIZES TUNED "budgets = [1e10, 1e11]; window = { points = 3; each_side = 1; };");
+    assert_int_equal(stages.trials.count, 10);
+    assert_int_equal(stages.expected, 16);
+    assert_false(stages.complete);
+    run_all();
+    assert_true(stages.tuned.known && stages.tuned.cells == 2);
+    assert_true(fabs(stages.tuned.exponent + 0.3) < 1e-9);
+    assert_true(fabs(stages.tuned.coefficient / 0.02 - 1) < 1e-9);
+    assert_true(stages.tuned.least_n == 4e3 && stages.tuned.most_n == 64e3);
+    for (uint32_t i = 0; i < stages.tuned.cells; i++)
+        assert_true(stages.tuned.cell[i].is_bracketed && stages.tuned.cell[i].points == 3);
+    for (uint32_t i = 10; i < stages.trials.count; i++) {
+        const struct mu_sweep_trial *t = &stages.trials.item[i];
+        char text[40];
+
+        snprintf(text, sizeof text, "%.6g", 0.02 * pow(t->n, -0.3));
+        assert_true(t->settings.optim_lr == strtod(text, NULL));
+    }
+    assert_true(stages.complete);
+}
+
+/* ---- windows --------------------------------------------------------------------------------- */
+
+/* The expected optimum of 3.072e10 is 16e3; the true one lies further on each time. */
+static void a_budget_is_extended_until_its_minimum_is_bracketed(void **unused)
+{
+    static const struct {
+        double optimum;
+        uint32_t added, rounds;
+        enum mu_sweep_bracket bracket;
+        bool exhausted;
+    } cases[] = {
+        {16e3, 0, 0, MU_SWEEP_BRACKET_YES, false},       {32e3, 1, 1, MU_SWEEP_BRACKET_YES, false},
+        {64e3, 2, 1, MU_SWEEP_BRACKET_YES, false},       {128e3, 3, 2, MU_SWEEP_BRACKET_YES, false},
+        {256e3, 3 + 0, 2, MU_SWEEP_BRACKET_RIGHT, true}, {4e3, 2, 1, MU_SWEEP_BRACKET_YES, false},
+        {2e3, 2, 1, MU_SWEEP_BRACKET_LEFT, true},        {1e3, 2, 1, MU_SWEEP_BRACKET_LEFT, true},
+    };
+
+    (void)unused;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        world.optimum = cases[i].optimum;
+        open_sweep(SIZES "budgets = [3.072e10]; window = { points = 5; each_side = 2; };");
+        assert_int_equal(stages.trials.count, 5);
+        assert_false(stages.complete);
+        assert_int_equal(run_all(), cases[i].rounds);
+        assert_int_equal(stages.window[0].extended, cases[i].rounds);
+        assert_int_equal(stages.trials.count, 5 + cases[i].added);
+        assert_int_equal(stages.window[0].bracket, cases[i].bracket);
+        assert_int_equal(stages.window[0].is_exhausted, cases[i].exhausted);
+        assert_true(stages.complete);
+        end(NULL);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_tuned_law_is_found_and_used, begin, end),
+        cmocka_unit_test_setup_teardown(a_budget_is_extended_until_its_minimum_is_bracketed, begin,
+                                        end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
