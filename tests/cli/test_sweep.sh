@@ -11,10 +11,11 @@ expect 0 "$MUSTER" help sweep
 expect 0 "$MUSTER" status --help
 grep -q -- '--watch' out || fail "status --help does not tell --watch"
 
-refuses 64 "SWEEP is missing; see 'muster sweep --help'" "$MUSTER" sweep
+refuses 64 "nothing was said to work on; see 'muster sweep --help'" "$MUSTER" sweep
+refuses 64 "SWEEP is missing: the first word is run.steps=3; see 'muster sweep --help'" "$MUSTER" sweep run.steps=3
 refuses 64 "unknown option --hlep; did you mean --help?; see 'muster sweep --help'" "$MUSTER" sweep --hlep
 refuses 64 "there is no verb 'swep'; did you mean 'sweep'?" "$MUSTER" swep
-expect 64 "$MUSTER" sweep one.cfg two.cfg
+refuses 78 "command line: 'two.cfg' is not KEY=VALUE" "$MUSTER" sweep one.cfg two.cfg
 refuses 78 "nowhere.cfg: no such file" "$MUSTER" sweep nowhere.cfg
 [ "$(wc -l <err)" = 1 ] || fail "more than that a file is not there: $(cat err)"
 
@@ -22,7 +23,7 @@ refuses 78 "nowhere.cfg: no such file" "$MUSTER" sweep nowhere.cfg
 base='run = { dir = "runs"; steps = 100; };
 model = { kind = "synthetic"; context = 32; };
 batch = { sequences = 8; shards = 4; };'
-sizes='sizes = { key = "synthetic.params"; values = [2e3, 4e3, 8e3]; }; window = { points = 3; each_side = 1; extend = 0; };'
+sizes='sizes = { key = "synthetic.params"; values = [2e3, 4e3, 8e3, 1.6e4]; }; window = { points = 4; each_side = 1; extend = 0; };'
 sweep() {
     printf '%s\n' "$base" "sweep = { name = \"cli\"; fit = { bootstrap = 50; }; $1 };" >sweep.cfg
 }
@@ -49,7 +50,7 @@ grep -q "this file describes a sweep, not a run" err || fail "train of a sweep's
 
 # Of one rank, without mpirun.
 expect 0 "$MUSTER" sweep sweep.cfg
-[ "$(tail -n +2 runs/cli/results.csv | wc -l)" = 3 ] || fail "not three results: $(cat runs/cli/results.csv)"
+[ "$(tail -n +2 runs/cli/results.csv | wc -l)" = 4 ] || fail "not four results: $(cat runs/cli/results.csv)"
 expect 0 "$MUSTER" status runs/cli
 grep -q 'params2000-c3e+08-s1' out || fail "status does not show the trials"
 refuses_path() {

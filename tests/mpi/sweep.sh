@@ -87,6 +87,12 @@ alone() {
 # lost_in SWEEP: steps that had to be taken again, in all of its trials, by their ledgers.
 lost_in() { cat "runs/$1"/trials/*/status.json | sed -n 's/.*"steps_lost": *\([0-9]*\).*/\1/p' | awk '{ n += $1 } END { print n + 0 }'; }
 
+# no_state_left WHEN: nothing of Muster's, where Open MPI may have left files: a start removes them, once they are old enough.
+no_state_left() {
+    no_rank_left "$1"
+    [ -z "$(find /dev/shm -name 'muster-*')" ] || fail "$1: left in /dev/shm: $(find /dev/shm -name 'muster-*' | xargs)"
+}
+
 # complete SWEEP REFERENCE WHEN: a sweep that has just ended well.
 complete() {
     ended_with 0 "$3"

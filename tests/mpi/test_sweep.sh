@@ -68,4 +68,4 @@ complete gpts-many gpts "gpts on 6 ranks"
 # What reads a sweep.
 "$MUSTER" fit runs/gpts >"$log" 2>&1 || fail "muster fit of the sweep"
 "$MUSTER" status runs/gpts >"$log" 2>&1 || fail "muster status of the sweep"
-said 'width8-c2e\+08-s1' "muster status"
+said '^trials   complete 14$' "muster status"

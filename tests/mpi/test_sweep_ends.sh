@@ -43,8 +43,8 @@ refused() {
     [ ! -e runs/refused ] || fail "$what: a folder was made: $(find runs/refused | head)"
     nothing_left "$what"
 }
-sed 's/values = \[4, 8, 12, 16\]/values = [4, 7, 12, 16]/' gpts.cfg >bad.cfg
-refused "a width that heads do not divide" 'width7.*model.heads|model.heads.*width7' bad.cfg
+sed 's/values = \[4, 8, 12, 16\]/values = [4, 8, 13, 16]/' gpts.cfg >bad.cfg
+refused "a width that heads do not divide" 'width13.*model.heads|model.heads.*width13' bad.cfg
 refused "no data" 'data\.train' gpts.cfg data.train=gone.bin
 
 # One that crashes whenever it is tried, with its rank or without: `retries` times more, then it is `failed`, and the rest is trained.

@@ -22,7 +22,9 @@ goes_on() {
     [ "${#ended[@]}" -gt 0 ] && [ "${#ended[@]}" -lt 12 ] || fail "$3: ${#ended[@]} of 12 trials had ended already"
     before=$(stamp "$2" "${ended[@]}")
     sweep "$1" synth.cfg sweep.name="$2"
-    complete "$2" whole "$3"
+    ended_with 0 "$3"
+    same_results "$2" whole "$3"
+    no_state_left "$3"
     [ "$(stamp "$2" "${ended[@]}")" = "$before" ] ||
         fail "$3: trials that had ended were touched: $(diff <(echo "$before") <(stamp "$2" "${ended[@]}") | head -n 4)"
     lost=$(lost_in "$2")
@@ -44,7 +46,7 @@ goes_on 4 killed "mpirun killed twice"
 slowly 3 ranks 3
 ranks_alive | xargs kill -KILL
 finish
-[ "$code" != 0 ] || fail "all ranks killed: exit code 0"
+no_rank_left "all ranks killed"
 goes_on 3 ranks "all ranks killed"
 
 # Memory is gone, too: trials go on from their checkpoints, or begin again.
@@ -60,7 +62,7 @@ stopped() {
     finish
     ended_with 75 "$1"
     said 'the same command goes on' "$1"
-    nothing_left "$1"
+    no_state_left "$1"
 }
 slowly 3 stop 2
 kill -TERM "$(rank_pid 1)"

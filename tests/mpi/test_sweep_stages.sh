@@ -20,8 +20,7 @@ done
 grep -q '"bracket": *"yes"' runs/edge/sweep.json || fail "no budget is bracketed"
 
 # Tuning: of tiny GPTs, on a seed of its own.
-sed 's/share_trunk = .*/share_trunk = true; laws = ( { key = "optim.lr"; value = "tune"; } );
-    tune = { cells = ( { size = 4; budget = 1e8; }, { size = 12; budget = 1e8; } ); factors = [0.1, 0.5, 1, 2, 10]; seed = 1000; };/' gpts.cfg >tune.cfg
+sed 's/share_trunk = .*/share_trunk = true; laws = ( { key = "optim.lr"; value = "tune"; } ); tune = { cells = ( { size = 4; budget = 1e8; }, { size = 12; budget = 1e8; } ); factors = [0.1, 0.3, 1, 3, 10]; seed = 1000; };/; s/lr = 1e-2/lr = 0.2/' gpts.cfg >tune.cfg
 sweep 3 tune.cfg sweep.name=tune
 ended_with 0 "tuning"
 nothing_left "tuning"
@@ -48,4 +47,6 @@ kill -KILL "$(mpirun_pid)"
 finish
 no_rank_left "killed while tuning"
 sweep 2 tune.cfg sweep.name=tune-killed
-complete tune-killed tune "killed while tuning"
+ended_with 0 "killed while tuning"
+same_results tune-killed tune "killed while tuning"
+no_state_left "killed while tuning"
