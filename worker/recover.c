@@ -292,14 +292,34 @@ static void note_dead(struct mu_recovery *r, const struct exchange *x)
             r->dead[r->dead_count++] = x->name[i];
 }
 
+/* Before the view is told who is left: it still has the names of before. */
+static void note_lost(struct mu_recovery *r, const struct exchange *x)
+{
+    r->lost_count = 0;
+    if (r->comm == r->base) {
+        memcpy(r->lost, r->dead, (size_t)r->dead_count * sizeof *r->lost);
+        r->lost_count = r->dead_count;
+        return;
+    }
+    for (int i = 0, next = 0; r->comm && i < mu_comm_size(r->comm); i++) {
+        int name = mu_comm_name(r->comm, i);
+
+        if (next < x->members && x->member[next] == name)
+            next++;
+        else
+            r->lost[r->lost_count++] = name;
+    }
+}
+
 enum mu_status mu_recover_init(struct mu_recovery *r)
 {
     const size_t size = (size_t)mu_comm_size(r->base);
 
     r->duties = MU_DUTIES_UNKNOWN;
     r->dead = calloc(size, sizeof *r->dead);
+    r->lost = calloc(size, sizeof *r->lost);
     r->word = calloc(size, sizeof *r->word);
-    if (r->dead && r->word)
+    if (r->dead && r->lost && r->word)
         return MU_OK;
     mu_recover_deinit(r);
     return MU_FAIL(MU_NO_MEMORY, "no memory for the words of %zu ranks", size);
@@ -308,8 +328,9 @@ enum mu_status mu_recover_init(struct mu_recovery *r)
 void mu_recover_deinit(struct mu_recovery *r)
 {
     free(r->dead);
+    free(r->lost);
     free(r->word);
-    r->dead = NULL;
+    r->dead = r->lost = NULL;
     r->word = NULL;
     mu_recovery_plan_deinit(&r->plan);
 }
@@ -361,6 +382,7 @@ enum mu_status mu_recover(struct mu_recovery *r)
     MU_TRY(init_exchange(&x, r), st, done);
     MU_TRY(mu_comm_repair(r->base, is_parting(r), exchange, &x), st, done);
     note_dead(r, &x);
+    note_lost(r, &x);
     mu_recovery_plan_deinit(&r->plan);
     r->plan = x.plan;
     memset(&x.plan, 0, sizeof x.plan);

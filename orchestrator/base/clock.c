@@ -36,6 +36,14 @@ struct mu_clock_text mu_clock_date(void)
     return out;
 }
 
+double mu_clock_date_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 void mu_backoff_pause(struct mu_backoff *b)
 {
     b->looks++;

@@ -15,6 +15,8 @@ struct mu_clock_text {
     char text[24];
 };
 struct mu_clock_text mu_clock_date(void);
+/* The same as seconds since 1970, for records that want a number. */
+double mu_clock_date_s(void);
 
 struct mu_deadline {
     uint64_t at_ns;

@@ -17,6 +17,7 @@
 #define MU_STATUS_TABLE(X)                                                             \
     X(OK, 0, "ok")                                                                     \
     X(FAILED, 1, "failed")                                                             \
+    X(RUNNING, 2, "it still runs (muster status --exit-code)")                         \
     X(USAGE, 64, "wrong command line")                                                 \
     X(CONFIG, 78, "wrong configuration")                                               \
     X(REQUEUE, 75, "stopped on request with a checkpoint: run the same command again") \
@@ -46,7 +47,7 @@ static inline bool mu_status_is_death(enum mu_status st)
 
 const char *mu_status_name(enum mu_status st);    /* "PEER_LOST" */
 const char *mu_status_meaning(enum mu_status st); /* "a rank died" */
-int mu_status_exit_code(enum mu_status st);       /* design §4: 0 1 64 70 75 78 */
+int mu_status_exit_code(enum mu_status st);       /* 0 1 2 64 70 75 78 */
 
 /* Reports an error at its origin (printf style) and gives back `st`:
  * `return MU_FAIL(MU_FAILED, ...)`. */

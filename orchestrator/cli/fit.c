@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/log.h"
@@ -11,6 +12,7 @@
 #include "orchestrator/fit/fit.h"
 #include "orchestrator/points/cell.h"
 #include "orchestrator/report/report.h"
+#include "orchestrator/sweep_run/records.h"
 
 /* The command line as typed; what is NULL was not given. */
 struct typed {
@@ -134,13 +136,13 @@ static enum mu_status resolve(const struct mu_command *command, const struct typ
     int word;
 
     options->drop_top = (size_t)typed->drop_top;
-    options->replicates = (size_t)typed->replicates;
+    if (typed->replicates >= 0)
+        options->replicates = (size_t)typed->replicates;
     options->seed = (uint64_t)typed->seed;
     options->threads = (unsigned)typed->threads;
     options->tolerance = typed->tolerance;
     options->objective.delta = typed->delta;
     request->skip_bad = typed->skip_bad;
-    request->flops = MU_FLOPS_6N;
     if (typed->law)
         MU_TRY(take_law(command, typed->law, &options->law), st, done);
     request->alone = variable_of(options->law);
@@ -175,39 +177,56 @@ done:
     return st;
 }
 
-static enum mu_status write_files(const char *folder, const struct mu_fit *fit,
-                                  const struct mu_points_found *found)
+static enum mu_status write_files(const char *out, const struct mu_sweep_folder *sweep,
+                                  const struct mu_fit *fit, const struct mu_points_found *found)
 {
     char json[MU_PATH_MAX], html[MU_PATH_MAX];
     enum mu_status st = MU_OK;
 
-    MU_TRY(mu_path_format(json, "%s/fit.json", folder), st, done);
-    MU_TRY(mu_path_format(html, "%s/report.html", folder), st, done);
-    MU_TRY(mu_file_make_folders(folder), st, done);
-    MU_TRY(mu_report_json(json, fit, found), st, done);
-    MU_TRY(mu_report_html(html, fit, found), st, done);
-    printf("\nwritten: %s, %s\n", json, html);
+    MU_TRY(mu_path_format(json, "%s/fit.json", out), st, done);
+    MU_TRY(mu_path_format(html, "%s/report.html", out), st, done);
+    MU_TRY(mu_file_make_folders(out), st, done);
+    if (fit)
+        MU_TRY(mu_report_json(json, fit, found), st, done);
+    else
+        MU_TRY(mu_file_remove(json), st, done); /* of results that are no more */
+    if (sweep)
+        MU_TRY(
+            mu_report_sweep_html(html, sweep, fit, found, "no cell has ended with a loss so far"),
+            st, done);
+    else
+        MU_TRY(mu_report_html(html, fit, found), st, done);
+    if (fit)
+        printf("\nwritten: %s, %s\n", json, html);
+    else
+        printf("no cell has ended with a loss so far: no fit yet\nwritten: %s\n", html);
 done:
     return st;
 }
 
+/* sweep: NULL, or the folder that the points are from; without any there is a page all the same. */
 static enum mu_status run(const struct mu_points_request *request,
-                          const struct mu_fit_options *options, const char *out)
+                          const struct mu_fit_options *options, const char *out,
+                          const struct mu_sweep_folder *sweep)
 {
     struct mu_points_found *found = calloc(1, sizeof *found);
+    const bool any = !sweep || sweep->points > 0;
     struct mu_fit_points points = {0};
     struct mu_fit *fit = NULL;
     enum mu_status st = MU_OK;
 
     if (!found)
         return MU_FAIL(MU_NO_MEMORY, "no memory for the points");
-    MU_TRY(mu_points_read(request, &points, found), st, done);
+    if (any)
+        MU_TRY(mu_points_read(request, &points, found), st, done);
     for (size_t i = 0; i < found->notes; i++)
         mu_log(MU_LOG_INFO, "%s: %s", found->path, found->note[i]);
-    MU_TRY(mu_fit_run(&points, options, &fit), st, done);
-    mu_report_table(stdout, fit, found);
+    if (any) {
+        MU_TRY(mu_fit_run(&points, options, &fit), st, done);
+        mu_report_table(stdout, fit, found);
+    }
     if (out)
-        MU_TRY(write_files(out, fit, found), st, done);
+        MU_TRY(write_files(out, sweep, fit, found), st, done);
     errno = 0;
     if (fflush(stdout) != 0 || ferror(stdout))
         st = MU_FAIL(MU_FAILED, "cannot write to standard output: %s",
@@ -219,14 +238,39 @@ done:
     return st;
 }
 
+/* A file of points, or a sweep's folder, which brings options of its own: what is typed wins. */
+static enum mu_status fit_what(const struct mu_command *command, const char *what,
+                               const struct typed *typed, struct mu_points_request *request,
+                               struct mu_fit_options *options)
+{
+    struct mu_sweep_folder sweep = {.status = NULL};
+    struct stat info;
+    const bool is_folder = stat(what, &info) == 0 && S_ISDIR(info.st_mode);
+    enum mu_status st = MU_OK;
+
+    request->path = what;
+    if (is_folder) {
+        MU_TRY(mu_sweep_reporter_follow(), st, done);
+        MU_TRY(mu_sweep_folder_read(what, &sweep), st, done);
+        MU_TRY(mu_sweep_folder_ask(&sweep, request, options), st, done);
+    }
+    MU_TRY(resolve(command, typed, request, options), st, done);
+    MU_TRY(run(request, options, typed->out || !is_folder ? typed->out : what,
+               is_folder ? &sweep : NULL),
+           st, done);
+done:
+    mu_sweep_folder_free(&sweep);
+    return st;
+}
+
 enum mu_status mu_cli_fit(int argc, char **argv)
 {
-    struct mu_points_request request = {.path = NULL};
+    struct mu_points_request request = {.flops = MU_FLOPS_6N, .alone = MU_COLUMNS};
     struct mu_fit_options fit;
     struct typed typed = {0};
 
     mu_fit_options_default(&fit);
-    typed.replicates = (int64_t)fit.replicates;
+    typed.replicates = -1;
     typed.seed = (int64_t)fit.seed;
     typed.delta = fit.objective.delta;
     typed.tolerance = fit.tolerance;
@@ -271,7 +315,8 @@ enum mu_status mu_cli_fit(int argc, char **argv)
          .text = &typed.unique},
         {"tolerance", "X", "of the loss, for the range of sizes that are as good (0.001)",
          .real = &typed.tolerance, .least = 0, .most = 1},
-        {"bootstrap", "N", "replicates for the intervals (4000); 0: no intervals",
+        {"bootstrap", "N",
+         "replicates for the intervals (4000, or as a sweep says); 0: no intervals",
          .integer = &typed.replicates, .least = 0, .most = 1e5},
         {"random-seed", "N", "of the bootstrap (1)", .integer = &typed.seed, .least = 0,
          .most = 9007199254740992},
@@ -281,7 +326,8 @@ enum mu_status mu_cli_fit(int argc, char **argv)
         {"out", "DIR", "write fit.json and report.html there", .text = &typed.out},
     };
     const struct mu_command command = {
-        .usage = "muster fit [options] POINTS.csv",
+        .usage = "muster fit [options] POINTS.csv\n"
+                 "muster fit [options] SWEEP_FOLDER",
         .about =
             "Fits scaling laws to the final losses of training runs, a row each, from a CSV file "
             "(- is standard input), by three methods, with intervals; and says which model to "
@@ -292,6 +338,9 @@ enum mu_status mu_cli_fit(int argc, char **argv)
             "(\"Params (B)\"). Rows of one curve (--curve, or a run's name beside a column of "
             "steps) "
             "are the moments of one run.\n\n"
+            "Of a sweep's folder it takes the results so far and the options of the group "
+            "sweep.fit, and writes fit.json and report.html into it; the page has the tuning, the "
+            "fleet and all trials besides.\n\n"
             "Exit codes are in 'muster --help'.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
@@ -302,9 +351,5 @@ enum mu_status mu_cli_fit(int argc, char **argv)
 
     if (st != MU_OK || words.help_shown)
         return st;
-    MU_TRY(resolve(&command, &typed, &request, &fit), st, done);
-    request.path = words.word[0];
-    MU_TRY(run(&request, &fit, typed.out), st, done);
-done:
-    return st;
+    return fit_what(&command, words.word[0], &typed, &request, &fit);
 }

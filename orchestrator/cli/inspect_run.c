@@ -2,13 +2,10 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include "orchestrator/run/goodput.h"
 #include "orchestrator/run/journal.h"
@@ -27,21 +24,6 @@ static const char *status_text(const struct mu_inspected_run *r, const char *key
 static int64_t status_number(const struct mu_inspected_run *r, const char *key)
 {
     return json_integer_value(json_object_get(r->status, key));
-}
-
-/* A file that cannot be opened or locked at all tells nothing: then it counts as held. */
-static bool lock_is_held(const char *run)
-{
-    char path[MU_PATH_MAX];
-    bool held = true;
-    int fd = mu_path_format(path, "%s/.lock", run) == MU_OK ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-
-    if (fd < 0)
-        return errno != ENOENT;
-    if (flock(fd, LOCK_SH | LOCK_NB) == 0)
-        held = false;
-    close(fd); /* and the lock with it */
-    return held;
 }
 
 /* The last record, from the end of the file: it may be long. */
@@ -103,7 +85,7 @@ static enum mu_status read_status(struct mu_inspected_run *r)
         r->status = json_loads(text, 0, NULL);
     free(text);
     if (r->status && strcmp(status_text(r, "state"), "ended") != 0)
-        r->killed = !lock_is_held(r->path);
+        r->killed = !mu_run_dir_is_locked(r->path);
     return st == MU_NOT_FOUND ? MU_OK : st;
 }
 
@@ -138,7 +120,9 @@ void mu_inspected_run_deinit(struct mu_inspected_run *r)
 
 static void print_losses(FILE *out, const char *name, double first, double last)
 {
-    if (isfinite(first) && isfinite(last))
+    if (isfinite(first) && first == last) /* one record */
+        fprintf(out, "  %-11s  loss %.4f, in nats per token\n", name, last);
+    else if (isfinite(first) && isfinite(last))
         fprintf(out, "  %-11s  loss %.4f first, %.4f last, in nats per token\n", name, first, last);
 }
 
@@ -173,6 +157,9 @@ static void print_state(const struct mu_inspected_run *r, int64_t from_step, FIL
         fprintf(out, "  computed on  %" PRId64 " rank%s, %" PRId64 " host%s\n",
                 status_number(r, "ranks"), plural(status_number(r, "ranks")),
                 status_number(r, "hosts"), plural(status_number(r, "hosts")));
+    if (*status_text(r, "state_hash"))
+        fprintf(out, "  state hash   %s of step %" PRId64 "\n", status_text(r, "state_hash"),
+                status_number(r, "state_hash_step"));
 }
 
 static void print_goodput(const struct mu_inspected_run *r, FILE *out)
@@ -226,11 +213,8 @@ static void print_record(const json_t *entry, FILE *out)
     fputc('\n', out);
 }
 
-void mu_inspected_run_print(const struct mu_inspected_run *r, int64_t from_step, FILE *out)
+void mu_inspected_run_print_state(const struct mu_inspected_run *r, int64_t from_step, FILE *out)
 {
-    const json_t *entry;
-    size_t i;
-
     fprintf(out, "run %s\n", r->path);
     if (r->status)
         print_state(r, from_step, out);
@@ -239,6 +223,14 @@ void mu_inspected_run_print(const struct mu_inspected_run *r, int64_t from_step,
     print_losses(out, "training", r->losses.first_train, r->losses.last_train);
     print_losses(out, "validation", r->losses.first_valid, r->losses.last_valid);
     print_goodput(r, out);
+}
+
+void mu_inspected_run_print(const struct mu_inspected_run *r, int64_t from_step, FILE *out)
+{
+    const json_t *entry;
+    size_t i;
+
+    mu_inspected_run_print_state(r, from_step, out);
     if (json_array_size(r->journal) > 0)
         fprintf(out, "  journal\n");
     if (r->journal_left > 0)

@@ -1,4 +1,4 @@
-/* What `muster inspect` tells of a run directory: how the run went, from status.json,
+/* What `muster inspect` and `muster status` tell of a run directory: how the run went, from status.json,
  * metrics.jsonl, the journal and the lock. */
 #ifndef MUSTER_CLI_INSPECT_RUN_H
 #define MUSTER_CLI_INSPECT_RUN_H
@@ -25,6 +25,8 @@ enum mu_status mu_inspect_run(const char *path, struct mu_inspected_run *out) MU
 void mu_inspected_run_deinit(struct mu_inspected_run *r);
 
 /* `from_step`: of the newest checkpoint that is whole; 0: none. */
+void mu_inspected_run_print_state(const struct mu_inspected_run *r, int64_t from_step, FILE *out);
+/* The same, and its journal. */
 void mu_inspected_run_print(const struct mu_inspected_run *r, int64_t from_step, FILE *out);
 json_t *mu_inspected_run_json(const struct mu_inspected_run *r); /* NULL: no memory */
 

@@ -11,6 +11,7 @@
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/sweep/estimate.h"
+#include "orchestrator/sweep/windows.h"
 
 /* Trials that a line stands for: seeds of a cell, factors of what is tuned. */
 static uint32_t alike(const struct mu_sweep_trials *t, uint32_t from)
@@ -35,9 +36,14 @@ static int name_length(const struct mu_sweep_trial *t, uint32_t runs)
     return (int)(end - t->name);
 }
 
-/* "lr" where all of a line's runs have one. */
-static const char *rate(const struct mu_sweep_trial *first, uint32_t runs, char text[16])
+/* Where all of a line's runs have one, and it is known before the sweep. */
+static const char *rate(const struct mu_sweep_spec *spec, const struct mu_sweep_trial *first,
+                        uint32_t runs, char text[16])
 {
+    const struct mu_sweep_law *tuned = mu_sweep_tuned(spec);
+
+    if (tuned && first->role != MU_SWEEP_TUNE && strcmp(tuned->key, "optim.lr") == 0)
+        return "tuned";
     snprintf(text, 16, "%.3g", first->settings.optim_lr);
     for (uint32_t i = 1; i < runs; i++)
         if (first[i].settings.optim_lr != first->settings.optim_lr)
@@ -68,7 +74,8 @@ static int widest(const struct mu_sweep_trials *t, bool all)
 }
 
 /* all: a line for each trial. Where no data is read epochs are a dash. */
-static void print_trials(const struct mu_sweep_trials *t, double train_tokens, bool all)
+static void print_trials(const struct mu_sweep_spec *spec, const struct mu_sweep_trials *t,
+                         double train_tokens, bool all)
 {
     const int width = widest(t, all);
     uint32_t runs;
@@ -89,7 +96,7 @@ static void print_trials(const struct mu_sweep_trials *t, double train_tokens, b
         printf("%-*.*s %4u %8.3g %8.3g %5.3g %6s %7lld %7.0f %7lld %8s %8.3g %5.0f%%\n", width,
                name_length(one, runs), one->name, runs, one->n, one->tokens, one->tokens / one->n,
                epochs, (long long)s->run_steps, one->tokens_per_step, (long long)s->schedule_warmup,
-               rate(one, runs, lr), one->flops, 100 * shared_part(one, runs));
+               rate(spec, one, runs, lr), one->flops, 100 * shared_part(one, runs));
     }
 }
 
@@ -101,6 +108,23 @@ static void print_roles(const struct mu_sweep_trials *t)
         count[t->item[i].role]++;
     printf("\n%u trials: %u cells, %u to tune with, %u controls\n", t->count, count[MU_SWEEP_CELL],
            count[MU_SWEEP_TUNE], count[MU_SWEEP_CONTROL]);
+}
+
+/* What windows may add; each of those runs alone. */
+static enum mu_status print_extensions(const struct mu_sweep_spec *spec,
+                                       const struct mu_settings *base, const char *file,
+                                       const struct mu_sweep_trials *t)
+{
+    struct mu_sweep_window window[MU_SWEEP_LIST];
+    struct mu_sweep_trials more;
+    const enum mu_status st = mu_sweep_windows_reach(spec, base, file, t, 0, 0, &more, window);
+
+    if (st == MU_OK && more.count > 0)
+        printf("extensions: up to %u cells more, %.3g FLOPs, where fewer than %lld sizes lie on a "
+               "side of a budget's minimum\n",
+               more.count, more.flops_alone, (long long)spec->window.each_side);
+    mu_sweep_trials_deinit(&more);
+    return st;
 }
 
 static const char *duration(double seconds, char text[32])
@@ -202,8 +226,9 @@ static enum mu_status show(const struct mu_sweep_spec *spec, const struct mu_set
 
     MU_TRY(mu_sweep_trials_make(spec, base, file, &trials), st, failed);
     MU_TRY(mu_sweep_estimate_make(&trials, measure, (uint32_t)workers, &estimate), st, done);
-    print_trials(&trials, estimate.train_tokens, all);
+    print_trials(spec, &trials, estimate.train_tokens, all);
     print_roles(&trials);
+    MU_TRY(print_extensions(spec, base, file, &trials), st, done);
     print_costs(spec, &trials, &estimate, workers);
     fflush(stdout);
     mu_sweep_warnings(spec, &trials, &estimate, warn, NULL);

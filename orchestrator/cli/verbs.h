@@ -13,6 +13,7 @@
     X(drill, "drill", "kill ranks of short runs of a config, and compare the results")  \
     X(tokenize, "tokenize", "make token files from text")                               \
     X(inspect, "inspect", "show what a checkpoint, run directory or token file holds")  \
+    X(status, "status", "show how far a run or a sweep has come, once or live")         \
     X(plan, "plan", "list what a sweep would train, and what it takes")                 \
     X(sweep, "sweep", "train all trials of a sweep; run it alone or under mpirun")      \
     X(fit, "fit", "fit scaling laws to losses of training runs, and recommend a model") \

@@ -9,6 +9,8 @@
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/config/parser_libconfig.h"
 #include "orchestrator/points/table_csv.h"
+#include "orchestrator/run/tensorboard_pb.h"
+#include "orchestrator/run/tfrecord.h"
 #include "orchestrator/sweep/formula.h"
 #include "worker/checkpoint/checkpoint.h"
 #include "worker/comm/comm.h"
@@ -42,6 +44,8 @@ void mu_cli_print_versions(void)
     print_component("config", mu_config_library_version());
     print_component("formulas", mu_formula_library_version());
     print_component("CSV", mu_csv_library_version());
+    print_component("events", mu_event_library_version());
+    print_component("CRC32C", mu_tfrecord_library_version());
     print_component("hash", mu_hash_library_version());
     print_component("JSON", "jansson " JANSSON_VERSION);
     printf("  %-9s", "this CPU");

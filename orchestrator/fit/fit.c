@@ -15,6 +15,7 @@
 #include "orchestrator/fit/noise.h"
 #include "orchestrator/fit/parts.h"
 
+static const char not_asked[] = "not asked for";
 static const double normal_mad =
     1.4826022185056018; /* sd of a normal law over its median deviation */
 
@@ -100,7 +101,10 @@ static enum mu_status fit_law(struct mu_fit_work *w)
         law->profile_low[k] = law->profile_high[k] = NAN;
     }
     law->residual_sd = NAN;
-    mu_parametric_check(w->kept, w->count, law->kind, &law->refusal);
+    if (fit->options.without[MU_METHOD_PARAMETRIC])
+        mu_refuse(&law->refusal, "%s", not_asked);
+    else
+        mu_parametric_check(w->kept, w->count, law->kind, &law->refusal);
     if (law->refusal.refused)
         return MU_OK;
     MU_TRY(mu_parametric_new(w->kept, w->count, law->kind, &w->problem), st, done);
@@ -200,6 +204,10 @@ static enum mu_status fit_isoflop(struct mu_fit_work *w)
         mu_refuse(&fit->isoflop.refusal, "needs parameters and tokens: the file has one of them");
         return MU_OK;
     }
+    if (fit->options.without[MU_METHOD_ISOFLOP]) {
+        mu_refuse(&fit->isoflop.refusal, "%s", not_asked);
+        return MU_OK;
+    }
     MU_TRY(mu_budgets_find(w->kept, w->count, &fit->budgets), st, done);
     if (fit->budgets.refusal.refused) {
         fit->isoflop.refusal = fit->budgets.refusal;
@@ -232,6 +240,10 @@ static enum mu_status fit_envelope(struct mu_fit_work *w)
 
     if (w->fit->points->single) {
         w->fit->envelope.refusal = w->fit->isoflop.refusal;
+        return MU_OK;
+    }
+    if (w->fit->options.without[MU_METHOD_ENVELOPE]) {
+        mu_refuse(&w->fit->envelope.refusal, "%s", not_asked);
         return MU_OK;
     }
     MU_TRY(mu_curves_new(w->kept, w->count, &w->curves), st, done);
@@ -312,7 +324,8 @@ static enum mu_status run(struct mu_fit_work *w)
     MU_TRY(mu_fit_recount(w), st, done);
     MU_TRY(mu_fit_place_budgets(w), st, done);
     mu_fit_warn_all(w);
-    if (fit->law.refusal.refused && fit->isoflop.refusal.refused && fit->envelope.refusal.refused)
+    if (fit->law.refusal.refused && fit->isoflop.refusal.refused && fit->envelope.refusal.refused &&
+        !fit->options.may_refuse)
         st = refuse_all(fit);
 done:
     return st;

@@ -57,6 +57,8 @@ struct mu_fit_options {
     enum mu_count_kind count;  /* what the points' N counts; AS_GIVEN: as their shapes say */
     double unique;    /* distinct tokens that a recommendation may use; INFINITY: no limit */
     double tolerance; /* of the loss, relative: for the loss-equivalent range of N */
+    bool without[MU_METHOD_COUNT]; /* methods that are not asked for */
+    bool may_refuse;               /* that every method refuses is a result, too */
 };
 
 /* How far the losses of equal runs with other seeds scatter, as the sd of ln loss. */
@@ -182,7 +184,8 @@ const char *mu_method_text(enum mu_method method); /* "IsoFLOP" */
 void mu_fit_options_default(struct mu_fit_options *options);
 
 /* Without targets in the options: the largest budget fitted, and 3, 10 and 30 times it. MU_OK
- * also when methods refused (each says why); MU_FAILED when none gave a result. `points` stays
+ * also when methods refused (each says why); MU_FAILED when none gave a result and may_refuse is
+ * not set, or there is no point. `points` stays
  * the caller's and must outlive the result. */
 enum mu_status mu_fit_run(const struct mu_fit_points *points, const struct mu_fit_options *options,
                           struct mu_fit **out) MU_CHECKED;

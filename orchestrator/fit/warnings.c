@@ -29,7 +29,7 @@ static void warn_of_targets(const struct mu_fit_work *w)
     for (size_t k = 0; k < fit->options.targets; k++) {
         const struct mu_fit_optimum *o = &fit->scaling[m].target[k];
 
-        if (o->far)
+        if (o->far && !fit->scaling[m].refusal.refused)
             mu_fit_warn(fit,
                         "%.4g FLOPs is %.3g times the largest budget fitted: beyond %d times a law "
                         "is a hope",

@@ -78,10 +78,14 @@ static void summarise(struct mu_job *job, const char *text)
 
     mu_run_dir_plot(job->run, true);
     mu_log(MU_LOG_INFO, "%s", text);
-    if (isfinite(losses.last_train))
+    if (isfinite(losses.last_train) && losses.first_train == losses.last_train)
+        mu_log(MU_LOG_INFO, "training loss %.4f nats per token", losses.last_train);
+    else if (isfinite(losses.last_train))
         mu_log(MU_LOG_INFO, "training loss %.4f -> %.4f nats per token", losses.first_train,
                losses.last_train);
-    if (isfinite(losses.last_valid))
+    if (isfinite(losses.last_valid) && losses.first_valid == losses.last_valid)
+        mu_log(MU_LOG_INFO, "validation loss %.4f nats per token", losses.last_valid);
+    else if (isfinite(losses.last_valid))
         mu_log(MU_LOG_INFO, "validation loss %.4f -> %.4f nats per token", losses.first_valid,
                losses.last_valid);
     if (job->status.has_hash)

@@ -172,8 +172,11 @@ enum mu_status mu_job_take_roll(struct mu_job *job)
     if (job->is_master && !job->journal)
         MU_TRY(mu_job_open_records(job), st, failed);
     mu_job_settle(job); /* who was to do so may be dead */
-    if (job->is_master)
+    if (job->is_master) {
+        job->status.ranks = (int)job->roll.size;
+        job->status.hosts = mu_job_hosts(job);
         write_news(job);
+    }
     mu_job_move(job, MU_LIFE_ON_RUN);
 failed:
     return st;

@@ -216,6 +216,22 @@ static bool is_done(const char *status)
     return false;
 }
 
+static void count_status(struct mu_points_found *found, const char *status)
+{
+    char word[sizeof found->status[0].word];
+    size_t k = 0;
+
+    found->not_done++;
+    mu_cell_copy(word, sizeof word, status);
+    while (k < MU_POINTS_STATUSES && found->status[k].count > 0 &&
+           strcmp(found->status[k].word, word) != 0)
+        k++;
+    if (k == MU_POINTS_STATUSES)
+        return;
+    memcpy(found->status[k].word, word, sizeof word);
+    found->status[k].count++;
+}
+
 static enum mu_status number_of(const struct row *row, int at, struct mu_names *names,
                                 uint32_t *out)
 {
@@ -308,7 +324,7 @@ static enum mu_status take_row(struct reader *r, const struct mu_csv_row *csv)
               csv->cells, r->width);
     status = row.bad ? NULL : cell_of(&row, r->columns.at[MU_COLUMN_status]);
     if (status && !is_done(status)) {
-        r->found->not_done++;
+        count_status(r->found, status);
         return leave_out(&row, 0);
     }
     if (!row.bad)

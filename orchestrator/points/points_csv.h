@@ -49,7 +49,7 @@ enum mu_column {
         MU_COLUMNS
 };
 
-enum { MU_POINTS_NOTES = 24, MU_POINTS_ROWS = 1000000 };
+enum { MU_POINTS_NOTES = 24, MU_POINTS_ROWS = 1000000, MU_POINTS_STATUSES = 6 };
 
 struct mu_points_request {
     const char *path;               /* "-": standard input */
@@ -67,6 +67,10 @@ struct mu_points_found {
     char column[MU_COLUMNS][64]; /* as in the file; "": none */
     char derived[120];           /* "D = C / (6 N)"; "": nothing was */
     size_t rows, bad, not_done;  /* data rows; left out with skip_bad; whose status is another */
+    struct {
+        char word[32];
+        size_t count;
+    } status[MU_POINTS_STATUSES]; /* which statuses these are, as far as there is room */
     size_t curves, seeds;
     char note[MU_POINTS_NOTES][600]; /* what else was decided, for the user to see */
     size_t notes;

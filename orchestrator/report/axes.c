@@ -24,7 +24,9 @@ static void put_mark(FILE *out, const char *axis, enum mu_axis kind, double mant
 {
     double value = mantissa * pow(10, decade);
 
-    if (kind != MU_AXIS_POWERS)
+    if (kind == MU_AXIS_TUNED)
+        fprintf(out, "set %stics add ('%g' %.9g)\n", axis, value, value);
+    else if (kind != MU_AXIS_POWERS)
         fprintf(out, "set %stics add ('%s' %.9g)\n", axis, mu_figure_label(value).text, value);
     else if (mantissa > 1)
         fprintf(out, "set %stics add ('%g·10^{%d}' %.9g)\n", axis, mantissa, decade, value);

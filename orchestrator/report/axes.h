@@ -17,6 +17,7 @@ void mu_span_take(struct mu_span *span, double value);
 enum mu_axis {
     MU_AXIS_POWERS, /* logarithmic, 10^18: FLOPs */
     MU_AXIS_COUNTS, /* logarithmic, 400M, 1B: parameters and tokens */
+    MU_AXIS_TUNED,  /* logarithmic, 0.002: a learning rate or the like */
     MU_AXIS_LOSS    /* logarithmic when it spans more than 2.5, else linear */
 };
 

@@ -64,16 +64,35 @@ static void say_dropped(struct mu_document *doc, const struct mu_fit *fit)
                     shown < fit->dropped ? ", ..." : "");
 }
 
+/* " (4 'tuning', 1 'diverged')" */
+static const char *statuses(const struct mu_points_found *found, char text[320])
+{
+    size_t used = 0, told = 0;
+
+    text[0] = 0;
+    for (size_t k = 0; k < MU_POINTS_STATUSES && found->status[k].count > 0; k++) {
+        used += (size_t)snprintf(text + used, 320 - used, "%s%zu '%s'", k ? ", " : " (",
+                                 found->status[k].count, found->status[k].word);
+        told += found->status[k].count;
+    }
+    if (used > 0)
+        snprintf(text + used, 320 - used, "%s)", told < found->not_done ? ", ..." : "");
+    return text;
+}
+
 static void say_left_out(struct mu_document *doc, const struct mu_contents *c)
 {
+    char text[320];
+
     if (c->found->bad > 0)
         mu_document_say(doc, MU_BLOCK_ITEM, "Bad rows, left out as asked (each was named): %zu.",
                         c->found->bad);
     if (c->found->not_done > 0)
-        mu_document_say(
-            doc, MU_BLOCK_ITEM,
-            "Rows of runs that did not end well (column '" MU_OUTSIDE("%s") "'), left out: %zu.",
-            c->found->column[MU_COLUMN_status], c->found->not_done);
+        mu_document_say(doc, MU_BLOCK_ITEM,
+                        "Rows that are no final results (column '" MU_OUTSIDE(
+                            "%s") "'), left out: %zu" MU_OUTSIDE("%s") ".",
+                        c->found->column[MU_COLUMN_status], c->found->not_done,
+                        statuses(c->found, text));
     say_dropped(doc, c->fit);
 }
 

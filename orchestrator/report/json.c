@@ -47,14 +47,18 @@ static json_t *text_of(const char *text)
 
 static json_t *input_of(const struct mu_fit *fit, const struct mu_points_found *found)
 {
-    json_t *columns = json_object(), *notes = json_array();
+    json_t *columns = json_object(), *notes = json_array(), *left_out = json_array();
 
     for (size_t k = 0; k < found->notes; k++)
         json_array_append_new(notes, text_of(found->note[k]));
     for (enum mu_column k = 0; k < MU_COLUMNS; k++)
         json_object_set_new(columns, mu_words_column_id(k),
                             found->column[k][0] ? text_of(found->column[k]) : json_null());
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "path",
+    for (size_t k = 0; k < MU_POINTS_STATUSES && found->status[k].count > 0; k++)
+        json_array_append_new(left_out,
+                              json_pack("{s:o, s:o}", "status", text_of(found->status[k].word),
+                                        "rows", mu_json_size(found->status[k].count)));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "path",
                      text_of(found->path), "columns", columns, "derived",
                      found->derived[0] ? text_of(found->derived) : json_null(), "rows",
                      mu_json_size(found->rows), "bad_rows", mu_json_size(found->bad),
@@ -62,7 +66,7 @@ static json_t *input_of(const struct mu_fit *fit, const struct mu_points_found *
                      mu_json_size(fit->points->count), "curves", mu_json_size(found->curves),
                      "seeds", mu_json_size(found->seeds), "clusters",
                      mu_json_size(fit->points->clusters), "cluster_kind",
-                     text_of(fit->points->cluster_kind), "notes", notes);
+                     text_of(fit->points->cluster_kind), "notes", notes, "left_out", left_out);
 }
 
 static json_t *rule_of(const struct mu_shape_rule *rule)
@@ -93,19 +97,29 @@ static const char *source_of(enum mu_rule_source source)
     return word[source];
 }
 
+static json_t *methods_of(const struct mu_fit_options *o)
+{
+    json_t *list = json_array();
+
+    for (enum mu_method m = 0; m < MU_METHOD_COUNT; m++)
+        if (!o->without[m])
+            json_array_append_new(list, json_string(mu_words_method_id(m)));
+    return list;
+}
+
 static json_t *options_of(const struct mu_fit *fit)
 {
     const struct mu_fit_options *o = &fit->options;
 
     return json_pack(
-        "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:s, s:s, s:o, s:o}", "law",
+        "{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:o, s:s, s:s, s:o, s:o, s:o}", "law",
         mu_law_of(o->law)->name, "objective", mu_words_objective_id(o->objective.kind), "delta",
         mu_json_real(o->objective.delta), "drop_top", mu_json_size(o->drop_top), "replicates",
         mu_json_size(o->replicates), "seed", seed_of(o->seed), "targets",
         mu_json_reals(o->target, o->targets), "flops_given", (int)o->flops_given, "flops",
         mu_words_flops_id(o->flops), "shape_rule", rule_of(&o->rule), "rule_source",
         source_of(fit->rule_source), "count", mu_words_count_id(o->count), "unique",
-        mu_json_real(o->unique), "tolerance", mu_json_real(o->tolerance));
+        mu_json_real(o->unique), "tolerance", mu_json_real(o->tolerance), "methods", methods_of(o));
 }
 
 static json_t *flops_of(const struct mu_flops *f)

@@ -1,6 +1,6 @@
 /* The report as a page: one file, no scripts, nothing fetched; light or dark as the reader likes
  * it; tables and pictures scroll by themselves on a narrow screen; it prints. The recommendation
- * comes first. */
+ * comes first; of a sweep, where it stands. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 #include "orchestrator/report/figure.h"
 #include "orchestrator/report/pictures.h"
 #include "orchestrator/report/report.h"
+#include "orchestrator/report/sweep_contents.h"
 
 static const char style[] =
     ":root{color-scheme:light dark;--ink:#1c2024;--soft:#5b6470;--line:#d9dee4;--page:#fff;"
@@ -89,8 +90,9 @@ static void put_text(FILE *out, const char *text)
             c++;
         } else if (ours && c[0] == ' ' && c[1] == '%') {
             fputs("&nbsp;", out);
-        } else if (ours && c[0] == '^' && is_word(c + 1)) {
-            fputs("<sup>", out);
+        } else if (ours && c[0] == '^' && is_word(c + 1 + (c[1] == '-'))) {
+            fputs(c[1] == '-' ? "<sup>\u2212" : "<sup>", out);
+            c += c[1] == '-';
             for (; is_word(c + 1); c++)
                 put_character(out, c[1]);
             fputs("</sup>", out);
@@ -168,43 +170,61 @@ static void show_table(struct mu_document *doc, const struct mu_grid *grid)
     fputs("</tbody></table></div>\n", doc->out);
 }
 
-static void show_picture(struct mu_document *doc, const struct mu_pictures *pictures,
-                         enum mu_picture picture)
+static void show_svg(struct mu_document *doc, const char *svg, const char *text)
 {
     end_list(doc);
-    if (!pictures->svg[picture])
+    if (!svg)
         return;
     fputs("<figure><div class=\"scroll\" role=\"img\" aria-label=\"", doc->out);
-    put_escaped(doc->out, mu_picture_text(picture));
-    fprintf(doc->out, "\">%s</div>\n<figcaption>", pictures->svg[picture]);
-    put_escaped(doc->out, mu_picture_text(picture));
+    put_escaped(doc->out, text);
+    fprintf(doc->out, "\">%s</div>\n<figcaption>", svg);
+    put_escaped(doc->out, text);
     fputs("</figcaption></figure>\n", doc->out);
 }
 
-static void put_page(struct mu_document *doc, const struct mu_contents *c,
-                     const struct mu_pictures *pictures)
+static void show_picture(struct mu_document *doc, const struct mu_pictures *pictures,
+                         enum mu_picture picture)
 {
-    char path[sizeof c->found->path];
+    show_svg(doc, pictures->svg[picture], mu_picture_text(picture));
+}
 
-    fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-          "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n",
-          doc->out);
-    snprintf(path, sizeof path, "%s", c->found->path);
-    mu_document_clean(path);
-    fputs("<title>Scaling fit of ", doc->out);
-    put_escaped(doc->out, path);
-    fprintf(doc->out, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<main>\n<h1>Scaling fit of ",
-            style);
-    put_escaped(doc->out, path);
-    fputs("</h1>\n", doc->out);
-    fprintf(doc->out,
-            "<p class=\"about\">muster fit %s. N: parameters; D: training tokens; C: training "
-            "FLOPs; a star marks the best of a budget.</p>\n",
+/* about: "Scaling fit of "; name: from outside, as it stands. */
+static void put_head(FILE *out, const char *about, const char *name)
+{
+    char clean[MU_PATH_MAX];
+
+    snprintf(clean, sizeof clean, "%s", name);
+    mu_document_clean(clean);
+    fprintf(out,
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+            "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>%s",
+            about);
+    put_escaped(out, clean);
+    fprintf(out, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<main>\n<h1>%s", style, about);
+    put_escaped(out, clean);
+    fprintf(out,
+            "</h1>\n<p class=\"about\">muster fit %s. N: parameters; D: training tokens; C: "
+            "training FLOPs; a star marks the best of a budget.</p>\n",
             MUSTER_VERSION);
+}
+
+static void put_foot(struct mu_document *doc)
+{
+    end_list(doc);
+    fputs("</main>\n</body>\n</html>\n", doc->out);
+}
+
+static void say_missing(struct mu_document *doc, const char *why)
+{
+    if (why[0])
+        mu_document_say(doc, MU_BLOCK_ALERT, "Pictures are missing: " MU_OUTSIDE("%s") ".", why);
+}
+
+static void put_fit(struct mu_document *doc, const struct mu_contents *c,
+                    const struct mu_pictures *pictures)
+{
     mu_contents_summary(doc, c);
-    if (pictures->why[0])
-        mu_document_say(doc, MU_BLOCK_ALERT, "Pictures are missing: " MU_OUTSIDE("%s") ".",
-                        pictures->why);
+    say_missing(doc, pictures->why);
     mu_contents_recommendation(doc, c);
     mu_contents_warnings(doc, c);
     mu_contents_scaling(doc, c);
@@ -221,32 +241,101 @@ static void put_page(struct mu_document *doc, const struct mu_contents *c,
     mu_contents_checks(doc, c);
     mu_contents_conventions(doc, c);
     mu_contents_points(doc, c);
-    end_list(doc);
-    fputs("</main>\n</body>\n</html>\n", doc->out);
+}
+
+/* A page in memory that becomes a file when it is whole. */
+static enum mu_status open_page(struct mu_document *doc, char **text, size_t *size,
+                                const char *path)
+{
+    static const struct mu_look look = {true, show_block, show_table};
+
+    *doc = (struct mu_document){.look = &look, .out = open_memstream(text, size)};
+    return doc->out ? MU_OK : MU_FAIL(MU_NO_MEMORY, "no memory for %s", path);
+}
+
+static enum mu_status close_page(struct mu_document *doc, char **text, const size_t *size,
+                                 const char *path)
+{
+    enum mu_status st;
+
+    doc->failed = fclose(doc->out) != 0 || doc->failed;
+    st = doc->failed ? MU_FAIL(MU_NO_MEMORY, "no memory for %s", path)
+                     : mu_file_write_durably(path, *text, *size);
+    free(*text);
+    if (st != MU_OK && unlink(path) == 0) /* it would stand beside a fit.json of other numbers */
+        mu_log(MU_LOG_INFO, "%s, of an earlier fit, was removed", path);
+    return st;
 }
 
 enum mu_status mu_report_html(const char *path, const struct mu_fit *fit,
                               const struct mu_points_found *found)
 {
-    static const struct mu_look look = {true, show_block, show_table};
     const struct mu_contents contents = {.fit = fit, .found = found};
-    struct mu_document doc = {.look = &look};
+    struct mu_document doc;
     struct mu_pictures pictures;
     char *text = NULL;
     size_t size = 0;
     enum mu_status st;
 
-    doc.out = open_memstream(&text, &size);
-    if (!doc.out)
-        return MU_FAIL(MU_NO_MEMORY, "no memory for %s", path);
+    MU_TRY(open_page(&doc, &text, &size, path), st, done);
     mu_pictures_draw(fit, &pictures);
-    put_page(&doc, &contents, &pictures);
+    put_head(doc.out, "Scaling fit of ", found->path);
+    put_fit(&doc, &contents, &pictures);
+    put_foot(&doc);
     mu_pictures_free(&pictures);
-    doc.failed = fclose(doc.out) != 0 || doc.failed;
-    st = doc.failed ? MU_FAIL(MU_NO_MEMORY, "no memory for %s", path)
-                    : mu_file_write_durably(path, text, size);
-    free(text);
-    if (st != MU_OK && unlink(path) == 0) /* it would stand beside a fit.json of other numbers */
-        mu_log(MU_LOG_INFO, "%s, of an earlier fit, was removed", path);
+    st = close_page(&doc, &text, &size, path);
+done:
+    return st;
+}
+
+static bool script_of_sweep(FILE *out, const void *folder, size_t k)
+{
+    return mu_sweep_picture_script(out, folder, (enum mu_sweep_picture)k);
+}
+
+static void put_sweep(struct mu_document *doc, const struct mu_sweep_folder *f, char **svg)
+{
+    mu_sweep_say_tuning(doc, f);
+    show_svg(doc, svg[MU_SWEEP_PICTURE_TUNING], mu_sweep_picture_text(MU_SWEEP_PICTURE_TUNING));
+    mu_sweep_say_trunks(doc, f);
+    mu_sweep_say_fleet(doc, f);
+    show_svg(doc, svg[MU_SWEEP_PICTURE_TIMELINE], mu_sweep_picture_text(MU_SWEEP_PICTURE_TIMELINE));
+    mu_sweep_say_goodput(doc, f);
+    mu_sweep_say_trials(doc, f);
+}
+
+enum mu_status mu_report_sweep_html(const char *path, const struct mu_sweep_folder *f,
+                                    const struct mu_fit *fit, const struct mu_points_found *found,
+                                    const char *why)
+{
+    const struct mu_contents contents = {.fit = fit, .found = found};
+    struct mu_pictures pictures = {.why = ""};
+    char *svg[MU_SWEEP_PICTURES] = {NULL}, *text = NULL, missing[600] = "";
+    struct mu_document doc;
+    size_t size = 0;
+    enum mu_status st;
+
+    MU_TRY(open_page(&doc, &text, &size, path), st, done);
+    mu_drawing_make(&(struct mu_drawing){script_of_sweep, f, 's'}, MU_SWEEP_PICTURES, svg, missing,
+                    sizeof missing);
+    if (fit)
+        mu_pictures_draw(fit, &pictures);
+    put_head(doc.out, "Sweep ", mu_sweep_word(f->status, "name"));
+    mu_sweep_say_state(&doc, f);
+    mu_sweep_say_budgets(&doc, f);
+    mu_document_say(&doc, MU_BLOCK_SECTION, "Scaling fit");
+    if (fit)
+        put_fit(&doc, &contents, &pictures);
+    else
+        mu_document_say(&doc, MU_BLOCK_TEXT, "None yet: %s.", why);
+    if (!pictures.why[0])
+        say_missing(&doc, missing);
+    put_sweep(&doc, f, svg);
+    put_foot(&doc);
+    for (size_t k = 0; k < MU_SWEEP_PICTURES; k++)
+        free(svg[k]);
+    mu_pictures_free(&pictures);
+    st = close_page(&doc, &text, &size, path);
+done:
     return st;
 }

@@ -34,7 +34,7 @@ static size_t before_id(const char *at)
 /* Makes an <svg> of gnuplot's fit to stand with others in one page: no prologue; no titles, which
  * browsers show under the pointer; ids of its own. The caller frees; NULL: this is no picture, or
  * there is no memory. */
-static char *embeddable(const char *svg, enum mu_picture picture)
+static char *embeddable(const char *svg, char prefix, size_t picture)
 {
     char *text = NULL;
     size_t size = 0;
@@ -47,7 +47,7 @@ static char *embeddable(const char *svg, enum mu_picture picture)
         size_t length = before_id(at);
 
         if (length > 0) {
-            fprintf(out, "%.*sp%d-", (int)length, at, (int)picture);
+            fprintf(out, "%.*s%c%zu-", (int)length, at, prefix, picture);
             at += length;
         } else if (strncmp(at, "<title>", 7) == 0 && (after = strstr(at, "</title>"))) {
             at = after + 8;
@@ -62,7 +62,7 @@ static char *embeddable(const char *svg, enum mu_picture picture)
     return text;
 }
 
-static int start(const struct mu_fit *fit, enum mu_picture picture, struct mu_gnuplot *gnuplot)
+static int start(const struct mu_drawing *drawing, size_t k, struct mu_gnuplot *gnuplot)
 {
     char *script = NULL;
     size_t size = 0;
@@ -72,7 +72,7 @@ static int start(const struct mu_fit *fit, enum mu_picture picture, struct mu_gn
 
     if (!out)
         return ENOMEM;
-    drawable = mu_picture_script(out, fit, picture);
+    drawable = drawing->script(out, drawing->context, k);
     if (fclose(out) != 0)
         error = ENOMEM;
     else if (drawable)
@@ -81,59 +81,73 @@ static int start(const struct mu_fit *fit, enum mu_picture picture, struct mu_gn
     return error;
 }
 
-static void finish(struct mu_pictures *out, enum mu_picture picture, struct mu_gnuplot *gnuplot,
-                   int status)
+/* What gnuplot has drawn; NULL: `why` says why not. */
+static char *finish(char prefix, size_t k, struct mu_gnuplot *gnuplot, int status, char *why,
+                    size_t why_size)
 {
+    char *drawn, *svg = NULL;
     size_t size = 0;
-    char *svg;
 
     if (status != 0) {
-        mu_gnuplot_explain(gnuplot, status, out->why, sizeof out->why);
+        mu_gnuplot_explain(gnuplot, status, why, why_size);
     } else {
-        svg = mu_gnuplot_output(gnuplot, &size);
-        out->svg[picture] = svg ? embeddable(svg, picture) : NULL;
-        if (!out->svg[picture])
-            snprintf(out->why, sizeof out->why, "gnuplot gave no picture");
-        free(svg);
+        drawn = mu_gnuplot_output(gnuplot, &size);
+        svg = drawn ? embeddable(drawn, prefix, k) : NULL;
+        if (!svg)
+            snprintf(why, why_size, "gnuplot gave no picture");
+        free(drawn);
     }
     mu_gnuplot_close(gnuplot);
+    return svg;
 }
 
-void mu_pictures_draw(const struct mu_fit *fit, struct mu_pictures *out)
+void mu_drawing_make(const struct mu_drawing *drawing, size_t count, char **svg, char *why,
+                     size_t why_size)
 {
-    struct mu_gnuplot gnuplot[MU_PICTURES];
+    struct mu_gnuplot gnuplot[MU_DRAWING_MOST];
     const struct mu_deadline tell = mu_deadline_in_ms(TELL_MS);
-    size_t drawing = 0;
+    size_t left = 0;
     bool told = false;
     int status;
 
-    memset(out, 0, sizeof *out);
-    for (enum mu_picture p = 0; p < MU_PICTURES; p++) {
-        gnuplot[p] = MU_GNUPLOT_IDLE;
-        int error = start(fit, p, &gnuplot[p]);
+    MU_ASSERT(count <= MU_DRAWING_MOST);
+    for (size_t k = 0; k < count; k++) {
+        gnuplot[k] = MU_GNUPLOT_IDLE;
+        int error = start(drawing, k, &gnuplot[k]);
 
         if (error == ENOENT)
-            snprintf(out->why, sizeof out->why, "gnuplot is not installed");
+            snprintf(why, why_size, "gnuplot is not installed");
         else if (error != 0)
-            snprintf(out->why, sizeof out->why, "gnuplot could not be started: %s",
-                     strerror(error));
-        drawing += gnuplot[p].pid > 0;
+            snprintf(why, why_size, "gnuplot could not be started: %s", strerror(error));
+        left += gnuplot[k].pid > 0;
     }
-    while (drawing > 0) { /* each ends: gnuplot by itself, or at its deadline */
-        for (enum mu_picture p = 0; p < MU_PICTURES; p++)
-            if (mu_gnuplot_poll(&gnuplot[p], &status)) {
-                finish(out, p, &gnuplot[p], status);
-                drawing--;
+    while (left > 0) { /* each ends: gnuplot by itself, or at its deadline */
+        for (size_t k = 0; k < count; k++)
+            if (mu_gnuplot_poll(&gnuplot[k], &status)) {
+                svg[k] = finish(drawing->prefix, k, &gnuplot[k], status, why, why_size);
+                left--;
             }
-        if (drawing > 0 && !told && mu_deadline_passed(tell)) {
+        if (left > 0 && !told && mu_deadline_passed(tell)) {
             mu_log(MU_LOG_INFO, "waiting for gnuplot to draw the report's pictures, %d s at most",
                    DRAW_MS / 1000);
             told = true;
         }
         mu_clock_sleep_us(LOOK_US);
     }
-    if (out->why[0])
-        mu_log(MU_LOG_INFO, "the report lacks pictures: %s", out->why);
+    if (why[0])
+        mu_log(MU_LOG_INFO, "the report lacks pictures: %s", why);
+}
+
+static bool script_of_fit(FILE *out, const void *fit, size_t k)
+{
+    return mu_picture_script(out, fit, (enum mu_picture)k);
+}
+
+void mu_pictures_draw(const struct mu_fit *fit, struct mu_pictures *out)
+{
+    memset(out, 0, sizeof *out);
+    mu_drawing_make(&(struct mu_drawing){script_of_fit, fit, 'p'}, MU_PICTURES, out->svg, out->why,
+                    sizeof out->why);
 }
 
 void mu_pictures_free(struct mu_pictures *pictures)

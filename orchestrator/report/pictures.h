@@ -38,6 +38,18 @@ struct mu_pictures {
 
 const char *mu_picture_text(enum mu_picture picture);
 
+/* Pictures drawn side by side, whatever they are of. */
+struct mu_drawing {
+    /* gnuplot's script for picture k, into `out`; false: there is nothing to show. */
+    bool (*script)(FILE *out, const void *context, size_t k);
+    const void *context;
+    char prefix; /* of ids, so that pictures of one page do not take each other's parts */
+};
+enum { MU_DRAWING_MOST = 16 };
+/* svg[k], k < count, as in struct mu_pictures; the caller frees each. */
+void mu_drawing_make(const struct mu_drawing *drawing, size_t count, char **svg, char *why,
+                     size_t why_size);
+
 /* Takes at most half a minute. Free with mu_pictures_free. */
 void mu_pictures_draw(const struct mu_fit *fit, struct mu_pictures *out);
 void mu_pictures_free(struct mu_pictures *pictures);

@@ -283,7 +283,7 @@ struct mu_run_losses mu_metrics_losses(const char *folder)
 struct keep {
     int64_t resume_step;
     FILE *out[2];
-    uint64_t dropped;
+    uint64_t kept, dropped;
     int64_t first_dropped, last_dropped;
 };
 
@@ -298,13 +298,17 @@ static void keep_record(void *context, const struct mu_metrics *m, const char *l
         keep->last_dropped = m->step;
         return;
     }
+    keep->kept++;
     fwrite(line, 1, size, keep->out[JSONL]); /* as it stands: keys of other versions stay */
     fwrite(csv, 1, print_csv(m, csv), keep->out[CSV]); /* errors: see finish_rewrite */
 }
 
-static enum mu_status finish_rewrite(FILE **file, const char *beside, const char *path)
+/* Without `durably` a power cut may leave it empty or missing, as it leaves records of the last
+ * seconds in any case. */
+static enum mu_status finish_rewrite(FILE **file, const char *beside, const char *path,
+                                     bool durably)
 {
-    bool bad = ferror(*file) || fflush(*file) != 0 || fsync(fileno(*file)) != 0;
+    bool bad = ferror(*file) || fflush(*file) != 0 || (durably && fsync(fileno(*file)) != 0);
     int error = errno;
 
     if (fclose(*file) != 0 && !bad) {
@@ -314,7 +318,11 @@ static enum mu_status finish_rewrite(FILE **file, const char *beside, const char
     *file = NULL;
     if (bad)
         return MU_FAIL(MU_FAILED, "cannot write %s: %s", beside, strerror(error));
-    return mu_file_rename_durably(beside, path);
+    if (durably)
+        return mu_file_rename_durably(beside, path);
+    if (rename(beside, path) != 0)
+        return MU_FAIL(MU_FAILED, "cannot rename %s to %s: %s", beside, path, strerror(errno));
+    return MU_OK;
 }
 
 static enum mu_status rewrite(const char *folder, int64_t resume_step)
@@ -337,7 +345,7 @@ static enum mu_status rewrite(const char *folder, int64_t resume_step)
     fwrite(header, 1, print_csv_header(header), keep.out[CSV]);
     MU_TRY(scan_records(path[JSONL], keep_record, &keep, &scan), st, done);
     for (int i = 0; i < 2; i++)
-        MU_TRY(finish_rewrite(&keep.out[i], beside[i], path[i]), st, done);
+        MU_TRY(finish_rewrite(&keep.out[i], beside[i], path[i], keep.kept > 0), st, done);
     if (keep.dropped)
         mu_log(MU_LOG_INFO,
                "the run goes on from step %" PRId64 ": dropped the metrics of steps %" PRId64

@@ -1,8 +1,9 @@
 /* The run directory as a whole: made, locked, opened, closed. What is in its files is written by
- * metrics.c, status_file.c, plot.c and journal.c.
+ * metrics.c, tensorboard.c, status_file.c, plot.c and journal.c.
  *
  *   config.cfg      every value of the configuration, written durably at each opening
  *   metrics.jsonl   metrics.csv   status.json   loss.svg
+ *   tb/             the same records for TensorBoard, one file a generation (tensorboard.h)
  *   choices         what devices have chosen (orchestrator/master/job_choices.c)
  *   journal/        one file a generation (journal.h)
  *   checkpoints/    written by checkpoint/
@@ -29,6 +30,7 @@
 #include "orchestrator/run/metrics.h"
 #include "orchestrator/run/plot.h"
 #include "orchestrator/run/status_file.h"
+#include "orchestrator/run/tensorboard.h"
 
 enum {
     LOCK_WAIT_MS = 1000, /* a killed master's lock may outlive the news of its death a little */
@@ -39,11 +41,12 @@ struct mu_run_dir {
     char path[MU_PATH_MAX];
     int lock; /* -1: not held */
     struct mu_metrics_log metrics;
+    struct mu_tensorboard tensorboard;
     struct mu_status_file status;
     struct mu_plot plot;
 };
 
-static const char *const folders[] = {"journal", "control", "checkpoints"};
+static const char *const folders[] = {"journal", "control", "checkpoints", "tb"};
 
 static enum mu_status make_folders(const char *path)
 {
@@ -111,7 +114,7 @@ enum mu_status mu_run_dir_lock(const char *path, struct mu_run_dir **out)
     *out = NULL;
     if (!dir)
         return MU_FAIL(MU_NO_MEMORY, "no memory for the run directory");
-    dir->lock = dir->metrics.jsonl.fd = dir->metrics.csv.fd = -1;
+    dir->lock = dir->metrics.jsonl.fd = dir->metrics.csv.fd = dir->tensorboard.fd = -1;
     MU_TRY(mu_plot_init(&dir->plot, path), st, failed);
     MU_TRY(mu_path_format(dir->path, "%s", path), st, failed);
     MU_TRY(mu_file_make_folders(path), st, failed);
@@ -123,6 +126,21 @@ enum mu_status mu_run_dir_lock(const char *path, struct mu_run_dir **out)
 failed:
     mu_run_dir_close(dir);
     return st;
+}
+
+bool mu_run_dir_is_locked(const char *path)
+{
+    char file[MU_PATH_MAX];
+    bool held = true;
+    int fd =
+        mu_path_format(file, "%s/.lock", path) == MU_OK ? open(file, O_RDONLY | O_CLOEXEC) : -1;
+
+    if (fd < 0)
+        return errno != ENOENT;
+    if (flock(fd, LOCK_SH | LOCK_NB) == 0)
+        held = false;
+    close(fd); /* and the lock with it */
+    return held;
 }
 
 enum mu_status mu_run_dir_identity(const struct mu_run_dir *dir, uint64_t *out)
@@ -155,6 +173,7 @@ enum mu_status mu_run_dir_begin(struct mu_run_dir *dir, const char *config_text,
     MU_TRY(mu_path_format(config, "%s/config.cfg", dir->path), st, failed);
     MU_TRY(mu_file_write_durably(config, config_text, strlen(config_text)), st, failed);
     MU_TRY(mu_metrics_open(&dir->metrics, dir->path, resume_step), st, failed);
+    MU_TRY(mu_tensorboard_open(&dir->tensorboard, dir->path, resume_step), st, failed);
 failed:
     return st;
 }
@@ -166,6 +185,7 @@ void mu_run_dir_close(struct mu_run_dir *dir)
     mu_plot_deinit(&dir->plot);
     mu_status_file_close(&dir->status);
     mu_metrics_close(&dir->metrics);
+    mu_tensorboard_close(&dir->tensorboard);
     if (dir->lock >= 0)
         close(dir->lock);
     free(dir);
@@ -179,6 +199,7 @@ struct mu_run_kept mu_run_dir_kept(const struct mu_run_dir *dir)
 void mu_run_dir_put_metrics(struct mu_run_dir *dir, const struct mu_metrics *m)
 {
     mu_metrics_put(&dir->metrics, m);
+    mu_tensorboard_put(&dir->tensorboard, m);
     mu_plot_poll(&dir->plot);
 }
 

@@ -14,7 +14,7 @@
 
 struct mu_run_dir;
 
-/* One line of metrics.jsonl and metrics.csv: what was measured at optimizer step `step` (1 = after
+/* One line of metrics.jsonl and metrics.csv, and an event of tb/: what was measured at optimizer step `step` (1 = after
  * the first). NaN: no value. */
 struct mu_metrics {
     int64_t step;
@@ -54,6 +54,9 @@ struct mu_run_status {
  * while another process has it (after up to a second, since a killed process's lock may outlive it
  * a little). Nothing that stands there is touched; the status may be put. */
 enum mu_status mu_run_dir_lock(const char *path, struct mu_run_dir **out) MU_CHECKED;
+/* Whether a process holds the lock of the folder, without taking it. Where it cannot be opened or
+ * locked nothing can be told: then it counts as held; a folder without one is not. */
+bool mu_run_dir_is_locked(const char *path);
 /* A number that this run has for ever, and another run in a folder of the same name has not: what
  * is left in memory of that one is none of this one's. */
 enum mu_status mu_run_dir_identity(const struct mu_run_dir *dir, uint64_t *out) MU_CHECKED;

@@ -4,10 +4,15 @@
  * depend on who computed what when.
  *
  *   tuning   the tuned key's optimum at each cell of `tune`: the vertex of a parabola in ln(value)
- *            through the losses; then a power law of N through the optima (one cell: a constant)
+ *            through the best losses; then a power law of N through the optima (one cell: a
+ *            constant): tune.h
  *   cells    trials.h; run once, with seeds that tuning did not use; tuning never enters the fit
  *   extend   a budget whose cells have all ended, and whose minimum has fewer than window.each_side
- *            sizes on a side: sizes are added there, at most window.extend times */
+ *            sizes on a side: sizes are added there, at most window.extend times: windows.h
+ *
+ * A decision once taken stays. A later start that tries a failed trial again first gives it out as
+ * MISSING, as it was, until nothing more is added, and only then as NONE: else what is tuned could
+ * change under cells that have ended. */
 #ifndef MUSTER_SWEEP_STAGES_H
 #define MUSTER_SWEEP_STAGES_H
 
@@ -53,8 +58,8 @@ enum mu_sweep_bracket {
 struct mu_sweep_window { /* of a budget of an isoflop sweep */
     double budget;
     enum mu_sweep_bracket bracket;
-    int64_t extended;            /* how often so far */
-    bool is_exhausted;           /* and neither sizes nor extensions are left */
+    int64_t extended;  /* how often so far */
+    bool is_exhausted; /* not bracketed, and no sizes will come: none are left, or no extension */
     double best_size, best_loss; /* of those known so far; NAN: none */
     uint32_t first, last;        /* indices of sizes.values that extensions may reach */
 };
@@ -64,7 +69,7 @@ struct mu_sweep_stages {
     const struct mu_settings *base;
     const char *file;              /* for messages */
     struct mu_sweep_trials trials; /* known so far; an index never changes */
-    uint32_t expected;             /* as many, with cells that wait for what is tuned */
+    uint32_t expected;             /* how many with the cells that wait for what is tuned */
     bool complete;                 /* no more will come, whatever the results */
     struct mu_sweep_tuned tuned;
     struct mu_sweep_window window[MU_SWEEP_LIST]; /* by budget */

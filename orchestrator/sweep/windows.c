@@ -123,6 +123,7 @@ uint32_t mu_sweep_window_look(const struct mu_sweep_spec *spec,
     if (t.is_open)
         return 0;
     window->bracket = MU_SWEEP_BRACKET_NONE;
+    window->is_exhausted = true;
     if (!found)
         return 0;
     left = spec->window.each_side - results_in(&t, 0, best);
@@ -137,8 +138,7 @@ uint32_t mu_sweep_window_look(const struct mu_sweep_spec *spec,
 
 bool mu_sweep_window_is_final(const struct mu_sweep_window *w)
 {
-    return w->is_exhausted || w->bracket == MU_SWEEP_BRACKET_YES ||
-           w->bracket == MU_SWEEP_BRACKET_NONE;
+    return w->is_exhausted || w->bracket == MU_SWEEP_BRACKET_YES;
 }
 
 /* Moves *to by steps of one, over sizes whose runs can be. */

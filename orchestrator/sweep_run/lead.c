@@ -61,6 +61,26 @@ void mu_sweep_lead_reset(struct mu_sweep_lead *lead, const struct mu_rank_word *
 }
 
 /* ---- what is done ---- */
+/* One sentence for each death. */
+static void tell_death(const struct mu_sweep_lead *lead, const struct mu_sweep_news *n)
+{
+    const struct mu_sweep_master *m = &lead->master;
+    const struct mu_cell *c = &m->state.cell[n->trial];
+    const uint32_t left = mu_sweep_master_size(m, n->group);
+    const char *name = m->stages.trials.item[n->trial].name;
+
+    if (left > 0)
+        mu_log(MU_LOG_WARN, "rank %d died in trial %s; %u rank%s of its group go%s on", n->rank,
+               name, left, left == 1 ? "" : "s", left == 1 ? "es" : "");
+    else if (mu_cell_has_ended(c->phase))
+        mu_log(MU_LOG_WARN, "rank %d died in trial %s, which has ended: %s", n->rank, name,
+               mu_cell_word(c->phase));
+    else
+        mu_log(MU_LOG_WARN,
+               "rank %d died in trial %s, after step %lld or later: other ranks go on with it",
+               n->rank, name, (long long)c->step);
+}
+
 static void tell_end(struct mu_sweep_lead *lead, uint32_t trial)
 {
     lead->has_new_results = true;
@@ -82,6 +102,8 @@ static void act(struct mu_sweep_lead *lead)
             mu_sweep_channels_order(lead, n->group);
         else if (n->kind == MU_SWEEP_NEWS_MAKE_WAY)
             mu_sweep_channels_make_way(lead, n->group);
+        else if (n->kind == MU_SWEEP_NEWS_RELEASE && n->died)
+            tell_death(lead, n);
         else if (n->kind == MU_SWEEP_NEWS_END)
             tell_end(lead, n->trial);
     }
@@ -138,25 +160,34 @@ static void look_for_requests(struct mu_sweep_lead *lead)
         stop(lead, "control/stop");
 }
 
-static uint32_t count_failed(const struct mu_sweep_master *m)
-{
-    uint32_t failed = 0;
+struct counts {
+    uint32_t of[MU_CELL_PHASES], ended;
+};
 
-    for (uint32_t i = 0; i < m->known; i++)
-        failed += m->state.cell[i].phase == MU_CELL_FAILED;
-    return failed;
+static struct counts count(const struct mu_sweep_master *m)
+{
+    struct counts c = {.ended = 0};
+
+    for (uint32_t i = 0; i < m->known; i++) {
+        c.of[m->state.cell[i].phase]++;
+        c.ended += mu_cell_has_ended(m->state.cell[i].phase);
+    }
+    return c;
 }
 
 static void look_for_end(struct mu_sweep_lead *lead)
 {
     const struct mu_sweep_master *m = &lead->master;
+    const struct counts c = count(m);
 
     if (lead->over != MU_SWEEP_NOT_OVER || !mu_sweep_master_is_over(m))
         return;
-    if (m->status != MU_OK || (!m->stops && count_failed(m) > 0))
+    if (m->status != MU_OK)
         lead->over = MU_FAILED;
+    else if (c.ended < m->known || m->has_results)
+        lead->over = MU_REQUEUE; /* is_over: it was stopped */
     else
-        lead->over = m->stops ? MU_REQUEUE : MU_OK;
+        lead->over = c.of[MU_CELL_FAILED] > 0 ? MU_FAILED : MU_OK;
 }
 
 void mu_sweep_lead_serve(struct mu_sweep_lead *lead)
@@ -188,25 +219,21 @@ static void poll(void *context)
 static void name_end(struct mu_sweep_lead *lead, char text[200])
 {
     const struct mu_sweep_master *m = &lead->master;
-    uint32_t count[MU_CELL_PHASES] = {0}, ended = 0;
+    const struct counts c = count(m);
 
-    for (uint32_t i = 0; i < m->known; i++) {
-        count[m->state.cell[i].phase]++;
-        ended += mu_cell_has_ended(m->state.cell[i].phase);
-    }
     if (m->status != MU_OK)
         snprintf(text, 200, "failed: %s; the same command goes on", mu_status_meaning(m->status));
     else if (lead->over == MU_REQUEUE)
         snprintf(text, 200,
                  "stopped on request, with checkpoints: %u of %u trials have ended; the same "
                  "command goes on",
-                 ended, m->known);
+                 c.ended, m->known);
     else
-        snprintf(
-            text, 200, "%s: %u trials: %u complete, %u diverged, %u out of memory, %u failed%s",
-            count[MU_CELL_FAILED] > 0 ? "ended" : "complete", m->known, count[MU_CELL_COMPLETE],
-            count[MU_CELL_DIVERGED], count[MU_CELL_OUT_OF_MEMORY], count[MU_CELL_FAILED],
-            count[MU_CELL_FAILED] > 0 ? "; the same command tries these again" : "");
+        snprintf(text, 200,
+                 "%s: %u trials: %u complete, %u diverged, %u out of memory, %u failed%s",
+                 c.of[MU_CELL_FAILED] > 0 ? "ended" : "complete", m->known, c.of[MU_CELL_COMPLETE],
+                 c.of[MU_CELL_DIVERGED], c.of[MU_CELL_OUT_OF_MEMORY], c.of[MU_CELL_FAILED],
+                 c.of[MU_CELL_FAILED] > 0 ? "; the same command tries these again" : "");
 }
 
 enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead)

@@ -60,6 +60,7 @@ void mu_sweep_line_begin(struct mu_sweep_line *l)
     l->has_order = false;
     l->says_ready = false;
     l->group = o->group;
+    o->epoch = l->session->epoch;
     o->sweep_path = l->order.sweep_path;
     o->run_path = l->order.run_path;
     o->progress = mu_sweep_line_tell_progress;

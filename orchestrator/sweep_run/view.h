@@ -3,7 +3,6 @@
 #ifndef MUSTER_SWEEP_RUN_VIEW_H
 #define MUSTER_SWEEP_RUN_VIEW_H
 
-#include "orchestrator/run/progress_text.h"
 #include "orchestrator/sweep_run/show.h"
 
 struct mu_sweep_row {
@@ -15,7 +14,7 @@ struct mu_sweep_row {
     double train_loss, valid_loss, tokens_per_s; /* NAN: none */
     double wanted;                               /* seconds left; NAN: not known */
     uint32_t retries;
-    double ended_at; /* NAN: not ended, or not known */
+    double ended_at; /* 0 or NAN: not ended, or not known */
     char message[sizeof((struct mu_cell *)0)->message];
 };
 
@@ -41,15 +40,12 @@ struct mu_sweep_view {
     uint32_t lives, recents;
 };
 
-enum { MU_SWEEP_RECENT = 8 }; /* of those that have ended: shown at most */
+enum { MU_SWEEP_ROWS_RECENT = 8 }; /* of those that have ended: shown at most */
 
 struct mu_sweep_row mu_sweep_row_make(const struct mu_sweep_state *s, uint32_t trial);
 uint32_t mu_sweep_view_count_ended(const struct mu_sweep_view *v);
 /* "trial NAME: complete at step 800/800, valid loss 2.3456" */
 struct mu_progress_text mu_sweep_row_line(const struct mu_sweep_row *r);
-/* "sweep NAME  23 of 96 trials ended  4 train  10 of 16 ranks busy  81k tok/s  goodput 97.3 %
- * 12:05  ETA 3:32" */
-struct mu_progress_text mu_sweep_view_line(const struct mu_sweep_view *v);
 /* What is told once at the end, where no table stands: the tuned law, and the budgets. */
 void mu_sweep_view_print_findings(FILE *out, const struct mu_sweep_view *v);
 

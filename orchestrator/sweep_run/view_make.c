@@ -58,23 +58,23 @@ static void insert_recent(struct mu_sweep_view *v, const struct mu_sweep_state *
 
     while (place > 0 && v->recent[place - 1].ended_at < at)
         place--;
-    if (place == MU_SWEEP_RECENT)
+    if (place == MU_SWEEP_ROWS_RECENT)
         return;
-    if (v->recents < MU_SWEEP_RECENT)
+    if (v->recents < MU_SWEEP_ROWS_RECENT)
         v->recents++;
     memmove(&v->recent[place + 1], &v->recent[place], (v->recents - 1 - place) * sizeof *v->recent);
     v->recent[place] = mu_sweep_row_make(s, i);
     v->recent[place].ended_at = at;
 }
 
-/* A trial has ended when the last rank left it. One that nobody trained (refused) has no time, and
- * is not among the newest. */
+/* A trial has ended when the last rank left it; of one that nobody trained (refused) no time is
+ * known. */
 static enum mu_status take_recent(struct mu_sweep_view *v, const struct mu_sweep_state *s)
 {
     const uint32_t count = s->stages->trials.count;
     double *at = calloc(count + 1, sizeof *at);
 
-    v->recent = calloc(MU_SWEEP_RECENT, sizeof *v->recent);
+    v->recent = calloc(MU_SWEEP_ROWS_RECENT, sizeof *v->recent);
     if (!at || !v->recent) {
         free(at);
         return MU_FAIL(MU_NO_MEMORY, "no memory for the table of a sweep");
@@ -83,7 +83,7 @@ static enum mu_status take_recent(struct mu_sweep_view *v, const struct mu_sweep
         if (s->span[i].to > at[s->span[i].trial])
             at[s->span[i].trial] = s->span[i].to;
     for (uint32_t i = 0; i < count; i++)
-        if (mu_cell_has_ended(s->cell[i].phase) && at[i] > 0)
+        if (mu_cell_has_ended(s->cell[i].phase))
             insert_recent(v, s, i, at[i]);
     free(at);
     return MU_OK;
@@ -158,6 +158,15 @@ void mu_sweep_view_free(struct mu_sweep_view *v)
     free(v->live);
     free(v->recent);
     free(v);
+}
+
+enum mu_sweep_standing mu_sweep_view_standing(const struct mu_sweep_view *v)
+{
+    if (!v->ended[0])
+        return v->interrupted ? MU_SWEEP_WAS_KILLED : MU_SWEEP_RUNS;
+    if (!v->all_known || mu_sweep_view_count_ended(v) < v->trials)
+        return MU_SWEEP_STOPPED;
+    return v->phases[MU_CELL_FAILED] > 0 ? MU_SWEEP_HAS_FAILURES : MU_SWEEP_COMPLETE;
 }
 
 uint32_t mu_sweep_view_count_ended(const struct mu_sweep_view *v)

@@ -1,4 +1,4 @@
-/* The table as text. The head comes first, and is never left out; what trains, budgets and what has
+/* The table as text. The head comes first, and is left out last; what trains, budgets and what has
  * ended share the rows that are left, and say how many of theirs did not fit. A line that is too
  * long is cut; of the columns the less important ones give way first. */
 #include <inttypes.h>
@@ -12,15 +12,19 @@ enum { FLEET_LEAST = 10, FLEET_MOST = 40, LINE_MAX_BYTES = 1024, GAP = 2 };
 
 struct page {
     FILE *out;
-    int columns; /* 0: any length */
+    int columns;   /* 0: any length */
+    uint32_t left; /* lines */
 };
 
-__attribute__((format(printf, 2, 3))) static void put(const struct page *p, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void put(struct page *p, const char *format, ...)
 {
     char line[LINE_MAX_BYTES];
     size_t size;
     va_list args;
 
+    if (p->left == 0)
+        return;
+    p->left--;
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
@@ -59,24 +63,24 @@ static double loss_of(const struct mu_sweep_row *r)
 
 /* ---- head ------------------------------------------------------------------------------------ */
 
-static void put_title(const struct page *p, const struct mu_sweep_view *v)
+static void put_title(struct page *p, const struct mu_sweep_view *v)
 {
     char eta[48] = "", start[32] = "";
 
     if (isfinite(v->eta) && !v->ended[0] && !v->interrupted)
         snprintf(eta, sizeof eta, "  ETA %.30s", mu_progress_duration(v->eta).text);
     if (v->start > 1)
-        snprintf(start, sizeof start, "  start %" PRIu32, v->start);
-    put(p, "sweep %s  %" PRIu32 " of %" PRIu32 " trials%s ended  %s%s%s", v->name,
-        mu_sweep_view_count_ended(v), v->trials, v->all_known ? "" : " known so far",
-        mu_progress_duration(v->now).text, start, eta);
+        snprintf(start, sizeof start, ", start %" PRIu32, v->start);
+    put(p, "sweep %s  %" PRIu32 " of %" PRIu32 " trials ended%s%s  %s so far%s", v->name,
+        mu_sweep_view_count_ended(v), v->trials, v->all_known ? "" : ", more may come", eta,
+        mu_progress_duration(v->now).text, start);
     if (v->ended[0])
         put(p, "ended    %s", v->ended);
     else if (v->interrupted)
         put(p, "ended    nobody works on it now: it was killed; the same command goes on");
 }
 
-static void put_phases(const struct page *p, const struct mu_sweep_view *v)
+static void put_phases(struct page *p, const struct mu_sweep_view *v)
 {
     char text[LINE_MAX_BYTES] = "";
     size_t n = 0;
@@ -90,7 +94,7 @@ static void put_phases(const struct page *p, const struct mu_sweep_view *v)
 
 /* "[=====...xx]": '=' trains, '.' is idle, 'x' died. Who is there at all has a column, if there are
  * columns for it. */
-static void put_fleet(const struct page *p, const struct mu_sweep_view *v)
+static void put_fleet(struct page *p, const struct mu_sweep_view *v)
 {
     const uint32_t part[] = {v->busy, v->ranks > v->busy ? v->ranks - v->busy : 0, v->dead};
     const char sign[] = {'=', '.', 'x'};
@@ -126,7 +130,7 @@ static void put_fleet(const struct page *p, const struct mu_sweep_view *v)
     put(p, "fleet    [%s]%s", bar, words);
 }
 
-static void put_tuned(const struct page *p, const struct mu_sweep_view *v)
+static void put_tuned(struct page *p, const struct mu_sweep_view *v)
 {
     uint32_t edge = 0;
     char open[96] = "";
@@ -151,7 +155,7 @@ static void put_tuned(const struct page *p, const struct mu_sweep_view *v)
         put(p, "tuning   %s = %.4g%s", v->tuned_key, v->tuned.coefficient, open);
 }
 
-static void put_head(const struct page *p, const struct mu_sweep_view *v)
+static void put_head(struct page *p, const struct mu_sweep_view *v)
 {
     put_title(p, v);
     put_phases(p, v);
@@ -229,7 +233,7 @@ static void fit_columns(const struct mu_sweep_row *row, uint32_t count, int most
             }
 }
 
-static void put_fields(const struct page *p, const struct fields *f, const int width[COLUMN_COUNT])
+static void put_fields(struct page *p, const struct fields *f, const int width[COLUMN_COUNT])
 {
     char line[LINE_MAX_BYTES];
     size_t n = 0;
@@ -242,7 +246,7 @@ static void put_fields(const struct page *p, const struct fields *f, const int w
 }
 
 /* A line of heads, then `rows` lines. */
-static void put_live(const struct page *p, const struct mu_sweep_view *v, uint32_t rows)
+static void put_live(struct page *p, const struct mu_sweep_view *v, uint32_t rows)
 {
     const uint32_t shown = rows < v->lives ? rows - 1 : v->lives;
     struct fields head = {0};
@@ -281,12 +285,12 @@ struct mu_progress_text mu_sweep_row_line(const struct mu_sweep_row *r)
     return out;
 }
 
-static void put_recent(const struct page *p, const struct mu_sweep_view *v, uint32_t rows)
+static void put_recent(struct page *p, const struct mu_sweep_view *v, uint32_t rows)
 {
     for (uint32_t i = 0; i < rows; i++) {
         const struct mu_sweep_row *r = &v->recent[i];
 
-        if (isfinite(r->ended_at))
+        if (r->ended_at > 0)
             put(p, "%s  %s", mu_progress_duration(r->ended_at).text, mu_sweep_row_line(r).text);
         else
             put(p, "%s", mu_sweep_row_line(r).text);
@@ -314,7 +318,7 @@ static const char *bracket_words(const struct mu_sweep_view_budget *b)
     return "not known yet";
 }
 
-static void put_budget(const struct page *p, const struct mu_sweep_view *v,
+static void put_budget(struct page *p, const struct mu_sweep_view *v,
                        const struct mu_sweep_view_budget *b)
 {
     char c[24], best[160] = "", extended[48] = "";
@@ -331,7 +335,7 @@ static void put_budget(const struct page *p, const struct mu_sweep_view *v,
         flops(b->window.budget, c), bracket_words(b), extended, best, b->ended, b->trials);
 }
 
-static void put_budgets(const struct page *p, const struct mu_sweep_view *v, uint32_t rows)
+static void put_budgets(struct page *p, const struct mu_sweep_view *v, uint32_t rows)
 {
     const uint32_t shown = rows < v->budgets ? rows - (rows > 0) : v->budgets;
 
@@ -362,14 +366,15 @@ static uint32_t head_rows(const struct mu_sweep_view *v)
  * trains the rest; what one does not need the others have. */
 void mu_sweep_view_print(FILE *out, const struct mu_sweep_view *v, int columns_most, int rows)
 {
-    const struct page p = {.out = out, .columns = columns_most};
-    uint32_t left = UINT32_MAX, live = v->lives, budgets = v->budgets, recent = v->recents;
+    struct page p = {.out = out, .columns = columns_most, .left = UINT32_MAX};
+    uint32_t left, live = v->lives, budgets = v->budgets, recent = v->recents;
 
     if (rows > 0) {
         const uint32_t head = head_rows(v);
         const uint32_t line_of_heads = v->lives > 0;
 
-        left = (uint32_t)rows > head ? (uint32_t)rows - head : 0;
+        p.left = (uint32_t)rows;
+        left = p.left > head ? p.left - head : 0;
         left = left > line_of_heads ? left - line_of_heads : 0;
         live = least(v->lives, left - least(left, least(v->budgets, left / 3) +
                                                       least(v->recents, left > 6 ? 2 : 0)));
@@ -384,7 +389,7 @@ void mu_sweep_view_print(FILE *out, const struct mu_sweep_view *v, int columns_m
 
 void mu_sweep_view_print_findings(FILE *out, const struct mu_sweep_view *v)
 {
-    const struct page p = {.out = out};
+    struct page p = {.out = out, .left = UINT32_MAX};
 
     put_tuned(&p, v);
     put_budgets(&p, v, v->budgets);
@@ -395,9 +400,8 @@ struct mu_progress_text mu_sweep_view_line(const struct mu_sweep_view *v)
     struct mu_progress_text out;
     const size_t size = sizeof out.text;
     unsigned share[MU_LEDGER_KIND_COUNT];
-    size_t n = (size_t)snprintf(
-        out.text, size, "sweep %s  %" PRIu32 " of %" PRIu32 " trials%s ended", v->name,
-        mu_sweep_view_count_ended(v), v->trials, v->all_known ? "" : " known so far");
+    size_t n = (size_t)snprintf(out.text, size, "sweep %s  %" PRIu32 " of %" PRIu32 " trials ended",
+                                v->name, mu_sweep_view_count_ended(v), v->trials);
 
     n += (size_t)snprintf(out.text + n, size - n,
                           "  %" PRIu32 " train  %" PRIu32 " of %" PRIu32 " ranks busy",

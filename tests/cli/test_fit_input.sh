@@ -151,7 +151,7 @@ refuses 1 "empty.csv is empty; expected a row of names and rows of numbers" fit 
 echo N,D,loss >names.csv
 refuses 1 "names.csv has a head and no rows" fit names.csv
 refuses 1 "cannot open nowhere.csv: No such file or directory" fit nowhere.csv
-refuses 1 "cannot read .: Is a directory" fit .
+refuses 64 ". is no folder of a sweep: it has no sweep.json; expected one, or a CSV file of points" fit .
 printf '\xff\xfeN\0,\0' >wide.csv
 refuses 1 "wide.csv is written in UTF-16; save it as UTF-8" fit wide.csv
 

@@ -80,7 +80,7 @@ is_whole sweep 6
 for text in "each of the 16 values of column 'trunk' is a cluster" \
     'Models are built as the points'"'"' are: 2 layers, heads of 8, context 64, vocabulary 256.' \
     'N leaves out the embeddings, but not the output head. FLOPs of training on a token: 6 N + 12 L d T' \
-    "Rows of runs that did not end well (column 'status'), left out: 1." \
+    "Rows that are no final results (column 'status'), left out: 1 (1 'diverged')." \
     'runs of equal N and D and other seeds' 'With 1e12 FLOPs train' 'Under other counting conventions'; do
     says out "$text"
 done

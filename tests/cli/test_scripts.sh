@@ -53,7 +53,7 @@ if said=$(PKG_CONFIG_LIBDIR=/nonexistent cmake -S "$MUSTER_SOURCE" -B "$scratch/
     -DCMAKE_FIND_ROOT_PATH_MODE_LIBRARY=ONLY 2>&1); then
     fail "CMake found things where nothing is"
 fi
-for package in libxxhash-dev libconfig-dev libjansson-dev libhdf5-dev libdnnl-dev libcmocka-dev libopenmpi-dev; do
+for package in libxxhash-dev libconfig-dev libjansson-dev libhdf5-dev libdnnl-dev libprotobuf-c-dev libisal-dev libcmocka-dev libopenmpi-dev; do
     grep -q "$package" <<<"$said" || fail "CMake does not name $package: $said"
 done
 

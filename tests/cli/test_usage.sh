@@ -35,7 +35,7 @@ cp out help
 [ "$(wc -l <help)" -le 40 ] || fail "--help has more than 40 lines"
 answers 0 out "usage: muster VERB ..." "$MUSTER" -h
 verbs=$(awk '/^  [a-z]/ && $1 != "mpirun" && NR > 3 {print $1}' help)
-[ "$(echo $verbs)" = "train launch resize drill tokenize inspect plan fit config" ] || fail "verbs: $verbs"
+[ "$(echo $verbs)" = "train launch resize drill tokenize inspect status plan fit config" ] || fail "verbs: $verbs"
 for verb in $verbs; do
     "$MUSTER" "$verb" --help >out 2>err
     [ $? = 0 ] || fail "$verb --help: exit code"
@@ -53,7 +53,7 @@ done
 # Every component has a version.
 answers 0 out "muster $(sed -n 's/^project(muster VERSION \([0-9.]*\).*/\1/p' "$MUSTER_SOURCE/CMakeLists.txt")" \
     "$MUSTER" --version
-for component in "Open MPI" HDF5 oneDNN libconfig libcsv xxHash jansson; do
+for component in "Open MPI" HDF5 oneDNN libconfig libcsv protobuf-c ISA-L xxHash jansson; do
     grep -qE "$component v?[0-9]+\.[0-9]+" out || fail "--version does not tell $component's"
 done
 grep -q "this CPU  *generic" out || fail "--version does not tell what the CPU can do"

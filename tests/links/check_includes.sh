@@ -22,6 +22,7 @@ function only(header, names) {
 BEGIN { split("base core config fit kernels worker orchestrator", name, " ") }
 /^[ \t]*#[ \t]*include[ \t]*"/ {
     split($0, part, "\"")
+    if (part[2] ~ /\.pb-c\.h$/ && FILENAME !~ /_pb\.c$/) bad("messages belong into files named like _pb.c")
     if (!layer(part[2])) bad("include by path from the root, as \"orchestrator/base/log.h\"")
     else if (layer(part[2]) > layer(FILENAME))
         bad(name[layer(FILENAME)] " lies below " name[layer(part[2])] " and must not know it")
@@ -35,6 +36,7 @@ BEGIN { split("base core config fit kernels worker orchestrator", name, " ") }
     only("hdf5.h", "_h5\\.[ch]$")
     only("csv.h", "_csv\\.[ch]$")
     only("muParserDLL.h", "_muparser\\.[ch]$")
+    only("isa-l.h", "_isal\\.c$")
     only("dnnl.h", "_onednn\\.[ch]$")
     only("cuda_runtime_api.h", "/(cuda|emulate)/")
     only("cublasLt.h", "/(cuda|emulate)/.*blas")

@@ -32,6 +32,7 @@ MUSTER_FAULT=rank:1,at:flip,step:70,do:kill run 3 paced.cfg run.name=survived
 ended_with 0 "a death"
 adds_up survived
 [ "$(count survived deaths) $(count survived recoveries) $(count survived steps_lost)" = "1 1 0" ] || fail "a death: counts"
+grep -q '"ranks": 2,' runs/survived/status.json || fail "a death: who died is counted among the ranks"
 
 # So it is when the master is; the speed of the step in which it died is that of the whole step, not of what was left of it.
 MUSTER_FAULT=rank:0,at:reduced,step:70,do:kill run 3 paced.cfg run.name=master run.log_every=1 run.steps=80
@@ -42,6 +43,7 @@ fastest=$(awk -F, 'NR > 1 { print int($5) }' runs/master/metrics.csv | sort -n |
 "$MUSTER" inspect runs/master >"$log"
 said 'Z started with 2 ranks at step 70$' "the master's death: the journal"
 said 'Z rank 0 died \(pid ' "the master's death: the journal"
+said '^  computed on  2 ranks, 1 host$' "the master's death: the ranks"
 
 # All are, in the 71st step: 20 committed steps, after the checkpoint of step 50, are taken again by all ranks.
 MUSTER_FAULT=at:flip,step:70,do:kill run 3 paced.cfg run.name=killed

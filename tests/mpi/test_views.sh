@@ -14,3 +14,9 @@ for rank in 0 1 4 5; do
 done
 said_once '^rank 2 went on as place 0 of 1$' "three pairs"
 nothing_left "three pairs"
+
+code=0
+timeout -k 5 90 "$MPIRUN" "${mpirun_options[@]}" -x LD_PRELOAD="$MUSTER_BUILD/tests/few-tags.so" -n 1 "$MUSTER" >"$log" 2>&1 || code=$?
+ended_with 1 "an MPI with few tags"
+said_once 'Open MPI .* has message tags up to 32767 over this network, and groups of ranks need 2002000' "an MPI with few tags"
+nothing_left "an MPI with few tags"

@@ -1,6 +1,7 @@
 /* A rank as a thread that lives as a job does after its start (orchestrator/master/job_run.c and
  * job_recover.c, without files): steps, now and then a look at the state that all agree on, repairs
- * inside polls, and an end that all know of; or a death (fake_comm.h) anywhere in it, also in the
+ * inside polls, and an end that all know of; with a part of the ranks (a view) the end of that part,
+ * and idleness until the others' ends; or a death (fake_comm.h) anywhere in it, also in the
  * device's work and in a shard. */
 #ifndef MUSTER_TESTS_TOY_RANK_H
 #define MUSTER_TESTS_TOY_RANK_H
@@ -44,7 +45,7 @@ struct rank {
     int64_t step, duties_done;
     uint32_t calm; /* steps since the last repair */
     bool over;
-    _Atomic bool ended, died;
+    _Atomic bool ended, died, idle;
     bool lost; /* died since a part of the state had no holder any more */
     /* what came out */
     enum mu_status status;
@@ -347,11 +348,61 @@ static enum mu_status steps(struct rank *r)
     return st;
 }
 
+/* Whether nobody has anything to do any more. */
+static bool all_are_idle(void)
+{
+    bool all = true;
+
+    pthread_mutex_lock(&fake.lock);
+    for (int i = 0; i < fake.size; i++)
+        all = all && (fake.dead[i] || rank[i].idle);
+    pthread_mutex_unlock(&fake.lock);
+    return all;
+}
+
+static bool all_said_idle(const struct rank *r)
+{
+    for (int i = 0; i < mu_comm_size(r->recovery.base); i++)
+        if (r->recovery.word[i].phase != MU_RECOVERY_IDLE)
+            return false;
+    return true;
+}
+
+/* It takes part in the others' repairs, until all say that they are idle: in the last one. */
+static enum mu_status be_idle(struct rank *r)
+{
+    enum mu_status st = MU_OK;
+
+    r->recovery.ended = r->recovery.group;
+    r->recovery.comm = NULL;
+    r->recovery.phase = MU_RECOVERY_IDLE;
+    mu_poller_accept(&r->poller);
+    r->idle = true;
+    for (;;) {
+        st = mu_poll(&r->poller);
+        if (st == MU_OK && all_are_idle())
+            st = mu_poller_take(&r->poller, MU_REVOKED);
+        if (st == MU_RECOVERED && all_said_idle(r))
+            return MU_OK;
+        if (st != MU_OK && st != MU_RECOVERED)
+            return st;
+        mu_poller_accept(&r->poller);
+        mu_clock_sleep_us(100);
+    }
+}
+
+static bool is_in_group(const struct rank *r)
+{
+    return r->recovery.comm != r->recovery.base;
+}
+
 static enum mu_status part(struct rank *r)
 {
     enum mu_status st;
 
     MU_TRY(mu_control_agree(&r->control, MU_OK), st, failed);
+    if (is_in_group(r))
+        return be_idle(r);
     if (mu_comm_size(r->worker.comm) == 1)
         return MU_OK;
     r->recovery.phase = MU_RECOVERY_FINISHED;
@@ -369,12 +420,16 @@ static void live(void *context)
     enum mu_status st;
 
     for (;;) {
-        st = steps(r);
-        if (st == MU_OK)
+        st = r->recovery.comm ? steps(r) : be_idle(r);
+        if (st == MU_OK && r->recovery.comm)
             st = part(r);
         if (st != MU_RECOVERED)
             break;
         take_roll(r);
+        if (is_in_group(r) && r->recovery.plan.finished) { /* as others of the group know */
+            st = be_idle(r);
+            break;
+        }
     }
     r->status = st;
     if (mu_parts_are_lost(r->worker.resident.parts)) { /* it exits, which the others see */
@@ -383,7 +438,7 @@ static void live(void *context)
     }
 }
 
-static void *run_rank(void *context)
+static inline void *run_rank(void *context)
 {
     struct rank *r = context;
 

@@ -1,8 +1,5 @@
-/* Progress: the words, the time left, and what arrives on a terminal (a pseudo-terminal read by a
- * small model of a screen) and in a file. */
-#include <fcntl.h>
+/* Progress: the words, the time left, and what arrives on a terminal and in a file. */
 #include <math.h>
-#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -21,6 +16,7 @@
 #include "orchestrator/base/log.h"
 #include "orchestrator/run/progress.h"
 #include "orchestrator/run/progress_text.h"
+#include "tests/support/screen.h"
 
 static struct mu_metrics example(int64_t step)
 {
@@ -138,123 +134,6 @@ static void test_time_left(void **state)
 
 /* ---- where the words go ---------------------------------------------------------------------- */
 
-static char *captured; /* all that was written to stderr */
-static size_t captured_size;
-
-struct capture {
-    int saved, write_end, read_end;
-    pthread_t reader;
-    int stop[2];
-};
-
-static void *drain(void *context)
-{
-    struct capture *c = context;
-    struct pollfd look[2] = {{.fd = c->read_end, .events = POLLIN},
-                             {.fd = c->stop[0], .events = POLLIN}};
-
-    for (;;) {
-        char part[4096];
-        ssize_t n;
-
-        poll(look, 2, -1);
-        if (!(look[0].revents & POLLIN)) {
-            if (look[1].revents)
-                return NULL;
-            continue;
-        }
-        n = read(c->read_end, part, sizeof part);
-        if (n <= 0)
-            return NULL;
-        captured = realloc(captured, captured_size + (size_t)n + 1);
-        memcpy(captured + captured_size, part, (size_t)n);
-        captured_size += (size_t)n;
-        captured[captured_size] = 0;
-    }
-}
-
-static void capture_begin(struct capture *c, bool terminal, int columns)
-{
-    free(captured);
-    captured = strdup("");
-    captured_size = 0;
-    if (terminal) {
-        struct winsize size = {.ws_row = 24, .ws_col = (unsigned short)columns};
-
-        c->read_end = posix_openpt(O_RDWR | O_NOCTTY);
-        assert_true(c->read_end >= 0);
-        assert_int_equal(grantpt(c->read_end), 0);
-        assert_int_equal(unlockpt(c->read_end), 0);
-        c->write_end = open(ptsname(c->read_end), O_RDWR | O_NOCTTY);
-        assert_true(c->write_end >= 0);
-        assert_int_equal(ioctl(c->write_end, TIOCSWINSZ, &size), 0);
-    } else {
-        int ends[2];
-
-        assert_int_equal(pipe(ends), 0);
-        c->read_end = ends[0];
-        c->write_end = ends[1];
-    }
-    assert_int_equal(pipe(c->stop), 0);
-    c->saved = dup(STDERR_FILENO);
-    assert_true(dup2(c->write_end, STDERR_FILENO) >= 0);
-    assert_int_equal(pthread_create(&c->reader, NULL, drain, c), 0);
-}
-
-static void capture_end(struct capture *c)
-{
-    dup2(c->saved, STDERR_FILENO);
-    assert_int_equal(write(c->stop[1], "x", 1), 1);
-    pthread_join(c->reader, NULL);
-    close(c->saved);
-    close(c->write_end);
-    close(c->read_end);
-    close(c->stop[0]);
-    close(c->stop[1]);
-}
-
-/* What a person would see: finished lines, and the last one. Understands CR, LF, ESC[K. */
-struct screen {
-    char lines[4096][200];
-    size_t count; /* finished lines */
-    char last[200];
-    size_t longest, draws;
-};
-
-static void show(struct screen *s)
-{
-    size_t column = 0;
-
-    memset(s, 0, sizeof *s);
-    for (const char *c = captured; *c; c++) {
-        if (*c == '\r') {
-            column = 0;
-        } else if (*c == '\n') {
-            assert_true(s->count < 4096);
-            strcpy(s->lines[s->count++], s->last);
-            memset(s->last, 0, sizeof s->last);
-            column = 0;
-        } else if (strncmp(c, "\033[K", 3) == 0) {
-            memset(s->last + column, 0, sizeof s->last - column);
-            c += 2;
-        } else {
-            assert_true(*c >= ' ' && column + 1 < sizeof s->last); /* no other escapes: no colour */
-            s->draws += *c == '[' && column == 0;
-            s->last[column++] = *c;
-            s->longest = column > s->longest ? column : s->longest;
-        }
-    }
-}
-
-static size_t count(const char *needle)
-{
-    size_t n = 0;
-
-    for (const char *at = captured; (at = strstr(at, needle)); at++)
-        n++;
-    return n;
-}
-
 static void test_plain_lines(void **state)
 {
     struct capture c;
@@ -275,11 +154,11 @@ static void test_plain_lines(void **state)
     mu_progress_close(p);
     capture_end(&c);
     /* Within five seconds: the first, the last, evaluations. */
-    assert_int_equal(count("\n"), 2 + 4);
+    assert_int_equal(captured_count("\n"), 2 + 4);
     assert_int_equal(strncmp(captured, "step 1/1000  loss 2.3456", 24), 0);
-    assert_int_equal(count("\nstep 1000/1000  loss 2.3456"), 1);
-    assert_int_equal(count("valid loss 2.5000\n"), 4);
-    assert_int_equal(count("\033"), 0);
+    assert_int_equal(captured_count("\nstep 1000/1000  loss 2.3456"), 1);
+    assert_int_equal(captured_count("valid loss 2.5000\n"), 4);
+    assert_int_equal(captured_count("\033"), 0);
 }
 
 static void test_plain_run_that_stops_early_says_where(void **state)
@@ -297,8 +176,8 @@ static void test_plain_run_that_stops_early_says_where(void **state)
     }
     mu_progress_close(p);
     capture_end(&c);
-    assert_int_equal(count("\n"), 2);
-    assert_int_equal(count("\nstep 37/1000  loss"), 1);
+    assert_int_equal(captured_count("\n"), 2);
+    assert_int_equal(captured_count("\nstep 37/1000  loss"), 1);
 }
 
 static void test_quiet(void **state)
@@ -333,8 +212,8 @@ static void test_dumb_terminal_gets_lines(void **state)
     mu_progress_step(p, &m);
     mu_progress_close(p);
     capture_end(&c);
-    assert_int_equal(count("\033"), 0);
-    assert_int_equal(count("\r\n"), 1); /* the terminal makes CR LF of LF */
+    assert_int_equal(captured_count("\033"), 0);
+    assert_int_equal(captured_count("\r\n"), 1); /* the terminal makes CR LF of LF */
 }
 
 static void test_bar_redraws_at_most_ten_times_a_second(void **state)
