@@ -226,6 +226,8 @@ static void say_farthest(struct mu_document *doc, const struct mu_fit *fit)
     size_t far[FARTHEST_SHOWN + 1], count = 0, all = 0, at = 0;
     char list[FARTHEST_SHOWN * 40] = "";
 
+    if (isnan(fit->law.residual_sd))
+        return; /* too few clusters to tell */
     for (size_t i = 0; i < fit->points->count; i++) {
         size_t k = count;
 

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "orchestrator/points/names.h"
 #include "orchestrator/points/table_csv.h"
 
 enum { STATUS_MAX = 1 << 26 };
@@ -99,29 +98,42 @@ done:
     return st;
 }
 
+/* Of each trial one row. */
+static enum mu_status number_trials(const struct mu_sweep_folder *f, const struct mu_sweep_table *t,
+                                    const char *file, struct mu_names *names)
+{
+    enum mu_status st = MU_OK;
+    uint32_t number;
+
+    for (size_t i = 0; i < t->rows; i++) {
+        const char *name = mu_sweep_text(t, i, "trial");
+
+        MU_TRY(mu_names_number(names, name, &number), st, done);
+        if (number != i)
+            return MU_FAIL(MU_FAILED, "%s/%s: two rows are of trial %s", f->path, file, name);
+    }
+done:
+    return st;
+}
+
 /* Which row of the results belongs to each of the times. */
 static enum mu_status join(struct mu_sweep_folder *f)
 {
     struct mu_names names = {0};
     enum mu_status st = MU_OK;
-    uint32_t number;
 
     f->result_of = calloc(f->timing.rows + 1, sizeof *f->result_of);
     if (!f->result_of)
         return MU_FAIL(MU_NO_MEMORY, "no memory for %zu trials", f->timing.rows);
-    for (size_t i = 0; i < f->results.rows; i++) {
-        MU_TRY(mu_names_number(&names, mu_sweep_text(&f->results, i, "trial"), &number), st, done);
-        if (number != i) {
-            st = MU_FAIL(MU_FAILED, "%s/results.csv: two rows are of trial %s", f->path,
-                         mu_sweep_text(&f->results, i, "trial"));
-            goto done;
-        }
+    MU_TRY(number_trials(f, &f->results, "results.csv", &names), st, done);
+    MU_TRY(number_trials(f, &f->timing, "timing.csv", &f->trials), st, done);
+    for (size_t i = 0; i < f->results.rows; i++)
         f->points += strcmp(mu_sweep_text(&f->results, i, "status"), "complete") == 0 &&
                      mu_sweep_number(&f->results, i, "loss") > 0;
-    }
     for (size_t i = 0; i < f->timing.rows; i++) {
-        number = mu_names_find(&names, mu_sweep_text(&f->timing, i, "trial"));
-        f->result_of[i] = number == UINT32_MAX ? SIZE_MAX : number;
+        const uint32_t row = mu_names_find(&names, mu_sweep_text(&f->timing, i, "trial"));
+
+        f->result_of[i] = row == UINT32_MAX ? SIZE_MAX : row;
     }
 done:
     mu_names_deinit(&names);
@@ -151,6 +163,7 @@ void mu_sweep_folder_free(struct mu_sweep_folder *f)
     free_table(&f->timing);
     free_table(&f->timeline);
     free(f->result_of);
+    mu_names_deinit(&f->trials);
     *f = (struct mu_sweep_folder){0};
 }
 
@@ -247,6 +260,13 @@ size_t mu_sweep_find(const struct mu_sweep_table *t, const char *column, const c
         if (strcmp(mu_sweep_text(t, i, column), text) == 0)
             return i;
     return SIZE_MAX;
+}
+
+size_t mu_sweep_find_trial(const struct mu_sweep_folder *f, const char *name)
+{
+    const uint32_t row = mu_names_find(&f->trials, name);
+
+    return row == UINT32_MAX ? SIZE_MAX : row;
 }
 
 const char *mu_sweep_word(const json_t *object, const char *key)

@@ -10,6 +10,7 @@
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/status.h"
 #include "orchestrator/fit/fit.h"
+#include "orchestrator/points/names.h"
 #include "orchestrator/points/points_csv.h"
 
 struct mu_sweep_table {
@@ -21,8 +22,9 @@ struct mu_sweep_folder {
     char path[MU_PATH_MAX], results_path[MU_PATH_MAX];
     json_t *status; /* sweep.json */
     struct mu_sweep_table results, timing, timeline;
-    size_t *result_of; /* [timing.rows]: row of results; SIZE_MAX: it has not ended */
-    size_t points;     /* rows of results that a fit takes */
+    size_t *result_of;      /* [timing.rows]: row of results; SIZE_MAX: it has not ended */
+    struct mu_names trials; /* by row of timing */
+    size_t points;          /* rows of results that a fit takes */
 };
 
 /* MU_USAGE: it is no sweep's folder; MU_FAILED: what is there cannot be read. Free in any case. */
@@ -40,6 +42,9 @@ const char *mu_sweep_text(const struct mu_sweep_table *t, size_t row, const char
 double mu_sweep_number(const struct mu_sweep_table *t, size_t row, const char *column);
 /* The row whose column says this; SIZE_MAX: none does. */
 size_t mu_sweep_find(const struct mu_sweep_table *t, const char *column, const char *text);
+
+/* The same of timing's column `trial`, at once. */
+size_t mu_sweep_find_trial(const struct mu_sweep_folder *f, const char *name);
 
 /* Of an object of sweep.json: "" and NAN when it is not there. */
 const char *mu_sweep_word(const json_t *object, const char *key);

@@ -265,8 +265,8 @@ static bool find_bars(struct timeline *t, const struct mu_sweep_folder *f)
 static void find_sizes(struct timeline *t, struct mu_span *n)
 {
     for (size_t i = 0; i < t->bars; i++) {
-        const size_t trial = mu_sweep_find(&t->f->timing, "trial",
-                                           mu_sweep_text(&t->f->timeline, t->bar[i].row, "trial"));
+        const size_t trial =
+            mu_sweep_find_trial(t->f, mu_sweep_text(&t->f->timeline, t->bar[i].row, "trial"));
 
         if (strcmp(mu_sweep_text(&t->f->timing, trial, "role"), "tune") == 0)
             continue;

@@ -131,14 +131,17 @@ void mu_sweep_master_hear_outcome(struct mu_sweep_master *m, uint64_t group,
                                   const struct mu_trial_outcome *o)
 {
     struct mu_sweep_group *g = mu_sweep_master_group(m, group);
+    char message[sizeof o->message];
+    struct mu_ledger_sum goodput = o->goodput;
     struct mu_cell *c;
 
     if (!g || g->is_heard || g->has_failed)
         return; /* said again after a repair */
+    goodput.events[MU_LEDGER_DEATHS] = 0; /* they are counted where they are heard of */
     c = &m->state.cell[g->trial];
     g->is_heard = o->end != MU_TRIAL_FAILED;
     g->has_failed = !g->is_heard;
-    mu_ledger_add(&m->state.goodput, &o->goodput);
+    mu_ledger_add(&m->state.goodput, &goodput);
     m->is_changed = true;
     if (mu_cell_has_ended(c->phase))
         return;
@@ -154,7 +157,11 @@ void mu_sweep_master_hear_outcome(struct mu_sweep_master *m, uint64_t group,
         return;
     default:
         take_numbers(c, o);
-        mu_sweep_master_end(m, g->trial, group, phase_of(o->end), o->message);
+        snprintf(message, sizeof message, "%s", o->message);
+        if (o->end == MU_TRIAL_DIVERGED)
+            snprintf(message, sizeof message, "the gradient of step %" PRId64 " is not finite",
+                     o->step + 1);
+        mu_sweep_master_end(m, g->trial, group, phase_of(o->end), message);
     }
 }
 
@@ -241,6 +248,7 @@ void mu_sweep_master_hear_words(struct mu_sweep_master *m, const struct mu_rank_
         member->lives = false;
         member->kept = MU_TRIAL_ALONE;
         m->state.dead++;
+        m->state.goodput.events[MU_LEDGER_DEATHS]++;
         if (member->group != 0)
             leave(m, member, true);
     }

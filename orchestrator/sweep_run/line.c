@@ -8,6 +8,8 @@
 #include "worker/worker.h"
 
 static const uint64_t progress_interval_ns = 300000000;
+/* Who waits says so again and again: for how long, the master knows from nobody else. */
+static const uint64_t ready_interval_ns = 1000000000;
 
 enum mu_status mu_sweep_line_open(struct mu_sweep_line *l, struct mu_session *session)
 {
@@ -102,14 +104,16 @@ void mu_sweep_line_reset(struct mu_sweep_line *l)
 bool mu_sweep_line_take(struct mu_sweep_line *l, struct mu_sweep_up *up)
 {
     const bool wants_stop = mu_signals_requests() & MU_REQUEST_STOP;
+    const uint64_t now = mu_clock_ns();
 
-    /* A signal that comes while it waits. */
-    if (l->group == 0 && wants_stop && !l->ready.wants_stop && l->ready.kind) {
-        l->ready.wants_stop = true;
+    if (l->group == 0 && !l->has_order && l->ready.kind &&
+        ((wants_stop && !l->ready.wants_stop) || now - l->ready_ns >= ready_interval_ns))
         l->says_ready = true;
-    }
     if (l->says_ready) {
         l->says_ready = false;
+        l->ready_ns = now;
+        l->ready.wants_stop = wants_stop;
+        count_idle(l);
         *up = l->ready;
     } else if (l->says_progress) {
         l->says_progress = false;

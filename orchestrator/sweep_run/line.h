@@ -20,7 +20,7 @@ struct mu_sweep_line {
     /* To be said. */
     struct mu_sweep_up ready, progress;
     bool says_ready, says_progress;
-    uint64_t said_ns; /* when progress was, last */
+    uint64_t said_ns, ready_ns; /* when progress was, last, and READY */
     /* What was heard. */
     bool has_order;
     struct mu_sweep_order order;

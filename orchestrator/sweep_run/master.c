@@ -254,14 +254,18 @@ static void look_at_branch(struct mu_sweep_master *m, uint32_t branch)
 
 void mu_sweep_master_release(struct mu_sweep_master *m, uint32_t trunk, int64_t step)
 {
+    const bool has_ended = mu_cell_has_ended(m->state.cell[trunk].phase);
+
     for (uint32_t i = 0; i < m->known; i++) {
-        if (mu_sweep_waits_for(&m->stages.trials, i) != trunk)
+        if (m->state.cell[i].phase != MU_CELL_WAITS ||
+            mu_sweep_waits_for(&m->stages.trials, i) != trunk)
             continue;
-        if (m->state.cell[i].phase == MU_CELL_WAITS && m->stages.trials.item[i].shared <= step) {
+        if (m->stages.trials.item[i].shared <= step) {
             m->state.cell[i].phase = MU_CELL_READY;
             m->is_changed = true;
+        } else if (has_ended) {
+            look_at_branch(m, i);
         }
-        look_at_branch(m, i);
     }
 }
 
@@ -289,7 +293,7 @@ void mu_sweep_master_end(struct mu_sweep_master *m, uint32_t trial, uint64_t gro
     mu_sweep_master_tell(
         m, (struct mu_sweep_news){.kind = MU_SWEEP_NEWS_END, .trial = trial, .group = group});
     /* What it has left behind stands there; what it has not, will never. */
-    mu_sweep_master_release(m, trial, phase == MU_CELL_COMPLETE ? INT64_MAX : -1);
+    mu_sweep_master_release(m, trial, -1);
 }
 
 static void begin_cells(struct mu_sweep_master *m)

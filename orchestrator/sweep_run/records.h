@@ -16,7 +16,7 @@
  * none), params_nonemb_head, params_nonemb, params_all, layers, width, heads, context, vocab ("":
  * it is no transformer), tokens, flops (as the sweep counts), flops_6N_... and flops_6N12LdT_... of
  * each count, tuned_key, tuned_value, batch_tokens, run_steps, loss (17 digits: it round-trips),
- * bits_per_byte, hash; and the axes of a grid, by their keys.
+ * bits_per_byte, hash; and the axes of a grid, as grid_model_width.
  *
  * status: "complete" is a cell with a loss; all else is left out by `muster fit`: "tuning" and
  * "control" have a loss too, "diverged", "out of memory" and "failed" have none.

@@ -175,6 +175,14 @@ static int by_name(const void *one, const void *other, void *trials)
     return strcmp(item[*(const uint32_t *)one].name, item[*(const uint32_t *)other].name);
 }
 
+/* "grid_model_width": `muster fit` takes it for no width. */
+static void put_axis_head(FILE *out, const char *key)
+{
+    fputs(",grid_", out);
+    for (; *key; key++)
+        fputc(*key == '.' ? '_' : *key, out);
+}
+
 static void put_all(struct writing *w, uint32_t *order)
 {
     const struct mu_sweep_state *s = w->state;
@@ -187,7 +195,7 @@ static void put_all(struct writing *w, uint32_t *order)
         qsort_r(order, ended, sizeof *order, by_name, s->stages->trials.item);
     fputs(head, w->out);
     for (uint32_t a = 0; a < s->spec->grid.count; a++)
-        fprintf(w->out, ",%s", s->spec->grid.item[a].key);
+        put_axis_head(w->out, s->spec->grid.item[a].key);
     fputc('\n', w->out);
     for (uint32_t i = 0; i < ended; i++)
         put_row(w, order[i]);

@@ -108,6 +108,14 @@ rm young/results.csv young/timing.csv young/timeline.csv
 expect 0 "$MUSTER" fit young
 is_page young 0
 
+# Beside a sweep: it dies with the rank that started it.
+take beside
+expect 0 env MUSTER_REPORTER=$$ "$MUSTER" fit --bootstrap 0 beside
+is_page beside 8
+take orphan
+expect 137 env MUSTER_REPORTER=1 "$MUSTER" fit --bootstrap 0 orphan
+[ -e orphan/report.html ] && fail "one whose parent is gone goes on"
+
 # Mistakes.
 mkdir empty
 refuses 64 "empty is no folder of a sweep: it has no sweep.json; expected one, or a CSV file of points" "$MUSTER" fit empty

@@ -33,12 +33,18 @@ static struct mu_sweep_stages stages;
 static struct mu_sweep_state state;
 static char root[64];
 
-static int begin(void **unused)
+static const char grid_text[] =
+    "run = { steps = 100; seed = 5; }; model = { kind = \"synthetic\"; };"
+    "batch = { sequences = 64; shards = 8; };"
+    "sweep = { name = \"toy\"; kind = \"grid\"; grid = ("
+    "{ key = \"batch.tokens\"; values = [8192, 16384]; },"
+    "{ key = \"optim.betas\"; values = [\"[0.9, 0.95]\", \"[0.9, 0.99]\"]; } ); };";
+
+static int begin_with(const char *text)
 {
     const struct mu_config_source source = {
-        .text = sweep_text, .text_size = sizeof sweep_text - 1, .text_name = "sweep.cfg"};
+        .text = text, .text_size = strlen(text), .text_name = "sweep.cfg"};
 
-    (void)unused;
     strcpy(root, "/tmp/muster-records-XXXXXX");
     if (!mkdtemp(root) || mu_sweep_read(&source, &base, &spec) != MU_OK)
         return -1;
@@ -58,6 +64,18 @@ static int begin(void **unused)
                                          .tokens_per_s = NAN,
                                          .wanted = NAN};
     return 0;
+}
+
+static int begin(void **unused)
+{
+    (void)unused;
+    return begin_with(sweep_text);
+}
+
+static int begin_grid(void **unused)
+{
+    (void)unused;
+    return begin_with(grid_text);
 }
 
 static int end(void **unused)
@@ -261,6 +279,26 @@ static void losses_round_trip(void **unused)
     free(text);
 }
 
+/* By heads that no column of `muster fit` has; a value with a comma is one cell. */
+static void axes_of_a_grid_are_columns(void **unused)
+{
+    char *text;
+    const char *line;
+
+    (void)unused;
+    complete(stages.trials.item[1].name, 2);
+    text = results();
+    line = line_of(text, 0);
+    assert_string_equal(line + strlen(line) - strlen(",hash,grid_batch_tokens,grid_optim_betas"),
+                        ",hash,grid_batch_tokens,grid_optim_betas");
+    free(text);
+    text = results();
+    line = line_of(text, 1);
+    assert_string_equal(line + strlen(line) - strlen(",16384,\"[0.9, 0.95]\""),
+                        ",16384,\"[0.9, 0.95]\"");
+    free(text);
+}
+
 static void times_of_all_trials(void **unused)
 {
     const uint32_t i = find("params20000-c1e+12-s5");
@@ -395,6 +433,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_no_point_says_so, begin, end),
         cmocka_unit_test_setup_teardown(results_do_not_hang_on_who_computed, begin, end),
         cmocka_unit_test_setup_teardown(losses_round_trip, begin, end),
+        cmocka_unit_test_setup_teardown(axes_of_a_grid_are_columns, begin_grid, end),
         cmocka_unit_test_setup_teardown(times_of_all_trials, begin, end),
         cmocka_unit_test_setup_teardown(the_status_says_where_it_stands, begin, end),
         cmocka_unit_test_setup_teardown(a_folder_that_takes_no_file_is_told, begin, end),
