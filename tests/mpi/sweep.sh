@@ -84,8 +84,11 @@ alone() {
     [ -n "$hash" ] && [ "$(hash_of "alone-$1-$2-$3")" = "$hash" ] ||
         fail "$2 alone on $3 ranks: state hash $(hash_of "alone-$1-$2-$3"), in the sweep '$hash'"
 }
-# lost_in SWEEP: steps that had to be taken again, in all of its trials, by their ledgers.
-lost_in() { cat "runs/$1"/trials/*/status.json | sed -n 's/.*"steps_lost": *\([0-9]*\).*/\1/p' | awk '{ n += $1 } END { print n + 0 }'; }
+# lost_in SWEEP: steps that had to be taken again, in all of its trials, by their ledgers, or by what the last start said.
+lost_in() {
+    cat "runs/$1"/trials/*/status.json "$log" | sed -n 's/.*"steps_lost": *\([0-9]*\).*/\1/p; s/.*dropped the metrics of steps \([0-9]*\) to \([0-9]*\)/\1 \2/p' |
+        awk '{ n += NF == 2 ? $2 - $1 + 1 : $1 } END { print n + 0 }'
+}
 
 # no_state_left WHEN: nothing of Muster's, where Open MPI may have left files: a start removes them, once they are old enough.
 no_state_left() {
