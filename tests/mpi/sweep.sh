@@ -25,7 +25,7 @@ model = { layers = 2; heads = 2; width = 16; context = 16; };
 data = { train = "data-train.bin"; valid = "data-valid.bin"; };
 batch = { sequences = 16; shards = 8; };
 optim = { lr = 1e-2; schedule = { warmup = 4; cooldown = 0.25; }; };
-eval = { every = 0; tokens = 2048; };
+eval = { every = 1000; tokens = 2048; };
 checkpoint = { every = 0; };
 sweep = {
     name = "gpts";
@@ -87,7 +87,7 @@ alone() {
 # lost_in SWEEP: steps that had to be taken again, in all of its trials, by their ledgers, or by what the last start said.
 lost_in() {
     cat "runs/$1"/trials/*/status.json "$log" | sed -n 's/.*"steps_lost": *\([0-9]*\).*/\1/p; s/.*dropped the metrics of steps \([0-9]*\) to \([0-9]*\)/\1 \2/p' |
-        awk '{ n += NF == 2 ? $2 - $1 + 1 : $1 } END { print n + 0 }'
+        awk 'NF == 2 { said += $2 - $1 + 1; next } { counted += $1 } END { print (said > counted ? said + 0 : counted + 0) }'
 }
 
 # no_state_left WHEN: nothing of Muster's, where Open MPI may have left files: a start removes them, once they are old enough.

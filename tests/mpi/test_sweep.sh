@@ -56,8 +56,12 @@ for ranks in 1 4; do
     sweep "$ranks" gpts.cfg sweep.name="gpts-$ranks"
     complete "gpts-$ranks" gpts "gpts on $ranks ranks"
 done
-sweep 2 gpts.cfg sweep.name=gpts-apart sweep.share_trunk=false
+# Losses are of one validation set, which is small here: none of them is the last training loss.
+column runs/gpts/results.csv bits_per_byte | awk '$2 == "" { exit 1 }' || fail "a trial was not evaluated: $(column runs/gpts/results.csv bits_per_byte)"
+# Without trunks; and results are evaluated, whether or not runs are in between.
+sweep 2 gpts.cfg sweep.name=gpts-apart sweep.share_trunk=false eval.every=0
 ended_with 0 "gpts without trunks"
+[ "$(column runs/gpts-apart/results.csv loss)" = "$(column runs/gpts/results.csv loss)" ] || fail "other losses with eval.every=0"
 [ "$(column runs/gpts-apart/results.csv hash)" = "$(column runs/gpts/results.csv hash)" ] || fail "other bits without trunks"
 steps_once gpts-apart "gpts without trunks"
 
