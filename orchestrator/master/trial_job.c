@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "orchestrator/base/clock.h"
+#include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/master/job.h"
 #include "orchestrator/run/metrics.h"
@@ -156,6 +157,7 @@ enum mu_status mu_trial_run(struct mu_session *s, const struct mu_trial_order *o
     st = mu_job_live(job, &(struct mu_job_request){0});
     if (st != MU_OK && st != MU_REQUEUE && !mu_job_is_agreed(job, st))
         st = fail_alone(job, st);
+    mu_fault(MU_FAULT_LEAVE, job->life.step);
     take_outcome(job, st, out);
     /* Who tries it again goes on from the last step; who is released does not know. */
     job->keeps_state = mu_job_is_released(job) || out->end == MU_TRIAL_FAILED;
