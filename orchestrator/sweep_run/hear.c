@@ -179,6 +179,8 @@ void mu_sweep_master_hear_progress(struct mu_sweep_master *m, uint64_t group, in
     kind = &m->kind[m->side[g->trial].kind];
     if (step > c->step)
         m->is_changed = true;
+    if (step > m->side[g->trial].crash_step)
+        c->crashes = 0;
     c->step = step;
     c->train_loss = isnan(loss) ? c->train_loss : loss;
     if (tokens_per_s > 0) {
