@@ -34,6 +34,8 @@ void mu_sweep_lead_hear(struct mu_sweep_lead *lead, int rank, const struct mu_sw
 
     set_now(lead);
     if (up->kind == MU_SWEEP_SAY_PROGRESS) {
+        if (up->first < up->step) /* messages that follow each other at once become one */
+            mu_sweep_master_hear_progress(m, up->group, up->first, NAN, NAN);
         mu_sweep_master_hear_progress(m, up->group, up->step, up->loss, up->tokens_per_s);
         return;
     }
