@@ -10,7 +10,6 @@
 static void close_group(struct mu_sweep_master *m, struct mu_sweep_group *g)
 {
     struct mu_cell *c = &m->state.cell[g->trial];
-    struct mu_sweep_side *side = &m->side[g->trial];
     const bool crashed = g->has_failed || (g->has_died && !g->is_heard);
     char message[sizeof c->message];
 
@@ -25,10 +24,7 @@ static void close_group(struct mu_sweep_master *m, struct mu_sweep_group *g)
     if (!crashed)
         return;
     mu_sweep_master_unkeep(m, g->trial);
-    if (c->step > side->crash_step)
-        c->crashes = 0;
-    side->crash_step = c->step;
-    c->crashes++;
+    c->crashes = g->has_progressed ? 1 : c->crashes + 1;
     if (c->crashes <= (uint32_t)m->state.spec->retries) {
         c->retries++;
         return;
@@ -154,6 +150,7 @@ void mu_sweep_master_hear_outcome(struct mu_sweep_master *m, uint64_t group,
     case MU_TRIAL_FAILED: /* tried again when its members have left it */
         if (c->group == group)
             snprintf(c->message, sizeof c->message, "%.180s", o->message);
+        c->step = c->group == group ? o->step : c->step;
         return;
     default:
         take_numbers(c, o);
@@ -179,6 +176,11 @@ void mu_sweep_master_hear_progress(struct mu_sweep_master *m, uint64_t group, in
     kind = &m->kind[m->side[g->trial].kind];
     if (step > c->step)
         m->is_changed = true;
+    if (g->first_step < 0)
+        g->first_step = step;
+    g->has_progressed = g->has_progressed || step > g->first_step;
+    if (g->has_progressed)
+        c->crashes = 0;
     c->step = step;
     c->train_loss = isnan(loss) ? c->train_loss : loss;
     if (tokens_per_s > 0) {

@@ -124,7 +124,8 @@ struct mu_sweep_group *mu_sweep_master_add_group(struct mu_sweep_master *m, uint
     MU_ASSERT(m->groups == 0 || number > m->group[m->groups - 1].number);
     if (!grow(m, (void **)&m->group, m->groups, &m->group_capacity, sizeof *m->group))
         return NULL;
-    m->group[m->groups] = (struct mu_sweep_group){.number = number, .trial = trial};
+    m->group[m->groups] =
+        (struct mu_sweep_group){.number = number, .trial = trial, .first_step = -1};
     if (number >= m->next_group)
         m->next_group = number + 1;
     return &m->group[m->groups++];
@@ -304,7 +305,7 @@ static void begin_cells(struct mu_sweep_master *m)
     if (t->count == from || !make_room(m))
         return;
     for (uint32_t i = from; i < t->count; i++) {
-        m->side[i] = (struct mu_sweep_side){.kind = kind_of(m, &t->item[i]), .crash_step = -1};
+        m->side[i] = (struct mu_sweep_side){.kind = kind_of(m, &t->item[i])};
         m->state.cell[i] = (struct mu_cell){
             .phase = mu_sweep_waits_for(t, i) == MU_TRIAL_ALONE ? MU_CELL_READY : MU_CELL_WAITS,
             .host = UINT32_MAX,
