@@ -28,6 +28,11 @@ const char *mu_trial_end_word(enum mu_trial_end end)
     return words[end];
 }
 
+uint64_t mu_trial_sweep_key(const char *sweep_path)
+{
+    return mu_hash_bytes(sweep_path, strlen(sweep_path), 0).low;
+}
+
 void mu_trial_tell_progress(struct mu_job *job)
 {
     const struct mu_trial_order *order = job->trial;

@@ -79,6 +79,9 @@ enum mu_status mu_trial_run(struct mu_session *s, const struct mu_trial_order *o
 enum mu_status mu_trial_deal_gpus(struct mu_session *s,
                                   const struct mu_settings *settings) MU_CHECKED;
 
+/* What the segments of a sweep's trials have in common (worker/segment.h). */
+uint64_t mu_trial_sweep_key(const char *sweep_path);
+
 struct mu_job;
 /* The leader's, between two steps: order->progress, when it is due. */
 void mu_trial_tell_progress(struct mu_job *job);

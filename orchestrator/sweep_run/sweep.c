@@ -91,6 +91,7 @@ static enum mu_status work(struct mu_sweep *s)
         mu_sweep_line_be_ready(&s->line, &outcome);
     }
     MU_TRY(mu_session_part(&s->session), st, failed);
+    mu_segment_remove_sweep(mu_trial_sweep_key(s->facts.path)); /* of trials that failed */
     st = (enum mu_status)s->line.over;
 failed:
     return st;
