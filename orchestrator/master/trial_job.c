@@ -59,6 +59,8 @@ static enum mu_trial_end end_of(const struct mu_job *job, enum mu_status st)
         return job->last.requests & MU_REQUEST_STOP ? MU_TRIAL_STOPPED : MU_TRIAL_MADE_WAY;
     if (job->diverged)
         return MU_TRIAL_DIVERGED;
+    if (st == MU_FAILED && mu_job_crashes(job))
+        return MU_TRIAL_CRASHES;
     return st == MU_OK          ? MU_TRIAL_COMPLETE
            : st == MU_NO_MEMORY ? MU_TRIAL_OUT_OF_MEMORY
            : st == MU_CONFIG    ? MU_TRIAL_REFUSED
@@ -81,7 +83,12 @@ static void take_outcome(const struct mu_job *job, enum mu_status st, struct mu_
     };
     if (!out->leads)
         return;
-    snprintf(out->message, sizeof out->message, "%s", job->status.message);
+    if (out->end == MU_TRIAL_CRASHES)
+        snprintf(out->message, sizeof out->message,
+                 "ranks died in step %" PRId64 ", %u times in a row", job->crashes.step + 1,
+                 job->crashes.count);
+    else
+        snprintf(out->message, sizeof out->message, "%s", job->status.message);
     if (job->run) {
         struct mu_run_losses losses = mu_run_dir_losses(job->run);
 

@@ -84,6 +84,7 @@ static enum mu_status work(struct mu_sweep *s)
         if (!s->line.has_order)
             break;
         mu_sweep_line_begin(&s->line);
+        s->line.order.order.retries = (uint32_t)s->facts.spec->retries;
         mu_board_set_phase(s->session.board, MU_PHASE_RUNNING);
         MU_TRY(mu_trial_run(&s->session, &s->line.order.order, &outcome), st, failed);
         mu_board_set_phase(s->session.board, MU_PHASE_RUNNING);
