@@ -70,12 +70,12 @@ nothing_left() {
     [ -z "$new" ] || fail "$1: left in /dev/shm: $(xargs <<<"$new")"
 }
 
-# run N ARGUMENTS...: mpirun of N ranks of `muster train`; its exit code is in $code, what it says in $log.
+# run N ARGUMENTS...: mpirun of N ranks of `muster train`, or $verb; its exit code is in $code, what it says in $log.
 run() {
     local n=$1
     shift
     code=0
-    timeout -k 5 "${limit:-60}" "$MPIRUN" "${mpirun_options[@]}" -n "$n" "$MUSTER" train "$@" >"$log" 2>&1 || code=$?
+    timeout -k 5 "${limit:-60}" "$MPIRUN" "${mpirun_options[@]}" -n "$n" "$MUSTER" "${verb:-train}" "$@" >"$log" 2>&1 || code=$?
 }
 mpirun_options=()
 
@@ -84,7 +84,7 @@ start() {
     local n=$1
     shift
     : >"$log"
-    timeout -k 5 "${limit:-60}" "$MPIRUN" "${mpirun_options[@]}" -n "$n" "$MUSTER" train "$@" >"$log" 2>&1 &
+    timeout -k 5 "${limit:-60}" "$MPIRUN" "${mpirun_options[@]}" -n "$n" "$MUSTER" "${verb:-train}" "$@" >"$log" 2>&1 &
     mpirun=$!
 }
 finish() {
