@@ -305,7 +305,7 @@ static void begin_cells(struct mu_sweep_master *m)
     if (t->count == from || !make_room(m))
         return;
     for (uint32_t i = from; i < t->count; i++) {
-        m->side[i] = (struct mu_sweep_side){.kind = kind_of(m, &t->item[i])};
+        m->side[i] = (struct mu_sweep_side){.kind = kind_of(m, &t->item[i]), .crash_step = -1};
         m->state.cell[i] = (struct mu_cell){
             .phase = mu_sweep_waits_for(t, i) == MU_TRIAL_ALONE ? MU_CELL_READY : MU_CELL_WAITS,
             .host = UINT32_MAX,

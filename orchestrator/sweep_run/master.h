@@ -48,6 +48,9 @@ struct mu_sweep_group {
 /* What is kept of a trial beside its cell. */
 struct mu_sweep_side {
     uint32_t kind; /* of speed */
+    /* The highest step heard of; and what it was at the last crash: steps up to there, taken again
+     * from a checkpoint, are no progress. */
+    int64_t most, crash_step;
 };
 
 struct mu_sweep_kind_speed { /* trials of one size and batch take one time a step */

@@ -251,7 +251,8 @@ static enum mu_status meet(struct mu_sweep *s, const struct mu_sweep_request *re
     MU_TRY(mu_control_announce(&control, MU_MESSAGE_WELCOME, welcome, WELCOME_MAX, &size), st,
            done);
     r = mu_wire_read(welcome, size);
-    st = mu_control_agree(&control, take_welcome(&s->facts, &r));
+    MU_TRY(mu_control_agree(&control, take_welcome(&s->facts, &r)), st, done);
+    st = mu_trial_deal_gpus(session, &s->facts.base);
 done:
     free(all.of);
     return st;

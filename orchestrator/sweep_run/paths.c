@@ -24,9 +24,6 @@ enum mu_status mu_sweep_trial_settings(const struct mu_sweep_trial *trial, const
     snprintf(out->run_name, sizeof out->run_name, "%s", trial->name);
     if (n < 0 || (size_t)n >= sizeof out->run_dir)
         return MU_FAIL(MU_CONFIG, "run.dir: the path of the sweep's folder is too long");
-    /* Losses are compared over the whole validation set, whatever else is evaluated. */
-    if (out->eval_every == 0 && (out->data_valid[0] || out->model_kind == MU_MODEL_SYNTHETIC))
-        out->eval_every = out->run_steps;
     return MU_OK;
 }
 

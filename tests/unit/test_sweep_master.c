@@ -274,6 +274,32 @@ static void going_on_from_memory_is_no_progress(void **state)
     assert_int_equal(cell_of(trial)->phase, MU_CELL_FAILED);
 }
 
+/* It begins again from a checkpoint, and dies where it died before. */
+static void steps_taken_again_are_no_progress(void **state)
+{
+    uint32_t trial;
+
+    (void)state;
+    begin(ALONE);
+    spec.retries = 1;
+    ready(0);
+    decide();
+    trial = trial_of(0);
+    for (uint32_t crash = 1; crash <= 2; crash++) {
+        mu_sweep_master_hear_progress(&m, group_of(0), 41, 4, 1e5);
+        mu_sweep_master_hear_progress(&m, group_of(0), 50, 4, 1e5);
+        end_group(0, MU_TRIAL_FAILED, 50);
+        assert_int_equal(cell_of(trial)->crashes, crash);
+        for (int i = 0; crash < 2 && (group_of(0) == 0 || trial_of(0) != trial); i++) {
+            assert_true(i < 10);
+            if (group_of(0) != 0)
+                end_group(0, MU_TRIAL_COMPLETE, 100);
+            decide();
+        }
+    }
+    assert_int_equal(cell_of(trial)->phase, MU_CELL_FAILED);
+}
+
 static void results_are_no_crashes(void **state)
 {
     (void)state;
@@ -319,6 +345,7 @@ int main(void)
         TEST(crashes_without_progress_end_a_trial),
         TEST(progress_between_crashes_forgives_them),
         TEST(going_on_from_memory_is_no_progress),
+        TEST(steps_taken_again_are_no_progress),
         TEST(results_are_no_crashes),
         TEST(a_refused_trial_is_not_tried_again),
     };
