@@ -10,6 +10,7 @@
 #include "orchestrator/cli/inspect_run.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
+#include "orchestrator/sweep_run/show.h"
 #include "worker/data/tokens.h"
 
 struct wanted {
@@ -112,6 +113,34 @@ static bool has(const char *folder, const char *name)
     return n > 0 && n < MU_PATH_MAX && mu_file_exists(path);
 }
 
+/* What `muster status` shows, and where the rest is. */
+static enum mu_status show_sweep(const char *path, const struct wanted *w)
+{
+    char file[MU_PATH_MAX];
+    struct mu_sweep_view *view = NULL;
+    json_t *object;
+    enum mu_status st;
+
+    if (w->config)
+        return MU_FAIL(MU_USAGE,
+                       "--config is of checkpoints; %s is a sweep, with runs in %s/trials", path,
+                       path);
+    MU_TRY(mu_path_format(file, "%s/sweep.json", path), st, done);
+    MU_TRY(mu_sweep_view_read(path, &view), st, done);
+    if (w->json) {
+        object = json_pack("{s:s, s:s, s:o?, s:b}", "kind", "sweep", "path", path, "status",
+                           json_load_file(file, 0, NULL), "killed",
+                           mu_sweep_view_standing(view) == MU_SWEEP_WAS_KILLED);
+        st = print_json(object, path);
+    } else {
+        mu_sweep_view_print(stdout, view, 0, 0);
+        printf("'muster inspect %s/trials' lists its runs\n", path);
+    }
+done:
+    mu_sweep_view_free(view);
+    return st;
+}
+
 static enum mu_status show_folder(const char *path, const struct wanted *w)
 {
     char checkpoints[MU_PATH_MAX];
@@ -123,6 +152,8 @@ static enum mu_status show_folder(const char *path, const struct wanted *w)
         return st;
     if (has(path, "checkpoint.h5") || has(path, "part-00000.h5"))
         return show_checkpoint(path, NULL, w);
+    if (has(path, "sweep.json"))
+        return show_sweep(path, w);
     if (mu_file_exists(checkpoints) || has(path, "status.json"))
         return show_run(path, checkpoints, w);
     st = mu_checkpoint_list(path, &steps, &count);
@@ -138,8 +169,8 @@ static enum mu_status show_folder(const char *path, const struct wanted *w)
         return st;
     return MU_FAIL(MU_NOT_FOUND,
                    "%s holds nothing that Muster knows; expected a checkpoint (checkpoint.h5), a "
-                   "run directory (checkpoints/, status.json), a folder of them, or checkpoints "
-                   "(step-...)",
+                   "run directory (checkpoints/, status.json), a folder of them, a sweep's "
+                   "(sweep.json), or checkpoints (step-...)",
                    path);
 }
 
@@ -212,7 +243,7 @@ enum mu_status mu_cli_inspect(int argc, char **argv)
         .usage = "muster inspect [options] PATH",
         .about = "Shows what PATH holds: a checkpoint (its folder, or checkpoint.h5), a run "
                  "directory (how it went, its journal and newest whole checkpoint), a folder of "
-                 "run directories, or a token file.\n\n"
+                 "run directories, a sweep's folder, or a token file.\n\n"
                  "Ends with 1 when something that was looked at is missing or damaged.",
         .options = options,
         .option_count = sizeof options / sizeof *options,

@@ -17,7 +17,7 @@ enum { ROUND_DEADLINE_MS = 3600000 };
 
 void mu_job_close_parts(struct mu_job *job)
 {
-    const bool makes_way = mu_job_makes_way(job);
+    const bool makes_way = mu_job_makes_way(job) || job->keeps_state;
     const bool is_lost = mu_parts_are_lost(job->worker.resident.parts); /* a launcher goes on */
 
     mu_progress_close(job->progress);

@@ -112,6 +112,8 @@ struct mu_job {
         struct mu_record_mark since;
         double tokens_per_s; /* NAN: not measured yet */
     } speed;                 /* of a trial, on its leader */
+    bool fails_group;        /* a trial's: this rank has failed, and its group with it */
+    bool keeps_state;        /* a trial's: the state in memory is for who goes on */
     bool has_last_word;      /* of ranks that fail at once, this one speaks */
     char news[256];          /* of deaths, not in the journal yet */
 };

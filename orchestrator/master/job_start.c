@@ -433,6 +433,14 @@ failed:
     return st;
 }
 
+/* What a trial came to is known by its last step's evaluation. */
+static int64_t eval_every(const struct mu_job *job)
+{
+    const struct mu_settings *s = &job->settings;
+
+    return job->trial && s->eval_every == 0 ? s->run_steps : s->eval_every;
+}
+
 enum mu_status mu_job_prepare(struct mu_job *job)
 {
     uint32_t place = (uint32_t)mu_comm_rank(job->comm);
@@ -461,7 +469,7 @@ enum mu_status mu_job_prepare(struct mu_job *job)
     job->plan = (struct mu_duty_plan){
         .steps = job->settings.run_steps,
         .log_every = job->settings.run_log_every,
-        .eval_every = job->settings.eval_every,
+        .eval_every = eval_every(job),
         .hash_every = job->settings.run_hash_every,
         .checkpoint_every = job->settings.checkpoint_every,
         .can_evaluate = job->workload->facts.eval_pieces > 0,

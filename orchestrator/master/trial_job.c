@@ -1,9 +1,9 @@
 /* A trial's job ends in one of three ways. All of its group know the same end: they leave it, and
- * stay in the session. Or a repair tells that somebody has left already: the others have nothing to
- * do any more. Or this rank alone cannot go on: it dies, and its group goes on without it; a group
- * of one has nobody to part from, and lives. */
+ * stay in the session. Or this rank alone cannot go on: it leaves, and tells all by a repair. Or a
+ * repair tells that somebody has left already: then there is nothing to do any more. */
 #include "orchestrator/master/trial_job.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +65,7 @@ static void take_outcome(const struct mu_job *job, enum mu_status st, struct mu_
 {
     *out = (struct mu_trial_outcome){
         .end = end_of(job, st),
-        .leads = job->is_master && !mu_job_is_released(job),
+        .leads = job->fails_group || (job->is_master && !mu_job_is_released(job)),
         .step = job->life.step,
         .tokens = job->tokens,
         .train_loss = NAN,
@@ -102,22 +102,31 @@ enum mu_status mu_trial_deal_gpus(struct mu_session *s, const struct mu_settings
     return st;
 }
 
-/* This rank's failure, which its group does not know of. */
+/* This rank's failure, which its group does not know of. A failure that would be the next one's, too,
+ * is told in a repair, after which nobody is in the group any more; who cannot go on at all dies. */
 static enum mu_status fail_alone(struct mu_job *job, enum mu_status st)
 {
-    const bool others = mu_comm_size(job->comm) > 1;
+    struct mu_session *s = job->session;
+    const bool dies = mu_status_is_death(st) || mu_job_has_lost_gpu(job);
 
-    if (!others && !mu_status_is_death(st) && !mu_job_has_lost_gpu(job)) {
+    if (!dies && mu_comm_size(job->comm) == 1) {
         job->control.verdict = st;
         return mu_job_fail_together(job, st);
     }
-    if (mu_comm_is_fault_tolerant(job->session->comm)) {
-        mu_log(MU_LOG_ERROR, "rank %d failed in %s: %s; it leaves, and the others go on without it",
-               mu_board_own_rank(job->board), job->run_path, mu_status_meaning(st));
-        mu_comm_die();
+    if (!mu_comm_is_fault_tolerant(s->comm)) {
+        mu_job_report_failure(job, st);
+        mu_comm_leave(s->comm, mu_status_exit_code(st));
     }
-    mu_job_report_failure(job, st);
-    mu_comm_leave(job->session->comm, mu_status_exit_code(st));
+    mu_log(MU_LOG_ERROR, "rank %d failed in %s: %s; %s", mu_board_own_rank(job->board),
+           job->run_path, mu_status_meaning(st),
+           dies ? "it leaves, and the others go on without it" : "its group ends this trial");
+    if (dies)
+        mu_comm_die();
+    job->fails_group = true;
+    snprintf(job->status.message, sizeof job->status.message, "%s at step %" PRId64,
+             mu_status_meaning(st), job->life.step);
+    mu_comm_revoke(s->comm); /* the next poll repairs */
+    return st;
 }
 
 enum mu_status mu_trial_run(struct mu_session *s, const struct mu_trial_order *order,
@@ -150,6 +159,8 @@ enum mu_status mu_trial_run(struct mu_session *s, const struct mu_trial_order *o
         st = fail_alone(job, st);
     mu_fault(MU_FAULT_LEAVE, job->life.step);
     take_outcome(job, st, out);
+    /* Who tries it again goes on from the last step; who is released does not know. */
+    job->keeps_state = mu_job_is_released(job) || out->end == MU_TRIAL_FAILED;
     mu_session_detach(s, true);
     mu_poller_accept(&s->poller);
     mu_log_set_where(NULL);

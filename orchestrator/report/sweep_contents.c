@@ -251,6 +251,11 @@ void mu_sweep_say_fleet(struct mu_document *doc, const struct mu_sweep_folder *f
         "after a crash: %.0f; moves to another group of ranks: %.0f. None of it can "
         "change a loss.",
         mu_figure(seconds, 4).text, t->rows, deaths, retries, moves);
+    if (f->timeline.rows > MU_SWEEP_BARS)
+        mu_document_say(doc, MU_BLOCK_TEXT,
+                        "The timeline shows %d of %zu stretches: those that ended with a death or "
+                        "a move, and the longest.",
+                        MU_SWEEP_BARS, f->timeline.rows);
 }
 
 void mu_sweep_say_goodput(struct mu_document *doc, const struct mu_sweep_folder *f)

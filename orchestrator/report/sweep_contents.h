@@ -29,6 +29,7 @@ enum mu_sweep_picture {
 #undef MU_SWEEP_PICTURE_ENUM
         MU_SWEEP_PICTURES
 };
+enum { MU_SWEEP_BARS = 6000 }; /* of the timeline, at most: a page should open at once */
 const char *mu_sweep_picture_text(enum mu_sweep_picture picture);
 /* gnuplot's script, into `out`; false: there is nothing to show. */
 bool mu_sweep_picture_script(FILE *out, const struct mu_sweep_folder *f,

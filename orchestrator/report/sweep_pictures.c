@@ -11,7 +11,6 @@
 enum {
     SAMPLES = 60,
     STARTS = 64, /* told apart in the timeline; later ones follow the last */
-    BARS = 6000, /* shown, the longest ones: a page should open at once */
     LANE = 26,   /* pixels, while there is room */
     LANES = 40,  /* that have room */
     LETTER = 6,  /* pixels */
@@ -175,6 +174,7 @@ static bool script_tuning(FILE *out, const struct mu_sweep_folder *f)
 struct bar {
     double from, to, rank, n; /* in seconds, times between starts left out; n 0: it tunes */
     size_t row;               /* of the timeline */
+    bool ends;                /* with a death or a move */
 };
 
 struct timeline {
@@ -226,11 +226,14 @@ static void find_starts(struct timeline *t, double shift[STARTS])
     }
 }
 
+/* But first those that end with what is to be seen. */
 static int longest_first(const void *one, const void *other)
 {
     const struct bar *a = one, *b = other;
     const double x = a->to - a->from, y = b->to - b->from;
 
+    if (a->ends != b->ends)
+        return b->ends - a->ends;
     return x != y ? (x < y ? 1 : -1) : (a->row > b->row) - (a->row < b->row);
 }
 
@@ -248,7 +251,8 @@ static bool find_bars(struct timeline *t, const struct mu_sweep_folder *f)
         struct bar bar = {.from = mu_sweep_number(&f->timeline, i, "from") + by,
                           .to = end_of(f, i) + by,
                           .rank = rank,
-                          .row = i};
+                          .row = i,
+                          .ends = *mu_sweep_text(&f->timeline, i, "ending") != 0};
 
         if (!(bar.to >= bar.from && rank >= 0))
             continue;
@@ -256,7 +260,7 @@ static bool find_bars(struct timeline *t, const struct mu_sweep_folder *f)
         t->bar[t->bars++] = bar;
     }
     qsort(t->bar, t->bars, sizeof *t->bar, longest_first);
-    t->bars = t->bars < BARS ? t->bars : BARS;
+    t->bars = t->bars < MU_SWEEP_BARS ? t->bars : MU_SWEEP_BARS;
     t->unit = t->end < 300 ? 1 : t->end < 18000 ? 60 : 3600;
     return t->end > 0;
 }
@@ -299,21 +303,27 @@ static void put_endings(FILE *out, const struct timeline *t, const char *block, 
     fprintf(out, "NaN NaN\nEOD\n");
 }
 
-/* Names where there is room for them in their bar. */
-static void put_names(FILE *out, const struct timeline *t)
+/* Names where there is room for them in their bar. How many: gnuplot 5.4 dies of none. */
+static size_t put_names(FILE *out, const struct timeline *t)
 {
+    size_t names = 0;
+
     fprintf(out, "$NAMES << EOD\n");
     for (size_t i = 0; i < t->bars && t->ranks <= LANES; i++) {
         const struct bar *b = &t->bar[i];
         const char *name = mu_sweep_text(&t->f->timeline, b->row, "trial");
 
-        if (is_harmless(name) && LETTER * (double)strlen(name) < (b->to - b->from) / t->end * PLOT)
-            fprintf(out, "%.9g %.9g %s\n", (b->from + b->to) / 2 / t->unit, b->rank, name);
+        if (!is_harmless(name) ||
+            LETTER * (double)strlen(name) >= (b->to - b->from) / t->end * PLOT)
+            continue;
+        fprintf(out, "%.9g %.9g %s\n", (b->from + b->to) / 2 / t->unit, b->rank, name);
+        names++;
     }
-    fprintf(out, "NaN NaN -\nEOD\n");
+    fprintf(out, "EOD\n");
+    return names;
 }
 
-static void plot_timeline(FILE *out, const struct timeline *t, struct mu_span n)
+static void plot_timeline(FILE *out, const struct timeline *t, struct mu_span n, bool named)
 {
     const char *unit = t->unit > 60 ? "h" : t->unit > 1 ? "min" : "s";
 
@@ -334,12 +344,12 @@ static void plot_timeline(FILE *out, const struct timeline *t, struct mu_span n)
     fprintf(out,
             "plot $TUNE using 1:2:3:4:5:6 with boxxyerror fs solid 0.5 noborder lc '%s' notitle, "
             "$BARS using 1:2:3:4:5:6:7 with boxxyerror lc palette notitle, "
-            "$NAMES using 1:2:3 with labels noenhanced font ',9' notitle, "
+            "%s"
             "$MOVES using 1:2 with points pt 9 ps 1 lc '#ffffff' notitle, "
             "$MOVES using 1:2 with points pt 9 ps 0.7 lc '#e69f00' title 'moved', "
             "$DEATHS using 1:2 with points pt 7 ps 0.9 lc '#ffffff' notitle, "
             "$DEATHS using 1:2 with points pt 7 ps 0.6 lc '#d52a00' title 'died'\n",
-            grey);
+            grey, named ? "$NAMES using 1:2:3 with labels noenhanced font ',9' notitle, " : "");
 }
 
 static bool script_timeline(FILE *out, const struct mu_sweep_folder *f)
@@ -355,8 +365,7 @@ static bool script_timeline(FILE *out, const struct mu_sweep_folder *f)
         put_bars(out, &t, true);
         put_endings(out, &t, "DEATHS", "died");
         put_endings(out, &t, "MOVES", "moved");
-        put_names(out, &t);
-        plot_timeline(out, &t, n);
+        plot_timeline(out, &t, n, put_names(out, &t) > 0);
     }
     free(t.bar);
     return any;

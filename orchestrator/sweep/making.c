@@ -287,7 +287,5 @@ enum mu_status mu_sweep_make_more(struct mu_sweep_making *mk, double size, doubl
 
     for (uint32_t i = before; i < mk->trials->count; i++)
         mk->trials->item[i].extension = extension;
-    if (mk->spec->share_trunk)
-        mu_sweep_trials_join(mk->trials);
     return st;
 }

@@ -45,7 +45,8 @@ static enum mu_status take_memory(struct mu_packing *p)
     while (leaves < h)
         leaves *= 2;
     /* 16 for the rounding of each of the ten arrays. */
-    p->memory = at = calloc(1, n * each + h * host + 2 * leaves * sizeof *f->node + 10 * 16);
+    p->memory = at =
+        calloc(1, n * each + h * host + 2 * leaves * sizeof *f->node + (size_t)10 * 16);
     if (!at)
         return MU_NO_MEMORY;
     p->item = cut(&at, n, sizeof *p->item);
@@ -115,7 +116,7 @@ static void list_on_hosts(struct mu_packing *p)
         i->next = p->fleet.head[i->host];
         p->fleet.head[i->host] = i->index;
         p->fleet.all_bytes[i->host] += i->trial->bytes;
-        mu_pack_fleet_load(&p->fleet, i->host, i->end * i->given);
+        p->fleet.load[i->host] += i->end * i->given / p->problem->host[i->host].workers;
     }
 }
 
@@ -151,14 +152,13 @@ static bool all_have_room(const struct mu_packing *p)
 
 static void begin(struct mu_packing *p, struct mu_pack_item *i, uint32_t host, uint32_t workers)
 {
-    mu_pack_fleet_take(&p->fleet, host, workers, i->trial->bytes);
     i->given = i->floor = workers;
     i->host = host;
     i->end = mu_pack_seconds(i->trial->work, i->trial->serial, workers);
     i->most = min_u32(i->most, p->problem->host[host].workers);
     i->next = p->fleet.head[host];
     p->fleet.head[host] = i->index;
-    mu_pack_fleet_load(&p->fleet, host, i->end * workers);
+    mu_pack_fleet_take(&p->fleet, host, workers, i->trial->bytes, i->end * workers);
 }
 
 /* On a host that is kept for another trial, and free again by then. */
@@ -263,20 +263,35 @@ static void reserve_for(struct mu_packing *p, const struct mu_pack_item *i)
 }
 
 /* ---- the decision ---- */
-static void begin_all(struct mu_packing *p)
+static void begin_or_reserve(struct mu_packing *p, struct mu_pack_item *i, bool has_room)
 {
-    const bool has_room = all_have_room(p);
+    if (!(has_room ? begin_evenly(p, i) : begin_wide(p, i)) && !begin_beside(p, i))
+        reserve_for(p, i);
+}
 
-    qsort(p->waiting, p->waits, sizeof *p->waiting, has_room ? by_width : by_path);
+/* The wide ones first, while hosts are whole. Hosts are kept for what is left of them in the order
+ * in which they would be if there were no room: who makes way for one must not see another come. */
+static void begin_with_room(struct mu_packing *p)
+{
+    uint32_t wide = 0;
+
+    qsort(p->waiting, p->waits, sizeof *p->waiting, by_width);
+    for (; wide < p->waits && p->waiting[wide]->trial->least > 1; wide++)
+        (void)begin_evenly(p, p->waiting[wide]);
+    qsort(p->waiting, wide, sizeof *p->waiting, by_path);
+    for (uint32_t n = 0; n < p->waits; n++)
+        if (p->waiting[n]->given == 0)
+            begin_or_reserve(p, p->waiting[n], true);
+}
+
+static void begin_in_turn(struct mu_packing *p)
+{
+    qsort(p->waiting, p->waits, sizeof *p->waiting, by_path);
     /* Those that train are late more than those that wait, if any: they have begun. */
-    for (uint32_t n = 0; n < p->trains && !has_room; n++)
-        mu_pack_hurry(p, p->training[p->trains - 1 - n]);
-    for (uint32_t n = 0; n < p->waits; n++) {
-        struct mu_pack_item *i = p->waiting[n];
-
-        if (!(has_room ? begin_evenly(p, i) : begin_wide(p, i)) && !begin_beside(p, i))
-            reserve_for(p, i);
-    }
+    for (uint32_t n = p->trains; n-- > 0;)
+        mu_pack_hurry(p, p->training[n]);
+    for (uint32_t n = 0; n < p->waits; n++)
+        begin_or_reserve(p, p->waiting[n], false);
 }
 
 static uint32_t tell(const struct mu_packing *p, struct mu_pack_command *command)
@@ -307,8 +322,12 @@ enum mu_status mu_pack(const struct mu_pack_problem *problem, struct mu_pack_com
     for (uint32_t n = 0; n < problem->trials; n++)
         read_trial(&p, n);
     list_on_hosts(&p);
+    mu_pack_fleet_index(&p.fleet);
     mu_pack_set_due(&p);
-    begin_all(&p);
+    if (all_have_room(&p))
+        begin_with_room(&p);
+    else
+        begin_in_turn(&p);
     mu_pack_grow(&p);
     mu_pack_shrink(&p);
     *count = tell(&p, command);

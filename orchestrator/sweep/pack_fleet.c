@@ -86,18 +86,14 @@ bool mu_pack_fleet_has(const struct mu_pack_fleet *f, uint32_t host, uint32_t wo
     return f->left[host] >= workers && f->bytes[host] >= bytes;
 }
 
-void mu_pack_fleet_take(struct mu_pack_fleet *f, uint32_t host, uint32_t workers, double bytes)
+void mu_pack_fleet_take(struct mu_pack_fleet *f, uint32_t host, uint32_t workers, double bytes,
+                        double seconds)
 {
     f->left[host] -= workers;
     f->bytes[host] -= bytes;
+    f->load[host] += seconds / f->host[host].workers;
     if (!mu_pack_fleet_reserved(f, host))
         f->free -= workers;
-    refresh(f, host);
-}
-
-void mu_pack_fleet_load(struct mu_pack_fleet *f, uint32_t host, double seconds)
-{
-    f->load[host] += seconds / f->host[host].workers;
     refresh(f, host);
 }
 
@@ -119,8 +115,6 @@ const struct mu_pack_reserved *mu_pack_fleet_reserved(const struct mu_pack_fleet
 void mu_pack_fleet_fill(struct mu_pack_fleet *f, const struct mu_pack_problem *problem)
 {
     f->host = problem->host;
-    for (uint32_t n = 0; n < 2 * f->leaves; n++)
-        f->node[n] = nothing;
     for (uint32_t h = 0; h < f->hosts; h++) {
         const struct mu_pack_host *host = &problem->host[h];
 
@@ -129,12 +123,16 @@ void mu_pack_fleet_fill(struct mu_pack_fleet *f, const struct mu_pack_problem *p
         f->all_bytes[h] = f->bytes[h] = host->bytes_left;
         f->workers += host->workers;
         f->free += host->free;
+        f->widest = host->workers > f->widest ? host->workers : f->widest;
         if (host->workers > 0)
             f->most_bytes = fmax(f->most_bytes, host->bytes_left);
-        f->widest = host->workers > f->widest ? host->workers : f->widest;
-        if (host->free > 0)
-            f->node[f->leaves + h] = leaf(f, h);
     }
+}
+
+void mu_pack_fleet_index(struct mu_pack_fleet *f)
+{
+    for (uint32_t n = 0; n < f->leaves; n++)
+        f->node[f->leaves + n] = n < f->hosts ? leaf(f, n) : nothing;
     for (uint32_t at = f->leaves - 1; at > 0; at--)
         join(f, at);
 }

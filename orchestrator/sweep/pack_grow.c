@@ -5,6 +5,7 @@
 
 enum {
     CLEARLY = 2,   /* times move_cost */
+    FOR_NOW = 4,   /* while trials are to come, which may need the workers back */
     PASSES = 8,    /* over the trials of a host that gain too little */
     LOOKED_AT = 32 /* trials without room, in one decision */
 };
@@ -12,7 +13,7 @@ static const double late = 1.05; /* less is noise */
 
 bool mu_pack_is_worth(const struct mu_packing *p, double seconds)
 {
-    return seconds > CLEARLY * p->problem->move_cost;
+    return seconds > (p->problem->later > 0 ? FOR_NOW : CLEARLY) * p->problem->move_cost;
 }
 
 static double seconds_on(const struct mu_pack_item *i, uint32_t workers)
@@ -30,7 +31,7 @@ void mu_pack_hurry(struct mu_packing *p, struct mu_pack_item *i)
     more = i->want - i->given < left ? i->want - i->given : left;
     if (!mu_pack_is_worth(p, i->end - seconds_on(i, i->given + more)))
         return;
-    mu_pack_fleet_take(&p->fleet, i->host, more, 0);
+    mu_pack_fleet_take(&p->fleet, i->host, more, 0, 0);
     i->given = i->floor = i->given + more;
 }
 
@@ -72,9 +73,13 @@ static struct mu_pack_item *last_to_end(struct mu_packing *p, uint32_t count)
 static void share_out(struct mu_packing *p, uint32_t count, uint32_t left)
 {
     uint32_t workers = left;
-    struct mu_pack_item *i;
+    struct mu_pack_item *i = p->set[0];
     double level;
 
+    if (count == 1) { /* most often */
+        i->given = left < i->most - i->given ? i->given + left : i->most;
+        return;
+    }
     for (uint32_t n = 0; n < count; n++)
         workers += p->set[n]->given;
     level = mu_pack_level(p->set, count, workers);
@@ -129,7 +134,7 @@ static void grow_on(struct mu_packing *p, uint32_t host)
     }
     for (uint32_t n = 0; n < count; n++)
         if (p->set[n]->given > p->set[n]->floor)
-            mu_pack_fleet_take(&p->fleet, host, p->set[n]->given - p->set[n]->floor, 0);
+            mu_pack_fleet_take(&p->fleet, host, p->set[n]->given - p->set[n]->floor, 0, 0);
 }
 
 void mu_pack_grow(struct mu_packing *p)
@@ -222,7 +227,7 @@ void mu_pack_shrink(struct mu_packing *p)
         struct mu_pack_item *i = p->training[n];
 
         if (!i->trial->moving && i->given == i->trial->workers && i->given > i->trial->least) {
-            i->want = mu_pack_need(i, i->trial->least, late * i->due - p->problem->move_cost);
+            i->want = mu_pack_need(i, i->trial->least, i->due - p->problem->move_cost);
             p->set[groups++] = i;
         }
     }

@@ -63,15 +63,17 @@ struct mu_packing {
 uint32_t mu_pack_fleet_find(const struct mu_pack_fleet *f, uint32_t workers, double bytes);
 /* That with the least load of these. */
 uint32_t mu_pack_fleet_find_idlest(const struct mu_pack_fleet *f, uint32_t workers, double bytes);
-/* Work, in seconds of one worker, that is to be done there. */
-void mu_pack_fleet_load(struct mu_pack_fleet *f, uint32_t host, double seconds);
 bool mu_pack_fleet_has(const struct mu_pack_fleet *f, uint32_t host, uint32_t workers,
                        double bytes);
-void mu_pack_fleet_take(struct mu_pack_fleet *f, uint32_t host, uint32_t workers, double bytes);
+/* seconds: of one worker, that are to be done there. */
+void mu_pack_fleet_take(struct mu_pack_fleet *f, uint32_t host, uint32_t workers, double bytes,
+                        double seconds);
 void mu_pack_fleet_reserve(struct mu_pack_fleet *f, uint32_t host, uint32_t item, double until);
 const struct mu_pack_reserved *mu_pack_fleet_reserved(const struct mu_pack_fleet *f, uint32_t host);
-/* Of problem's hosts; the arrays are there already. */
+/* Of problem's hosts; the arrays are there already. Then what trains is entered, then the tree is
+ * made. */
 void mu_pack_fleet_fill(struct mu_pack_fleet *f, const struct mu_pack_problem *problem);
+void mu_pack_fleet_index(struct mu_pack_fleet *f);
 
 /* ---- pack_level.c ---- */
 /* Fewest workers, of least .. most, with which its work takes no longer; most when none do. */

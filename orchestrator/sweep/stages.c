@@ -61,6 +61,8 @@ static enum mu_status extend(struct advancing *a, uint32_t b)
 done:
     st = mu_sweep_making_end(&mk, st);
     if (st == MU_OK) {
+        if (s->spec->share_trunk)
+            mu_sweep_trials_join(&s->trials);
         mu_sweep_window_look(s->spec, &s->trials, a->result, a->count, b, w, size);
         s->expected += s->trials.count - from;
         if (s->tuned.known)
@@ -94,10 +96,9 @@ enum mu_status mu_sweep_stages_init(struct mu_sweep_stages *s, const struct mu_s
     *s = (struct mu_sweep_stages){.spec = spec, .base = base, .file = file};
     MU_TRY(mu_sweep_trials_make(spec, base, file, &s->trials), st, failed);
     s->expected = s->trials.count;
+    MU_TRY(find_reach(s), st, failed);
     if (mu_sweep_tuned(spec))
         mu_sweep_trials_truncate(&s->trials, count_tuning(&s->trials));
-    else
-        MU_TRY(find_reach(s), st, failed);
     MU_TRY(look_at_windows(&a), st, failed); /* nothing has ended: nothing is added */
 failed:
     if (st != MU_OK)

@@ -75,14 +75,15 @@ struct mu_sweep_stages {
     struct mu_sweep_window window[MU_SWEEP_LIST]; /* by budget */
 };
 
-/* The trials that depend on no result. */
+/* The trials that depend on no result; mistakes in those that do are told, too: MU_CONFIG. */
 enum mu_status mu_sweep_stages_init(struct mu_sweep_stages *s, const struct mu_sweep_spec *spec,
                                     const struct mu_settings *base, const char *file) MU_CHECKED;
 void mu_sweep_stages_deinit(struct mu_sweep_stages *s);
-/* result[i] of trials.item[i], i < trials.count. Appends what is decided now (calls itself done when
- * nothing more is: call again only with new results), and brings tuned, window and complete up to
- * date. *added: how many. A tuned law outside its cells' range of N is a warning in `warn`, a line a
- * call. */
+/* result[i] of trials.item[i], i < trials.count. Appends what is decided now, and brings tuned,
+ * window and complete up to date; *added: how many, which have no result yet. trials.item may move.
+ * Nothing more is decided without new results; a sweep that is begun again calls it until nothing is
+ * added. `warn` gets a line a call: a best value at the edge of those tried, a tuned law far outside
+ * its cells' range of N. MU_CONFIG, told: tuning has found nothing to go on with; trials stay. */
 enum mu_status mu_sweep_stages_advance(struct mu_sweep_stages *s,
                                        const struct mu_sweep_result *result, uint32_t *added,
                                        void (*warn)(void *context, const char *line),

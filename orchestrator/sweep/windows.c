@@ -191,6 +191,12 @@ enum mu_status mu_sweep_windows_reach(const struct mu_sweep_spec *spec,
     MU_TRY(mu_sweep_making_begin(&mk, spec, base, file, reached, coefficient, exponent), st, done);
     if (spec->kind == MU_SWEEP_ISOFLOP)
         MU_TRY(reach_all(&mk, trials, window), st, done);
+    if (trials->count + reached->count > MU_TRIALS_MAX)
+        st =
+            MU_FAIL(MU_CONFIG,
+                    "%s: the sweep may grow to %u trials, %u of them by extensions, and %d are the "
+                    "most: take fewer values, or a smaller sweep.window.extend",
+                    file, trials->count + reached->count, reached->count, MU_TRIALS_MAX);
 done:
     return mu_sweep_making_end(&mk, st);
 }

@@ -164,8 +164,12 @@ void mu_sweep_reporter_poll(struct mu_sweep_reporter *r)
 {
     char text[160];
 
-    if (r->pid > 0 && reap(r) && has_failed(r))
-        warn_once(r, describe(r, text));
+    if (r->pid > 0 && reap(r)) {
+        if (has_failed(r))
+            warn_once(r, describe(r, text));
+        else
+            r->told = false;
+    }
     if (r->pid == 0 && r->again && mu_clock_ns() >= r->next_ns)
         start(r, "1");
 }

@@ -24,7 +24,7 @@ struct mu_sweep_view_budget {
 };
 
 struct mu_sweep_view {
-    char name[MU_SWEEP_WORD], size_key[MU_SWEEP_WORD];
+    char name[MU_SWEEP_WORD];
     char ended[256];  /* one sentence; empty: it goes on */
     bool interrupted; /* it should go on, and no process works on it */
     bool all_known;

@@ -43,7 +43,7 @@ static enum mu_status take_live(struct mu_sweep_view *v, const struct mu_sweep_s
     for (uint32_t i = 0; i < s->stages->trials.count; i++)
         if (is_live(s->cell[i].phase)) {
             v->live[v->lives] = mu_sweep_row_make(s, i);
-            if (isfinite(s->cell[i].tokens_per_s))
+            if (s->cell[i].phase == MU_CELL_TRAINS && isfinite(s->cell[i].tokens_per_s))
                 v->tokens_per_s += s->cell[i].tokens_per_s;
             v->lives++;
         }
@@ -112,7 +112,6 @@ static void take_words(struct mu_sweep_view *v, const struct mu_sweep_state *s)
     const struct mu_sweep_law *tuned = mu_sweep_tuned(s->spec);
 
     memcpy(v->name, s->spec->name, sizeof v->name);
-    memcpy(v->size_key, s->spec->size_key, sizeof v->size_key);
     if (tuned)
         memcpy(v->tuned_key, tuned->key, sizeof v->tuned_key);
     if (s->ended)

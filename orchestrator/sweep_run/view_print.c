@@ -305,10 +305,10 @@ static const char *bracket_words(const struct mu_sweep_view_budget *b)
     case MU_SWEEP_BRACKET_YES:
         return "yes";
     case MU_SWEEP_BRACKET_LEFT:
-        return b->window.is_exhausted ? "no: smaller sizes would be wanted, and none are left"
+        return b->window.is_exhausted ? "no: smaller sizes wanted, none left"
                                       : "no: smaller sizes wanted";
     case MU_SWEEP_BRACKET_RIGHT:
-        return b->window.is_exhausted ? "no: larger sizes would be wanted, and none are left"
+        return b->window.is_exhausted ? "no: larger sizes wanted, none left"
                                       : "no: larger sizes wanted";
     case MU_SWEEP_BRACKET_NONE:
         return "too few losses to tell";
@@ -318,21 +318,19 @@ static const char *bracket_words(const struct mu_sweep_view_budget *b)
     return "not known yet";
 }
 
-static void put_budget(struct page *p, const struct mu_sweep_view *v,
-                       const struct mu_sweep_view_budget *b)
+static void put_budget(struct page *p, const struct mu_sweep_view_budget *b)
 {
-    char c[24], best[160] = "", extended[48] = "";
+    char c[24], best[80] = "", extended[48] = "";
 
     if (isfinite(b->window.best_loss) && b->window.best_loss > 0)
-        snprintf(best, sizeof best, "; best %.4f at %s = %g", b->window.best_loss, v->size_key,
+        snprintf(best, sizeof best, "; best %.4f at size %g", b->window.best_loss,
                  b->window.best_size);
-    if (b->window.extended > 0)
-        snprintf(extended, sizeof extended, "; extended %s",
-                 b->window.extended == 1   ? "once"
-                 : b->window.extended == 2 ? "twice"
-                                           : "often");
-    put(p, "budget   %-6s  minimum bracketed? %s%s%s; %" PRIu32 " of %" PRIu32 " cells ended",
-        flops(b->window.budget, c), bracket_words(b), extended, best, b->ended, b->trials);
+    if (b->window.extended == 1)
+        snprintf(extended, sizeof extended, "; extended once");
+    else if (b->window.extended > 1)
+        snprintf(extended, sizeof extended, "; extended %" PRId64 " times", b->window.extended);
+    put(p, "budget   %-6s  %" PRIu32 "/%" PRIu32 " cells  minimum bracketed? %s%s%s",
+        flops(b->window.budget, c), b->ended, b->trials, bracket_words(b), best, extended);
 }
 
 static void put_budgets(struct page *p, const struct mu_sweep_view *v, uint32_t rows)
@@ -340,7 +338,7 @@ static void put_budgets(struct page *p, const struct mu_sweep_view *v, uint32_t 
     const uint32_t shown = rows < v->budgets ? rows - (rows > 0) : v->budgets;
 
     for (uint32_t i = 0; i < shown; i++)
-        put_budget(p, v, &v->budget[i]);
+        put_budget(p, &v->budget[i]);
     if (rows > 0 && shown < v->budgets)
         put(p, "... and %" PRIu32 " more budget%s", v->budgets - shown, plural(v->budgets - shown));
 }

@@ -149,7 +149,6 @@ static enum mu_status read_view(const json_t *o, struct mu_sweep_view *v)
     enum mu_status st;
 
     words(o, "name", v->name, sizeof v->name);
-    words(o, "size_key", v->size_key, sizeof v->size_key);
     words(o, "ended", v->ended, sizeof v->ended);
     v->all_known = truth(o, "all_known");
     v->start = count(o, "start");

@@ -83,6 +83,17 @@ expect 0 "$MUSTER" fit --bootstrap 0 other
 says other/report.html '<td class="l w">NO</td>'
 says other/report.html '1 of the controls ended with other bits than their cells'
 
+# Many ranks: a bar has no room for a name, and not all bars are shown.
+take many
+awk 'BEGIN {
+    print "start,rank,trial,from,to,ending"
+    for (i = 0; i < 6600; i++)
+        printf "1,%d,width16-c1e+11-s1,%d,%d,%s\n", i % 60, int(i / 60), int(i / 60) + 1, i % 1000 == 7 ? "died" : ""
+}' >many/timeline.csv
+expect 0 "$MUSTER" fit --bootstrap 0 many
+is_page many 8
+says many/report.html 'The timeline shows 6000 of 6600 stretches'
+
 # At any time: before the first result, while it is tuned, with too few cells for a law, with files that are not there yet.
 take none
 sed -i '2,$d' none/results.csv none/timeline.csv
@@ -92,6 +103,10 @@ says out 'no cell has ended with a loss so far: no fit yet'
 [ -e none/fit.json ] && fail "a fit of an earlier state was left"
 is_page none 0
 says none/report.html 'None yet: no cell has ended with a loss so far.'
+expect 0 env PATH=/nowhere "$MUSTER" fit none
+[ "$(grep -c 'Pictures are missing' none/report.html)" = 0 ] || fail "pictures are missed where there is nothing to show"
+expect 0 env PATH=/nowhere "$MUSTER" fit --bootstrap 0 typed
+[ "$(grep -c 'Pictures are missing' typed/report.html)" = 1 ] || fail "that pictures are missing is not said once"
 take tuning
 sed -i '/,tune,\|^trial/!d' tuning/results.csv
 expect 0 "$MUSTER" fit tuning

@@ -36,6 +36,14 @@ refuses 78 "command line: sweep.budgets: lists of a sweep are given in its file;
 refuses 78 "command line: sweep.retires: unknown key; did you mean 'sweep.retries'?" "$MUSTER" plan sweep.cfg sweep.retires=2
 refuses 78 "command line: sweep.retries: many cannot be; expected an integer from 0 to 100" "$MUSTER" plan sweep.cfg sweep.retries=many
 
+# Extensions: of 8 sizes 5 round 32e3, so that 4e3, 256e3 and 512e3 are left: 625, 10 and 5 steps, two seeds each.
+ladder='sizes = { key = "synthetic.params"; values = [4e3, 8e3, 16e3, 32e3, 64e3, 128e3, 256e3, 512e3]; };'
+sweep "$ladder budgets = [1.2288e11]; repeats = ( { budget = 1.2288e11; seeds = 2; } );"
+expect 0 "$MUSTER" plan --quick sweep.cfg
+has out "extensions: up to 6 cells more, 7.49e+11 FLOPs, where fewer than 2 sizes lie on a side of a budget's minimum"
+expect 0 "$MUSTER" plan --quick sweep.cfg sweep.window.extend=0
+grep -q '^extensions: ' out && fail "extensions are counted where none are allowed"
+
 # Warnings.
 sweep "$sizes budgets = [1e10];"
 expect 0 "$MUSTER" plan --quick sweep.cfg
@@ -58,6 +66,31 @@ expect 0 "$MUSTER" plan --quick sweep.cfg
 grep -q "warning: 1 trial is outside of the sizes that optim.lr is tuned at, N = 1e+04 to 4e+04 (params80000-c1e+13-s1: 8e+04, 2.0 times beyond)" err ||
     fail "no warning of a law outside its range"
 
+# The cells' rate is what tuning will find, not the configuration's own.
+grep -Eq '^params80000-c1e\+13-s1 .* tuned ' out || fail "a rate that is yet to be tuned has a number"
+grep -Eq '^tune-params10000-c1e\+11 +3 .* varies ' out || fail "rates that tune are not told"
+
+# Hundreds of trials: ten budgets by ten sizes by five seeds.
+sweep "sizes = { key = \"synthetic.params\"; values = [$(seq -s, 1e4 1e4 20e4)]; };
+    budgets = [$(seq -s, 1e12 1e12 10e12)]; window = { points = 10; };
+    repeats = ( $(seq -s, -f '{ budget = %ge12; seeds = 5; }' 1 10) );"
+expect 0 "$MUSTER" plan sweep.cfg
+has out "500 trials: 500 cells, 0 to tune with, 0 controls"
+[ "$(grep -c '^params' out)" = 100 ] || fail "500 trials are not 100 lines"
+grep -q '^time: ' out || fail "500 trials were not measured"
+
+# The synthetic example.
+expect 0 "$MUSTER" plan "$MUSTER_SOURCE"/configs/sweep-synthetic.cfg
+has out "24 trials: 24 cells, 0 to tune with, 0 controls"
+grep -q "fewer than 50 steps\|miss the budget\|expected opti" err && fail "the synthetic example looks wrong: $(cat err)"
+for count in nonemb nonemb+head all; do # N is synthetic.params
+    sed "s/.*kind = .isoflop.;/& count = { params = \"$count\"; flops = \"6N+12LdT\"; };/" \
+        "$MUSTER_SOURCE"/configs/sweep-synthetic.cfg >counted.cfg
+    cp "$MUSTER_SOURCE"/configs/synthetic.cfg .
+    expect 0 "$MUSTER" plan --quick counted.cfg
+    grep -Eq '^params180000-c1e\+13-s1 +1 +1.8e\+05 +9.26e\+06 +51.5 ' out || fail "N is not synthetic.params under $count"
+done
+
 # Mistakes: of the file, of trials, of the command line.
 sweep "$sizes budgets = [1e12]; windows = 3;"
 refuses 78 "sweep.cfg:4: sweep.windows: unknown key; did you mean 'sweep.window'?" "$MUSTER" plan sweep.cfg
@@ -68,6 +101,9 @@ sweep "$sizes budgets = [1e11, 1e12]; share_trunk = true; laws = ( { key = \"opt
 expect 78 "$MUSTER" plan sweep.cfg
 grep -q "the law of optim.lr follows the length of a run, so that runs of one size share no trunk" err ||
     fail "a law of D is not refused with shared trunks"
+# A run of 1e12 and a cooldown of a fifth of 1e11, instead of both: 1.1 / 1.02 = 1.08.
+grep -q "or share_trunk = false, which takes 1.1 times the FLOPs (4.4e+12 instead of 4.08e+12)" err ||
+    fail "the cost of separate runs is not told: $(cat err)"
 refuses 78 "sweep.cfg:4: sweep: this file describes a sweep, not a run; expected \`muster plan\` with it, or the configuration of a run" \
     "$MUSTER" config --check sweep.cfg
 printf 'run = { steps = 1; };\nmodel = { kind = "synthetic"; };\n' >run.cfg

@@ -143,8 +143,16 @@ trials   ready 1, trains 1, complete 1
 fleet    [==..]  2 busy, 2 idle, 0 dead  81k tok/s
 cell                 N     D     C  group     step  tok/s    loss   ETA  retries
 width16-c1e+11-s1  12k  1.1M  1e11      2  120/800    20k  2.3000  0:40        0
-budget   1e11    minimum bracketed? no: larger sizes wanted; best 2.2000 at model.width = 24; 1 of 3 cells ended
+budget   1e11    1/3 cells  minimum bracketed? no: larger sizes wanted; best 2.2000 at size 24
 TABLE
+expect 0 "$MUSTER" inspect runs/toy
+has out "sweep toy  1 of 3 trials ended  ETA 3:32  1:02 so far"
+has out "'muster inspect runs/toy/trials' lists its runs"
+expect 0 "$MUSTER" inspect --json runs/toy
+says '"kind": "sweep"'
+says '"killed": false'
+says '"eta": 212.0'
+refuses 64 "--config is of checkpoints; runs/toy is a sweep, with runs in runs/toy/trials" "$MUSTER" inspect --config runs/toy
 status 0 --json runs/toy
 has out '  "interrupted": false,"schema": "muster-sweep-1", "muster": "0.1.0", "name": "toy", "kind": "isoflop", "start": 1, "now": 61.5, "ended": null, "all_known": true,'
 "$MUSTER" status --watch --exit-code runs/toy >watched 2>&1 9<&- &

@@ -21,8 +21,16 @@ static inline void fake_locate(struct mu_comm *view, const int *names, int count
 enum mu_status mu_comm_view(struct mu_comm *base, const int *names, int count, uint32_t number,
                             struct mu_comm **out)
 {
-    struct mu_comm *view = calloc(1, sizeof *view);
+    struct mu_comm *view;
 
+    *out = NULL;
+    for (int i = 0, at = 0; i < count; i++) {
+        while (at < base->size && base->name[at] != names[i])
+            at++;
+        if (at == base->size)
+            return MU_PEER_LOST;
+    }
+    view = calloc(1, sizeof *view);
     MU_ASSERT(view && !base->base && count > 0 && count <= FAKE_RANKS);
     *view = (struct mu_comm){
         .base = base, .self = base->self, .first_tag = (int)(1 + number % 1000) * 2000};

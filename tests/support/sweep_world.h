@@ -84,7 +84,7 @@ static inline uint32_t run_all(void)
     return rounds;
 }
 
-static inline void open_sweep(const char *sweep)
+static inline enum mu_status init_of(const char *sweep)
 {
     char text[4096];
     struct mu_config_source source = {.text = text, .text_name = "sweep.cfg"};
@@ -92,7 +92,12 @@ static inline void open_sweep(const char *sweep)
     snprintf(text, sizeof text, "%s sweep = { %s };", RUN, sweep);
     source.text_size = strlen(text);
     assert_int_equal(mu_sweep_read(&source, &base, &spec), MU_OK);
-    assert_int_equal(mu_sweep_stages_init(&stages, &spec, &base, "sweep.cfg"), MU_OK);
+    return mu_sweep_stages_init(&stages, &spec, &base, "sweep.cfg");
+}
+
+static inline void open_sweep(const char *sweep)
+{
+    assert_int_equal(init_of(sweep), MU_OK);
     memset(result, 0, sizeof result);
     warnings = 0;
 }

@@ -20,6 +20,15 @@ static struct mu_pack_problem problem;
 static struct mu_pack_command command[MOST];
 static uint32_t count;
 
+/* tests/CMakeLists.txt puts this in the place of calloc. */
+static bool no_memory;
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return no_memory ? NULL : __real_calloc(n, size);
+}
+
 static int begin(void **unused)
 {
     (void)unused;
@@ -82,6 +91,32 @@ static void nothing_to_do_is_no_command(void **unused)
     add_waiting(1);
     pack();
     assert_int_equal(count, 0);
+}
+
+static void without_memory_there_is_no_decision(void **unused)
+{
+    (void)unused;
+    add_host(4, 4, INFINITY);
+    add_waiting(1);
+    no_memory = true;
+    assert_int_equal(mu_pack(&problem, command, &count), MU_NO_MEMORY);
+    no_memory = false;
+    assert_int_equal(count, 0);
+}
+
+static void while_others_are_to_come_a_move_gains_more(void **unused)
+{
+    const struct mu_pack_trial *a;
+
+    (void)unused;
+    add_host(2, 1, INFINITY);
+    a = add_training(0.6, 1, 0); /* gains 0.3 s */
+    problem.later = 1;
+    pack();
+    assert_int_equal(count, 0);
+    problem.later = 0;
+    pack();
+    assert_int_equal(workers_of(a), 2);
 }
 
 static void the_longest_path_begins_first(void **unused)
@@ -391,6 +426,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup(name, begin)
         T(nothing_to_do_is_no_command),
+        T(without_memory_there_is_no_decision),
+        T(while_others_are_to_come_a_move_gains_more),
         T(the_longest_path_begins_first),
         T(what_has_all_workers_begins_on_all),
         T(few_trials_end_together),

@@ -1,5 +1,4 @@
-/* A sweep on a terminal: the table's text, its fit into columns and rows, the same out of
- * sweep.json, and how it appears in place or as lines. */
+/* A sweep's table: its text, its fit into columns and rows, and the same out of sweep.json. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,109 +7,11 @@
 
 #include <cmocka.h>
 
-#include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/sweep_run/records.h"
 #include "orchestrator/sweep_run/show.h"
 #include "tests/support/run_folder.h"
-#include "tests/support/screen.h"
-
-enum { TRIALS = 8 };
-
-static struct mu_sweep_spec spec;
-static struct mu_sweep_stages stages;
-static struct mu_sweep_trial trial[TRIALS];
-static struct mu_cell cell[TRIALS];
-static struct mu_sweep_span span[4];
-static struct mu_sweep_state sweep;
-
-static void set_trial(uint32_t i, const char *name, double size, double budget,
-                      enum mu_cell_phase phase, int64_t step)
-{
-    trial[i] = (struct mu_sweep_trial){.role = MU_SWEEP_CELL,
-                                       .size = size,
-                                       .budget = budget,
-                                       .n = 1000 * size,
-                                       .tokens = budget / 6000 / size,
-                                       .flops = budget,
-                                       .trunk = MU_TRIAL_ALONE};
-    snprintf(trial[i].name, sizeof trial[i].name, "%s", name);
-    trial[i].settings.run_steps = 400;
-    cell[i] = (struct mu_cell){.phase = phase,
-                               .host = UINT32_MAX,
-                               .step = step,
-                               .train_loss = NAN,
-                               .valid_loss = NAN,
-                               .valid_bits_per_byte = NAN,
-                               .tokens_per_s = NAN,
-                               .wanted = NAN};
-}
-
-static void train(uint32_t i, uint32_t workers, double loss, double tokens_per_s, double wanted)
-{
-    cell[i].workers = workers;
-    cell[i].train_loss = loss;
-    cell[i].tokens_per_s = tokens_per_s;
-    cell[i].wanted = wanted;
-}
-
-/* Two train, one moves, one waits, one is ready; complete, diverged and failed ones have ended. */
-static int begin(void **state)
-{
-    (void)state;
-    memset(&spec, 0, sizeof spec);
-    memset(&stages, 0, sizeof stages);
-    strcpy(spec.name, "toy");
-    strcpy(spec.size_key, "model.width");
-    spec.kind = MU_SWEEP_ISOFLOP;
-    spec.budgets = (struct mu_sweep_numbers){3, {1e11, 3e11, 1e12}};
-    spec.laws.count = 1;
-    strcpy(spec.laws.item[0].key, "optim.lr");
-    strcpy(spec.laws.item[0].value, "tune");
-    set_trial(0, "width16-c1e+11-s1", 16, 1e11, MU_CELL_COMPLETE, 400);
-    cell[0].train_loss = 2.25;
-    cell[0].valid_loss = 2.5;
-    set_trial(1, "width24-c1e+11-s1", 24, 1e11, MU_CELL_DIVERGED, 37);
-    strcpy(cell[1].message, "the loss is nan at step 37");
-    set_trial(2, "width32-c1e+11-s1", 32, 1e11, MU_CELL_FAILED, 0);
-    cell[2].retries = 2;
-    strcpy(cell[2].message, "no data");
-    set_trial(3, "width16-c3e+11-s1", 16, 3e11, MU_CELL_TRAINS, 120);
-    train(3, 2, 2.34561, 48123, 31.2);
-    set_trial(4, "width24-c3e+11-s1", 24, 3e11, MU_CELL_TRAINS, 0);
-    cell[4].workers = 1;
-    set_trial(5, "width32-c3e+11-s1", 32, 3e11, MU_CELL_MOVES, 399);
-    train(5, 1, 3, 1960, 4000);
-    cell[5].retries = 1;
-    set_trial(6, "width16-c1e+12-s1", 16, 1e12, MU_CELL_READY, 0);
-    set_trial(7, "width24-c1e+12-s1", 24, 1e12, MU_CELL_WAITS, 0);
-    stages.trials = (struct mu_sweep_trials){.item = trial, .count = TRIALS};
-    stages.tuned = (struct mu_sweep_tuned){
-        .known = true, .cells = 2, .coefficient = 0.0312, .exponent = -0.25};
-    stages.tuned.cell[0].is_bracketed = true;
-    stages.window[0] = (struct mu_sweep_window){
-        .bracket = MU_SWEEP_BRACKET_LEFT, .extended = 1, .best_size = 16, .best_loss = 2.5};
-    span[0] = (struct mu_sweep_span){.trial = 0, .from = 0, .to = 20};
-    span[1] = (struct mu_sweep_span){.trial = 1, .from = 5, .to = 75};
-    span[2] = (struct mu_sweep_span){.trial = 3, .from = 20, .to = NAN};
-    span[3] = (struct mu_sweep_span){.trial = 0, .from = 20, .to = 61};
-    sweep = (struct mu_sweep_state){.path = "runs/toy",
-                                    .spec = &spec,
-                                    .stages = &stages,
-                                    .cell = cell,
-                                    .capacity = TRIALS,
-                                    .span = span,
-                                    .spans = 4,
-                                    .start = 2,
-                                    .began = 1.79e9,
-                                    .now = 725,
-                                    .ranks = 6,
-                                    .busy = 4,
-                                    .dead = 2,
-                                    .eta = 3723};
-    sweep.goodput.us[MU_LEDGER_COMPUTE] = 900000000;
-    sweep.goodput.us[MU_LEDGER_IDLE] = 100000000;
-    return 0;
-}
+#include "tests/support/sweep_show.h"
 
 static char *print(const struct mu_sweep_view *v, int columns, int rows)
 {
@@ -145,19 +46,13 @@ static void assert_prints(const struct mu_sweep_view *v, int columns, int rows, 
 #define HEAD                                                                              \
     "sweep toy  3 of 8 trials ended, more may come  ETA 1:02:03  12:05 so far, start 2\n" \
     "trials   waits 1, ready 1, trains 2, moves 1, complete 1, diverged 1, failed 1\n"    \
-    "fleet    [====..xx]  4 busy, 2 idle, 2 dead  50k tok/s\n"                            \
+    "fleet    [====..xx]  4 busy, 2 idle, 2 dead  48k tok/s\n"                            \
     "goodput  90.0 % of 1,000 rank-seconds: compute 90.0, idle 10.0 %\n"                  \
     "tuning   optim.lr = 0.0312 * N^-0.25; at 1 of 2 cells the best factor is at an end of them\n"
 #define RECENT                                                                       \
     "1:15  width24-c1e+11-s1: diverged at step 37/400: the loss is nan at step 37\n" \
     "1:01  width16-c1e+11-s1: complete at step 400/400, valid loss 2.5000\n"         \
     "width32-c1e+11-s1: failed at step 0/400, 2 retries: no data\n"
-#define BUDGETS                                                                                 \
-    "budget   1e11    minimum bracketed? no: smaller sizes wanted; extended once; best 2.5000 " \
-    "at model.width = 16; 3 of 3 cells ended\n"                                                 \
-    "budget   3e11    minimum bracketed? not known yet; 0 of 3 cells ended\n"                   \
-    "budget   1e12    minimum bracketed? not known yet; 0 of 2 cells ended\n"
-
 static const char whole[] = HEAD
     "cell                 N     D     C  group     step  tok/s    loss      ETA  retries\n"
     "width16-c3e+11-s1  16k  3.1M  3e11      2  120/400    48k  2.3456     0:31        0\n"
@@ -172,7 +67,7 @@ static void the_table_has_everything(void **state)
     (void)state;
     assert_prints(v, 0, 0, whole);
     assert_string_equal(mu_sweep_view_line(v).text,
-                        "sweep toy  3 of 8 trials ended  3 train  4 of 6 ranks busy  2 dead  50k "
+                        "sweep toy  3 of 8 trials ended  3 train  4 of 6 ranks busy  2 dead  48k "
                         "tok/s  goodput 90.0 %  12:05  ETA 1:02:03");
     assert_int_equal(mu_sweep_view_standing(v), MU_SWEEP_RUNS);
     mu_sweep_view_free(v);
@@ -187,7 +82,7 @@ static void it_fits_its_terminal(void **state)
     assert_prints(v, 60, 13,
                   "sweep toy  3 of 8 trials ended, more may come  ETA 1:02:03\n"
                   "trials   waits 1, ready 1, trains 2, moves 1, complete 1, di\n"
-                  "fleet    [====..xx]  4 busy, 2 idle, 2 dead  50k tok/s\n"
+                  "fleet    [====..xx]  4 busy, 2 idle, 2 dead  48k tok/s\n"
                   "goodput  90.0 % of 1,000 rank-seconds: compute 90.0, idle 10\n"
                   "tuning   optim.lr = 0.0312 * N^-0.25; at 1 of 2 cells the be\n"
                   "cell               group     step  tok/s    loss      ETA\n"
@@ -195,9 +90,9 @@ static void it_fits_its_terminal(void **state)
                   "width24-c3e+11-s1      1    0/400\n"
                   "width32-c3e+11-s1  moves  399/400   2.0k  3.0000  1:06:40\n"
                   "1:15  width24-c1e+11-s1: diverged at step 37/400: the loss i\n"
-                  "budget   1e11    minimum bracketed? no: smaller sizes wanted\n"
-                  "budget   3e11    minimum bracketed? not known yet; 0 of 3 ce\n"
-                  "budget   1e12    minimum bracketed? not known yet; 0 of 2 ce\n");
+                  "budget   1e11    3/3 cells  minimum bracketed? no: smaller s\n"
+                  "budget   3e11    0/3 cells  minimum bracketed? not known yet\n"
+                  "budget   1e12    0/2 cells  minimum bracketed? not known yet\n");
     for (int columns = 1; columns < 150; columns++)
         for (int rows = 1; rows < 25; rows++) {
             char *text = print(v, columns, rows);
@@ -240,7 +135,7 @@ static void what_does_not_fit_is_counted(void **state)
         "t1    16k  3.1M  3e11      2  120/400    48k  2.3456  0:31        0\n"
         "t2    16k  3.1M  3e11      2  120/400    48k  2.3456  0:31        0\n"
         "... and 7 more\n"
-        "budget   1e11    minimum bracketed? no: smaller sizes wanted; extended once; be\n"
+        "budget   1e11    0/0 cells  minimum bracketed? no: smaller sizes wanted; best 2\n"
         "... and 2 more budgets\n");
     mu_sweep_view_free(v);
 }
@@ -300,17 +195,16 @@ static void budgets_and_tuning_have_their_words(void **state)
     w->best_size = 24;
     w->best_loss = 2.12345;
     w->extended = 2;
-    assert_has(
-        "budget   1e12    minimum bracketed? yes; extended twice; best 2.1235 at model.width "
-        "= 24; 0 of 2 cells ended\n");
+    assert_has("budget   1e12    0/2 cells  minimum bracketed? yes; best 2.1235 at size 24; "
+               "extended 2 times\n");
     w->bracket = MU_SWEEP_BRACKET_RIGHT;
-    assert_has("1e12    minimum bracketed? no: larger sizes wanted; extended twice");
+    assert_has("1e12    0/2 cells  minimum bracketed? no: larger sizes wanted; best");
     w->is_exhausted = true;
-    assert_has("1e12    minimum bracketed? no: larger sizes would be wanted, and none are left");
+    assert_has("bracketed? no: larger sizes wanted, none left; best");
     w->bracket = MU_SWEEP_BRACKET_LEFT;
-    assert_has("1e12    minimum bracketed? no: smaller sizes would be wanted, and none are left");
+    assert_has("bracketed? no: smaller sizes wanted, none left; best");
     w->bracket = MU_SWEEP_BRACKET_NONE;
-    assert_has("1e12    minimum bracketed? too few losses to tell");
+    assert_has("bracketed? too few losses to tell; best");
     stages.tuned.exponent = 0;
     stages.tuned.cell[1].is_bracketed = true;
     assert_has("tuning   optim.lr = 0.0312\n");
@@ -325,7 +219,7 @@ static void budgets_and_tuning_have_their_words(void **state)
     "\"ended\": null, \"all_known\": false, \"trials\": 8,"                                        \
     "\"phases\": {\"waits\": 1, \"ready\": 1, \"trains\": 2, \"moves\": 1, \"complete\": 1, "      \
     "\"diverged\": 1, \"out of memory\": 0, \"failed\": 1},"                                       \
-    "\"fleet\": {\"ranks\": 6, \"busy\": 4, \"dead\": 2}, \"tokens_per_s\": 50083.0,"              \
+    "\"fleet\": {\"ranks\": 6, \"busy\": 4, \"dead\": 2}, \"tokens_per_s\": 48123.0,"              \
     "\"eta\": 3723, \"goodput\": {\"rank_seconds\": 1000.0, \"seconds\": {\"compute\": 900.0, "    \
     "\"communicate\": 0, \"checkpoint\": 0, \"recover\": 0, \"redo\": 0, \"idle\": 100.0, "        \
     "\"wait\": 0}, \"percent\": {}, \"deaths\": 0, \"recoveries\": 0, \"shards_redone\": 0, "      \
@@ -384,6 +278,22 @@ static void the_file_has_the_same_table(void **state)
     mu_sweep_view_free(v);
 }
 
+/* What the master writes is what another terminal shows. */
+static void what_is_written_is_read(void **state)
+{
+    struct mu_sweep_view *v;
+    struct mu_run_dir *holder;
+
+    begin(state);
+    sweep.path = root;
+    assert_int_equal(mu_run_dir_lock(root, &holder), MU_OK);
+    assert_int_equal(mu_sweep_write_status(&sweep), MU_OK);
+    assert_int_equal(mu_sweep_view_read(root, &v), MU_OK);
+    assert_prints(v, 0, 0, whole);
+    mu_sweep_view_free(v);
+    mu_run_dir_close(holder);
+}
+
 /* Foreign bytes: refused, or taken for what is not known; never more. */
 static void files_that_are_none_do_no_harm(void **state)
 {
@@ -391,11 +301,12 @@ static void files_that_are_none_do_no_harm(void **state)
         "", "{", "[]", "{}", "{\"schema\": 1}", "{\"schema\": \"muster-sweep-2\"}"};
     static const char *const odd[] = {
         "{\"schema\": \"muster-sweep-1\"}",
-        "{\"schema\": \"muster-sweep-1\", \"name\": 7, \"now\": \"x\", \"trials\": -5, \"phases\": "
-        "[1], \"fleet\": null, \"tuned\": 3, \"budgets\": {}, \"live\": [1, null, {\"phase\": "
-        "\"gone\", \"n\": 1e308, \"step\": -9}], \"recent\": [{\"workers\": 1e99}], \"eta\": {}}",
-        "{\"schema\": \"muster-sweep-1\", \"fleet\": {\"ranks\": 9223372036854775807, \"busy\": "
-        "4294967295, \"dead\": 4294967296}, \"recent\": [{},{},{},{},{},{},{},{},{},{},{},{}]}"};
+        ("{\"schema\": \"muster-sweep-1\", \"name\": 7, \"now\": \"x\", \"trials\": -5, "
+         "\"phases\": "
+         "[1], \"fleet\": null, \"tuned\": 3, \"budgets\": {}, \"live\": [1, null, {\"phase\": "
+         "\"gone\", \"n\": 1e308, \"step\": -9}], \"recent\": [{\"workers\": 1e99}], \"eta\": {}}"),
+        ("{\"schema\": \"muster-sweep-1\", \"fleet\": {\"ranks\": 9223372036854775807, \"busy\": "
+         "4294967295, \"dead\": 4294967296}, \"recent\": [{},{},{},{},{},{},{},{},{},{},{},{}]}")};
     struct mu_sweep_view *v;
 
     (void)state;
@@ -416,116 +327,6 @@ static void files_that_are_none_do_no_harm(void **state)
     mu_log_set_level(MU_LOG_INFO);
 }
 
-/* ---- on a terminal, and elsewhere ------------------------------------------------------------ */
-
-static void a_terminal_has_it_in_place(void **state)
-{
-    static struct screen s;
-    struct mu_sweep_screen *screen;
-    struct capture c;
-    double begun, passed;
-    int lines = 0;
-
-    (void)state;
-    capture_begin(&c, true, 80);
-    screen = mu_sweep_screen_open();
-    for (begun = mu_clock_s(); (passed = mu_clock_s() - begun) < 1.2 || lines < 20;
-         mu_clock_sleep_us(1000)) {
-        mu_sweep_screen_put(screen, &sweep);
-        if (lines < 20 && passed > 0.05 * lines)
-            mu_log(MU_LOG_INFO, "line %d", ++lines);
-    }
-    mu_sweep_screen_tell(screen, &sweep, 0);
-    mu_sweep_screen_close(screen, &sweep);
-    mu_log(MU_LOG_INFO, "the end");
-    capture_end(&c);
-    show(&s);
-    /* Every line of the log above one table, and what came after it below. */
-    assert_int_equal(lines, 20);
-    for (int i = 0; i < lines; i++) {
-        char line[32];
-
-        snprintf(line, sizeof line, "muster: line %d", i + 1);
-        assert_string_equal(s.lines[i], line);
-    }
-    assert_string_equal(s.lines[20], "sweep toy  3 of 8 trials ended, more may come  ETA 1:02:03  "
-                                     "12:05 so far, start");
-    assert_string_equal(s.lines[34], "budget   1e12    minimum bracketed? not known yet; 0 of 2 "
-                                     "cells ended");
-    assert_string_equal(s.lines[35], "muster: the end");
-    assert_int_equal(s.count, 36);
-    assert_in_range(s.longest, 1, 79);
-    /* Drawn anew at most twice a second, and put back after each line of the log. */
-    assert_in_range(captured_count("sweep toy"), 3, (size_t)(passed / 0.5) + 2 + 20);
-}
-
-static void elsewhere_it_is_lines(void **state)
-{
-    struct mu_sweep_screen *screen;
-    struct capture c;
-
-    (void)state;
-    capture_begin(&c, false, 0);
-    screen = mu_sweep_screen_open();
-    for (int i = 0; i < 1000; i++)
-        mu_sweep_screen_put(screen, &sweep);
-    mu_sweep_screen_tell(screen, &sweep, 0);
-    mu_sweep_screen_tell(screen, &sweep, 1);
-    mu_sweep_screen_close(screen, &sweep);
-    capture_end(&c);
-#define LINE                                                                                       \
-    "sweep toy  3 of 8 trials ended  3 train  4 of 6 ranks busy  2 dead  50k tok/s  goodput 90.0 " \
-    "%  12:05  ETA 1:02:03\n"
-    assert_string_equal(
-        captured, LINE
-        "width16-c1e+11-s1: complete at step 400/400, valid loss 2.5000\n"
-        "width24-c1e+11-s1: diverged at step 37/400: the loss is nan at step 37\n" LINE
-        "tuning   optim.lr = 0.0312 * N^-0.25; at 1 of 2 cells the best factor is at an end of "
-        "them\n" BUDGETS);
-}
-
-static void who_wants_no_information_has_none(void **state)
-{
-    struct mu_sweep_screen *screen;
-    struct capture c;
-
-    (void)state;
-    capture_begin(&c, true, 80);
-    mu_log_set_level(MU_LOG_WARN);
-    screen = mu_sweep_screen_open();
-    mu_sweep_screen_put(screen, &sweep);
-    mu_sweep_screen_tell(screen, &sweep, 0);
-    mu_sweep_screen_close(screen, &sweep);
-    mu_log_set_level(MU_LOG_INFO);
-    capture_end(&c);
-    assert_int_equal(captured_size, 0);
-}
-
-/* Under mpirun stderr is a pipe: the environment may say how large the terminal is. */
-static void a_pipe_has_the_size_that_the_environment_says(void **state)
-{
-    static struct screen s;
-    struct mu_sweep_screen *screen;
-    struct capture c;
-
-    (void)state;
-    setenv("MUSTER_PROGRESS", "bar", 1);
-    setenv("COLUMNS", "41", 1);
-    setenv("LINES", "5", 1);
-    capture_begin(&c, false, 0);
-    screen = mu_sweep_screen_open();
-    mu_sweep_screen_put(screen, &sweep);
-    mu_sweep_screen_close(screen, &sweep);
-    capture_end(&c);
-    unsetenv("MUSTER_PROGRESS");
-    unsetenv("COLUMNS");
-    unsetenv("LINES");
-    show(&s);
-    assert_int_equal(s.count, 4);
-    assert_int_equal(s.longest, 40);
-    assert_string_equal(s.lines[1], "trials   waits 1, ready 1, trains 2, mov");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -535,17 +336,10 @@ int main(void)
         cmocka_unit_test_setup(an_end_is_told, begin),
         cmocka_unit_test_setup(budgets_and_tuning_have_their_words, begin),
         cmocka_unit_test_setup_teardown(the_file_has_the_same_table, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(what_is_written_is_read, make_root, remove_root),
         cmocka_unit_test_setup_teardown(files_that_are_none_do_no_harm, make_root, remove_root),
-        cmocka_unit_test_setup(a_terminal_has_it_in_place, begin),
-        cmocka_unit_test_setup(elsewhere_it_is_lines, begin),
-        cmocka_unit_test_setup(who_wants_no_information_has_none, begin),
-        cmocka_unit_test_setup(a_pipe_has_the_size_that_the_environment_says, begin),
     };
-    int failed;
 
-    setenv("TERM", "xterm", 1);
     mu_log_set_level(MU_LOG_INFO);
-    failed = cmocka_run_group_tests(tests, NULL, NULL);
-    free(captured);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -120,6 +120,20 @@ static void no_extension_where_none_is_allowed(void **unused)
     assert_int_equal(run_all(), 0);
 }
 
+/* 15000 cells; extensions could add the 5 other sizes of each budget. */
+static void a_sweep_that_could_grow_too_large_is_refused(void **unused)
+{
+    (void)unused;
+    mu_log_set_level(MU_LOG_SILENT);
+    assert_int_equal(init_of(SIZES "budgets = [3.072e10, 3.1e10, 3.2e10];"
+                                   "repeats = ( { budget = 3.072e10; seeds = 1000; },"
+                                   "{ budget = 3.1e10; seeds = 1000; },"
+                                   "{ budget = 3.2e10; seeds = 1000; } );"),
+                     MU_CONFIG);
+    mu_log_reset_level();
+    assert_int_equal(stages.trials.count, 0);
+}
+
 /* A size at whose run the warm-up does not fit is as if it were not in the ladder. */
 static void an_extension_ends_where_runs_cannot_be(void **unused)
 {
@@ -201,6 +215,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_side_has_sizes_with_results, begin, end),
         cmocka_unit_test_setup_teardown(a_budget_waits_for_its_own_cells_alone, begin, end),
         cmocka_unit_test_setup_teardown(no_extension_where_none_is_allowed, begin, end),
+        cmocka_unit_test_setup_teardown(a_sweep_that_could_grow_too_large_is_refused, begin, end),
         cmocka_unit_test_setup_teardown(an_extension_ends_where_runs_cannot_be, begin, end),
         cmocka_unit_test_setup_teardown(extensions_share_luck_and_no_steps, begin, end),
         cmocka_unit_test_setup_teardown(controls_are_paired_with_their_cells, begin, end),

@@ -229,6 +229,8 @@ static void names_tell_trials_apart(void **unused)
     find("cooldown2-weight_decay1-floor1-lr2-noise10-s5");
 }
 
+#define TUNE "tune = { cells = ( { size = 4e3; budget = 1e9; } ); factors = [1, 2, 3]; };"
+
 static void what_cannot_be_is_refused(void **unused)
 {
     static const char *const sweeps[] = {
@@ -243,6 +245,11 @@ static void what_cannot_be_is_refused(void **unused)
         SIZES "budgets = [1e10]; laws = ( { key = \"optim.lr\"; value = \"2 +\"; } );",
         SIZES "budgets = [1e10]; laws = ( { key = \"optim.lrr\"; value = \"2\"; } );",
         SIZES "budgets = [1e10]; laws = ( { key = \"optim.lr\"; value = \"tune\"; } );",
+        SIZES "budgets = [1e10]; laws = ( { key = \"synthetic.noise\"; value = \"tune\"; } );" TUNE,
+        SIZES "budgets = [1e10]; laws = ( { key = \"run.steps\"; value = \"tune\"; } );" TUNE,
+        SIZES "budgets = [1e10]; laws = ( { key = \"optim.lr\"; value = \"tune\"; } );"
+              "tune = { cells = ( { size = 4e3; budget = 1e9; }, { size = 4000; budget = 1e9; } );"
+              "factors = [1, 2, 3]; };",
         SIZES "budgets = [1e10]; laws = ( { key = \"synthetic.params\"; value = \"2\"; } );",
         SIZES "budgets = [1e10]; laws = ( { key = \"optim.lr\"; } );",
         SIZES "budgets = [1e10]; repeats = ( { budget = 1e11; seeds = 2; } );",

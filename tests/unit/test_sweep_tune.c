@@ -179,21 +179,14 @@ static void a_law_far_outside_its_sizes_is_a_warning(void **unused)
 /* Before tuning has taken its time. */
 static void mistakes_of_cells_are_told_at_once(void **unused)
 {
-    char text[4096];
-    struct mu_config_source source = {.text = text, .text_name = "sweep.cfg"};
-
     (void)unused;
-    snprintf(text, sizeof text, "%s sweep = { %s };", RUN,
-             SIZES ONE_CELL "budgets = [1e10]; repeats = ( { budget = 1e10; seeds = 2; } );");
-    snprintf(strstr(text, "laws = ("), 500,
-             "laws = ( { key = \"optim.lr\"; value = \"tune\"; },"
-             "{ key = \"synthetic.noise\"; value = \"-D\"; } );"
-             "tune = { cells = ( { size = 16e3; budget = 1e10; } ); factors = [0.5, 1, 2]; };"
-             "budgets = [1e10]; };");
-    source.text_size = strlen(text);
-    assert_int_equal(mu_sweep_read(&source, &base, &spec), MU_OK);
     mu_log_set_level(MU_LOG_SILENT);
-    assert_int_equal(mu_sweep_stages_init(&stages, &spec, &base, "sweep.cfg"), MU_CONFIG);
+    assert_int_equal(init_of(SIZES THREE
+                             "laws = ( { key = \"optim.lr\"; value = \"tune\"; },"
+                             "{ key = \"optim.schedule.warmup\"; value = \"C / 1e10 * 1e6\"; } );"
+                             "tune = { cells = ( { size = 16e3; budget = 1; } );"
+                             "factors = [0.5, 1, 2]; };"),
+                     MU_CONFIG);
     mu_log_reset_level();
     assert_int_equal(stages.trials.count, 0);
 }

@@ -50,13 +50,17 @@ bool mu_comm_is_fault_tolerant(const struct mu_comm *comm); /* MPI reports death
  * the order of their names; what a group talks in. All of this header but the calls of a repair is
  * for views as well; deaths and revocations are those of the whole `base`, which outlives them.
  * number: messages of views with different numbers never meet; one that was used before may be used
- * again after 1,000 others. names: of living ranks, ascending; copied. */
+ * again after 1,000 others. names: ascending; copied. MU_PEER_LOST, not reported: a repair has left
+ * one of them out. */
 enum mu_status mu_comm_view(struct mu_comm *base, const int *names, int count, uint32_t number,
                             struct mu_comm **out) MU_CHECKED;
-/* Inside or after a repair of the base: only these are left of it. */
+/* Inside or after a repair of the base, before it is used again: only these are left of it. */
 enum mu_status mu_comm_view_keep(struct mu_comm *view, const int *names, int count) MU_CHECKED;
-void mu_comm_view_close(struct mu_comm *view); /* NULL is allowed */
-const char *mu_mpi_library_version(void);      /* "Open MPI 5.0.11" */
+/* Receives that are open end; their buffers are the caller's again. What it has sent and nobody has
+ * received stays MPI's until the base's next repair. NULL is allowed. */
+void mu_comm_view_close(struct mu_comm *view);
+
+const char *mu_mpi_library_version(void); /* "Open MPI 5.0.11" */
 
 /* Makes progress and looks for deaths: MU_OK, MU_PEER_LOST, MU_REVOKED. About 2 µs. */
 enum mu_status mu_comm_poll(struct mu_comm *comm) MU_CHECKED;

@@ -27,8 +27,8 @@ static enum mu_status check_tags(const struct mu_comm *base)
                    mu_mpi_library_version(), found ? *most : 0, (RANGES + 1) * TAGS_OF_ONE);
 }
 
-/* Where the members are now. */
-static void locate(struct mu_comm *view)
+/* Where the members are now; MU_PEER_LOST: one of them is not there any more. */
+static enum mu_status locate(struct mu_comm *view)
 {
     const struct mu_comm *base = view->base;
     int at = 0;
@@ -38,13 +38,15 @@ static void locate(struct mu_comm *view)
         MU_ASSERT(i == 0 || view->name[i] > view->name[i - 1]);
         while (at < base->size && mu_comm_name(base, at) != view->name[i])
             at++;
-        MU_ASSERT(at < base->size); /* it lives */
+        if (at == base->size)
+            return MU_PEER_LOST;
         view->place[i] = at;
         if (at == base->rank)
             view->rank = i;
     }
     MU_ASSERT(view->rank >= 0);
     view->as_of = base->repairs;
+    return MU_OK;
 }
 
 enum mu_status mu_comm_view(struct mu_comm *base, const int *names, int count, uint32_t number,
@@ -70,8 +72,11 @@ enum mu_status mu_comm_view(struct mu_comm *base, const int *names, int count, u
     view->first_tag = (int)(1 + number % RANGES) * TAGS_OF_ONE;
     for (int i = 0; i < count; i++)
         view->name[i] = names[i];
-    locate(view);
-    *out = view;
+    st = locate(view);
+    if (st == MU_OK)
+        *out = view;
+    else
+        mu_comm_view_close(view);
 failed:
     return st;
 }
@@ -82,8 +87,7 @@ enum mu_status mu_comm_view_keep(struct mu_comm *view, const int *names, int cou
     for (int i = 0; i < count; i++)
         view->name[i] = names[i];
     view->size = count;
-    locate(view);
-    return MU_OK;
+    return locate(view);
 }
 
 /* A receive is taken back; a send that nobody has taken is MPI's, and ends with the base's next

@@ -145,12 +145,13 @@ static void decide(struct sim *s)
 
     for (uint32_t n = 0; n < s->live_count; n++)
         settle(s, &s->trial[s->live[n]]);
-    problem.trials = list(s, &problem.later);
+    problem.trials = plant_problem(s, list(s, &problem.later));
     from = cpu_s();
     MU_ASSERT(mu_pack(&problem, s->command, &count) == MU_OK);
     if (s->out.decisions < s->decision_room)
         s->decision_s[s->out.decisions] = cpu_s() - from;
     s->out.decisions++;
+    plant_commands(s, problem.trials, &count);
     for (uint32_t n = 0; n < count && s->out.failure[0] == '\0'; n++)
         obey(s, &s->command[n]);
     check_fleet(s);

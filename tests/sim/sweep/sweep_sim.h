@@ -2,7 +2,8 @@
  * with memory of their own, workers and hosts that die. Everything follows from the seed.
  *
  *   shapes.c  which trials there are        fleet.c  what happens when
- *   check.c   what must never happen        main.c   fleets, seeds, and what must come of them
+ *   check.c   what must never happen        plant.c  mistakes that the checks must find
+ *   main.c    fleets, seeds, and what must come of them
  *
  * Crash model: a worker's death costs its trial the step in hand, a host's all since the newest
  * checkpoint of the trials there. A trial may leave a living host, and fall back to its checkpoint,
@@ -45,6 +46,25 @@ struct host {
     double bytes; /* of memory, free */
 };
 
+#define PLANT_TABLE(X)                                                      \
+    X(nothing)                                                              \
+    X(no_memory)  /* hosts have as much as anybody wants */                 \
+    X(dead_host)  /* the dead are free workers */                           \
+    X(no_state)   /* what waits can begin anywhere */                       \
+    X(no_move)    /* who moves is moved again */                            \
+    X(forgotten)  /* nothing is told while the first trial has not ended */ \
+    X(too_narrow) /* begins below least */                                  \
+    X(too_wide)   /* grows by workers that are not free */                  \
+    X(two_hosts)  /* grows by another host's workers */                     \
+    X(restless)   /* a group makes way whenever nothing else is to be done */
+enum plant {
+#define PLANT_ENUM(name) PLANT_##name,
+    PLANT_TABLE(PLANT_ENUM)
+#undef PLANT_ENUM
+        PLANTS,
+    PLANT_NOTHING = PLANT_nothing
+};
+
 /* What a run is made of. */
 struct setup {
     uint64_t seed;
@@ -62,7 +82,9 @@ struct setup {
     double host_bytes; /* a trial takes up to a third of it; INFINITY */
     uint32_t widest;   /* trials that need up to so many workers */
     uint32_t deaths;
+    enum plant plant;
     bool trace;
+    bool simple_bound; /* knows nothing of hosts and of stages */
 };
 
 struct outcome {
@@ -98,6 +120,10 @@ double shapes_bound(const struct sim *s);
 double sim_uniform(struct sim *s); /* in (0, 1) */
 
 void fleet_run(const struct setup *setup, struct outcome *out);
+
+enum plant plant_named(const char *name); /* PLANTS: there is none */
+uint32_t plant_problem(struct sim *s, uint32_t trials);
+void plant_commands(struct sim *s, uint32_t trials, uint32_t *count);
 
 void check_failed(struct sim *s, const char *what, uint32_t trial);
 /* Before a command is carried out. */
