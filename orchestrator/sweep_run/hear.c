@@ -136,7 +136,7 @@ void mu_sweep_master_hear_outcome(struct mu_sweep_master *m, uint64_t group,
     struct mu_cell *c;
 
     if (!g || g->is_heard || g->has_failed)
-        return; /* said again after a repair */
+        return;                           /* said again after a repair */
     goodput.events[MU_LEDGER_DEATHS] = 0; /* they are counted where they are heard of */
     c = &m->state.cell[g->trial];
     g->is_heard = o->end != MU_TRIAL_FAILED;
