@@ -117,7 +117,9 @@ static void make_way(struct mu_sweep_master *m, uint32_t trial, uint32_t workers
         (struct mu_sweep_news){.kind = MU_SWEEP_NEWS_MAKE_WAY, .trial = trial, .group = g->number});
 }
 
-/* ---- the problem ---- */
+/* ---- the problem ----
+ * A trial that has crashed goes to one rank until it has made a step: what is wrong with it alone
+ * then costs that rank at most. */
 struct packing {
     struct mu_pack_problem problem;
     struct mu_pack_trial *trial;
@@ -203,7 +205,7 @@ static void fill_trials(struct mu_sweep_master *m, struct packing *p)
             .work = seconds_of(m, i, steps_left(m, i)),
             .tail = p->tail[i],
             .serial = m->kind[m->side[i].kind].speed.serial,
-            .most = (uint32_t)(t->settings.batch_shards > 0 ? t->settings.batch_shards : 1),
+            .most = c->crashes > 0 ? 1 : (uint32_t)t->settings.batch_shards,
             .least = 1,
             .workers = c->workers,
             .host = c->host,

@@ -10,7 +10,6 @@
 static void close_group(struct mu_sweep_master *m, struct mu_sweep_group *g)
 {
     struct mu_cell *c = &m->state.cell[g->trial];
-    struct mu_sweep_side *side = &m->side[g->trial];
     const bool crashed = g->has_failed || (g->has_died && !g->is_heard);
     char message[sizeof c->message];
 
@@ -25,10 +24,8 @@ static void close_group(struct mu_sweep_master *m, struct mu_sweep_group *g)
     if (!crashed)
         return;
     mu_sweep_master_unkeep(m, g->trial);
-    if (c->step > side->crash_step)
-        c->crashes = 0;
-    side->crash_step = c->step;
-    c->crashes++;
+    m->side[g->trial].crash_step = m->side[g->trial].most;
+    c->crashes = g->has_progressed ? 1 : c->crashes + 1;
     if (c->crashes <= (uint32_t)m->state.spec->retries) {
         c->retries++;
         return;
@@ -84,6 +81,11 @@ void mu_sweep_master_hear_ready(struct mu_sweep_master *m, int rank, uint64_t en
         leave(m, member, false);
     member->is_ready = true;
     m->is_changed = true;
+}
+
+static void note_step(struct mu_sweep_side *side, int64_t step)
+{
+    side->most = step > side->most ? step : side->most;
 }
 
 static void take_numbers(struct mu_cell *c, const struct mu_trial_outcome *o)
@@ -154,6 +156,10 @@ void mu_sweep_master_hear_outcome(struct mu_sweep_master *m, uint64_t group,
     case MU_TRIAL_FAILED: /* tried again when its members have left it */
         if (c->group == group)
             snprintf(c->message, sizeof c->message, "%.180s", o->message);
+        if (c->group == group) {
+            c->step = o->step;
+            note_step(&m->side[g->trial], o->step);
+        }
         return;
     default:
         take_numbers(c, o);
@@ -171,14 +177,22 @@ void mu_sweep_master_hear_progress(struct mu_sweep_master *m, uint64_t group, in
     struct mu_sweep_group *g = mu_sweep_master_group(m, group);
     struct mu_cell *c = g ? &m->state.cell[g->trial] : NULL;
     struct mu_sweep_kind_speed *kind;
+    struct mu_sweep_side *side;
     const struct mu_sweep_trial *t;
 
     if (!g || c->group != group)
         return;
+    side = &m->side[g->trial];
     t = &m->stages.trials.item[g->trial];
     kind = &m->kind[m->side[g->trial].kind];
     if (step > c->step)
         m->is_changed = true;
+    if (g->first_step < 0)
+        g->first_step = step;
+    note_step(side, step);
+    g->has_progressed = g->has_progressed || (step > g->first_step && step > side->crash_step);
+    if (g->has_progressed)
+        c->crashes = 0;
     c->step = step;
     c->train_loss = isnan(loss) ? c->train_loss : loss;
     if (tokens_per_s > 0) {

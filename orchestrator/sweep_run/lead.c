@@ -34,6 +34,8 @@ void mu_sweep_lead_hear(struct mu_sweep_lead *lead, int rank, const struct mu_sw
 
     set_now(lead);
     if (up->kind == MU_SWEEP_SAY_PROGRESS) {
+        if (up->first < up->step) /* messages that follow each other at once become one */
+            mu_sweep_master_hear_progress(m, up->group, up->first, NAN, NAN);
         mu_sweep_master_hear_progress(m, up->group, up->step, up->loss, up->tokens_per_s);
         return;
     }
@@ -52,35 +54,52 @@ void mu_sweep_lead_hear(struct mu_sweep_lead *lead, int rank, const struct mu_sw
         mu_sweep_channels_end(lead);
 }
 
+/* One sentence for each death: a group with others in it says its own (master/job_recover.c). */
+static void tell_death(const struct mu_sweep_lead *lead, const struct mu_sweep_news *n)
+{
+    const struct mu_sweep_master *m = &lead->master;
+    const struct mu_cell *c = &m->state.cell[n->trial];
+    const struct mu_board_entry *e = mu_board_entry(lead->session->board, n->rank);
+    char why[256];
+
+    if (mu_sweep_master_size(m, n->group) > 0)
+        return;
+    if (!e || !mu_board_tell_fence(e, n->rank, why, sizeof why))
+        snprintf(why, sizeof why, "rank %d died%s", n->rank, mu_board_last_seen(e).text);
+    if (mu_cell_has_ended(c->phase))
+        mu_log(MU_LOG_WARN, "%s; its trial %s: %s", why, m->stages.trials.item[n->trial].name,
+               mu_cell_word(c->phase));
+    else
+        mu_log(MU_LOG_WARN, "%s; its trial %s is given to other ranks", why,
+               m->stages.trials.item[n->trial].name);
+}
+
+static void tell_idle_deaths(const struct mu_sweep_lead *lead, const struct mu_rank_word *words,
+                             uint32_t count)
+{
+    const struct mu_sweep_master *m = &lead->master;
+
+    for (uint32_t i = 0, w = 0; i < m->members; i++) {
+        const struct mu_sweep_member *r = &m->member[i];
+
+        while (w < count && words[w].name < r->name)
+            w++;
+        if (r->lives && r->group == 0 && (w == count || words[w].name != r->name))
+            mu_log(MU_LOG_WARN, "rank %d died%s; it had no trial", r->name,
+                   mu_board_last_seen(mu_board_entry(lead->session->board, r->name)).text);
+    }
+}
+
 void mu_sweep_lead_reset(struct mu_sweep_lead *lead, const struct mu_rank_word *words,
                          uint32_t count)
 {
     set_now(lead);
+    tell_idle_deaths(lead, words, count);
     mu_sweep_master_hear_words(&lead->master, words, count);
     mu_sweep_channels_reset(lead);
 }
 
 /* ---- what is done ---- */
-/* One sentence for each death. */
-static void tell_death(const struct mu_sweep_lead *lead, const struct mu_sweep_news *n)
-{
-    const struct mu_sweep_master *m = &lead->master;
-    const struct mu_cell *c = &m->state.cell[n->trial];
-    const uint32_t left = mu_sweep_master_size(m, n->group);
-    const char *name = m->stages.trials.item[n->trial].name;
-
-    if (left > 0)
-        mu_log(MU_LOG_WARN, "rank %d died in trial %s; %u rank%s of its group go%s on", n->rank,
-               name, left, left == 1 ? "" : "s", left == 1 ? "es" : "");
-    else if (mu_cell_has_ended(c->phase))
-        mu_log(MU_LOG_WARN, "rank %d died in trial %s, which has ended: %s", n->rank, name,
-               mu_cell_word(c->phase));
-    else
-        mu_log(MU_LOG_WARN,
-               "rank %d died in trial %s, after step %lld or later: other ranks go on with it",
-               n->rank, name, (long long)c->step);
-}
-
 static void tell_end(struct mu_sweep_lead *lead, uint32_t trial)
 {
     lead->has_new_results = true;

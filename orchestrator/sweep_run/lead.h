@@ -20,6 +20,7 @@ struct mu_sweep_facts {
     char file[MU_PATH_MAX], path[MU_PATH_MAX]; /* the sweep file; the sweep's folder */
     int *name; /* of those that met, ascending; and their hosts, numbered from 0 */
     uint32_t *host, count;
+    struct mu_sweep_data data; /* the first master's alone */
 };
 
 struct mu_sweep_channel; /* to a rank */

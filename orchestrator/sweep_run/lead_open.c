@@ -116,6 +116,33 @@ static void take_groups(struct mu_sweep_lead *lead, const uint32_t *now)
     }
 }
 
+/* Losses on other data are no points of the same law. */
+static enum mu_status compare_file(const char *key, const char *file, const char *before,
+                                   const char *now)
+{
+    if (strcmp(before, now) == 0)
+        return MU_OK;
+    return MU_FAIL(MU_CONFIG,
+                   "%s: %s does not hold what this sweep was begun with: give the old file, or "
+                   "another sweep.name",
+                   key, file[0] ? file : "it is empty, and");
+}
+
+static enum mu_status compare_data(const struct mu_sweep_lead *lead)
+{
+    const struct mu_sweep_data *before = &lead->past.data, *now = &lead->facts->data;
+    const struct mu_settings *base = &lead->facts->base;
+    enum mu_status st = MU_OK;
+
+    if (!lead->past.has_data)
+        return MU_OK;
+    MU_TRY(compare_file("data.train", base->data_train, before->train.text, now->train.text), st,
+           failed);
+    st = compare_file("data.valid", base->data_valid, before->valid.text, now->valid.text);
+failed:
+    return st;
+}
+
 /* The first trial that was begun as another one is told; mostly they all were. */
 static enum mu_status compare_all(const struct mu_sweep_lead *lead)
 {
@@ -185,7 +212,7 @@ static enum mu_status begin_journal(struct mu_sweep_lead *lead, bool is_start)
     MU_TRY(mu_journal_open(folder, &lead->journal, &generation), st, failed);
     lead->master.next_group = (uint64_t)generation << 32 | FIRST_GROUP;
     if (is_start)
-        st = mu_sweep_note_start(lead->journal, &lead->master.state);
+        st = mu_sweep_note_start(lead->journal, &lead->master.state, &lead->facts->data);
 failed:
     return st;
 }
@@ -209,6 +236,8 @@ enum mu_status mu_sweep_lead_open(struct mu_session *session, struct mu_sweep_li
     lead->has_new_results = true;
     MU_TRY(mu_run_dir_lock(facts->path, &lead->folder), st, failed);
     MU_TRY(read_past(lead, !words), st, failed);
+    if (!words)
+        MU_TRY(compare_data(lead), st, failed);
     if (!words)
         MU_TRY(compare_all(lead), st, failed);
     MU_TRY(take_past(lead, words, word_count), st, failed);

@@ -62,6 +62,7 @@ void mu_sweep_line_begin(struct mu_sweep_line *l)
     l->has_order = false;
     l->says_ready = false;
     l->group = o->group;
+    l->told = 0;
     o->epoch = l->session->epoch;
     o->sweep_path = l->order.sweep_path;
     o->run_path = l->order.run_path;
@@ -79,11 +80,15 @@ void mu_sweep_line_tell_progress(void *line, int64_t step, double loss, double t
         l->session->requests |= MU_REQUEST_STOP;
     if (l->makes_way == l->group)
         l->session->requests |= MU_REQUEST_MAKE_WAY;
-    if (l->said_ns != 0 && now - l->said_ns < progress_interval_ns && l->progress.group == l->group)
+    /* The first steps at once: that there were any tells a crash from one that comes every time. */
+    if (l->told >= 2 && now - l->said_ns < progress_interval_ns)
         return;
+    if (l->told++ == 0)
+        l->first_step = step;
     l->said_ns = now;
     l->progress = (struct mu_sweep_up){.kind = MU_SWEEP_SAY_PROGRESS,
                                        .group = l->group,
+                                       .first = l->first_step,
                                        .step = step,
                                        .loss = loss,
                                        .tokens_per_s = tokens_per_s};

@@ -26,6 +26,8 @@ struct mu_sweep_line {
     struct mu_sweep_order order;
     int over;       /* END: enum mu_status; else MU_SWEEP_NOT_OVER */
     uint64_t group; /* under way; 0: none */
+    uint32_t told;  /* progress of it */
+    int64_t first_step;
     /* Asked for, maybe before the group's job began: asked again after each of its steps. */
     uint64_t makes_way;
     bool stops;

@@ -124,7 +124,8 @@ struct mu_sweep_group *mu_sweep_master_add_group(struct mu_sweep_master *m, uint
     MU_ASSERT(m->groups == 0 || number > m->group[m->groups - 1].number);
     if (!grow(m, (void **)&m->group, m->groups, &m->group_capacity, sizeof *m->group))
         return NULL;
-    m->group[m->groups] = (struct mu_sweep_group){.number = number, .trial = trial};
+    m->group[m->groups] =
+        (struct mu_sweep_group){.number = number, .trial = trial, .first_step = -1};
     if (number >= m->next_group)
         m->next_group = number + 1;
     return &m->group[m->groups++];

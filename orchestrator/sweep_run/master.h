@@ -40,13 +40,17 @@ struct mu_sweep_group {
     bool is_heard;             /* its outcome is */
     bool has_died, has_failed; /* a rank in it; it as a whole, without a result */
     bool makes_way;            /* was asked to, or did */
-    uint32_t workers;          /* that the trial is to go on with, then */
+    int64_t first_step;  /* that it told of; -1: none. It goes on from there at the earliest */
+    bool has_progressed; /* it took a step after that */
+    uint32_t workers;    /* that the trial is to go on with, then */
 };
 
 /* What is kept of a trial beside its cell. */
 struct mu_sweep_side {
-    uint32_t kind;      /* of speed */
-    int64_t crash_step; /* committed at its last crash */
+    uint32_t kind; /* of speed */
+    /* The highest step heard of; and what it was at the last crash: steps up to there, taken again
+     * from a checkpoint, are no progress. */
+    int64_t most, crash_step;
 };
 
 struct mu_sweep_kind_speed { /* trials of one size and batch take one time a step */

@@ -9,6 +9,7 @@
 #include "orchestrator/config/config.h"
 #include "orchestrator/sweep_run/sweep.h"
 #include "worker/comm/control.h"
+#include "worker/data/tokens.h"
 #include "worker/fingerprint.h"
 #include "worker/workload.h"
 
@@ -84,6 +85,31 @@ static enum mu_status check_trials(const struct mu_sweep_facts *f)
     return st;
 }
 
+static enum mu_status identify(const char *file, struct mu_hash_text *out)
+{
+    struct mu_tokens tokens;
+
+    if (!file[0])
+        return MU_OK;
+    if (mu_tokens_open(&tokens, file) != MU_OK)
+        return MU_CONFIG;
+    *out = mu_hash_print(tokens.identity);
+    mu_tokens_close(&tokens);
+    return MU_OK;
+}
+
+static enum mu_status identify_data(struct mu_sweep_facts *f)
+{
+    enum mu_status st = MU_OK;
+
+    if (f->base.model_kind == MU_MODEL_SYNTHETIC)
+        return MU_OK;
+    MU_TRY(identify(f->base.data_train, &f->data.train), st, failed);
+    st = identify(f->base.data_valid, &f->data.valid);
+failed:
+    return st;
+}
+
 static enum mu_status read_file(struct mu_sweep_facts *f, const struct mu_sweep_request *request)
 {
     enum mu_status st;
@@ -95,7 +121,8 @@ static enum mu_status read_file(struct mu_sweep_facts *f, const struct mu_sweep_
                          &f->base, f->spec),
            st, failed);
     MU_TRY(mu_path_format(f->file, "%s", request->path), st, failed);
-    st = check_trials(f);
+    MU_TRY(check_trials(f), st, failed);
+    st = identify_data(f);
 failed:
     return st;
 }
@@ -224,7 +251,8 @@ static enum mu_status meet(struct mu_sweep *s, const struct mu_sweep_request *re
     MU_TRY(mu_control_announce(&control, MU_MESSAGE_WELCOME, welcome, WELCOME_MAX, &size), st,
            done);
     r = mu_wire_read(welcome, size);
-    st = mu_control_agree(&control, take_welcome(&s->facts, &r));
+    MU_TRY(mu_control_agree(&control, take_welcome(&s->facts, &r)), st, done);
+    st = mu_trial_deal_gpus(session, &s->facts.base);
 done:
     free(all.of);
     return st;

@@ -52,6 +52,7 @@ size_t mu_sweep_up_pack(const struct mu_sweep_up *up, uint8_t *out)
         if (up->has_outcome)
             put_outcome(&w, &up->outcome);
     } else {
+        mu_wire_put_u64(&w, (uint64_t)up->first);
         mu_wire_put_u64(&w, (uint64_t)up->step);
         mu_wire_put_f64(&w, up->loss);
         mu_wire_put_f64(&w, up->tokens_per_s);
@@ -73,6 +74,7 @@ bool mu_sweep_up_read(const uint8_t *bytes, size_t size, struct mu_sweep_up *up)
         if (up->has_outcome)
             get_outcome(&r, &up->outcome);
     } else if (up->kind == MU_SWEEP_SAY_PROGRESS) {
+        up->first = (int64_t)mu_wire_get_u64(&r);
         up->step = (int64_t)mu_wire_get_u64(&r);
         up->loss = mu_wire_get_f64(&r);
         up->tokens_per_s = mu_wire_get_f64(&r);

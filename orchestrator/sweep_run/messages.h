@@ -39,7 +39,7 @@ struct mu_sweep_up {
     struct mu_ledger_sum idle; /* of this process's life, outside of trials */
     int over;                  /* enum mu_status as END said, or MU_SWEEP_NOT_OVER */
     /* PROGRESS */
-    int64_t step;
+    int64_t first, step; /* of the group, that it told of */
     double loss, tokens_per_s;
 };
 /* Gives back how many bytes of out[MU_SWEEP_UP_BYTES] it takes. */

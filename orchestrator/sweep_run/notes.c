@@ -28,11 +28,13 @@ static json_t *real(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-enum mu_status mu_sweep_note_start(struct mu_journal *j, const struct mu_sweep_state *s)
+enum mu_status mu_sweep_note_start(struct mu_journal *j, const struct mu_sweep_state *s,
+                                   const struct mu_sweep_data *data)
 {
     return append(j, MU_JOURNAL_SWEEP_START,
-                  json_pack("{s:f, s:I, s:I, s:f}", "date", date(s), "start", (json_int_t)s->start,
-                            "ranks", (json_int_t)s->ranks, "began", s->began));
+                  json_pack("{s:f, s:I, s:I, s:f, s:s, s:s}", "date", date(s), "start",
+                            (json_int_t)s->start, "ranks", (json_int_t)s->ranks, "began", s->began,
+                            "data_train", data->train.text, "data_valid", data->valid.text));
 }
 
 static json_t *ranks_of(const struct mu_sweep_master *m, uint64_t group)

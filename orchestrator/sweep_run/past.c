@@ -143,8 +143,22 @@ static uint64_t count(const json_t *record, const char *key)
     return (uint64_t)json_integer_value(json_object_get(record, key));
 }
 
+static struct mu_hash_text text(const json_t *record, const char *key)
+{
+    const char *value = json_string_value(json_object_get(record, key));
+    struct mu_hash_text t;
+
+    snprintf(t.text, sizeof t.text, "%s", value ? value : "");
+    return t;
+}
+
 static void take_start(struct mu_sweep_past *p, const json_t *record)
 {
+    if (!p->has_data) {
+        p->data.train = text(record, "data_train");
+        p->data.valid = text(record, "data_valid");
+    }
+    p->has_data = true;
     mu_sweep_past_close(p);
     p->start = (uint32_t)count(record, "start");
     if (p->began <= 0)

@@ -10,6 +10,11 @@ struct mu_sweep_past_trial {
     char name[128];
     struct mu_cell cell; /* as of its last record; phase: an end, or READY */
 };
+/* What is in the files that trials read, as their identities: "": none is read. */
+struct mu_sweep_data {
+    struct mu_hash_text train, valid;
+};
+
 /* A rank in a group; while it is `open`, as far as is written. */
 struct mu_sweep_past_part {
     uint64_t group;
@@ -28,6 +33,8 @@ struct mu_sweep_past {
     uint32_t start;      /* number of the newest; 0: none */
     double began, last;  /* dates of the first start and the last record; 0: none */
     struct mu_ledger_sum goodput;
+    bool has_data;
+    struct mu_sweep_data data; /* as the first start had it */
     enum mu_status status;
 };
 

@@ -85,10 +85,14 @@ static enum mu_status work(struct mu_sweep *s)
             break;
         mu_sweep_line_begin(&s->line);
         mu_board_set_phase(s->session.board, MU_PHASE_RUNNING);
-        MU_TRY(mu_trial_run(&s->session, &s->line.order.order, &outcome), st, failed);
+        st = mu_trial_run(&s->session, &s->line.order.order, &outcome);
         mu_board_set_phase(s->session.board, MU_PHASE_RUNNING);
         mu_sweep_order_deinit(&s->line.order);
-        mu_sweep_line_be_ready(&s->line, &outcome);
+        if (st == MU_RECOVERED) /* the order is void: somebody died since it was given */
+            mu_poller_accept(&s->session.poller);
+        else if (st != MU_OK)
+            goto failed;
+        mu_sweep_line_be_ready(&s->line, st == MU_OK ? &outcome : NULL);
     }
     MU_TRY(mu_session_part(&s->session), st, failed);
     st = (enum mu_status)s->line.over;

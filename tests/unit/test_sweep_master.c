@@ -222,7 +222,7 @@ static void crashes_without_progress_end_a_trial(void **state)
     assert_int_equal(trial_of(0), trial);
     end_group(0, MU_TRIAL_FAILED, 5);
     assert_int_equal(cell_of(trial)->phase, MU_CELL_FAILED);
-    assert_non_null(strstr(cell_of(trial)->message, "as told, 2 times in a row at step 0"));
+    assert_non_null(strstr(cell_of(trial)->message, "as told, 2 times in a row at step 5"));
 }
 
 static void progress_between_crashes_forgives_them(void **state)
@@ -237,7 +237,8 @@ static void progress_between_crashes_forgives_them(void **state)
     trial = trial_of(0);
     for (int64_t step = 5; step < 50; step += 5) {
         mu_sweep_master_hear_progress(&m, group_of(0), step, 4, 1e5);
-        end_group(0, MU_TRIAL_FAILED, step);
+        mu_sweep_master_hear_progress(&m, group_of(0), step + 1, 4, 1e5);
+        end_group(0, MU_TRIAL_FAILED, step + 1);
         assert_int_equal(cell_of(trial)->crashes, 1);
         do {
             decide();
@@ -246,6 +247,57 @@ static void progress_between_crashes_forgives_them(void **state)
         } while (group_of(0) == 0);
     }
     assert_int_equal(cell_of(trial)->retries, 9);
+}
+
+/* It is begun again from a step later than the last that was heard of, and dies in the next. */
+static void going_on_from_memory_is_no_progress(void **state)
+{
+    uint32_t trial;
+
+    (void)state;
+    begin(ALONE);
+    spec.retries = 2;
+    ready(0);
+    decide();
+    trial = trial_of(0);
+    for (uint32_t crash = 1; crash <= 3; crash++) {
+        mu_sweep_master_hear_progress(&m, group_of(0), 49 + crash, 4, 1e5);
+        end_group(0, MU_TRIAL_FAILED, 49 + crash);
+        assert_int_equal(cell_of(trial)->crashes, crash);
+        for (int i = 0; crash < 3 && (group_of(0) == 0 || trial_of(0) != trial); i++) {
+            assert_true(i < 10);
+            if (group_of(0) != 0)
+                end_group(0, MU_TRIAL_COMPLETE, 100);
+            decide();
+        }
+    }
+    assert_int_equal(cell_of(trial)->phase, MU_CELL_FAILED);
+}
+
+/* It begins again from a checkpoint, and dies where it died before. */
+static void steps_taken_again_are_no_progress(void **state)
+{
+    uint32_t trial;
+
+    (void)state;
+    begin(ALONE);
+    spec.retries = 1;
+    ready(0);
+    decide();
+    trial = trial_of(0);
+    for (uint32_t crash = 1; crash <= 2; crash++) {
+        mu_sweep_master_hear_progress(&m, group_of(0), 41, 4, 1e5);
+        mu_sweep_master_hear_progress(&m, group_of(0), 50, 4, 1e5);
+        end_group(0, MU_TRIAL_FAILED, 50);
+        assert_int_equal(cell_of(trial)->crashes, crash);
+        for (int i = 0; crash < 2 && (group_of(0) == 0 || trial_of(0) != trial); i++) {
+            assert_true(i < 10);
+            if (group_of(0) != 0)
+                end_group(0, MU_TRIAL_COMPLETE, 100);
+            decide();
+        }
+    }
+    assert_int_equal(cell_of(trial)->phase, MU_CELL_FAILED);
 }
 
 static void results_are_no_crashes(void **state)
@@ -292,6 +344,8 @@ int main(void)
         TEST(a_ready_that_was_lost_is_waited_for),
         TEST(crashes_without_progress_end_a_trial),
         TEST(progress_between_crashes_forgives_them),
+        TEST(going_on_from_memory_is_no_progress),
+        TEST(steps_taken_again_are_no_progress),
         TEST(results_are_no_crashes),
         TEST(a_refused_trial_is_not_tried_again),
     };
