@@ -270,8 +270,6 @@ enum mu_status mu_sweep_meet(struct mu_sweep *s, const struct mu_sweep_request *
         mu_sweep_lead_close(s->lead); /* of an attempt that somebody died in */
         s->lead = NULL;
         st = meet(s, request, welcome);
-        if (st == MU_OK)
-            st = mu_trial_deal_gpus(&s->session, &s->facts.base);
     }
     free(welcome);
     return st;
