@@ -59,6 +59,7 @@ void mu_session_attach(struct mu_session *s, const struct mu_session_job *job)
 {
     s->job = *job;
     s->requests = 0;
+    mu_recovery_plan_deinit(&s->recovery.plan); /* of a repair before it */
     s->recovery.comm = job->comm;
     s->recovery.group = job->group;
     s->recovery.trial = job->trial;
