@@ -110,12 +110,16 @@ struct mu_job {
     bool diverged; /* that is why; on all ranks */
     struct mu_trial_speed {
         struct mu_record_mark since;
-        double tokens_per_s; /* NAN: not measured yet */
-    } speed;                 /* of a trial, on its leader */
-    bool fails_group;        /* a trial's: this rank has failed, and its group with it */
-    bool keeps_state;        /* a trial's: the state in memory is for who goes on */
-    bool has_last_word;      /* of ranks that fail at once, this one speaks */
-    char news[256];          /* of deaths, not in the journal yet */
+        double tokens_per_s;  /* NAN: not measured yet */
+    } speed;                  /* of a trial, on its leader */
+    struct mu_trial_crashes { /* ranks of a trial that died in a row, without a step in between */
+        int64_t step;
+        uint32_t count;
+    } crashes;
+    bool fails_group;   /* a trial's: this rank has failed, and its group with it */
+    bool keeps_state;   /* a trial's: the state in memory is for who goes on */
+    bool has_last_word; /* of ranks that fail at once, this one speaks */
+    char news[256];     /* of deaths, not in the journal yet */
 };
 
 /* What the command line asked for; only the master's is looked at. Of a trial: its order. */
@@ -192,6 +196,8 @@ enum mu_status mu_job_upload(struct mu_job *job, bool handed_over) MU_CHECKED;
 enum mu_status mu_job_snapshot(struct mu_job *job) MU_CHECKED;
 /* After a repair: this job's roll is new; tells who died. */
 void mu_job_recovered(void *job);
+/* Of a trial: its ranks die at one step, more often than may be by chance. */
+bool mu_job_crashes(const struct mu_job *job);
 /* Between two recoveries: takes up what the new roll gives this rank to do, the master's duties
  * among it. */
 enum mu_status mu_job_take_roll(struct mu_job *job) MU_CHECKED;

@@ -103,6 +103,22 @@ static void tell(struct mu_job *job)
     add(job->news, sizeof job->news, "%s%.200s", job->news[0] ? ". " : "", text);
 }
 
+static void count_crashes(struct mu_job *job)
+{
+    const struct mu_recovery *r = job->recovery;
+
+    if (r->lost_count == 0 || r->plan.finished)
+        return;
+    if (job->crashes.step != r->plan.step)
+        job->crashes = (struct mu_trial_crashes){.step = r->plan.step};
+    job->crashes.count++;
+}
+
+bool mu_job_crashes(const struct mu_job *job)
+{
+    return job->trial && job->crashes.count > job->trial->retries;
+}
+
 void mu_job_recovered(void *context)
 {
     struct mu_job *job = context;
@@ -111,6 +127,7 @@ void mu_job_recovered(void *context)
     job->control =
         mu_control_init(job->comm, job->poller, job->life.epoch, job->control.deadline_ms);
     tell(job);
+    count_crashes(job);
 }
 
 /* What the newest plan says of the boundary between two steps. */
@@ -166,9 +183,11 @@ enum mu_status mu_job_take_roll(struct mu_job *job)
     mu_job_move(job, MU_LIFE_ON_RECOVER);
     MU_TRY(accept_roll(job), st, failed);
     mu_log_set_where(NULL);
+    job->is_master = mu_comm_rank(job->comm) == 0;
+    if (mu_job_crashes(job))
+        return job->control.verdict = MU_FAILED; /* all have heard of the same deaths */
     take_duties(job);
     take_back_end(job);
-    job->is_master = mu_comm_rank(job->comm) == 0;
     if (job->is_master && !job->journal)
         MU_TRY(mu_job_open_records(job), st, failed);
     mu_job_settle(job); /* who was to do so may be dead */

@@ -255,15 +255,11 @@ static enum mu_status name_homes(struct mu_job *job, const uint64_t *host_key)
     return st;
 }
 
-/* A trial's begins as those of all trials of its sweep. */
 static uint64_t run_key(const struct mu_job *job)
 {
     uint64_t own = mu_hash_bytes(job->run_path, strlen(job->run_path), 0).low;
 
-    if (!job->trial)
-        return own;
-    return mu_hash_bytes(job->trial->sweep_path, strlen(job->trial->sweep_path), 0).low << 32 |
-           (uint32_t)own;
+    return job->trial ? mu_segment_trial_key(mu_trial_sweep_key(job->trial->sweep_path), own) : own;
 }
 
 static enum mu_status take_welcome(struct mu_job *job, struct mu_wire_reader *r)
@@ -433,14 +429,6 @@ failed:
     return st;
 }
 
-/* What a trial came to is known by its last step's evaluation. */
-static int64_t eval_every(const struct mu_job *job)
-{
-    const struct mu_settings *s = &job->settings;
-
-    return job->trial && s->eval_every == 0 ? s->run_steps : s->eval_every;
-}
-
 enum mu_status mu_job_prepare(struct mu_job *job)
 {
     uint32_t place = (uint32_t)mu_comm_rank(job->comm);
@@ -469,7 +457,7 @@ enum mu_status mu_job_prepare(struct mu_job *job)
     job->plan = (struct mu_duty_plan){
         .steps = job->settings.run_steps,
         .log_every = job->settings.run_log_every,
-        .eval_every = eval_every(job),
+        .eval_every = job->settings.eval_every,
         .hash_every = job->settings.run_hash_every,
         .checkpoint_every = job->settings.checkpoint_every,
         .can_evaluate = job->workload->facts.eval_pieces > 0,

@@ -28,6 +28,11 @@ const char *mu_trial_end_word(enum mu_trial_end end)
     return words[end];
 }
 
+uint64_t mu_trial_sweep_key(const char *sweep_path)
+{
+    return mu_hash_bytes(sweep_path, strlen(sweep_path), 0).low;
+}
+
 void mu_trial_tell_progress(struct mu_job *job)
 {
     const struct mu_trial_order *order = job->trial;
@@ -54,6 +59,8 @@ static enum mu_trial_end end_of(const struct mu_job *job, enum mu_status st)
         return job->last.requests & MU_REQUEST_STOP ? MU_TRIAL_STOPPED : MU_TRIAL_MADE_WAY;
     if (job->diverged)
         return MU_TRIAL_DIVERGED;
+    if (st == MU_FAILED && mu_job_crashes(job))
+        return MU_TRIAL_CRASHES;
     return st == MU_OK          ? MU_TRIAL_COMPLETE
            : st == MU_NO_MEMORY ? MU_TRIAL_OUT_OF_MEMORY
            : st == MU_CONFIG    ? MU_TRIAL_REFUSED
@@ -76,7 +83,12 @@ static void take_outcome(const struct mu_job *job, enum mu_status st, struct mu_
     };
     if (!out->leads)
         return;
-    snprintf(out->message, sizeof out->message, "%s", job->status.message);
+    if (out->end == MU_TRIAL_CRASHES)
+        snprintf(out->message, sizeof out->message,
+                 "ranks died in step %" PRId64 ", %u times in a row", job->crashes.step + 1,
+                 job->crashes.count);
+    else
+        snprintf(out->message, sizeof out->message, "%s", job->status.message);
     if (job->run) {
         struct mu_run_losses losses = mu_run_dir_losses(job->run);
 

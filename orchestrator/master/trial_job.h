@@ -31,6 +31,7 @@ struct mu_trial_order {
     const char *run_path;   /* the trial's own, within it */
     const struct mu_trial_branch *branches;
     uint32_t branch_count;
+    uint32_t retries; /* how often ranks may die of one step before the trial is given up */
     /* On the rank that leads the group, after each step: the committed step, whose duties are done,
      * so that branches of it are there; speed over the last 0.3 s or so, NAN at first. Cheap: who
      * passes it on limits the rate. NULL allowed. */
@@ -46,6 +47,7 @@ struct mu_trial_order {
     X(STOPPED, "stopped")             /* by a signal or time limit, with a checkpoint */           \
     X(DIVERGED, "diverged")           /* NaN or Inf; a result */                                   \
     X(OUT_OF_MEMORY, "out of memory") /* host, /dev/shm or GPU; a result */                        \
+    X(CRASHES, "crashes")             /* ranks die at one step, again and again */                 \
     X(REFUSED, "refused")             /* its configuration, or its folder holds another run */     \
     X(FAILED, "failed")               /* a disk, data that cannot be read, a disputed audit */
 enum mu_trial_end {
@@ -78,6 +80,9 @@ enum mu_status mu_trial_run(struct mu_session *s, const struct mu_trial_order *o
  * which there is none. */
 enum mu_status mu_trial_deal_gpus(struct mu_session *s,
                                   const struct mu_settings *settings) MU_CHECKED;
+
+/* What the segments of a sweep's trials have in common (worker/segment.h). */
+uint64_t mu_trial_sweep_key(const char *sweep_path);
 
 struct mu_job;
 /* The leader's, between two steps: order->progress, when it is due. */

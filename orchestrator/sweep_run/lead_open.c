@@ -91,6 +91,22 @@ static enum mu_status take_spans(struct mu_sweep_lead *lead, const uint32_t *now
     return MU_OK;
 }
 
+/* Where the state of a trial is in memory: with whoever trained it last in this start. */
+static void take_hosts(struct mu_sweep_lead *lead, const uint32_t *now)
+{
+    struct mu_sweep_master *m = &lead->master;
+
+    for (uint32_t i = 0; i < lead->past.parts; i++) {
+        const struct mu_sweep_span *span = &lead->past.part[i].span;
+        const uint32_t trial = now[span->trial];
+        const struct mu_sweep_member *member = mu_sweep_master_member(m, span->rank);
+
+        if (span->start == lead->past.start && trial != MU_TRIAL_ALONE && member &&
+            !mu_cell_has_ended(m->state.cell[trial].phase))
+            m->state.cell[trial].host = member->host;
+    }
+}
+
 /* Assignments of this start that nobody has written the end of, as the journal has them: what the
  * ranks say then puts them right. */
 static void take_groups(struct mu_sweep_lead *lead, const uint32_t *now)
@@ -194,6 +210,7 @@ static enum mu_status take_past(struct mu_sweep_lead *lead, const struct mu_rank
     if (st == MU_OK)
         st = take_spans(lead, now);
     if (st == MU_OK && words) {
+        take_hosts(lead, now);
         take_groups(lead, now);
         mu_sweep_master_hear_words(&lead->master, words, word_count);
         st = lead->master.status;

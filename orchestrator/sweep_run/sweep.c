@@ -84,6 +84,7 @@ static enum mu_status work(struct mu_sweep *s)
         if (!s->line.has_order)
             break;
         mu_sweep_line_begin(&s->line);
+        s->line.order.order.retries = (uint32_t)s->facts.spec->retries;
         mu_board_set_phase(s->session.board, MU_PHASE_RUNNING);
         st = mu_trial_run(&s->session, &s->line.order.order, &outcome);
         mu_board_set_phase(s->session.board, MU_PHASE_RUNNING);
@@ -95,6 +96,7 @@ static enum mu_status work(struct mu_sweep *s)
         mu_sweep_line_be_ready(&s->line, st == MU_OK ? &outcome : NULL);
     }
     MU_TRY(mu_session_part(&s->session), st, failed);
+    mu_segment_remove_sweep(mu_trial_sweep_key(s->facts.path)); /* of trials that failed */
     st = (enum mu_status)s->line.over;
 failed:
     return st;

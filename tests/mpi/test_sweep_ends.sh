@@ -59,11 +59,13 @@ sweep = {
     grid = ( { key = "run.steps"; values = [10, 20, 60]; }, { key = "run.seed"; values = [1, 2]; } );
 };
 CONFIG
-sweep 2 crash.cfg sweep.name=calm
-ended_with 0 "nothing crashes"
+# A group that crashes as a whole takes all its ranks with it: here trials have one each.
 for do in fail segv; do
+    shards=$([ "$do" = fail ] && echo 8 || echo 1)
+    sweep 2 crash.cfg sweep.name="calm-$do" batch.shards="$shards"
+    ended_with 0 "nothing crashes"
     # Steps 50 are those of the two long trials.
-    MUSTER_FAULT=at:backward,step:50,do:$do sweep 6 crash.cfg sweep.name="crash-$do"
+    MUSTER_FAULT=at:backward,step:50,do:$do sweep 6 crash.cfg sweep.name="crash-$do" batch.shards="$shards"
     ended_with 1 "trials that crash ($do)"
     nothing_left "trials that crash ($do)"
     [ "$(with_status "crash-$do" failed)" = 2 ] && [ "$(with_status "crash-$do" complete)" = 4 ] ||
@@ -71,7 +73,7 @@ for do in fail segv; do
     [ "$(column "runs/crash-$do/timing.csv" retries | awk '{ n += $2 } END { print n }')" = 2 ] || fail "trials that crash ($do): not 2 retries"
     mapfile -t whole < <(column "runs/crash-$do/results.csv" status | awk '$2 == "complete" { print $1 }')
     before=$(stamp "crash-$do" "${whole[@]}")
-    sweep 3 crash.cfg sweep.name="crash-$do"
-    complete "crash-$do" calm "trials that had crashed ($do), again"
+    sweep 3 crash.cfg sweep.name="crash-$do" batch.shards="$shards"
+    complete "crash-$do" "calm-$do" "trials that had crashed ($do), again"
     [ "$(stamp "crash-$do" "${whole[@]}")" = "$before" ] || fail "trials that had ended were touched"
 done
