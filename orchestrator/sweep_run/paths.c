@@ -1,5 +1,6 @@
 #include "orchestrator/sweep_run/paths.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,9 @@ enum mu_status mu_sweep_trial_settings(const struct mu_sweep_trial *trial, const
     snprintf(out->run_name, sizeof out->run_name, "%s", trial->name);
     if (n < 0 || (size_t)n >= sizeof out->run_dir)
         return MU_FAIL(MU_CONFIG, "run.dir: the path of the sweep's folder is too long");
+    /* What a trial came to is known by its last step's evaluation. */
+    if (out->eval_every == 0)
+        out->eval_every = out->run_steps;
     return MU_OK;
 }
 
@@ -79,6 +83,12 @@ enum mu_status mu_sweep_trial_compare(const struct mu_sweep_trial *trial, const 
     MU_TRY(mu_sweep_trial_settings(trial, sweep_path, now), st, done);
     mu_log_set_level(mu_log_shows(MU_LOG_INFO) ? MU_LOG_WARN : MU_LOG_ERROR); /* what may change */
     st = mu_config_compare(before, now);
+    if (st == MU_OK && before->eval_tokens != now->eval_tokens)
+        st =
+            MU_FAIL(MU_CONFIG,
+                    "eval.tokens: %" PRId64 " here, %" PRId64
+                    " when trials of this sweep were evaluated: their losses could not be compared",
+                    now->eval_tokens, before->eval_tokens);
     mu_log_reset_level();
     if (st != MU_OK)
         mu_log(MU_LOG_INFO,
