@@ -1,7 +1,7 @@
 /* How a sweep's list of trials grows as results come: tuning, then the cells of the grid with the
  * tuned value, then more sizes for budgets whose minimum is not bracketed. Every decision waits for
- * all results that it looks at, and is a pure function of the file and of these, so that it does not
- * depend on who computed what when.
+ * all results that it looks at, and is a pure function of the file and of these, so that it does
+ * not depend on who computed what when.
  *
  *   tuning   the tuned key's optimum at each cell of `tune`: the vertex of a parabola in ln(value)
  *            through the best losses; then a power law of N through the optima (one cell: a
@@ -81,9 +81,10 @@ enum mu_status mu_sweep_stages_init(struct mu_sweep_stages *s, const struct mu_s
 void mu_sweep_stages_deinit(struct mu_sweep_stages *s);
 /* result[i] of trials.item[i], i < trials.count. Appends what is decided now, and brings tuned,
  * window and complete up to date; *added: how many, which have no result yet. trials.item may move.
- * Nothing more is decided without new results; a sweep that is begun again calls it until nothing is
- * added. `warn` gets a line a call: a best value at the edge of those tried, a tuned law far outside
- * its cells' range of N. MU_CONFIG, told: tuning has found nothing to go on with; trials stay. */
+ * Nothing more is decided without new results; a sweep that is begun again calls it until nothing
+ * is added. `warn` gets a line a call: a best value at the edge of those tried, a tuned law far
+ * outside its cells' range of N. MU_CONFIG, told: tuning has found nothing to go on with; trials
+ * stay. */
 enum mu_status mu_sweep_stages_advance(struct mu_sweep_stages *s,
                                        const struct mu_sweep_result *result, uint32_t *added,
                                        void (*warn)(void *context, const char *line),

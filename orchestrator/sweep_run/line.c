@@ -175,16 +175,15 @@ static bool test(struct mu_sweep_line *l, struct mu_request *request, size_t *si
     return !l->is_broken && done;
 }
 
-static bool send_next(struct mu_sweep_line *l)
+static void send_next(struct mu_sweep_line *l)
 {
     struct mu_sweep_up up;
 
     if (!mu_sweep_line_take(l, &up))
-        return false;
+        return;
     l->out_size = mu_sweep_up_pack(&up, l->out_bytes);
     l->is_sending = mu_comm_send(l->session->comm, l->out_bytes, l->out_size, 0, MU_TAG_SWEEP,
                                  &l->out) == MU_OK;
-    return l->is_sending;
 }
 
 void mu_sweep_line_serve(struct mu_sweep_line *l)

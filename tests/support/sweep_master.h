@@ -1,5 +1,5 @@
-/* A sweep's master (orchestrator/sweep_run/master.h) with four ranks and two or four trials, and how a
- * test lets it hear things. */
+/* A sweep's master (orchestrator/sweep_run/master.h) with four ranks and two or four trials, and
+ * how a test lets it hear things. */
 #ifndef TESTS_SUPPORT_SWEEP_MASTER_H
 #define TESTS_SUPPORT_SWEEP_MASTER_H
 
