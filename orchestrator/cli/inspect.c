@@ -105,14 +105,6 @@ done:
     return st;
 }
 
-static bool has(const char *folder, const char *name)
-{
-    char path[MU_PATH_MAX];
-    int n = snprintf(path, sizeof path, "%s/%s", folder, name);
-
-    return n > 0 && n < MU_PATH_MAX && mu_file_exists(path);
-}
-
 /* What `muster status` shows, and where the rest is. */
 static enum mu_status show_sweep(const char *path, const struct wanted *w)
 {
@@ -150,11 +142,11 @@ static enum mu_status show_folder(const char *path, const struct wanted *w)
 
     if (st != MU_OK)
         return st;
-    if (has(path, "checkpoint.h5") || has(path, "part-00000.h5"))
+    if (mu_file_exists_in(path, "checkpoint.h5") || mu_file_exists_in(path, "part-00000.h5"))
         return show_checkpoint(path, NULL, w);
-    if (has(path, "sweep.json"))
+    if (mu_file_exists_in(path, "sweep.json"))
         return show_sweep(path, w);
-    if (mu_file_exists(checkpoints) || has(path, "status.json"))
+    if (mu_file_exists(checkpoints) || mu_file_exists_in(path, "status.json"))
         return show_run(path, checkpoints, w);
     st = mu_checkpoint_list(path, &steps, &count);
     if (st != MU_OK)
@@ -220,7 +212,7 @@ static enum mu_status show_file(const char *path, const struct wanted *w)
         strcpy(folder, ".");
     if (strcmp(name, "checkpoint.h5") == 0)
         return show_checkpoint(folder, NULL, w);
-    if (strncmp(name, "part-", 5) == 0 && has(folder, "checkpoint.h5"))
+    if (strncmp(name, "part-", 5) == 0 && mu_file_exists_in(folder, "checkpoint.h5"))
         return MU_FAIL(MU_USAGE, "%s is one part of a checkpoint; inspect the folder: %s", path,
                        folder);
     if (w->config)

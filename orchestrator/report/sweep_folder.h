@@ -46,8 +46,4 @@ size_t mu_sweep_find(const struct mu_sweep_table *t, const char *column, const c
 /* The same of timing's column `trial`, at once. */
 size_t mu_sweep_find_trial(const struct mu_sweep_folder *f, const char *name);
 
-/* Of an object of sweep.json: "" and NAN when it is not there. */
-const char *mu_sweep_word(const json_t *object, const char *key);
-double mu_sweep_real(const json_t *object, const char *key);
-
 #endif

@@ -9,6 +9,7 @@
 #include "orchestrator/base/log.h"
 #include "orchestrator/run/goodput.h"
 #include "orchestrator/run/journal.h"
+#include "orchestrator/run/json_values.h"
 
 static void lack(struct mu_sweep_past *p)
 {
@@ -131,13 +132,6 @@ void mu_sweep_past_close(struct mu_sweep_past *p)
 }
 
 /* ---- records ---- */
-static double number(const json_t *record, const char *key)
-{
-    const json_t *v = json_object_get(record, key);
-
-    return json_is_number(v) ? json_number_value(v) : NAN;
-}
-
 static uint64_t count(const json_t *record, const char *key)
 {
     return (uint64_t)json_integer_value(json_object_get(record, key));
@@ -145,10 +139,9 @@ static uint64_t count(const json_t *record, const char *key)
 
 static struct mu_hash_text text(const json_t *record, const char *key)
 {
-    const char *value = json_string_value(json_object_get(record, key));
     struct mu_hash_text t;
 
-    snprintf(t.text, sizeof t.text, "%s", value ? value : "");
+    snprintf(t.text, sizeof t.text, "%s", mu_json_get_text(record, key));
     return t;
 }
 
@@ -162,9 +155,9 @@ static void take_start(struct mu_sweep_past *p, const json_t *record)
     mu_sweep_past_close(p);
     p->start = (uint32_t)count(record, "start");
     if (p->began <= 0)
-        p->began = number(record, "began");
+        p->began = mu_json_get_real(record, "began");
     if (!(p->began > 0))
-        p->began = number(record, "date");
+        p->began = mu_json_get_real(record, "date");
 }
 
 static void take_assign(struct mu_sweep_past *p, const json_t *record, uint32_t trial, double now)
@@ -217,16 +210,15 @@ static enum mu_cell_phase phase_of(const char *word)
 static void take_end(struct mu_sweep_past *p, const json_t *record, struct mu_cell *c, double now)
 {
     const uint64_t group = count(record, "group");
-    const char *message = json_string_value(json_object_get(record, "message"));
     const char *hash = json_string_value(json_object_get(record, "hash"));
 
     c->phase = phase_of(json_string_value(json_object_get(record, "end")));
     c->tokens = count(record, "tokens");
-    c->train_loss = number(record, "train_loss");
-    c->valid_loss = number(record, "valid_loss");
-    c->valid_bits_per_byte = number(record, "bits_per_byte");
+    c->train_loss = mu_json_get_real(record, "train_loss");
+    c->valid_loss = mu_json_get_real(record, "valid_loss");
+    c->valid_bits_per_byte = mu_json_get_real(record, "bits_per_byte");
     c->has_hash = hash && mu_hash_parse(hash, &c->hash);
-    snprintf(c->message, sizeof c->message, "%s", message ? message : "");
+    snprintf(c->message, sizeof c->message, "%s", mu_json_get_text(record, "message"));
     for (uint32_t i = p->first_open; i < p->parts; i++)
         if (p->part[i].is_open && p->part[i].group == group)
             close_part(p, &p->part[i], now);
@@ -240,7 +232,7 @@ static void take(void *context, uint32_t generation, enum mu_journal_type type, 
     struct mu_sweep_past *p = context;
     json_t *record = json_loadb(json, size, 0, NULL);
     const char *name = json_string_value(json_object_get(record, "trial"));
-    const double date = number(record, "date"), now = date - p->began;
+    const double date = mu_json_get_real(record, "date"), now = date - p->began;
     struct mu_sweep_past_trial *t;
 
     (void)generation;
