@@ -10,6 +10,7 @@
 #include "orchestrator/cli/inspect_run.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
+#include "orchestrator/sweep_run/records.h"
 #include "orchestrator/sweep_run/show.h"
 #include "worker/data/tokens.h"
 
@@ -108,21 +109,19 @@ done:
 /* What `muster status` shows, and where the rest is. */
 static enum mu_status show_sweep(const char *path, const struct wanted *w)
 {
-    char file[MU_PATH_MAX];
     struct mu_sweep_view *view = NULL;
-    json_t *object;
+    json_t *status = NULL, *object;
     enum mu_status st;
 
     if (w->config)
         return MU_FAIL(MU_USAGE,
                        "--config is of checkpoints; %s is a sweep, with runs in %s/trials", path,
                        path);
-    MU_TRY(mu_path_format(file, "%s/sweep.json", path), st, done);
     MU_TRY(mu_sweep_view_read(path, &view), st, done);
     if (w->json) {
-        object = json_pack("{s:s, s:s, s:o?, s:b}", "kind", "sweep", "path", path, "status",
-                           json_load_file(file, 0, NULL), "killed",
-                           mu_sweep_view_standing(view) == MU_SWEEP_WAS_KILLED);
+        MU_TRY(mu_sweep_read_status(path, &status), st, done);
+        object = json_pack("{s:s, s:s, s:o, s:b}", "kind", "sweep", "path", path, "status", status,
+                           "killed", mu_sweep_view_standing(view) == MU_SWEEP_WAS_KILLED);
         st = print_json(object, path);
     } else {
         mu_sweep_view_print(stdout, view, 0, 0);

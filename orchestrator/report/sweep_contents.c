@@ -6,6 +6,7 @@
 #include "orchestrator/report/figure.h"
 #include "orchestrator/run/goodput.h"
 #include "orchestrator/run/json_values.h"
+#include "orchestrator/sweep_run/state.h"
 
 /* "3 min 20 s" */
 static struct mu_figure duration(double seconds)
@@ -26,11 +27,11 @@ static struct mu_figure duration(double seconds)
 /* Trials of all phases that have ended. */
 static double count_ended(const json_t *phases)
 {
-    static const char *const words[] = {"complete", "diverged", "out of memory", "failed"};
     double count = 0;
 
-    for (size_t k = 0; k < sizeof words / sizeof *words; k++)
-        count += fmax(mu_json_get_real(phases, words[k]), 0);
+    for (enum mu_cell_phase p = 0; p < MU_CELL_PHASES; p++)
+        if (mu_cell_has_ended(p))
+            count += fmax(mu_json_get_real(phases, mu_cell_word(p)), 0);
     return count;
 }
 
@@ -71,20 +72,8 @@ void mu_sweep_say_state(struct mu_document *doc, const struct mu_sweep_folder *f
 
 static const char *bracketed(const json_t *budget)
 {
-    static const char *const words[][3] = {
-        /* as the file has it, for people, and when nothing is left to add */
-        {"open", "open: not all have ended", "open: not all have ended"},
-        {"yes", "yes", "yes"},
-        {"left", "no: smaller sizes are wanted", "no: smaller sizes are wanted, and none are left"},
-        {"right", "no: larger sizes are wanted", "no: larger sizes are wanted, and none are left"},
-        {"none", "no: too few losses to tell", "no: too few losses to tell"},
-    };
-    const bool exhausted = json_is_true(json_object_get(budget, "exhausted"));
-
-    for (size_t k = 0; k < sizeof words / sizeof *words; k++)
-        if (strcmp(mu_json_get_text(budget, "bracket"), words[k][0]) == 0)
-            return words[k][1 + exhausted];
-    return "-";
+    return mu_sweep_bracket_text(mu_sweep_bracket_of(mu_json_get_text(budget, "bracket")),
+                                 json_is_true(json_object_get(budget, "exhausted")));
 }
 
 void mu_sweep_say_budgets(struct mu_document *doc, const struct mu_sweep_folder *f)

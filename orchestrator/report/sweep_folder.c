@@ -6,8 +6,7 @@
 
 #include "orchestrator/points/table_csv.h"
 #include "orchestrator/run/json_values.h"
-
-enum { STATUS_MAX = 1 << 26 };
+#include "orchestrator/sweep_run/records.h"
 
 struct reading {
     struct mu_sweep_table *table;
@@ -74,28 +73,13 @@ done:
 
 static enum mu_status read_status(struct mu_sweep_folder *f)
 {
-    char path[MU_PATH_MAX], *text = NULL;
-    json_error_t error;
-    size_t size;
-    enum mu_status st;
+    const enum mu_status st = mu_sweep_read_status(f->path, &f->status);
 
-    MU_TRY(mu_path_format(path, "%s/sweep.json", f->path), st, done);
-    st = mu_file_read(path, STATUS_MAX, &text, &size);
     if (st == MU_NOT_FOUND)
         return MU_FAIL(MU_USAGE,
                        "%s is no folder of a sweep: it has no sweep.json; expected one, or a CSV "
                        "file of points",
                        f->path);
-    if (st != MU_OK)
-        return st;
-    f->status = json_loadb(text, size, 0, &error);
-    if (!f->status)
-        st = MU_FAIL(MU_FAILED, "%s:%d: %s", path, error.line, error.text);
-    else if (strcmp(mu_json_get_text(f->status, "schema"), "muster-sweep-1") != 0)
-        st = MU_FAIL(MU_FAILED, "%s: its schema is '%s'; expected 'muster-sweep-1'", path,
-                     mu_json_get_text(f->status, "schema"));
-done:
-    free(text);
     return st;
 }
 

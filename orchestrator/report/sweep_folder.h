@@ -27,7 +27,8 @@ struct mu_sweep_folder {
     size_t points;          /* rows of results that a fit takes */
 };
 
-/* MU_USAGE: it is no sweep's folder; MU_FAILED: what is there cannot be read. Free in any case. */
+/* MU_USAGE: it is no sweep's folder; MU_FAILED, MU_CORRUPT: what is there cannot be read. Free in
+ * any case. */
 enum mu_status mu_sweep_folder_read(const char *path, struct mu_sweep_folder *out) MU_CHECKED;
 void mu_sweep_folder_free(struct mu_sweep_folder *f);
 

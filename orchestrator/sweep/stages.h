@@ -48,13 +48,25 @@ struct mu_sweep_tuned {
     double least_n, most_n;       /* of the cells: beyond is extrapolation */
 };
 
+/* X(name, word, for people, the same when no more sizes will come) */
+#define MU_SWEEP_BRACKET_TABLE(X)                                                           \
+    X(OPEN, "open", "not known yet", "not known yet") /* not all of its cells have ended */ \
+    X(YES, "yes", "yes", "yes")                                                             \
+    X(LEFT, "left", "no: smaller sizes wanted", "no: smaller sizes wanted, none left")      \
+    X(RIGHT, "right", "no: larger sizes wanted", "no: larger sizes wanted, none left")      \
+    X(NONE, "none", "too few losses to tell", "too few losses to tell")
 enum mu_sweep_bracket {
-    MU_SWEEP_BRACKET_OPEN, /* not all of its cells have ended */
-    MU_SWEEP_BRACKET_YES,
-    MU_SWEEP_BRACKET_LEFT,  /* smaller sizes are wanted */
-    MU_SWEEP_BRACKET_RIGHT, /* larger ones are */
-    MU_SWEEP_BRACKET_NONE   /* too few losses to tell */
+#define MU_SWEEP_BRACKET_ENUM(name, word, text, exhausted) MU_SWEEP_BRACKET_##name,
+    MU_SWEEP_BRACKET_TABLE(MU_SWEEP_BRACKET_ENUM)
+#undef MU_SWEEP_BRACKET_ENUM
+        MU_SWEEP_BRACKETS
 };
+const char *mu_sweep_bracket_word(enum mu_sweep_bracket bracket);
+/* OPEN for NULL, and for what is none of these words. */
+enum mu_sweep_bracket mu_sweep_bracket_of(const char *word);
+/* Whether the minimum is bracketed. */
+const char *mu_sweep_bracket_text(enum mu_sweep_bracket bracket, bool is_exhausted);
+
 struct mu_sweep_window { /* of a budget of an isoflop sweep */
     double budget;
     enum mu_sweep_bracket bracket;

@@ -72,13 +72,7 @@ static struct mu_sweep_past_trial *trial_of(struct mu_sweep_past *p, const char 
         p->trial_capacity = more;
     }
     t = &p->trial[p->trials];
-    *t = (struct mu_sweep_past_trial){.cell = {.phase = MU_CELL_READY,
-                                               .host = UINT32_MAX,
-                                               .train_loss = NAN,
-                                               .valid_loss = NAN,
-                                               .valid_bits_per_byte = NAN,
-                                               .tokens_per_s = NAN,
-                                               .wanted = NAN}};
+    *t = (struct mu_sweep_past_trial){.cell = mu_cell_new(MU_CELL_READY)};
     snprintf(t->name, sizeof t->name, "%s", name);
     *slot_of(p, t->name) = ++p->trials;
     return t;
@@ -199,12 +193,12 @@ static void take_release(struct mu_sweep_past *p, const json_t *record, double n
     skip_closed(p);
 }
 
-static enum mu_cell_phase phase_of(const char *word)
+/* READY for what is no end. */
+static enum mu_cell_phase end_of(const json_t *record)
 {
-    for (int i = MU_CELL_COMPLETE; word && i < MU_CELL_PHASES; i++)
-        if (strcmp(word, mu_cell_word((enum mu_cell_phase)i)) == 0)
-            return (enum mu_cell_phase)i;
-    return MU_CELL_READY;
+    const enum mu_cell_phase phase = mu_cell_phase_of(mu_json_get_text(record, "end"));
+
+    return mu_cell_has_ended(phase) ? phase : MU_CELL_READY;
 }
 
 static void take_end(struct mu_sweep_past *p, const json_t *record, struct mu_cell *c, double now)
@@ -212,7 +206,7 @@ static void take_end(struct mu_sweep_past *p, const json_t *record, struct mu_ce
     const uint64_t group = count(record, "group");
     const char *hash = json_string_value(json_object_get(record, "hash"));
 
-    c->phase = phase_of(json_string_value(json_object_get(record, "end")));
+    c->phase = end_of(record);
     c->tokens = count(record, "tokens");
     c->train_loss = mu_json_get_real(record, "train_loss");
     c->valid_loss = mu_json_get_real(record, "valid_loss");

@@ -29,6 +29,8 @@ enum mu_cell_phase {
         MU_CELL_PHASES
 };
 const char *mu_cell_word(enum mu_cell_phase phase);
+/* READY for NULL, and for what is none of these words. */
+enum mu_cell_phase mu_cell_phase_of(const char *word);
 static inline bool mu_cell_has_ended(enum mu_cell_phase phase)
 {
     return phase >= MU_CELL_COMPLETE;
@@ -52,6 +54,9 @@ struct mu_cell {
     struct mu_hash hash;
     char message[256]; /* of its end, if it is not `complete` */
 };
+
+/* Of a trial that nobody has trained. */
+struct mu_cell mu_cell_new(enum mu_cell_phase phase);
 
 /* A stretch of time in which a rank trained a trial: the timeline. Open: `to` is NAN. */
 struct mu_sweep_span {

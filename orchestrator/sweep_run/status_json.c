@@ -11,6 +11,8 @@
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/sweep_run/records.h"
 
+enum { FILE_MOST = 64 << 20 };
+
 static json_t *reals(const double *value, uint32_t count)
 {
     json_t *list = json_array();
@@ -82,17 +84,6 @@ static json_t *tuned(const struct mu_sweep_state *s)
                      t->known ? mu_json_real(t->most_n) : json_null(), "cells", cells);
 }
 
-static const char *bracket_word(enum mu_sweep_bracket bracket)
-{
-    static const char *const words[] = {
-        [MU_SWEEP_BRACKET_OPEN] = "open", [MU_SWEEP_BRACKET_YES] = "yes",
-        [MU_SWEEP_BRACKET_LEFT] = "left", [MU_SWEEP_BRACKET_RIGHT] = "right",
-        [MU_SWEEP_BRACKET_NONE] = "none",
-    };
-
-    return words[bracket];
-}
-
 static json_t *budget(const struct mu_sweep_state *s, uint32_t b)
 {
     const struct mu_sweep_window *w = &s->stages->window[b];
@@ -107,11 +98,12 @@ static json_t *budget(const struct mu_sweep_state *s, uint32_t b)
         ended += mu_cell_has_ended(s->cell[i].phase);
     }
     return json_pack("{s:o, s:s, s:I, s:b, s:o, s:o, s:i, s:i}", "budget",
-                     mu_json_real(s->spec->budgets.item[b]), "bracket", bracket_word(w->bracket),
-                     "extended", (json_int_t)w->extended, "exhausted", (int)w->is_exhausted,
-                     "best_size", w->best_size > 0 ? mu_json_real(w->best_size) : json_null(),
-                     "best_loss", w->best_loss > 0 ? mu_json_real(w->best_loss) : json_null(),
-                     "trials", trials, "ended", ended);
+                     mu_json_real(s->spec->budgets.item[b]), "bracket",
+                     mu_sweep_bracket_word(w->bracket), "extended", (json_int_t)w->extended,
+                     "exhausted", (int)w->is_exhausted, "best_size",
+                     w->best_size > 0 ? mu_json_real(w->best_size) : json_null(), "best_loss",
+                     w->best_loss > 0 ? mu_json_real(w->best_loss) : json_null(), "trials", trials,
+                     "ended", ended);
 }
 
 static json_t *budgets(const struct mu_sweep_state *s)
@@ -232,7 +224,7 @@ static json_t *document(const struct mu_sweep_state *s)
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:s, s:o, s:b, s:I, s:b, s:o, s:{s:I, s:I, s:I}, s:o, "
         "s:o, s:o, s:o, s:{s:s, s:s}, s:s, s:o, s:o, s:o, s:o, s:o}",
-        "schema", "muster-sweep-1", "muster", MUSTER_VERSION, "name", s->spec->name, "kind",
+        "schema", MU_SWEEP_SCHEMA, "muster", MUSTER_VERSION, "name", s->spec->name, "kind",
         kind_word(s->spec->kind), "start", (json_int_t)s->start, "began", mu_json_real(s->began),
         "now", mu_json_real(s->now), "updated", mu_clock_date().text, "ended",
         s->ended ? mu_json_text(s->ended) : json_null(), "all_known", (int)s->stages->complete,
@@ -259,5 +251,30 @@ enum mu_status mu_sweep_write_status(const struct mu_sweep_state *s)
 done:
     json_decref(json);
     free(dump);
+    return st;
+}
+
+enum mu_status mu_sweep_read_status(const char *sweep_path, json_t **out)
+{
+    char path[MU_PATH_MAX], *text = NULL;
+    json_error_t where;
+    size_t size;
+    enum mu_status st;
+
+    *out = NULL;
+    MU_TRY(mu_path_format(path, "%s/sweep.json", sweep_path), st, done);
+    MU_TRY(mu_file_read(path, FILE_MOST, &text, &size), st, done);
+    *out = json_loadb(text, size, 0, &where);
+    if (!*out)
+        st = MU_FAIL(MU_CORRUPT, "%s:%d: %s", path, where.line, where.text);
+    else if (strcmp(mu_json_get_text(*out, "schema"), MU_SWEEP_SCHEMA) != 0)
+        st = MU_FAIL(MU_CORRUPT, "%s: its schema is '%s'; expected '%s'", path,
+                     mu_json_get_text(*out, "schema"), MU_SWEEP_SCHEMA);
+    if (st != MU_OK) {
+        json_decref(*out);
+        *out = NULL;
+    }
+done:
+    free(text);
     return st;
 }

@@ -8,10 +8,8 @@
 #include "orchestrator/run/goodput.h"
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/run/run_dir.h"
+#include "orchestrator/sweep_run/records.h"
 #include "orchestrator/sweep_run/view.h"
-
-enum { FILE_MOST = 64 << 20 };
-static const char expected_schema[] = "muster-sweep-1";
 
 static int64_t integer(const json_t *object, const char *key)
 {
@@ -37,19 +35,9 @@ static void words(const json_t *object, const char *key, char *out, size_t size)
     snprintf(out, size, "%s", mu_json_get_text(object, key));
 }
 
-static enum mu_cell_phase phase_of(const json_t *trial)
-{
-    const char *word = json_string_value(json_object_get(trial, "phase"));
-
-    for (enum mu_cell_phase p = 0; word && p < MU_CELL_PHASES; p++)
-        if (strcmp(word, mu_cell_word(p)) == 0)
-            return p;
-    return MU_CELL_READY;
-}
-
 static struct mu_sweep_row read_row(const json_t *trial)
 {
-    struct mu_sweep_row r = {.phase = phase_of(trial),
+    struct mu_sweep_row r = {.phase = mu_cell_phase_of(mu_json_get_text(trial, "phase")),
                              .workers = count(trial, "workers"),
                              .step = integer(trial, "step"),
                              .steps = integer(trial, "steps"),
@@ -98,21 +86,6 @@ static void read_tuned(const json_t *object, struct mu_sweep_view *v)
         v->tuned.cell[i].is_bracketed = truth(json_array_get(cells, i), "bracketed");
 }
 
-static enum mu_sweep_bracket bracket_of(const json_t *budget)
-{
-    static const char *const name[] = {[MU_SWEEP_BRACKET_OPEN] = "open",
-                                       [MU_SWEEP_BRACKET_YES] = "yes",
-                                       [MU_SWEEP_BRACKET_LEFT] = "left",
-                                       [MU_SWEEP_BRACKET_RIGHT] = "right",
-                                       [MU_SWEEP_BRACKET_NONE] = "none"};
-    const char *word = json_string_value(json_object_get(budget, "bracket"));
-
-    for (enum mu_sweep_bracket b = 0; word && b < sizeof name / sizeof *name; b++)
-        if (strcmp(word, name[b]) == 0)
-            return b;
-    return MU_SWEEP_BRACKET_OPEN;
-}
-
 static void read_budgets(const json_t *list, struct mu_sweep_view *v)
 {
     const size_t n = json_array_size(list);
@@ -123,7 +96,7 @@ static void read_budgets(const json_t *list, struct mu_sweep_view *v)
 
         v->budget[i] = (struct mu_sweep_view_budget){
             .window = {.budget = mu_json_get_real(b, "budget"),
-                       .bracket = bracket_of(b),
+                       .bracket = mu_sweep_bracket_of(mu_json_get_text(b, "bracket")),
                        .extended = integer(b, "extended"),
                        .is_exhausted = truth(b, "exhausted"),
                        .best_size = mu_json_get_real(b, "best_size"),
@@ -165,33 +138,18 @@ done:
 
 enum mu_status mu_sweep_view_read(const char *sweep_path, struct mu_sweep_view **out)
 {
-    char path[MU_PATH_MAX], *text = NULL;
-    json_error_t where;
     json_t *object = NULL;
-    const char *schema;
-    size_t size;
     enum mu_status st;
 
     *out = NULL;
-    MU_TRY(mu_path_format(path, "%s/sweep.json", sweep_path), st, done);
-    MU_TRY(mu_file_read(path, FILE_MOST, &text, &size), st, done);
-    object = json_loadb(text, size, 0, &where);
-    schema = json_string_value(json_object_get(object, "schema"));
-    if (!object) {
-        st = MU_FAIL(MU_CORRUPT, "%s:%d: %s", path, where.line, where.text);
-    } else if (!schema || strcmp(schema, expected_schema) != 0) {
-        st = MU_FAIL(MU_CORRUPT, "%s: its schema is %s; expected %s", path,
-                     schema ? schema : "missing", expected_schema);
-    } else {
-        *out = calloc(1, sizeof **out);
-        st = *out ? read_view(object, *out)
-                  : MU_FAIL(MU_NO_MEMORY, "no memory for the table of a sweep");
-        if (st == MU_OK && !(*out)->ended[0])
-            (*out)->interrupted = !mu_run_dir_is_locked(sweep_path);
-    }
+    MU_TRY(mu_sweep_read_status(sweep_path, &object), st, done);
+    *out = calloc(1, sizeof **out);
+    st = *out ? read_view(object, *out)
+              : MU_FAIL(MU_NO_MEMORY, "no memory for the table of a sweep");
+    if (st == MU_OK && !(*out)->ended[0])
+        (*out)->interrupted = !mu_run_dir_is_locked(sweep_path);
 done:
     json_decref(object);
-    free(text);
     if (st != MU_OK) {
         mu_sweep_view_free(*out);
         *out = NULL;
