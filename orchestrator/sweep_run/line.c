@@ -54,24 +54,8 @@ static void count_idle(struct mu_sweep_line *l)
     mu_ledger_forget(ledger, &told, now);
 }
 
-void mu_sweep_line_begin(struct mu_sweep_line *l)
-{
-    struct mu_trial_order *o = &l->order.order;
-
-    MU_ASSERT(l->has_order);
-    l->has_order = false;
-    l->says_ready = false;
-    l->group = o->group;
-    l->told = 0;
-    o->epoch = l->session->epoch;
-    o->sweep_path = l->order.sweep_path;
-    o->run_path = l->order.run_path;
-    o->progress = mu_sweep_line_tell_progress;
-    o->progress_context = l;
-    count_idle(l);
-}
-
-void mu_sweep_line_tell_progress(void *line, int64_t step, double loss, double tokens_per_s)
+/* For struct mu_trial_order. */
+static void tell_progress(void *line, int64_t step, double loss, double tokens_per_s)
 {
     struct mu_sweep_line *l = line;
     const uint64_t now = mu_clock_ns();
@@ -93,6 +77,23 @@ void mu_sweep_line_tell_progress(void *line, int64_t step, double loss, double t
                                        .loss = loss,
                                        .tokens_per_s = tokens_per_s};
     l->says_progress = true;
+}
+
+void mu_sweep_line_begin(struct mu_sweep_line *l)
+{
+    struct mu_trial_order *o = &l->order.order;
+
+    MU_ASSERT(l->has_order);
+    l->has_order = false;
+    l->says_ready = false;
+    l->group = o->group;
+    l->told = 0;
+    o->epoch = l->session->epoch;
+    o->sweep_path = l->order.sweep_path;
+    o->run_path = l->order.run_path;
+    o->progress = tell_progress;
+    o->progress_context = l;
+    count_idle(l);
 }
 
 void mu_sweep_line_reset(struct mu_sweep_line *l)
