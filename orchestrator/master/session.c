@@ -10,6 +10,7 @@
 #include "orchestrator/base/log.h"
 #include "worker/comm/control.h"
 #include "worker/comm/mpi_files.h"
+#include "worker/fingerprint.h"
 #include "worker/signals.h"
 
 /* A rank may be late by its part of a checkpoint. */
@@ -53,6 +54,13 @@ failed:
     mu_watchdog_end(s->watchdog);
     mu_board_close(s->board);
     return st;
+}
+
+enum mu_status mu_session_identify(struct mu_session *s)
+{
+    const bool is_known = !mu_hash_equal(s->program, (struct mu_hash){0});
+
+    return is_known ? MU_OK : mu_fingerprint_program(&s->program);
 }
 
 void mu_session_attach(struct mu_session *s, const struct mu_session_job *job)

@@ -62,6 +62,8 @@ struct mu_session {
 
 /* Signals, the bond to mpirun, board, watchdog, MPI_Init, in this order. */
 enum mu_status mu_session_open(struct mu_session *s) MU_CHECKED;
+/* The hash of this program, into s->program; read once. */
+enum mu_status mu_session_identify(struct mu_session *s) MU_CHECKED;
 /* From now on a repair is this job's, too; it holds no state yet. */
 void mu_session_attach(struct mu_session *s, const struct mu_session_job *job);
 /* ended: the group's work is known to be done, by all of it that live. */
