@@ -35,6 +35,10 @@ static inline bool mu_cell_has_ended(enum mu_cell_phase phase)
 {
     return phase >= MU_CELL_COMPLETE;
 }
+static inline bool mu_cell_is_live(enum mu_cell_phase phase)
+{
+    return phase == MU_CELL_TRAINS || phase == MU_CELL_MOVES;
+}
 
 /* A trial's progress and end; beside stages.trials.item[i]. */
 struct mu_cell {
@@ -84,5 +88,14 @@ struct mu_sweep_state {
     double eta;                   /* seconds until all that is known now has ended; NAN */
     const char *ended;            /* one plain sentence; NULL: it runs */
 };
+
+/* Cells of a budget, by its index, all seeds; of them, those that have ended. */
+void mu_sweep_count_cells(const struct mu_sweep_state *s, uint32_t budget, uint32_t *cells,
+                          uint32_t *ended);
+/* Of all groups that train. */
+double mu_sweep_tokens_per_s(const struct mu_sweep_state *s);
+/* When each trial ended: when the last rank left it; 0: it has, but nobody trained it; -1: it has
+ * not. malloc'ed; NULL: no memory. */
+double *mu_sweep_ends(const struct mu_sweep_state *s);
 
 #endif

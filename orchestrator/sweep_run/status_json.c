@@ -87,16 +87,9 @@ static json_t *tuned(const struct mu_sweep_state *s)
 static json_t *budget(const struct mu_sweep_state *s, uint32_t b)
 {
     const struct mu_sweep_window *w = &s->stages->window[b];
-    int trials = 0, ended = 0;
+    uint32_t trials, ended;
 
-    for (uint32_t i = 0; i < s->stages->trials.count; i++) {
-        const struct mu_sweep_trial *t = &s->stages->trials.item[i];
-
-        if (t->role != MU_SWEEP_CELL || t->budget != s->spec->budgets.item[b])
-            continue;
-        trials++;
-        ended += mu_cell_has_ended(s->cell[i].phase);
-    }
+    mu_sweep_count_cells(s, b, &trials, &ended);
     return json_pack("{s:o, s:s, s:I, s:b, s:o, s:o, s:i, s:i}", "budget",
                      mu_json_real(s->spec->budgets.item[b]), "bracket",
                      mu_sweep_bracket_word(w->bracket), "extended", (json_int_t)w->extended,
@@ -151,22 +144,18 @@ static int newest_first(const void *one, const void *other)
     return (a->trial > b->trial) - (a->trial < b->trial);
 }
 
-/* When each trial ended, by its last stretch; 0: before anybody trained it. NULL: no memory. */
+/* The newest first, those that have not ended last. NULL: no memory. */
 static struct ending *endings(const struct mu_sweep_state *s)
 {
     const uint32_t count = s->stages->trials.count;
-    struct ending *e = malloc(((size_t)count + 1) * sizeof *e);
+    double *at = mu_sweep_ends(s);
+    struct ending *e = at ? malloc(((size_t)count + 1) * sizeof *e) : NULL;
 
     for (uint32_t i = 0; e && i < count; i++)
-        e[i] = (struct ending){mu_cell_has_ended(s->cell[i].phase) ? 0 : -1, i};
-    for (uint32_t i = 0; e && i < s->spans; i++) {
-        const struct mu_sweep_span *span = &s->span[i];
-
-        if (isfinite(span->to) && span->to > e[span->trial].at && e[span->trial].at >= 0)
-            e[span->trial].at = span->to;
-    }
+        e[i] = (struct ending){at[i], i};
     if (e && count > 0)
         qsort(e, count, sizeof *e, newest_first);
+    free(at);
     return e;
 }
 
@@ -175,7 +164,7 @@ static json_t *live(const struct mu_sweep_state *s)
     json_t *list = json_array();
 
     for (uint32_t i = 0; i < s->stages->trials.count; i++)
-        if (s->cell[i].phase == MU_CELL_TRAINS || s->cell[i].phase == MU_CELL_MOVES)
+        if (mu_cell_is_live(s->cell[i].phase))
             json_array_append_new(list, trial(s, i, NAN));
     return list;
 }
@@ -203,24 +192,17 @@ static json_t *fit(const struct mu_sweep_spec *spec)
                      reals(spec->fit.targets.item, spec->fit.targets.count));
 }
 
-/* Of all groups, and of all trials so far. */
-static void add_up(const struct mu_sweep_state *s, double *tokens_per_s, double *rank_seconds)
+static double rank_seconds(const struct mu_sweep_state *s)
 {
-    *tokens_per_s = *rank_seconds = 0;
-    for (uint32_t i = 0; i < s->stages->trials.count; i++) {
-        const struct mu_cell *c = &s->cell[i];
+    double sum = 0;
 
-        if (c->phase == MU_CELL_TRAINS && isfinite(c->tokens_per_s))
-            *tokens_per_s += c->tokens_per_s;
-        *rank_seconds += isfinite(c->rank_seconds) ? c->rank_seconds : 0;
-    }
+    for (uint32_t i = 0; i < s->stages->trials.count; i++)
+        sum += isfinite(s->cell[i].rank_seconds) ? s->cell[i].rank_seconds : 0;
+    return sum;
 }
 
 static json_t *document(const struct mu_sweep_state *s)
 {
-    double tokens_per_s, rank_seconds;
-
-    add_up(s, &tokens_per_s, &rank_seconds);
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:s, s:o, s:b, s:I, s:b, s:o, s:{s:I, s:I, s:I}, s:o, "
         "s:o, s:o, s:o, s:{s:s, s:s}, s:s, s:o, s:o, s:o, s:o, s:o}",
@@ -230,8 +212,8 @@ static json_t *document(const struct mu_sweep_state *s)
         s->ended ? mu_json_text(s->ended) : json_null(), "all_known", (int)s->stages->complete,
         "trials", (json_int_t)s->stages->trials.count, "share_trunk", (int)s->spec->share_trunk,
         "phases", phases(s), "fleet", "ranks", (json_int_t)s->ranks, "busy", (json_int_t)s->busy,
-        "dead", (json_int_t)s->dead, "tokens_per_s", mu_json_real(tokens_per_s), "eta",
-        mu_json_real(s->eta), "rank_seconds", mu_json_real(rank_seconds), "goodput",
+        "dead", (json_int_t)s->dead, "tokens_per_s", mu_json_real(mu_sweep_tokens_per_s(s)), "eta",
+        mu_json_real(s->eta), "rank_seconds", mu_json_real(rank_seconds(s)), "goodput",
         mu_goodput_to_json(&s->goodput), "count", "params", count_word(s->spec->count), "flops",
         flops_word(s), "size_key", s->spec->size_key, "tuned", tuned(s), "budgets", budgets(s),
         "live", live(s), "recent", recent(s), "fit", fit(s->spec));
