@@ -56,13 +56,7 @@ static int begin_with(const char *text)
     if (!state.cell)
         return -1;
     for (uint32_t i = 0; i < stages.trials.count; i++)
-        state.cell[i] = (struct mu_cell){.phase = MU_CELL_READY,
-                                         .host = UINT32_MAX,
-                                         .train_loss = NAN,
-                                         .valid_loss = NAN,
-                                         .valid_bits_per_byte = NAN,
-                                         .tokens_per_s = NAN,
-                                         .wanted = NAN};
+        state.cell[i] = mu_cell_new(MU_CELL_READY);
     return 0;
 }
 
