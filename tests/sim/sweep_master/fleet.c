@@ -63,7 +63,7 @@ static double delay(struct sim *s, double *last)
 {
     const double u = sim_uniform(s);
 
-    *last = fmax(s->now + (u < 0.01 ? 0.5 : 0.01) * sim_uniform(s), *last);
+    *last = fmax(s->now + (u < 0.1 ? 0.5 : 0.01) * sim_uniform(s), *last);
     return *last - s->now;
 }
 
@@ -290,11 +290,11 @@ static void finish(struct sim *s)
     free(s->part);
 }
 
-/* An hour after the last death everything has long ended. */
+/* Much later than without deaths; whoever is left trains alone. */
 void fleet_run(const struct setup *setup, struct outcome *out)
 {
     struct sim s = {.setup = *setup};
-    const double most = 3600 * (1 + setup->until / 100);
+    const double most = 1000 + 20 * setup->until;
 
     start(&s);
     while (!s.is_over && s.out.mistake[0] == '\0') {

@@ -1,6 +1,8 @@
 /* The master as a process: orchestrator/sweep_run/{lead,lead_open,past,channels}.c, with messages and
  * a journal that are simulated. */
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -59,6 +61,8 @@ static void record_assign(struct sim *s, const struct mu_sweep_news *n, uint32_t
     for (uint32_t i = 0; i < m->members; i++) {
         if (!m->member[i].lives || m->member[i].group != n->group)
             continue;
+        /* Nobody knows of its death yet. */
+        s->fact[fact].deaths += !s->rank[m->member[i].name].lives;
         s->part = fleet_room(s->part, s->parts, &s->part_capacity, sizeof *s->part);
         s->part[s->parts++] =
             (struct part){n->group, fact, (uint32_t)m->member[i].name, .is_open = true};
@@ -151,6 +155,18 @@ static void make_way(struct sim *s, uint64_t group)
         fleet_tell(s, (uint32_t)leader, (struct message){.kind = SAY_MAKE_WAY, .group = group});
 }
 
+static void trace(const struct sim *s, const struct mu_sweep_news *n)
+{
+    static const char *const word[] = {"ends", "releases", "begins", "is to make way"};
+
+    if (s->setup.trace)
+        printf("%10.3f  %s, group %" PRIx64 ": %s%s%s\n", s->now,
+               s->master.stages.trials.item[n->trial].name, n->group, word[n->kind],
+               n->died ? " a dead rank " : "",
+               n->kind == MU_SWEEP_NEWS_END ? mu_cell_word(s->master.state.cell[n->trial].phase)
+                                            : "");
+}
+
 static void act(struct sim *s)
 {
     struct mu_sweep_master *m = &s->master;
@@ -159,6 +175,7 @@ static void act(struct sim *s)
         const struct mu_sweep_news *n = &m->news[i];
 
         record(s, n);
+        trace(s, n);
         if (n->kind == MU_SWEEP_NEWS_ASSIGN)
             order(s, n);
         else if (n->kind == MU_SWEEP_NEWS_MAKE_WAY) {
@@ -282,6 +299,8 @@ void lead_open(struct sim *s, uint32_t rank, uint32_t words)
         mu_sweep_master_deinit(m);
     memset(s->fact_of, 0xff, FACTS * sizeof *s->fact_of);
     s->leader = rank;
+    if (s->setup.trace)
+        printf("%10.3f  rank %u leads\n", s->now, rank);
     s->out.masters++;
     MU_ASSERT(mu_sweep_stages_init(&stages, s->spec, &s->base, "sweep") == MU_OK);
     MU_ASSERT(mu_sweep_master_init(m, "", &stages, name, host, s->ranks, FIRST_GROUP) == MU_OK);

@@ -1,11 +1,12 @@
 /* muster-sim-master: sweeps whose master decides for real (master_sim.h), each without deaths and
  * with them: nothing may come of these but time.
  *
- *   muster-sim-master small|one|fleet [--seeds N] [--first K] [--trace]
+ *   muster-sim-master small|one|killers|fleet [--seeds N] [--first K] [--trace]
  *                     [--plant NAME --expect-found]   a known mistake (plant.c)
  *
  *   small   some 40 trials on up to 24 ranks of up to four hosts
  *   one     some 20 trials on 2 to 4 ranks of one host
+ *   killers some 30 trials on 40 ranks of 4 hosts; a few of them kill whoever takes a certain step
  *   fleet   1,000 trials on 10,000 ranks of 1,250 hosts
  *
  * Exit code 0: every sweep went as it must; 1: one did not (with --expect-found the other way round);
@@ -35,7 +36,6 @@ static struct setup small(uint64_t seed)
                           .tunes = seed % 2 == 0,
                           .shares = seed % 3 != 0,
                           .deaths = (uint32_t)(seed % 13),
-                          .has_accidents = seed % 7 == 0,
                           .remind_s = 1};
 }
 
@@ -54,6 +54,22 @@ static struct setup one(uint64_t seed)
                           .remind_s = 1};
 }
 
+static struct setup killers(uint64_t seed)
+{
+    return (struct setup){.seed = seed,
+                          .hosts = 4,
+                          .host_ranks = 10,
+                          .sizes = 10,
+                          .points = 5,
+                          .budgets = 3,
+                          .seeds = 1 + (uint32_t)(seed % 2),
+                          .tunes = seed % 2 == 0,
+                          .shares = seed % 3 != 0,
+                          .deaths = (uint32_t)(seed % 4),
+                          .killers = 0.03,
+                          .remind_s = 1};
+}
+
 static struct setup fleet(uint64_t seed)
 {
     return (struct setup){.seed = seed,
@@ -66,7 +82,7 @@ static struct setup fleet(uint64_t seed)
                           .tunes = true,
                           .shares = seed % 2 == 1,
                           .deaths = 60,
-                          .has_accidents = true,
+                          .killers = 0.005,
                           .remind_s = 5};
 }
 
@@ -170,8 +186,9 @@ static bool run_all(const char *name, make_setup *make, const struct command *c)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: muster-sim-master small|one|fleet [--seeds N] [--first K] [--trace] "
-                    "[--plant NAME --expect-found]\n");
+    fprintf(stderr,
+            "usage: muster-sim-master small|one|killers|fleet [--seeds N] [--first K] [--trace] "
+            "[--plant NAME --expect-found]\n");
     return 64;
 }
 
@@ -201,7 +218,7 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         make_setup *make;
-    } kinds[] = {{"small", small}, {"one", one}, {"fleet", fleet}};
+    } kinds[] = {{"small", small}, {"one", one}, {"killers", killers}, {"fleet", fleet}};
     struct command c = {.seeds = 1, .first = 1};
 
     if (argc < 2 || !read_command(argc, argv, &c))

@@ -123,8 +123,8 @@ struct setup {
     bool tunes, shares;
     uint32_t deaths; /* at random times, until `until` */
     double until;
-    bool has_accidents; /* groups that fail, trials that kill */
-    double remind_s;    /* who waits says so again */
+    double killers;  /* share of trials that kill */
+    double remind_s; /* who waits says so again */
     enum plant plant;
     bool trace;
 };

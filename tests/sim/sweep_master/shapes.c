@@ -116,10 +116,10 @@ static void set_end(const struct setup *p, const struct mu_sweep_trial *t, struc
         f->end_step = at;
     } else if (u < 0.05) {
         f->end = MU_TRIAL_OUT_OF_MEMORY;
-    } else if (p->has_accidents && u < 0.055) {
+    } else if (u < 0.05 + p->killers) {
         f->end = MU_TRIAL_CRASHES;
         f->end_step = at;
-    } else if (u < 0.15) {
+    } else if (u < 0.2) {
         f->fail_step = at;
     }
 }
