@@ -11,6 +11,14 @@ void check_failed(struct sim *s, const char *what, const char *who)
         snprintf(s->out.mistake, sizeof s->out.mistake, "at %.3f s, %s: %s", s->now, who, what);
 }
 
+static bool has_order(const struct sim *s, uint32_t rank, uint64_t number)
+{
+    for (uint32_t i = s->parts; i > 0 && s->part[i - 1].group >= number; i--)
+        if (s->part[i - 1].group == number && s->part[i - 1].rank == rank)
+            return true;
+    return false;
+}
+
 /* A rank takes an order up. */
 void check_join(struct sim *s, uint32_t rank, uint64_t number)
 {
@@ -21,6 +29,8 @@ void check_join(struct sim *s, uint32_t rank, uint64_t number)
 
     if (!c)
         check_failed(s, "an order of no group", "");
+    else if (!has_order(s, rank, number))
+        check_failed(s, "a rank takes an order that is not written down", f->name);
     else if (r->crew != NONE)
         check_failed(s, "a rank is in two groups", f->name);
     else if (c->expected == 0)
@@ -44,6 +54,16 @@ void check_begin(struct sim *s, const struct crew *c, int64_t from)
     if (trunk && f->step == 0 && from < f->shared &&
         (trunk->end == MU_TRIAL_COMPLETE || trunk->ends == 0))
         check_failed(s, "takes its trunk's steps itself", f->name);
+}
+
+/* It has killed a rank. A group ends by itself after as many as there may be tries, and then each
+ * try takes one; a master that dies has not written down what it had not heard. */
+void check_killer(struct sim *s, const struct fact *f)
+{
+    const uint32_t tries = (uint32_t)s->spec->retries + 1;
+
+    if (f->killed > (1 + s->out.masters) * tries)
+        check_failed(s, "kills without end", f->name);
 }
 
 /* The master's own figures. */
@@ -81,9 +101,6 @@ static void check_trials(struct sim *s)
 
         if (c->retries > f->failures + f->deaths)
             check_failed(s, "was tried again for nothing", f->name);
-        /* A master that has died has not written down what it had not heard. */
-        if (f->tries > 60 + 10 * s->out.masters)
-            check_failed(s, "is tried without end", f->name);
     }
 }
 
@@ -115,6 +132,8 @@ void check_end(struct sim *s)
 
         if (!mu_cell_has_ended(c->phase) || f->ends + (s->setup.plant == PLANT_no_ends) != 1)
             check_failed(s, "has not ended, and the sweep has", f->name);
+        if (c->phase == MU_CELL_COMPLETE && f->end != MU_TRIAL_COMPLETE)
+            check_failed(s, "is complete, and cannot be", f->name);
         if (c->phase == MU_CELL_COMPLETE && c->valid_loss != f->loss)
             check_failed(s, "has another one's loss", f->name);
         r[i] = (struct result){.phase = c->phase, .loss = c->valid_loss};

@@ -84,7 +84,6 @@ static void begin(struct sim *s, uint32_t crew)
         from = f->step;
     check_begin(s, c, from);
     c->state = CREW_TRAINS;
-    f->tries++;
     f->host = c->host;
     f->step = from;
     if (f->is_finished)
@@ -149,6 +148,8 @@ static void tell(struct sim *s, uint32_t crew)
 static void kill_one(struct sim *s, struct crew *c, uint32_t crew)
 {
     c->deaths_here++;
+    s->fact[c->fact].killed++;
+    check_killer(s, &s->fact[c->fact]);
     fleet_kill(s, (uint32_t)first_rank(s, crew));
 }
 

@@ -317,8 +317,7 @@ void lead_open(struct sim *s, uint32_t rank, uint32_t words)
         take_past(s);
         hear_words(s, words);
     }
-    s->generation += s->setup.plant != PLANT_same_numbers || s->generation == 0;
-    m->next_group = (uint64_t)s->generation << 32 | FIRST_GROUP;
+    m->next_group = (uint64_t)++s->generation << 32 | FIRST_GROUP;
 }
 
 void lead_reset(struct sim *s, uint32_t words)

@@ -34,12 +34,12 @@ struct fact {
     int64_t fail_step; /* fails there once; -1: never */
     double loss, serial, step_s, step_tokens;
 
-    uint32_t crew;      /* that has it; NONE */
-    uint32_t host;      /* of its state in memory; NONE */
-    int64_t step, kept; /* there; by its newest checkpoint */
-    bool is_there;      /* a branch: what its trunk leaves for it */
-    bool is_finished;   /* its folder says so */
-    uint32_t tries, failures, deaths;
+    uint32_t crew;                     /* that has it; NONE */
+    uint32_t host;                     /* of its state in memory; NONE */
+    int64_t step, kept;                /* there; by its newest checkpoint */
+    bool is_there;                     /* a branch: what its trunk leaves for it */
+    bool is_finished;                  /* its folder says so */
+    uint32_t failures, deaths, killed; /* killed: by it; deaths: in it, or ordered into it */
 
     /* As the journal has it (orchestrator/sweep_run/past.h). */
     bool is_recorded;
@@ -98,17 +98,16 @@ struct event {
     struct message message;
 };
 
-#define PLANT_TABLE(X)                                                            \
-    X(nothing)                                                                    \
-    X(deaf)         /* a repair's words of ranks without a group are not heard */ \
-    X(no_ends)      /* the journal does not have them */                          \
-    X(early)        /* a group's ranks are taken as free when its leader is */    \
-    X(two_hosts)    /* a rank of another host gets the order */                   \
-    X(no_state)     /* where the state of a trial is in memory is forgotten */    \
-    X(no_branches)  /* orders do not have them */                                 \
-    X(same_numbers) /* a new master counts groups from the beginning */           \
-    X(patient)      /* crashes are not counted */                                 \
-    X(mixed_up)     /* losses are heard of the wrong trial */
+#define PLANT_TABLE(X)                                                           \
+    X(nothing)                                                                   \
+    X(deaf)        /* a repair's words of ranks without a group are not heard */ \
+    X(no_ends)     /* the journal does not have them */                          \
+    X(early)       /* a group's ranks are taken as free when its leader is */    \
+    X(two_hosts)   /* a rank of another host gets the order */                   \
+    X(no_state)    /* where the state of a trial is in memory is forgotten */    \
+    X(no_branches) /* orders do not have them */                                 \
+    X(patient)     /* crashes are not counted */                                 \
+    X(mixed_up)    /* losses are heard of the wrong trial */
 enum plant {
 #define PLANT_ENUM(name) PLANT_##name,
     PLANT_TABLE(PLANT_ENUM)
@@ -230,6 +229,7 @@ void lead_serve(struct sim *s);
 void check_failed(struct sim *s, const char *what, const char *who);
 void check_join(struct sim *s, uint32_t rank, uint64_t number);
 void check_begin(struct sim *s, const struct crew *c, int64_t from);
+void check_killer(struct sim *s, const struct fact *f);
 void check_fleet(struct sim *s); /* now and then */
 void check_end(struct sim *s);
 void check_same(const struct outcome *without, struct outcome *with);
