@@ -20,7 +20,7 @@
 
 /* What is decided or heard may take 1 ms (CPU time) half of the time; on a loaded machine, with
  * sanitizers, it takes longer. The words of a repair are as many as the ranks. */
-static const double most_s = 0.02;
+static const double most_s = 0.02, limit_s = 1e-3;
 
 typedef struct setup make_setup(uint64_t seed);
 
@@ -91,6 +91,7 @@ struct figures {
     uint64_t trials, died, masters, groups, moves, retries, outcomes, orders;
     struct {
         double median, most;
+        uint64_t count, slow;
     } times[TIMED];
 };
 
@@ -120,6 +121,9 @@ static void add(struct figures *f, const struct outcome *o, double slower)
         qsort(t->item, t->count, sizeof *t->item, by_value);
         f->times[i].median = fmax(f->times[i].median, t->item[t->count / 2]);
         f->times[i].most = fmax(f->times[i].most, t->item[t->count - 1]);
+        f->times[i].count += t->count;
+        for (uint32_t n = t->count; n > 0 && t->item[n - 1] > limit_s; n--)
+            f->times[i].slow++;
     }
 }
 
@@ -133,8 +137,9 @@ static void tell(const char *name, uint64_t seeds, const struct figures *f)
         (unsigned long long)f->masters, (unsigned long long)f->retries,
         (unsigned long long)f->outcomes, (unsigned long long)f->orders, f->slowest);
     for (int i = 0; i < TIMED; i++)
-        printf("  %-9s median at most %8.4f ms, most %8.4f ms\n", timed_name[i],
-               1e3 * f->times[i].median, 1e3 * f->times[i].most);
+        printf("  %-9s %8llu times: median at most %8.4f ms, most %8.4f ms, %llu beyond 1 ms\n",
+               timed_name[i], (unsigned long long)f->times[i].count, 1e3 * f->times[i].median,
+               1e3 * f->times[i].most, (unsigned long long)f->times[i].slow);
 }
 
 struct command {
