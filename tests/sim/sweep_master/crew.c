@@ -1,4 +1,4 @@
-/* Groups that train: what orchestrator/master/trial_job.h promises, in steps of a simulated clock. */
+/* Groups that train: what orchestrator/master/trial_job.h promises, step by step. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -228,8 +228,8 @@ void crew_lose(struct sim *s, uint32_t rank)
     close_if_empty(s, crew);
 }
 
-/* Who has no order yet will not have one. The others go on among themselves; a group that loses ranks
- * to one step too often gives up. */
+/* Who has no order yet will not have one. The others go on among themselves; a group that loses
+ * ranks to one step too often gives up. */
 void crews_repair(struct sim *s)
 {
     for (uint32_t i = 0; i < s->crews; i++) {

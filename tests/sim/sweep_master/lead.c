@@ -1,5 +1,5 @@
-/* The master as a process: orchestrator/sweep_run/{lead,lead_open,past,channels}.c, with messages and
- * a journal that are simulated. */
+/* The master as a process: as orchestrator/sweep_run/{lead,lead_open,past,channels}.c are, with
+ * messages and a journal that are simulated. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

@@ -6,11 +6,11 @@
  *
  *   small   some 40 trials on up to 24 ranks of up to four hosts
  *   one     some 20 trials on 2 to 4 ranks of one host
- *   killers some 30 trials on 40 ranks of 4 hosts; a few of them kill whoever takes a certain step
+ *   killers some 30 trials on 40 ranks of 4 hosts; some kill whoever takes a certain step
  *   fleet   1,000 trials on 10,000 ranks of 1,250 hosts
  *
- * Exit code 0: every sweep went as it must; 1: one did not (with --expect-found the other way round);
- * 64: wrong command line. */
+ * Exit code 0: every sweep went as it must; 1: one did not (with --expect-found the other way
+ * round); 64: wrong command line. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

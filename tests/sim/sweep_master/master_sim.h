@@ -3,16 +3,18 @@
  * orchestrator/sweep_run/line.c has them. Everything follows from the seed.
  *
  *   shapes.c  which sweep, and what each of its trials comes to: a function of its name
- *   fleet.c   ranks, messages, deaths and repairs     crew.c   groups that train
+ *   fleet.c   ranks, messages, deaths and repairs
+ *   crew.c    groups that train
  *   lead.c    the master as a process, its journal, and the next one after it has died
- *   check.c   what must never happen                  plant.c  mistakes that the checks must find
+ *   check.c   what must never happen
+ *   plant.c   mistakes that the checks must find
  *   main.c    fleets, seeds, and what must come of them
  *
- * Crash model. Ranks and whole hosts die at any time, the master among them. Some time later all that
- * live say in a repair which group they are in; what was on its way until then is lost, orders and
- * outcomes among it. A trial's state outlives its ranks in the memory of its host, and is gone with
- * the last of that host's ranks; checkpoints, and what a trunk left for its branches, stay. A group
- * may fail, and some trials kill whoever takes a certain step. */
+ * Crash model. Ranks and whole hosts die at any time, the master among them. Some time later all
+ * that live say in a repair which group they are in; what was on its way until then is lost, orders
+ * and outcomes among it. A trial's state outlives its ranks in the memory of its host, and is gone
+ * with the last of that host's ranks; checkpoints, and what a trunk left for its branches, stay. A
+ * group may fail, and some trials kill whoever takes a certain step. */
 #ifndef MUSTER_TESTS_SIM_SWEEP_MASTER_H
 #define MUSTER_TESTS_SIM_SWEEP_MASTER_H
 

@@ -13,9 +13,9 @@ double sim_uniform(struct sim *s)
 }
 
 /* ---- the sweep ----
- * Sizes 1.3 times apart; a budget for each of some neighbouring sizes, at which it is expected to be
- * the optimum: 20 tokens a parameter, 100 steps. What is the optimum lies a size or two above, so
- * that budgets are extended. */
+ * Sizes 1.3 times apart; a budget for each of some neighbouring sizes, which is expected to be its
+ * optimum: 20 tokens a parameter, 100 steps. The true optimum lies a size above, so that budgets
+ * are extended. */
 static const double first_size = 2e4, apart = 1.3, tokens_each = 20;
 
 static double size_of(uint32_t i)
