@@ -151,6 +151,9 @@ enum mu_status mu_job_load(struct mu_job *job) MU_CHECKED;
  * return on a rank for which there is none and which the others do without. MU_CONFIG, reported:
  * there are too few. */
 enum mu_status mu_job_deal_gpus(struct mu_job *job) MU_CHECKED;
+/* job_memory.c. Whether a model of resolved settings can be in this host's memory at all, before
+ * time is spent on it: MU_NO_MEMORY, with how much it takes. */
+enum mu_status mu_job_check_host(const struct mu_settings *settings) MU_CHECKED;
 /* job_memory.c. What this rank will take of its GPU's memory, in job->memory: MU_NO_MEMORY, with
  * what to do, when it has not that much. */
 enum mu_status mu_job_check_memory(struct mu_job *job,

@@ -1,10 +1,32 @@
-/* Whether what a run needs of a GPU's memory is there, before any of it is taken. */
+/* Whether what a run needs of a host's and a GPU's memory is there, before any of it is taken. */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "orchestrator/base/log.h"
 #include "orchestrator/master/job.h"
 
 enum { NCCL_BYTES = 512 << 20 }; /* its buffers are not counted; this is on the large side */
+
+/* Weights and moments, in two halves (worker/segment.h): what else there is comes on top. */
+static const double state_bytes_a_parameter = 2 * 3 * sizeof(float);
+
+enum mu_status mu_job_check_host(const struct mu_settings *settings)
+{
+    const double has = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    double bytes;
+
+    if (settings->model_kind == MU_MODEL_SYNTHETIC ||
+        settings->device_collective == MU_COLLECTIVE_NCCL)
+        return MU_OK;
+    bytes = state_bytes_a_parameter * (double)mu_workload_counts(settings).all;
+    if (bytes <=
+        has) /* how much of it is left now: a state from before may be in it, and is used */
+        return MU_OK;
+    return MU_FAIL(MU_NO_MEMORY,
+                   "the state of this model takes %.3g GiB or more, and this host has %.3g GiB of "
+                   "memory: take a smaller model.width, fewer model.layers, or a larger host",
+                   bytes / 0x1p30, has / 0x1p30);
+}
 
 /* What helps, in the order in which it is to be tried: what costs least first. */
 static void advise(const struct mu_settings *s, int ranks, char *out, size_t capacity)

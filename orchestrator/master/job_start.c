@@ -80,6 +80,8 @@ static enum mu_status check_data(struct mu_settings *settings)
     struct mu_tokens valid;
 
     if (st == MU_OK)
+        st = mu_job_check_host(settings);
+    if (st == MU_OK)
         st = mu_workload_open(settings, NULL, &workload);
     else if (settings->data_valid[0] && mu_tokens_open(&valid, settings->data_valid) == MU_OK)
         mu_tokens_close(&valid);

@@ -55,18 +55,24 @@ void mu_sweep_channels_reset(struct mu_sweep_lead *lead)
 
 void mu_sweep_channels_order(struct mu_sweep_lead *lead, uint64_t group)
 {
-    for (uint32_t i = 0; i < lead->master.members; i++)
-        if (lead->master.member[i].lives && lead->master.member[i].group == group)
-            lead->channel[i].order = group;
+    const struct mu_sweep_master *m = &lead->master;
+    const uint32_t host = mu_sweep_master_group(m, group)->host;
+
+    for (uint32_t i = 0; i < m->host[host].ranks; i++) {
+        const struct mu_sweep_member *r = mu_sweep_master_rank(m, host, i);
+
+        if (r->lives && r->group == group)
+            lead->channel[r - m->member].order = group;
+    }
 }
 
 void mu_sweep_channels_make_way(struct mu_sweep_lead *lead, uint64_t group)
 {
-    const int leader = mu_sweep_master_leader(&lead->master, group);
+    const struct mu_sweep_member *leader =
+        mu_sweep_master_member(&lead->master, mu_sweep_master_leader(&lead->master, group));
 
-    for (uint32_t i = 0; i < lead->master.members; i++)
-        if (lead->master.member[i].name == leader)
-            lead->channel[i].make_way = group;
+    if (leader)
+        lead->channel[leader - lead->master.member].make_way = group;
 }
 
 void mu_sweep_channels_stop(struct mu_sweep_lead *lead)
@@ -118,7 +124,7 @@ static uint8_t *make_order(const struct mu_sweep_lead *lead, uint64_t number, si
     const struct mu_sweep_trial *t = &m->stages.trials.item[g->trial];
     const uint32_t branches = count_branches(m, g->trial);
     struct mu_trial_branch *branch = calloc(branches + 1, sizeof *branch);
-    int *names = calloc(m->members, sizeof *names);
+    int *names = calloc((size_t)g->size + 1, sizeof *names);
     struct mu_trial_order order = {.group = number,
                                    .trial = g->trial,
                                    .names = names,
@@ -129,9 +135,12 @@ static uint8_t *make_order(const struct mu_sweep_lead *lead, uint64_t number, si
     uint8_t *bytes = NULL;
     enum mu_status st = branch && names ? MU_OK : MU_NO_MEMORY;
 
-    for (uint32_t i = 0; names && i < m->members; i++)
-        if (m->member[i].lives && m->member[i].group == number)
-            names[order.count++] = m->member[i].name;
+    for (uint32_t i = 0; names && i < m->host[g->host].ranks; i++) {
+        const struct mu_sweep_member *r = mu_sweep_master_rank(m, g->host, i);
+
+        if (r->lives && r->group == number)
+            names[order.count++] = r->name;
+    }
     if (st == MU_OK)
         st = mu_sweep_trial_path(path, lead->facts->path, t->name);
     if (st == MU_OK)

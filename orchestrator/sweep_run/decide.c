@@ -13,11 +13,6 @@ static const double interval_seconds = 1;
 /* Before anything is measured only ratios count. */
 static const double guessed_flops = 2e9;
 
-static bool is_free(const struct mu_sweep_member *r)
-{
-    return r->lives && r->is_ready && r->group == 0 && r->kept == MU_TRIAL_ALONE;
-}
-
 static double seconds_of(const struct mu_sweep_master *m, uint32_t trial, double steps)
 {
     const struct mu_sweep_trial *t = &m->stages.trials.item[trial];
@@ -54,32 +49,26 @@ static void begin(struct mu_sweep_master *m, uint32_t trial, struct mu_sweep_mem
 /* The trial's own ranks and those that wait for it, once all have let go. */
 static void begin_moved(struct mu_sweep_master *m, uint32_t trial, struct mu_sweep_member **who)
 {
-    uint32_t count = 0, most = 0;
+    const struct mu_sweep_side *side = &m->side[trial];
+    uint32_t count = 0;
 
-    for (uint32_t i = 0; i < m->members; i++) {
-        struct mu_sweep_member *r = &m->member[i];
+    for (uint32_t i = 0; i < m->host[side->kept_host].ranks; i++) {
+        struct mu_sweep_member *r = mu_sweep_master_rank(m, side->kept_host, i);
 
-        if (!r->lives || r->kept != trial)
+        if (r->kept != trial)
             continue;
-        if (!r->is_ready || r->group != 0)
+        if (!r->waits_there)
             return;
         who[count++] = r;
     }
-    for (uint32_t g = m->groups; g > 0 && most == 0; g--)
-        if (m->group[g - 1].trial == trial)
-            most = m->group[g - 1].workers;
-    begin(m, trial, who, most > 0 && most < count ? most : count);
+    begin(m, trial, who, side->moves_to < count ? side->moves_to : count);
 }
 
 static void begin_all_moved(struct mu_sweep_master *m, struct mu_sweep_member **who)
 {
-    for (uint32_t i = 0; i < m->members; i++) {
-        const uint32_t trial = m->member[i].kept;
-
-        if (trial != MU_TRIAL_ALONE && m->member[i].lives &&
-            m->state.cell[trial].phase == MU_CELL_READY)
-            begin_moved(m, trial, who);
-    }
+    for (uint32_t i = 0; i < m->known; i++)
+        if (m->side[i].kept > 0 && m->state.cell[i].phase == MU_CELL_READY)
+            begin_moved(m, i, who);
 }
 
 static uint32_t find_free(struct mu_sweep_master *m, uint32_t host, uint32_t count,
@@ -87,9 +76,9 @@ static uint32_t find_free(struct mu_sweep_master *m, uint32_t host, uint32_t cou
 {
     uint32_t found = 0;
 
-    for (uint32_t i = 0; i < m->members && found < count; i++)
-        if (is_free(&m->member[i]) && m->member[i].host == host)
-            who[found++] = &m->member[i];
+    for (uint32_t i = 0; i < m->host[host].ranks && found < count; i++)
+        if (mu_sweep_master_rank(m, host, i)->is_free_there)
+            who[found++] = mu_sweep_master_rank(m, host, i);
     return found;
 }
 
@@ -105,12 +94,12 @@ static void make_way(struct mu_sweep_master *m, uint32_t trial, uint32_t workers
     if (workers > c->workers)
         extra = find_free(m, c->host, workers - c->workers, who);
     for (uint32_t i = 0; i < extra; i++)
-        who[i]->kept = trial;
-    for (uint32_t i = 0; i < m->members; i++)
-        if (m->member[i].group == g->number)
-            m->member[i].kept = trial;
+        mu_sweep_master_keep(m, who[i], trial);
+    for (uint32_t i = 0; i < m->host[g->host].ranks; i++)
+        if (mu_sweep_master_rank(m, g->host, i)->group == g->number)
+            mu_sweep_master_keep(m, mu_sweep_master_rank(m, g->host, i), trial);
     g->makes_way = true;
-    g->workers = workers;
+    m->side[trial].moves_to = workers;
     c->phase = MU_CELL_MOVES;
     mu_sweep_master_tell(
         m,
@@ -153,16 +142,9 @@ static bool make_packing(const struct mu_sweep_master *m, struct packing *p)
 
 static void fill_hosts(const struct mu_sweep_master *m, struct packing *p)
 {
-    for (uint32_t h = 0; h < m->hosts; h++)
-        p->host[h].bytes_left = INFINITY;
-    for (uint32_t i = 0; i < m->members; i++) {
-        const struct mu_sweep_member *r = &m->member[i];
-
-        if (!r->lives)
-            continue;
-        p->host[r->host].workers++;
-        p->host[r->host].free += is_free(r);
-        p->free += is_free(r);
+    for (uint32_t h = 0; h < m->hosts; h++) {
+        p->host[h] = (struct mu_pack_host){m->host[h].alive, m->host[h].free, INFINITY};
+        p->free += m->host[h].free;
     }
 }
 
@@ -209,10 +191,8 @@ static void fill_trials(struct mu_sweep_master *m, struct packing *p)
             .least = 1,
             .workers = c->workers,
             .host = c->host,
-            .moving = c->phase == MU_CELL_MOVES,
+            .moving = c->phase == MU_CELL_MOVES || m->side[i].kept > 0,
         };
-        for (uint32_t r = 0; r < m->members && c->phase == MU_CELL_READY; r++)
-            p->trial[n].moving |= m->member[r].lives && m->member[r].kept == i;
         p->problem.trials++;
     }
     m->state.eta = m->state.ranks > 0 ? all / m->state.ranks : NAN;
@@ -292,10 +272,7 @@ void mu_sweep_master_decide(struct mu_sweep_master *m)
 
 bool mu_sweep_master_is_over(const struct mu_sweep_master *m)
 {
-    for (uint32_t i = 0; i < m->members; i++)
-        if (m->member[i].lives && (!m->member[i].is_ready || m->member[i].group != 0))
-            return false;
-    if (m->news_count > 0)
+    if (m->waiting < m->state.ranks || m->news_count > 0)
         return false;
     if (m->stops || m->status != MU_OK)
         return true;

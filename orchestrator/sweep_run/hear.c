@@ -41,6 +41,7 @@ static void leave(struct mu_sweep_master *m, struct mu_sweep_member *member, boo
     struct mu_cell *c = g ? &m->state.cell[g->trial] : NULL;
 
     member->group = 0;
+    mu_sweep_master_recount(m, member);
     if (!g)
         return;
     if (member->span != MU_SWEEP_NO_SPAN) {
@@ -52,6 +53,7 @@ static void leave(struct mu_sweep_master *m, struct mu_sweep_member *member, boo
         c->rank_seconds += span->to - span->from;
         member->span = MU_SWEEP_NO_SPAN;
     }
+    g->size--;
     m->state.busy--;
     if (c->group == g->number)
         c->workers--;
@@ -65,7 +67,7 @@ static void leave(struct mu_sweep_master *m, struct mu_sweep_member *member, boo
                                                        .group = g->number,
                                                        .rank = member->name,
                                                        .died = died});
-    if (mu_sweep_master_size(m, g->number) == 0)
+    if (g->size == 0)
         close_group(m, g);
 }
 
@@ -80,6 +82,7 @@ void mu_sweep_master_hear_ready(struct mu_sweep_master *m, int rank, uint64_t en
     if (member->group != 0)
         leave(m, member, false);
     member->is_ready = true;
+    mu_sweep_master_recount(m, member);
     m->is_changed = true;
 }
 
@@ -198,8 +201,8 @@ void mu_sweep_master_hear_progress(struct mu_sweep_master *m, uint64_t group, in
     if (tokens_per_s > 0) {
         c->tokens_per_s = tokens_per_s;
         c->wanted = (double)(t->settings.run_steps - step) * t->tokens_per_step / tokens_per_s;
-        mu_pack_speed_hear(&kind->speed, mu_sweep_master_size(m, group),
-                           t->tokens_per_step / tokens_per_s);
+        mu_pack_speed_hear(&kind->speed, g->size, t->tokens_per_step / tokens_per_s);
+        mu_sweep_master_learn(m);
     }
     mu_sweep_master_release(m, g->trial, step);
 }
@@ -218,14 +221,6 @@ void mu_sweep_master_hear_idle(struct mu_sweep_master *m, int rank,
         if (idle->events[i] > member->idle.events[i])
             m->state.goodput.events[i] += idle->events[i] - member->idle.events[i];
     member->idle = *idle;
-}
-
-static const struct mu_rank_word *word_of(const struct mu_rank_word *word, uint32_t count, int name)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if (word[i].name == name)
-            return &word[i];
-    return NULL;
 }
 
 /* In which group a rank says it is, or was last. Whose READY is on its way stays until it comes:
@@ -248,19 +243,21 @@ void mu_sweep_master_hear_words(struct mu_sweep_master *m, const struct mu_rank_
                                 uint32_t count)
 {
     m->state.ranks = count;
-    for (uint32_t i = 0; i < m->members; i++) {
+    for (uint32_t i = 0, w = 0; i < m->members; i++) {
         struct mu_sweep_member *member = &m->member[i];
-        const struct mu_rank_word *w = word_of(word, count, member->name);
 
+        while (w < count && word[w].name < member->name)
+            w++;
         member->is_ready = false;
+        mu_sweep_master_recount(m, member);
         if (!member->lives)
             continue;
-        if (w) {
-            take_word(m, member, w);
+        if (w < count && word[w].name == member->name) {
+            take_word(m, member, &word[w]);
             continue;
         }
         member->lives = false;
-        member->kept = MU_TRIAL_ALONE;
+        mu_sweep_master_keep(m, member, MU_TRIAL_ALONE);
         m->state.dead++;
         m->state.goodput.events[MU_LEDGER_DEATHS]++;
         if (member->group != 0)

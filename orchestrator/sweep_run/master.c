@@ -29,6 +29,31 @@ static bool grow(struct mu_sweep_master *m, void **items, uint32_t count, uint32
     return true;
 }
 
+/* Sorted by host; those of a host stay in the order of their names. */
+static enum mu_status list_hosts(struct mu_sweep_master *m)
+{
+    uint32_t first = 0;
+
+    m->host = calloc((size_t)m->hosts + 1, sizeof *m->host);
+    m->on_host = calloc((size_t)m->members + 1, sizeof *m->on_host);
+    if (!m->host || !m->on_host)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for %u hosts", m->hosts);
+    for (uint32_t i = 0; i < m->members; i++)
+        m->host[m->member[i].host].ranks++;
+    for (uint32_t h = 0; h < m->hosts; h++) {
+        m->host[h].first = first;
+        first += m->host[h].ranks;
+        m->host[h].ranks = 0;
+    }
+    for (uint32_t i = 0; i < m->members; i++) {
+        struct mu_sweep_host *h = &m->host[m->member[i].host];
+
+        m->on_host[h->first + h->ranks++] = i;
+        mu_sweep_master_recount(m, &m->member[i]);
+    }
+    return MU_OK;
+}
+
 enum mu_status mu_sweep_master_init(struct mu_sweep_master *m, const char *path,
                                     struct mu_sweep_stages *stages, const int *name,
                                     const uint32_t *host, uint32_t count, uint64_t first_group)
@@ -37,6 +62,7 @@ enum mu_status mu_sweep_master_init(struct mu_sweep_master *m, const char *path,
     memset(stages, 0, sizeof *stages);
     m->has_results = m->is_changed = true;
     m->decided = -INFINITY;
+    m->seconds_per_flop = NAN;
     m->state = (struct mu_sweep_state){.path = path,
                                        .spec = m->stages.spec,
                                        .base = m->stages.base,
@@ -54,7 +80,7 @@ enum mu_status mu_sweep_master_init(struct mu_sweep_master *m, const char *path,
                                                 .span = MU_SWEEP_NO_SPAN};
         m->hosts = host[i] >= m->hosts ? host[i] + 1 : m->hosts;
     }
-    return MU_OK;
+    return list_hosts(m);
 }
 
 void mu_sweep_master_deinit(struct mu_sweep_master *m)
@@ -64,6 +90,8 @@ void mu_sweep_master_deinit(struct mu_sweep_master *m)
     free(m->state.span);
     free(m->side);
     free(m->member);
+    free(m->host);
+    free(m->on_host);
     free(m->group);
     free(m->kind);
     free(m->news);
@@ -101,21 +129,38 @@ struct mu_sweep_member *mu_sweep_master_member(const struct mu_sweep_master *m, 
     return bsearch(&name, m->member, m->members, sizeof *m->member, compare_member);
 }
 
+void mu_sweep_master_recount(struct mu_sweep_master *m, struct mu_sweep_member *r)
+{
+    struct mu_sweep_host *h = &m->host[r->host];
+    const bool waits = r->lives && r->is_ready && r->group == 0,
+               is_free = waits && r->kept == MU_TRIAL_ALONE;
+
+    h->alive += (uint32_t)r->lives - (uint32_t)r->is_alive_there;
+    m->waiting += (uint32_t)waits - (uint32_t)r->waits_there;
+    h->free += (uint32_t)is_free - (uint32_t)r->is_free_there;
+    r->is_alive_there = r->lives;
+    r->waits_there = waits;
+    r->is_free_there = is_free;
+}
+
 int mu_sweep_master_leader(const struct mu_sweep_master *m, uint64_t group)
 {
-    for (uint32_t i = 0; group != 0 && i < m->members; i++)
-        if (m->member[i].lives && m->member[i].group == group)
-            return m->member[i].name;
+    const struct mu_sweep_group *g = mu_sweep_master_group(m, group);
+
+    for (uint32_t i = 0; g && g->size > 0 && i < m->host[g->host].ranks; i++) {
+        const struct mu_sweep_member *r = mu_sweep_master_rank(m, g->host, i);
+
+        if (r->lives && r->group == group)
+            return r->name;
+    }
     return -1;
 }
 
 uint32_t mu_sweep_master_size(const struct mu_sweep_master *m, uint64_t group)
 {
-    uint32_t size = 0;
+    const struct mu_sweep_group *g = mu_sweep_master_group(m, group);
 
-    for (uint32_t i = 0; group != 0 && i < m->members; i++)
-        size += m->member[i].lives && m->member[i].group == group;
-    return size;
+    return g ? g->size : 0;
 }
 
 struct mu_sweep_group *mu_sweep_master_add_group(struct mu_sweep_master *m, uint64_t number,
@@ -139,9 +184,12 @@ void mu_sweep_master_join(struct mu_sweep_master *m, struct mu_sweep_member *mem
 
     if (!grow(m, (void **)&s->span, s->spans, &s->span_capacity, sizeof *s->span))
         return;
+    MU_ASSERT(group->size == 0 || group->host == member->host);
+    group->host = member->host;
+    group->size++;
     member->group = group->number;
     member->is_ready = false;
-    member->kept = MU_TRIAL_ALONE;
+    mu_sweep_master_keep(m, member, MU_TRIAL_ALONE);
     member->span = s->spans;
     s->span[s->spans++] = (struct mu_sweep_span){
         .rank = member->name, .start = s->start, .trial = group->trial, .from = s->now, .to = NAN};
@@ -189,10 +237,14 @@ double mu_sweep_master_step_seconds(const struct mu_sweep_master *m, uint32_t tr
 {
     const struct mu_sweep_kind_speed *own = &m->kind[m->side[trial].kind];
     const double known = mu_pack_speed_step(&own->speed);
+
+    return isnan(known) ? own->flops * own->tokens_per_step * m->seconds_per_flop : known;
+}
+
+void mu_sweep_master_learn(struct mu_sweep_master *m)
+{
     double flops = 0, seconds = 0;
 
-    if (!isnan(known))
-        return known;
     for (uint32_t i = 0; i < m->kinds; i++) {
         const double step = mu_pack_speed_step(&m->kind[i].speed);
 
@@ -201,7 +253,7 @@ double mu_sweep_master_step_seconds(const struct mu_sweep_master *m, uint32_t tr
         flops += m->kind[i].flops * m->kind[i].tokens_per_step;
         seconds += step;
     }
-    return seconds > 0 && flops > 0 ? own->flops * own->tokens_per_step * seconds / flops : NAN;
+    m->seconds_per_flop = seconds > 0 && flops > 0 ? seconds / flops : NAN;
 }
 
 static bool make_room(struct mu_sweep_master *m)
@@ -270,11 +322,25 @@ void mu_sweep_master_release(struct mu_sweep_master *m, uint32_t trunk, int64_t 
     }
 }
 
+void mu_sweep_master_keep(struct mu_sweep_master *m, struct mu_sweep_member *r, uint32_t trial)
+{
+    if (r->kept != MU_TRIAL_ALONE)
+        m->side[r->kept].kept--;
+    r->kept = trial;
+    if (trial != MU_TRIAL_ALONE) {
+        m->side[trial].kept++;
+        m->side[trial].kept_host = r->host;
+    }
+    mu_sweep_master_recount(m, r);
+}
+
 void mu_sweep_master_unkeep(struct mu_sweep_master *m, uint32_t trial)
 {
-    for (uint32_t i = 0; i < m->members; i++)
-        if (m->member[i].kept == trial)
-            m->member[i].kept = MU_TRIAL_ALONE;
+    const uint32_t host = m->side[trial].kept_host;
+
+    for (uint32_t i = 0; m->side[trial].kept > 0 && i < m->host[host].ranks; i++)
+        if (mu_sweep_master_rank(m, host, i)->kept == trial)
+            mu_sweep_master_keep(m, mu_sweep_master_rank(m, host, i), MU_TRIAL_ALONE);
 }
 
 void mu_sweep_master_end(struct mu_sweep_master *m, uint32_t trial, uint64_t group,

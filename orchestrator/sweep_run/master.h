@@ -9,7 +9,11 @@
  * A group is one assignment of ranks to a trial; its number is never used twice. What a rank of a
  * repaired communicator says of its group (struct mu_rank_word) overrules what the master believes:
  * an order that did not arrive is void. An outcome that is lost with its leader is no harm: the
- * trial is assigned again, and its run directory says that it was complete already. */
+ * trial is assigned again, and its run directory says that it was complete already.
+ *
+ * With 10,000 ranks nothing that is heard, and no decision, may look at all of them: the ranks of a
+ * group are on one host and are found there, and what is asked for often is counted as it changes
+ * (mu_sweep_master_recount). Only the words of a repair are as many as the ranks. */
 #ifndef MUSTER_SWEEP_RUN_MASTER_H
 #define MUSTER_SWEEP_RUN_MASTER_H
 
@@ -27,22 +31,28 @@ struct mu_sweep_member { /* a rank */
     int name;
     bool lives, is_ready; /* said so in this epoch, and was given nothing since */
     uint32_t host;
-    uint64_t group;            /* 0: none */
-    uint32_t kept;             /* for this trial, which moves; MU_TRIAL_ALONE: for none */
-    int64_t span;              /* open one, or MU_SWEEP_NO_SPAN */
-    struct mu_ledger_sum idle; /* as last heard: of this rank's whole life */
+    uint64_t group; /* 0: none */
+    uint32_t kept;  /* for this trial, which moves; MU_TRIAL_ALONE: for none */
+    int64_t span;   /* open one, or MU_SWEEP_NO_SPAN */
+    bool is_alive_there, waits_there, is_free_there; /* as its host's counts have it */
+    struct mu_ledger_sum idle;                       /* as last heard: of this rank's whole life */
 };
 
 struct mu_sweep_group {
     uint64_t number;
     uint32_t trial;
+    uint32_t host, size;       /* of its ranks; how many there are */
     bool is_open;              /* a rank is in it */
     bool is_heard;             /* its outcome is */
     bool has_died, has_failed; /* a rank in it; it as a whole, without a result */
     bool makes_way;            /* was asked to, or did */
     int64_t first_step;  /* that it told of; -1: none. It goes on from there at the earliest */
     bool has_progressed; /* it took a step after that */
-    uint32_t workers;    /* that the trial is to go on with, then */
+};
+
+struct mu_sweep_host {
+    uint32_t first, ranks; /* of on_host[] */
+    uint32_t alive, free;  /* without a group, ready, and not kept for one */
 };
 
 /* What is kept of a trial beside its cell. */
@@ -51,6 +61,8 @@ struct mu_sweep_side {
     /* The highest step heard of; and what it was at the last crash: steps up to there, taken again
      * from a checkpoint, are no progress. */
     int64_t most, crash_step;
+    uint32_t kept, kept_host; /* ranks for it, on this host */
+    uint32_t moves_to;        /* workers that it is to go on with */
 };
 
 struct mu_sweep_kind_speed { /* trials of one size and batch take one time a step */
@@ -81,10 +93,14 @@ struct mu_sweep_master {
     uint32_t known;             /* trials that have a cell */
     struct mu_sweep_member *member;
     uint32_t members, hosts;
+    struct mu_sweep_host *host;
+    uint32_t *on_host;            /* members, by host and name */
+    uint32_t waiting;             /* ranks that are ready and in no group */
     struct mu_sweep_group *group; /* by number, ascending */
     uint32_t groups, group_capacity;
     struct mu_sweep_kind_speed *kind;
     uint32_t kinds;
+    double seconds_per_flop;    /* where a speed is measured, on the average; NAN */
     struct mu_sweep_news *news; /* the owner takes them: news_count = 0 */
     uint32_t news_count, news_capacity;
     uint64_t next_group;
@@ -136,6 +152,14 @@ bool mu_sweep_master_is_over(const struct mu_sweep_master *m);
 /* ---- parts ---- */
 struct mu_sweep_group *mu_sweep_master_group(const struct mu_sweep_master *m, uint64_t number);
 struct mu_sweep_member *mu_sweep_master_member(const struct mu_sweep_master *m, int name);
+/* The i-th rank of a host, by name. */
+static inline struct mu_sweep_member *mu_sweep_master_rank(const struct mu_sweep_master *m,
+                                                           uint32_t host, uint32_t i)
+{
+    return &m->member[m->on_host[m->host[host].first + i]];
+}
+/* After every change of lives, is_ready, group or kept. */
+void mu_sweep_master_recount(struct mu_sweep_master *m, struct mu_sweep_member *member);
 /* The lowest living rank of a group, -1: none; how many there are. */
 int mu_sweep_master_leader(const struct mu_sweep_master *m, uint64_t group);
 uint32_t mu_sweep_master_size(const struct mu_sweep_master *m, uint64_t group);
@@ -150,7 +174,12 @@ void mu_sweep_master_end(struct mu_sweep_master *m, uint32_t trial, uint64_t gro
                          enum mu_cell_phase phase, const char *message);
 /* Branches that wait for so many steps of it need not wait any more. */
 void mu_sweep_master_release(struct mu_sweep_master *m, uint32_t trunk, int64_t step);
+/* For a trial that moves, which has the others on the same host; MU_TRIAL_ALONE: for none. */
+void mu_sweep_master_keep(struct mu_sweep_master *m, struct mu_sweep_member *member,
+                          uint32_t trial);
 void mu_sweep_master_unkeep(struct mu_sweep_master *m, uint32_t trial);
+/* A speed of kind[] is another one now. */
+void mu_sweep_master_learn(struct mu_sweep_master *m);
 /* A step on one worker; NAN: not known. */
 double mu_sweep_master_step_seconds(const struct mu_sweep_master *m, uint32_t trial);
 

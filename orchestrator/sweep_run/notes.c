@@ -35,11 +35,15 @@ enum mu_status mu_sweep_note_start(struct mu_journal *j, const struct mu_sweep_s
 
 static json_t *ranks_of(const struct mu_sweep_master *m, uint64_t group)
 {
+    const struct mu_sweep_group *g = mu_sweep_master_group(m, group);
     json_t *list = json_array();
 
-    for (uint32_t i = 0; i < m->members; i++)
-        if (m->member[i].lives && m->member[i].group == group)
-            json_array_append_new(list, json_integer(m->member[i].name));
+    for (uint32_t i = 0; g && i < m->host[g->host].ranks; i++) {
+        const struct mu_sweep_member *r = mu_sweep_master_rank(m, g->host, i);
+
+        if (r->lives && r->group == group)
+            json_array_append_new(list, json_integer(r->name));
+    }
     return list;
 }
 

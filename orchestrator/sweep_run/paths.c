@@ -47,16 +47,34 @@ enum mu_status mu_sweep_trial_config(const struct mu_sweep_trial *trial, const c
     return st;
 }
 
+static enum mu_status name_checkpoints(char out[MU_PATH_MAX], const char *sweep_path,
+                                       const char *name)
+{
+    char run[MU_PATH_MAX];
+    enum mu_status st = mu_sweep_trial_path(run, sweep_path, name);
+
+    return st == MU_OK ? mu_path_format(out, "%s/checkpoints", run) : st;
+}
+
+void mu_sweep_trial_drop(const char *sweep_path, const char *name, int64_t step)
+{
+    char checkpoints[MU_PATH_MAX], folder[MU_PATH_MAX];
+
+    if (name_checkpoints(checkpoints, sweep_path, name) != MU_OK ||
+        mu_checkpoint_folder(folder, checkpoints, step) != MU_OK ||
+        mu_checkpoint_remove(folder) != MU_OK)
+        mu_log(MU_LOG_WARN, "what trial %s began from takes room still", name);
+}
+
 bool mu_sweep_trial_has(const char *sweep_path, const char *name, int64_t step)
 {
-    char run[MU_PATH_MAX], checkpoints[MU_PATH_MAX];
+    char checkpoints[MU_PATH_MAX];
     int64_t *steps = NULL;
     uint32_t count = 0;
     bool has;
 
-    if (mu_sweep_trial_path(run, sweep_path, name) != MU_OK ||
-        mu_path_format(checkpoints, "%s/checkpoints", run) != MU_OK ||
-        !mu_file_exists(checkpoints) || mu_checkpoint_list(checkpoints, &steps, &count) != MU_OK)
+    if (name_checkpoints(checkpoints, sweep_path, name) != MU_OK || !mu_file_exists(checkpoints) ||
+        mu_checkpoint_list(checkpoints, &steps, &count) != MU_OK)
         return false;
     has = count > 0 && steps[count - 1] >= step;
     free(steps);
