@@ -104,8 +104,8 @@ static enum mu_status meet_to_part(struct mu_session *s)
     return st;
 }
 
-/* A quiet repair: who has not heard the round's end, since somebody died in it, repairs as well, and
- * says that it was not parting yet. */
+/* A quiet repair: who has not heard the round's end, since somebody died in it, repairs as well,
+ * and says that it was not parting yet. */
 static enum mu_status ask_whether_all_part(struct mu_session *s, bool *all)
 {
     int count = mu_comm_size(s->comm);

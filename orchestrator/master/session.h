@@ -1,7 +1,7 @@
-/* A rank in an MPI job, from MPI_Init to the last goodbye, whatever it works on meanwhile: its entry
- * on the board, its watchdog, the job's one communicator, its poller, and the repair of all of them.
- * `muster train` has one job in its session; a sweep has one after the other, each with a part of
- * the ranks (trial_job.h).
+/* A rank in an MPI job, from MPI_Init to the last goodbye, whatever it works on meanwhile: its
+ * entry on the board, its watchdog, the job's one communicator, its poller, and the repair of all
+ * of them. `muster train` has one job in its session; a sweep has one after the other, each with a
+ * part of the ranks (trial_job.h).
  *
  * A repair is everybody's (worker/recover.h): ranks whose group nobody died in go on where they
  * are. */

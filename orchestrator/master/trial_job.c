@@ -20,7 +20,7 @@ static const double speed_over_s = 0.3;
 const char *mu_trial_end_word(enum mu_trial_end end)
 {
     static const char *const words[] = {
-#define WORD(name, word) [MU_TRIAL_##name] = word,
+#define WORD(name, word, meaning) [MU_TRIAL_##name] = word,
         MU_TRIAL_END_TABLE(WORD)
 #undef WORD
     };
