@@ -73,3 +73,9 @@ sweep 2 more-gpts.cfg
 ended_with 0 "the first text again"
 [ "$(with_status gpts complete)" = 16 ] || fail "the first text again: $(with_status gpts complete) complete cells, not 16"
 nothing_left "the first text again"
+
+# Longer runs are the trunks now: those of before stay as they are, and all have the bits that they have when it is trained at once.
+sweep 3 more-gpts.cfg sweep.name=gpts-fresh
+ended_with 0 "the longer trunks at once"
+[ "$(column runs/gpts/results.csv hash)" = "$(column runs/gpts-fresh/results.csv hash)" ] || fail "other bits where trunks grew"
+[ "$(column runs/gpts/results.csv loss)" = "$(column runs/gpts-fresh/results.csv loss)" ] || fail "other losses where trunks grew"
