@@ -43,6 +43,7 @@ struct mu_sweep_group {
     int64_t first_step;  /* that it told of; -1: none. It goes on from there at the earliest */
     bool has_progressed; /* it took a step after that */
     uint32_t workers;    /* that the trial is to go on with, then */
+    uint32_t joined;     /* ranks that have been in it */
 };
 
 /* What is kept of a trial beside its cell. */
@@ -51,6 +52,10 @@ struct mu_sweep_side {
     /* The highest step heard of; and what it was at the last crash: steps up to there, taken again
      * from a checkpoint, are no progress. */
     int64_t most, crash_step;
+    /* It did not fit in memory on more ranks than this (0: it did), beside other trials: it is
+     * tried alone. */
+    uint32_t fits_on;
+    bool is_alone;
 };
 
 struct mu_sweep_kind_speed { /* trials of one size and batch take one time a step */
@@ -151,6 +156,8 @@ void mu_sweep_master_end(struct mu_sweep_master *m, uint32_t trial, uint64_t gro
 /* Branches that wait for so many steps of it need not wait any more. */
 void mu_sweep_master_release(struct mu_sweep_master *m, uint32_t trunk, int64_t step);
 void mu_sweep_master_unkeep(struct mu_sweep_master *m, uint32_t trial);
+/* A group whose order is not given: its ranks are as free as before. */
+void mu_sweep_master_take_back(struct mu_sweep_master *m, uint64_t group);
 /* A step on one worker; NAN: not known. */
 double mu_sweep_master_step_seconds(const struct mu_sweep_master *m, uint32_t trial);
 
