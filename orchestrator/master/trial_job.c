@@ -153,6 +153,7 @@ enum mu_status mu_trial_run(struct mu_session *s, const struct mu_trial_order *o
 
     if (!job)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a job");
+    mu_fault(MU_FAULT_ORDER, 0);
     if (order->epoch != s->epoch) {
         st = MU_RECOVERED;
         goto failed;

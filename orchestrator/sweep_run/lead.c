@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "orchestrator/base/clock.h"
+#include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/sweep_run/notes.h"
 #include "worker/signals.h"
@@ -116,6 +117,8 @@ static void act(struct mu_sweep_lead *lead)
 
         if (m->status == MU_OK)
             m->status = mu_sweep_note(lead->journal, m, n);
+        if (m->status == MU_OK && mu_fault(MU_FAULT_NOTE, m->state.cell[n->trial].step))
+            m->status = MU_FAIL(MU_FAILED, "the sweep's journal cannot be written (MUSTER_FAULT)");
         if (m->status != MU_OK) {
             if (n->kind == MU_SWEEP_NEWS_ASSIGN)
                 mu_sweep_master_take_back(m, n->group);
