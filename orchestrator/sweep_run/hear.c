@@ -132,6 +132,7 @@ static bool may_fit(struct mu_sweep_master *m, const struct mu_sweep_group *g)
 
     if (side->is_alone && g->joined == 1)
         return false;
+    mu_sweep_master_unkeep(m, g->trial);
     if (g->joined > 1) {
         side->fits_on = g->joined / 2;
         snprintf(line, sizeof line,
