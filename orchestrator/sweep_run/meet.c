@@ -268,6 +268,16 @@ static bool somebody_has_met(const struct mu_session *s)
     return false;
 }
 
+static void tell_deaths(const struct mu_session *s)
+{
+    for (int i = 0; mu_comm_rank(s->comm) == 0 && i < s->recovery.dead_count; i++) {
+        const int rank = s->recovery.dead[i];
+
+        mu_log(MU_LOG_WARN, "rank %d died%s, before the ranks had met", rank,
+               mu_board_last_seen(mu_board_entry(s->board, rank)).text);
+    }
+}
+
 enum mu_status mu_sweep_meet(struct mu_sweep *s, const struct mu_sweep_request *request)
 {
     uint8_t *welcome = malloc(WELCOME_MAX);
@@ -285,6 +295,8 @@ enum mu_status mu_sweep_meet(struct mu_sweep *s, const struct mu_sweep_request *
                 mu_sweep_lead_reset(s->lead, s->session.recovery.word,
                                     (uint32_t)mu_comm_size(s->session.comm));
             st = MU_OK;
+        } else if (st == MU_RECOVERED) {
+            tell_deaths(&s->session);
         }
     }
     mu_poller_accept(&s->session.poller);

@@ -33,7 +33,10 @@ lives last 4 "rank:0,at:backward,step:5,do:kill;rank:1,at:backward,step:4,do:kil
 
 # The first rank of all, before the second, third and fourth of the others hear that they have met; a master that has written down what it
 # does next, and did not do it; the one after it, as soon as it knows where the sweep stands.
-for count in 3 4 5; do lives tell-$count 4 "rank:0,at:tell,count:$count,do:kill" 1; done
+for count in 3 4 5; do
+    MUSTER_FAULT="rank:0,at:tell,count:$count,do:kill" sweep 4 gpts.cfg sweep.name="tell-$count"
+    complete "tell-$count" whole "rank 0 dies in the meeting, $count"
+done
 lives notes 4 "rank:0,at:note,count:2,do:kill;rank:1,at:note,count:5,do:kill" 2
 lives leads 5 "rank:0,at:note,do:kill;rank:1,at:lead,do:kill;rank:2,at:lead,do:kill" 3
 lives orders 5 "rank:1,at:order,do:kill;rank:2,at:order,count:1,do:kill;rank:0,at:branch,do:kill" 3
