@@ -212,6 +212,7 @@ static void clear(struct mu_board_entry *e)
     atomic_store(&e->fence, 0);
     atomic_store(&e->shards_done, 0);
     atomic_store(&e->compute_ns, 0);
+    atomic_store(&e->group, 0);
 }
 
 /* It is taken before `pid` says that it may be looked at. */
@@ -373,6 +374,12 @@ void mu_board_set_epoch(struct mu_board *b, uint32_t epoch)
         atomic_store(&mu_board_own(b)->epoch, epoch);
 }
 
+void mu_board_set_group(struct mu_board *b, uint64_t group)
+{
+    if (b)
+        atomic_store(&mu_board_own(b)->group, group);
+}
+
 void mu_board_note_shard(struct mu_board *b, uint64_t compute_ns)
 {
     if (!b)
@@ -395,6 +402,7 @@ struct mu_watch_view mu_board_view(const struct mu_board_entry *e, int rank)
         .point = (enum mu_fault_point)atomic_load_explicit(&e->mark.point, memory_order_relaxed),
         .shards_done = atomic_load_explicit(&e->shards_done, memory_order_relaxed),
         .compute_ns = atomic_load_explicit(&e->compute_ns, memory_order_relaxed),
+        .group = atomic_load_explicit(&e->group, memory_order_relaxed),
     };
 }
 

@@ -42,6 +42,7 @@ struct mu_board_entry {
     _Atomic uint64_t fence;       /* who ended it, and why; see board.c. 0: nobody */
     _Atomic uint64_t shards_done; /* in all */
     _Atomic uint64_t compute_ns;  /* that they took */
+    _Atomic uint64_t group;       /* of ranks that train the same; 0: none */
 };
 
 struct mu_board;
@@ -81,6 +82,7 @@ enum mu_phase mu_board_set_phase(struct mu_board *board, enum mu_phase phase);
 enum mu_phase mu_board_enter_repair(struct mu_board *board, uint32_t epoch);
 void mu_board_note_repaired(struct mu_board *board);
 void mu_board_set_epoch(struct mu_board *board, uint32_t epoch);
+void mu_board_set_group(struct mu_board *board, uint64_t group);
 /* After each shard, with what it took this rank, waiting not counted: whoever is much slower than
  * the others is told of. */
 void mu_board_note_shard(struct mu_board *board, uint64_t compute_ns);

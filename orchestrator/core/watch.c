@@ -93,6 +93,7 @@ static void begin_afresh(struct mu_watched *k, const struct mu_watch_view *v)
         .gone = same && k->gone,
         .fenced = same && k->fenced,
         .told_slow_ns = same ? k->told_slow_ns : 0,
+        .group = v->group,
         .base_shards = v->shards_done,
         .base_compute_ns = v->compute_ns,
     };
@@ -309,9 +310,11 @@ static void find_hung_repair(struct mu_watch *w, const struct repair *r, struct 
 
 static int compare(const void *a, const void *b)
 {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    const struct mu_watch_rate *x = a, *y = b;
 
-    return (x > y) - (x < y);
+    if (x->group != y->group)
+        return x->group < y->group ? -1 : 1;
+    return (x->ns > y->ns) - (x->ns < y->ns);
 }
 
 static enum mu_fault_point most_seen(const struct mu_watched *k)
@@ -324,31 +327,65 @@ static enum mu_fault_point most_seen(const struct mu_watched *k)
     return most;
 }
 
+/* Known rates, group by group, each from the fastest; how many. */
+static int sort_rates(struct mu_watch *w, const struct mu_watch_view *views, int count)
+{
+    int known = 0;
+
+    for (int i = 0; i < count; i++)
+        if (w->rate[i] > 0)
+            w->sorted[known++] = (struct mu_watch_rate){views[i].group, w->rate[i]};
+    qsort(w->sorted, (size_t)known, sizeof *w->sorted, compare);
+    return known;
+}
+
+/* The first of `known` that is not before the group's. */
+static int find_group(const struct mu_watch *w, int known, uint64_t group)
+{
+    int from = 0, to = known;
+
+    while (from < to) {
+        const int middle = from + (to - from) / 2;
+
+        if (w->sorted[middle].group < group)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
+/* The (lower) median of all others of that group than one that stands above it; UINT64_MAX: there
+ * are none. */
+static uint64_t others_rate(const struct mu_watch *w, int known, uint64_t group)
+{
+    const int from = find_group(w, known, group), to = find_group(w, known, group + 1);
+
+    return to - from > 1 ? w->sorted[from + (to - from - 2) / 2].ns : UINT64_MAX;
+}
+
 /* At the end of each window: every rank's time for a shard, against the others'. Who has finished
- * none goes into the next window with what it has begun. */
+ * none goes into the next window with what it has begun; who has begun with another trial, anew. */
 static void find_slow(struct mu_watch *w, const struct mu_watch_view *views, int count,
                       uint64_t now_ns, struct mu_watch_actions *out)
 {
-    uint64_t others;
-    int known = 0;
+    int known;
 
     for (int i = 0; i < count; i++) {
         const struct mu_watched *k = is_of_use(&views[i]) ? &w->of[views[i].rank] : NULL;
-        uint64_t shards = k ? views[i].shards_done - k->base_shards : 0;
+        uint64_t shards =
+            k && k->group == views[i].group ? views[i].shards_done - k->base_shards : 0;
 
         w->rate[i] = shards > 0 ? (views[i].compute_ns - k->base_compute_ns) / shards : 0;
-        if (w->rate[i] > 0)
-            w->sorted[known++] = w->rate[i];
     }
-    qsort(w->sorted, (size_t)known, sizeof *w->sorted, compare);
-    /* The (lower) median of all others than one that stands above it. */
-    others = known > 1 ? w->sorted[(known - 2) / 2] : UINT64_MAX;
+    known = sort_rates(w, views, count);
     for (int i = 0; i < count; i++) {
-        struct mu_watched *k;
+        struct mu_watched *k = &w->of[views[i].rank];
+        uint64_t others;
 
-        if (w->rate[i] == 0)
+        if (w->rate[i] == 0 && k->group == views[i].group)
             continue;
-        k = &w->of[views[i].rank];
+        others = w->rate[i] > 0 ? others_rate(w, known, views[i].group) : UINT64_MAX;
         if (w->rate[i] / MU_WATCH_SLOW_FACTOR >= others && out->slows < MU_WATCH_ACTIONS &&
             (k->told_slow_ns == 0 || now_ns - k->told_slow_ns >= MU_WATCH_SLOW_AGAIN_MS * ms)) {
             k->told_slow_ns = now_ns;
@@ -359,6 +396,7 @@ static void find_slow(struct mu_watch *w, const struct mu_watch_view *views, int
                 .point = most_seen(k),
             };
         }
+        k->group = views[i].group;
         k->base_shards = views[i].shards_done;
         k->base_compute_ns = views[i].compute_ns;
         memset(k->seen, 0, sizeof k->seen);

@@ -101,6 +101,7 @@ struct mu_watch_view {
     enum mu_phase from; /* the phase it came from to that one */
     enum mu_fault_point point;
     uint64_t shards_done, compute_ns;
+    uint64_t group;                /* ranks of one group train the same */
     enum mu_process_state process; /* asked for only where mu_watch_asks says so */
 };
 
@@ -139,6 +140,7 @@ struct mu_watched {
     uint64_t clock_ns;           /* as still_ns, but only while the deadline runs */
     bool gone, asks, fenced;
     uint64_t base_shards, base_compute_ns; /* when its rate was last known */
+    uint64_t group;                        /* then */
     uint64_t told_slow_ns;                 /* 0: never */
     uint32_t seen[MU_FAULT_COUNT];         /* looks since then that met it there */
 };
@@ -150,7 +152,10 @@ struct mu_watch {
     uint64_t repair_ns;    /* looked at, while nobody was missing in the repair and nothing moved */
     uint64_t repair_signs; /* of it: other ones mean that it moves */
     struct mu_watched of[MU_WATCH_RANKS];
-    uint64_t rate[MU_WATCH_RANKS], sorted[MU_WATCH_RANKS]; /* scratch; ns a shard */
+    uint64_t rate[MU_WATCH_RANKS]; /* scratch; ns a shard */
+    struct mu_watch_rate {
+        uint64_t group, ns;
+    } sorted[MU_WATCH_RANKS];
 };
 
 void mu_watch_init(struct mu_watch *w, int own_rank, bool sees_all);

@@ -59,6 +59,7 @@ void mu_session_attach(struct mu_session *s, const struct mu_session_job *job)
 {
     s->job = *job;
     s->requests = 0;
+    mu_recovery_plan_deinit(&s->recovery.plan); /* of a repair before it */
     s->recovery.comm = job->comm;
     s->recovery.group = job->group;
     s->recovery.trial = job->trial;
@@ -66,6 +67,7 @@ void mu_session_attach(struct mu_session *s, const struct mu_session_job *job)
     s->recovery.roll = job->roll;
     s->recovery.duties = MU_DUTIES_UNKNOWN;
     s->recovery.phase = MU_RECOVERY_STARTING;
+    mu_board_set_group(s->board, job->group);
 }
 
 void mu_session_detach(struct mu_session *s, bool ended)
@@ -78,6 +80,7 @@ void mu_session_detach(struct mu_session *s, bool ended)
     s->recovery.worker = NULL;
     s->recovery.roll = NULL;
     s->recovery.phase = MU_RECOVERY_IDLE;
+    mu_board_set_group(s->board, 0);
 }
 
 static enum mu_status meet_to_part(struct mu_session *s)

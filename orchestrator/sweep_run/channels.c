@@ -34,6 +34,7 @@ void mu_sweep_channels_close(struct mu_sweep_lead *lead)
 
 void mu_sweep_channels_reset(struct mu_sweep_lead *lead)
 {
+    lead->is_broken = false;
     for (uint32_t i = 0; i < lead->master.members; i++) {
         struct mu_sweep_channel *c = &lead->channel[i];
 
@@ -186,7 +187,8 @@ static bool test(struct mu_sweep_lead *lead, struct mu_request *request, size_t 
 {
     bool done = false;
 
-    return mu_comm_test(lead->session->comm, request, &done, size) == MU_OK && done;
+    lead->is_broken = mu_comm_test(lead->session->comm, request, &done, size) != MU_OK;
+    return !lead->is_broken && done;
 }
 
 static void serve_own(struct mu_sweep_lead *lead, struct mu_sweep_channel *c, int name)
@@ -208,6 +210,8 @@ static void receive(struct mu_sweep_lead *lead, struct mu_sweep_channel *c, int 
     struct mu_sweep_up up;
     size_t size = 0;
 
+    if (lead->is_broken)
+        return;
     if (c->is_posted && test(lead, &c->in, &size)) {
         c->is_posted = false;
         if (mu_sweep_up_read(c->in_bytes, size, &up))
@@ -215,7 +219,7 @@ static void receive(struct mu_sweep_lead *lead, struct mu_sweep_channel *c, int 
         else
             mu_log(MU_LOG_WARN, "rank %d sent what cannot be read", name);
     }
-    if (!c->is_posted)
+    if (!c->is_posted && !lead->is_broken)
         c->is_posted = mu_comm_receive(lead->session->comm, c->in_bytes, sizeof c->in_bytes, place,
                                        MU_TAG_SWEEP, &c->in) == MU_OK;
 }
@@ -224,12 +228,14 @@ static void send_due(struct mu_sweep_lead *lead, struct mu_sweep_channel *c, int
 {
     size_t size;
 
+    if (lead->is_broken)
+        return;
     if (c->is_sending && test(lead, &c->out, NULL)) {
         c->is_sending = false;
         free(c->out_bytes);
         c->out_bytes = NULL;
     }
-    if (c->is_sending)
+    if (c->is_sending || lead->is_broken)
         return;
     free(c->out_bytes); /* of a send that failed */
     c->out_bytes = next(lead, c, &size);

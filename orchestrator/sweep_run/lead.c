@@ -9,6 +9,7 @@
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/sweep_run/notes.h"
+#include "orchestrator/sweep_run/paths.h"
 #include "worker/signals.h"
 #include "worker/worker.h"
 
@@ -103,7 +104,12 @@ void mu_sweep_lead_reset(struct mu_sweep_lead *lead, const struct mu_rank_word *
 /* ---- what is done ---- */
 static void tell_end(struct mu_sweep_lead *lead, uint32_t trial)
 {
+    const struct mu_sweep_master *m = &lead->master;
+    const struct mu_sweep_trial *t = &m->stages.trials.item[trial];
+
     lead->has_new_results = true;
+    if (t->shared > 0 && m->state.cell[trial].phase == MU_CELL_COMPLETE)
+        mu_sweep_trial_drop(m->state.path, t->name, t->shared);
     mu_sweep_screen_tell(lead->screen, &lead->master.state, trial);
 }
 

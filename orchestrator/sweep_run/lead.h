@@ -34,6 +34,7 @@ struct mu_sweep_lead {
     struct mu_run_dir *folder; /* its lock */
     struct mu_journal *journal;
     struct mu_sweep_channel *channel; /* by master.member */
+    bool is_broken;                   /* the communicator, until the next repair */
     struct mu_sweep_screen *screen;
     struct mu_sweep_reporter reporter;
     double clock; /* what mu_clock_s() says at state.now = 0 */

@@ -98,7 +98,7 @@ void mu_sweep_line_tell_progress(void *line, int64_t step, double loss, double t
 void mu_sweep_line_reset(struct mu_sweep_line *l)
 {
     l->in.handle = l->out.handle = NULL;
-    l->is_posted = l->is_sending = false;
+    l->is_posted = l->is_sending = l->is_broken = false;
     if (l->has_order)
         mu_sweep_order_deinit(&l->order);
     l->has_order = false;
@@ -166,12 +166,13 @@ void mu_sweep_line_hear(struct mu_sweep_line *l, const uint8_t *bytes, size_t si
     }
 }
 
-/* Whatever fails here is the communicator's: the next poll finds it out. */
+/* Whatever fails here is the communicator's: a poll finds it out soon, and repairs it. */
 static bool test(struct mu_sweep_line *l, struct mu_request *request, size_t *size)
 {
     bool done = false;
 
-    return mu_comm_test(l->session->comm, request, &done, size) == MU_OK && done;
+    l->is_broken = mu_comm_test(l->session->comm, request, &done, size) != MU_OK;
+    return !l->is_broken && done;
 }
 
 static bool send_next(struct mu_sweep_line *l)
@@ -190,15 +191,17 @@ void mu_sweep_line_serve(struct mu_sweep_line *l)
 {
     size_t size = 0;
 
-    if (l->is_posted && test(l, &l->in, &size)) {
+    if (!l->is_broken && l->is_posted && test(l, &l->in, &size)) {
         l->is_posted = false;
         mu_sweep_line_hear(l, l->in_bytes, size);
     }
+    if (l->is_broken)
+        return;
     if (!l->is_posted)
         l->is_posted = mu_comm_receive(l->session->comm, l->in_bytes, MU_SWEEP_DOWN_BYTES, 0,
                                        MU_TAG_SWEEP, &l->in) == MU_OK;
     if (l->is_sending && test(l, &l->out, NULL))
         l->is_sending = false;
-    if (!l->is_sending)
+    if (!l->is_sending && !l->is_broken)
         send_next(l);
 }

@@ -14,6 +14,7 @@ struct mu_sweep_line {
     struct mu_session *session;
     struct mu_request in, out;
     bool is_posted, is_sending;
+    bool is_broken;    /* until the next repair: what was on its way is lost */
     uint8_t *in_bytes; /* MU_SWEEP_DOWN_BYTES */
     uint8_t out_bytes[MU_SWEEP_UP_BYTES];
     size_t out_size;

@@ -1,5 +1,6 @@
 #include "orchestrator/sweep_run/paths.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,9 @@ enum mu_status mu_sweep_trial_settings(const struct mu_sweep_trial *trial, const
     snprintf(out->run_name, sizeof out->run_name, "%s", trial->name);
     if (n < 0 || (size_t)n >= sizeof out->run_dir)
         return MU_FAIL(MU_CONFIG, "run.dir: the path of the sweep's folder is too long");
+    /* What a trial came to is known by its last step's evaluation. */
+    if (out->eval_every == 0)
+        out->eval_every = out->run_steps;
     return MU_OK;
 }
 
@@ -42,16 +46,34 @@ enum mu_status mu_sweep_trial_config(const struct mu_sweep_trial *trial, const c
     return st;
 }
 
+static enum mu_status name_checkpoints(char out[MU_PATH_MAX], const char *sweep_path,
+                                       const char *name)
+{
+    char run[MU_PATH_MAX];
+    enum mu_status st = mu_sweep_trial_path(run, sweep_path, name);
+
+    return st == MU_OK ? mu_path_format(out, "%s/checkpoints", run) : st;
+}
+
+void mu_sweep_trial_drop(const char *sweep_path, const char *name, int64_t step)
+{
+    char checkpoints[MU_PATH_MAX], folder[MU_PATH_MAX];
+
+    if (name_checkpoints(checkpoints, sweep_path, name) != MU_OK ||
+        mu_checkpoint_folder(folder, checkpoints, step) != MU_OK ||
+        mu_checkpoint_remove(folder) != MU_OK)
+        mu_log(MU_LOG_WARN, "what trial %s began from takes room still", name);
+}
+
 bool mu_sweep_trial_has(const char *sweep_path, const char *name, int64_t step)
 {
-    char run[MU_PATH_MAX], checkpoints[MU_PATH_MAX];
+    char checkpoints[MU_PATH_MAX];
     int64_t *steps = NULL;
     uint32_t count = 0;
     bool has;
 
-    if (mu_sweep_trial_path(run, sweep_path, name) != MU_OK ||
-        mu_path_format(checkpoints, "%s/checkpoints", run) != MU_OK ||
-        !mu_file_exists(checkpoints) || mu_checkpoint_list(checkpoints, &steps, &count) != MU_OK)
+    if (name_checkpoints(checkpoints, sweep_path, name) != MU_OK || !mu_file_exists(checkpoints) ||
+        mu_checkpoint_list(checkpoints, &steps, &count) != MU_OK)
         return false;
     has = count > 0 && steps[count - 1] >= step;
     free(steps);
@@ -80,6 +102,12 @@ enum mu_status mu_sweep_trial_compare(const struct mu_sweep_trial *trial, const 
     MU_TRY(mu_sweep_trial_settings(trial, sweep_path, now), st, done);
     mu_log_set_level(mu_log_shows(MU_LOG_INFO) ? MU_LOG_WARN : MU_LOG_ERROR); /* what may change */
     st = mu_config_compare(before, now);
+    if (st == MU_OK && before->eval_tokens != now->eval_tokens)
+        st =
+            MU_FAIL(MU_CONFIG,
+                    "eval.tokens: %" PRId64 " here, %" PRId64
+                    " when trials of this sweep were evaluated: their losses could not be compared",
+                    now->eval_tokens, before->eval_tokens);
     mu_log_reset_level();
     if (st != MU_OK)
         mu_log(MU_LOG_INFO,

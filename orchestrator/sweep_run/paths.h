@@ -18,6 +18,8 @@ enum mu_status mu_sweep_trial_config(const struct mu_sweep_trial *trial, const c
                                      char **text) MU_CHECKED;
 /* Whether it has a checkpoint of `step` or later. */
 bool mu_sweep_trial_has(const char *sweep_path, const char *name, int64_t step);
+/* What its trunk has left it is not needed any more. Failures are told. */
+void mu_sweep_trial_drop(const char *sweep_path, const char *name, int64_t step);
 /* What stands in its run directory already means the same: MU_CONFIG, told, when not. */
 enum mu_status mu_sweep_trial_compare(const struct mu_sweep_trial *trial,
                                       const char *sweep_path) MU_CHECKED;

@@ -159,8 +159,8 @@ enum mu_status mu_sweep_run(const struct mu_sweep_request *request)
         leave(s, st);
     st = live(s, request);
     mu_poller_hold(&s->session.poller); /* from here on others leave, and nobody dies of it */
-    /* The first rank's exit code is mpirun's; when several leave with one that is not 0, it may hang
-     * (master/job.c). */
+    /* The first rank's exit code is mpirun's; when several leave with one that is not 0, it may
+     * hang (master/job.c). */
     if (mu_comm_rank(s->session.comm) != 0)
         st = MU_OK;
     mu_sweep_lead_close(s->lead);

@@ -29,8 +29,8 @@ struct mu_sweep {
     bool is_lost;               /* this rank should be the master, and cannot */
 };
 
-/* MU_OK: every trial has ended, diverged ones among them; MU_REQUEUE: stopped on request; MU_FAILED:
- * some trial has failed for good; MU_CONFIG and others as reported. */
+/* MU_OK: every trial has ended, diverged ones among them; MU_REQUEUE: stopped on request;
+ * MU_FAILED: some trial has failed for good; MU_CONFIG and others as reported. */
 enum mu_status mu_sweep_run(const struct mu_sweep_request *request) MU_CHECKED;
 
 /* meet.c: fills facts on every rank, and opens the lead on the master. Rounds of all ranks, begun

@@ -50,7 +50,7 @@ column() {
         fail "$1 has no column $2: $(head -n 1 "$1")"
 }
 # result SWEEP TRIAL COLUMN
-result() { column "runs/$1/results.csv" "$3" | awk -v trial="$2" '$1 == trial { print $2 }'; }
+result() { column "runs/$1/results.csv" "$3" | awk -v trial="$2" '$1 == trial { sub(/^[^ ]* /, ""); print }'; }
 # ended SWEEP: how many trials have. ended_beyond SWEEP N: more than N. with_status SWEEP STATUS: how many have that one.
 ended() { if [ -e "runs/$1/results.csv" ]; then tail -n +2 "runs/$1/results.csv" | wc -l; else echo 0; fi; }
 ended_beyond() { [ "$(ended "$1")" -gt "$2" ]; }

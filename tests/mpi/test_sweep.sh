@@ -48,6 +48,8 @@ nothing_left "gpts on 3 ranks"
 for cell in width8-c1e+08-s1 width8-c2e+08-s1; do
     [ "$(result gpts $cell hash)" = "$(result gpts alone-$cell hash)" ] || fail "$cell and the same cell alone differ"
 done
+# What it began from is gone once it is complete.
+[ "$(find runs/gpts/trials/width8-c1e+08-s1/checkpoints -name checkpoint.h5 | wc -l)" = 1 ] || fail "a branch keeps what it began from"
 steps_once gpts "gpts on 3 ranks"
 alone gpts width4-c1e+08-s1 2
 alone gpts width16-c1e+08-s1 1

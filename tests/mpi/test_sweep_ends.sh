@@ -33,6 +33,17 @@ sweep 2 grid.cfg "${wild[@]}"
 ended_with 0 "diverged trials, again"
 [ "$(stamp grid .)" = "$before" ] || fail "diverged trials were touched by the same command"
 
+# One that no host has the memory for (2 TB): a result, too.
+cat >large.cfg <<'CONFIG'
+@include "tiny.cfg"
+sweep = { name = "large"; kind = "grid"; grid = ( { key = "model.width"; values = [16, 32, 65536]; } ); };
+CONFIG
+sweep 3 large.cfg run.steps=2 sweep.name=large
+ended_with 0 "trials that are too large"
+nothing_left "trials that are too large"
+[ "$(result large width65536-s1 status)" = "out of memory" ] && [ "$(with_status large complete)" -ge 2 ] ||
+    fail "trials that are too large: $(column runs/large/results.csv status | xargs)"
+
 # Refused before launch: nothing is there afterwards.
 refused() {
     local what=$1 text=$2

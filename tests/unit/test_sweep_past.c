@@ -1,5 +1,5 @@
-/* A sweep's journal, written (orchestrator/sweep_run/notes.h) and read (past.h), and the messages between
- * ranks (messages.h). */
+/* A sweep's journal, written (orchestrator/sweep_run/notes.h) and read (past.h), and the messages
+ * between ranks (messages.h). */
 #include <stdlib.h>
 #include <unistd.h>
 

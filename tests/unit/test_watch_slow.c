@@ -164,6 +164,37 @@ static void a_host_of_4096_ranks_is_cheap(void **state)
     assert_true(took_ns / LOOKS < 5 * ms); /* 0.1 ms; sanitizers and a loaded machine have time */
 }
 
+static void ranks_of_other_trials_are_not_compared(void **state)
+{
+    static struct mu_watch_actions actions;
+    static struct mu_watch w;
+    struct mu_watch_view v[4];
+    int told = 0;
+
+    (void)state;
+    memset(v, 0, sizeof v);
+    mu_watch_init(&w, 0, true);
+    for (int i = 1; i < 1000; i++) {
+        for (int r = 0; r < 4; r++) {
+            v[r].rank = r;
+            v[r].phase = MU_PHASE_RUNNING;
+            v[r].pid = 1;
+            v[r].polls++;
+            v[r].beats++;
+            v[r].shards_done++;
+            v[r].group = r < 2 ? 5 : 6;
+            /* Rank 1 is ten times as slow as rank 0; of the other trial both are. */
+            v[r].compute_ns += r == 0 ? 1 * ms : 10 * ms;
+        }
+        mu_watch_look(&w, v, 4, TIMEOUT_MS, (uint64_t)i * 100 * ms, &actions);
+        for (int s = 0; s < actions.slows; s++) {
+            assert_int_equal(actions.slow[s].rank, 1);
+            told++;
+        }
+    }
+    assert_true(told > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +204,7 @@ int main(void)
         cmocka_unit_test(a_very_slow_rank_is_told_of_when_it_has_a_shard),
         cmocka_unit_test(the_next_fencer_tells_of_slow_ranks),
         cmocka_unit_test(entries_that_make_no_sense_are_passed_over),
+        cmocka_unit_test(ranks_of_other_trials_are_not_compared),
         cmocka_unit_test(a_host_of_4096_ranks_is_cheap),
     };
 

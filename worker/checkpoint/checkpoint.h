@@ -94,6 +94,9 @@ enum mu_status mu_checkpoint_find_newest(const char *checkpoints,
 /* Removes the folder of a save that failed, whose parts would only take room on the disk; one that
  * holds a checkpoint.h5 is left as it is, and a missing one is no error. */
 enum mu_status mu_checkpoint_remove_unfinished(const char *folder) MU_CHECKED;
+/* Removes a checkpoint's folder, so that it is none from the first moment on; a missing one is no
+ * error. */
+enum mu_status mu_checkpoint_remove(const char *folder) MU_CHECKED;
 /* To be called when the checkpoint of step `saved` was just published, which makes it a good
  * one: it stays. Of it and the older ones the last `keep` stay and the multiples of keep_every
  * (if > 0). Removed is the rest: those of later steps, which the run that saved has passed over

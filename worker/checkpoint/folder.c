@@ -188,7 +188,7 @@ static enum mu_status remove_folder(const char *folder)
     return st == MU_OK ? mu_file_remove_tree(folder) : st;
 }
 
-static enum mu_status remove_checkpoint(const char *folder)
+enum mu_status mu_checkpoint_remove(const char *folder)
 {
     enum mu_status st = MU_OK;
     char published[MU_PATH_MAX];
@@ -256,7 +256,7 @@ enum mu_status mu_checkpoint_retain(const char *checkpoints, uint32_t keep, int6
 
         newer += counts;
         MU_TRY(mu_checkpoint_folder(folder, checkpoints, steps[i]), st, done);
-        MU_TRY(kept ? remove_leavings(folder) : remove_checkpoint(folder), st, done);
+        MU_TRY(kept ? remove_leavings(folder) : mu_checkpoint_remove(folder), st, done);
     }
 done:
     free(steps);
