@@ -187,7 +187,7 @@ bool mu_fault(enum mu_fault_point point, int64_t step)
 {
     bool fail = false;
 
-    if (own_mark) {
+    if (own_mark && point < MU_FAULT_TELL) {
         atomic_store_explicit(&own_mark->step, step, memory_order_relaxed);
         atomic_store_explicit(&own_mark->point, (uint32_t)point, memory_order_relaxed);
     }

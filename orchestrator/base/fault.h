@@ -42,7 +42,13 @@
     X(CORRUPT, "corrupt", "a gradient of an audited step is computed (do:fail flips a bit)") \
     X(LOCK, "lock", "file locks are of no use on the run directory (do:fail)")               \
     X(DEAL, "deal", "moments are dealt anew after a death (do:fail: there is no room)")      \
-    X(GATHER, "gather", "weights or moments are gathered from all ranks (optim.shard)")
+    X(GATHER, "gather", "weights or moments are gathered from all ranks (optim.shard)")      \
+    X(ORDER, "order", "a rank takes up a trial of a sweep that it was ordered to begin")     \
+    X(BRANCH, "branch", "before a trunk leaves its state to a branch")                       \
+    X(LEAD, "lead", "a rank has come to know where the sweep stands that it leads now")      \
+    /* In the middle of something else, which stays the last point that was passed: */       \
+    X(TELL, "tell", "before the first rank of a group tells another one something")          \
+    X(NOTE, "note", "a sweep's master has written down what it does next (do:fail: not)")
 
 enum mu_fault_point {
 #define MU_FAULT_ENUM(id, name, where) MU_FAULT_##id,

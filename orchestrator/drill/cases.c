@@ -75,11 +75,11 @@ static bool is_in_recovery(enum mu_fault_point point)
 }
 
 /* Points at which a rank may die; the rest are failures of disks, locks and arithmetic, or passed
- * by some GPUs alone. */
+ * by some GPUs alone, or in sweeps. */
 static bool is_for_killing(enum mu_fault_point point)
 {
     return point != MU_FAULT_DEAL && point != MU_FAULT_GATHER && point != MU_FAULT_SAVE_DISK &&
-           point != MU_FAULT_LOCK && point != MU_FAULT_CORRUPT;
+           point != MU_FAULT_LOCK && point != MU_FAULT_CORRUPT && point < MU_FAULT_ORDER;
 }
 
 static void add_point(struct list *l, enum mu_fault_point point, bool master)

@@ -420,6 +420,17 @@ static enum mu_status fill_initial(struct mu_job *job, uint32_t half)
     return mu_job_agree(job, mu_worker_fill_initial(&job->worker, half));
 }
 
+/* A checkpoint that turned out damaged may have been committed before it did. */
+static enum mu_status begin_at_first_step(struct mu_job *job)
+{
+    enum mu_status st;
+
+    MU_TRY(fill_initial(job, 0), st, failed);
+    st = commit(job, 0);
+failed:
+    return st;
+}
+
 /* Everything that bits depend on, but for the probe. */
 static uint64_t setting_of(const struct mu_job *job)
 {
@@ -478,7 +489,7 @@ enum mu_status mu_job_load(struct mu_job *job)
         if (st != MU_OK)
             goto failed;
         if (job->resumed_step == 0)
-            MU_TRY(fill_initial(job, 0), st, failed);
+            MU_TRY(begin_at_first_step(job), st, failed);
     }
     st = settle(job);
 failed:

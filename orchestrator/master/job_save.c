@@ -244,6 +244,7 @@ static enum mu_status save_branch(struct mu_job *job, const struct mu_trial_bran
     MU_TRY(ask_whether_saved(job, folder, &saved), st, failed);
     if (saved)
         return MU_OK;
+    mu_fault(MU_FAULT_BRANCH, job->life.step);
     st = save(job, folder, state_hash);
     clean_up(job, folder, st);
 failed:

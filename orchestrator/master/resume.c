@@ -113,7 +113,11 @@ enum mu_status mu_resume_candidates_next(struct mu_resume_candidates *c, struct 
         mu_checkpoint_info_deinit(&info);
     }
 done:
-    if (st == MU_OK && found != MU_OK && c->count > 0)
+    /* Nobody looks after each trial of a sweep, and what it takes is computed again. */
+    if (st == MU_OK && found != MU_OK && c->count > 0 && job->trial)
+        mu_log(MU_LOG_WARN, "%s: none of the %u checkpoints can be used: the trial begins again",
+               job->checkpoints, c->count);
+    else if (st == MU_OK && found != MU_OK && c->count > 0)
         return MU_FAIL(MU_FAILED,
                        "%s: none of the %u checkpoints can be used, and beginning again would "
                        "remove them. Move the run's folder away to begin again",

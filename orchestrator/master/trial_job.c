@@ -87,8 +87,11 @@ static void take_outcome(const struct mu_job *job, enum mu_status st, struct mu_
         snprintf(out->message, sizeof out->message,
                  "ranks died in step %" PRId64 ", %u times in a row", job->crashes.step + 1,
                  job->crashes.count);
-    else
+    else if (job->status.message[0])
         snprintf(out->message, sizeof out->message, "%s", job->status.message);
+    else if (out->end == MU_TRIAL_FAILED || out->end == MU_TRIAL_REFUSED) /* it has no folder */
+        snprintf(out->message, sizeof out->message, "%s before the first step",
+                 mu_status_meaning(st));
     if (job->run) {
         struct mu_run_losses losses = mu_run_dir_losses(job->run);
 
@@ -150,6 +153,7 @@ enum mu_status mu_trial_run(struct mu_session *s, const struct mu_trial_order *o
 
     if (!job)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a job");
+    mu_fault(MU_FAULT_ORDER, 0);
     if (order->epoch != s->epoch) {
         st = MU_RECOVERED;
         goto failed;

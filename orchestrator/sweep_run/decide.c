@@ -165,21 +165,46 @@ static void fill_tails(const struct mu_sweep_master *m, struct packing *p)
     }
 }
 
+/* Who is to be trained when nothing else is. */
+static bool is_put_off(const struct mu_sweep_master *m, uint32_t trial)
+{
+    if (!m->side[trial].is_alone || m->state.cell[trial].phase != MU_CELL_READY)
+        return false;
+    for (uint32_t i = 0; i < m->known; i++) {
+        const enum mu_cell_phase phase = m->state.cell[i].phase;
+
+        if (phase == MU_CELL_TRAINS || phase == MU_CELL_MOVES ||
+            (phase == MU_CELL_READY && (!m->side[i].is_alone || i < trial)))
+            return true;
+    }
+    return false;
+}
+
+static uint32_t most_workers(const struct mu_sweep_master *m, uint32_t trial)
+{
+    const uint32_t shards = (uint32_t)m->stages.trials.item[trial].settings.batch_shards,
+                   fits_on = m->side[trial].fits_on;
+
+    if (m->state.cell[trial].crashes > 0 || m->side[trial].is_alone)
+        return 1;
+    return fits_on > 0 && fits_on < shards ? fits_on : shards;
+}
+
 static void fill_trials(struct mu_sweep_master *m, struct packing *p)
 {
     double all = 0;
 
     for (uint32_t i = 0; i < m->known; i++) {
         struct mu_cell *c = &m->state.cell[i];
-        const struct mu_sweep_trial *t = &m->stages.trials.item[i];
         const uint32_t n = p->problem.trials;
 
         if (mu_cell_has_ended(c->phase))
             continue;
         all += seconds_of(m, i, steps_left(m, i));
-        p->problem.later += c->phase == MU_CELL_WAITS;
-        if (c->phase == MU_CELL_WAITS)
+        if (c->phase == MU_CELL_WAITS || is_put_off(m, i)) {
+            p->problem.later++;
             continue;
+        }
         if (c->phase == MU_CELL_READY && c->host != UINT32_MAX && p->host[c->host].workers == 0)
             c->host = UINT32_MAX; /* nobody can reach its state in memory */
         p->of[n] = i;
@@ -187,7 +212,7 @@ static void fill_trials(struct mu_sweep_master *m, struct packing *p)
             .work = seconds_of(m, i, steps_left(m, i)),
             .tail = p->tail[i],
             .serial = m->kind[m->side[i].kind].speed.serial,
-            .most = c->crashes > 0 ? 1 : (uint32_t)t->settings.batch_shards,
+            .most = most_workers(m, i),
             .least = 1,
             .workers = c->workers,
             .host = c->host,

@@ -86,6 +86,13 @@ void mu_sweep_master_hear_ready(struct mu_sweep_master *m, int rank, uint64_t en
     m->is_changed = true;
 }
 
+void mu_sweep_master_take_back(struct mu_sweep_master *m, uint64_t group)
+{
+    for (uint32_t i = 0; i < m->members; i++)
+        if (m->member[i].lives && m->member[i].group == group)
+            mu_sweep_master_hear_ready(m, m->member[i].name, group);
+}
+
 static void note_step(struct mu_sweep_side *side, int64_t step)
 {
     side->most = step > side->most ? step : side->most;
@@ -116,6 +123,33 @@ static void go_on_elsewhere(struct mu_sweep_master *m, struct mu_sweep_group *g,
         m->stops = true; /* who asked for that asked all */
     g->makes_way = true;
     mu_sweep_master_release(m, g->trial, o->step);
+}
+
+/* Each rank of a group takes memory of its own, and other trials take theirs: that there was too
+ * little is the trial's own result only where one rank trained it, and nobody anything else. */
+static bool may_fit(struct mu_sweep_master *m, const struct mu_sweep_group *g)
+{
+    struct mu_sweep_side *side = &m->side[g->trial];
+    const char *name = m->stages.trials.item[g->trial].name;
+    char line[320];
+
+    if (side->is_alone && g->joined == 1)
+        return false;
+    mu_sweep_master_unkeep(m, g->trial);
+    if (g->joined > 1) {
+        side->fits_on = g->joined / 2;
+        snprintf(line, sizeof line,
+                 "trial %.200s does not fit in memory on %u ranks: it goes on with %u", name,
+                 g->joined, side->fits_on);
+    } else {
+        side->is_alone = true;
+        snprintf(line, sizeof line,
+                 "trial %.200s does not fit in memory beside others: it goes on alone, at the end",
+                 name);
+    }
+    if (m->warn)
+        m->warn(m->context, line);
+    return true;
 }
 
 static enum mu_cell_phase phase_of(enum mu_trial_end end)
@@ -150,6 +184,8 @@ void mu_sweep_master_hear_outcome(struct mu_sweep_master *m, uint64_t group,
     m->is_changed = true;
     if (mu_cell_has_ended(c->phase))
         return;
+    if (o->end == MU_TRIAL_OUT_OF_MEMORY && c->group == group && may_fit(m, g))
+        return; /* begun again when its members have left it */
     switch (o->end) {
     case MU_TRIAL_MADE_WAY:
     case MU_TRIAL_STOPPED:

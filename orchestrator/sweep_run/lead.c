@@ -6,13 +6,14 @@
 #include <string.h>
 
 #include "orchestrator/base/clock.h"
+#include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/sweep_run/notes.h"
 #include "orchestrator/sweep_run/paths.h"
 #include "worker/signals.h"
 #include "worker/worker.h"
 
-static const double status_seconds = 1, look_seconds = 0.5;
+static const double status_seconds = 1, look_seconds = 0.5, later_seconds = 30;
 
 static void set_now(struct mu_sweep_lead *lead)
 {
@@ -117,12 +118,18 @@ static void act(struct mu_sweep_lead *lead)
 {
     struct mu_sweep_master *m = &lead->master;
 
-    for (uint32_t i = 0; i < m->news_count && m->status == MU_OK; i++) {
+    for (uint32_t i = 0; i < m->news_count; i++) {
         const struct mu_sweep_news *n = &m->news[i];
 
-        m->status = mu_sweep_note(lead->journal, m, n);
-        if (m->status != MU_OK)
-            break;
+        if (m->status == MU_OK)
+            m->status = mu_sweep_note(lead->journal, m, n);
+        if (m->status == MU_OK && mu_fault(MU_FAULT_NOTE, m->state.cell[n->trial].step))
+            m->status = MU_FAIL(MU_FAILED, "the sweep's journal cannot be written (MUSTER_FAULT)");
+        if (m->status != MU_OK) {
+            if (n->kind == MU_SWEEP_NEWS_ASSIGN)
+                mu_sweep_master_take_back(m, n->group);
+            continue;
+        }
         if (n->kind == MU_SWEEP_NEWS_ASSIGN)
             mu_sweep_channels_order(lead, n->group);
         else if (n->kind == MU_SWEEP_NEWS_MAKE_WAY)
@@ -148,10 +155,11 @@ static void decide(struct mu_sweep_lead *lead)
         stop(lead, "the sweep cannot go on");
 }
 
-static void warn_once(enum mu_status st, const char *what)
+static bool is_written(enum mu_status st, const char *what)
 {
     if (st != MU_OK)
         mu_log(MU_LOG_WARN, "%s could not be written; the sweep goes on", what);
+    return st == MU_OK;
 }
 
 static void keep_files(struct mu_sweep_lead *lead)
@@ -159,13 +167,14 @@ static void keep_files(struct mu_sweep_lead *lead)
     const struct mu_sweep_state *s = &lead->master.state;
 
     if (lead->has_new_results) {
-        warn_once(mu_sweep_write_results(s), "results.csv");
-        warn_once(mu_sweep_write_timing(s), "timing.csv");
+        is_written(mu_sweep_write_results(s), "results.csv");
+        is_written(mu_sweep_write_timing(s), "timing.csv");
         mu_sweep_reporter_ask(&lead->reporter);
     }
     if (lead->has_new_results || s->now - lead->told >= status_seconds) {
         lead->told = s->now;
-        warn_once(mu_sweep_write_status(s), "sweep.json");
+        if (!is_written(mu_sweep_write_status(s), "sweep.json"))
+            lead->told += later_seconds; /* the disk is full, mostly: not every second */
     }
     lead->has_new_results = false;
     mu_sweep_screen_put(lead->screen, s);
@@ -269,14 +278,15 @@ enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead)
     if (lead->is_finished)
         return MU_OK;
     set_now(lead);
+    if (!is_written(mu_sweep_write_results(s), "results.csv") && lead->over == MU_OK)
+        lead->over = lead->master.status = MU_FAILED; /* what it was all for is not there */
     name_end(lead, text);
     s->ended = text;
-    warn_once(mu_sweep_write_results(s), "results.csv");
-    warn_once(mu_sweep_write_timing(s), "timing.csv");
+    is_written(mu_sweep_write_timing(s), "timing.csv");
     if (lead->over != MU_REQUEUE)
         mu_log(MU_LOG_DEBUG, "last report: %s",
                mu_status_name(mu_sweep_reporter_finish(&lead->reporter, poll, lead)));
-    warn_once(mu_sweep_write_status(s), "sweep.json");
+    is_written(mu_sweep_write_status(s), "sweep.json");
     if (lead->over == MU_REQUEUE)
         mu_run_dir_clear_requests(lead->folder); /* obeyed */
     mu_sweep_screen_close(lead->screen, s);

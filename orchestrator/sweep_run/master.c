@@ -199,6 +199,7 @@ void mu_sweep_master_join(struct mu_sweep_master *m, struct mu_sweep_member *mem
         c->group = group->number;
         c->workers = 0;
     }
+    group->joined++;
     c->workers++;
     c->host = member->host;
     c->phase = MU_CELL_TRAINS;

@@ -48,6 +48,7 @@ struct mu_sweep_group {
     bool makes_way;            /* was asked to, or did */
     int64_t first_step;  /* that it told of; -1: none. It goes on from there at the earliest */
     bool has_progressed; /* it took a step after that */
+    uint32_t joined;     /* ranks that have been in it */
 };
 
 struct mu_sweep_host {
@@ -63,6 +64,10 @@ struct mu_sweep_side {
     int64_t most, crash_step;
     uint32_t kept, kept_host; /* ranks for it, on this host */
     uint32_t moves_to;        /* workers that it is to go on with */
+    /* It did not fit in memory on more ranks than this (0: it did), beside other trials: it is
+     * tried alone. */
+    uint32_t fits_on;
+    bool is_alone;
 };
 
 struct mu_sweep_kind_speed { /* trials of one size and batch take one time a step */
@@ -180,6 +185,8 @@ void mu_sweep_master_keep(struct mu_sweep_master *m, struct mu_sweep_member *mem
 void mu_sweep_master_unkeep(struct mu_sweep_master *m, uint32_t trial);
 /* A speed of kind[] is another one now. */
 void mu_sweep_master_learn(struct mu_sweep_master *m);
+/* A group whose order is not given: its ranks are as free as before. */
+void mu_sweep_master_take_back(struct mu_sweep_master *m, uint64_t group);
 /* A step on one worker; NAN: not known. */
 double mu_sweep_master_step_seconds(const struct mu_sweep_master *m, uint32_t trial);
 

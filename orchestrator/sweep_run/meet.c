@@ -238,6 +238,26 @@ done:
     return st;
 }
 
+/* Who has heard that all have met goes on, and is in no round of a meeting any more. All that are
+ * left know then what there is to know: only the last word was not heard by each. */
+static bool somebody_has_met(const struct mu_session *s)
+{
+    for (int i = 0; i < mu_comm_size(s->comm); i++)
+        if (s->recovery.word[i].ended != 0)
+            return true;
+    return false;
+}
+
+static void tell_deaths(const struct mu_session *s)
+{
+    for (int i = 0; mu_comm_rank(s->comm) == 0 && i < s->recovery.dead_count; i++) {
+        const int rank = s->recovery.dead[i];
+
+        mu_log(MU_LOG_WARN, "rank %d died%s, before the ranks had met", rank,
+               mu_board_last_seen(mu_board_entry(s->board, rank)).text);
+    }
+}
+
 enum mu_status mu_sweep_meet(struct mu_sweep *s, const struct mu_sweep_request *request)
 {
     uint8_t *welcome = malloc(WELCOME_MAX);
@@ -250,7 +270,18 @@ enum mu_status mu_sweep_meet(struct mu_sweep *s, const struct mu_sweep_request *
         mu_sweep_lead_close(s->lead); /* of an attempt that somebody died in */
         s->lead = NULL;
         st = meet(s, request, welcome);
+        if (st == MU_RECOVERED && somebody_has_met(&s->session)) {
+            if (s->lead)
+                mu_sweep_lead_reset(s->lead, s->session.recovery.word,
+                                    (uint32_t)mu_comm_size(s->session.comm));
+            st = MU_OK;
+        } else if (st == MU_RECOVERED) {
+            tell_deaths(&s->session);
+        }
     }
+    mu_poller_accept(&s->session.poller);
+    if (st == MU_OK)
+        s->session.recovery.ended = MU_GROUP_OF_ALL;
     free(welcome);
     return st;
 }

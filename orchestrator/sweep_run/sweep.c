@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "orchestrator/base/clock.h"
+#include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
 #include "worker/comm/control.h"
 
@@ -19,6 +20,7 @@ static void take_over(struct mu_sweep *s)
     if (mu_sweep_lead_open(session, &s->line, &s->facts, session->recovery.word, count, &s->lead) !=
         MU_OK)
         s->is_lost = true;
+    mu_fault(MU_FAULT_LEAD, 0);
     mu_board_set_phase(session->board, before);
 }
 

@@ -31,6 +31,16 @@ MUSTER_HOSTS=2 lives hosts 5 "rank:0,at:backward,step:5,do:kill;rank:4,at:reduce
 # All but one.
 lives last 4 "rank:0,at:backward,step:5,do:kill;rank:1,at:backward,step:4,do:kill;rank:2,at:backward,step:5,do:kill" 3
 
+# The first rank of all, before the second, third and fourth of the others hear that they have met; a master that has written down what it
+# does next, and did not do it; the one after it, as soon as it knows where the sweep stands.
+for count in 3 4 5; do
+    MUSTER_FAULT="rank:0,at:tell,count:$count,do:kill" sweep 4 gpts.cfg sweep.name="tell-$count"
+    complete "tell-$count" whole "rank 0 dies in the meeting, $count"
+done
+lives notes 4 "rank:0,at:note,count:2,do:kill;rank:1,at:note,count:5,do:kill" 2
+lives leads 5 "rank:0,at:note,do:kill;rank:1,at:lead,do:kill;rank:2,at:lead,do:kill" 3
+lives orders 5 "rank:1,at:order,do:kill;rank:2,at:order,count:1,do:kill;rank:0,at:branch,do:kill" 3
+
 # One that stands still is ended by the others.
 MUSTER_FAULT="rank:1,at:backward,step:3,do:stop" sweep 3 gpts.cfg sweep.name=stopped
 complete stopped whole "a stopped rank"

@@ -126,6 +126,23 @@ static inline void end_group(int leader, enum mu_trial_end kind, int64_t step)
             ready(i);
 }
 
+/* There is no room for it, wherever it is tried; the others are complete before it is tried alone. */
+static inline void end_without_memory(uint32_t trial)
+{
+    for (int rounds = 0; rounds < 20 && !mu_cell_has_ended(cell_of(trial)->phase); rounds++) {
+        uint32_t one = trial;
+
+        decide();
+        for (uint32_t i = 0; i < m.known && cell_of(trial)->group == 0; i++)
+            if (cell_of(i)->group != 0)
+                one = i;
+        end_group(mu_sweep_master_leader(&m, cell_of(one)->group),
+                  one == trial ? MU_TRIAL_OUT_OF_MEMORY : MU_TRIAL_COMPLETE, 0);
+    }
+    decide();
+    assert_int_equal(cell_of(trial)->phase, MU_CELL_OUT_OF_MEMORY);
+}
+
 /* The words of those that live, as the master believes them to be. */
 static inline uint32_t words(struct mu_rank_word word[RANKS], const int *dead, int dead_count)
 {

@@ -308,13 +308,53 @@ static void results_are_no_crashes(void **state)
     ready(1);
     decide();
     end_group(0, MU_TRIAL_DIVERGED, 7);
-    end_group(1, MU_TRIAL_OUT_OF_MEMORY, 0);
-    decide();
+    end_without_memory(trial_of(1));
     assert_true(mu_cell_has_ended(cell_of(0)->phase) && mu_cell_has_ended(cell_of(1)->phase));
     assert_int_equal(cell_of(0)->retries + cell_of(1)->retries, 0);
     ready(2);
     ready(3);
     assert_true(mu_sweep_master_is_over(&m));
+}
+
+/* Beside another trial, on two ranks: on one, and when that fails, too, once nothing else is left. */
+static void out_of_memory_is_no_result_beside_others(void **state)
+{
+    const uint32_t trial = begin_pair(), other = 1 - trial;
+
+    (void)state;
+    end_group(0, MU_TRIAL_OUT_OF_MEMORY, 0);
+    assert_int_equal(cell_of(trial)->phase, MU_CELL_READY);
+    for (int i = 0; i < RANKS; i++)
+        ready(i);
+    decide();
+    assert_int_equal(cell_of(trial)->workers, 1);
+    assert_int_equal(cell_of(other)->phase, MU_CELL_TRAINS);
+    end_group(mu_sweep_master_leader(&m, cell_of(trial)->group), MU_TRIAL_OUT_OF_MEMORY, 0);
+    m.is_changed = true;
+    decide();
+    assert_int_equal(cell_of(trial)->phase,
+                     MU_CELL_READY); /* waits until the other one has ended */
+    end_group(mu_sweep_master_leader(&m, cell_of(other)->group), MU_TRIAL_COMPLETE, 10);
+    decide();
+    assert_int_equal(cell_of(trial)->phase, MU_CELL_TRAINS);
+    assert_int_equal(cell_of(trial)->workers, 1);
+    assert_int_equal(cell_of(trial)->retries, 0);
+    finish();
+    assert_int_equal(cell_of(trial)->phase, MU_CELL_COMPLETE);
+}
+
+static void an_order_that_is_not_given_leaves_its_ranks_free(void **state)
+{
+    (void)state;
+    begin(ALONE);
+    ready(0);
+    mu_sweep_master_decide(&m);
+    mu_sweep_master_take_back(&m, group_of(0));
+    assert_int_equal(group_of(0), 0);
+    assert_int_equal(m.state.busy, 0);
+    assert_true(m.member[0].is_ready);
+    assert_int_equal(cell_of(0)->phase, MU_CELL_READY);
+    assert_int_equal(cell_of(0)->crashes + cell_of(0)->retries, 0);
 }
 
 static void a_refused_trial_is_not_tried_again(void **state)
@@ -347,6 +387,8 @@ int main(void)
         TEST(going_on_from_memory_is_no_progress),
         TEST(steps_taken_again_are_no_progress),
         TEST(results_are_no_crashes),
+        TEST(out_of_memory_is_no_result_beside_others),
+        TEST(an_order_that_is_not_given_leaves_its_ranks_free),
         TEST(a_refused_trial_is_not_tried_again),
     };
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/base/fault.h"
+
 struct mu_control mu_control_init(struct mu_comm *comm, struct mu_poller *poller, uint32_t epoch,
                                   uint64_t deadline_ms)
 {
@@ -163,8 +165,10 @@ enum mu_status mu_control_announce(struct mu_control *c, enum mu_message_type ty
 
     MU_TRY(mu_poll(c->poller), st, failed);
     if (mu_comm_rank(c->comm) == 0) {
-        for (int r = 1; st == MU_OK && r < mu_comm_size(c->comm); r++)
+        for (int r = 1; st == MU_OK && r < mu_comm_size(c->comm); r++) {
+            mu_fault(MU_FAULT_TELL, r);
             st = send_all(c, r, type, buffer, *size);
+        }
     } else {
         st = receive_from(c, 0, type, copy_payload, &target);
     }
