@@ -116,7 +116,7 @@ static void count_crashes(struct mu_job *job)
 
 bool mu_job_crashes(const struct mu_job *job)
 {
-    return job->trial && job->crashes.count > job->trial->retries;
+    return job->trial && job->crashes.count > job->trial->retries + 1;
 }
 
 void mu_job_recovered(void *context)
