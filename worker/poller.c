@@ -1,7 +1,7 @@
 /* Four looks of very different cost, each as often as it can be afforded: the count on the board at
  * every call, the locks on the board every 500 us, MPI every 2 ms and when a lock shows a death,
- * /proc twice a second. Messages that are not the job's are served every 1 ms. After the first failure that was not repaired nothing is asked any more,
- * and every call gives the same answer. */
+ * /proc twice a second. Messages that are not the job's are served every 1 ms. After the first
+ * failure that was not repaired nothing is asked any more, and every call gives the same answer. */
 #include "worker/poller.h"
 
 #include <stdatomic.h>

@@ -38,8 +38,8 @@ struct mu_recovery {
     /* The newest step whose duties it knows to be done: the master after each step, the others as
      * of the beginning or the last recovery. */
     int64_t duties;
-    /* What came out. plan.finished also where another rank knows that the group's work is done: then
-     * this one has nothing to do any more. */
+    /* What came out. plan.finished also where another rank knows that the group's work is done:
+     * then this one has nothing to do any more. */
     struct mu_recovery_plan plan;
     uint32_t epoch;
     uint64_t began_ns, took_ns;

@@ -143,8 +143,8 @@ struct mu_segment_options {
      * (worker/resident.h), which are NULL or empty here. Never taken up. */
     bool words_only;
     bool state_only; /* words and halves alone: copies of such a state (worker/snapshot.h) */
-    /* One of a sweep's trials: the states of the others stay, whose ranks may have made way or died,
-     * and ranks of this very program, which have made way here, are given time to detach. */
+    /* One of a sweep's trials: the states of the others stay, whose ranks may have made way or
+     * died, and ranks of this very program, which have made way here, are given time to detach. */
     bool keep_sweep;
     uint64_t deadline_ms;
     /* Called while waiting; an error ends the wait. */
@@ -170,8 +170,8 @@ static inline uint64_t mu_segment_trial_key(uint64_t sweep_key, uint64_t trial_k
 {
     return (sweep_key & 0xffffffff) << 32 | (trial_key & 0xffffffff);
 }
-/* Once a sweep is complete, by a rank of each host: what trials have left here that nobody holds and
- * nobody goes on with. */
+/* Once a sweep is complete, by a rank of each host: what trials have left here that nobody holds
+ * and nobody goes on with. */
 void mu_segment_remove_sweep(uint64_t sweep_key);
 /* By the leader: what was taken up is not used; as if new. */
 void mu_segment_reset(struct mu_segment *s);

@@ -38,8 +38,8 @@ struct mu_snapshots {
 enum mu_status mu_snapshots_init(struct mu_snapshots *s, const struct mu_worker *w,
                                  const uint64_t *machine_key) MU_CHECKED;
 /* The segment, of the run or trial, generation, deadline and poll hook in `how`; the rest of it is
- * filled in here. By the first rank of each machine before its others. MU_NO_MEMORY: too little room in
- * /dev/shm or memory, which is not reported, and no failure of the job: then all close. */
+ * filled in here. By the first rank of each machine before its others. MU_NO_MEMORY: too little
+ * room in /dev/shm or memory, which is not reported, and no failure of the job: then all close. */
 enum mu_status mu_snapshots_open(struct mu_snapshots *s, struct mu_segment_options how) MU_CHECKED;
 /* unlink: as mu_segment_close; what init has given stays. */
 void mu_snapshots_close(struct mu_snapshots *s, bool unlink);

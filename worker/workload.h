@@ -111,5 +111,9 @@ struct mu_counts mu_workload_counts(const struct mu_settings *settings);
 enum mu_status mu_workload_open(const struct mu_settings *settings, struct mu_device *device,
                                 struct mu_workload **out) MU_CHECKED;
 void mu_workload_close(struct mu_workload *workload);
+/* What has come of opening or resolving it: data that are not there or damaged are a mistake of the
+ * configuration, which becomes MU_CONFIG, told with what to do; all else stays as it is. */
+enum mu_status mu_workload_blame_data(enum mu_status st,
+                                      const struct mu_settings *settings) MU_CHECKED;
 
 #endif

@@ -34,6 +34,14 @@ bool mu_file_exists(const char *path)
     return stat(path, &s) == 0;
 }
 
+bool mu_file_exists_in(const char *folder, const char *name)
+{
+    char path[MU_PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/%s", folder, name);
+
+    return n > 0 && n < MU_PATH_MAX && mu_file_exists(path);
+}
+
 /* Two clocks that tick apart may be a second apart in whole seconds. */
 bool mu_file_is_young(const struct stat *file, int seconds)
 {

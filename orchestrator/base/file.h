@@ -17,6 +17,7 @@ enum mu_status mu_path_format(char out[MU_PATH_MAX], const char *format, ...) MU
     __attribute__((format(printf, 2, 3)));
 
 bool mu_file_exists(const char *path);
+bool mu_file_exists_in(const char *folder, const char *name);
 /* Written within the last seconds, by the clock on the wall. One that says it was written in the
  * future is not: the clock was set back since. */
 bool mu_file_is_young(const struct stat *file, int seconds);

@@ -10,6 +10,7 @@
 #include "orchestrator/cli/inspect_run.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
+#include "orchestrator/sweep_run/records.h"
 #include "orchestrator/sweep_run/show.h"
 #include "worker/data/tokens.h"
 
@@ -105,32 +106,22 @@ done:
     return st;
 }
 
-static bool has(const char *folder, const char *name)
-{
-    char path[MU_PATH_MAX];
-    int n = snprintf(path, sizeof path, "%s/%s", folder, name);
-
-    return n > 0 && n < MU_PATH_MAX && mu_file_exists(path);
-}
-
 /* What `muster status` shows, and where the rest is. */
 static enum mu_status show_sweep(const char *path, const struct wanted *w)
 {
-    char file[MU_PATH_MAX];
     struct mu_sweep_view *view = NULL;
-    json_t *object;
+    json_t *status = NULL, *object;
     enum mu_status st;
 
     if (w->config)
         return MU_FAIL(MU_USAGE,
                        "--config is of checkpoints; %s is a sweep, with runs in %s/trials", path,
                        path);
-    MU_TRY(mu_path_format(file, "%s/sweep.json", path), st, done);
     MU_TRY(mu_sweep_view_read(path, &view), st, done);
     if (w->json) {
-        object = json_pack("{s:s, s:s, s:o?, s:b}", "kind", "sweep", "path", path, "status",
-                           json_load_file(file, 0, NULL), "killed",
-                           mu_sweep_view_standing(view) == MU_SWEEP_WAS_KILLED);
+        MU_TRY(mu_sweep_read_status(path, &status), st, done);
+        object = json_pack("{s:s, s:s, s:o, s:b}", "kind", "sweep", "path", path, "status", status,
+                           "killed", mu_sweep_view_standing(view) == MU_SWEEP_WAS_KILLED);
         st = print_json(object, path);
     } else {
         mu_sweep_view_print(stdout, view, 0, 0);
@@ -150,11 +141,11 @@ static enum mu_status show_folder(const char *path, const struct wanted *w)
 
     if (st != MU_OK)
         return st;
-    if (has(path, "checkpoint.h5") || has(path, "part-00000.h5"))
+    if (mu_file_exists_in(path, "checkpoint.h5") || mu_file_exists_in(path, "part-00000.h5"))
         return show_checkpoint(path, NULL, w);
-    if (has(path, "sweep.json"))
+    if (mu_file_exists_in(path, "sweep.json"))
         return show_sweep(path, w);
-    if (mu_file_exists(checkpoints) || has(path, "status.json"))
+    if (mu_file_exists(checkpoints) || mu_file_exists_in(path, "status.json"))
         return show_run(path, checkpoints, w);
     st = mu_checkpoint_list(path, &steps, &count);
     if (st != MU_OK)
@@ -220,7 +211,7 @@ static enum mu_status show_file(const char *path, const struct wanted *w)
         strcpy(folder, ".");
     if (strcmp(name, "checkpoint.h5") == 0)
         return show_checkpoint(folder, NULL, w);
-    if (strncmp(name, "part-", 5) == 0 && has(folder, "checkpoint.h5"))
+    if (strncmp(name, "part-", 5) == 0 && mu_file_exists_in(folder, "checkpoint.h5"))
         return MU_FAIL(MU_USAGE, "%s is one part of a checkpoint; inspect the folder: %s", path,
                        folder);
     if (w->config)

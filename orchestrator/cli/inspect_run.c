@@ -9,6 +9,7 @@
 
 #include "orchestrator/run/goodput.h"
 #include "orchestrator/run/journal.h"
+#include "orchestrator/run/json_values.h"
 
 enum { STATUS_MAX = 1 << 20, JOURNAL_SHOWN = 20, TAIL_BYTES = 2 * MU_METRICS_LINE_MAX };
 
@@ -16,9 +17,7 @@ enum { STATUS_MAX = 1 << 20, JOURNAL_SHOWN = 20, TAIL_BYTES = 2 * MU_METRICS_LIN
 
 static const char *status_text(const struct mu_inspected_run *r, const char *key)
 {
-    const char *text = json_string_value(json_object_get(r->status, key));
-
-    return text ? text : "";
+    return mu_json_get_text(r->status, key);
 }
 
 static int64_t status_number(const struct mu_inspected_run *r, const char *key)
@@ -241,19 +240,15 @@ void mu_inspected_run_print(const struct mu_inspected_run *r, int64_t from_step,
 
 /* ---- for programs ---------------------------------------------------------------------------- */
 
-static json_t *real(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 json_t *mu_inspected_run_json(const struct mu_inspected_run *r)
 {
     return json_pack("{s:s, s:s, s:O?, s:b, s:{s:o, s:o, s:o, s:o}, s:I, s:O}", "kind", "run",
                      "path", r->path, "status", r->status, "killed", r->killed, "losses",
-                     "first_train", real(r->losses.first_train), "last_train",
-                     real(r->losses.last_train), "first_valid", real(r->losses.first_valid),
-                     "last_valid", real(r->losses.last_valid), "tokens",
-                     (json_int_t)r->newest.tokens, "journal", r->journal);
+                     "first_train", mu_json_real(r->losses.first_train), "last_train",
+                     mu_json_real(r->losses.last_train), "first_valid",
+                     mu_json_real(r->losses.first_valid), "last_valid",
+                     mu_json_real(r->losses.last_valid), "tokens", (json_int_t)r->newest.tokens,
+                     "journal", r->journal);
 }
 
 /* ---- a folder of runs ------------------------------------------------------------------------ */

@@ -1,5 +1,5 @@
-/* What `muster inspect` and `muster status` tell of a run directory: how the run went, from status.json,
- * metrics.jsonl, the journal and the lock. */
+/* What `muster inspect` and `muster status` tell of a run directory: how the run went, from
+ * status.json, metrics.jsonl, the journal and the lock. */
 #ifndef MUSTER_CLI_INSPECT_RUN_H
 #define MUSTER_CLI_INSPECT_RUN_H
 

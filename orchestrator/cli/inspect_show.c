@@ -9,6 +9,7 @@
 #include "orchestrator/cli/options.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/config/schema.h"
+#include "orchestrator/run/json_values.h"
 
 /* For people, and for programs. */
 static const char *const state_words[] = {"present", "ok", "MISSING", "DAMAGED"};
@@ -212,8 +213,7 @@ static json_t *tensors_json(const struct mu_inspected *c)
         if (c->deep && c->whole) {
             double norm = c->tensors[i].weight_norm;
 
-            json_object_set_new(tensor, "weight_norm",
-                                isfinite(norm) ? json_real(norm) : json_null());
+            json_object_set_new(tensor, "weight_norm", mu_json_real(norm));
             json_object_set_new(tensor, "nonfinite",
                                 json_integer((json_int_t)c->tensors[i].nonfinite));
         }

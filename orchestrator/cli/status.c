@@ -13,6 +13,7 @@
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/outcome.h"
+#include "orchestrator/run/json_values.h"
 #include "orchestrator/run/live.h"
 #include "orchestrator/run/progress_text.h"
 #include "orchestrator/run/run_dir.h"
@@ -31,17 +32,9 @@ struct reading {
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static bool has(const char *folder, const char *name)
-{
-    char path[MU_PATH_MAX];
-    int n = snprintf(path, sizeof path, "%s/%s", folder, name);
-
-    return n > 0 && n < MU_PATH_MAX && mu_file_exists(path);
-}
-
 static bool is_sweep(const char *path)
 {
-    return has(path, "sweep.json");
+    return mu_file_exists_in(path, "sweep.json");
 }
 
 static enum mu_status check_path(const char *path)
@@ -54,7 +47,8 @@ static enum mu_status check_path(const char *path)
         return MU_FAIL(MU_NOT_FOUND,
                        "%s is a file; expected the folder of a run or of a sweep (run.dir/NAME)",
                        path);
-    if (!is_sweep(path) && !has(path, "status.json") && !has(path, "checkpoints"))
+    if (!is_sweep(path) && !mu_file_exists_in(path, "status.json") &&
+        !mu_file_exists_in(path, "checkpoints"))
         return MU_FAIL(MU_NOT_FOUND,
                        "%s is not the folder of a run (it has no status.json) nor of a sweep (no "
                        "sweep.json); 'muster inspect' tells what it holds",
@@ -64,9 +58,7 @@ static enum mu_status check_path(const char *path)
 
 static const char *status_word(const struct reading *r, const char *key)
 {
-    const char *word = json_string_value(json_object_get(r->run.status, key));
-
-    return word ? word : "";
+    return mu_json_get_text(r->run.status, key);
 }
 
 static bool has_ended(const struct reading *r)

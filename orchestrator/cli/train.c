@@ -1,10 +1,4 @@
-#include <stdlib.h>
-#include <string.h>
-
-#include "orchestrator/base/fault.h"
-#include "orchestrator/base/file.h"
-#include "orchestrator/base/log.h"
-#include "orchestrator/cli/options.h"
+#include "orchestrator/cli/rank_verb.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/master/job.h"
 #include "worker/lease.h"
@@ -27,22 +21,10 @@ enum mu_status mu_cli_train(int argc, char **argv)
     };
     struct mu_words words;
     struct mu_job_request request;
-    const char *rank = getenv("PMIX_RANK"); /* of mpirun */
-    const bool is_silent = rank && strcmp(rank, "0") != 0;
-    enum mu_status st;
+    bool begins;
+    enum mu_status st = mu_rank_verb_parse(&command, "CONFIG", argc, argv, &words, &begins);
 
-    if (is_silent)
-        mu_log_set_level(MU_LOG_SILENT); /* a mistake of the command line is told once */
-    st = mu_options_parse(&command, argc, argv, &words);
-    if (st == MU_OK)
-        st = mu_fault_init();
-    if (st == MU_OK && !words.help_shown && strchr(words.word[0], '=') &&
-        !mu_file_exists(words.word[0]))
-        st = mu_options_refuse(&command, "CONFIG is missing: the first word is %s", words.word[0]);
-    mu_log_reset_level();
-    if (st != MU_OK && is_silent)
-        return MU_OK; /* rank 0 tells; when several fail, mpirun may end it unheard, or hang */
-    if (st != MU_OK || words.help_shown)
+    if (!begins)
         return st;
     MU_TRY(mu_lease_bind_process(), st, failed);
     request = (struct mu_job_request){words.word[0], words.word + 1, words.count - 1};

@@ -185,8 +185,7 @@ void mu_fit_options_default(struct mu_fit_options *options);
 
 /* Without targets in the options: the largest budget fitted, and 3, 10 and 30 times it. MU_OK
  * also when methods refused (each says why); MU_FAILED when none gave a result and may_refuse is
- * not set, or there is no point. `points` stays
- * the caller's and must outlive the result. */
+ * not set, or there is no point. `points` stays the caller's and must outlive the result. */
 enum mu_status mu_fit_run(const struct mu_fit_points *points, const struct mu_fit_options *options,
                           struct mu_fit **out) MU_CHECKED;
 void mu_fit_free(struct mu_fit *fit);

@@ -1,6 +1,5 @@
-/* A training job as one rank lives it, in its session. Every rank runs the same
- * code; the lowest one is also the master: it reads the configuration, owns the run directory, and
- * speaks to people.
+/* A training job as one rank lives it, in its session. Every rank runs the same code; the lowest
+ * one is also the master: it reads the configuration, owns the run directory, and speaks to people.
  *
  *   job_start.c   meet, prepare: ends with every rank holding device, data and segment
  *   job_gpus.c    a GPU for each worker, and what becomes of a rank that has none

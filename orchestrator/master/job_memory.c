@@ -19,8 +19,8 @@ enum mu_status mu_job_check_host(const struct mu_settings *settings)
         settings->device_collective == MU_COLLECTIVE_NCCL)
         return MU_OK;
     bytes = state_bytes_a_parameter * (double)mu_workload_counts(settings).all;
-    if (bytes <=
-        has) /* how much of it is left now: a state from before may be in it, and is used */
+    /* How much is left now does not count: a state from before may be in it, and is used. */
+    if (bytes <= has)
         return MU_OK;
     return MU_FAIL(MU_NO_MEMORY,
                    "the state of this model takes %.3g GiB or more, and this host has %.3g GiB of "

@@ -1,7 +1,7 @@
 /* R1 as a job lives it. The repair itself (worker/recover.h, session.c) runs inside mu_poll, in the
- * middle of whatever this rank is doing; it changes the roll, the plan and the rounds' epoch, and says who
- * died. Everything else waits until the rank has come back to its loop with MU_RECOVERED: then it
- * takes up what it has to do now (mu_job_take_roll).
+ * middle of whatever this rank is doing; it changes the roll, the plan and the rounds' epoch, and
+ * says who died. Everything else waits until the rank has come back to its loop with MU_RECOVERED:
+ * then it takes up what it has to do now (mu_job_take_roll).
  *
  * The duties of a committed step are done again from the beginning unless the master is known to
  * have finished them: evaluation, hash, record and checkpoint are the same whoever does them, and

@@ -17,7 +17,6 @@
 #include "orchestrator/config/config.h"
 #include "orchestrator/master/job.h"
 #include "worker/data/tokens.h"
-#include "worker/fingerprint.h"
 
 extern char **environ;
 
@@ -38,8 +37,7 @@ struct hellos { /* the master's collection */
 static enum mu_status say_hello(struct mu_job *job, struct mu_wire_writer *w)
 {
     char name[HOST_NAME_MAX_BYTES] = "";
-    const bool known = !mu_hash_equal(job->session->program, (struct mu_hash){0});
-    enum mu_status st = known ? MU_OK : mu_fingerprint_program(&job->session->program);
+    enum mu_status st = mu_session_identify(job->session);
 
     gethostname(name, sizeof name - 1);
     mu_wire_put_u32(w, (uint32_t)st);
@@ -88,13 +86,7 @@ static enum mu_status check_data(struct mu_settings *settings)
     else if (settings->data_valid[0] && mu_tokens_open(&valid, settings->data_valid) == MU_OK)
         mu_tokens_close(&valid);
     mu_workload_close(workload);
-    if (st == MU_NOT_FOUND || st == MU_CORRUPT || st == MU_FAILED)
-        st = MU_FAIL(
-            MU_CONFIG,
-            "data.train = \"%s\", data.valid = \"%s\": expected token files (make them with "
-            "`muster tokenize`, look at them with `muster inspect`)",
-            settings->data_train, settings->data_valid);
-    return st;
+    return mu_workload_blame_data(st, settings);
 }
 
 static struct mu_device_options device_options(const struct mu_job *job)

@@ -30,17 +30,10 @@ void mu_resume_candidates_free(struct mu_resume_candidates *c)
 
 enum mu_status mu_resume_identify_data(struct mu_job *job)
 {
-    struct mu_tokens tokens;
-
-    if (job->data_identity.text[0] || !job->settings.data_train[0] ||
-        job->settings.model_kind == MU_MODEL_SYNTHETIC)
+    if (job->data_identity.text[0] || job->settings.model_kind == MU_MODEL_SYNTHETIC)
         return MU_OK;
-    /* Not found or damaged would be taken for a word on a checkpoint. */
-    if (mu_tokens_open(&tokens, job->settings.data_train) != MU_OK)
-        return MU_CONFIG;
-    job->data_identity = mu_hash_print(tokens.identity);
-    mu_tokens_close(&tokens);
-    return MU_OK;
+    /* Not found or damaged would be taken for a word on a checkpoint: MU_CONFIG is not. */
+    return mu_tokens_identify(job->settings.data_train, &job->data_identity);
 }
 
 enum mu_status mu_resume_note_write(const struct mu_job *job, char **json)

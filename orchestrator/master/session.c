@@ -10,6 +10,7 @@
 #include "orchestrator/base/log.h"
 #include "worker/comm/control.h"
 #include "worker/comm/mpi_files.h"
+#include "worker/fingerprint.h"
 #include "worker/signals.h"
 
 /* A rank may be late by its part of a checkpoint. */
@@ -55,6 +56,13 @@ failed:
     return st;
 }
 
+enum mu_status mu_session_identify(struct mu_session *s)
+{
+    const bool is_known = !mu_hash_equal(s->program, (struct mu_hash){0});
+
+    return is_known ? MU_OK : mu_fingerprint_program(&s->program);
+}
+
 void mu_session_attach(struct mu_session *s, const struct mu_session_job *job)
 {
     s->job = *job;
@@ -96,8 +104,8 @@ static enum mu_status meet_to_part(struct mu_session *s)
     return st;
 }
 
-/* A quiet repair: who has not heard the round's end, since somebody died in it, repairs as well, and
- * says that it was not parting yet. */
+/* A quiet repair: who has not heard the round's end, since somebody died in it, repairs as well,
+ * and says that it was not parting yet. */
 static enum mu_status ask_whether_all_part(struct mu_session *s, bool *all)
 {
     int count = mu_comm_size(s->comm);

@@ -1,7 +1,7 @@
-/* A rank in an MPI job, from MPI_Init to the last goodbye, whatever it works on meanwhile: its entry
- * on the board, its watchdog, the job's one communicator, its poller, and the repair of all of them.
- * `muster train` has one job in its session; a sweep has one after the other, each with a part of
- * the ranks (trial_job.h).
+/* A rank in an MPI job, from MPI_Init to the last goodbye, whatever it works on meanwhile: its
+ * entry on the board, its watchdog, the job's one communicator, its poller, and the repair of all
+ * of them. `muster train` has one job in its session; a sweep has one after the other, each with a
+ * part of the ranks (trial_job.h).
  *
  * A repair is everybody's (worker/recover.h): ranks whose group nobody died in go on where they
  * are. */
@@ -62,6 +62,8 @@ struct mu_session {
 
 /* Signals, the bond to mpirun, board, watchdog, MPI_Init, in this order. */
 enum mu_status mu_session_open(struct mu_session *s) MU_CHECKED;
+/* The hash of this program, into s->program; read once. */
+enum mu_status mu_session_identify(struct mu_session *s) MU_CHECKED;
 /* From now on a repair is this job's, too; it holds no state yet. */
 void mu_session_attach(struct mu_session *s, const struct mu_session_job *job);
 /* ended: the group's work is known to be done, by all of it that live. */

@@ -20,7 +20,7 @@ static const double speed_over_s = 0.3;
 const char *mu_trial_end_word(enum mu_trial_end end)
 {
     static const char *const words[] = {
-#define WORD(name, word) [MU_TRIAL_##name] = word,
+#define WORD(name, word, meaning) [MU_TRIAL_##name] = word,
         MU_TRIAL_END_TABLE(WORD)
 #undef WORD
     };
@@ -117,8 +117,9 @@ enum mu_status mu_trial_deal_gpus(struct mu_session *s, const struct mu_settings
     return st;
 }
 
-/* This rank's failure, which its group does not know of. A failure that would be the next one's, too,
- * is told in a repair, after which nobody is in the group any more; who cannot go on at all dies. */
+/* This rank's failure, which its group does not know of. A failure that would be the next one's,
+ * too, is told in a repair, after which nobody is in the group any more; who cannot go on at all
+ * dies. */
 static enum mu_status fail_alone(struct mu_job *job, enum mu_status st)
 {
     struct mu_session *s = job->session;

@@ -39,19 +39,18 @@ struct mu_trial_order {
     void *progress_context;
 };
 
-/* X(name, word) */
-#define MU_TRIAL_END_TABLE(X)                                                                      \
-    X(COMPLETE, "complete")                                                                        \
-    X(MADE_WAY, "made way")           /* on MU_REQUEST_MAKE_WAY: the state is in memory, or in a \
-                                       checkpoint where it cannot be taken up from there */ \
-    X(STOPPED, "stopped")             /* by a signal or time limit, with a checkpoint */           \
-    X(DIVERGED, "diverged")           /* NaN or Inf; a result */                                   \
-    X(OUT_OF_MEMORY, "out of memory") /* host, /dev/shm or GPU; a result */                        \
-    X(CRASHES, "crashes")             /* ranks die at one step, again and again */                 \
-    X(REFUSED, "refused")             /* its configuration, or its folder holds another run */     \
-    X(FAILED, "failed")               /* a disk, data that cannot be read, a disputed audit */
+/* X(name, word, meaning) */
+#define MU_TRIAL_END_TABLE(X)                                                                \
+    X(COMPLETE, "complete", "")                                                              \
+    X(MADE_WAY, "made way", "the state is in memory, or where it cannot be in a checkpoint") \
+    X(STOPPED, "stopped", "by a signal or time limit, with a checkpoint")                    \
+    X(DIVERGED, "diverged", "NaN or Inf; a result")                                          \
+    X(OUT_OF_MEMORY, "out of memory", "host, /dev/shm or GPU; a result")                     \
+    X(CRASHES, "crashes", "ranks die at one step, again and again")                          \
+    X(REFUSED, "refused", "its configuration, or its folder holds another run")              \
+    X(FAILED, "failed", "a disk, data that cannot be read, a disputed audit")
 enum mu_trial_end {
-#define MU_TRIAL_END_ENUM(name, word) MU_TRIAL_##name,
+#define MU_TRIAL_END_ENUM(name, word, meaning) MU_TRIAL_##name,
     MU_TRIAL_END_TABLE(MU_TRIAL_END_ENUM)
 #undef MU_TRIAL_END_ENUM
 };
@@ -70,14 +69,14 @@ struct mu_trial_outcome {
 };
 
 /* Returns on every living member of the group. MU_RECOVERED: the order is void, since somebody died
- * before this rank took it up: some of its group may be in it without this one. Another status than MU_OK: this rank cannot go on,
- * and its process must end (as mu_job_run does). */
+ * before this rank took it up: some of its group may be in it without this one. Another status than
+ * MU_OK: this rank cannot go on, and its process must end (as mu_job_run does). */
 enum mu_status mu_trial_run(struct mu_session *s, const struct mu_trial_order *order,
                             struct mu_trial_outcome *out) MU_CHECKED;
 
 /* By all ranks of the session, before their first trial: with device.kind = "cuda" each is dealt a
- * GPU, which it keeps. Statuses as of a round (worker/comm/control.h); does not return on a rank for
- * which there is none. */
+ * GPU, which it keeps. Statuses as of a round (worker/comm/control.h); does not return on a rank
+ * for which there is none. */
 enum mu_status mu_trial_deal_gpus(struct mu_session *s,
                                   const struct mu_settings *settings) MU_CHECKED;
 

@@ -44,8 +44,8 @@ struct row {
     bool bad;
 };
 
-/* Of a row only the first mistake is told: it is one row to mend or to leave out. column and why are
- * as in mu_complaints_add. */
+/* Of a row only the first mistake is told: it is one row to mend or to leave out. column and why
+ * are as in mu_complaints_add. */
 static void spoil(struct row *row, enum mu_column column, const char *why, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 static void spoil(struct row *row, enum mu_column column, const char *why, const char *format, ...)

@@ -3,17 +3,17 @@
  * A column is given by name, or guessed from its head, in which case, spaces and punctuation do not
  * matter; of a path ("train/tokens_seen") the last part will do. A unit in the head scales it
  * ("Params (B)", "tokens in millions", "params_M"); so does one in a cell ("70B"), and the same in
- * both is meant once. Commas between semicolons or tabs may be decimal ones (decimals.h). Of several
- * columns that fit, the better kind is taken: a validation loss before a training loss,
- * params_nonemb_head before other counts; which was taken is told, and two that are equally good are
- * refused.
+ * both is meant once. Commas between semicolons or tabs may be decimal ones (decimals.h). Of
+ * several columns that fit, the better kind is taken: a validation loss before a training loss,
+ * params_nonemb_head before other counts; which was taken is told, and two that are equally good
+ * are refused.
  *
- * Points or curves: rows are final losses of runs of their own unless something says otherwise. That
- * is --curve, a column called "curve", or, beside a column of training steps, one that names runs
- * ("run", "Name", "experiment", "model"), when the rows of every run have one N and differ in D; of
- * several such columns, the likeliest that fits. Never "trial" or "trunk": branches of a trunk end
- * each with a final loss. A curve of which rows were left out has no end where its last moment may
- * be among them: rows of known tokens, as those without a loss, tell that it is not. */
+ * Points or curves: rows are final losses of runs of their own unless something says otherwise.
+ * That is --curve, a column called "curve", or, beside a column of training steps, one that names
+ * runs ("run", "Name", "experiment", "model"), when the rows of every run have one N and differ in
+ * D; of several such columns, the likeliest that fits. Never "trial" or "trunk": branches of a
+ * trunk end each with a final loss. A curve of which rows were left out has no end where its last
+ * moment may be among them: rows of known tokens, as those without a loss, tell that it is not. */
 #ifndef MUSTER_POINTS_POINTS_CSV_H
 #define MUSTER_POINTS_POINTS_CSV_H
 
@@ -78,11 +78,10 @@ struct mu_points_found {
 
 /* MU_FAILED, with a line for each mistake (file, line, column, what was found and expected; the
  * first 20, then their number; one line where all rows have the same), when a row is bad and
- * skip_bad is not set, or none is left; MU_USAGE when columns are
- * missing, unknown or doubtful. Without a cluster column clusters are: `trunk` if there is one, else
- * the curve, else the row; a row whose cell is empty there is a cluster of its own. Points are in
- * the file's order, but with curves those without one come first, then curve after curve, ascending
- * in d. */
+ * skip_bad is not set, or none is left; MU_USAGE when columns are missing, unknown or doubtful.
+ * Without a cluster column clusters are: `trunk` if there is one, else the curve, else the row; a
+ * row whose cell is empty there is a cluster of its own. Points are in the file's order, but with
+ * curves those without one come first, then curve after curve, ascending in d. */
 enum mu_status mu_points_read(const struct mu_points_request *request, struct mu_fit_points *points,
                               struct mu_points_found *found) MU_CHECKED;
 /* The same of a text in memory; request->path is for messages. */

@@ -3,17 +3,11 @@
 #ifndef MUSTER_REPORT_JSON_PARTS_H
 #define MUSTER_REPORT_JSON_PARTS_H
 
-#include <math.h>
-
 #include <jansson.h>
 
 #include "orchestrator/fit/fit.h"
+#include "orchestrator/run/json_values.h"
 
-/* null for what is not finite: JSON has no other word for it. */
-static inline json_t *mu_json_real(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
 static inline json_t *mu_json_size(size_t value)
 {
     return json_integer((json_int_t)value);

@@ -13,6 +13,7 @@
 #include "orchestrator/report/pictures.h"
 #include "orchestrator/report/report.h"
 #include "orchestrator/report/sweep_contents.h"
+#include "orchestrator/run/json_values.h"
 
 static const char style[] =
     ":root{color-scheme:light dark;--ink:#1c2024;--soft:#5b6470;--line:#d9dee4;--page:#fff;"
@@ -320,7 +321,7 @@ enum mu_status mu_report_sweep_html(const char *path, const struct mu_sweep_fold
                     sizeof missing);
     if (fit)
         mu_pictures_draw(fit, &pictures);
-    put_head(doc.out, "Sweep ", mu_sweep_word(f->status, "name"));
+    put_head(doc.out, "Sweep ", mu_json_get_text(f->status, "name"));
     mu_sweep_say_state(&doc, f);
     mu_sweep_say_budgets(&doc, f);
     mu_document_say(&doc, MU_BLOCK_SECTION, "Scaling fit");

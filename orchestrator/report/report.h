@@ -22,8 +22,8 @@ enum mu_status mu_report_json(const char *path, const struct mu_fit *fit,
  * gnuplot the page has its tables only, and says so. On failure no older page is left at `path`. */
 enum mu_status mu_report_html(const char *path, const struct mu_fit *fit,
                               const struct mu_points_found *found) MU_CHECKED;
-/* A sweep's: the same with its tuning, fleet and trials. fit NULL: there is none yet, because `why`;
- * found is then not looked at. */
+/* A sweep's: the same with its tuning, fleet and trials. fit NULL: there is none yet, because
+ * `why`; found is then not looked at. */
 enum mu_status mu_report_sweep_html(const char *path, const struct mu_sweep_folder *f,
                                     const struct mu_fit *fit, const struct mu_points_found *found,
                                     const char *why) MU_CHECKED;

@@ -5,6 +5,8 @@
 
 #include "orchestrator/report/figure.h"
 #include "orchestrator/run/goodput.h"
+#include "orchestrator/run/json_values.h"
+#include "orchestrator/sweep_run/state.h"
 
 /* "3 min 20 s" */
 static struct mu_figure duration(double seconds)
@@ -25,11 +27,11 @@ static struct mu_figure duration(double seconds)
 /* Trials of all phases that have ended. */
 static double count_ended(const json_t *phases)
 {
-    static const char *const words[] = {"complete", "diverged", "out of memory", "failed"};
     double count = 0;
 
-    for (size_t k = 0; k < sizeof words / sizeof *words; k++)
-        count += fmax(mu_sweep_real(phases, words[k]), 0);
+    for (enum mu_cell_phase p = 0; p < MU_CELL_PHASES; p++)
+        if (mu_cell_has_ended(p))
+            count += fmax(mu_json_get_real(phases, mu_cell_word(p)), 0);
     return count;
 }
 
@@ -37,8 +39,8 @@ void mu_sweep_say_state(struct mu_document *doc, const struct mu_sweep_folder *f
 {
     const json_t *phases = json_object_get(f->status, "phases"), *value;
     const json_t *fleet = json_object_get(f->status, "fleet");
-    const char *ended = mu_sweep_word(f->status, "ended"), *phase;
-    const double eta = mu_sweep_real(f->status, "eta");
+    const char *ended = mu_json_get_text(f->status, "ended"), *phase;
+    const double eta = mu_json_get_real(f->status, "eta");
     char text[400] = "", left[100] = "how long it takes is not known yet";
 
     json_object_foreach((json_t *)phases, phase, value)
@@ -55,35 +57,23 @@ void mu_sweep_say_state(struct mu_document *doc, const struct mu_sweep_folder *f
         mu_document_say(doc, MU_BLOCK_LEAD,
                         MU_OUTSIDE("%s") " Trials by state: " MU_OUTSIDE("%s") ".", ended, text);
     else
-        mu_document_say(doc, MU_BLOCK_LEAD,
-                        "The sweep runs: %.0f of %.0f trials%s have ended; %.0f ranks, %.0f of "
-                        "them training; %s. Trials by state: " MU_OUTSIDE("%s") ".",
-                        count_ended(phases), mu_sweep_real(f->status, "trials"),
-                        json_is_true(json_object_get(f->status, "all_known")) ? ""
-                                                                              : " known so far",
-                        mu_sweep_real(fleet, "ranks"), mu_sweep_real(fleet, "busy"), left, text);
+        mu_document_say(
+            doc, MU_BLOCK_LEAD,
+            "The sweep runs: %.0f of %.0f trials%s have ended; %.0f ranks, %.0f of "
+            "them training; %s. Trials by state: " MU_OUTSIDE("%s") ".",
+            count_ended(phases), mu_json_get_real(f->status, "trials"),
+            json_is_true(json_object_get(f->status, "all_known")) ? "" : " known so far",
+            mu_json_get_real(fleet, "ranks"), mu_json_get_real(fleet, "busy"), left, text);
     mu_document_say(doc, MU_BLOCK_TEXT,
                     "As of " MU_OUTSIDE("%s") ": start %.0f of this sweep, %s after its first.",
-                    mu_sweep_word(f->status, "updated"), mu_sweep_real(f->status, "start"),
-                    duration(mu_sweep_real(f->status, "now")).text);
+                    mu_json_get_text(f->status, "updated"), mu_json_get_real(f->status, "start"),
+                    duration(mu_json_get_real(f->status, "now")).text);
 }
 
 static const char *bracketed(const json_t *budget)
 {
-    static const char *const words[][3] = {
-        /* as the file has it, for people, and when nothing is left to add */
-        {"open", "open: not all have ended", "open: not all have ended"},
-        {"yes", "yes", "yes"},
-        {"left", "no: smaller sizes are wanted", "no: smaller sizes are wanted, and none are left"},
-        {"right", "no: larger sizes are wanted", "no: larger sizes are wanted, and none are left"},
-        {"none", "no: too few losses to tell", "no: too few losses to tell"},
-    };
-    const bool exhausted = json_is_true(json_object_get(budget, "exhausted"));
-
-    for (size_t k = 0; k < sizeof words / sizeof *words; k++)
-        if (strcmp(mu_sweep_word(budget, "bracket"), words[k][0]) == 0)
-            return words[k][1 + exhausted];
-    return "-";
+    return mu_sweep_bracket_text(mu_sweep_bracket_of(mu_json_get_text(budget, "bracket")),
+                                 json_is_true(json_object_get(budget, "exhausted")));
 }
 
 void mu_sweep_say_budgets(struct mu_document *doc, const struct mu_sweep_folder *f)
@@ -97,12 +87,12 @@ void mu_sweep_say_budgets(struct mu_document *doc, const struct mu_sweep_folder 
     mu_document_table(doc, "Budget C|Cells|Ended|Best size|Its loss|Extended|<Minimum bracketed?");
     json_array_foreach((json_t *)budgets, k, b)
     {
-        mu_document_cell(doc, "%s", mu_figure_short(mu_sweep_real(b, "budget"), 4).text);
-        mu_document_cell(doc, "%.0f", mu_sweep_real(b, "trials"));
-        mu_document_cell(doc, "%.0f", mu_sweep_real(b, "ended"));
-        mu_document_cell(doc, "%s", mu_figure_short(mu_sweep_real(b, "best_size"), 6).text);
-        mu_document_cell(doc, "%s", mu_figure(mu_sweep_real(b, "best_loss"), 6).text);
-        mu_document_cell(doc, "%.0f", mu_sweep_real(b, "extended"));
+        mu_document_cell(doc, "%s", mu_figure_short(mu_json_get_real(b, "budget"), 4).text);
+        mu_document_cell(doc, "%.0f", mu_json_get_real(b, "trials"));
+        mu_document_cell(doc, "%.0f", mu_json_get_real(b, "ended"));
+        mu_document_cell(doc, "%s", mu_figure_short(mu_json_get_real(b, "best_size"), 6).text);
+        mu_document_cell(doc, "%s", mu_figure(mu_json_get_real(b, "best_loss"), 6).text);
+        mu_document_cell(doc, "%.0f", mu_json_get_real(b, "extended"));
         mu_document_cell(doc, "%s", bracketed(b));
     }
     mu_document_table_end(doc);
@@ -114,16 +104,17 @@ static void say_law(struct mu_document *doc, const json_t *tuned)
         mu_document_say(doc, MU_BLOCK_TEXT,
                         MU_OUTSIDE("%s") " is tuned: not all of the trials that do have ended. "
                                          "Until then the cells of the grid wait.",
-                        mu_sweep_word(tuned, "key"));
+                        mu_json_get_text(tuned, "key"));
     else
         mu_document_say(
             doc, MU_BLOCK_TEXT,
             MU_OUTSIDE("%s") " = %s N^%s, from the vertices below, N from %s to %s. Trials "
                              "that tune have a seed of their own and never enter the fit.",
-            mu_sweep_word(tuned, "key"), mu_figure(mu_sweep_real(tuned, "coefficient"), 6).text,
-            mu_figure(mu_sweep_real(tuned, "exponent"), 5).text,
-            mu_figure_words(mu_sweep_real(tuned, "least_n")).text,
-            mu_figure_words(mu_sweep_real(tuned, "most_n")).text);
+            mu_json_get_text(tuned, "key"),
+            mu_figure(mu_json_get_real(tuned, "coefficient"), 6).text,
+            mu_figure(mu_json_get_real(tuned, "exponent"), 5).text,
+            mu_figure_words(mu_json_get_real(tuned, "least_n")).text,
+            mu_figure_words(mu_json_get_real(tuned, "most_n")).text);
 }
 
 void mu_sweep_say_tuning(struct mu_document *doc, const struct mu_sweep_folder *f)
@@ -142,12 +133,12 @@ void mu_sweep_say_tuning(struct mu_document *doc, const struct mu_sweep_folder *
     {
         const bool inside = json_is_true(json_object_get(c, "bracketed"));
 
-        mu_document_cell(doc, "%s", mu_figure_short(mu_sweep_real(c, "size"), 6).text);
-        mu_document_cell(doc, "%s", mu_figure_short(mu_sweep_real(c, "n"), 6).text);
-        mu_document_cell(doc, "%s", mu_figure_short(mu_sweep_real(c, "budget"), 4).text);
-        mu_document_cell(doc, "%s", mu_figure(mu_sweep_real(c, "value"), 5).text);
-        mu_document_cell(doc, "%s", mu_figure(mu_sweep_real(c, "loss"), 6).text);
-        mu_document_cell(doc, "%.0f", mu_sweep_real(c, "points"));
+        mu_document_cell(doc, "%s", mu_figure_short(mu_json_get_real(c, "size"), 6).text);
+        mu_document_cell(doc, "%s", mu_figure_short(mu_json_get_real(c, "n"), 6).text);
+        mu_document_cell(doc, "%s", mu_figure_short(mu_json_get_real(c, "budget"), 4).text);
+        mu_document_cell(doc, "%s", mu_figure(mu_json_get_real(c, "value"), 5).text);
+        mu_document_cell(doc, "%s", mu_figure(mu_json_get_real(c, "loss"), 6).text);
+        mu_document_cell(doc, "%.0f", mu_json_get_real(c, "points"));
         mu_document_cell(doc, "%s", inside ? "yes" : "no: it lies at their edge, try more of them");
     }
     mu_document_table_end(doc);

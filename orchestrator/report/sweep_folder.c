@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "orchestrator/points/table_csv.h"
-
-enum { STATUS_MAX = 1 << 26 };
+#include "orchestrator/run/json_values.h"
+#include "orchestrator/sweep_run/records.h"
 
 struct reading {
     struct mu_sweep_table *table;
@@ -73,28 +73,13 @@ done:
 
 static enum mu_status read_status(struct mu_sweep_folder *f)
 {
-    char path[MU_PATH_MAX], *text = NULL;
-    json_error_t error;
-    size_t size;
-    enum mu_status st;
+    const enum mu_status st = mu_sweep_read_status(f->path, &f->status);
 
-    MU_TRY(mu_path_format(path, "%s/sweep.json", f->path), st, done);
-    st = mu_file_read(path, STATUS_MAX, &text, &size);
     if (st == MU_NOT_FOUND)
         return MU_FAIL(MU_USAGE,
                        "%s is no folder of a sweep: it has no sweep.json; expected one, or a CSV "
                        "file of points",
                        f->path);
-    if (st != MU_OK)
-        return st;
-    f->status = json_loadb(text, size, 0, &error);
-    if (!f->status)
-        st = MU_FAIL(MU_FAILED, "%s:%d: %s", path, error.line, error.text);
-    else if (strcmp(mu_sweep_word(f->status, "schema"), "muster-sweep-1") != 0)
-        st = MU_FAIL(MU_FAILED, "%s: its schema is '%s'; expected 'muster-sweep-1'", path,
-                     mu_sweep_word(f->status, "schema"));
-done:
-    free(text);
     return st;
 }
 
@@ -219,8 +204,8 @@ enum mu_status mu_sweep_folder_ask(const struct mu_sweep_folder *f,
                                    struct mu_fit_options *options)
 {
     const json_t *fit = json_object_get(f->status, "fit");
-    const char *params = mu_sweep_word(json_object_get(f->status, "count"), "params");
-    const double bootstrap = mu_sweep_real(fit, "bootstrap");
+    const char *params = mu_json_get_text(json_object_get(f->status, "count"), "params");
+    const double bootstrap = mu_json_get_real(fit, "bootstrap");
     enum mu_status st;
 
     request->path = f->results_path;
@@ -267,18 +252,4 @@ size_t mu_sweep_find_trial(const struct mu_sweep_folder *f, const char *name)
     const uint32_t row = mu_names_find(&f->trials, name);
 
     return row == UINT32_MAX ? SIZE_MAX : row;
-}
-
-const char *mu_sweep_word(const json_t *object, const char *key)
-{
-    const char *word = json_string_value(json_object_get(object, key));
-
-    return word ? word : "";
-}
-
-double mu_sweep_real(const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-
-    return json_is_number(value) ? json_number_value(value) : NAN;
 }

@@ -27,7 +27,8 @@ struct mu_sweep_folder {
     size_t points;          /* rows of results that a fit takes */
 };
 
-/* MU_USAGE: it is no sweep's folder; MU_FAILED: what is there cannot be read. Free in any case. */
+/* MU_USAGE: it is no sweep's folder; MU_FAILED, MU_CORRUPT: what is there cannot be read. Free in
+ * any case. */
 enum mu_status mu_sweep_folder_read(const char *path, struct mu_sweep_folder *out) MU_CHECKED;
 void mu_sweep_folder_free(struct mu_sweep_folder *f);
 
@@ -45,9 +46,5 @@ size_t mu_sweep_find(const struct mu_sweep_table *t, const char *column, const c
 
 /* The same of timing's column `trial`, at once. */
 size_t mu_sweep_find_trial(const struct mu_sweep_folder *f, const char *name);
-
-/* Of an object of sweep.json: "" and NAN when it is not there. */
-const char *mu_sweep_word(const json_t *object, const char *key);
-double mu_sweep_real(const json_t *object, const char *key);
 
 #endif

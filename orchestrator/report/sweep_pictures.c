@@ -7,6 +7,7 @@
 #include "orchestrator/report/axes.h"
 #include "orchestrator/report/figure.h"
 #include "orchestrator/report/sweep_contents.h"
+#include "orchestrator/run/json_values.h"
 
 enum {
     SAMPLES = 60,
@@ -64,7 +65,7 @@ static int by_value(const void *one, const void *other)
 /* Of a cell of the tuning: those with a loss, ascending. Room for all trials. */
 static size_t gather(const struct mu_sweep_folder *f, const json_t *cell, struct tried *out)
 {
-    const double n = mu_sweep_real(cell, "n"), budget = mu_sweep_real(cell, "budget");
+    const double n = mu_json_get_real(cell, "n"), budget = mu_json_get_real(cell, "budget");
     size_t count = 0;
 
     for (size_t i = 0; i < f->timing.rows; i++) {
@@ -84,7 +85,7 @@ static size_t gather(const struct mu_sweep_folder *f, const json_t *cell, struct
 /* With its vertex where the sweep found it, through the best run and those next to it. */
 static void put_parabola(FILE *out, const json_t *cell, const struct tried *t, size_t count)
 {
-    const double value = mu_sweep_real(cell, "value"), loss = mu_sweep_real(cell, "loss");
+    const double value = mu_json_get_real(cell, "value"), loss = mu_json_get_real(cell, "loss");
     double product = 0, square = 0;
     size_t best = 0;
 
@@ -119,8 +120,9 @@ static void put_cell(FILE *out, size_t k, const json_t *cell, const struct tried
     fprintf(out, "NaN NaN\nEOD\n$Q%zu << EOD\n", k);
     put_parabola(out, cell, t, count);
     fprintf(out, "NaN NaN\nEOD\n$V%zu << EOD\n", k);
-    if (mu_sweep_real(cell, "loss") > 0)
-        fprintf(out, "%.9g %.9g\n", mu_sweep_real(cell, "value"), mu_sweep_real(cell, "loss"));
+    if (mu_json_get_real(cell, "loss") > 0)
+        fprintf(out, "%.9g %.9g\n", mu_json_get_real(cell, "value"),
+                mu_json_get_real(cell, "loss"));
     fprintf(out, "NaN NaN\nEOD\n");
 }
 
@@ -128,7 +130,7 @@ static bool script_tuning(FILE *out, const struct mu_sweep_folder *f)
 {
     const json_t *tuned = json_object_get(f->status, "tuned");
     const json_t *cells = json_object_get(tuned, "cells"), *cell;
-    const char *key = mu_sweep_word(tuned, "key");
+    const char *key = mu_json_get_text(tuned, "key");
     const size_t count = json_array_size(cells);
     struct tried *t = calloc(f->timing.rows + 1, sizeof *t);
     struct mu_span x = MU_SPAN_EMPTY, y = MU_SPAN_EMPTY;
@@ -161,8 +163,8 @@ static bool script_tuning(FILE *out, const struct mu_sweep_folder *f)
                 "%s$Q%zu with lines lw 1.8 lc '%s' notitle, $P%zu with points pt 7 ps 0.7 lc '%s' "
                 "title '%s, %s', $V%zu with points pt 13 ps 1.3 lc '#d55e00' %s",
                 k ? ", " : "", k, colour.text, k, colour.text,
-                mu_figure_label(mu_sweep_real(cell, "n")).text,
-                mu_figure_short(mu_sweep_real(cell, "budget"), 3).text, k,
+                mu_figure_label(mu_json_get_real(cell, "n")).text,
+                mu_figure_short(mu_json_get_real(cell, "budget"), 3).text, k,
                 k + 1 < count ? "notitle" : "title 'vertex'");
     }
     fputc('\n', out);
@@ -191,7 +193,7 @@ static double end_of(const struct mu_sweep_folder *f, size_t row)
 {
     const double to = mu_sweep_number(&f->timeline, row, "to");
 
-    return isfinite(to) ? to : mu_sweep_real(f->status, "now");
+    return isfinite(to) ? to : mu_json_get_real(f->status, "now");
 }
 
 static size_t start_of(const struct mu_sweep_folder *f, size_t row)

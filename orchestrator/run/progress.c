@@ -1,5 +1,5 @@
-/* Two manners: on a terminal a bar in the last line, redrawn in place (live.h); otherwise (a file, a
- * pipe, TERM=dumb) plain lines. */
+/* Two manners: on a terminal a bar in the last line, redrawn in place (live.h); otherwise (a file,
+ * a pipe, TERM=dumb) plain lines. */
 #include "orchestrator/run/progress.h"
 
 #include <math.h>

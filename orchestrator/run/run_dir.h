@@ -14,8 +14,8 @@
 
 struct mu_run_dir;
 
-/* One line of metrics.jsonl and metrics.csv, and an event of tb/: what was measured at optimizer step `step` (1 = after
- * the first). NaN: no value. */
+/* One line of metrics.jsonl and metrics.csv, and an event of tb/: what was measured at optimizer
+ * step `step` (1 = after the first). NaN: no value. */
 struct mu_metrics {
     int64_t step;
     double loss; /* nats per token, training batch */

@@ -16,6 +16,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/run/goodput.h"
+#include "orchestrator/run/json_values.h"
 #include "orchestrator/run/metrics.h"
 
 enum { FILE_MAX = 1 << 20 };
@@ -66,30 +67,6 @@ done:
     return st;
 }
 
-/* jansson refuses what is not UTF-8 (a path in a message may be anything): then only ASCII
- * stays. */
-static json_t *text_value(const char *text)
-{
-    json_t *value = json_string(text);
-    char ascii[sizeof((struct mu_run_status *)0)->message];
-    size_t i;
-
-    if (value)
-        return value;
-    for (i = 0; text[i] && i + 1 < sizeof ascii; i++)
-        ascii[i] = '?';
-    for (size_t k = 0; k < i; k++)
-        if ((unsigned char)text[k] < 0x80)
-            ascii[k] = text[k];
-    ascii[i] = 0;
-    return json_string(ascii);
-}
-
-static json_t *real_value(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 /* The object's last member is "goodput": null, which gives way to the goodput's own text, as its
  * numbers are printed with other digits. */
 static char *with_goodput(const char *text, const struct mu_ledger_sum *s)
@@ -122,12 +99,12 @@ static char *print(const struct mu_run_status *s)
     object = json_pack(
         "{s:s, s:s, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:o, s:s, s:o, s:o, s:n}",
         "state", state_names[s->state], "outcome", outcome_names[s->outcome], "agreed", s->agreed,
-        "step", (json_int_t)s->step, "steps", (json_int_t)s->steps, "loss", real_value(s->loss),
-        "valid_loss", real_value(s->valid_loss), "state_hash",
+        "step", (json_int_t)s->step, "steps", (json_int_t)s->steps, "loss", mu_json_real(s->loss),
+        "valid_loss", mu_json_real(s->valid_loss), "state_hash",
         s->has_hash ? json_string(mu_hash_print(s->hash).text) : json_null(), "state_hash_step",
         s->has_hash ? json_integer(s->hash_step) : json_null(), "ranks", s->ranks, "hosts",
-        s->hosts, "pid", (int)getpid(), "host", text_value(host), "updated", mu_clock_date().text,
-        "message", text_value(s->message), "launch", launch ? json_string(launch) : json_null(),
+        s->hosts, "pid", (int)getpid(), "host", mu_json_text(host), "updated", mu_clock_date().text,
+        "message", mu_json_text(s->message), "launch", launch ? json_string(launch) : json_null(),
         "goodput");
     text = json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(digits));
     json_decref(object);

@@ -1,6 +1,6 @@
 /* A sweep's list of trials as it is made, part after part: the same code for `muster plan`, which
- * makes all at once, and for stages.c, which makes each part when the results it hangs on are there.
- * Trials are appended; those that are there keep their index. */
+ * makes all at once, and for stages.c, which makes each part when the results it hangs on are
+ * there. Trials are appended; those that are there keep their index. */
 #ifndef MUSTER_SWEEP_MAKING_H
 #define MUSTER_SWEEP_MAKING_H
 
@@ -41,7 +41,8 @@ enum mu_status mu_sweep_trials_add(struct mu_sweep_trials *t,
                                    const struct mu_sweep_trial *trial) MU_CHECKED;
 /* Cells of one size and seed share the trunk of the longest of them. */
 void mu_sweep_trials_share(struct mu_sweep_trials *t);
-/* Trunks of the cells that are extensions, while trunks are shared: see mu_sweep_trial.extension. */
+/* Trunks of the cells that are extensions, while trunks are shared: see
+ * mu_sweep_trial.extension. */
 void mu_sweep_trials_join(struct mu_sweep_trials *t);
 void mu_sweep_trials_truncate(struct mu_sweep_trials *t, uint32_t count);
 void mu_sweep_trials_add_up(struct mu_sweep_trials *t);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "width32" of "model.width" and 32. */
+/* "width" of "model.width". */
 static const char *last_part(const char *key)
 {
     const char *dot = strrchr(key, '.');

@@ -1,18 +1,19 @@
-/* A list schedule of trials that can have any number of workers (moldable tasks: Graham 1969; Ludwig
- * and Tiwari 1994), made again from nothing at each decision:
+/* A list schedule of trials that can have any number of workers (moldable tasks: Graham 1969;
+ * Ludwig and Tiwari 1994), made again from nothing at each decision:
  *
- *   due     when each trial has to end, if the whole ends as soon as its work allows (pack_level.c);
- *           most are due late enough for the fewest workers
+ *   due     when each trial has to end, if the whole ends as soon as its work allows
+ *           (pack_level.c); most are due late enough for the fewest workers
  *   begin   what waits, longest path first, on the workers that it needs to end when it is due, or
  *           on as many as there are. With room for all that waits: on the fewest, where least is to
  *           be done, and all workers of a host are shared out so that its trials end together
- *   reserve what is too wide or too large for what is free gets the host that can have it first; until
- *           then only what ends by then begins there. Else the narrow ones would pass it for ever
+ *   reserve what is too wide or too large for what is free gets the host that can have it first;
+ *           until then only what ends by then begins there. Else the narrow ones would pass it for
+ *           ever
  *   grow    what is left free goes to what would end last on that host
  *   shrink  a group that is wider than it needs makes way for what found no room
  *
- * Who moves loses time, so it has to gain clearly more (mu_pack_is_worth): decisions are made often,
- * on figures that tremble, and nobody shall go back and forth. */
+ * Who moves loses time, so it has to gain clearly more (mu_pack_is_worth): decisions are made
+ * often, on figures that tremble, and nobody shall go back and forth. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -244,8 +245,8 @@ static void reserve_for(struct mu_packing *p, const struct mu_pack_item *i)
     const double most_bytes = is_bound ? p->problem->host[i->host].bytes_left : p->fleet.most_bytes;
     double soonest = INFINITY;
 
-    /* All that others wait for is a worker. Whether any are free must not matter: a group that makes
-     * way for one trial would find its workers kept for another, and take them back. */
+    /* All that others wait for is a worker. Whether any are free must not matter: a group that
+     * makes way for one trial would find its workers kept for another, and take them back. */
     if (i->trial->least == 1 && i->trial->bytes <= most_bytes)
         return;
     if (p->fleet.reserved_count == MU_PACK_RESERVED)

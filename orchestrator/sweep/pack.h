@@ -2,8 +2,8 @@
  * is known now; nothing in it can change a loss. Times in seconds; workers of a group are on one
  * host, where its state lies.
  *
- * The whole cannot end before its lower bound: all work divided by all workers, or the longest chain
- * of trials that wait for each other at the most workers each can use. */
+ * The whole cannot end before its lower bound: all work divided by all workers, or the longest
+ * chain of trials that wait for each other at the most workers each can use. */
 #ifndef MUSTER_SWEEP_PACK_H
 #define MUSTER_SWEEP_PACK_H
 

@@ -167,8 +167,9 @@ static double wait_for_room(const struct mu_packing *p, const struct mu_pack_ite
     return p->training[before < p->trains ? before : p->trains - 1]->end;
 }
 
-/* Group g makes way for trial j with `fewer` workers left: it pays if what ends last of the two ends
- * clearly sooner, or if so many workers got in each other's way that the work as a whole is less. */
+/* Group g makes way for trial j with `fewer` workers left: it pays if what ends last of the two
+ * ends clearly sooner, or if so many workers got in each other's way that the work as a whole is
+ * less. */
 static bool pays(const struct mu_packing *p, const struct mu_pack_item *g, uint32_t fewer,
                  const struct mu_pack_item *j, double wait)
 {

@@ -1,5 +1,5 @@
-/* Seconds of a step on k workers are A + B / k (Amdahl): a line in 1 / k, fitted by least squares in
- * which what was heard longer ago counts less. */
+/* Seconds of a step on k workers are A + B / k (Amdahl): a line in 1 / k, fitted by least squares
+ * in which what was heard longer ago counts less. */
 #include <math.h>
 
 #include "orchestrator/sweep/pack.h"

@@ -14,6 +14,36 @@ struct advancing {
     void *context;
 };
 
+const char *mu_sweep_bracket_word(enum mu_sweep_bracket bracket)
+{
+    static const char *const words[] = {
+#define WORD(name, word, text, exhausted) [MU_SWEEP_BRACKET_##name] = word,
+        MU_SWEEP_BRACKET_TABLE(WORD)
+#undef WORD
+    };
+
+    return words[bracket];
+}
+
+enum mu_sweep_bracket mu_sweep_bracket_of(const char *word)
+{
+    for (enum mu_sweep_bracket b = 0; word && b < MU_SWEEP_BRACKETS; b++)
+        if (strcmp(word, mu_sweep_bracket_word(b)) == 0)
+            return b;
+    return MU_SWEEP_BRACKET_OPEN;
+}
+
+const char *mu_sweep_bracket_text(enum mu_sweep_bracket bracket, bool is_exhausted)
+{
+    static const char *const texts[][2] = {
+#define TEXTS(name, word, text, exhausted) [MU_SWEEP_BRACKET_##name] = {text, exhausted},
+        MU_SWEEP_BRACKET_TABLE(TEXTS)
+#undef TEXTS
+    };
+
+    return texts[bracket][is_exhausted];
+}
+
 static bool cells_are_made(const struct mu_sweep_stages *s)
 {
     return s->tuned.known || !mu_sweep_tuned(s->spec);

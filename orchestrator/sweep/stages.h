@@ -1,7 +1,7 @@
 /* How a sweep's list of trials grows as results come: tuning, then the cells of the grid with the
  * tuned value, then more sizes for budgets whose minimum is not bracketed. Every decision waits for
- * all results that it looks at, and is a pure function of the file and of these, so that it does not
- * depend on who computed what when.
+ * all results that it looks at, and is a pure function of the file and of these, so that it does
+ * not depend on who computed what when.
  *
  *   tuning   the tuned key's optimum at each cell of `tune`: the vertex of a parabola in ln(value)
  *            through the best losses; then a power law of N through the optima (one cell: a
@@ -48,13 +48,25 @@ struct mu_sweep_tuned {
     double least_n, most_n;       /* of the cells: beyond is extrapolation */
 };
 
+/* X(name, word, for people, the same when no more sizes will come) */
+#define MU_SWEEP_BRACKET_TABLE(X)                                                           \
+    X(OPEN, "open", "not known yet", "not known yet") /* not all of its cells have ended */ \
+    X(YES, "yes", "yes", "yes")                                                             \
+    X(LEFT, "left", "no: smaller sizes wanted", "no: smaller sizes wanted, none left")      \
+    X(RIGHT, "right", "no: larger sizes wanted", "no: larger sizes wanted, none left")      \
+    X(NONE, "none", "too few losses to tell", "too few losses to tell")
 enum mu_sweep_bracket {
-    MU_SWEEP_BRACKET_OPEN, /* not all of its cells have ended */
-    MU_SWEEP_BRACKET_YES,
-    MU_SWEEP_BRACKET_LEFT,  /* smaller sizes are wanted */
-    MU_SWEEP_BRACKET_RIGHT, /* larger ones are */
-    MU_SWEEP_BRACKET_NONE   /* too few losses to tell */
+#define MU_SWEEP_BRACKET_ENUM(name, word, text, exhausted) MU_SWEEP_BRACKET_##name,
+    MU_SWEEP_BRACKET_TABLE(MU_SWEEP_BRACKET_ENUM)
+#undef MU_SWEEP_BRACKET_ENUM
+        MU_SWEEP_BRACKETS
 };
+const char *mu_sweep_bracket_word(enum mu_sweep_bracket bracket);
+/* OPEN for NULL, and for what is none of these words. */
+enum mu_sweep_bracket mu_sweep_bracket_of(const char *word);
+/* Whether the minimum is bracketed. */
+const char *mu_sweep_bracket_text(enum mu_sweep_bracket bracket, bool is_exhausted);
+
 struct mu_sweep_window { /* of a budget of an isoflop sweep */
     double budget;
     enum mu_sweep_bracket bracket;
@@ -81,9 +93,10 @@ enum mu_status mu_sweep_stages_init(struct mu_sweep_stages *s, const struct mu_s
 void mu_sweep_stages_deinit(struct mu_sweep_stages *s);
 /* result[i] of trials.item[i], i < trials.count. Appends what is decided now, and brings tuned,
  * window and complete up to date; *added: how many, which have no result yet. trials.item may move.
- * Nothing more is decided without new results; a sweep that is begun again calls it until nothing is
- * added. `warn` gets a line a call: a best value at the edge of those tried, a tuned law far outside
- * its cells' range of N. MU_CONFIG, told: tuning has found nothing to go on with; trials stay. */
+ * Nothing more is decided without new results; a sweep that is begun again calls it until nothing
+ * is added. `warn` gets a line a call: a best value at the edge of those tried, a tuned law far
+ * outside its cells' range of N. MU_CONFIG, told: tuning has found nothing to go on with; trials
+ * stay. */
 enum mu_status mu_sweep_stages_advance(struct mu_sweep_stages *s,
                                        const struct mu_sweep_result *result, uint32_t *added,
                                        void (*warn)(void *context, const char *line),

@@ -58,9 +58,10 @@ void mu_sweep_trials_deinit(struct mu_sweep_trials *t);
 
 /* FLOPs that its trunk spares it. */
 double mu_sweep_saved_flops(const struct mu_sweep_trial *t);
-/* The cell that control i runs once more, without a trunk; MU_TRIAL_ALONE: i is no control. A branch
- * has the bits of the run done alone, so that both end with the same hash and loss: what sharing a
- * trunk costs in loss is nothing, and what it spares is mu_sweep_saved_flops() of the cell. */
+/* The cell that control i runs once more, without a trunk; MU_TRIAL_ALONE: i is no control. A
+ * branch has the bits of the run done alone, so that both end with the same hash and loss: what
+ * sharing a trunk costs in loss is nothing, and what it spares is mu_sweep_saved_flops() of the
+ * cell. */
 uint32_t mu_sweep_control_of(const struct mu_sweep_trials *t, uint32_t i);
 
 #endif

@@ -1,7 +1,7 @@
-/* The sizes of each budget of an isoflop sweep: whether its minimum has enough of them on each side,
- * and which are to come. A size's loss is the mean over its seeds; one of them diverged, and the size
- * is worse than any other. Trials without a result and without hope of one are skipped: a size that
- * has no others is not there. */
+/* The sizes of each budget of an isoflop sweep: whether its minimum has enough of them on each
+ * side, and which are to come. A size's loss is the mean over its seeds; one of them diverged, and
+ * the size is worse than any other. Trials without a result and without hope of one are skipped: a
+ * size that has no others is not there. */
 #ifndef MUSTER_SWEEP_WINDOWS_H
 #define MUSTER_SWEEP_WINDOWS_H
 

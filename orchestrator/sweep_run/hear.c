@@ -88,9 +88,14 @@ void mu_sweep_master_hear_ready(struct mu_sweep_master *m, int rank, uint64_t en
 
 void mu_sweep_master_take_back(struct mu_sweep_master *m, uint64_t group)
 {
-    for (uint32_t i = 0; i < m->members; i++)
-        if (m->member[i].lives && m->member[i].group == group)
-            mu_sweep_master_hear_ready(m, m->member[i].name, group);
+    const struct mu_sweep_group *g = mu_sweep_master_group(m, group);
+
+    for (uint32_t i = 0; g && i < m->host[g->host].ranks; i++) {
+        const struct mu_sweep_member *r = mu_sweep_master_rank(m, g->host, i);
+
+        if (r->lives && r->group == group)
+            mu_sweep_master_hear_ready(m, r->name, group);
+    }
 }
 
 static void note_step(struct mu_sweep_side *side, int64_t step)

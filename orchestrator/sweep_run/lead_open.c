@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
@@ -12,14 +11,6 @@
 #include "orchestrator/sweep_run/paths.h"
 
 enum { FIRST_GROUP = 2 }; /* 1: MU_GROUP_OF_ALL */
-
-static double date(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- the master's hooks ---- */
 static bool is_there(void *context, uint32_t trial)
@@ -191,8 +182,8 @@ static enum mu_status read_past(struct mu_sweep_lead *lead, bool is_start)
     lead->master.warn = warn;
     lead->master.context = lead;
     s->start = lead->past.start + is_start;
-    s->began = lead->past.began > 0 ? lead->past.began : date();
-    s->now = fmax(date() - s->began, 0);
+    s->began = lead->past.began > 0 ? lead->past.began : mu_clock_date_s();
+    s->now = fmax(mu_clock_date_s() - s->began, 0);
     s->goodput = lead->past.goodput;
     lead->clock = mu_clock_s() - s->now;
     mu_sweep_master_advance(&lead->master);

@@ -54,24 +54,8 @@ static void count_idle(struct mu_sweep_line *l)
     mu_ledger_forget(ledger, &told, now);
 }
 
-void mu_sweep_line_begin(struct mu_sweep_line *l)
-{
-    struct mu_trial_order *o = &l->order.order;
-
-    MU_ASSERT(l->has_order);
-    l->has_order = false;
-    l->says_ready = false;
-    l->group = o->group;
-    l->told = 0;
-    o->epoch = l->session->epoch;
-    o->sweep_path = l->order.sweep_path;
-    o->run_path = l->order.run_path;
-    o->progress = mu_sweep_line_tell_progress;
-    o->progress_context = l;
-    count_idle(l);
-}
-
-void mu_sweep_line_tell_progress(void *line, int64_t step, double loss, double tokens_per_s)
+/* For struct mu_trial_order. */
+static void tell_progress(void *line, int64_t step, double loss, double tokens_per_s)
 {
     struct mu_sweep_line *l = line;
     const uint64_t now = mu_clock_ns();
@@ -93,6 +77,23 @@ void mu_sweep_line_tell_progress(void *line, int64_t step, double loss, double t
                                        .loss = loss,
                                        .tokens_per_s = tokens_per_s};
     l->says_progress = true;
+}
+
+void mu_sweep_line_begin(struct mu_sweep_line *l)
+{
+    struct mu_trial_order *o = &l->order.order;
+
+    MU_ASSERT(l->has_order);
+    l->has_order = false;
+    l->says_ready = false;
+    l->group = o->group;
+    l->told = 0;
+    o->epoch = l->session->epoch;
+    o->sweep_path = l->order.sweep_path;
+    o->run_path = l->order.run_path;
+    o->progress = tell_progress;
+    o->progress_context = l;
+    count_idle(l);
 }
 
 void mu_sweep_line_reset(struct mu_sweep_line *l)
@@ -175,16 +176,15 @@ static bool test(struct mu_sweep_line *l, struct mu_request *request, size_t *si
     return !l->is_broken && done;
 }
 
-static bool send_next(struct mu_sweep_line *l)
+static void send_next(struct mu_sweep_line *l)
 {
     struct mu_sweep_up up;
 
     if (!mu_sweep_line_take(l, &up))
-        return false;
+        return;
     l->out_size = mu_sweep_up_pack(&up, l->out_bytes);
     l->is_sending = mu_comm_send(l->session->comm, l->out_bytes, l->out_size, 0, MU_TAG_SWEEP,
                                  &l->out) == MU_OK;
-    return l->is_sending;
 }
 
 void mu_sweep_line_serve(struct mu_sweep_line *l)

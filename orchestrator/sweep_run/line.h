@@ -40,8 +40,6 @@ void mu_sweep_line_close(struct mu_sweep_line *l);
 void mu_sweep_line_be_ready(struct mu_sweep_line *l, const struct mu_trial_outcome *outcome);
 /* Takes up the order that was heard. */
 void mu_sweep_line_begin(struct mu_sweep_line *l);
-/* For struct mu_trial_order. */
-void mu_sweep_line_tell_progress(void *line, int64_t step, double loss, double tokens_per_s);
 /* After a repair. */
 void mu_sweep_line_reset(struct mu_sweep_line *l);
 /* Inside polls, on a rank that is not the master. */

@@ -375,15 +375,8 @@ static void begin_cells(struct mu_sweep_master *m)
         return;
     for (uint32_t i = from; i < t->count; i++) {
         m->side[i] = (struct mu_sweep_side){.kind = kind_of(m, &t->item[i]), .crash_step = -1};
-        m->state.cell[i] = (struct mu_cell){
-            .phase = mu_sweep_waits_for(t, i) == MU_TRIAL_ALONE ? MU_CELL_READY : MU_CELL_WAITS,
-            .host = UINT32_MAX,
-            .train_loss = NAN,
-            .valid_loss = NAN,
-            .valid_bits_per_byte = NAN,
-            .tokens_per_s = NAN,
-            .wanted = NAN,
-        };
+        m->state.cell[i] =
+            mu_cell_new(mu_sweep_waits_for(t, i) == MU_TRIAL_ALONE ? MU_CELL_READY : MU_CELL_WAITS);
         if (m->restore)
             m->restore(m->context, i);
     }

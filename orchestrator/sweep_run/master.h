@@ -1,5 +1,5 @@
 /* The decisions of a sweep's master: what it hears, and what it has ranks do. Pure: no messages, no
- * files, no clock; serve.c and lead.c bring the one, and carry out the other.
+ * files, no clock; lead.c brings the one, and carries out the other.
  *
  *   cell   WAITS --its trunk has come so far--> READY --assigned--> TRAINS --result--> ended
  *          TRAINS --asked to make way--> MOVES --all have let go--> TRAINS, in another group

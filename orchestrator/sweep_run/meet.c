@@ -10,7 +10,6 @@
 #include "orchestrator/sweep_run/sweep.h"
 #include "worker/comm/control.h"
 #include "worker/data/tokens.h"
-#include "worker/fingerprint.h"
 #include "worker/workload.h"
 
 enum { MEET_DEADLINE_MS = 600000, HELLO_MAX = 1024, WELCOME_MAX = 1 << 20 };
@@ -31,18 +30,17 @@ void mu_sweep_facts_deinit(struct mu_sweep_facts *f)
     memset(f, 0, sizeof *f);
 }
 
-static enum mu_status say_hello(const struct mu_sweep *s, struct mu_wire_writer *w)
+static enum mu_status say_hello(struct mu_sweep *s, struct mu_wire_writer *w)
 {
     char name[256] = "";
-    struct mu_hash program = {0};
-    enum mu_status st = mu_fingerprint_program(&program);
+    enum mu_status st = mu_session_identify(&s->session);
 
     gethostname(name, sizeof name - 1);
     mu_wire_put_u32(w, (uint32_t)st);
     mu_wire_put_u64(
         w, mu_host_key(name, mu_comm_name(s->session.comm, mu_comm_rank(s->session.comm))));
-    mu_wire_put_u64(w, program.high);
-    mu_wire_put_u64(w, program.low);
+    mu_wire_put_u64(w, s->session.program.high);
+    mu_wire_put_u64(w, s->session.program.low);
     return st;
 }
 
@@ -77,25 +75,7 @@ static enum mu_status check_trials(const struct mu_sweep_facts *f)
         st = mu_workload_open(&stages.trials.item[0].settings, NULL, &workload);
     mu_workload_close(workload);
     mu_sweep_stages_deinit(&stages);
-    if (st == MU_NOT_FOUND || st == MU_CORRUPT || st == MU_FAILED)
-        st = MU_FAIL(MU_CONFIG,
-                     "data.train = \"%s\", data.valid = \"%s\": expected token files (make them "
-                     "with `muster tokenize`, look at them with `muster inspect`)",
-                     f->base.data_train, f->base.data_valid);
-    return st;
-}
-
-static enum mu_status identify(const char *file, struct mu_hash_text *out)
-{
-    struct mu_tokens tokens;
-
-    if (!file[0])
-        return MU_OK;
-    if (mu_tokens_open(&tokens, file) != MU_OK)
-        return MU_CONFIG;
-    *out = mu_hash_print(tokens.identity);
-    mu_tokens_close(&tokens);
-    return MU_OK;
+    return mu_workload_blame_data(st, &f->base);
 }
 
 static enum mu_status identify_data(struct mu_sweep_facts *f)
@@ -104,8 +84,8 @@ static enum mu_status identify_data(struct mu_sweep_facts *f)
 
     if (f->base.model_kind == MU_MODEL_SYNTHETIC)
         return MU_OK;
-    MU_TRY(identify(f->base.data_train, &f->data.train), st, failed);
-    st = identify(f->base.data_valid, &f->data.valid);
+    MU_TRY(mu_tokens_identify(f->base.data_train, &f->data.train), st, failed);
+    st = mu_tokens_identify(f->base.data_valid, &f->data.valid);
 failed:
     return st;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "orchestrator/run/goodput.h"
+#include "orchestrator/run/json_values.h"
 
 /* Steals the record; NULL is a lack of memory. */
 static enum mu_status append(struct mu_journal *j, enum mu_journal_type type, json_t *record)
@@ -21,11 +22,6 @@ static enum mu_status append(struct mu_journal *j, enum mu_journal_type type, js
 static double date(const struct mu_sweep_state *s)
 {
     return s->began + s->now;
-}
-
-static json_t *real(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
 }
 
 enum mu_status mu_sweep_note_start(struct mu_journal *j, const struct mu_sweep_state *s,
@@ -67,11 +63,11 @@ static json_t *add_end(json_t *record, const struct mu_sweep_master *m,
                        const struct mu_sweep_news *n)
 {
     const struct mu_cell *c = &m->state.cell[n->trial];
-    json_t *end =
-        json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "end", mu_cell_word(c->phase), "message",
-                  c->message, "tokens", (json_int_t)c->tokens, "train_loss", real(c->train_loss),
-                  "valid_loss", real(c->valid_loss), "bits_per_byte", real(c->valid_bits_per_byte),
-                  "goodput", mu_goodput_to_json(&m->state.goodput));
+    json_t *end = json_pack(
+        "{s:s, s:o, s:I, s:o, s:o, s:o, s:o}", "end", mu_cell_word(c->phase), "message",
+        mu_json_text(c->message), "tokens", (json_int_t)c->tokens, "train_loss",
+        mu_json_real(c->train_loss), "valid_loss", mu_json_real(c->valid_loss), "bits_per_byte",
+        mu_json_real(c->valid_bits_per_byte), "goodput", mu_goodput_to_json(&m->state.goodput));
 
     if (end && c->has_hash)
         json_object_set_new(end, "hash", json_string(mu_hash_print(c->hash).text));

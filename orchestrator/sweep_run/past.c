@@ -9,6 +9,7 @@
 #include "orchestrator/base/log.h"
 #include "orchestrator/run/goodput.h"
 #include "orchestrator/run/journal.h"
+#include "orchestrator/run/json_values.h"
 
 static void lack(struct mu_sweep_past *p)
 {
@@ -71,13 +72,7 @@ static struct mu_sweep_past_trial *trial_of(struct mu_sweep_past *p, const char 
         p->trial_capacity = more;
     }
     t = &p->trial[p->trials];
-    *t = (struct mu_sweep_past_trial){.cell = {.phase = MU_CELL_READY,
-                                               .host = UINT32_MAX,
-                                               .train_loss = NAN,
-                                               .valid_loss = NAN,
-                                               .valid_bits_per_byte = NAN,
-                                               .tokens_per_s = NAN,
-                                               .wanted = NAN}};
+    *t = (struct mu_sweep_past_trial){.cell = mu_cell_new(MU_CELL_READY)};
     snprintf(t->name, sizeof t->name, "%s", name);
     *slot_of(p, t->name) = ++p->trials;
     return t;
@@ -131,13 +126,6 @@ void mu_sweep_past_close(struct mu_sweep_past *p)
 }
 
 /* ---- records ---- */
-static double number(const json_t *record, const char *key)
-{
-    const json_t *v = json_object_get(record, key);
-
-    return json_is_number(v) ? json_number_value(v) : NAN;
-}
-
 static uint64_t count(const json_t *record, const char *key)
 {
     return (uint64_t)json_integer_value(json_object_get(record, key));
@@ -145,10 +133,9 @@ static uint64_t count(const json_t *record, const char *key)
 
 static struct mu_hash_text text(const json_t *record, const char *key)
 {
-    const char *value = json_string_value(json_object_get(record, key));
     struct mu_hash_text t;
 
-    snprintf(t.text, sizeof t.text, "%s", value ? value : "");
+    snprintf(t.text, sizeof t.text, "%s", mu_json_get_text(record, key));
     return t;
 }
 
@@ -162,9 +149,9 @@ static void take_start(struct mu_sweep_past *p, const json_t *record)
     mu_sweep_past_close(p);
     p->start = (uint32_t)count(record, "start");
     if (p->began <= 0)
-        p->began = number(record, "began");
+        p->began = mu_json_get_real(record, "began");
     if (!(p->began > 0))
-        p->began = number(record, "date");
+        p->began = mu_json_get_real(record, "date");
 }
 
 static void take_assign(struct mu_sweep_past *p, const json_t *record, uint32_t trial, double now)
@@ -206,27 +193,26 @@ static void take_release(struct mu_sweep_past *p, const json_t *record, double n
     skip_closed(p);
 }
 
-static enum mu_cell_phase phase_of(const char *word)
+/* READY for what is no end. */
+static enum mu_cell_phase end_of(const json_t *record)
 {
-    for (int i = MU_CELL_COMPLETE; word && i < MU_CELL_PHASES; i++)
-        if (strcmp(word, mu_cell_word((enum mu_cell_phase)i)) == 0)
-            return (enum mu_cell_phase)i;
-    return MU_CELL_READY;
+    const enum mu_cell_phase phase = mu_cell_phase_of(mu_json_get_text(record, "end"));
+
+    return mu_cell_has_ended(phase) ? phase : MU_CELL_READY;
 }
 
 static void take_end(struct mu_sweep_past *p, const json_t *record, struct mu_cell *c, double now)
 {
     const uint64_t group = count(record, "group");
-    const char *message = json_string_value(json_object_get(record, "message"));
     const char *hash = json_string_value(json_object_get(record, "hash"));
 
-    c->phase = phase_of(json_string_value(json_object_get(record, "end")));
+    c->phase = end_of(record);
     c->tokens = count(record, "tokens");
-    c->train_loss = number(record, "train_loss");
-    c->valid_loss = number(record, "valid_loss");
-    c->valid_bits_per_byte = number(record, "bits_per_byte");
+    c->train_loss = mu_json_get_real(record, "train_loss");
+    c->valid_loss = mu_json_get_real(record, "valid_loss");
+    c->valid_bits_per_byte = mu_json_get_real(record, "bits_per_byte");
     c->has_hash = hash && mu_hash_parse(hash, &c->hash);
-    snprintf(c->message, sizeof c->message, "%s", message ? message : "");
+    snprintf(c->message, sizeof c->message, "%s", mu_json_get_text(record, "message"));
     for (uint32_t i = p->first_open; i < p->parts; i++)
         if (p->part[i].is_open && p->part[i].group == group)
             close_part(p, &p->part[i], now);
@@ -240,7 +226,7 @@ static void take(void *context, uint32_t generation, enum mu_journal_type type, 
     struct mu_sweep_past *p = context;
     json_t *record = json_loadb(json, size, 0, NULL);
     const char *name = json_string_value(json_object_get(record, "trial"));
-    const double date = number(record, "date"), now = date - p->began;
+    const double date = mu_json_get_real(record, "date"), now = date - p->began;
     struct mu_sweep_past_trial *t;
 
     (void)generation;

@@ -15,8 +15,9 @@ enum mu_status mu_sweep_trial_path(char out[MU_PATH_MAX], const char *sweep_path
     return mu_path_format(out, "%s/trials/%s", sweep_path, name);
 }
 
-enum mu_status mu_sweep_trial_settings(const struct mu_sweep_trial *trial, const char *sweep_path,
-                                       struct mu_settings *out)
+/* With SWEEPDIR/trials/NAME as its run directory. */
+static enum mu_status settings_of(const struct mu_sweep_trial *trial, const char *sweep_path,
+                                  struct mu_settings *out)
 {
     int n;
 
@@ -39,7 +40,7 @@ enum mu_status mu_sweep_trial_config(const struct mu_sweep_trial *trial, const c
 
     *text = NULL;
     if (settings)
-        st = mu_sweep_trial_settings(trial, sweep_path, settings);
+        st = settings_of(trial, sweep_path, settings);
     if (st == MU_OK)
         st = mu_config_print(settings, text);
     free(settings);
@@ -99,7 +100,7 @@ enum mu_status mu_sweep_trial_compare(const struct mu_sweep_trial *trial, const 
     MU_TRY(mu_path_format(config, "%s/config.cfg", path), st, done);
     MU_TRY(mu_config_parse_text(text, strlen(text), config, before), st, done);
     MU_TRY(mu_settings_resolve(before, 0), st, done);
-    MU_TRY(mu_sweep_trial_settings(trial, sweep_path, now), st, done);
+    MU_TRY(settings_of(trial, sweep_path, now), st, done);
     mu_log_set_level(mu_log_shows(MU_LOG_INFO) ? MU_LOG_WARN : MU_LOG_ERROR); /* what may change */
     st = mu_config_compare(before, now);
     if (st == MU_OK && before->eval_tokens != now->eval_tokens)

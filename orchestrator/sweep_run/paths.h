@@ -10,10 +10,7 @@
 /* SWEEPDIR/trials/NAME */
 enum mu_status mu_sweep_trial_path(char out[MU_PATH_MAX], const char *sweep_path,
                                    const char *name) MU_CHECKED;
-/* Its settings, with that as its run directory. */
-enum mu_status mu_sweep_trial_settings(const struct mu_sweep_trial *trial, const char *sweep_path,
-                                       struct mu_settings *out) MU_CHECKED;
-/* The same as malloc'ed text. */
+/* Its settings, with that as its run directory, as malloc'ed text. */
 enum mu_status mu_sweep_trial_config(const struct mu_sweep_trial *trial, const char *sweep_path,
                                      char **text) MU_CHECKED;
 /* Whether it has a checkpoint of `step` or later. */

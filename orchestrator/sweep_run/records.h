@@ -59,14 +59,21 @@
 #ifndef MUSTER_SWEEP_RUN_RECORDS_H
 #define MUSTER_SWEEP_RUN_RECORDS_H
 
+#include <jansson.h>
+
 #include "orchestrator/base/status.h"
 #include "orchestrator/sweep_run/state.h"
+
+#define MU_SWEEP_SCHEMA "muster-sweep-1"
 
 enum { MU_SWEEP_RECENT = 24 }; /* trials that have ended, in sweep.json */
 
 enum mu_status mu_sweep_write_results(const struct mu_sweep_state *s) MU_CHECKED;
 enum mu_status mu_sweep_write_timing(const struct mu_sweep_state *s) MU_CHECKED; /* and timeline */
 enum mu_status mu_sweep_write_status(const struct mu_sweep_state *s) MU_CHECKED; /* sweep.json */
+/* sweep.json of a folder, a new reference. MU_NOT_FOUND (not reported): there is none; MU_CORRUPT:
+ * no JSON, or of another schema. Members may be anything. */
+enum mu_status mu_sweep_read_status(const char *sweep_path, json_t **out) MU_CHECKED;
 
 /* report.html and fit.json by a `muster fit FOLDER` of its own process, at low priority, which dies
  * with this one; what it says goes to FOLDER/report.log. Never blocks. One at a time; asked for

@@ -1,5 +1,6 @@
 /* Spawned, not forked: a rank's memory is large, and MPI's is not to be copied. What only the child
- * itself can ask for (to die with its parent, to stand back) it does in mu_sweep_reporter_follow. */
+ * itself can ask for (to die with its parent, to stand back) it does in
+ * mu_sweep_reporter_follow. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

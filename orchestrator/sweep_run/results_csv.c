@@ -44,17 +44,11 @@ static void put_trunk(FILE *out, const struct mu_sweep_spec *spec, const struct 
         fputs(t->name, out);
 }
 
-/* The cell that a control repeats. */
-static const char *twin_of(const struct mu_sweep_trials *trials, const struct mu_sweep_trial *t)
+static const char *twin_of(const struct mu_sweep_trials *trials, uint32_t i)
 {
-    for (uint32_t i = 0; t->role == MU_SWEEP_CONTROL && i < trials->count; i++) {
-        const struct mu_sweep_trial *cell = &trials->item[i];
+    const uint32_t cell = mu_sweep_control_of(trials, i);
 
-        if (cell->role == MU_SWEEP_CELL && cell->size == t->size && cell->budget == t->budget &&
-            cell->multiple == t->multiple && cell->settings.run_seed == t->settings.run_seed)
-            return cell->name;
-    }
-    return "";
+    return cell == MU_TRIAL_ALONE ? "" : trials->item[cell].name;
 }
 
 /* What tunes and what controls is no result of the grid. */
@@ -76,7 +70,7 @@ static void put_identity(struct writing *w, uint32_t i)
     put_trunk(w->out, w->state->spec, t);
     fprintf(w->out, ",%s,%" PRId64 ",%s,%" PRId64 ",%s,",
             branches ? trials->item[t->trunk].name : "", branches ? t->shared : 0,
-            twin_of(trials, t), t->settings.run_seed, status_of(t, &w->state->cell[i]));
+            twin_of(trials, i), t->settings.run_seed, status_of(t, &w->state->cell[i]));
     if (t->budget > 0)
         fprintf(w->out, "%.15g", t->budget);
 }

@@ -29,9 +29,15 @@ enum mu_cell_phase {
         MU_CELL_PHASES
 };
 const char *mu_cell_word(enum mu_cell_phase phase);
+/* READY for NULL, and for what is none of these words. */
+enum mu_cell_phase mu_cell_phase_of(const char *word);
 static inline bool mu_cell_has_ended(enum mu_cell_phase phase)
 {
     return phase >= MU_CELL_COMPLETE;
+}
+static inline bool mu_cell_is_live(enum mu_cell_phase phase)
+{
+    return phase == MU_CELL_TRAINS || phase == MU_CELL_MOVES;
 }
 
 /* A trial's progress and end; beside stages.trials.item[i]. */
@@ -52,6 +58,9 @@ struct mu_cell {
     struct mu_hash hash;
     char message[256]; /* of its end, if it is not `complete` */
 };
+
+/* Of a trial that nobody has trained. */
+struct mu_cell mu_cell_new(enum mu_cell_phase phase);
 
 /* A stretch of time in which a rank trained a trial: the timeline. Open: `to` is NAN. */
 struct mu_sweep_span {
@@ -79,5 +88,14 @@ struct mu_sweep_state {
     double eta;                   /* seconds until all that is known now has ended; NAN */
     const char *ended;            /* one plain sentence; NULL: it runs */
 };
+
+/* Cells of a budget, by its index, all seeds; of them, those that have ended. */
+void mu_sweep_count_cells(const struct mu_sweep_state *s, uint32_t budget, uint32_t *cells,
+                          uint32_t *ended);
+/* Of all groups that train. */
+double mu_sweep_tokens_per_s(const struct mu_sweep_state *s);
+/* When each trial ended: when the last rank left it; 0: it has, but nobody trained it; -1: it has
+ * not. malloc'ed; NULL: no memory. */
+double *mu_sweep_ends(const struct mu_sweep_state *s);
 
 #endif

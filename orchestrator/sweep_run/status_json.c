@@ -8,35 +8,17 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/run/goodput.h"
+#include "orchestrator/run/json_values.h"
 #include "orchestrator/sweep_run/records.h"
 
-static json_t *real(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
-/* What is not UTF-8 is left out: a message may quote anything. */
-static json_t *text(const char *value)
-{
-    json_t *json = json_string(value);
-    char ascii[sizeof((struct mu_cell *)0)->message];
-    size_t used = 0;
-
-    if (json)
-        return json;
-    for (; *value && used + 1 < sizeof ascii; value++)
-        if ((unsigned char)*value < 0x80)
-            ascii[used++] = *value;
-    ascii[used] = 0;
-    return json_string(ascii);
-}
+enum { FILE_MOST = 64 << 20 };
 
 static json_t *reals(const double *value, uint32_t count)
 {
     json_t *list = json_array();
 
     for (uint32_t i = 0; i < count; i++)
-        json_array_append_new(list, real(value[i]));
+        json_array_append_new(list, mu_json_real(value[i]));
     return list;
 }
 
@@ -89,47 +71,32 @@ static json_t *tuned(const struct mu_sweep_state *s)
     cells = json_array();
     for (uint32_t i = 0; i < t->cells; i++)
         json_array_append_new(
-            cells, json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:i}", "size", real(t->cell[i].size),
-                             "n", real(t->cell[i].n), "budget", real(t->cell[i].budget), "value",
-                             real(t->cell[i].value), "loss", real(t->cell[i].loss), "bracketed",
-                             (int)t->cell[i].is_bracketed, "points", (int)t->cell[i].points));
+            cells,
+            json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:i}", "size", mu_json_real(t->cell[i].size),
+                      "n", mu_json_real(t->cell[i].n), "budget", mu_json_real(t->cell[i].budget),
+                      "value", mu_json_real(t->cell[i].value), "loss",
+                      mu_json_real(t->cell[i].loss), "bracketed", (int)t->cell[i].is_bracketed,
+                      "points", (int)t->cell[i].points));
     return json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "key", law->key, "known", (int)t->known,
-                     "coefficient", t->known ? real(t->coefficient) : json_null(), "exponent",
-                     t->known ? real(t->exponent) : json_null(), "least_n",
-                     t->known ? real(t->least_n) : json_null(), "most_n",
-                     t->known ? real(t->most_n) : json_null(), "cells", cells);
-}
-
-static const char *bracket_word(enum mu_sweep_bracket bracket)
-{
-    static const char *const words[] = {
-        [MU_SWEEP_BRACKET_OPEN] = "open", [MU_SWEEP_BRACKET_YES] = "yes",
-        [MU_SWEEP_BRACKET_LEFT] = "left", [MU_SWEEP_BRACKET_RIGHT] = "right",
-        [MU_SWEEP_BRACKET_NONE] = "none",
-    };
-
-    return words[bracket];
+                     "coefficient", t->known ? mu_json_real(t->coefficient) : json_null(),
+                     "exponent", t->known ? mu_json_real(t->exponent) : json_null(), "least_n",
+                     t->known ? mu_json_real(t->least_n) : json_null(), "most_n",
+                     t->known ? mu_json_real(t->most_n) : json_null(), "cells", cells);
 }
 
 static json_t *budget(const struct mu_sweep_state *s, uint32_t b)
 {
     const struct mu_sweep_window *w = &s->stages->window[b];
-    int trials = 0, ended = 0;
+    uint32_t trials, ended;
 
-    for (uint32_t i = 0; i < s->stages->trials.count; i++) {
-        const struct mu_sweep_trial *t = &s->stages->trials.item[i];
-
-        if (t->role != MU_SWEEP_CELL || t->budget != s->spec->budgets.item[b])
-            continue;
-        trials++;
-        ended += mu_cell_has_ended(s->cell[i].phase);
-    }
+    mu_sweep_count_cells(s, b, &trials, &ended);
     return json_pack("{s:o, s:s, s:I, s:b, s:o, s:o, s:i, s:i}", "budget",
-                     real(s->spec->budgets.item[b]), "bracket", bracket_word(w->bracket),
-                     "extended", (json_int_t)w->extended, "exhausted", (int)w->is_exhausted,
-                     "best_size", w->best_size > 0 ? real(w->best_size) : json_null(), "best_loss",
-                     w->best_loss > 0 ? real(w->best_loss) : json_null(), "trials", trials, "ended",
-                     ended);
+                     mu_json_real(s->spec->budgets.item[b]), "bracket",
+                     mu_sweep_bracket_word(w->bracket), "extended", (json_int_t)w->extended,
+                     "exhausted", (int)w->is_exhausted, "best_size",
+                     w->best_size > 0 ? mu_json_real(w->best_size) : json_null(), "best_loss",
+                     w->best_loss > 0 ? mu_json_real(w->best_loss) : json_null(), "trials", trials,
+                     "ended", ended);
 }
 
 static json_t *budgets(const struct mu_sweep_state *s)
@@ -146,21 +113,21 @@ static json_t *trial(const struct mu_sweep_state *s, uint32_t i, double ended_at
     const struct mu_sweep_trial *t = &s->stages->trials.item[i];
     const struct mu_cell *c = &s->cell[i];
 
-    return json_pack("{s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-                     "s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
-                     "name", t->name, "role", mu_sweep_role_word(t->role), "phase",
-                     mu_cell_word(c->phase), "workers", (json_int_t)c->workers, "host",
-                     c->host == UINT32_MAX ? json_null() : json_integer(c->host), "step",
-                     (json_int_t)c->step, "steps", (json_int_t)t->settings.run_steps, "n",
-                     real(t->n), "d", real(t->tokens), "c", real(t->flops), "size", real(t->size),
-                     "budget", real(t->budget), "train_loss", real(c->train_loss), "valid_loss",
-                     real(c->valid_loss), "bits_per_byte", real(c->valid_bits_per_byte),
-                     "tokens_per_s", real(c->tokens_per_s), "wanted", real(c->wanted), "retries",
-                     (json_int_t)c->retries, "deaths", (json_int_t)c->deaths, "moves",
-                     (json_int_t)c->moves, "rank_seconds", real(c->rank_seconds), "ended_at",
-                     real(ended_at), "hash",
-                     c->has_hash ? json_string(mu_hash_print(c->hash).text) : json_null(),
-                     "message", text(c->message));
+    return json_pack(
+        "{s:s, s:s, s:s, s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+        "s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
+        "name", t->name, "role", mu_sweep_role_word(t->role), "phase", mu_cell_word(c->phase),
+        "workers", (json_int_t)c->workers, "host",
+        c->host == UINT32_MAX ? json_null() : json_integer(c->host), "step", (json_int_t)c->step,
+        "steps", (json_int_t)t->settings.run_steps, "n", mu_json_real(t->n), "d",
+        mu_json_real(t->tokens), "c", mu_json_real(t->flops), "size", mu_json_real(t->size),
+        "budget", mu_json_real(t->budget), "train_loss", mu_json_real(c->train_loss), "valid_loss",
+        mu_json_real(c->valid_loss), "bits_per_byte", mu_json_real(c->valid_bits_per_byte),
+        "tokens_per_s", mu_json_real(c->tokens_per_s), "wanted", mu_json_real(c->wanted), "retries",
+        (json_int_t)c->retries, "deaths", (json_int_t)c->deaths, "moves", (json_int_t)c->moves,
+        "rank_seconds", mu_json_real(c->rank_seconds), "ended_at", mu_json_real(ended_at), "hash",
+        c->has_hash ? json_string(mu_hash_print(c->hash).text) : json_null(), "message",
+        mu_json_text(c->message));
 }
 
 struct ending {
@@ -177,22 +144,18 @@ static int newest_first(const void *one, const void *other)
     return (a->trial > b->trial) - (a->trial < b->trial);
 }
 
-/* When each trial ended, by its last stretch; 0: before anybody trained it. NULL: no memory. */
+/* The newest first, those that have not ended last. NULL: no memory. */
 static struct ending *endings(const struct mu_sweep_state *s)
 {
     const uint32_t count = s->stages->trials.count;
-    struct ending *e = malloc(((size_t)count + 1) * sizeof *e);
+    double *at = mu_sweep_ends(s);
+    struct ending *e = at ? malloc(((size_t)count + 1) * sizeof *e) : NULL;
 
     for (uint32_t i = 0; e && i < count; i++)
-        e[i] = (struct ending){mu_cell_has_ended(s->cell[i].phase) ? 0 : -1, i};
-    for (uint32_t i = 0; e && i < s->spans; i++) {
-        const struct mu_sweep_span *span = &s->span[i];
-
-        if (isfinite(span->to) && span->to > e[span->trial].at && e[span->trial].at >= 0)
-            e[span->trial].at = span->to;
-    }
+        e[i] = (struct ending){at[i], i};
     if (e && count > 0)
         qsort(e, count, sizeof *e, newest_first);
+    free(at);
     return e;
 }
 
@@ -201,7 +164,7 @@ static json_t *live(const struct mu_sweep_state *s)
     json_t *list = json_array();
 
     for (uint32_t i = 0; i < s->stages->trials.count; i++)
-        if (s->cell[i].phase == MU_CELL_TRAINS || s->cell[i].phase == MU_CELL_MOVES)
+        if (mu_cell_is_live(s->cell[i].phase))
             json_array_append_new(list, trial(s, i, NAN));
     return list;
 }
@@ -229,38 +192,31 @@ static json_t *fit(const struct mu_sweep_spec *spec)
                      reals(spec->fit.targets.item, spec->fit.targets.count));
 }
 
-/* Of all groups, and of all trials so far. */
-static void add_up(const struct mu_sweep_state *s, double *tokens_per_s, double *rank_seconds)
+static double rank_seconds(const struct mu_sweep_state *s)
 {
-    *tokens_per_s = *rank_seconds = 0;
-    for (uint32_t i = 0; i < s->stages->trials.count; i++) {
-        const struct mu_cell *c = &s->cell[i];
+    double sum = 0;
 
-        if (c->phase == MU_CELL_TRAINS && isfinite(c->tokens_per_s))
-            *tokens_per_s += c->tokens_per_s;
-        *rank_seconds += isfinite(c->rank_seconds) ? c->rank_seconds : 0;
-    }
+    for (uint32_t i = 0; i < s->stages->trials.count; i++)
+        sum += isfinite(s->cell[i].rank_seconds) ? s->cell[i].rank_seconds : 0;
+    return sum;
 }
 
 static json_t *document(const struct mu_sweep_state *s)
 {
-    double tokens_per_s, rank_seconds;
-
-    add_up(s, &tokens_per_s, &rank_seconds);
     return json_pack(
         "{s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:s, s:o, s:b, s:I, s:b, s:o, s:{s:I, s:I, s:I}, s:o, "
         "s:o, s:o, s:o, s:{s:s, s:s}, s:s, s:o, s:o, s:o, s:o, s:o}",
-        "schema", "muster-sweep-1", "muster", MUSTER_VERSION, "name", s->spec->name, "kind",
-        kind_word(s->spec->kind), "start", (json_int_t)s->start, "began", real(s->began), "now",
-        real(s->now), "updated", mu_clock_date().text, "ended",
-        s->ended ? text(s->ended) : json_null(), "all_known", (int)s->stages->complete, "trials",
-        (json_int_t)s->stages->trials.count, "share_trunk", (int)s->spec->share_trunk, "phases",
-        phases(s), "fleet", "ranks", (json_int_t)s->ranks, "busy", (json_int_t)s->busy, "dead",
-        (json_int_t)s->dead, "tokens_per_s", real(tokens_per_s), "eta", real(s->eta),
-        "rank_seconds", real(rank_seconds), "goodput", mu_goodput_to_json(&s->goodput), "count",
-        "params", count_word(s->spec->count), "flops", flops_word(s), "size_key", s->spec->size_key,
-        "tuned", tuned(s), "budgets", budgets(s), "live", live(s), "recent", recent(s), "fit",
-        fit(s->spec));
+        "schema", MU_SWEEP_SCHEMA, "muster", MUSTER_VERSION, "name", s->spec->name, "kind",
+        kind_word(s->spec->kind), "start", (json_int_t)s->start, "began", mu_json_real(s->began),
+        "now", mu_json_real(s->now), "updated", mu_clock_date().text, "ended",
+        s->ended ? mu_json_text(s->ended) : json_null(), "all_known", (int)s->stages->complete,
+        "trials", (json_int_t)s->stages->trials.count, "share_trunk", (int)s->spec->share_trunk,
+        "phases", phases(s), "fleet", "ranks", (json_int_t)s->ranks, "busy", (json_int_t)s->busy,
+        "dead", (json_int_t)s->dead, "tokens_per_s", mu_json_real(mu_sweep_tokens_per_s(s)), "eta",
+        mu_json_real(s->eta), "rank_seconds", mu_json_real(rank_seconds(s)), "goodput",
+        mu_goodput_to_json(&s->goodput), "count", "params", count_word(s->spec->count), "flops",
+        flops_word(s), "size_key", s->spec->size_key, "tuned", tuned(s), "budgets", budgets(s),
+        "live", live(s), "recent", recent(s), "fit", fit(s->spec));
 }
 
 enum mu_status mu_sweep_write_status(const struct mu_sweep_state *s)
@@ -277,5 +233,30 @@ enum mu_status mu_sweep_write_status(const struct mu_sweep_state *s)
 done:
     json_decref(json);
     free(dump);
+    return st;
+}
+
+enum mu_status mu_sweep_read_status(const char *sweep_path, json_t **out)
+{
+    char path[MU_PATH_MAX], *text = NULL;
+    json_error_t where;
+    size_t size;
+    enum mu_status st;
+
+    *out = NULL;
+    MU_TRY(mu_path_format(path, "%s/sweep.json", sweep_path), st, done);
+    MU_TRY(mu_file_read(path, FILE_MOST, &text, &size), st, done);
+    *out = json_loadb(text, size, 0, &where);
+    if (!*out)
+        st = MU_FAIL(MU_CORRUPT, "%s:%d: %s", path, where.line, where.text);
+    else if (strcmp(mu_json_get_text(*out, "schema"), MU_SWEEP_SCHEMA) != 0)
+        st = MU_FAIL(MU_CORRUPT, "%s: its schema is '%s'; expected '%s'", path,
+                     mu_json_get_text(*out, "schema"), MU_SWEEP_SCHEMA);
+    if (st != MU_OK) {
+        json_decref(*out);
+        *out = NULL;
+    }
+done:
+    free(text);
     return st;
 }

@@ -28,11 +28,6 @@ struct mu_sweep_row mu_sweep_row_make(const struct mu_sweep_state *s, uint32_t t
     return r;
 }
 
-static bool is_live(enum mu_cell_phase phase)
-{
-    return phase == MU_CELL_TRAINS || phase == MU_CELL_MOVES;
-}
-
 static enum mu_status take_live(struct mu_sweep_view *v, const struct mu_sweep_state *s)
 {
     const uint32_t count = v->phases[MU_CELL_TRAINS] + v->phases[MU_CELL_MOVES];
@@ -41,12 +36,8 @@ static enum mu_status take_live(struct mu_sweep_view *v, const struct mu_sweep_s
     if (!v->live)
         return MU_FAIL(MU_NO_MEMORY, "no memory for the table of a sweep");
     for (uint32_t i = 0; i < s->stages->trials.count; i++)
-        if (is_live(s->cell[i].phase)) {
-            v->live[v->lives] = mu_sweep_row_make(s, i);
-            if (s->cell[i].phase == MU_CELL_TRAINS && isfinite(s->cell[i].tokens_per_s))
-                v->tokens_per_s += s->cell[i].tokens_per_s;
-            v->lives++;
-        }
+        if (mu_cell_is_live(s->cell[i].phase))
+            v->live[v->lives++] = mu_sweep_row_make(s, i);
     return MU_OK;
 }
 
@@ -67,23 +58,17 @@ static void insert_recent(struct mu_sweep_view *v, const struct mu_sweep_state *
     v->recent[place].ended_at = at;
 }
 
-/* A trial has ended when the last rank left it; of one that nobody trained (refused) no time is
- * known. */
 static enum mu_status take_recent(struct mu_sweep_view *v, const struct mu_sweep_state *s)
 {
-    const uint32_t count = s->stages->trials.count;
-    double *at = calloc(count + 1, sizeof *at);
+    double *at = mu_sweep_ends(s);
 
     v->recent = calloc(MU_SWEEP_ROWS_RECENT, sizeof *v->recent);
     if (!at || !v->recent) {
         free(at);
         return MU_FAIL(MU_NO_MEMORY, "no memory for the table of a sweep");
     }
-    for (uint32_t i = 0; i < s->spans; i++)
-        if (s->span[i].to > at[s->span[i].trial])
-            at[s->span[i].trial] = s->span[i].to;
-    for (uint32_t i = 0; i < count; i++)
-        if (mu_cell_has_ended(s->cell[i].phase))
+    for (uint32_t i = 0; i < s->stages->trials.count; i++)
+        if (at[i] >= 0)
             insert_recent(v, s, i, at[i]);
     free(at);
     return MU_OK;
@@ -91,19 +76,13 @@ static enum mu_status take_recent(struct mu_sweep_view *v, const struct mu_sweep
 
 static void take_budgets(struct mu_sweep_view *v, const struct mu_sweep_state *s)
 {
-    const struct mu_sweep_trials *t = &s->stages->trials;
-
     if (s->spec->kind != MU_SWEEP_ISOFLOP)
         return;
     v->budgets = s->spec->budgets.count;
     for (uint32_t b = 0; b < v->budgets; b++) {
         v->budget[b].window = s->stages->window[b];
         v->budget[b].window.budget = s->spec->budgets.item[b];
-        for (uint32_t i = 0; i < t->count; i++)
-            if (t->item[i].role == MU_SWEEP_CELL && t->item[i].budget == s->spec->budgets.item[b]) {
-                v->budget[b].trials++;
-                v->budget[b].ended += mu_cell_has_ended(s->cell[i].phase);
-            }
+        mu_sweep_count_cells(s, b, &v->budget[b].trials, &v->budget[b].ended);
     }
 }
 
@@ -131,6 +110,7 @@ enum mu_status mu_sweep_view_make(const struct mu_sweep_state *s, struct mu_swee
     v->trials = s->stages->trials.count;
     v->now = s->now;
     v->eta = s->eta;
+    v->tokens_per_s = mu_sweep_tokens_per_s(s);
     v->ranks = s->ranks;
     v->busy = s->busy;
     v->dead = s->dead;

@@ -299,25 +299,6 @@ static void put_recent(struct page *p, const struct mu_sweep_view *v, uint32_t r
 
 /* ---- budgets --------------------------------------------------------------------------------- */
 
-static const char *bracket_words(const struct mu_sweep_view_budget *b)
-{
-    switch (b->window.bracket) {
-    case MU_SWEEP_BRACKET_YES:
-        return "yes";
-    case MU_SWEEP_BRACKET_LEFT:
-        return b->window.is_exhausted ? "no: smaller sizes wanted, none left"
-                                      : "no: smaller sizes wanted";
-    case MU_SWEEP_BRACKET_RIGHT:
-        return b->window.is_exhausted ? "no: larger sizes wanted, none left"
-                                      : "no: larger sizes wanted";
-    case MU_SWEEP_BRACKET_NONE:
-        return "too few losses to tell";
-    case MU_SWEEP_BRACKET_OPEN:
-        break;
-    }
-    return "not known yet";
-}
-
 static void put_budget(struct page *p, const struct mu_sweep_view_budget *b)
 {
     char c[24], best[80] = "", extended[48] = "";
@@ -330,7 +311,8 @@ static void put_budget(struct page *p, const struct mu_sweep_view_budget *b)
     else if (b->window.extended > 1)
         snprintf(extended, sizeof extended, "; extended %" PRId64 " times", b->window.extended);
     put(p, "budget   %-6s  %" PRIu32 "/%" PRIu32 " cells  minimum bracketed? %s%s%s",
-        flops(b->window.budget, c), b->ended, b->trials, bracket_words(b), best, extended);
+        flops(b->window.budget, c), b->ended, b->trials,
+        mu_sweep_bracket_text(b->window.bracket, b->window.is_exhausted), best, extended);
 }
 
 static void put_budgets(struct page *p, const struct mu_sweep_view *v, uint32_t rows)

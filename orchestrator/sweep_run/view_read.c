@@ -6,18 +6,10 @@
 #include <string.h>
 
 #include "orchestrator/run/goodput.h"
+#include "orchestrator/run/json_values.h"
 #include "orchestrator/run/run_dir.h"
+#include "orchestrator/sweep_run/records.h"
 #include "orchestrator/sweep_run/view.h"
-
-enum { FILE_MOST = 64 << 20 };
-static const char expected_schema[] = "muster-sweep-1";
-
-static double number(const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-
-    return json_is_number(value) ? json_number_value(value) : NAN;
-}
 
 static int64_t integer(const json_t *object, const char *key)
 {
@@ -40,36 +32,24 @@ static bool truth(const json_t *object, const char *key)
 
 static void words(const json_t *object, const char *key, char *out, size_t size)
 {
-    const char *text = json_string_value(json_object_get(object, key));
-
-    snprintf(out, size, "%s", text ? text : "");
-}
-
-static enum mu_cell_phase phase_of(const json_t *trial)
-{
-    const char *word = json_string_value(json_object_get(trial, "phase"));
-
-    for (enum mu_cell_phase p = 0; word && p < MU_CELL_PHASES; p++)
-        if (strcmp(word, mu_cell_word(p)) == 0)
-            return p;
-    return MU_CELL_READY;
+    snprintf(out, size, "%s", mu_json_get_text(object, key));
 }
 
 static struct mu_sweep_row read_row(const json_t *trial)
 {
-    struct mu_sweep_row r = {.phase = phase_of(trial),
+    struct mu_sweep_row r = {.phase = mu_cell_phase_of(mu_json_get_text(trial, "phase")),
                              .workers = count(trial, "workers"),
                              .step = integer(trial, "step"),
                              .steps = integer(trial, "steps"),
-                             .n = number(trial, "n"),
-                             .tokens = number(trial, "d"),
-                             .flops = number(trial, "c"),
-                             .train_loss = number(trial, "train_loss"),
-                             .valid_loss = number(trial, "valid_loss"),
-                             .tokens_per_s = number(trial, "tokens_per_s"),
-                             .wanted = number(trial, "wanted"),
+                             .n = mu_json_get_real(trial, "n"),
+                             .tokens = mu_json_get_real(trial, "d"),
+                             .flops = mu_json_get_real(trial, "c"),
+                             .train_loss = mu_json_get_real(trial, "train_loss"),
+                             .valid_loss = mu_json_get_real(trial, "valid_loss"),
+                             .tokens_per_s = mu_json_get_real(trial, "tokens_per_s"),
+                             .wanted = mu_json_get_real(trial, "wanted"),
                              .retries = count(trial, "retries"),
-                             .ended_at = number(trial, "ended_at")};
+                             .ended_at = mu_json_get_real(trial, "ended_at")};
 
     words(trial, "name", r.name, sizeof r.name);
     words(trial, "message", r.message, sizeof r.message);
@@ -99,26 +79,11 @@ static void read_tuned(const json_t *object, struct mu_sweep_view *v)
 
     words(object, "key", v->tuned_key, sizeof v->tuned_key);
     v->tuned.known = truth(object, "known");
-    v->tuned.coefficient = number(object, "coefficient");
-    v->tuned.exponent = number(object, "exponent");
+    v->tuned.coefficient = mu_json_get_real(object, "coefficient");
+    v->tuned.exponent = mu_json_get_real(object, "exponent");
     v->tuned.cells = (uint32_t)(n < MU_SWEEP_LIST ? n : MU_SWEEP_LIST);
     for (uint32_t i = 0; i < v->tuned.cells; i++)
         v->tuned.cell[i].is_bracketed = truth(json_array_get(cells, i), "bracketed");
-}
-
-static enum mu_sweep_bracket bracket_of(const json_t *budget)
-{
-    static const char *const name[] = {[MU_SWEEP_BRACKET_OPEN] = "open",
-                                       [MU_SWEEP_BRACKET_YES] = "yes",
-                                       [MU_SWEEP_BRACKET_LEFT] = "left",
-                                       [MU_SWEEP_BRACKET_RIGHT] = "right",
-                                       [MU_SWEEP_BRACKET_NONE] = "none"};
-    const char *word = json_string_value(json_object_get(budget, "bracket"));
-
-    for (enum mu_sweep_bracket b = 0; word && b < sizeof name / sizeof *name; b++)
-        if (strcmp(word, name[b]) == 0)
-            return b;
-    return MU_SWEEP_BRACKET_OPEN;
 }
 
 static void read_budgets(const json_t *list, struct mu_sweep_view *v)
@@ -130,12 +95,12 @@ static void read_budgets(const json_t *list, struct mu_sweep_view *v)
         const json_t *b = json_array_get(list, i);
 
         v->budget[i] = (struct mu_sweep_view_budget){
-            .window = {.budget = number(b, "budget"),
-                       .bracket = bracket_of(b),
+            .window = {.budget = mu_json_get_real(b, "budget"),
+                       .bracket = mu_sweep_bracket_of(mu_json_get_text(b, "bracket")),
                        .extended = integer(b, "extended"),
                        .is_exhausted = truth(b, "exhausted"),
-                       .best_size = number(b, "best_size"),
-                       .best_loss = number(b, "best_loss")},
+                       .best_size = mu_json_get_real(b, "best_size"),
+                       .best_loss = mu_json_get_real(b, "best_loss")},
             .trials = count(b, "trials"),
             .ended = count(b, "ended"),
         };
@@ -145,7 +110,7 @@ static void read_budgets(const json_t *list, struct mu_sweep_view *v)
 static enum mu_status read_view(const json_t *o, struct mu_sweep_view *v)
 {
     const json_t *phases = json_object_get(o, "phases"), *fleet = json_object_get(o, "fleet");
-    const double now = number(o, "now");
+    const double now = mu_json_get_real(o, "now");
     enum mu_status st;
 
     words(o, "name", v->name, sizeof v->name);
@@ -154,15 +119,14 @@ static enum mu_status read_view(const json_t *o, struct mu_sweep_view *v)
     v->start = count(o, "start");
     v->trials = count(o, "trials");
     v->now = isfinite(now) ? now : 0;
-    v->eta = number(o, "eta");
-    v->tokens_per_s = number(o, "tokens_per_s");
+    v->eta = mu_json_get_real(o, "eta");
+    v->tokens_per_s = mu_json_get_real(o, "tokens_per_s");
     v->ranks = count(fleet, "ranks");
     v->busy = count(fleet, "busy");
     v->dead = count(fleet, "dead");
     for (enum mu_cell_phase p = 0; p < MU_CELL_PHASES; p++)
         v->phases[p] = count(phases, mu_cell_word(p));
-    if (!mu_goodput_from_json(json_object_get(o, "goodput"), &v->goodput))
-        v->goodput = (struct mu_ledger_sum){0}; /* an account that nobody has begun */
+    mu_goodput_from_json(json_object_get(o, "goodput"), &v->goodput);
     read_tuned(json_object_get(o, "tuned"), v);
     read_budgets(json_object_get(o, "budgets"), v);
     MU_TRY(read_rows(json_object_get(o, "live"), MU_TRIALS_MAX, &v->live, &v->lives), st, done);
@@ -174,33 +138,18 @@ done:
 
 enum mu_status mu_sweep_view_read(const char *sweep_path, struct mu_sweep_view **out)
 {
-    char path[MU_PATH_MAX], *text = NULL;
-    json_error_t where;
     json_t *object = NULL;
-    const char *schema;
-    size_t size;
     enum mu_status st;
 
     *out = NULL;
-    MU_TRY(mu_path_format(path, "%s/sweep.json", sweep_path), st, done);
-    MU_TRY(mu_file_read(path, FILE_MOST, &text, &size), st, done);
-    object = json_loadb(text, size, 0, &where);
-    schema = json_string_value(json_object_get(object, "schema"));
-    if (!object) {
-        st = MU_FAIL(MU_CORRUPT, "%s:%d: %s", path, where.line, where.text);
-    } else if (!schema || strcmp(schema, expected_schema) != 0) {
-        st = MU_FAIL(MU_CORRUPT, "%s: its schema is %s; expected %s", path,
-                     schema ? schema : "missing", expected_schema);
-    } else {
-        *out = calloc(1, sizeof **out);
-        st = *out ? read_view(object, *out)
-                  : MU_FAIL(MU_NO_MEMORY, "no memory for the table of a sweep");
-        if (st == MU_OK && !(*out)->ended[0])
-            (*out)->interrupted = !mu_run_dir_is_locked(sweep_path);
-    }
+    MU_TRY(mu_sweep_read_status(sweep_path, &object), st, done);
+    *out = calloc(1, sizeof **out);
+    st = *out ? read_view(object, *out)
+              : MU_FAIL(MU_NO_MEMORY, "no memory for the table of a sweep");
+    if (st == MU_OK && !(*out)->ended[0])
+        (*out)->interrupted = !mu_run_dir_is_locked(sweep_path);
 done:
     json_decref(object);
-    free(text);
     if (st != MU_OK) {
         mu_sweep_view_free(*out);
         *out = NULL;

@@ -1,5 +1,5 @@
-/* What the master of a sweep spends on what it hears and on a decision, CPU time, as a share of the
- * millisecond that each may take (orchestrator/sweep_run/master.h). A whole sweep is heard and
+/* What the master of a sweep spends on what it hears, and on a decision, CPU time, as a share of
+ * the millisecond that each may take (orchestrator/sweep_run/master.h). A whole sweep is heard and
  * decided: its groups tell of steps and end in turn, and twice a host dies. The first decision, of
  * nearly all ranks at once, is told by itself.
  *

@@ -1,5 +1,5 @@
-/* What a decision of a sweep's packing costs (orchestrator/sweep/pack.h), CPU time, as a share of the
- * millisecond that it may take; beside it a qsort of as many numbers as there are trials.
+/* What a decision of a sweep's packing costs (orchestrator/sweep/pack.h), CPU time, as a share of
+ * the millisecond that it may take; beside it a qsort of as many numbers as there are trials.
  *
  *   bench-sweep-pack [trials [hosts [workers of a host]]] */
 #include <math.h>

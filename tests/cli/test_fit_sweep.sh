@@ -52,7 +52,7 @@ is_page whole 8
 [ "$(value whole/fit.json "all(.99 < p['c'] / b < 1.01 for p in x['points'] for b in [x['isoflop']['budgets'][p['budget']]['c']])")" = True ] ||
     fail "a point is in another budget than its group says"
 for text in 'Sweep gcide-isoflop' 'All 44 trials have ended. Trials by state: complete: 43, failed: 1.' \
-    'no: smaller sizes are wanted, and none are left' 'optim.lr = 0.300000 N<sup>' \
+    'no: smaller sizes wanted, none left' 'optim.lr = 0.300000 N<sup>' \
     '<td class="l">alone-width16-c1e+11-s1</td><td class="l">width16-c1e+11-s1</td>' '<td class="l w">yes</td>' \
     'trunks spared 1.520e12 (11.7&nbsp;%)' 'Ranks that died in one: 2; tries after a crash: 2; moves' \
     'The goodput is the share of compute: 95.0&nbsp;%' 'All that are known so far: 44.' '&lt;b&gt;again&lt;/b&gt;'; do

@@ -180,7 +180,7 @@ done_with 1 2
 status 1 --exit-code runs/toy
 has out "trials   complete 2, failed 1"
 echo '{"schema": "muster-sweep-9"}' >runs/toy/sweep.json
-refuses 1 "runs/toy/sweep.json: its schema is muster-sweep-9; expected muster-sweep-1" "$MUSTER" status runs/toy
+refuses 1 "runs/toy/sweep.json: its schema is 'muster-sweep-9'; expected 'muster-sweep-1'" "$MUSTER" status runs/toy
 echo '{"schema": ' >runs/toy/sweep.json
 status 1 runs/toy
 grep -q "^muster: error: runs/toy/sweep.json:2: " err || fail "a file that is cut short has no line"

@@ -1,5 +1,5 @@
-/* Any bytes as the text of a sweep file: mistakes are told, nothing is read beyond the end, and what
- * is accepted gives trials that are what their settings say, and so on when results come. */
+/* Any bytes as the text of a sweep file: mistakes are told, nothing is read beyond the end, and
+ * what is accepted gives trials that are what their settings say, and so on when results come. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -46,7 +46,6 @@ sweep 2 more.cfg checkpoint.keep=1 run.hang_timeout=40
 ended_with 0 "operational keys"
 cmp -s runs/synth/results.csv runs/fresh/results.csv || fail "operational keys changed results"
 
-
 # Fewer budgets again: what they had given stays, and is not computed again when they come back.
 sweep 2 synth.cfg
 ended_with 0 "fewer budgets"

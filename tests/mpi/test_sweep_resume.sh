@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# muster sweep: killed, stopped and told to end, then the same command again: what has ended stays as it is, the rest goes on. The
-# file may grow in between; what has a result may not change its meaning.
+# muster sweep: killed, stopped and told to end, then the same command again: what has ended stays as it is, the rest goes on.
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/sweep.sh
 . "$(dirname "$0")/sweep.sh"

@@ -1,5 +1,5 @@
-/* R1 by groups (worker/recover.h): ranks of one communicator that work in views of it, two groups of
- * them and some that are idle, under random deaths. Each group ends with the bits of its own
+/* R1 by groups (worker/recover.h): ranks of one communicator that work in views of it, two groups
+ * of them and some that are idle, under random deaths. Each group ends with the bits of its own
  * undisturbed run; a repair for a death elsewhere leaves a group nothing to compute again; who is
  * idle takes part until the last has ended, and who did not hear its group's last word hears it in
  * a repair.

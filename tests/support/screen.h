@@ -1,5 +1,5 @@
-/* What arrives on stderr, and what a person would see of it: a pseudo-terminal, or a pipe, read by a
- * small model of a screen. */
+/* What arrives on stderr, and what a person would see of it: a pseudo-terminal, or a pipe, read by
+ * a small model of a screen. */
 #ifndef MUSTER_TESTS_SCREEN_H
 #define MUSTER_TESTS_SCREEN_H
 

@@ -1,5 +1,5 @@
-/* A sweep's master (orchestrator/sweep_run/master.h) with four ranks and two or four trials, and how a
- * test lets it hear things. */
+/* A sweep's master (orchestrator/sweep_run/master.h) with four ranks and two or four trials, and
+ * how a test lets it hear things. */
 #ifndef TESTS_SUPPORT_SWEEP_MASTER_H
 #define TESTS_SUPPORT_SWEEP_MASTER_H
 
@@ -126,7 +126,8 @@ static inline void end_group(int leader, enum mu_trial_end kind, int64_t step)
             ready(i);
 }
 
-/* There is no room for it, wherever it is tried; the others are complete before it is tried alone. */
+/* There is no room for it, wherever it is tried; the others are complete before it is tried
+ * alone. */
 static inline void end_without_memory(uint32_t trial)
 {
     for (int rounds = 0; rounds < 20 && !mu_cell_has_ended(cell_of(trial)->phase); rounds++) {

@@ -1,7 +1,7 @@
 /* A rank as a thread that lives as a job does after its start (orchestrator/master/job_run.c and
  * job_recover.c, without files): steps, now and then a look at the state that all agree on, repairs
- * inside polls, and an end that all know of; with a part of the ranks (a view) the end of that part,
- * and idleness until the others' ends; or a death (fake_comm.h) anywhere in it, also in the
+ * inside polls, and an end that all know of; with a part of the ranks (a view) the end of that
+ * part, and idleness until the others' ends; or a death (fake_comm.h) anywhere in it, also in the
  * device's work and in a shard. */
 #ifndef MUSTER_TESTS_TOY_RANK_H
 #define MUSTER_TESTS_TOY_RANK_H

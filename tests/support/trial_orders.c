@@ -1,8 +1,8 @@
 /* trial-orders SWEEPDIR ORDER...: ranks that run trials as they are told here, without a sweep's
  * master. An order is NAMES:TRIAL[:way@STEP][:leave@STEP=TRIAL], as 0,2:long:leave@4=short: ranks 0
- * and 2, as far as they live, run long.cfg, in SWEEPDIR/trials/long, and leave the state of step 4 to
- * `short`; way@STEP: they make way after that step. Every rank takes the orders that name it, one
- * after the other; the leader of each prints how it ended:
+ * and 2, as far as they live, run long.cfg, in SWEEPDIR/trials/long, and leave the state of step 4
+ * to `short`; way@STEP: they make way after that step. Every rank takes the orders that name it,
+ * one after the other; the leader of each prints how it ended:
  *
  *   2 long complete 12 HASH LOSS */
 #include <inttypes.h>

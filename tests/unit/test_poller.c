@@ -288,8 +288,8 @@ static void others_are_served_every_millisecond_at_most(void **state)
     assert_int_equal(servings.inner, MU_OK); /* it only counted, and served nobody again */
 }
 
-/* A death inside it waits for the next poll; a hold and a repair serve nobody; after a recovery that
- * is not accepted yet they are served, after a failure never. */
+/* A death inside it waits for the next poll; a hold and a repair serve nobody; after a recovery
+ * that is not accepted yet they are served, after a failure never. */
 static void others_are_served_between_repairs_alone(void **state)
 {
     struct mu_poller *p = poller_that_serves();

@@ -316,7 +316,8 @@ static void results_are_no_crashes(void **state)
     assert_true(mu_sweep_master_is_over(&m));
 }
 
-/* Beside another trial, on two ranks: on one, and when that fails, too, once nothing else is left. */
+/* Beside another trial, on two ranks: on one, and when that fails, too, once nothing else is
+ * left. */
 static void out_of_memory_is_no_result_beside_others(void **state)
 {
     const uint32_t trial = begin_pair(), other = 1 - trial;

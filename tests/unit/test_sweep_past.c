@@ -139,6 +139,23 @@ static void a_death_is_read_back(void **state)
     assert_int_equal(past.first_open, past.parts);
 }
 
+/* A message may quote anything, and may be cut in the middle of a letter. */
+static void a_message_that_is_not_utf_8_keeps_its_ascii(void **state)
+{
+    struct mu_trial_outcome o = outcome(MU_TRIAL_REFUSED, 0);
+    uint32_t trial;
+
+    (void)state;
+    start_journal(&no_data);
+    ready(0);
+    step(1);
+    trial = trial_of(0);
+    strcpy(o.message, "/data/caf\xe9 is not there");
+    mu_sweep_master_hear_outcome(&m, group_of(0), &o);
+    write_news();
+    assert_string_equal(read_back(trial)->cell.message, "/data/caf? is not there");
+}
+
 /* Within a start it stays; the next one tries it again. */
 static void what_failed_is_tried_again_by_the_next_start(void **state)
 {
@@ -255,6 +272,7 @@ int main(void)
         PAST(a_result_is_read_back),
         PAST(an_assignment_without_an_end_is_open),
         PAST(a_death_is_read_back),
+        PAST(a_message_that_is_not_utf_8_keeps_its_ascii),
         PAST(what_failed_is_tried_again_by_the_next_start),
         PAST(the_first_start_s_data_count),
         cmocka_unit_test(what_a_rank_says_is_read_back),

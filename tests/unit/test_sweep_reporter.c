@@ -1,5 +1,5 @@
-/* orchestrator/sweep_run/reporter.c: who makes the report beside a sweep. This program stands in for
- * `muster`, too: the reporter runs what it is part of. */
+/* orchestrator/sweep_run/reporter.c: who makes the report beside a sweep. This program stands in
+ * for `muster`, too: the reporter runs what it is part of. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

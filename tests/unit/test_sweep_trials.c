@@ -116,7 +116,8 @@ static void trunks_are_computed_once(void **unused)
     assert_true(fabs(trials.flops_shared / shared - 1) < 1e-3); /* cooldowns are whole steps */
 }
 
-/* The parts of separate runs' FLOPs that are left, by geometric series: four lengths, cooldown .2. */
+/* The parts of separate runs' FLOPs that are left, by geometric series: four lengths, cooldown
+ * .2. */
 static void savings_are_those_of_the_series(void **unused)
 {
     static const struct {

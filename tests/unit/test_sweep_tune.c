@@ -1,4 +1,5 @@
-/* orchestrator/sweep/tune.h, by way of stages.h: the optimum at each cell, and the law through them. */
+/* orchestrator/sweep/tune.h, by way of stages.h: the optimum at each cell, and the law through
+ * them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -186,6 +186,20 @@ void mu_tokens_close(struct mu_tokens *t)
     *t = (struct mu_tokens){0};
 }
 
+enum mu_status mu_tokens_identify(const char *path, struct mu_hash_text *out)
+{
+    struct mu_tokens tokens;
+
+    *out = (struct mu_hash_text){""};
+    if (!path[0])
+        return MU_OK;
+    if (mu_tokens_open(&tokens, path) != MU_OK)
+        return MU_CONFIG;
+    *out = mu_hash_print(tokens.identity);
+    mu_tokens_close(&tokens);
+    return MU_OK;
+}
+
 enum mu_status mu_tokens_require(const struct mu_tokens *t, const char *path, uint32_t vocab,
                                  uint64_t least)
 {

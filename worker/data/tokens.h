@@ -37,6 +37,9 @@ void mu_tokens_close(struct mu_tokens *t); /* zeroed ones are allowed */
 /* The same from memory that the caller keeps; not to be closed. `path` is for messages. */
 enum mu_status mu_tokens_view(struct mu_tokens *t, const void *bytes, size_t size,
                               const char *path) MU_CHECKED;
+/* The identity of what a run reads, as it is written down: "" where it reads no file. MU_CONFIG: it
+ * cannot be read. */
+enum mu_status mu_tokens_identify(const char *path, struct mu_hash_text *out) MU_CHECKED;
 /* MU_CONFIG when the file cannot feed a model of this vocabulary (its own may be smaller: models
  * pad theirs), or holds fewer than `least` tokens. */
 enum mu_status mu_tokens_require(const struct mu_tokens *t, const char *path, uint32_t vocab,

@@ -43,6 +43,16 @@ enum mu_status mu_workload_open(const struct mu_settings *settings, struct mu_de
     return MU_FAIL(MU_INTERNAL, "model.kind %d is not in the table", settings->model_kind);
 }
 
+enum mu_status mu_workload_blame_data(enum mu_status st, const struct mu_settings *settings)
+{
+    if (st != MU_NOT_FOUND && st != MU_CORRUPT && st != MU_FAILED)
+        return st;
+    return MU_FAIL(MU_CONFIG,
+                   "data.train = \"%s\", data.valid = \"%s\": expected token files (make them with "
+                   "`muster tokenize`, look at them with `muster inspect`)",
+                   settings->data_train, settings->data_valid);
+}
+
 void mu_workload_close(struct mu_workload *workload)
 {
     if (workload != NULL)

@@ -9,7 +9,8 @@
  *   small   50 trials on up to 24 workers that die, wide ones among them, memory short
  *   few     fewer trials than workers: growing pays
  *
- * Exit code 0: every sweep went as it must; 1: one did not (with --expect-found the other way round); 64: wrong command line. */
+ * Exit code 0: every sweep went as it must; 1: one did not (with --expect-found the other way
+ * round); 64: wrong command line. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* A sweep in a pretended fleet: the real packing (orchestrator/sweep/pack.h), a simulated clock, hosts
- * with memory of their own, workers and hosts that die. Everything follows from the seed.
+/* A sweep in a pretended fleet: the real packing (orchestrator/sweep/pack.h), a simulated clock,
+ * hosts with memory of their own, workers and hosts that die. Everything follows from the seed.
  *
  *   shapes.c  which trials there are        fleet.c  what happens when
  *   check.c   what must never happen        plant.c  mistakes that the checks must find

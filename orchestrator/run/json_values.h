@@ -1,0 +1,32 @@
+/* Values of JSON as Muster's files have them, to write and to read. */
+#ifndef MUSTER_RUN_JSON_VALUES_H
+#define MUSTER_RUN_JSON_VALUES_H
+
+#include <math.h>
+
+#include <jansson.h>
+
+/* New references; NULL: no memory. null for what is not finite: JSON has no other word for it. */
+static inline json_t *mu_json_real(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+/* jansson refuses what is not UTF-8, and a message may quote a path or be cut anywhere: of such a
+ * text, and of the first KiB of it, only ASCII stays. */
+json_t *mu_json_text(const char *text);
+
+/* Of an object's member; NAN and "" when there is none of that type. */
+static inline double mu_json_get_real(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+static inline const char *mu_json_get_text(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text ? text : "";
+}
+
+#endif
