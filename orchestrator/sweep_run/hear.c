@@ -251,17 +251,19 @@ void mu_sweep_master_hear_progress(struct mu_sweep_master *m, uint64_t group, in
 void mu_sweep_master_hear_idle(struct mu_sweep_master *m, int rank,
                                const struct mu_ledger_sum *idle)
 {
-    struct mu_sweep_member *member = mu_sweep_master_member(m, rank);
+    const struct mu_sweep_member *member = mu_sweep_master_member(m, rank);
+    struct mu_ledger_sum *before;
 
     if (!member)
         return;
+    before = &m->idle[member - m->member];
     for (int i = 0; i < MU_LEDGER_KIND_COUNT; i++)
-        if (idle->us[i] > member->idle.us[i])
-            m->state.goodput.us[i] += idle->us[i] - member->idle.us[i];
+        if (idle->us[i] > before->us[i])
+            m->state.goodput.us[i] += idle->us[i] - before->us[i];
     for (int i = 0; i < MU_LEDGER_EVENT_COUNT; i++)
-        if (idle->events[i] > member->idle.events[i])
-            m->state.goodput.events[i] += idle->events[i] - member->idle.events[i];
-    member->idle = *idle;
+        if (idle->events[i] > before->events[i])
+            m->state.goodput.events[i] += idle->events[i] - before->events[i];
+    *before = *idle;
 }
 
 /* In which group a rank says it is, or was last. Whose READY is on its way stays until it comes:

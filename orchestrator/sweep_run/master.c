@@ -70,7 +70,8 @@ enum mu_status mu_sweep_master_init(struct mu_sweep_master *m, const char *path,
                                        .ranks = count,
                                        .eta = NAN};
     m->member = calloc(count, sizeof *m->member);
-    if (!m->member)
+    m->idle = calloc(count, sizeof *m->idle);
+    if (!m->member || !m->idle)
         return MU_FAIL(MU_NO_MEMORY, "no memory for %u ranks", count);
     for (uint32_t i = 0; i < count; i++) {
         m->member[i] = (struct mu_sweep_member){.name = name[i],
@@ -90,6 +91,7 @@ void mu_sweep_master_deinit(struct mu_sweep_master *m)
     free(m->state.span);
     free(m->side);
     free(m->member);
+    free(m->idle);
     free(m->host);
     free(m->on_host);
     free(m->group);

@@ -35,7 +35,6 @@ struct mu_sweep_member { /* a rank */
     uint32_t kept;  /* for this trial, which moves; MU_TRIAL_ALONE: for none */
     int64_t span;   /* open one, or MU_SWEEP_NO_SPAN */
     bool is_alive_there, waits_there, is_free_there; /* as its host's counts have it */
-    struct mu_ledger_sum idle;                       /* as last heard: of this rank's whole life */
 };
 
 struct mu_sweep_group {
@@ -97,6 +96,7 @@ struct mu_sweep_master {
     struct mu_sweep_side *side; /* by trial, as state.cell */
     uint32_t known;             /* trials that have a cell */
     struct mu_sweep_member *member;
+    struct mu_ledger_sum *idle; /* by member: as last heard, of its whole life */
     uint32_t members, hosts;
     struct mu_sweep_host *host;
     uint32_t *on_host;            /* members, by host and name */

@@ -21,7 +21,7 @@ lives() {
 # A worker, the master, the next one; while a group is at work, while it saves, when a trial is over, when one begins.
 lives worker 3 "rank:2,at:backward,step:3,do:kill" 1
 lives master 3 "rank:0,at:adding,step:4,do:kill" 1
-lives masters 5 "rank:0,at:flip,step:3,do:kill;rank:1,at:update,step:5,do:kill;rank:2,at:backward,step:2,count:9,do:kill" 3
+lives masters 5 "rank:0,at:flip,step:3,do:kill;rank:1,at:update,step:5,do:kill;rank:2,at:lead,do:kill" 3
 lives ends 5 "rank:4,at:leave,do:kill;rank:1,at:evaluate,do:kill;rank:0,at:leave,count:1,do:kill" 3
 lives saves 5 "rank:1,at:save,do:kill;rank:3,at:publish,do:kill;rank:0,at:published,do:kill" 3
 # Inside the recovery of another one, in each of its phases.
