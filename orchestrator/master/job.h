@@ -6,6 +6,7 @@
  *   job_memory.c  what the run needs of a GPU's memory
  *   job_load.c    a checkpoint or initial weights: every rank at the same committed state
  *   job_choices.c which algorithms the devices use, the same on every rank
+ *   job_records.c what the master opens and says when it begins
  *   job_run.c     steps, and what is due between them
  *   job_hash.c    the hash of the state
  *   job_save.c    checkpoints
@@ -224,8 +225,11 @@ void mu_job_settle(struct mu_job *job);
 void mu_job_name_fingerprint(struct mu_job *job);
 /* Everything that a start has opened. */
 void mu_job_close_parts(struct mu_job *job);
-/* Run directory, journal and progress line: the master's. */
+/* job_records.c. Run directory, journal and progress line: the master's. Who becomes the master on
+ * the way finds them as the old one left them. */
 enum mu_status mu_job_open_records(struct mu_job *job) MU_CHECKED;
+/* The same at the start, with what people want to know then. */
+enum mu_status mu_job_open_run(struct mu_job *job) MU_CHECKED;
 /* job_ledger.c: the master's account goes on from what status.json says. */
 void mu_job_ledger_begin(struct mu_job *job);
 /* All ranks: what they spent since the last time is added to the master's account. */
