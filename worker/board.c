@@ -30,6 +30,7 @@
 struct mu_board {
     struct mu_board_entry *entry; /* MU_BOARD_RANKS */
     int rank, fd;                 /* holds the lock */
+    bool apart;                   /* its shards are not compared */
     char name[MU_BOARD_NAME_MAX]; /* for shm_open */
 };
 
@@ -373,9 +374,15 @@ void mu_board_set_epoch(struct mu_board *b, uint32_t epoch)
         atomic_store(&mu_board_own(b)->epoch, epoch);
 }
 
+void mu_board_work_apart(struct mu_board *b)
+{
+    if (b)
+        b->apart = true;
+}
+
 void mu_board_note_shard(struct mu_board *b, uint64_t compute_ns)
 {
-    if (!b)
+    if (!b || b->apart)
         return;
     atomic_fetch_add_explicit(&mu_board_own(b)->compute_ns, compute_ns, memory_order_relaxed);
     atomic_fetch_add_explicit(&mu_board_own(b)->shards_done, 1, memory_order_relaxed);

@@ -84,6 +84,9 @@ void mu_board_set_epoch(struct mu_board *board, uint32_t epoch);
 /* After each shard, with what it took this rank, waiting not counted: whoever is much slower than
  * the others is told of. */
 void mu_board_note_shard(struct mu_board *board, uint64_t compute_ns);
+/* The other ranks may work on something else, with shards of another size: from now on shards are
+ * not noted, so that nobody is called slow for them. */
+void mu_board_work_apart(struct mu_board *board);
 enum mu_phase mu_board_phase(const struct mu_board_entry *entry);
 
 /* What a look at an entry shows, without its process. */

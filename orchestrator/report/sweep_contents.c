@@ -63,7 +63,7 @@ void mu_sweep_say_state(struct mu_document *doc, const struct mu_sweep_folder *f
                                                                               : " known so far",
                         mu_sweep_real(fleet, "ranks"), mu_sweep_real(fleet, "busy"), left, text);
     mu_document_say(doc, MU_BLOCK_TEXT,
-                    "As of " MU_OUTSIDE("%s") ": start %.0f of this sweep, %s after its first.",
+                    "As of " MU_OUTSIDE("%s") ": start %.0f of this sweep, which began %s before.",
                     mu_sweep_word(f->status, "updated"), mu_sweep_real(f->status, "start"),
                     duration(mu_sweep_real(f->status, "now")).text);
 }

@@ -148,6 +148,7 @@ enum mu_status mu_sweep_run(const struct mu_sweep_request *request)
     if (!s)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a sweep");
     MU_TRY(mu_session_open(&s->session), st, early);
+    mu_board_work_apart(s->session.board);
     if (mu_comm_is_fault_tolerant(s->session.comm)) {
         s->session.poller.repair = mu_session_recover;
         s->session.poller.repair_context = &s->session;
