@@ -14,6 +14,11 @@ extern char **environ;
 static enum mu_status check(const struct mu_command *command, const struct mu_words *words,
                             const struct mu_launch_request *request)
 {
+    if (strcmp(words->word[0], "sweep") == 0)
+        return mu_options_refuse(command,
+                                 "a sweep cannot be launched yet; `mpirun -n N muster sweep %s` "
+                                 "starts it, and the same command goes on with it",
+                                 words->word[1]);
     if (strcmp(words->word[0], "train") != 0)
         return mu_options_refuse(command, "'%s' cannot be launched; expected: train CONFIG",
                                  words->word[0]);

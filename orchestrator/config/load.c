@@ -145,8 +145,8 @@ static void take_sweep(struct loading *l, const struct mu_entry *entry)
         l->source->take_sweep(l->source->take_context, entry);
     else if (!l->sweep_refused)
         mu_mistakes_add(l->mistakes, entry->place, "sweep",
-                        "this file describes a sweep, not a run; expected `muster plan` with it, "
-                        "or the configuration of a run");
+                        "this file describes a sweep, not a run; expected `muster plan` or "
+                        "`muster sweep` with it, or the configuration of a run");
     l->sweep_refused = true;
 }
 

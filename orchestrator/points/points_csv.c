@@ -477,7 +477,8 @@ static enum mu_status finish(struct reader *r)
     found->curves = mu_curves_count(&r->curves);
     if (found->curves)
         r->columns.at[MU_COLUMN_curve] = r->columns.curve[r->curves.chosen];
-    mu_columns_tell_unused(&r->columns, (const char *const *)r->head, r->width, found);
+    if (!r->request->is_own)
+        mu_columns_tell_unused(&r->columns, (const char *const *)r->head, r->width, found);
     mu_points_doubt_units(r->points, found);
     MU_TRY(mu_points_doubt_designs(r->points, r->columns.step >= 0,
                                    r->request->column[MU_COLUMN_curve] || r->columns.curves > 0,

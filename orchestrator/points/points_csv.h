@@ -58,6 +58,7 @@ struct mu_points_request {
     enum mu_flops_kind flops;
     enum mu_column
         alone;     /* n, d or c: enough by itself, for a law of one variable; else MU_COLUMNS */
+    bool is_own;   /* of a sweep: columns that are not used are no news */
     bool skip_bad; /* leave bad rows out (each is named) instead of refusing the file */
 };
 

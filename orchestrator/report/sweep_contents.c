@@ -65,7 +65,7 @@ void mu_sweep_say_state(struct mu_document *doc, const struct mu_sweep_folder *f
             json_is_true(json_object_get(f->status, "all_known")) ? "" : " known so far",
             mu_json_get_real(fleet, "ranks"), mu_json_get_real(fleet, "busy"), left, text);
     mu_document_say(doc, MU_BLOCK_TEXT,
-                    "As of " MU_OUTSIDE("%s") ": start %.0f of this sweep, %s after its first.",
+                    "As of " MU_OUTSIDE("%s") ": start %.0f of this sweep, which began %s before.",
                     mu_json_get_text(f->status, "updated"), mu_json_get_real(f->status, "start"),
                     duration(mu_json_get_real(f->status, "now")).text);
 }

@@ -209,6 +209,7 @@ enum mu_status mu_sweep_folder_ask(const struct mu_sweep_folder *f,
     enum mu_status st;
 
     request->path = f->results_path;
+    request->is_own = true;
     if (!request->column[MU_COLUMN_n])
         request->column[MU_COLUMN_n] = strcmp(params, "all") == 0      ? "params_all"
                                        : strcmp(params, "nonemb") == 0 ? "params_nonemb"

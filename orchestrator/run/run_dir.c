@@ -71,7 +71,7 @@ static enum mu_status report_holder(const struct mu_run_dir *dir)
     holder[strcspn(holder, "\n")] = 0;
     return MU_FAIL(MU_FAILED,
                    "another process is training this run: %s holds the lock of %s. Wait until it "
-                   "ends, or give this run another name (run.name)",
+                   "ends, or give this run another name (run.name; a sweep sweep.name)",
                    holder[0] ? holder : "one that has not written its pid yet", dir->path);
 }
 

@@ -89,7 +89,8 @@ enum { ROWS = sizeof rows / sizeof *rows, PREFIX = sizeof "sweep." - 1 };
 struct reading {
     struct mu_sweep_spec *spec;
     struct mu_mistakes mistakes;
-    bool any; /* something stands in the group */
+    bool any;                    /* something stands in the group */
+    char refused[MU_SWEEP_WORD]; /* the newest unknown key: its entries are not told again */
 };
 
 /* "laws[3].key" -> "laws[].key" and 3. */
@@ -132,7 +133,11 @@ static void refuse_key(struct reading *r, const struct mu_entry *entry, const ch
     struct mu_nearest nearest = mu_nearest_to(pattern);
     const char *answer;
     char group[ROWS][MU_SWEEP_WORD]; /* "laws" of "laws[].key" */
+    const size_t length = strlen(r->refused);
 
+    if (length > 0 && strncmp(pattern, r->refused, length) == 0 && pattern[length] == '[')
+        return;
+    snprintf(r->refused, sizeof r->refused, "%s", pattern);
     for (size_t i = 0; i < ROWS; i++) {
         snprintf(group[i], sizeof group[i], "%.*s", (int)strcspn(rows[i].key, ".["), rows[i].key);
         mu_nearest_offer(&nearest, rows[i].key);

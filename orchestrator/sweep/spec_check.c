@@ -277,7 +277,8 @@ static void check_seeds(const struct checking *c)
 
     for (uint32_t i = 0; i < s->repeats.count; i++) {
         if (!has(&s->budgets, s->repeats.item[i].budget))
-            MISTAKE(c, "repeats", "%g is none of the budgets", s->repeats.item[i].budget);
+            MISTAKE(c, "repeats", "%g is none of the budgets; expected one of budgets",
+                    s->repeats.item[i].budget);
         if (s->repeats.item[i].seeds > most)
             most = s->repeats.item[i].seeds;
     }
@@ -294,7 +295,8 @@ static void check_trunks(const struct checking *c)
 
     for (uint32_t i = 0; i < s->trunk_tax.count; i++)
         if (!has(&s->sizes, s->trunk_tax.item[i]))
-            MISTAKE(c, "controls.trunk_tax", "%g is none of the sizes", s->trunk_tax.item[i]);
+            MISTAKE(c, "controls.trunk_tax",
+                    "%g is none of the sizes; expected some of sizes.values", s->trunk_tax.item[i]);
     if (!s->share_trunk)
         return;
     if (s->kind == MU_SWEEP_GRID)

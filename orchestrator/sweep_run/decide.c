@@ -190,6 +190,15 @@ static uint32_t most_workers(const struct mu_sweep_master *m, uint32_t trial)
     return fits_on > 0 && fits_on < shards ? fits_on : shards;
 }
 
+/* Whether anything is measured: before, only the ratios of seconds mean something. */
+static bool is_heard(const struct mu_sweep_master *m)
+{
+    for (uint32_t k = 0; k < m->kinds; k++)
+        if (m->kind[k].speed.heard > 0)
+            return true;
+    return false;
+}
+
 static void fill_trials(struct mu_sweep_master *m, struct packing *p)
 {
     double all = 0;
@@ -220,7 +229,7 @@ static void fill_trials(struct mu_sweep_master *m, struct packing *p)
         };
         p->problem.trials++;
     }
-    m->state.eta = m->state.ranks > 0 ? all / m->state.ranks : NAN;
+    m->state.eta = m->state.ranks > 0 && is_heard(m) ? all / m->state.ranks : NAN;
     p->problem.later += !m->stages.complete;
 }
 

@@ -283,15 +283,18 @@ enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead)
     name_end(lead, text);
     s->ended = text;
     is_written(mu_sweep_write_timing(s), "timing.csv");
+    is_written(mu_sweep_write_status(s), "sweep.json"); /* the last report says that it is over */
     if (lead->over != MU_REQUEUE)
         mu_log(MU_LOG_DEBUG, "last report: %s",
                mu_status_name(mu_sweep_reporter_finish(&lead->reporter, poll, lead)));
-    is_written(mu_sweep_write_status(s), "sweep.json");
     if (lead->over == MU_REQUEUE)
         mu_run_dir_clear_requests(lead->folder); /* obeyed */
     mu_sweep_screen_close(lead->screen, s);
     lead->screen = NULL;
     mu_log(lead->over == MU_FAILED ? MU_LOG_ERROR : MU_LOG_INFO, "%s", text);
+    if (lead->over != MU_REQUEUE)
+        mu_log(MU_LOG_INFO, "what came out: %s/report.html; `muster fit %s` prints it",
+               lead->facts->path, lead->facts->path);
     s->ended = NULL;
     lead->is_finished = true;
     mu_sweep_channels_end(lead);

@@ -1,5 +1,6 @@
 /* How a master comes to know where the sweep stands: at a start, and in the place of one that
  * died. */
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,21 @@ static void warn(void *context, const char *line)
 {
     (void)context;
     mu_log(MU_LOG_WARN, "%s", line);
+}
+
+/* Where to look: what comes next is a table or lines, of which neither says it. */
+static void greet(const struct mu_sweep_lead *lead)
+{
+    const struct mu_sweep_state *s = &lead->master.state;
+    uint32_t ended = 0;
+
+    for (uint32_t i = 0; i < lead->master.known; i++)
+        ended += mu_cell_has_ended(s->cell[i].phase);
+    mu_log(MU_LOG_INFO,
+           "sweep %s %s in %s: `muster status %s --watch` shows it, report.html there its results; "
+           "%" PRIu32 " of %" PRIu32 " trials%s have ended",
+           s->spec->name, s->start > 1 ? "goes on" : "begins", lead->facts->path, lead->facts->path,
+           ended, lead->master.known, lead->master.stages.complete ? "" : " known so far");
 }
 
 /* ---- what was ---- */
@@ -253,6 +269,8 @@ enum mu_status mu_sweep_lead_open(struct mu_session *session, struct mu_sweep_li
     MU_TRY(mu_sweep_channels_open(lead), st, failed);
     if (!words)
         mu_run_dir_clear_requests(lead->folder); /* those of an earlier start */
+    if (!words)
+        greet(lead);
     lead->screen = mu_sweep_screen_open();
     mu_sweep_reporter_init(&lead->reporter, facts->path);
     *out = lead;

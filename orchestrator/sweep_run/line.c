@@ -143,9 +143,7 @@ void mu_sweep_line_hear(struct mu_sweep_line *l, const uint8_t *bytes, size_t si
     struct mu_sweep_down down;
 
     if (!mu_sweep_down_read(bytes, size, &down)) {
-        enum mu_status st = MU_FAIL(MU_INTERNAL, "the sweep's master sent what cannot be read");
-
-        (void)st;
+        l->is_lost = MU_FAIL(MU_INTERNAL, "the sweep's master sent what cannot be read") != MU_OK;
         return;
     }
     switch (down.kind) {

@@ -32,6 +32,7 @@ struct mu_sweep_line {
     /* Asked for, maybe before the group's job began: asked again after each of its steps. */
     uint64_t makes_way;
     bool stops;
+    bool is_lost; /* what the master wants of this rank cannot be known: it is to leave */
 };
 
 enum mu_status mu_sweep_line_open(struct mu_sweep_line *l, struct mu_session *session) MU_CHECKED;

@@ -111,7 +111,7 @@ enum mu_status mu_sweep_trial_compare(const struct mu_sweep_trial *trial, const 
                     now->eval_tokens, before->eval_tokens);
     mu_log_reset_level();
     if (st != MU_OK)
-        mu_log(MU_LOG_INFO,
+        mu_log(MU_LOG_ERROR,
                "trial %s of this sweep was begun with other values: give the sweep another name "
                "(sweep.name), or undo the change; %s holds what is there",
                trial->name, path);

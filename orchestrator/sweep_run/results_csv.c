@@ -108,6 +108,7 @@ static void put_flops(struct writing *w, const struct mu_sweep_trial *t, const s
 static void put_value(FILE *out, const char *key, const struct mu_sweep_trial *t)
 {
     char value[MU_PATH_MAX] = "";
+    size_t length;
     FILE *text;
 
     if (strcmp(key, "batch.tokens") == 0) {
@@ -119,6 +120,11 @@ static void put_value(FILE *out, const char *key, const struct mu_sweep_trial *t
         return;
     mu_key_print_value(text, mu_sweep_key(key), &t->settings);
     fclose(text);
+    length = strlen(value);
+    if (length >= 2 && value[0] == '"' && !strpbrk(value + 1, "\\\n")) { /* a file's quotes */
+        value[length - 1] = '\0';
+        memmove(value, value + 1, length - 1);
+    }
     if (strpbrk(value, ",\""))
         csv_fwrite(out, value, strlen(value));
     else

@@ -62,7 +62,7 @@ static enum mu_status wait(struct mu_sweep *s)
             mu_poller_accept(&s->session.poller);
             st = MU_OK;
         }
-        if (st == MU_OK && s->is_lost)
+        if (st == MU_OK && (s->is_lost || s->line.is_lost))
             st = MU_FAILED;
         if (st == MU_OK && s->lead && s->lead->over != MU_SWEEP_NOT_OVER)
             st = mu_sweep_lead_finish(s->lead);

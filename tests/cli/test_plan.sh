@@ -104,7 +104,7 @@ grep -q "the law of optim.lr follows the length of a run, so that runs of one si
 # A run of 1e12 and a cooldown of a fifth of 1e11, instead of both: 1.1 / 1.02 = 1.08.
 grep -q "or share_trunk = false, which takes 1.1 times the FLOPs (4.4e+12 instead of 4.08e+12)" err ||
     fail "the cost of separate runs is not told: $(cat err)"
-refuses 78 "sweep.cfg:4: sweep: this file describes a sweep, not a run; expected \`muster plan\` with it, or the configuration of a run" \
+refuses 78 "sweep.cfg:4: sweep: this file describes a sweep, not a run; expected \`muster plan\` or \`muster sweep\` with it, or the configuration of a run" \
     "$MUSTER" config --check sweep.cfg
 printf 'run = { steps = 1; };\nmodel = { kind = "synthetic"; };\n' >run.cfg
 refuses 78 "run.cfg: sweep: missing; expected sweep = { ... }; as in configs/sweep-toy.cfg" "$MUSTER" plan run.cfg
