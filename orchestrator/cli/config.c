@@ -109,6 +109,9 @@ static enum mu_status explain(const struct mu_command *command, const char *name
     }
     if (list_keys(name))
         return MU_OK;
+    if (strcmp(name, "sweep") == 0 || strncmp(name, "sweep.", 6) == 0)
+        return mu_options_refuse(
+            command, "%s is of a sweep file: `muster plan --keys` tells its keys", name);
     nearest = mu_key_nearest(name);
     if (nearest)
         return mu_options_refuse(command, "there is no key %s; did you mean %s?", name, nearest);

@@ -24,6 +24,9 @@ expect 0 "$MUSTER" config optim.schedule
 grep -q optim.lr out && fail "a group lists only its keys"
 expect 64 "$MUSTER" config model.wdth
 has err "muster: error: there is no key model.wdth; did you mean model.width?; see 'muster config --help'"
+for name in sweep sweep.budgets; do
+    refuses 64 "$name is of a sweep file: \`muster plan --keys\` tells its keys; see 'muster config --help'" "$MUSTER" config $name
+done
 expect 64 "$MUSTER" config --check a --print b
 touch a.cfg
 expect 64 "$MUSTER" config a.cfg

@@ -94,6 +94,9 @@ done
 # Mistakes: of the file, of trials, of the command line.
 sweep "$sizes budgets = [1e12]; windows = 3;"
 refuses 78 "sweep.cfg:4: sweep.windows: unknown key; did you mean 'sweep.window'?" "$MUSTER" plan sweep.cfg
+sweep "$sizes budgts = [1e11, 1e12];"
+refuses 78 "sweep.cfg:4: sweep.budgts: unknown key; did you mean 'sweep.budgets'?" "$MUSTER" plan sweep.cfg
+[ "$(grep -c unknown err)" = 1 ] || fail "an unknown list is told more than once: $(cat err)"
 sweep "$sizes budgets = [1e12]; retries = many;"
 expect 78 "$MUSTER" plan sweep.cfg
 grep -q "sweep.retries: many cannot be; expected an integer from 0 to 100" err || fail "retries = many is not refused"

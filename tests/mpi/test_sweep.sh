@@ -14,6 +14,8 @@ steps_once synth "synth on 3 ranks"
 for file in results.csv timing.csv timeline.csv sweep.json fit.json report.html; do
     [ -s "runs/synth/$file" ] || fail "no $file"
 done
+grep -q 'The sweep runs' runs/synth/report.html && fail "the last report says that the sweep runs"
+said 'what came out: .*/runs/synth/report.html' "the end of a sweep"
 tail -n +2 runs/synth/results.csv | LC_ALL=C sort -c -t, -k1,1 || fail "results.csv is not sorted"
 [ "$(column runs/synth/timing.csv phase | awk '$2 == "complete"' | wc -l)" = 12 ] || fail "timing.csv does not have 12 trials"
 
