@@ -147,7 +147,12 @@ static void decide(struct mu_sweep_lead *lead)
     struct mu_sweep_master *m = &lead->master;
 
     do {
+        const uint32_t before = m->known;
+
         mu_sweep_master_advance(m);
+        if (before > 0 && m->known > before)
+            mu_log(MU_LOG_INFO, "%u trials more, by what has come out: %u in all",
+                   m->known - before, m->known);
         mu_sweep_master_decide(m);
         act(lead);
     } while (m->status == MU_OK && m->has_results);
