@@ -8,6 +8,8 @@
 
 /* A trial that is moved does not train for about so long: steps, segment, data are taken up. */
 static const double move_seconds = 1;
+/* More at the start of a large sweep, in the next decision: each is to take a millisecond at most. */
+enum { MOST_AT_ONCE = 256 };
 /* While nobody is free, speeds that are learned change little. */
 static const double interval_seconds = 1;
 /* Before anything is measured only ratios count. */
@@ -236,7 +238,7 @@ static void fill_trials(struct mu_sweep_master *m, struct packing *p)
 static void carry_out(struct mu_sweep_master *m, const struct packing *p, uint32_t count,
                       struct mu_sweep_member **who)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count && i < MOST_AT_ONCE; i++) {
         const struct mu_pack_command *c = &p->command[i];
         const uint32_t trial = p->of[c->trial];
         uint32_t found;
@@ -249,6 +251,7 @@ static void carry_out(struct mu_sweep_master *m, const struct packing *p, uint32
                 begin(m, trial, who, found);
         }
     }
+    m->is_changed = m->is_changed || count > MOST_AT_ONCE;
 }
 
 /* All wait, and nothing that is left fits anywhere. */
