@@ -9,7 +9,7 @@
 /* A trial that is moved does not train for about so long: steps, segment, data are taken up. */
 static const double move_seconds = 1;
 /* More at the start of a large sweep, in the next decision: each is to take a millisecond at most. */
-enum { MOST_AT_ONCE = 256 };
+enum { MOST_AT_ONCE = 100 };
 /* While nobody is free, speeds that are learned change little. */
 static const double interval_seconds = 1;
 /* Before anything is measured only ratios count. */
