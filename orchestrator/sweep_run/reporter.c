@@ -194,10 +194,11 @@ enum mu_status mu_sweep_reporter_finish(struct mu_sweep_reporter *r, void (*poll
     stop(r); /* it knows less */
     r->told = false;
     start(r, "0");
-    while (r->pid > 0 && !reap(r) && !mu_deadline_passed(deadline)) {
+    while (r->pid > 0 && !mu_deadline_passed(deadline)) {
         if (poll)
             poll(context);
-        mu_clock_sleep_us(LOOK_US);
+        if (!reap(r))
+            mu_clock_sleep_us(LOOK_US);
     }
     if (r->pid > 0) {
         stop(r);
