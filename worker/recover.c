@@ -73,7 +73,7 @@ static int64_t step_of(const struct mu_recovery *r)
     return r->comm && has_state(r->phase) ? mu_segment_step(r->worker->segment) : 0;
 }
 
-static bool is_living(struct mu_comm *comm, int name)
+static bool has_name(struct mu_comm *comm, int name)
 {
     for (int i = 0; i < mu_comm_size(comm); i++)
         if (mu_comm_name(comm, i) == name)
@@ -90,7 +90,7 @@ static enum mu_status fence(struct exchange *x)
     for (int i = 0; i < x->count; i++) {
         const struct mu_board_entry *e = mu_board_entry(r->board, x->name[i]);
 
-        if (!e || is_living(r->base, x->name[i]))
+        if (!e || has_name(r->base, x->name[i]))
             continue;
         if (mu_board_end_process(atomic_load(&e->pid), atomic_load(&e->start_time),
                                  FENCE_DEADLINE_MS) != MU_OK)
@@ -288,27 +288,17 @@ static void note_dead(struct mu_recovery *r, const struct exchange *x)
 {
     r->dead_count = 0;
     for (int i = 0; i < x->count; i++)
-        if (!is_living(r->base, x->name[i]))
+        if (!has_name(r->base, x->name[i]))
             r->dead[r->dead_count++] = x->name[i];
 }
 
 /* Before the view is told who is left: it still has the names of before. */
-static void note_lost(struct mu_recovery *r, const struct exchange *x)
+static void note_lost(struct mu_recovery *r)
 {
     r->lost_count = 0;
-    if (r->comm == r->base) {
-        memcpy(r->lost, r->dead, (size_t)r->dead_count * sizeof *r->lost);
-        r->lost_count = r->dead_count;
-        return;
-    }
-    for (int i = 0, next = 0; r->comm && i < mu_comm_size(r->comm); i++) {
-        int name = mu_comm_name(r->comm, i);
-
-        if (next < x->members && x->member[next] == name)
-            next++;
-        else
-            r->lost[r->lost_count++] = name;
-    }
+    for (int i = 0; r->comm && i < r->dead_count; i++)
+        if (r->comm == r->base || has_name(r->comm, r->dead[i]))
+            r->lost[r->lost_count++] = r->dead[i];
 }
 
 enum mu_status mu_recover_init(struct mu_recovery *r)
@@ -382,7 +372,7 @@ enum mu_status mu_recover(struct mu_recovery *r)
     MU_TRY(init_exchange(&x, r), st, done);
     MU_TRY(mu_comm_repair(r->base, is_parting(r), exchange, &x), st, done);
     note_dead(r, &x);
-    note_lost(r, &x);
+    note_lost(r);
     mu_recovery_plan_deinit(&r->plan);
     r->plan = x.plan;
     memset(&x.plan, 0, sizeof x.plan);

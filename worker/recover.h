@@ -45,7 +45,7 @@ struct mu_recovery {
     uint64_t began_ns, took_ns;
     int *dead; /* names of those of base that died since the epoch before, ascending */
     int dead_count;
-    int *lost; /* names of the group's members that it goes on without, ascending */
+    int *lost; /* those of them that were in the group, ascending */
     int lost_count;
     struct mu_rank_word *word; /* of everybody, by place in base, as of the last repair */
 };

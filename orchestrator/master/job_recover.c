@@ -28,35 +28,24 @@ __attribute__((format(printf, 3, 4))) static void add(char *text, size_t capacit
     va_end(arguments);
 }
 
-/* Of all ranks that died, those that were in this job. */
-static bool was_member(const struct mu_job *job, int name)
-{
-    for (int i = 0; job->trial && i < job->trial->count; i++)
-        if (job->trial->names[i] == name)
-            return true;
-    return !job->trial;
-}
-
 static void add_deaths(const struct mu_job *job, char *text, size_t capacity)
 {
     const struct mu_recovery *r = job->recovery;
 
-    for (int i = 0; i < r->dead_count; i++) {
-        const struct mu_board_entry *e = mu_board_entry(job->board, r->dead[i]);
+    for (int i = 0; i < r->lost_count; i++) {
+        const struct mu_board_entry *e = mu_board_entry(job->board, r->lost[i]);
         char why[256];
 
-        if (!was_member(job, r->dead[i]))
-            continue;
-        add(text, capacity, "%s", text[0] ? ", " : "");
-        if (r->dead[i] == job->session->gpu.leaver) {
-            add(text, capacity, "rank %d, which has no GPU, left", r->dead[i]);
+        add(text, capacity, "%s", i > 0 ? ", " : "");
+        if (r->lost[i] == job->session->gpu.leaver) {
+            add(text, capacity, "rank %d, which has no GPU, left", r->lost[i]);
             continue;
         }
-        if (e && mu_board_tell_fence(e, r->dead[i], why, sizeof why)) {
+        if (e && mu_board_tell_fence(e, r->lost[i], why, sizeof why)) {
             add(text, capacity, "%s", why);
             continue;
         }
-        add(text, capacity, "rank %d died%s", r->dead[i], mu_board_last_seen(e).text);
+        add(text, capacity, "rank %d died%s", r->lost[i], mu_board_last_seen(e).text);
     }
 }
 
@@ -70,13 +59,12 @@ static void add_shards(const struct mu_job *job, char *text, size_t capacity)
 }
 
 /* Who leaves for want of a GPU has not died. */
-static uint64_t deaths(const struct mu_job *job, bool leaver)
+static uint64_t deaths(const struct mu_job *job)
 {
     uint64_t n = 0;
 
-    for (int i = 0; i < job->recovery->dead_count; i++)
-        n += was_member(job, job->recovery->dead[i]) &&
-             (leaver || job->recovery->dead[i] != job->session->gpu.leaver);
+    for (int i = 0; i < job->recovery->lost_count; i++)
+        n += job->recovery->lost[i] != job->session->gpu.leaver;
     return n;
 }
 
@@ -86,7 +74,8 @@ static void tell(struct mu_job *job)
     int size = mu_comm_size(job->comm);
 
     /* Who is missing when all is done has left: a rank may hear the last word late. */
-    if (deaths(job, true) == 0 || mu_comm_rank(job->comm) != 0 || job->recovery->plan.finished)
+    if (job->recovery->lost_count == 0 || mu_comm_rank(job->comm) != 0 ||
+        job->recovery->plan.finished)
         return;
     add_deaths(job, text, sizeof text);
     if (job->recovery->plan.restart)
@@ -98,7 +87,7 @@ static void tell(struct mu_job *job)
     add(text, sizeof text, "; %d rank%s after %.3f s", size, size == 1 ? " goes on" : "s go on",
         1e-9 * (double)job->recovery->took_ns);
     mu_log(MU_LOG_WARN, "%s", text);
-    mu_ledger_count(&job->poller->ledger, MU_LEDGER_DEATHS, deaths(job, false));
+    mu_ledger_count(&job->poller->ledger, MU_LEDGER_DEATHS, deaths(job));
     mu_ledger_count(&job->poller->ledger, MU_LEDGER_RECOVERIES, 1);
     add(job->news, sizeof job->news, "%s%.200s", job->news[0] ? ". " : "", text);
 }
