@@ -127,6 +127,7 @@ static uint8_t *make_order(const struct mu_sweep_lead *lead, uint64_t number, si
     int *names = calloc((size_t)g->size + 1, sizeof *names);
     struct mu_trial_order order = {.group = number,
                                    .trial = g->trial,
+                                   .retries = (uint32_t)m->state.spec->retries,
                                    .names = names,
                                    .sweep_path = lead->facts->path,
                                    .branches = branch,

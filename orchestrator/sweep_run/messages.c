@@ -100,6 +100,7 @@ uint8_t *mu_sweep_order_pack(const struct mu_trial_order *order, size_t *size)
     mu_wire_put_u8(&w, MU_SWEEP_SAY_ORDER);
     mu_wire_put_u64(&w, order->group);
     mu_wire_put_u32(&w, order->trial);
+    mu_wire_put_u32(&w, order->retries);
     mu_wire_put_string(&w, order->config);
     mu_wire_put_string(&w, order->sweep_path);
     mu_wire_put_string(&w, order->run_path);
@@ -135,6 +136,7 @@ static void get_order(struct mu_wire_reader *r, struct mu_sweep_order *o)
         return;
     }
     order->trial = mu_wire_get_u32(r);
+    order->retries = mu_wire_get_u32(r);
     mu_wire_get_string(r, o->config, MU_SWEEP_CONFIG_BYTES);
     mu_wire_get_string(r, o->sweep_path, sizeof o->sweep_path);
     mu_wire_get_string(r, o->run_path, sizeof o->run_path);

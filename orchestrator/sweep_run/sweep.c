@@ -86,7 +86,6 @@ static enum mu_status work(struct mu_sweep *s)
         if (!s->line.has_order)
             break;
         mu_sweep_line_begin(&s->line);
-        s->line.order.order.retries = (uint32_t)s->facts.spec->retries;
         mu_board_set_phase(s->session.board, MU_PHASE_RUNNING);
         st = mu_trial_run(&s->session, &s->line.order.order, &outcome);
         mu_board_set_phase(s->session.board, MU_PHASE_RUNNING);

@@ -220,6 +220,7 @@ static void an_order_is_read_back(void **state)
     const struct mu_trial_branch branch = {.step = 12, .run_path = "s/trials/b"};
     const struct mu_trial_order order = {.group = 5,
                                          .trial = 3,
+                                         .retries = 2,
                                          .names = who,
                                          .count = 2,
                                          .config = "run = { };",
@@ -235,6 +236,7 @@ static void an_order_is_read_back(void **state)
     assert_non_null(bytes);
     assert_true(mu_sweep_down_read(bytes, size, &got));
     assert_int_equal(got.kind, MU_SWEEP_SAY_ORDER);
+    assert_int_equal(got.order.order.retries, 2);
     assert_int_equal(got.order.order.count, 2);
     assert_int_equal(got.order.names[1], 5);
     assert_string_equal(got.order.config, order.config);
