@@ -47,7 +47,6 @@ struct mu_session {
     uint32_t epoch;              /* of the roll of all ranks */
     uint64_t started_ns;         /* this process */
     struct mu_hash program;
-    double peak_flops; /* of a rank's threads, once somebody has measured it; 0: not yet */
     /* What others ask of the job under way (enum mu_request_flag), beside signals and files: set by
      * who serves messages inside polls; taken to 0 at the job's start. */
     uint32_t requests;

@@ -217,10 +217,11 @@ static struct counts count(const struct mu_sweep_master *m)
 static void look_for_end(struct mu_sweep_lead *lead)
 {
     const struct mu_sweep_master *m = &lead->master;
-    const struct counts c = count(m);
+    struct counts c;
 
-    if (lead->over != MU_SWEEP_NOT_OVER || !mu_sweep_master_is_over(m))
+    if (!mu_sweep_master_is_over(m))
         return;
+    c = count(m);
     if (m->status != MU_OK)
         lead->over = MU_FAILED;
     else if (c.ended < m->known || m->has_results)
@@ -289,11 +290,11 @@ enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead)
     s->ended = text;
     is_written(mu_sweep_write_timing(s), "timing.csv");
     is_written(mu_sweep_write_status(s), "sweep.json"); /* the last report says that it is over */
-    if (lead->over != MU_REQUEUE)
-        mu_log(MU_LOG_DEBUG, "last report: %s",
-               mu_status_name(mu_sweep_reporter_finish(&lead->reporter, poll, lead)));
     if (lead->over == MU_REQUEUE)
         mu_run_dir_clear_requests(lead->folder); /* obeyed */
+    else
+        mu_log(MU_LOG_DEBUG, "last report: %s",
+               mu_status_name(mu_sweep_reporter_finish(&lead->reporter, poll, lead)));
     mu_sweep_screen_close(lead->screen, s);
     lead->screen = NULL;
     mu_log(lead->over == MU_FAILED ? MU_LOG_ERROR : MU_LOG_INFO, "%s", text);
