@@ -179,6 +179,8 @@ int mu_job_hosts(const struct mu_job *job);
 /* Writes and publishes a checkpoint of the committed state, whose hash is given. A failure is an
  * alarm, the same on all ranks, and leaves the older ones as they are. */
 enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash) MU_CHECKED;
+/* What is done of a duty already: the master's word, put into *done there, becomes everybody's. */
+enum mu_status mu_job_hear_done(struct mu_job *job, uint32_t *done) MU_CHECKED;
 /* Whether the committed state is the beginning of other runs, too. */
 bool mu_job_has_branches(const struct mu_job *job);
 /* Leaves it to them as a checkpoint, where it is not yet. A failure is an alarm. */

@@ -164,9 +164,7 @@ static uint32_t find_what_is_done(struct mu_job *job, bool save)
     return done;
 }
 
-/* Of the committed step's record and checkpoint: the same on all ranks, whatever each of them has
- * heard before somebody died. */
-static enum mu_status ask_what_is_done(struct mu_job *job, bool save, uint32_t *done)
+enum mu_status mu_job_hear_done(struct mu_job *job, uint32_t *done)
 {
     uint8_t bytes[8];
     size_t size = 4;
@@ -174,16 +172,27 @@ static enum mu_status ask_what_is_done(struct mu_job *job, bool save, uint32_t *
     struct mu_wire_reader r;
     enum mu_status st;
 
-    mu_wire_put_u32(&w, job->is_master ? find_what_is_done(job, save) : 0);
+    mu_wire_put_u32(&w, *done);
     MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_DUTIES, bytes, sizeof bytes, &size), st,
            failed);
     r = mu_wire_read(bytes, size);
     *done = mu_wire_get_u32(&r);
     if (!mu_wire_finished(&r))
         return MU_FAIL(MU_INTERNAL, "the master's word on duties cannot be read");
-    if (*done & SAVED)
-        job->saved_step = job->life.step;
 failed:
+    return st;
+}
+
+/* Of the committed step's record and checkpoint: the same on all ranks, whatever each of them has
+ * heard before somebody died. */
+static enum mu_status ask_what_is_done(struct mu_job *job, bool save, uint32_t *done)
+{
+    enum mu_status st;
+
+    *done = job->is_master ? find_what_is_done(job, save) : 0;
+    st = mu_job_hear_done(job, done);
+    if (st == MU_OK && *done & SAVED)
+        job->saved_step = job->life.step;
     return st;
 }
 

@@ -214,21 +214,11 @@ bool mu_job_has_branches(const struct mu_job *job)
 static enum mu_status ask_whether_saved(struct mu_job *job, const char *folder, bool *saved)
 {
     struct mu_checkpoint_info info = {0};
-    uint8_t bytes[8];
-    size_t size = 4;
-    struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
-    struct mu_wire_reader r;
-    enum mu_status st;
+    uint32_t done = job->is_master && mu_checkpoint_read_info(folder, &info) == MU_OK;
+    enum mu_status st = mu_job_hear_done(job, &done);
 
-    mu_wire_put_u32(&w, job->is_master && mu_checkpoint_read_info(folder, &info) == MU_OK);
     mu_checkpoint_info_deinit(&info);
-    MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_DUTIES, bytes, sizeof bytes, &size), st,
-           failed);
-    r = mu_wire_read(bytes, size);
-    *saved = mu_wire_get_u32(&r);
-    if (!mu_wire_finished(&r))
-        st = MU_FAIL(MU_INTERNAL, "the master's word on a branch cannot be read");
-failed:
+    *saved = done;
     return st;
 }
 

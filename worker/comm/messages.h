@@ -22,7 +22,7 @@
       "which state an earlier generation left in memory")                                         \
     X(GPUS, 13, 4096, "every rank to the master", "which GPUs I see")                             \
     X(DEALT, 14, 1 << 18, "master to all", "which rank takes which GPU")                          \
-    X(DUTIES, 10, 16, "master to all", "after a recovery: what of a step's duties is left to do") \
+    X(DUTIES, 10, 16, "master to all", "after a recovery, or before a branch: what is done")      \
     X(READY, 3, 256, "every rank to the master",                                                  \
       "state attached and loaded; hash of the probe, of the state")                               \
     X(STATUS, 4, 16, "every rank to the master", "how my part of what we did together ended")     \
