@@ -1,7 +1,9 @@
-/* What the kernel tells of a process or thread: /proc/PID/stat, /proc/PID/task/TID/stat. */
+/* What the kernel tells of a process or thread: /proc/PID/stat, /proc/PID/task/TID/stat; and how one
+ * is started apart from this one. */
 #ifndef MUSTER_BASE_PROCESS_H
 #define MUSTER_BASE_PROCESS_H
 
+#include <spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,5 +23,10 @@ static inline bool mu_process_is_over(const struct mu_process *p)
 {
     return p->state == 'Z' || p->state == 'X';
 }
+
+/* For a program that is started: none of this process's signal settings, and a process group of its
+ * own, so that it can be killed with all that it started, and that what a terminal signals is not
+ * for it. The caller destroys them. */
+void mu_process_attributes(posix_spawnattr_t *attributes);
 
 #endif

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "orchestrator/base/file.h"
+#include "orchestrator/base/process.h"
 
 extern char **environ;
 
@@ -36,18 +37,10 @@ static int spawn(const char *folder, int input, int output, int errors, pid_t *p
     static char *argv[] = {"gnuplot", "-d", NULL}; /* -d: whatever the user's ~/.gnuplot says */
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
-    sigset_t none, all;
     int error = 0;
 
     posix_spawn_file_actions_init(&files);
-    posix_spawnattr_init(&attributes);
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setpgroup(&attributes, 0);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                              POSIX_SPAWN_SETPGROUP);
+    mu_process_attributes(&attributes);
     if (folder)
         error = posix_spawn_file_actions_addchdir_np(&files, folder);
     if (error == 0)

@@ -15,6 +15,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/process.h"
 #include "orchestrator/sweep_run/records.h"
 
 extern char **environ;
@@ -68,19 +69,11 @@ static int spawn(struct mu_sweep_reporter *r, char **arguments, char **environme
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
-    sigset_t none, all;
     pid_t pid = 0;
     int error;
 
     posix_spawn_file_actions_init(&files);
-    posix_spawnattr_init(&attributes);
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setpgroup(&attributes, 0); /* what a terminal signals is for the ranks */
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                              POSIX_SPAWN_SETPGROUP);
+    mu_process_attributes(&attributes);
     error = posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     if (error == 0)
         error = posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, log,
