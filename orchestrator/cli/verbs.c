@@ -17,7 +17,7 @@ struct verb {
 
 static const struct verb verbs[] = {
 #define MU_VERB_ROW(suffix, word, help) {word, help, mu_cli_##suffix},
-    MU_VERB_TABLE(MU_VERB_ROW)
+    MU_VERB_TABLE(MU_VERB_ROW, MU_VERB_ROW)
 #undef MU_VERB_ROW
 };
 enum { VERB_COUNT = sizeof verbs / sizeof *verbs, HELP_COLUMN = 13 };

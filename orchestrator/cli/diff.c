@@ -1,0 +1,9 @@
+#include "orchestrator/base/log.h"
+#include "orchestrator/cli/verbs.h"
+
+enum mu_status mu_cli_diff(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    return MU_FAIL(MU_USAGE, "'diff' is not written yet");
+}

@@ -1,0 +1,9 @@
+#include "orchestrator/base/log.h"
+#include "orchestrator/cli/verbs.h"
+
+enum mu_status mu_cli_stop(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    return MU_FAIL(MU_USAGE, "'stop' is not written yet");
+}
