@@ -6,10 +6,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "orchestrator/cli/inspect_checkpoint.h"
-#include "orchestrator/cli/inspect_run.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
+#include "orchestrator/inspect/inspect_checkpoint.h"
+#include "orchestrator/inspect/inspect_run.h"
 #include "orchestrator/sweep_run/records.h"
 #include "orchestrator/sweep_run/show.h"
 #include "worker/data/tokens.h"

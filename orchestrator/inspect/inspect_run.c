@@ -1,4 +1,4 @@
-#include "orchestrator/cli/inspect_run.h"
+#include "orchestrator/inspect/inspect_run.h"
 
 #include <dirent.h>
 #include <errno.h>

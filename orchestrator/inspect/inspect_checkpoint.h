@@ -1,6 +1,6 @@
 /* What `muster inspect` finds out about a checkpoint, apart from how it is shown. */
-#ifndef MUSTER_CLI_INSPECT_CHECKPOINT_H
-#define MUSTER_CLI_INSPECT_CHECKPOINT_H
+#ifndef MUSTER_INSPECT_CHECKPOINT_H
+#define MUSTER_INSPECT_CHECKPOINT_H
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "orchestrator/cli/inspect_checkpoint.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/config/schema.h"
+#include "orchestrator/inspect/inspect_checkpoint.h"
 #include "orchestrator/run/json_values.h"
 
 /* For people, and for programs. */
