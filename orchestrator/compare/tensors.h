@@ -9,10 +9,10 @@
  * is not 0. */
 struct mu_array_difference {
     uint64_t elements, differing;
-    uint64_t row, col; /* of the first that differs */
-    double first[2];   /* it, in A and B */
-    double most;       /* largest |a - b| */
-    double relative;   /* norm of b - a over the norm of a; Inf when a is 0 */
+    uint64_t row, col;  /* of the first that differs */
+    double first[2];    /* it, in A and B */
+    double most;        /* largest |a - b| */
+    double relative;    /* norm of b - a over the norm of a; Inf when a is 0 */
     double squares[2];  /* sums over what is finite in both: of a, and of b - a */
     uint64_t nonfinite; /* differing, and NaN or Inf in one: they are in neither measure */
 };

@@ -25,8 +25,7 @@ static bool is_run(const char *folder)
 
 static bool is_checkpoint(const char *folder)
 {
-    return mu_file_exists_in(folder, "checkpoint.h5") ||
-           mu_file_exists_in(folder, "part-00000.h5");
+    return mu_file_exists_in(folder, "checkpoint.h5") || mu_file_exists_in(folder, "part-00000.h5");
 }
 
 /* A folder of which one is a run or a sweep. */

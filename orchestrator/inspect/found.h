@@ -6,12 +6,12 @@
 #include "orchestrator/base/file.h"
 
 enum mu_found {
-    MU_FOUND_NOTHING,     /* the path is not there */
-    MU_FOUND_FILE,        /* a file, and not a checkpoint's */
-    MU_FOUND_CHECKPOINT,  /* a folder with checkpoint.h5 or part-00000.h5, or checkpoint.h5 itself */
-    MU_FOUND_PART,        /* one part of a checkpoint */
-    MU_FOUND_SWEEP,       /* sweep.json */
-    MU_FOUND_RUN,         /* checkpoints/ or status.json */
+    MU_FOUND_NOTHING,    /* the path is not there */
+    MU_FOUND_FILE,       /* a file, and not a checkpoint's */
+    MU_FOUND_CHECKPOINT, /* a folder with checkpoint.h5 or part-00000.h5, or checkpoint.h5 itself */
+    MU_FOUND_PART,       /* one part of a checkpoint */
+    MU_FOUND_SWEEP,      /* sweep.json */
+    MU_FOUND_RUN,        /* checkpoints/ or status.json */
     MU_FOUND_CHECKPOINTS, /* a folder of whole checkpoints, step-... */
     MU_FOUND_RUNS,        /* a folder of runs or sweeps */
     MU_FOUND_OTHER,       /* a folder of something else */
