@@ -125,7 +125,7 @@ static void take_journal(void *context, uint32_t generation, enum mu_journal_typ
     json_decref(record);
 }
 
-static enum mu_status read_records(struct mu_side *s)
+enum mu_status mu_side_read_records(struct mu_side *s)
 {
     struct taking t = {.side = s};
     struct mu_metrics_damage damage;
@@ -227,7 +227,7 @@ static enum mu_status read_run(struct mu_side *s)
     st = mu_run_dir_read_config(s->path, &s->config);
     if (st != MU_OK && st != MU_NOT_FOUND)
         goto done;
-    MU_TRY(read_records(s), st, done);
+    MU_TRY(mu_side_read_records(s), st, done);
     MU_TRY(read_checkpoints(s), st, done);
 done:
     return st;

@@ -38,6 +38,9 @@ struct mu_side {
  * when it is neither. */
 enum mu_status mu_side_read(const char *path, struct mu_side *out) MU_CHECKED;
 void mu_side_deinit(struct mu_side *s);
+/* What metrics and journal of the run at `s->path` say alone, without its checkpoints; *s is zero
+ * but for the path. */
+enum mu_status mu_side_read_records(struct mu_side *s) MU_CHECKED;
 
 /* NULL: no such step. */
 const struct mu_side_record *mu_side_find(const struct mu_side *s, int64_t step);

@@ -58,7 +58,7 @@ static enum mu_status read_array(struct mu_inspected *c, struct mu_checkpoint_re
             return st;
         if (piece.rows.count == 0)
             return MU_OK;
-        if (st == MU_CORRUPT && c->parts[piece.part].state != MU_PART_DAMAGED) {
+        if (st == MU_CORRUPT && c->parts[piece.part].state == MU_PART_PRESENT) {
             c->parts[piece.part].state = MU_PART_DAMAGED;
             c->parts_bad++;
         }
@@ -79,6 +79,9 @@ static enum mu_status look_deep(struct mu_inspected *c)
 
     MU_TRY(mu_checkpoint_reader_open(c->folder, &r), st, done);
     MU_TRY(mu_state_hasher_open(&hasher, mu_checkpoint_reader_layout(r)), st, done);
+    for (uint32_t p = 0; p < c->info.parts; p++)
+        if (c->parts[p].state != MU_PART_PRESENT)
+            mu_checkpoint_reader_skip(r, p);
     for (uint32_t t = 0; t < c->layout.tensor_count; t++) {
         for (enum mu_array a = 0; a < MU_ARRAY_COUNT; a++)
             MU_TRY(read_array(c, r, t, a, &hasher), st, done);
@@ -121,7 +124,7 @@ enum mu_status mu_inspect_checkpoint(const char *folder, bool deep, struct mu_in
         goto done;
     }
     look_at_parts(c);
-    if (deep && c->parts_bad == 0)
+    if (deep)
         MU_TRY(look_deep(c), st, done);
 done:
     free(specs);

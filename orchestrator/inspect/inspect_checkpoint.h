@@ -30,7 +30,7 @@ struct mu_inspected {
     uint64_t bytes;       /* of all files */
     uint32_t parts_bad;   /* missing or damaged */
     bool deep;            /* asked for */
-    bool read;            /* deep, and all parts were there: every checksum was looked at */
+    bool read;            /* deep: every checksum of the parts that are there was looked at */
     bool whole;           /* read, and every checksum is right */
     struct mu_hash state; /* deep and whole: computed from the tensors */
 };

@@ -94,6 +94,11 @@ const struct mu_layout *mu_checkpoint_reader_layout(const struct mu_checkpoint_r
     return &r->layout;
 }
 
+void mu_checkpoint_reader_skip(struct mu_checkpoint_reader *r, uint32_t part)
+{
+    r->bad[part] = true;
+}
+
 /* ---- parts and their arrays ------------------------------------------------------------------ */
 
 /* The place of a part among those that are open: where it is, or where it may be opened. */

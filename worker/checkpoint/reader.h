@@ -39,4 +39,7 @@ void mu_checkpoint_reader_begin(struct mu_checkpoint_reader *r, uint32_t tensor,
 enum mu_status mu_checkpoint_reader_next(struct mu_checkpoint_reader *r,
                                          struct mu_checkpoint_piece *out) MU_CHECKED;
 
+/* Its rows count as damaged from now on, without a word: of a part that is known to be bad. */
+void mu_checkpoint_reader_skip(struct mu_checkpoint_reader *r, uint32_t part);
+
 #endif
