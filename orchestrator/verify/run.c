@@ -19,8 +19,9 @@ enum { JSON_MAX = 64 << 20 };
 
 static void check_config(struct mu_verify *v, const char *path)
 {
-    static const char advice[] = "take it from a checkpoint: muster inspect --config CHECKPOINT > "
-                                 "config.cfg; the next start writes it, too";
+    static const char advice[] =
+        "take it from a checkpoint: muster inspect --config CHECKPOINT > config.cfg; or remove it: "
+        "the run's own command writes it again";
     struct mu_verify_ear ear;
     struct mu_mistakes mistakes = {.count = 0};
     struct mu_config_source source = {.text_name = "config.cfg"};
