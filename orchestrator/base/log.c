@@ -48,7 +48,7 @@ void mu_log(enum mu_log_level level, const char *format, ...)
     int n = 0, text;
     va_list args;
 
-    if (!mu_log_shows(level))
+    if (!mu_log_shows(level) && !(sink.take && level <= MU_LOG_WARN))
         return;
     n += sink.rank >= 0 ? snprintf(line, sizeof line, "muster[%d]: ", sink.rank)
                         : snprintf(line, sizeof line, "muster: ");

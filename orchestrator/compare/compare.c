@@ -159,20 +159,22 @@ static bool pair_differs(const struct mu_compared *c)
 static enum mu_status judge(struct mu_compared *c)
 {
     const struct mu_side *a = &c->side[0], *b = &c->side[1];
-    const bool differs =
-        c->records.parts_at >= 0 || pair_differs(c) || (a->is_run && b->is_run && a->end != b->end);
 
-    c->result = differs ? MU_DIFFERENT : MU_SAME_BITS;
-    if (differs || c->pair[0] || c->records.hashes > 0)
-        return MU_OK;
-    if (c->records.common > 0)
+    if (c->records.common == 0 && !c->pair[0])
+        return MU_FAIL(MU_FAILED,
+                       "%s and %s have recorded no step that both have, nor saved one: there is "
+                       "nothing to compare",
+                       a->path, b->path);
+    c->result =
+        c->records.parts_at >= 0 || pair_differs(c) || (a->is_run && b->is_run && a->end != b->end)
+            ? MU_DIFFERENT
+            : MU_SAME_BITS;
+    if (c->result == MU_SAME_BITS && !c->pair[0] && c->records.hashes == 0)
         return MU_FAIL(MU_FAILED,
                        "the losses of %s and %s are the same, but there is no step of which both "
                        "have a state hash or a checkpoint: nobody can say whether the bits are",
                        a->path, b->path);
-    return MU_FAIL(MU_FAILED,
-                   "%s and %s have recorded no step that both have, nor checkpoints to compare",
-                   a->path, b->path);
+    return MU_OK;
 }
 
 enum mu_status mu_compare(const char *a, const char *b, struct mu_compared *c)
