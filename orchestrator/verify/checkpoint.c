@@ -58,17 +58,30 @@ bool mu_verify_checkpoint(struct mu_verify *v, const char *folder, int64_t step,
     return v->damaged == before;
 }
 
+/* A run that is trained removes old checkpoints: what was found of one that is gone meanwhile does
+ * not count. */
+static bool verify_while_trained(struct mu_verify *v, const char *folder, int64_t step,
+                                 const struct mu_hash *recorded)
+{
+    struct mu_verify found = {.deep = v->deep, .findings = json_array()};
+    bool good = mu_verify_checkpoint(&found, folder, step, recorded);
+
+    if (good || mu_file_exists_in(folder, "checkpoint.h5"))
+        mu_verify_merge(v, &found);
+    json_decref(found.findings);
+    return good;
+}
+
 static void check_step(struct mu_verify *v, const char *checkpoints, int64_t step,
                        const struct mu_side *records, bool is_trained, int64_t *newest)
 {
     const struct mu_side_record *record = records ? mu_side_find(records, step) : NULL;
+    const struct mu_hash *recorded = record && record->has_hash ? &record->hash : NULL;
     char folder[MU_PATH_MAX];
 
-    if (mu_checkpoint_folder(folder, checkpoints, step) != MU_OK)
-        return;
-    if (is_trained && !mu_file_exists_in(folder, "checkpoint.h5"))
-        return; /* it made room for a newer one since the folder was read */
-    if (mu_verify_checkpoint(v, folder, step, record && record->has_hash ? &record->hash : NULL))
+    if (mu_checkpoint_folder(folder, checkpoints, step) == MU_OK &&
+        (is_trained ? verify_while_trained(v, folder, step, recorded)
+                    : mu_verify_checkpoint(v, folder, step, recorded)))
         *newest = step > *newest ? step : *newest;
 }
 

@@ -61,3 +61,20 @@ uint64_t mu_verify_listen_end(struct mu_verify_ear *ear)
     mu_log_set_taker(NULL, NULL);
     return ear->v->damaged - ear->before;
 }
+
+void mu_verify_merge(struct mu_verify *v, const struct mu_verify *from)
+{
+    const json_t *entry;
+    size_t i;
+
+    json_array_foreach(from->findings, i, entry)
+    {
+        const char *state = mu_json_get_text(entry, "state");
+        const char *advice = json_string_value(json_object_get(entry, "advice"));
+        enum mu_finding finding = MU_FINDING_GOOD;
+
+        while (strcmp(state, names[finding]) != 0 && finding < MU_FINDING_DAMAGE)
+            finding++;
+        take(v, finding, advice, mu_json_get_text(entry, "text"));
+    }
+}

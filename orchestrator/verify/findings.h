@@ -23,6 +23,9 @@ struct mu_verify_ear {
 void mu_verify_listen(struct mu_verify_ear *ear, struct mu_verify *v, const char *advice);
 uint64_t mu_verify_listen_end(struct mu_verify_ear *ear);
 
+/* Takes over the findings that `from` has kept, as they were found. */
+void mu_verify_merge(struct mu_verify *v, const struct mu_verify *from);
+
 /* ---- what is looked at, a file each ---- */
 
 /* checkpoint.c. `step`: of the folder's name; -1: any. `recorded`: the state hash that the run's
