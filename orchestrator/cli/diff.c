@@ -1,25 +1,10 @@
 /* muster diff: where two runs or checkpoints part. Reads only. */
-#include <jansson.h>
 #include <stdio.h>
 
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/compare/compare.h"
-
-static enum mu_status tell(const struct mu_compared *c, bool json, bool all)
-{
-    json_t *object;
-    bool failed;
-
-    if (!json) {
-        mu_compared_print(c, all, stdout);
-        return MU_OK;
-    }
-    object = mu_compared_json(c);
-    failed = !object || json_dumpf(object, stdout, JSON_INDENT(2)) != 0 || putchar('\n') < 0;
-    json_decref(object);
-    return failed ? MU_FAIL(MU_UNCOMPARED, "cannot write what was found as JSON") : MU_OK;
-}
+#include "orchestrator/run/json_values.h"
 
 enum mu_status mu_cli_diff(int argc, char **argv)
 {
@@ -58,8 +43,13 @@ enum mu_status mu_cli_diff(int argc, char **argv)
         return st;
     if (st != MU_OK)
         return MU_UNCOMPARED;
-    st = tell(&compared, json, all);
-    if (st == MU_OK && compared.result == MU_DIFFERENT)
+    if (json)
+        st = mu_json_write(stdout, mu_compared_json(&compared), "both");
+    else
+        mu_compared_print(&compared, all, stdout);
+    if (st != MU_OK)
+        st = MU_UNCOMPARED;
+    else if (compared.result == MU_DIFFERENT)
         st = MU_DIFFER;
     mu_compared_deinit(&compared);
     return st;

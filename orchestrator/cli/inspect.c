@@ -10,6 +10,7 @@
 #include "orchestrator/inspect/found.h"
 #include "orchestrator/inspect/inspect_checkpoint.h"
 #include "orchestrator/inspect/inspect_run.h"
+#include "orchestrator/run/json_values.h"
 #include "orchestrator/sweep_run/records.h"
 #include "orchestrator/sweep_run/show.h"
 #include "worker/data/tokens.h"
@@ -17,14 +18,6 @@
 struct wanted {
     bool json, deep, config;
 };
-
-static enum mu_status print_json(json_t *object, const char *path)
-{
-    int failed = !object || json_dumpf(object, stdout, JSON_INDENT(2)) != 0 || putchar('\n') < 0;
-
-    json_decref(object);
-    return failed ? MU_FAIL(MU_FAILED, "cannot write what was found in %s as JSON", path) : MU_OK;
-}
 
 /* `run`: what it is a checkpoint of, to be shown with it in JSON; or NULL. Taken over. */
 static enum mu_status show_checkpoint(const char *folder, json_t *run, const struct wanted *w)
@@ -45,7 +38,7 @@ static enum mu_status show_checkpoint(const char *folder, json_t *run, const str
     else
         mu_inspected_print(&c, stdout);
     if (w->json)
-        st = print_json(run, folder);
+        st = mu_json_write(stdout, run, folder);
     if (st == MU_OK && !mu_inspected_good(&c))
         st = MU_FAIL(MU_CORRUPT, "checkpoint %s is damaged", folder);
     mu_inspected_deinit(&c);
@@ -96,7 +89,7 @@ static enum mu_status show_run(const char *path, const char *checkpoints, const 
             putchar('\n');
         st = show_checkpoint(folder, json, w);
     } else if (w->json)
-        st = print_json(json, path);
+        st = mu_json_write(stdout, json, path);
     else if (found == MU_OK)
         puts("  checkpoint   none yet");
     if (st == MU_OK)
@@ -122,7 +115,7 @@ static enum mu_status show_sweep(const char *path, const struct wanted *w)
         MU_TRY(mu_sweep_read_status(path, &status), st, done);
         object = json_pack("{s:s, s:s, s:o, s:b}", "kind", "sweep", "path", path, "status", status,
                            "killed", mu_sweep_view_standing(view) == MU_SWEEP_WAS_KILLED);
-        st = print_json(object, path);
+        st = mu_json_write(stdout, object, path);
     } else {
         mu_sweep_view_print(stdout, view, 0, 0);
         printf("'muster inspect %s/trials' lists its runs\n", path);

@@ -5,6 +5,7 @@
 
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
+#include "orchestrator/run/json_values.h"
 #include "orchestrator/verify/verify.h"
 
 static enum mu_status print_json(const struct mu_verify *v, const char *path)
@@ -13,10 +14,8 @@ static enum mu_status print_json(const struct mu_verify *v, const char *path)
         json_pack("{s:s, s:s, s:b, s:b, s:I, s:I, s:O}", "kind", "verify", "path", path, "deep",
                   v->deep, "good", v->damaged == 0, "damaged", (json_int_t)v->damaged, "notes",
                   (json_int_t)v->notes, "findings", v->findings);
-    bool failed = !object || json_dumpf(object, stdout, JSON_INDENT(2)) != 0 || putchar('\n') < 0;
 
-    json_decref(object);
-    return failed ? MU_FAIL(MU_FAILED, "cannot write what was found in %s as JSON", path) : MU_OK;
+    return mu_json_write(stdout, object, path);
 }
 
 enum mu_status mu_cli_verify(int argc, char **argv)

@@ -3,8 +3,6 @@
 . "$(dirname "$0")/common.sh"
 export OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
 
-says() { grep -qF -- "$1" "$folder/out" || fail "standard output lacks '$1'"; }
-complains() { grep -qF -- "$1" "$folder/err" || fail "standard error lacks '$1'"; }
 # differ EXIT_CODE WORD...
 differ() {
     local code=$1

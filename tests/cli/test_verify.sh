@@ -2,8 +2,6 @@
 # muster verify: what is whole, what a crash leaves, and each kind of damage.
 . "$(dirname "$0")/common.sh"
 
-says() { grep -qF -- "$1" "$folder/out" || fail "standard output lacks '$1'"; }
-complains() { grep -qF -- "$1" "$folder/err" || fail "standard error lacks '$1'"; }
 # verify EXIT_CODE WORD...
 verify() {
     local code=$1
