@@ -73,49 +73,30 @@ static bool read_config(const char *text, struct mu_settings *out)
     return good;
 }
 
-/* malloc'ed; NULL: no memory. */
-static char *value_of(const struct mu_key *key, const struct mu_settings *settings)
+static void take_key(void *context, const struct mu_key *key, const char *a, const char *b)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *memory = open_memstream(&text, &size);
+    struct mu_compared *c = context;
 
-    if (!memory)
-        return NULL;
-    mu_key_print_value(memory, key, settings);
-    if (fclose(memory) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    c->key[c->keys++] = (struct mu_key_difference){key, {strdup(a), strdup(b)}};
 }
 
 static enum mu_status compare_configs(struct mu_compared *c)
 {
     static struct mu_settings settings[2];
+    enum mu_status st;
 
     c->config_known = read_config(c->side[0].config, &settings[0]) &&
                       read_config(c->side[1].config, &settings[1]);
     if (!c->config_known)
         return MU_OK;
     c->key = calloc(MU_KEY_COUNT, sizeof *c->key);
-    for (size_t i = 0; c->key && i < MU_KEY_COUNT; i++) {
-        struct mu_key_difference *d = &c->key[c->keys];
-
-        d->key = &mu_keys[i];
-        for (int s = 0; s < 2; s++)
-            d->value[s] = value_of(d->key, &settings[s]);
-        if (d->value[0] && d->value[1] && strcmp(d->value[0], d->value[1]) != 0) {
-            c->keys++;
-            continue;
-        }
-        if (!d->value[0] || !d->value[1])
-            return MU_FAIL(MU_NO_MEMORY, "no memory to compare configurations");
-        free(d->value[0]);
-        free(d->value[1]);
-        d->value[0] = d->value[1] = NULL;
-    }
-    return c->key ? MU_OK : MU_FAIL(MU_NO_MEMORY, "no memory to compare configurations");
+    if (!c->key)
+        return MU_FAIL(MU_NO_MEMORY, "no memory to compare configurations");
+    st = mu_config_each_difference(&settings[0], &settings[1], take_key, c);
+    for (uint32_t i = 0; st == MU_OK && i < c->keys; i++)
+        if (!c->key[i].value[0] || !c->key[i].value[1])
+            st = MU_FAIL(MU_NO_MEMORY, "no memory to compare configurations");
+    return st;
 }
 
 /* ---- checkpoints ----------------------------------------------------------------------------- */
@@ -198,7 +179,7 @@ failed:
 
 void mu_compared_deinit(struct mu_compared *c)
 {
-    for (size_t i = 0; c->key && i < MU_KEY_COUNT; i++)
+    for (uint32_t i = 0; i < c->keys; i++)
         for (int s = 0; s < 2; s++)
             free(c->key[i].value[s]);
     free(c->key);

@@ -1,5 +1,6 @@
-/* Three witnesses of a run's states: metrics.jsonl, the journal's word of each checkpoint, and the
- * checkpoints. They are read in this order, and the later one counts. */
+/* Four witnesses of a run's states: where it comes from when it is a fork, metrics.jsonl, the
+ * journal's word of each checkpoint, and the checkpoints. They are read in this order, and the later
+ * one counts. */
 #include "orchestrator/compare/side.h"
 
 #include <inttypes.h>
@@ -11,6 +12,7 @@
 
 #include "orchestrator/base/log.h"
 #include "orchestrator/inspect/found.h"
+#include "orchestrator/master/origin.h"
 #include "orchestrator/run/journal.h"
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/run/metrics.h"
@@ -147,6 +149,20 @@ done:
     return st;
 }
 
+/* A fork begins with the state of its parent's checkpoint. */
+static enum mu_status read_origin(struct mu_side *s)
+{
+    struct mu_origin origin;
+    bool failed = false;
+    enum mu_status st = mu_origin_read(s->path, &origin);
+
+    if (st == MU_CORRUPT)
+        return MU_OK; /* the reason has been told, and the rest can be compared */
+    if (st == MU_OK && origin.checkpoint[0] && !origin.weights_only)
+        set_hash(s, origin.step, origin.state_hash, &failed);
+    return failed ? MU_FAIL(MU_NO_MEMORY, "no memory for the records of %s", s->path) : st;
+}
+
 /* ---- checkpoints ----------------------------------------------------------------------------- */
 
 static void take_info(struct mu_side *s, const struct mu_checkpoint_info *info)
@@ -227,6 +243,7 @@ static enum mu_status read_run(struct mu_side *s)
     st = mu_run_dir_read_config(s->path, &s->config);
     if (st != MU_OK && st != MU_NOT_FOUND)
         goto done;
+    MU_TRY(read_origin(s), st, done);
     MU_TRY(mu_side_read_records(s), st, done);
     MU_TRY(read_checkpoints(s), st, done);
 done:

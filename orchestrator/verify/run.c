@@ -8,6 +8,7 @@
 #include "orchestrator/compare/side.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/config/schema.h"
+#include "orchestrator/master/origin.h"
 #include "orchestrator/run/journal.h"
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/run/metrics.h"
@@ -273,6 +274,42 @@ static void check_checkpoints(struct mu_verify *v, const char *path, const struc
                        "%s: no checkpoint is whole; the run would begin anew", path);
 }
 
+/* Of a fork. The checkpoint that it began with may go once it has one of its own. */
+static void check_origin(struct mu_verify *v, const char *path)
+{
+    struct mu_origin origin;
+    struct mu_verify_ear ear;
+    enum mu_status st;
+
+    mu_verify_listen(&ear, v, "remove it, if the run has a checkpoint of its own; else begin anew");
+    st = mu_origin_read(path, &origin);
+    mu_verify_listen_end(&ear);
+    if (st == MU_OK && origin.checkpoint[0])
+        mu_verify_find(v, MU_FINDING_GOOD, NULL, "%s/parent.json: from %s%s", path,
+                       origin.checkpoint,
+                       mu_file_exists_in(origin.checkpoint, "checkpoint.h5")
+                           ? ""
+                           : ", which is not there any more");
+}
+
+/* Ends that the run had before it took another one; each is a run directory. */
+static void verify_ends(struct mu_verify *v, const char *path)
+{
+    struct dirent **names = NULL;
+    int count = scandir(path, &names, NULL, alphasort);
+
+    for (int i = 0; i < count; i++) {
+        char end[MU_PATH_MAX];
+
+        if (strncmp(names[i]->d_name, "ended-", 6) == 0 &&
+            mu_path_format(end, "%s/%s", path, names[i]->d_name) == MU_OK &&
+            mu_file_exists_in(end, "status.json"))
+            mu_verify_run(v, end);
+        free(names[i]);
+    }
+    free(names);
+}
+
 void mu_verify_run(struct mu_verify *v, const char *path)
 {
     const bool is_trained = mu_run_dir_is_locked(path);
@@ -284,6 +321,7 @@ void mu_verify_run(struct mu_verify *v, const char *path)
                        "%s: it is being trained now, and what is found may be old already", path);
     read_records(&records, path);
     check_config(v, path);
+    check_origin(v, path);
     check_status(v, path, &records, is_trained);
     check_metrics(v, path, is_trained);
     if (mu_path_format(journal, "%s/journal", path) == MU_OK)
@@ -292,4 +330,5 @@ void mu_verify_run(struct mu_verify *v, const char *path)
     if (!is_trained)
         mu_verify_leavings(v, path);
     mu_side_deinit(&records);
+    verify_ends(v, path);
 }

@@ -19,7 +19,7 @@ model: { kind = "gpt2"; layers = 1; heads = 2; width = 16; context = 16; };
 data: { train = "t-train.bin"; valid = "t-valid.bin"; };
 batch: { sequences = 8; shards = 4; };
 optim: { schedule: { cooldown = 0.5; }; };
-checkpoint: { every = 4; keep = 9; };
+checkpoint: { every = 4; keep = 9; }; # and of step 6, before the cooldown
 CFG
 expect 0 "$MUSTER" train gpt.cfg
 expect 0 "$MPIRUN" -n 2 "$MUSTER" train gpt.cfg run.name=two
@@ -27,7 +27,7 @@ expect 0 "$MUSTER" train gpt.cfg run.name=seed run.seed=9
 
 # On one rank and on two: the same bits.
 differ 0 runs/one runs/two
-says "A  run runs/one: recorded from step 1 to 12, 3 checkpoints"
+says "A  run runs/one: recorded from step 1 to 12, 4 checkpoints"
 says "records      the same in all 12 steps that both have, the last is 12"
 says "checkpoints  of step 12"
 says "are the same, with their moments and predictions"
@@ -80,6 +80,13 @@ printf 'x' >>runs/two/metrics.jsonl
 rm runs/two/checkpoints/step-00000012/part-00000.h5
 expect 0 "$MUSTER" train gpt.cfg run.name=two
 differ 0 runs/one runs/two
+
+# A fork: the state that it began with is its parent's.
+expect 0 "$MUSTER" train gpt.cfg run.name=fork --from runs/one@4 optim.lr=0.5
+differ 1 runs/one runs/fork
+says "B  run runs/fork: recorded from step 4 to 12"
+grep -Eq '^records      the same until step [45], they part at or before step [56]$' out || fail "where a fork parts"
+says "checkpoints  of step 6, the first that both have and that differ"
 
 # One ends before the other: the same as far as both go, and not the same.
 expect 0 "$MUSTER" train gpt.cfg run.name=short run.steps=8 optim.schedule.cooldown=0.0

@@ -13,6 +13,7 @@ cat >syn.cfg <<'CFG'
 run: { name = "good"; dir = "runs"; steps = 9; hash_every = 3; };
 model: { kind = "synthetic"; };
 synthetic: { step_ms = 0.0; };
+optim: { schedule: { cooldown = 0.0; }; };
 checkpoint: { every = 3; keep = 9; };
 CFG
 export OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
@@ -152,6 +153,24 @@ flock -x 9
 verify 0 $run
 says "$run: it is being trained now"
 exec 9<&-
+
+# A fork, and a run that took another end: the one that it had lies beside it.
+expect 0 "$MUSTER" train syn.cfg run.name=fork --from runs/good@6
+verify 0 --deep runs/fork
+grep -Eq '^  good     runs/fork/parent.json: from .*/runs/good/checkpoints/step-00000006$' out || fail "parent.json"
+echo '{' >runs/fork/parent.json
+verify 1 runs/fork
+finds "runs/fork/parent.json"
+rm -r runs/fork
+fresh
+mv $run $run.kept && cp -r $run.kept $run
+mkdir $run/ended-00000009 && cp -r $run.kept/* $run/ended-00000009
+verify 0 --deep $run
+says "  good     $run/ended-00000009/checkpoints/step-00000009: "
+rm $run/ended-00000009/checkpoints/step-00000009/part-00000.h5
+verify 1 $run
+finds "$run/ended-00000009/checkpoints/step-00000009/part-00000.h5: the file is missing"
+rm -r $run.kept
 
 # A sweep: its own files, and each trial.
 mkdir -p sweep/trials sweep/journal
