@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/base/log.h"
 #include "orchestrator/config/config.h"
 
 /* ---- records --------------------------------------------------------------------------------- */
@@ -135,6 +136,19 @@ static bool pair_differs(const struct mu_compared *c)
                           c->tensors.first < c->tensors.count);
 }
 
+/* A run that is trained removes old checkpoints, also one that is being read. */
+static enum mu_status compare_pair(struct mu_compared *c)
+{
+    enum mu_status st = mu_tensors_compare(c->pair[0]->folder, c->pair[1]->folder, &c->tensors);
+
+    for (int i = 0; st != MU_OK && i < 2; i++)
+        if (!mu_file_exists_in(c->pair[i]->folder, "checkpoint.h5"))
+            mu_log(MU_LOG_WARN,
+                   "%s was removed while it was read: its run is being trained; try again",
+                   c->pair[i]->folder);
+    return st;
+}
+
 /* ---- both ------------------------------------------------------------------------------------ */
 
 static enum mu_status judge(struct mu_compared *c)
@@ -168,7 +182,7 @@ enum mu_status mu_compare(const char *a, const char *b, struct mu_compared *c)
     mu_records_compare(&c->side[0], &c->side[1], &c->records);
     choose_pair(c);
     if (c->pair[0])
-        MU_TRY(mu_tensors_compare(c->pair[0]->folder, c->pair[1]->folder, &c->tensors), st, failed);
+        MU_TRY(compare_pair(c), st, failed);
     MU_TRY(compare_configs(c), st, failed);
     MU_TRY(judge(c), st, failed);
     return MU_OK;

@@ -134,6 +134,20 @@ static void take_metrics(void *context, const struct mu_metrics *m)
     all->last = m->step;
 }
 
+/* What a run that has come to a step, as the other of the two says, cannot lack. */
+static bool is_there(struct mu_verify *v, const char *path, const char *name, size_t recorded)
+{
+    if (mu_file_exists_in(path, name))
+        return true;
+    if (recorded > 0)
+        mu_verify_find(v, MU_FINDING_DAMAGE, "training goes on without: the next start makes it",
+                       "%s/%s: it is missing", path, name);
+    else
+        mu_verify_find(v, MU_FINDING_NOTE, NULL, "%s/%s: there is none: the run has not begun",
+                       path, name);
+    return false;
+}
+
 static void check_metrics(struct mu_verify *v, const char *path, bool is_trained)
 {
     static const char advice[] = "the next start drops such lines; training needs none of them";
@@ -323,8 +337,10 @@ void mu_verify_run(struct mu_verify *v, const char *path)
     check_config(v, path);
     check_origin(v, path);
     check_status(v, path, &records, is_trained);
-    check_metrics(v, path, is_trained);
-    if (mu_path_format(journal, "%s/journal", path) == MU_OK)
+    if (is_there(v, path, "metrics.jsonl", records.count))
+        check_metrics(v, path, is_trained);
+    if (is_there(v, path, "journal", records.count) &&
+        mu_path_format(journal, "%s/journal", path) == MU_OK)
         mu_verify_journal(v, journal);
     check_checkpoints(v, path, &records, is_trained);
     if (!is_trained)

@@ -124,6 +124,13 @@ fresh
 sed -n 3p $run/metrics.jsonl >>$run/metrics.jsonl
 verify 1 $run
 finds "$run/metrics.jsonl: step 3 comes again or too late"
+rm $run/metrics.jsonl
+verify 1 $run
+finds "$run/metrics.jsonl: it is missing"
+fresh
+rm -r $run/journal
+verify 1 $run
+finds "$run/journal: it is missing"
 fresh
 printf 'Q' | dd of=$run/journal/00000001.mj bs=1 seek=60 conv=notrunc 2>/dev/null
 verify 1 $run
