@@ -35,7 +35,7 @@ done < <(grep -ohE '\b(run|model|data|batch|optim|eval|device|checkpoint)\.[a-z_
     grep -vE '\.(svg|csv|json|jsonl|cfg|h)$' | sort -u)
 # Every key is in the topic of configurations.
 expect 0 "$MUSTER" help config
-[ "$(grep -cE '^  [a-z_]+\.[a-z_.]+ ' out)" = "$(grep -cE '^  [a-z_]+\.[a-z_.]+' keys)" ] || fail "help config does not list every key"
+[ "$(grep -cE '^  [a-z_]+\.[a-z_.0-9]+ ' out)" = "$(grep -cE '^  [a-z_]+\.[a-z_.0-9]+ ' keys)" ] || fail "help config does not list every key"
 # Each promise has a test that is there.
 ctest --test-dir "$MUSTER_BUILD" -N >tests 2>&1
 while read -r name; do
