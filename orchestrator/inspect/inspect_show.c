@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "orchestrator/cli/options.h"
+#include "orchestrator/base/text_wrap.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/config/schema.h"
 #include "orchestrator/inspect/inspect_checkpoint.h"
