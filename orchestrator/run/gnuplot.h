@@ -1,5 +1,5 @@
 /* gnuplot in a process of its own, at low priority and under a deadline: for the loss curve of a
- * run (run/plot.h) and the pictures of a report (report/pictures.h).
+ * run (run/loss_svg.h) and the pictures of a report (report/pictures.h).
  *
  *            start                       ended, or killed at the deadline
  *   (idle) --------> (drawing: pid > 0) ----------------------------------> (idle) */
