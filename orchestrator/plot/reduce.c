@@ -30,13 +30,12 @@ enum mu_status mu_plot_smooth(const double *in, size_t count, size_t window, dou
         numbers[i + 1] = numbers[i] + (isnan(in[i]) ? 0 : 1);
     }
     for (size_t i = 0; sum && numbers && i < count; i++) {
-        const size_t left = i < count - 1 - i ? i : count - 1 - i;
-        const size_t half = window / 2 < left ? window / 2 : left;
+        const size_t half = window / 2 < i ? window / 2 : i;
+        const size_t end = half < count - 1 - i ? i + half + 1 : count;
 
         out[i] = half == 0 || isnan(in[i])
                      ? in[i]
-                     : (sum[i + half + 1] - sum[i - half]) /
-                           (double)(numbers[i + half + 1] - numbers[i - half]);
+                     : (sum[end] - sum[i - half]) / (double)(numbers[end] - numbers[i - half]);
     }
     free(sum);
     free(numbers);

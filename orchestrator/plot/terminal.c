@@ -228,17 +228,12 @@ static void put_x_axis(const struct canvas *c, FILE *out)
         fprintf(out, "%*s%s", at - used, "", text);
         used = at + size;
     }
-    fprintf(out, "\n%*s%s\n",
+    fprintf(out, "\n%*s%.*s\n",
             c->margin + 2 + (int)fmax(0, (c->columns - (int)strlen(c->x.label)) / 2), "",
-            c->x.label);
+            c->columns, c->x.label);
 }
 
-/* ---- the legend: a line for each run, in columns while they fit ---- */
-
-struct entry {
-    char text[200];
-    int width; /* columns it takes */
-};
+/* ---- what stands around it ---- */
 
 static int width_of(const char *utf8)
 {
@@ -261,6 +256,26 @@ static void cut(char *text, int columns)
     }
     *at = 0;
 }
+
+static void put_heading(const struct canvas *c, FILE *out, int columns)
+{
+    const struct mu_plot_y_row *y = mu_plot_y_row(c->chart->y_kind);
+    char text[200];
+
+    snprintf(text, sizeof text, "%s%s", c->y.label,
+             !y->marks[0] || !y->line[0] ? ""
+             : c->letters                ? "; small letters: validation"
+                                         : "; o: validation");
+    cut(text, columns);
+    fprintf(out, "%s\n", text);
+}
+
+/* ---- the legend: a line for each run, in columns while they fit ---- */
+
+struct entry {
+    char text[200];
+    int width; /* columns it takes */
+};
 
 static struct entry entry_of(const struct canvas *c, size_t run, int columns, bool values)
 {
@@ -348,10 +363,7 @@ static void write_all(struct canvas *c, FILE *out, int columns, const struct tab
         draw_run(c, i);
     for (size_t i = 0; i < c->chart->count; i++)
         draw_marks(c, i, &c->chart->line[i].series.marks);
-    fprintf(out, "%.*s%s\n", columns, c->y.label,
-            mu_plot_y_row(c->chart->y_kind)->marks[0] && mu_plot_y_row(c->chart->y_kind)->line[0]
-                ? (c->letters ? "; small letters: validation" : "; o: validation")
-                : "");
+    put_heading(c, out, columns);
     put_rows(c, out);
     put_x_axis(c, out);
     put_legend(c, out, columns, legend);
