@@ -21,7 +21,8 @@ bool mu_plot_chart_range(struct mu_plot_chart *chart)
     chart->x_high = chart->y_high = -INFINITY;
     for (size_t i = 0; i < chart->count; i++) {
         take_curve(chart, &chart->line[i].series.line);
-        take_curve(chart, &chart->line[i].series.raw);
+        if (chart->raw)
+            take_curve(chart, &chart->line[i].series.raw);
         take_curve(chart, &chart->line[i].series.marks);
     }
     if (!isfinite(chart->x_low))

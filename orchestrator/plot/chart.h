@@ -18,6 +18,7 @@ struct mu_plot_chart {
     enum mu_plot_x x_kind;
     enum mu_plot_y y_kind;
     bool log_x, log_y;
+    bool raw;                            /* what is smoothed is shown as it was, too, behind */
     double x_low, x_high, y_low, y_high; /* of all that is drawn */
     struct mu_plot_line *line;
     size_t count;

@@ -21,7 +21,7 @@ enum {
     KEY_COLUMNS = 2,
     NAME_MOST = 36,  /* letters of a name in the legend */
     FEW_POINTS = 20, /* so many are shown as points, too */
-    FEW_RUNS = 8, /* so many have colours that are told apart, and their raw values behind them */
+    FEW_RUNS = 8,    /* so many have colours that are told apart */
     WIDTH_ONE = 960,
     WIDTH = 1100,
     HEIGHT = 560
@@ -203,7 +203,7 @@ void mu_plot_picture_script(FILE *out, const struct mu_plot_chart *chart,
         put_curve(out, 'M', i, &r->marks, chart->log_y);
     }
     fprintf(out, "plot ");
-    for (size_t i = 0; i < chart->count && chart->count <= FEW_RUNS; i++) /* below all else */
+    for (size_t i = 0; chart->raw && i < chart->count; i++) /* below all else */
         if (is_there(&chart->line[i].series.raw, chart->log_y)) {
             fprintf(out, "%s$R%zu with lines lw 1 lc '#b8%s' title '%s'", first ? "" : ", ", i,
                     colour_of(chart, i).text + 1, chart->count == 1 ? raw_title(chart) : "");

@@ -11,7 +11,7 @@
 #include "orchestrator/run/run_dir.h"
 #include "worker/workload.h"
 
-enum { PARTS_MOST = 1000, PARTS_LEAST = 100, PARTS_IN_ALL = 16000 };
+enum { PARTS_MOST = 1000, PARTS_LEAST = 100, PARTS_IN_ALL = 16000, RAW_MOST = 8 };
 
 /* As for "% of peak": 6 N + 12 L d T, N without embeddings, with the head. */
 static enum mu_status flops_of(const char *run, double *flops_per_token)
@@ -39,7 +39,7 @@ static bool has_anything(const struct mu_plot_series *s)
 }
 
 static void tell(const struct mu_plot_run *run, const struct mu_plot_records *r,
-                 const struct mu_plot_series *s)
+                 const struct mu_plot_series *s, bool alone)
 {
     if (r->damaged > 0)
         mu_log(MU_LOG_WARN, "%s/metrics.jsonl: %zu damaged line%s left out", run->path, r->damaged,
@@ -47,13 +47,14 @@ static void tell(const struct mu_plot_run *run, const struct mu_plot_records *r,
     if (s->gaps > 0)
         mu_log(MU_LOG_INFO, "%s: %zu of %zu records have no value here (it was not finite, say)",
                run->path, s->gaps, r->count);
-    if (run->named && !has_anything(s))
+    if (run->named && !alone && !has_anything(s))
         mu_log(MU_LOG_WARN, "%s has nothing to draw%s; it is left out", run->path,
                r->count == 0 ? ": it has no records yet" : " of this quantity, or in this range");
 }
 
-static enum mu_status take_run(const struct mu_plot_run *run, struct mu_plot_wish wish,
-                               struct mu_plot_chart *chart)
+/* The chart grows by it, if there is anything to draw; *any: it has records at all. */
+static enum mu_status take_run(const struct mu_plot_run *run, struct mu_plot_wish wish, bool alone,
+                               struct mu_plot_chart *chart, bool *any)
 {
     struct mu_plot_line *line = &chart->line[chart->count];
     struct mu_plot_records records = {0};
@@ -62,10 +63,11 @@ static enum mu_status take_run(const struct mu_plot_run *run, struct mu_plot_wis
 
     MU_TRY(mu_path_format(path, "%s/metrics.jsonl", run->path), st, done);
     MU_TRY(mu_plot_read(path, wish.y, &records), st, done);
+    *any = *any || records.count > 0;
     if (wish.x == MU_PLOT_X_FLOPS && records.count > 0)
         MU_TRY(flops_of(run->path, &wish.flops_per_token), st, done);
     MU_TRY(mu_plot_series_make(&records, &wish, &line->series), st, done);
-    tell(run, &records, &line->series);
+    tell(run, &records, &line->series, alone);
     if (has_anything(&line->series)) {
         line->name = run->name;
         chart->count++;
@@ -78,7 +80,7 @@ done:
 }
 
 static enum mu_status refuse_empty(const struct mu_plot_runs *runs,
-                                   const struct mu_plot_options *options)
+                                   const struct mu_plot_options *options, bool any_records)
 {
     static const char *const words[] = {
 #define WORD(name, word, line, marks, noisy, label) word,
@@ -86,11 +88,12 @@ static enum mu_status refuse_empty(const struct mu_plot_runs *runs,
 #undef WORD
     };
 
-    return MU_FAIL(MU_NOT_FOUND, "there is nothing to draw: %s %s no value of '%s'%s%s",
+    return MU_FAIL(MU_NOT_FOUND, "there is nothing to draw: %s %s no values of '%s'%s%s%s",
                    runs->count == 1 ? runs->run[0].path : "the runs",
                    runs->count == 1 ? "has" : "have", words[options->wish.y],
                    options->wish.from_step > 0 ? " from the step given on" : "",
-                   options->log_y || options->wish.log_x ? " above zero" : "");
+                   options->log_y || options->wish.log_x ? " above zero" : "",
+                   any_records ? "" : ": no step is recorded yet");
 }
 
 static enum mu_status draw(const struct mu_plot_chart *chart, const struct mu_plot_options *options)
@@ -115,6 +118,7 @@ enum mu_status mu_plot(char *const *word, int count, const struct mu_plot_option
                                   .log_y = options->log_y};
     struct mu_plot_wish wish = options->wish;
     struct mu_plot_runs runs;
+    bool any = false;
     enum mu_status st;
 
     MU_TRY(mu_plot_runs_find(word, count, &runs), st, done);
@@ -126,9 +130,11 @@ enum mu_status mu_plot(char *const *word, int count, const struct mu_plot_option
     if (!chart.line)
         st = MU_FAIL(MU_NO_MEMORY, "no memory for %zu runs", runs.count);
     for (size_t i = 0; i < runs.count && st == MU_OK; i++)
-        st = take_run(&runs.run[i], wish, &chart);
+        st = take_run(&runs.run[i], wish, runs.count == 1, &chart, &any);
+    chart.raw = options->out && chart.count <= RAW_MOST;
     if (st == MU_OK)
-        st = mu_plot_chart_range(&chart) ? draw(&chart, options) : refuse_empty(&runs, options);
+        st =
+            mu_plot_chart_range(&chart) ? draw(&chart, options) : refuse_empty(&runs, options, any);
 done:
     for (size_t i = 0; i < chart.count; i++)
         mu_plot_series_deinit(&chart.line[i].series);

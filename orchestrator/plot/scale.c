@@ -82,7 +82,10 @@ static void add_tick(struct mu_plot_scale *s, double value, double step, enum mu
 static void put_linear_ticks(struct mu_plot_scale *s, enum mu_plot_unit kind, struct unit unit,
                              int most)
 {
-    const double step = unit.factor * step_of((s->high - s->low) / unit.factor, most);
+    double step = unit.factor * step_of((s->high - s->low) / unit.factor, most);
+
+    if (kind == MU_PLOT_UNIT_COUNT) /* there is no half step */
+        step = fmax(step, 1);
 
     for (double k = ceil(s->low / step - 1e-9); k * step <= s->high + 1e-9 * step; k++)
         add_tick(s, k * step, step, kind, unit);

@@ -233,7 +233,24 @@ static void put_x_axis(const struct canvas *c, FILE *out)
             c->columns, c->x.label);
 }
 
-/* ---- what stands around it ---- */
+static void put_heading(const struct canvas *c, FILE *out, int columns)
+{
+    const struct mu_plot_y_row *y = mu_plot_y_row(c->chart->y_kind);
+    const char *marks = !y->marks[0] || !y->line[0] ? ""
+                        : c->letters                ? "; small letters: validation"
+                                                    : "; o: validation";
+
+    if (strlen(c->y.label) + strlen(marks) > (size_t)columns)
+        marks = "";
+    fprintf(out, "%.*s%s\n", columns, c->y.label, marks);
+}
+
+/* ---- the legend: a line for each run, in columns while they fit ---- */
+
+struct entry {
+    char text[200];
+    int width; /* columns it takes */
+};
 
 static int width_of(const char *utf8)
 {
@@ -256,26 +273,6 @@ static void cut(char *text, int columns)
     }
     *at = 0;
 }
-
-static void put_heading(const struct canvas *c, FILE *out, int columns)
-{
-    const struct mu_plot_y_row *y = mu_plot_y_row(c->chart->y_kind);
-    char text[200];
-
-    snprintf(text, sizeof text, "%s%s", c->y.label,
-             !y->marks[0] || !y->line[0] ? ""
-             : c->letters                ? "; small letters: validation"
-                                         : "; o: validation");
-    cut(text, columns);
-    fprintf(out, "%s\n", text);
-}
-
-/* ---- the legend: a line for each run, in columns while they fit ---- */
-
-struct entry {
-    char text[200];
-    int width; /* columns it takes */
-};
 
 static struct entry entry_of(const struct canvas *c, size_t run, int columns, bool values)
 {

@@ -211,6 +211,7 @@ static void test_ticks(void **state)
 {
     (void)state;
     assert_ticks(0, 400, false, MU_PLOT_UNIT_COUNT, 5, "0 100 200 300 400");
+    assert_ticks(1, 3, false, MU_PLOT_UNIT_COUNT, 6, "1 2 3");
     assert_ticks(0, 99000, false, MU_PLOT_UNIT_COUNT, 5, "0 20000 40000 60000 80000");
     assert_ticks(0, 3276800, false, MU_PLOT_UNIT_COUNT, 7, "0 0.5M 1.0M 1.5M 2.0M 2.5M 3.0M");
     assert_ticks(1200000, 1230000, false, MU_PLOT_UNIT_COUNT, 3, "1.20M 1.21M 1.22M 1.23M");
@@ -294,7 +295,7 @@ static void test_one_run(void **state)
 
     (void)state;
     assert_drawn(&chart, false, false,
-                 "loss in nats per token; o: val\n"
+                 "loss in nats per token\n"
                  "  |**\n"
                  "  |  ***\n"
                  "5 +     *******\n"
@@ -307,7 +308,7 @@ static void test_one_run(void **state)
                  "         optimizer steps\n"
                  "* it's down  0, validation 4\n");
     assert_drawn(&chart, true, false,
-                 "loss in nats per token; o: val\n"
+                 "loss in nats per token\n"
                  "  │⠒⠤⣀\n"
                  "  │   ⠉⠒⠤⣀⡀\n"
                  "5 ┤       ⠈⠑⠢⢄⡀\n"
@@ -321,7 +322,7 @@ static void test_one_run(void **state)
                  "⠒⠒ it's down  0, validation 4\n");
     line[0].series.line.y[2] = NAN;
     assert_drawn(&chart, false, false,
-                 "loss in nats per token; o: val\n"
+                 "loss in nats per token\n"
                  "  |**\n"
                  "  |  **\n"
                  "5 +          **\n"
@@ -343,7 +344,7 @@ static void test_two_runs(void **state)
 
     (void)state;
     assert_drawn(&chart, false, false,
-                 "loss in nats per token; small \n"
+                 "loss in nats per token\n"
                  "  |AA                       BB\n"
                  "  |  AAAAAAA         BBBBBBB\n"
                  "5 +         AAA   BBB\n"
@@ -356,7 +357,7 @@ static void test_two_runs(void **state)
                  "A it's down  0, validation 4\n"
                  "B up  8\n");
     assert_drawn(&chart, false, true,
-                 "loss in nats per token; o: val\n"
+                 "loss in nats per token\n"
                  "  |\033[36m**                       \033[31m**\033[0m\n"
                  "  |  \033[36m*******         \033[31m*******\033[0m\n"
                  "5 +         \033[36m***   \033[31m***\033[0m\n"
@@ -368,9 +369,9 @@ static void test_two_runs(void **state)
                  "         optimizer steps\n"
                  "\033[36m* it's down  0, validation 4\033[0m\n"
                  "\033[31m* up  8\033[0m\n");
-    chart.log_x = chart.log_y = true; /* what is 0 cannot be shown */
+    chart.log_y = true; /* what is 0 cannot be shown */
     assert_true(mu_plot_chart_range(&chart));
-    assert_true(chart.x_low == 1 && chart.y_low == 1);
+    assert_true(chart.y_low == 1 && chart.y_high == 8);
     free_chart(&chart);
 }
 
