@@ -18,8 +18,8 @@ enum mu_status mu_plot_curve_init(struct mu_plot_curve *c, size_t count) MU_CHEC
 void mu_plot_curve_deinit(struct mu_plot_curve *c);
 
 /* Centred means of up to `window` values that are numbers. At the beginning, where a loss falls
- * steeply, the window narrows on both sides; at the end, where it is flat and noise would be all
- * that is seen, it is cut off. NaN stays NaN. out may not be in. */
+ * steeply and a mean would lie above it, the window of value i is no wider than 2 i / 5; at the end,
+ * where noise would be all that is seen, it is cut off. NaN stays NaN. out may not be in. */
 enum mu_status mu_plot_smooth(const double *in, size_t count, size_t window,
                               double *out) MU_CHECKED;
 

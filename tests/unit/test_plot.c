@@ -144,19 +144,26 @@ static void test_times(void **state)
 
 static void test_means(void **state)
 {
-    const double in[] = {1, 3, NAN, 7, 100, 9};
-    double out[6];
+    const double in[] = {1, 3, 5, 2, 8, 1, 4, NAN, 7, 100, 9, 11};
+    double out[12], law[1000], mean[1000];
 
     (void)state;
-    assert_int_equal(mu_plot_smooth(in, 6, 3, out), MU_OK);
-    assert_true(out[0] == 1);    /* alone */
-    assert_true(out[1] == 2);    /* of 1, 3 and nothing */
-    assert_true(isnan(out[2]));  /* stays an interruption */
-    assert_true(out[3] == 53.5); /* of 7 and 100 */
-    assert_true(fabs(out[4] - 116 / 3.) < 1e-12);
-    assert_true(out[5] == 54.5); /* cut off at the end */
-    assert_int_equal(mu_plot_smooth(in, 6, 1, out), MU_OK);
-    assert_true(out[4] == 100 && out[0] == 1);
+    assert_int_equal(mu_plot_smooth(in, 12, 3, out), MU_OK);
+    for (int i = 0; i < 5; i++)
+        assert_true(out[i] == in[i]); /* steep */
+    assert_true(fabs(out[5] - 13 / 3.) < 1e-12);
+    assert_true(out[6] == 2.5);  /* of 1, 4 and nothing */
+    assert_true(isnan(out[7]));  /* stays an interruption */
+    assert_true(out[8] == 53.5); /* of 7 and 100 */
+    assert_true(out[11] == 10);  /* cut off at the end */
+    assert_int_equal(mu_plot_smooth(in, 12, 1, out), MU_OK);
+    assert_true(out[9] == 100 && out[0] == 1);
+    /* Of a loss as laws have it, the mean does not lie beside it. */
+    for (int i = 0; i < 1000; i++)
+        law[i] = pow(i + 1, -.28);
+    assert_int_equal(mu_plot_smooth(law, 1000, 100, mean), MU_OK);
+    for (int i = 0; i < 900; i++)
+        assert_true(fabs(mean[i] / law[i] - 1) < 5e-3);
 }
 
 static void test_thinning_keeps_peaks(void **state)
