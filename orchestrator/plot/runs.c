@@ -43,11 +43,41 @@ static int only_names(const struct dirent *entry)
     return entry->d_name[0] != '.';
 }
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Numbers within names by their value: width8 before width16, params720000 before params1e+06. */
+static int by_name(const struct dirent **one, const struct dirent **other)
+{
+    const char *a = (*one)->d_name, *b = (*other)->d_name;
+    char *a_end, *b_end;
+
+    while (*a && *b) {
+        if (is_digit(*a) && is_digit(*b)) {
+            const double x = strtod(a, &a_end), y = strtod(b, &b_end);
+
+            if (x != y)
+                return x < y ? -1 : 1;
+            a = a_end;
+            b = b_end;
+        } else if (*a != *b) {
+            break;
+        } else {
+            a++;
+            b++;
+        }
+    }
+    return *a != *b ? (unsigned char)*a - (unsigned char)*b
+                    : strcmp((*one)->d_name, (*other)->d_name);
+}
+
 /* The runs that lie directly in `folder`. */
 static enum mu_status add_inner(struct mu_plot_runs *runs, const char *folder)
 {
     struct dirent **names;
-    const int count = scandir(folder, &names, only_names, versionsort);
+    const int count = scandir(folder, &names, only_names, by_name);
     enum mu_status st = MU_OK;
 
     if (count < 0)

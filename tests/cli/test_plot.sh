@@ -120,6 +120,10 @@ echo '{}' >runs/sweep/sweep.json
 for n in 8 16 100; do for s in 1 2 3; do record $s $((9 - s)).$n; done >runs/sweep/trials/width$n-s1/metrics.jsonl; done
 plot 0 runs/sweep
 grep -q '^A width8-s1  6.8    B width16-s1  6.16  C width100-s1  6.1$' out || fail "the trials of a sweep"
+mkdir runs/sweep/trials/params{1e+06,720000,1.44e+06}-s1
+for n in 1e+06 720000 1.44e+06; do record 1 2 >runs/sweep/trials/params$n-s1/metrics.jsonl; done
+plot 0 runs/sweep
+[ "$(grep -o 'params[^ ]*' out | tr '\n' ' ')" = "params720000-s1 params1e+06-s1 params1.44e+06-s1 " ] || fail "the order of trials"
 plot 0 runs
 silent # the run beside the sweep, alone
 says "* one"
