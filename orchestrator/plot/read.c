@@ -97,9 +97,10 @@ static double value_of(const struct mu_metrics *m, const char *key)
     return NAN;
 }
 
-static double only_finite(double value)
+/* Absurd numbers count as none: nothing that is computed of those that stay overflows. */
+static double only_sane(double value)
 {
-    return isfinite(value) ? value : NAN;
+    return fabs(value) < 1e120 ? (fabs(value) > 1e-120 ? value : 0) : NAN;
 }
 
 bool mu_plot_parse(const char *line, size_t size, enum mu_plot_y y, struct mu_plot_record *out)
@@ -122,9 +123,11 @@ bool mu_plot_parse(const char *line, size_t size, enum mu_plot_y y, struct mu_pl
                                        .line = value_of(&m, row->line),
                                        .marks = value_of(&m, row->marks)};
     }
-    out->line = only_finite(out->line);
-    out->marks = only_finite(out->marks);
-    return out->step >= 0 && isfinite(out->step);
+    out->line = only_sane(out->line);
+    out->marks = only_sane(out->marks);
+    out->tokens = only_sane(out->tokens);
+    out->step_ms = only_sane(out->step_ms);
+    return out->step >= 0 && out->step < 1e15;
 }
 
 static enum mu_status add(struct mu_plot_records *r, const struct mu_plot_record *m)

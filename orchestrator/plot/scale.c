@@ -152,8 +152,10 @@ void mu_plot_scale_init(struct mu_plot_scale *s, double low, double high, bool l
     *s = (struct mu_plot_scale){.low = low, .high = high, .log = log};
     make_room(s, margin);
     u = unit_of(unit, fmax(fabs(s->low), fabs(s->high)));
-    if (log && s->high / s->low > 2.5)
-        put_log_ticks(s, unit, u, most);
+    for (int more = 0; more < 3 && s->ticks < 2 && log && s->high / s->low > 2.5; more++) {
+        s->ticks = 0;
+        put_log_ticks(s, unit, u, most + more);
+    }
     if (s->ticks < 2) {
         s->ticks = 0;
         put_linear_ticks(s, unit, u, most);

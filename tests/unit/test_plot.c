@@ -48,6 +48,10 @@ static void test_lines(void **state)
     assert_false(parse("{\"step\": 7, \"loss\": 2.5x}\n", MU_PLOT_Y_LOSS, &m));
     assert_false(parse("{\"loss\": 2.5}\n", MU_PLOT_Y_LOSS, &m));
     assert_false(parse("{\"step\": -1, \"loss\": 2.5}\n", MU_PLOT_Y_LOSS, &m));
+    assert_false(parse("{\"step\": 1e300, \"loss\": 2.5}\n", MU_PLOT_Y_LOSS, &m));
+    assert_true(
+        parse("{\"step\": 1, \"loss\": 1e999, \"valid_loss\": -1e300}\n", MU_PLOT_Y_LOSS, &m));
+    assert_true(isnan(m.line) && isnan(m.marks));
     assert_false(parse("\n", MU_PLOT_Y_LOSS, &m));
     assert_false(parse("[]\n", MU_PLOT_Y_LOSS, &m));
 }
@@ -59,7 +63,7 @@ static void test_lines_of_runs(void **state)
                                          MU_PLOT_Y_NORM, MU_PLOT_Y_RATE, MU_PLOT_Y_PEAK};
     const struct mu_metrics m = {.step = 123456789,
                                  .loss = 2.718281828459045,
-                                 .gradient_norm = 1e-300,
+                                 .gradient_norm = 1e-100,
                                  .lr = 6.25e-5,
                                  .step_ms = 12.5,
                                  .tokens_per_s = 179084,
@@ -232,6 +236,7 @@ static void test_ticks(void **state)
     assert_ticks(1.7, 9.9, true, MU_PLOT_UNIT_PLAIN, 4, "2 5");
     assert_ticks(1, 1e6, true, MU_PLOT_UNIT_COUNT, 6, "1 10 100 1000 10000 100k 1M");
     assert_ticks(1, 1e30, true, MU_PLOT_UNIT_POWER, 4, "1e0 1e8 1e16 1e24");
+    assert_ticks(1e-126, 9e126, true, MU_PLOT_UNIT_PLAIN, 2, "1e-85 1 1e85");
     assert_ticks(2.1, 2.3, true, MU_PLOT_UNIT_PLAIN, 3, "2.1 2.2 2.3");
     assert_ticks(-3, 3, false, MU_PLOT_UNIT_PLAIN, 3, "-2 0 2");
     assert_ticks(5, 5, false, MU_PLOT_UNIT_PLAIN, 3, "4.8 5.0 5.2"); /* all the same */
