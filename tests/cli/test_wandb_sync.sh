@@ -2,10 +2,11 @@
 # scripts/wandb-sync with a stand-in for the package wandb, which writes down what it is told: every step once, whatever becomes of
 # the run and of the script.
 . "$(dirname "$0")/common.sh"
-if ! python3 -c '' 2>/dev/null; then
+if ! python=$(python3 -c 'import sys; print(sys.executable)' 2>/dev/null); then
     echo "skipped: no python3"
     exit 77
 fi
+PATH=$(dirname "$python"):$PATH # itself: the shim of a manager takes longer to start than all else here
 unset WANDB_MODE WANDB_PROJECT
 sync=$MUSTER_SOURCE/scripts/wandb-sync
 mkdir -p fake/wandb broken/wandb
@@ -183,7 +184,6 @@ wrong 1 "runs/sweep is a sweep; name its runs, as in: wandb-sync runs/sweep/tria
 wrong 64 "the following arguments are required: RUN$hint" "$sync"
 wrong 64 "unrecognized arguments: --onse$hint" "$sync" runs/syn --onse
 wrong 64 "argument --every: '0' is not a number of seconds above 0$hint" "$sync" runs/syn --every 0
-python=$(python3 -c 'import sys; print(sys.executable)')
 PYTHONPATH=$folder/broken wrong 1 "$python has no package wandb (No module named wandb); install it with 'python3 -m pip install wandb', or look at the run with 'muster plot' or TensorBoard" \
     "$sync" runs/syn
 WANDB_REFUSES=1 expect 1 "$sync" runs/syn --once
