@@ -1,4 +1,5 @@
-/* What the ranks of a generation wrote into status.json: the launcher believes nothing else. */
+/* What the ranks of a generation wrote into status.json, or those of a sweep into sweep.json: the
+ * launcher believes nothing else. */
 #ifndef MUSTER_LAUNCH_OUTCOME_H
 #define MUSTER_LAUNCH_OUTCOME_H
 
@@ -15,11 +16,12 @@ struct mu_outcome {
     enum mu_ladder_outcome outcome; /* of it */
     bool agreed;
     int dead_rank;       /* that its message names; -1: none */
-    uint64_t signs;      /* changes with everything that stands there */
-    int64_t step, steps; /* as in the file, whoever wrote it; -1: none */
+    uint64_t signs;      /* changes with everything that stands there, but for times of a sweep */
+    int64_t step, steps; /* as in the file, whoever wrote it; -1: none, or a sweep (trials.h) */
+    double left_s;       /* of a sweep, estimated; NAN */
 };
 
-/* Never fails: what cannot be read is not there. */
+/* run: the folder of a run, or of a sweep. Never fails: what cannot be read is not there. */
 struct mu_outcome mu_outcome_read(const char *run, const char *job);
 
 /* control/resize: how many ranks are asked for; 0: nothing. A request that is no number is told

@@ -276,6 +276,17 @@ static void name_end(struct mu_sweep_lead *lead, char text[200])
                  c.of[MU_CELL_FAILED] > 0 ? "; the same command tries these again" : "");
 }
 
+/* For whoever has started these ranks: only now has the sweep come to its end. The text that says
+ * so stands there earlier, for the last report. */
+static void tell_outcome(struct mu_sweep_lead *lead)
+{
+    struct mu_sweep_state *s = &lead->master.state;
+
+    s->outcome = lead->over == MU_OK ? "complete" : lead->over == MU_REQUEUE ? "requeue" : "failed";
+    is_written(mu_sweep_write_status(s), "sweep.json");
+    s->outcome = NULL;
+}
+
 enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead)
 {
     struct mu_sweep_state *s = &lead->master.state;
@@ -295,6 +306,7 @@ enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead)
     else
         mu_log(MU_LOG_DEBUG, "last report: %s",
                mu_status_name(mu_sweep_reporter_finish(&lead->reporter, poll, lead)));
+    tell_outcome(lead);
     mu_sweep_screen_close(lead->screen, s);
     lead->screen = NULL;
     mu_log(lead->over == MU_FAILED ? MU_LOG_ERROR : MU_LOG_INFO, "%s", text);
