@@ -15,11 +15,8 @@ enum mu_status mu_cli_resize(int argc, char **argv)
         .about =
             "Asks the launcher (`muster launch`) of the run or sweep in the directory RUN to go on "
             "with N ranks. At the next step boundary the ranks make way, and N go on from there: "
-            "from "
-            "the "
-            "state in memory on one machine, else from a checkpoint, as trials of a sweep do. The "
-            "result is the same, bit "
-            "for bit.",
+            "from the state in memory on one machine, else from a checkpoint. The result is the "
+            "same, bit for bit.",
         .least_words = 2,
         .most_words = 2,
     };

@@ -123,7 +123,7 @@ static enum mu_status begin(struct mu_launch *l)
     MU_TRY(mu_hold_take(l->run, wants_to_give_up, l, &before, &l->hold), st, failed);
     MU_TRY(fence(&before), st, failed);
     mu_resize_clear(l->run); /* asked of an earlier launcher */
-    mu_segments_begin(&l->segments, l->run, r->is_sweep);
+    mu_segments_begin(&l->segments, l->run, l->is_sweep);
     o = mu_outcome_read(l->run, "");
     l->step = mu_launch_look_for_steps(l, o.step);
     l->ladder.best_step = l->step > 0 ? l->step : 0;
@@ -228,8 +228,8 @@ static struct mu_ladder_end describe_end(struct mu_launch *l)
     look_at_memory(l);
     l->is_unsaved = ((l->was_asked_to_make_way && o.outcome == MU_LADDER_REQUEUE) ||
                      (l->is_unsaved && !g->is_training)) &&
-                    l->memory_step > mu_outcome_saved(l->run);
-    l->has_stopped = o.outcome == MU_LADDER_REQUEUE;
+                    !l->is_sweep && l->memory_step > mu_outcome_saved(l->run);
+    l->has_stopped = o.outcome == MU_LADDER_REQUEUE && !l->was_asked_to_make_way;
     l->step = step > l->step ? step : l->step;
     return (struct mu_ladder_end){
         .outcome = o.outcome,
@@ -410,13 +410,15 @@ enum mu_status mu_launch_run(const struct mu_launch_request *request)
     if (!l)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a launch");
     l->request = request;
+    l->is_sweep = request->is_sweep;
     l->now.pidfd = l->signals = -1;
     l->step = l->steps = -1;
     l->left_s = NAN;
     MU_TRY(begin(l), st, done);
     st = run(l);
-    /* Ranks of a sweep that stop cannot remove what is held here. */
-    is_over = st != MU_REQUEUE || (request->is_sweep && l->has_stopped);
+    /* Ranks of a sweep that stop cannot remove what is held here. What they have left for others,
+     * when the wish to stop came, the same command takes up. */
+    is_over = st != MU_REQUEUE || (l->is_sweep && l->has_stopped);
     mu_segments_end(&l->segments, is_over && mu_hold_is_good(l->hold));
     mu_launch_tell_end(l, st);
 done:

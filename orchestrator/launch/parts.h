@@ -19,6 +19,7 @@ enum { MU_STORY_MAX = 512 };
 struct mu_launch {
     const struct mu_launch_request *request;
     char run[MU_PATH_MAX]; /* the plain path */
+    bool is_sweep;
     struct mu_hold *hold;
     struct mu_ladder ladder;
     struct mu_segments segments;

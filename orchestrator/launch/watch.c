@@ -69,8 +69,8 @@ static bool ask_to_make_way(struct mu_launch *l)
 {
     struct mu_ladder_plan plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
 
-    if (l->wish != MU_WISH_CHANGE || l->request->is_sweep || l->now.is_abroad ||
-        mu_launch_is_abroad(l, &plan) || mu_relaunch_ask(l->run) != MU_OK)
+    if (l->wish != MU_WISH_CHANGE || l->now.is_abroad || mu_launch_is_abroad(l, &plan) ||
+        mu_relaunch_ask(l->run) != MU_OK)
         return false;
     l->was_asked_to_make_way = true;
     return true;
@@ -96,14 +96,14 @@ static void ask_to_stop(struct mu_launch *l)
 
 const char *mu_launch_word(const struct mu_launch *l)
 {
-    return l->request->is_sweep ? "sweep" : "run";
+    return l->is_sweep ? "sweep" : "run";
 }
 
 int64_t mu_launch_look_for_steps(struct mu_launch *l, int64_t told)
 {
     int64_t held = mu_segments_hold(&l->segments);
 
-    if (l->request->is_sweep)
+    if (l->is_sweep)
         return mu_trials_look(&l->trials, l->run, &l->segments);
     return told > held ? told : held;
 }
@@ -211,8 +211,8 @@ static struct mu_ladder_gain expect(const struct mu_launch *l, const struct mu_l
     int64_t seconds_left = l->left_s > 0 ? (int64_t)fmin(l->left_s, 1e12) : 0;
 
     return (struct mu_ladder_gain){
-        .steps_left = l->request->is_sweep ? seconds_left : l->steps - l->step,
-        .step_s = l->request->is_sweep ? 1 : l->step_s,
+        .steps_left = l->is_sweep ? seconds_left : l->steps - l->step,
+        .step_s = l->is_sweep ? 1 : l->step_s,
         .relaunch_s = l->relaunch_s,
         .ranks_now = workers < at_work ? workers : at_work,
         .ranks_then = workers_of(l, plan->ranks),
@@ -239,7 +239,7 @@ static void look_for_change(struct mu_launch *l)
         mu_log(MU_LOG_INFO, "this %s has %u ranks already", mu_launch_word(l), l->resize_to);
         l->resize_to = 0;
     }
-    if (l->shards == 0 && l->request->is_sweep)
+    if (l->shards == 0 && l->is_sweep)
         l->shards = SWEEP_SHARDS;
     if (l->shards == 0)
         read_shards(l);

@@ -23,10 +23,18 @@ static void set_now(struct mu_sweep_lead *lead)
 /* ---- what is heard ---- */
 static void stop(struct mu_sweep_lead *lead, const char *why)
 {
-    if (!lead->master.stops)
+    if (!lead->master.stops || lead->makes_way)
         mu_log(MU_LOG_INFO, "%s: every trial stops after its next step, with a checkpoint", why);
     lead->master.stops = true;
+    lead->makes_way = false;
     mu_sweep_channels_stop(lead);
+}
+
+/* Nothing is begun any more, and what trains stays in memory: a launcher starts other ranks here. */
+static void make_way(struct mu_sweep_lead *lead)
+{
+    lead->makes_way = lead->master.stops = true;
+    mu_sweep_channels_make_way_all(lead);
 }
 
 void mu_sweep_lead_hear(struct mu_sweep_lead *lead, int rank, const struct mu_sweep_up *up)
@@ -188,15 +196,20 @@ static void keep_files(struct mu_sweep_lead *lead)
 
 static void look_for_requests(struct mu_sweep_lead *lead)
 {
-    if (lead->master.stops)
+    if (lead->master.stops && !lead->makes_way)
         return;
-    if (mu_signals_requests() & MU_REQUEST_STOP)
+    if (mu_signals_requests() & MU_REQUEST_STOP) {
         stop(lead, "a signal");
+        return;
+    }
     if (lead->master.state.now - lead->looked < look_seconds)
         return;
     lead->looked = lead->master.state.now;
     if (mu_run_dir_stop_requested(lead->folder))
         stop(lead, "control/stop");
+    else if (!lead->makes_way && getenv("MUSTER_JOB") &&
+             mu_run_dir_relaunch_requested(lead->folder))
+        make_way(lead);
 }
 
 struct counts {
@@ -263,6 +276,11 @@ static void name_end(struct mu_sweep_lead *lead, char text[200])
 
     if (m->status != MU_OK)
         snprintf(text, 200, "failed: %s; the same command goes on", mu_status_meaning(m->status));
+    else if (lead->over == MU_REQUEUE && lead->makes_way)
+        snprintf(text, 200,
+                 "making way for other ranks: %u of %u trials have ended; the states of those that "
+                 "train stay in memory",
+                 c.ended, m->known);
     else if (lead->over == MU_REQUEUE)
         snprintf(text, 200,
                  "stopped on request, with checkpoints: %u of %u trials have ended; the same "
@@ -301,9 +319,9 @@ enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead)
     s->ended = text;
     is_written(mu_sweep_write_timing(s), "timing.csv");
     is_written(mu_sweep_write_status(s), "sweep.json"); /* the last report says that it is over */
-    if (lead->over == MU_REQUEUE)
-        mu_run_dir_clear_requests(lead->folder); /* obeyed */
-    else
+    if (lead->over == MU_REQUEUE && !lead->makes_way)   /* that request its launcher takes away */
+        mu_run_dir_clear_requests(lead->folder);        /* obeyed */
+    else if (lead->over != MU_REQUEUE)
         mu_log(MU_LOG_DEBUG, "last report: %s",
                mu_status_name(mu_sweep_reporter_finish(&lead->reporter, poll, lead)));
     tell_outcome(lead);

@@ -78,8 +78,11 @@ grep -q 'no launcher has the sweep runs/taken.*launch -n 2 sweep' second || fail
 # It goes on with other ranks, and with others again.
 paced 4 taken
 "$MUSTER" resize runs/taken 2
-until_said 'generation 1: stopped for a change of ranks after [0-9]* steps of its trials; starting again with 2 ranks on 1 host'
+until_said 'generation 1: stopped for a change of ranks after [0-9]* steps of its trials; starting again with 2 ranks on 1 host, from its journal, the states of [1-4] trials* in memory'
 until_said 'generation 2 trains'
+said 'making way for other ranks: [0-9]+ of 12 trials have ended; the states of those that train stay in memory' "resized"
+! grep -q 'to save and stop' "$log" || fail "a resize on one machine saves"
+[ -z "$(ls runs/taken/control)" ] || fail "resized: left in control: $(ls runs/taken/control)"
 finish
 as_whole taken "launcher killed, stopped, resized"
 
