@@ -1,5 +1,6 @@
 /* muster generate: a text, continued by a trained model. Signals end it after the token under way,
  * and then have their usual effect. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/generate/generate.h"
 
-enum { PROMPT_MAX = 1 << 24 };
+enum { PROMPT_MAX = 1 << 22 };
 
 static volatile sig_atomic_t signal_caught;
 
@@ -33,10 +34,28 @@ static void catch_signals(void)
     signal(SIGPIPE, SIG_IGN); /* `| head`: an error of write, which ends it quietly */
 }
 
+/* Standard input, whole: a pipe has no size to ask for. */
+static enum mu_status read_stdin(char **text, size_t *size)
+{
+    *text = malloc(PROMPT_MAX);
+    if (!*text)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a prompt");
+    *size = fread(*text, 1, PROMPT_MAX, stdin);
+    if (ferror(stdin))
+        return MU_FAIL(MU_FAILED, "--prompt-file: standard input could not be read: %s",
+                       strerror(errno));
+    if (!feof(stdin))
+        return MU_FAIL(MU_FAILED,
+                       "--prompt-file: standard input has more than %d bytes; expected "
+                       "as much as a model sees",
+                       PROMPT_MAX);
+    return MU_OK;
+}
+
 static enum mu_status read_prompt(const char *path, char **text, size_t *size)
 {
-    enum mu_status st = mu_file_read(strcmp(path, "-") == 0 ? "/dev/stdin" : path, PROMPT_MAX, text,
-                                     size);
+    enum mu_status st = strcmp(path, "-") == 0 ? read_stdin(text, size)
+                                               : mu_file_read(path, PROMPT_MAX, text, size);
 
     if (st == MU_NOT_FOUND)
         st = MU_FAIL(MU_NOT_FOUND, "--prompt-file: there is no %s", path);
@@ -110,9 +129,8 @@ enum mu_status mu_cli_generate(int argc, char **argv)
     MU_TRY(check_words(&command, &words), st, done);
     MU_TRY(check_prompts(&command, prompt, file, g.prompt_tokens), st, done);
     g.sampling.seed = (uint64_t)seed;
-    g.source = (struct mu_trained_source){.name = words.word[0],
-                                          .overrides = words.word + 1,
-                                          .override_count = words.count - 1};
+    g.source = (struct mu_trained_source){
+        .name = words.word[0], .overrides = words.word + 1, .override_count = words.count - 1};
     g.prompt = prompt;
     g.prompt_bytes = prompt ? strlen(prompt) : 0;
     if (file) {

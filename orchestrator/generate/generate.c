@@ -159,9 +159,9 @@ static enum mu_status draw_all(struct generating *g)
     int32_t token;
     enum mu_status st;
 
-    MU_TRY(mu_decoder_take(g->model.decoder, &g->model.weights, g->prompt, g->prompt_count,
-                           &logits),
-           st, failed);
+    MU_TRY(
+        mu_decoder_take(g->model.decoder, &g->model.weights, g->prompt, g->prompt_count, &logits),
+        st, failed);
     for (int64_t i = 0; has_prompt && !a->alone && i < g->prompt_count; i++)
         MU_TRY(put_token(g, g->prompt[i]), st, failed);
     for (int64_t i = 0; i < a->tokens && !is_stopped(g); i++) {

@@ -86,10 +86,11 @@ enum mu_status mu_sample(const struct mu_sampling *s, const float *logits, int64
 
     for (int64_t i = 0; i < count; i++)
         if (isnan(logits[i]) || logits[i] == (float)INFINITY)
-            return MU_FAIL(MU_FAILED,
-                           "the model gives no number for token %lld: its weights have grown beyond "
-                           "what can be computed with; take an earlier checkpoint",
-                           (long long)i);
+            return MU_FAIL(
+                MU_FAILED,
+                "the model gives no number for token %lld: its weights have grown beyond "
+                "what can be computed with; take an earlier checkpoint",
+                (long long)i);
     *token = likeliest(logits, count);
     if (s->temperature <= 0)
         return MU_OK;

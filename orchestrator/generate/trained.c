@@ -138,8 +138,9 @@ static enum mu_status load_weights(const char *folder, struct mu_trained *t)
     enum mu_status st;
 
     MU_TRY(take_memory(t, n), st, done);
-    MU_TRY(mu_checkpoint_load(
-               folder, &(struct mu_state_view){.layout = layout, .weight = t->host[0]}, 0, 1, &poll),
+    MU_TRY(mu_checkpoint_load(folder,
+                              &(struct mu_state_view){.layout = layout, .weight = t->host[0]}, 0, 1,
+                              &poll),
            st, done);
     for (uint64_t i = 0; t->host[1] && i < n; i++)
         ((uint16_t *)t->host[1])[i] = mu_bf16_from_f32(((const float *)t->host[0])[i]);

@@ -94,8 +94,8 @@ enum mu_status mu_decoder_take(struct mu_decoder *d, const struct mu_weights *w,
         mu_device_upload(g->device, ids->device + span.at, ids->host + span.at,
                          (size_t)span.length * sizeof *ids->host);
     MU_TRY(mu_gpt_forward_span(g, w, ids->device + span.at, span), st, failed);
-    last = (char *)a->lnf + (size_t)((span.length - 1) * g->dims.width) *
-                                mu_device_act_bytes(g->device);
+    last = (char *)a->lnf +
+           (size_t)((span.length - 1) * g->dims.width) * mu_device_act_bytes(g->device);
     g->device->ops->linear(g->device, head, a->logits, false, NULL, last,
                            mu_gpt_weight_act(g, w, 0, MU_GPT_WTE), NULL, MU_EPILOGUE_NONE);
     *logits = mu_device_view(g->device, a->logits, (size_t)g->dims.vocab * sizeof **logits,

@@ -198,8 +198,8 @@ enum mu_status mu_gpt_allocate_decoder(struct mu_gpt *g)
     if (g->dims.kind == MU_GPT_KIND_LLAMA)
         MU_TRY(allocate_turns(g), st, done);
     if (g->starved)
-        st = MU_FAIL(MU_NO_MEMORY, "no memory to keep the keys and values of %" PRIu64 " tokens",
-                     n);
+        st =
+            MU_FAIL(MU_NO_MEMORY, "no memory to keep the keys and values of %" PRIu64 " tokens", n);
 done:
     return st;
 }

@@ -114,8 +114,9 @@ static void forward_block(struct mu_gpt *g, const struct mu_weights *w, int64_t 
 
     forward_attention(g, w, l, x, span);
     forward_up(g, w, l, b->x1, span);
-    d->ops->linear(d, linear_shape(tokens_of(span), g->dims.hidden, g->dims.width), g->buffers.branch, false, NULL, b->hidden,
-                   ACT(DOWN_WEIGHT), F32(DOWN_BIAS), MU_EPILOGUE_NONE);
+    d->ops->linear(d, linear_shape(tokens_of(span), g->dims.hidden, g->dims.width),
+                   g->buffers.branch, false, NULL, b->hidden, ACT(DOWN_WEIGHT), F32(DOWN_BIAS),
+                   MU_EPILOGUE_NONE);
 }
 
 /* What the layers share holds block l's again. */

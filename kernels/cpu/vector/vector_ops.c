@@ -243,8 +243,8 @@ static void sum_weighted(float *to, const void *from, const void *weight, bool b
         vec sum = {0};
 
         for (int64_t r = 0; r < rows; r++) {
-            float w = bf16 ? mu_bf16_to_f32(((const uint16_t *)weight)[r])
-                           : ((const float *)weight)[r];
+            float w =
+                bf16 ? mu_bf16_to_f32(((const uint16_t *)weight)[r]) : ((const float *)weight)[r];
 
             sum += load_act(from, bf16, r * ld + i, n - i) * w;
         }
