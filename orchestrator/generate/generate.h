@@ -1,6 +1,5 @@
 /* Continuing a text with a trained model: `muster generate`.
  *
- *   find.h      which checkpoint a name means
  *   trained.h   from a checkpoint to a decoder
  *   sample.h    from logits to a token
  *   text.h      from tokens to text

@@ -7,8 +7,7 @@
 #include "kernels/bf16.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/config/config.h"
-#include "orchestrator/generate/find.h"
-#include "worker/checkpoint/checkpoint.h"
+#include "orchestrator/run/which_checkpoint.h"
 #include "worker/data/tokens.h"
 
 static bool is_given(const struct mu_trained_source *source, const char *key)
@@ -23,36 +22,25 @@ static bool is_given(const struct mu_trained_source *source, const char *key)
 
 /* What it was saved with, and what the user wants otherwise. */
 static enum mu_status read_settings(const struct mu_trained_source *source, const char *folder,
-                                    struct mu_trained *t)
+                                    const struct mu_checkpoint_info *info, struct mu_settings *s)
 {
-    struct mu_checkpoint_info info = {0};
     char name[MU_PATH_MAX];
     enum mu_status st;
 
-    st = mu_checkpoint_read_info(folder, &info);
-    if (st == MU_NOT_FOUND)
-        st = MU_FAIL(MU_NOT_FOUND,
-                     "%s has no checkpoint.h5: it is not a checkpoint, or was never finished",
-                     folder);
-    if (st != MU_OK)
-        goto done;
-    t->step = info.step;
     MU_TRY(mu_path_format(name, "the configuration in %s", folder), st, done);
-    MU_TRY(mu_config_load(&(struct mu_config_source){.text = info.config,
-                                                     .text_size = strlen(info.config),
+    MU_TRY(mu_config_load(&(struct mu_config_source){.text = info->config,
+                                                     .text_size = strlen(info->config),
                                                      .text_name = name,
                                                      .overrides = source->overrides,
                                                      .override_count = source->override_count},
-                          &t->settings),
+                          s),
            st, done);
-    if (t->settings.device_kind == MU_DEVICE_CUDA && !is_given(source, "device.kind"))
-        t->settings.device_kind = MU_DEVICE_CPU;
-    if (t->settings.model_vocab == MU_AUTO)
-        st = MU_FAIL(MU_CORRUPT, "%s does not say how large its vocabulary is", folder);
-    else
-        MU_TRY(mu_settings_resolve(&t->settings, 0), st, done);
+    if (s->device_kind == MU_DEVICE_CUDA && !is_given(source, "device.kind"))
+        s->device_kind = MU_DEVICE_CPU;
+    if (s->model_vocab == MU_AUTO && s->model_kind != MU_MODEL_SYNTHETIC)
+        return MU_FAIL(MU_CORRUPT, "%s does not say how large its vocabulary is", folder);
+    MU_TRY(mu_settings_resolve(s, 0), st, done);
 done:
-    mu_checkpoint_info_deinit(&info);
     return st;
 }
 
@@ -156,12 +144,12 @@ done:
 }
 
 static enum mu_status open_folder(const struct mu_trained_source *source, const char *folder,
-                                  struct mu_trained *t)
+                                  const struct mu_checkpoint_info *info, struct mu_trained *t)
 {
     enum mu_status st;
 
     memset(t, 0, sizeof *t);
-    MU_TRY(read_settings(source, folder, t), st, failed);
+    MU_TRY(read_settings(source, folder, info, &t->settings), st, failed);
     MU_TRY(name_vocabulary(t), st, failed);
     MU_TRY(open_device(source, t), st, failed);
     MU_TRY(mu_decoder_open(&t->settings, t->device, &t->decoder), st, failed);
@@ -172,21 +160,48 @@ failed:
     return st;
 }
 
-enum mu_status mu_trained_open(const struct mu_trained_source *source, struct mu_trained *t)
+/* Of a run: its newest checkpoint that is older than that of *info, which becomes that one's. What
+ * is no run has none: MU_NOT_FOUND, unreported. */
+static enum mu_status find_older(const char *run, char folder[MU_PATH_MAX],
+                                 struct mu_checkpoint_info *info)
 {
-    struct mu_found found;
-    char folder[MU_PATH_MAX];
+    const int64_t before = info->step;
+    char checkpoints[MU_PATH_MAX];
+    int64_t *steps = NULL;
+    uint32_t count = 0;
     enum mu_status st;
 
-    MU_TRY(mu_find_checkpoints(source->name, &found), st, done);
-    do {
-        MU_TRY(mu_found_next(&found, folder), st, done);
-        st = open_folder(source, folder, t);
-        if (st == MU_CORRUPT && found.left > 0)
-            mu_log(MU_LOG_WARN, "checkpoint %s is damaged: it is passed over", folder);
-    } while (st == MU_CORRUPT && found.left > 0);
+    MU_TRY(mu_path_format(checkpoints, "%s/checkpoints", run), st, done);
+    MU_TRY(mu_checkpoint_list(checkpoints, &steps, &count), st, done);
+    st = MU_NOT_FOUND;
+    while (count > 0 && (st == MU_NOT_FOUND || st == MU_CORRUPT)) {
+        if (steps[--count] >= before)
+            continue;
+        mu_checkpoint_info_deinit(info);
+        MU_TRY(mu_checkpoint_folder(folder, checkpoints, steps[count]), st, done);
+        st = mu_checkpoint_read_info(folder, info);
+    }
 done:
-    mu_found_deinit(&found);
+    free(steps);
+    return st == MU_CORRUPT ? MU_NOT_FOUND : st;
+}
+
+enum mu_status mu_trained_open(const struct mu_trained_source *source, struct mu_trained *t)
+{
+    struct mu_checkpoint_info info = {0};
+    char folder[MU_PATH_MAX], damaged[MU_PATH_MAX];
+    enum mu_status st, found;
+
+    MU_TRY(mu_which_checkpoint(source->name, folder, &info), st, done);
+    while ((st = open_folder(source, folder, &info, t)) == MU_CORRUPT) {
+        memcpy(damaged, folder, sizeof damaged);
+        found = find_older(source->name, folder, &info);
+        if (found != MU_OK)
+            break;
+        mu_log(MU_LOG_WARN, "checkpoint %s is damaged: it is passed over", damaged);
+    }
+done:
+    mu_checkpoint_info_deinit(&info);
     return st;
 }
 

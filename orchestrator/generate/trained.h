@@ -11,7 +11,6 @@
 
 struct mu_trained {
     struct mu_settings settings;
-    int64_t step;
     struct mu_device *device;
     struct mu_decoder *decoder;
     struct mu_weights weights;
@@ -25,16 +24,15 @@ struct mu_trained {
 
 /* Where a model is taken from. */
 struct mu_trained_source {
-    const char *name;       /* see mu_trained_open */
+    const char *name;       /* as for mu_which_checkpoint */
     char *const *overrides; /* device.KEY=VALUE */
     int override_count;
     enum mu_status (*poll)(void *context); /* of the device; NULL: none */
     void *poll_context;
 };
 
-/* name: a checkpoint (its folder or checkpoint.h5), a run directory or a folder of checkpoints (the
- * newest good one: damaged ones are named in a warning), or a run directory @STEP. Computes on the
- * CPU unless device.kind is among the overrides. All errors are reported. */
+/* Of a run the newest good checkpoint: damaged ones are named in a warning. Computes on the CPU
+ * unless device.kind is among the overrides. All errors are reported. */
 enum mu_status mu_trained_open(const struct mu_trained_source *source,
                                struct mu_trained *out) MU_CHECKED;
 void mu_trained_close(struct mu_trained *t);

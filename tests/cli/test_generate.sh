@@ -29,7 +29,7 @@ run = { dir = "runs"; steps = 160; log_every = 160; };
 model = { layers = 2; heads = 2; width = 32; context = 32; };
 data = { train = "t-train.bin"; };
 batch = { sequences = 8; shards = 4; };
-optim = { lr = 1e-2; };
+optim = { lr = 1e-2; schedule = { cooldown = 0.0; }; };
 checkpoint = { every = 80; };
 CFG
 train one 1
@@ -42,7 +42,7 @@ generate 0 runs/one --prompt "The 3 ranks" --tokens 150 --seed 3
 cp out first
 [ "$(head -c 11 out)" = "The 3 ranks" ] || fail "the prompt does not stand before its continuation"
 [ "$(wc -m <out)" -gt 100 ] || fail "that is no continuation"
-for words in runs/three runs/one/checkpoints/step-00000160 runs/one/checkpoints/step-00000160/checkpoint.h5 runs/one/checkpoints \
+for words in runs/three runs/one/checkpoints/step-00000160 runs/one/checkpoints/step-00000160/checkpoint.h5 \
     runs/one@160 "runs/one device.threads=4"; do
     # shellcheck disable=SC2086 # words
     generate 0 $words --prompt "The 3 ranks" --tokens 150 --seed 3
@@ -112,19 +112,19 @@ wrong 1 "part-00000.h5" $checkpoint
 wrong 1 "part-00000.h5" runs/three@160
 generate 0 runs/three --tokens 60
 cmp -s out first || fail "not the checkpoint of step 80"
-grep -q 'warning: checkpoint runs/three/checkpoints/step-00000160 is damaged: it is passed over' err || fail "nobody says so"
+grep -q 'runs/three/checkpoints/step-00000160 is damaged: it is passed over' err || fail "nobody says so"
 rm $checkpoint/part-00000.h5
 wrong 1 "part-00000.h5: the file is missing" $checkpoint
 rm $checkpoint/checkpoint.h5
-wrong 1 "$checkpoint holds no checkpoint" $checkpoint
+wrong 1 "$checkpoint is neither a checkpoint (it has no checkpoint.h5) nor a run" $checkpoint
 rm -r runs/three/checkpoints/*
-wrong 1 "runs/three holds no checkpoint" runs/three
+wrong 1 "runs/three has no checkpoint that can be used" runs/three
 
 # Names that mean nothing.
 wrong 1 "there is no runs/none" runs/none
-wrong 1 "there is no runs/none" runs/none@3
-wrong 1 "runs/one has no checkpoint of step 7; it has 2, the first of step 80 and the last of step 160" runs/one@7
-wrong 1 "text is no checkpoint; expected the folder of one" text
+wrong 1 "there is no run runs/none" runs/none@3
+wrong 1 "runs/one has no checkpoint of step 7; it has those of steps 80 and 160" runs/one@7
+wrong 1 "text is neither a checkpoint" text
 wrong 64 "see 'muster generate --help'"
 wrong 64 "'model.width=3' has no meaning here; after the checkpoint expected device.KEY=VALUE" runs/one model.width=3
 wrong 78 "did you mean 'device.threads'?" runs/one device.thread=2
