@@ -275,6 +275,40 @@ static void attention_of_the_last(void **state)
     }
 }
 
+/* It is vector code alone: every instruction set and any number of threads, the same bits. */
+static void attention_of_the_last_has_one_value(void **state)
+{
+    static const enum mu_isa sets[] = {MU_ISA_GENERIC, MU_ISA_AVX2, MU_ISA_AVX512};
+    const struct mu_attention s = {2, 77, 5, 20};
+    const int64_t c = s.heads * s.head_size;
+    void *first = NULL;
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof sets / sizeof *sets; i++) {
+        const enum mu_isa isa = sets[i / 2];
+        struct kernel_run r = {.random = 5};
+
+        if (isa > mu_device_best_isa())
+            continue;
+        r.device = open_device(MU_DEVICE_CPU, MU_PRECISION_FP32, isa, i % 2 ? 4 : 1);
+        void *qkv = random_act(&r, s.batch * s.context * 3 * c, 2);
+        void *out = output(&r, "last", s.batch * c, true, false);
+
+        r.device->ops->attention_last(r.device, s, out, qkv);
+        kernel_run_fetch(&r);
+        if (first)
+            assert_memory_equal(first, r.outputs[0].data, r.outputs[0].bytes);
+        else
+            first = r.outputs[0].data;
+        if (first != r.outputs[0].data)
+            free(r.outputs[0].data);
+        mu_device_free(r.device, out);
+        mu_device_free(r.device, qkv);
+        mu_device_close(r.device);
+    }
+    free(first);
+}
+
 static void mistakes(void **state)
 {
     struct model m = open_model(fixture_device(MU_DEVICE_REFERENCE, MU_PRECISION_FP32), false);
@@ -307,6 +341,7 @@ int main(void)
         cmocka_unit_test(a_device_apart_gives_the_same),
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(attention_of_the_last),
+        cmocka_unit_test(attention_of_the_last_has_one_value),
         cmocka_unit_test(mistakes),
     };
 
