@@ -121,13 +121,18 @@ apt_user() {
         -o APT::Sandbox::User=root -o Acquire::Languages=none -o APT::Get::List-Cleanup=false "$@" </dev/null
 }
 
+apt_user_update() {
+    mkdir -p "$PREFIX/.apt/lists/partial" "$PREFIX/.apt/cache/archives/partial"
+    apt_user -q update >"$PREFIX/.apt/log" 2>&1 ||
+        note "apt-get update complained ($PREFIX/.apt/log); going on with what it got"
+}
+
 # prefix_fetch PACKAGE...: these and what they depend on, but for what the machine has: fetched, and unpacked into PREFIX.
 prefix_fetch() {
     local log=$PREFIX/.apt/log deb
-    mkdir -p "$PREFIX/.apt/lists/partial" "$PREFIX/.apt/cache/archives/partial" "$PREFIX/.apt/debs"
+    mkdir -p "$PREFIX/.apt/debs"
     note "unpacking into $PREFIX: $*"
-    : >"$log"
-    apt_user -q update >>"$log" 2>&1 || note "apt-get update complained ($log); going on with what it got"
+    apt_user_update
     apt_user -s install --no-install-recommends "$@" >"$log.plan" 2>&1 || {
         tail -n 15 "$log.plan" >&2
         die "apt-get finds no way to get $* (its words: $log and $log.plan): is there a network?"
