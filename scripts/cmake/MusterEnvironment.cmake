@@ -8,7 +8,7 @@ endif()
 set(MUSTER_ENV_BIN ${CMAKE_BINARY_DIR})
 set(MUSTER_ENV_ROOT "")
 set(MUSTER_ENV_TOOLS "")
-if(EXISTS ${MUSTER_PREFIX}/tools/gnuplot)
+if(EXISTS ${MUSTER_PREFIX}/tools) # gnuplot, cmake
     set(MUSTER_ENV_TOOLS ${MUSTER_PREFIX}/tools)
 endif()
 configure_file(${CMAKE_SOURCE_DIR}/scripts/cmake/env.in ${CMAKE_BINARY_DIR}/env @ONLY)
