@@ -32,7 +32,7 @@ prefix_choose() {
     PREFIX=$(realpath -m -- "$PREFIX")
     case $PREFIX in *:* | *\"* | *\;* | *\$*) die "'$PREFIX' cannot be a prefix: no : ; \" or \$ in its path" ;; esac
     if [ -e "$PREFIX" ] && [ ! -d "$PREFIX" ]; then die "'$PREFIX' is not a folder: name another one, scripts/setup --user FOLDER"; fi
-    mkdir -p "$PREFIX" 2>/dev/null && [ -w "$PREFIX" ] ||
+    { mkdir -p "$PREFIX" && [ -w "$PREFIX" ]; } 2>/dev/null ||
         die "cannot write to '$PREFIX': name a folder of yours, scripts/setup --user FOLDER"
 }
 
@@ -105,6 +105,7 @@ prefix_look() {
 }
 tool_found() {
     local version
+    if [ "$1" = ninja ] && command -v make >/dev/null; then return 0; fi
     command -v "$1" >/dev/null || return 1
     case $1 in
     cc) printf '#include <stdio.h>\nint main(void) { return 0; }\n' | cc -x c -o /dev/null - 2>/dev/null ;;

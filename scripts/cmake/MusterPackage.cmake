@@ -4,8 +4,9 @@ set(CPACK_PACKAGE_NAME muster)
 set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
 set(CPACK_PACKAGE_CONTACT "Muster developers <muster@localhost>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "trains language models on MPI ranks that may die")
-set(CPACK_PACKAGE_DESCRIPTION "Muster trains GPT-like models with MPI. The bits of the result do not depend on how many ranks
-computed it, nor on which of them died. It also sweeps over sizes, and fits scaling laws.")
+set(CPACK_PACKAGE_DESCRIPTION "Muster trains GPT-like models with MPI. The bits of the result do not
+depend on how many ranks computed it, nor on which of them died.
+It also sweeps over sizes of models, and fits scaling laws.")
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS gnuplot-nox)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)

@@ -9,3 +9,11 @@ foreach(plugin ${plugins})
         file(REMOVE ${plugin})
     endif()
 endforeach()
+
+# As Debian has it: libraries are read, not started.
+file(GLOB_RECURSE libraries ${CPACK_TEMPORARY_DIRECTORY}/usr/lib/muster/openmpi/lib/*.so*)
+foreach(library ${libraries})
+    if(NOT IS_SYMLINK ${library})
+        file(CHMOD ${library} PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
+    endif()
+endforeach()
