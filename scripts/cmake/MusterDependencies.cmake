@@ -19,7 +19,9 @@ function(mu_find target pc header library package)
     endif()
     string(REPLACE _serial "" plain ${library}) # as others than Debian call it
     find_path(MU_${target}_INCLUDE ${header} PATHS ${MUSTER_INCLUDE_FOLDERS} PATH_SUFFIXES hdf5/serial)
-    find_library(MU_${target}_LIBRARY NAMES ${library} ${plain} PATHS ${MUSTER_LIBRARY_FOLDERS})
+    # The library that the header is of, where there are several.
+    find_library(MU_${target}_LIBRARY NAMES ${library} ${plain} NAMES_PER_DIR
+        HINTS ${MU_${target}_INCLUDE}/../lib ${MU_${target}_INCLUDE}/../lib64 PATHS ${MUSTER_LIBRARY_FOLDERS})
     mark_as_advanced(MU_${target}_INCLUDE MU_${target}_LIBRARY)
     if(MU_${target}_INCLUDE AND MU_${target}_LIBRARY)
         target_include_directories(${target} SYSTEM INTERFACE ${MU_${target}_INCLUDE})
