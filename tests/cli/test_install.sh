@@ -41,7 +41,7 @@ expect 0 cmake --install "$MUSTER_BUILD" --prefix "$prefix"
 has out "-- To use it: . $prefix/share/muster/env"
 only_ours "$prefix"
 [ -d "$prefix/lib/muster/openmpi" ] && self_contained "$prefix/bin/muster" "$prefix/lib/muster/muster-rank"
-for file in share/muster/fit.schema.json share/doc/muster/README.md share/doc/muster/copyright share/doc/muster/LICENSE lib/muster/muster-rank; do
+for file in share/muster/wandb-sync share/muster/fit.schema.json share/doc/muster/README.md share/doc/muster/copyright share/doc/muster/LICENSE lib/muster/muster-rank; do
     [ -s "$prefix/$file" ] || fail "$file is not installed"
 done
 trains plain "$prefix" sh
