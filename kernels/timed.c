@@ -149,7 +149,8 @@ static double measure_bandwidth(struct mu_timed *t)
     enum { LEAST = 1 << 16, MOST = 1 << 24, PASSES = 5 };
     static const uint64_t long_enough_ns = 20000000;
     struct mu_device *d = t->device;
-    float *to = mu_device_alloc(d, MOST * sizeof *to), *from = mu_device_alloc(d, MOST * sizeof *to);
+    float *to = mu_device_alloc(d, MOST * sizeof *to),
+          *from = mu_device_alloc(d, MOST * sizeof *to);
     double best = 0;
     int64_t n = LEAST;
 

@@ -27,65 +27,65 @@
 #include "kernels/work.h"
 
 /* X(name, word) */
-#define MU_TIMED_PHASES(X)     \
-    X(GATHER, "gather")        \
-    X(FORWARD, "forward")      \
-    X(HEAD, "head")            \
-    X(BACKWARD, "backward")    \
-    X(QUANTISE, "quantise")    \
-    X(EXCHANGE, "exchange")    \
+#define MU_TIMED_PHASES(X)        \
+    X(GATHER, "gather")           \
+    X(FORWARD, "forward")         \
+    X(HEAD, "head")               \
+    X(BACKWARD, "backward")       \
+    X(QUANTISE, "quantise")       \
+    X(EXCHANGE, "exchange")       \
     X(COMMUNICATE, "communicate") \
-    X(UPDATE, "update")        \
-    X(HASH, "hash")            \
-    X(MEMORY, "memory")        \
-    X(WAIT, "wait")            \
-    X(IDLE, "idle")            \
-    X(BETWEEN, "between steps") \
+    X(UPDATE, "update")           \
+    X(HASH, "hash")               \
+    X(MEMORY, "memory")           \
+    X(WAIT, "wait")               \
+    X(IDLE, "idle")               \
+    X(BETWEEN, "between steps")   \
     X(REST, "not accounted for")
 
 /* X(name, word, phase): operations are called as in kernels/device.h */
-#define MU_TIMED_OPERATIONS(X)                               \
-    X(EMBED, "embed", FORWARD)                               \
-    X(EMBED_BACKWARD, "embed_backward", BACKWARD)            \
-    X(LAYERNORM, "layernorm", FORWARD)                       \
-    X(LAYERNORM_BACKWARD, "layernorm_backward", BACKWARD)    \
-    X(RMSNORM, "rmsnorm", FORWARD)                           \
-    X(RMSNORM_BACKWARD, "rmsnorm_backward", BACKWARD)        \
-    X(LINEAR, "linear", FORWARD)                             \
-    X(LINEAR_INPUT, "linear_backward_input", BACKWARD)       \
-    X(LINEAR_WEIGHT, "linear_backward_weight", BACKWARD)     \
-    X(GELU_BACKWARD, "gelu_backward", BACKWARD)              \
-    X(SWIGLU, "swiglu", FORWARD)                             \
-    X(SWIGLU_BACKWARD, "swiglu_backward", BACKWARD)          \
-    X(ROTATE, "rotate", FORWARD)                             \
-    X(ROTATE_BACKWARD, "rotate (backward)", BACKWARD)        \
-    X(TO_ACT, "to_act", BACKWARD)                            \
-    X(ATTENTION, "attention", FORWARD)                       \
-    X(ATTENTION_BACKWARD, "attention_backward", BACKWARD)    \
-    X(CLASSIFIER, "classifier", HEAD)                        \
-    X(ADAMW, "adamw", UPDATE)                                \
-    X(QUANTISE_ADD, "quantise_add", QUANTISE)                \
-    X(ADD, "add", EXCHANGE)                                  \
-    X(ADD_INT32, "add_int32", EXCHANGE)                      \
-    X(UPLOAD, "upload", MEMORY)                              \
-    X(DOWNLOAD, "download", MEMORY)                          \
-    X(CLEAR, "clear", MEMORY)                                \
-    X(COPY, "copy", MEMORY)                                  \
-    X(RESIDENT_ADD, "sum of a shard", QUANTISE)              \
-    X(RESIDENT_SUM, "sum of all ranks", EXCHANGE)            \
+#define MU_TIMED_OPERATIONS(X)                            \
+    X(EMBED, "embed", FORWARD)                            \
+    X(EMBED_BACKWARD, "embed_backward", BACKWARD)         \
+    X(LAYERNORM, "layernorm", FORWARD)                    \
+    X(LAYERNORM_BACKWARD, "layernorm_backward", BACKWARD) \
+    X(RMSNORM, "rmsnorm", FORWARD)                        \
+    X(RMSNORM_BACKWARD, "rmsnorm_backward", BACKWARD)     \
+    X(LINEAR, "linear", FORWARD)                          \
+    X(LINEAR_INPUT, "linear_backward_input", BACKWARD)    \
+    X(LINEAR_WEIGHT, "linear_backward_weight", BACKWARD)  \
+    X(GELU_BACKWARD, "gelu_backward", BACKWARD)           \
+    X(SWIGLU, "swiglu", FORWARD)                          \
+    X(SWIGLU_BACKWARD, "swiglu_backward", BACKWARD)       \
+    X(ROTATE, "rotate", FORWARD)                          \
+    X(ROTATE_BACKWARD, "rotate (backward)", BACKWARD)     \
+    X(TO_ACT, "to_act", BACKWARD)                         \
+    X(ATTENTION, "attention", FORWARD)                    \
+    X(ATTENTION_BACKWARD, "attention_backward", BACKWARD) \
+    X(CLASSIFIER, "classifier", HEAD)                     \
+    X(ADAMW, "adamw", UPDATE)                             \
+    X(QUANTISE_ADD, "quantise_add", QUANTISE)             \
+    X(ADD, "add", EXCHANGE)                               \
+    X(ADD_INT32, "add_int32", EXCHANGE)                   \
+    X(UPLOAD, "upload", MEMORY)                           \
+    X(DOWNLOAD, "download", MEMORY)                       \
+    X(CLEAR, "clear", MEMORY)                             \
+    X(COPY, "copy", MEMORY)                               \
+    X(RESIDENT_ADD, "sum of a shard", QUANTISE)           \
+    X(RESIDENT_SUM, "sum of all ranks", EXCHANGE)         \
     X(RESIDENT_UPDATE, "update of all tensors", UPDATE)
 
 /* What the host does outside of operations. */
-#define MU_TIMED_PARTS(X)                                            \
-    X(PART_GATHER, "batch and losses, on the host", GATHER)          \
-    X(PART_QUANTISE, "sum of a shard, on the host", QUANTISE)        \
-    X(PART_EXCHANGE, "sum over ranks, on the host", EXCHANGE)        \
-    X(PART_COMMUNICATE, "communication between ranks", COMMUNICATE)  \
-    X(PART_UPDATE, "predictions, on the host", UPDATE)               \
-    X(PART_HASH, "hash of the state", HASH)                          \
-    X(PART_WAIT, "wait for other ranks", WAIT)                       \
-    X(PART_IDLE, "idle: this rank had no shards", IDLE)              \
-    X(PART_BETWEEN, "records, between steps", BETWEEN)               \
+#define MU_TIMED_PARTS(X)                                           \
+    X(PART_GATHER, "batch and losses, on the host", GATHER)         \
+    X(PART_QUANTISE, "sum of a shard, on the host", QUANTISE)       \
+    X(PART_EXCHANGE, "sum over ranks, on the host", EXCHANGE)       \
+    X(PART_COMMUNICATE, "communication between ranks", COMMUNICATE) \
+    X(PART_UPDATE, "predictions, on the host", UPDATE)              \
+    X(PART_HASH, "hash of the state", HASH)                         \
+    X(PART_WAIT, "wait for other ranks", WAIT)                      \
+    X(PART_IDLE, "idle: this rank had no shards", IDLE)             \
+    X(PART_BETWEEN, "records, between steps", BETWEEN)              \
     X(PART_REST, "not accounted for", REST)
 
 enum mu_timed_phase {

@@ -192,8 +192,7 @@ static void rotate(struct mu_device *d, struct mu_attention s, void *qkv, const 
     struct mu_timed *t = begin(d, row);
 
     t->inner->rotate(d, s, qkv, turn, backward);
-    end(t, row,
-        mu_work_touch(0, 4 * elements(s.batch * s.context, s.heads * s.head_size), act(t)));
+    end(t, row, mu_work_touch(0, 4 * elements(s.batch * s.context, s.heads * s.head_size), act(t)));
 }
 
 static void to_act(struct mu_device *d, void *out, const float *x, int64_t n)

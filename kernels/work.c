@@ -18,8 +18,7 @@ struct mu_work mu_work_linear(struct mu_linear s, size_t act_bytes, bool y_is_ac
 
     return (struct mu_work){.flops = 2 * x * (double)s.out,
                             .bytes = act * (x + w + (has_before ? y : 0)) +
-                                     (y_is_act ? act : 4) * y +
-                                     (has_bias ? 4 * (double)s.out : 0)};
+                                     (y_is_act ? act : 4) * y + (has_bias ? 4 * (double)s.out : 0)};
 }
 
 struct mu_work mu_work_linear_backward_input(struct mu_linear s, size_t act_bytes, bool dx_is_act)
@@ -37,8 +36,8 @@ struct mu_work mu_work_linear_backward_weight(struct mu_linear s, size_t act_byt
                  y = times(s.rows, s.out), touched = overwrite ? 1 : 2;
 
     return (struct mu_work){.flops = 2 * x * (double)s.out,
-                            .bytes = act * (x + y) +
-                                     4 * touched * (w + (has_bias ? (double)s.out : 0))};
+                            .bytes =
+                                act * (x + y) + 4 * touched * (w + (has_bias ? (double)s.out : 0))};
 }
 
 /* Of one product of (T, D) and (T, D) whose result is (T, T), causal: all heads and sequences. */
@@ -54,8 +53,8 @@ struct mu_work mu_work_attention(struct mu_attention s, size_t act_bytes)
     const double rows = times(s.batch, s.context), width = times(s.heads, s.head_size);
 
     return (struct mu_work){.flops = 2 * causal_product(s),
-                            .bytes = (double)act_bytes * 4 * rows * width +
-                                     4 * rows * (double)s.heads};
+                            .bytes =
+                                (double)act_bytes * 4 * rows * width + 4 * rows * (double)s.heads};
 }
 
 struct mu_work mu_work_attention_backward(struct mu_attention s, size_t act_bytes)
@@ -63,8 +62,8 @@ struct mu_work mu_work_attention_backward(struct mu_attention s, size_t act_byte
     const double rows = times(s.batch, s.context), width = times(s.heads, s.head_size);
 
     return (struct mu_work){.flops = 5 * causal_product(s),
-                            .bytes = (double)act_bytes * 8 * rows * width +
-                                     4 * rows * (double)s.heads};
+                            .bytes =
+                                (double)act_bytes * 8 * rows * width + 4 * rows * (double)s.heads};
 }
 
 struct mu_work mu_work_classifier(int64_t n, int64_t c, int64_t v, size_t act_bytes, bool backward,
