@@ -142,31 +142,39 @@ void mu_timed_forgive(struct mu_timed *t)
 }
 
 /* ---- the machine's rates ---- */
-/* Of `add` over floats that no cache holds: two read and one written, on the device's threads.
- * Larger ones until a pass takes its time, so that a slow device is not kept by it for long. */
+/* Seconds of one pass over n floats. */
+static double time_add(struct mu_timed *t, float *to, const float *from, int64_t n, bool overwrite)
+{
+    uint64_t began;
+
+    mu_device_wait(t->device);
+    began = mu_clock_ns();
+    t->inner->add(t->device, to, from, n, overwrite);
+    mu_device_wait(t->device);
+    return 1e-9 * (double)(mu_clock_ns() - began);
+}
+
+/* Of `add` over floats that no cache holds: two read and one written, on the device's threads. A
+ * slow device gets fewer of them, so that it is not kept by it for long. */
 static double measure_bandwidth(struct mu_timed *t)
 {
     enum { LEAST = 1 << 16, MOST = 1 << 24, PASSES = 5 };
-    static const uint64_t long_enough_ns = 20000000;
+    static const double long_enough_s = 0.02;
     struct mu_device *d = t->device;
     float *to = mu_device_alloc(d, MOST * sizeof *to),
           *from = mu_device_alloc(d, MOST * sizeof *to);
     double best = 0;
     int64_t n = LEAST;
 
-    for (int pass = 0; to && from && pass < PASSES; pass++) {
-        uint64_t began, ns;
+    if (to && from) {
+        while (n < MOST && time_add(t, to, from, n, false) < long_enough_s)
+            n *= 4;
+        (void)time_add(t, from, to, n, true); /* what was never written is one page, in a cache */
+        for (int pass = 0; pass < PASSES; pass++) {
+            const double seconds = time_add(t, to, from, n, false), bytes = 12 * (double)n;
 
-        mu_device_wait(d);
-        began = mu_clock_ns();
-        t->inner->add(d, to, from, n, false);
-        mu_device_wait(d);
-        ns = mu_clock_ns() - began;
-        if (n < MOST && ns < long_enough_ns) {
-            n *= 4; /* what was measured were caches */
-            pass = -1;
-        } else if (ns > 0 && pass > 0 && 12e9 * (double)n / (double)ns > best) {
-            best = 12e9 * (double)n / (double)ns;
+            if (seconds > 0 && bytes / seconds > best)
+                best = bytes / seconds;
         }
     }
     mu_device_free(d, to);

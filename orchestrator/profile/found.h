@@ -57,7 +57,9 @@ struct mu_profile_sums {
     int slowest, longest_gap;     /* index of a rank */
 };
 struct mu_profile_sums mu_profile_add_up(const struct mu_profile_found *found);
-/* A rank's time in a step, without what it waited for others, ms. */
+/* A rank's time in a step, ms: waiting for others, idle or in communication, where waiting cannot be
+ * told from sending; and the rest. */
+double mu_profile_away_ms(const struct mu_profile_found *found, int rank);
 double mu_profile_busy_ms(const struct mu_profile_found *found, int rank);
 double mu_profile_phase_ms(const struct mu_profile_found *found, int rank,
                            enum mu_timed_phase phase);

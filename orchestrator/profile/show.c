@@ -80,10 +80,8 @@ static void show_ranks(const struct mu_profile_found *f, const struct mu_profile
     for (int i = 0; i < f->ranks; i++)
         mean += mu_profile_busy_ms(f, i) / f->ranks;
     for (int i = 0; i < f->ranks && f->ranks > 1 && f->ranks <= 16; i++)
-        printf("rank %d: at work %.3f ms of a step, waits %.3f ms\n", f->rank[i].name,
-               mu_profile_busy_ms(f, i),
-               mu_profile_phase_ms(f, i, MU_TIMED_PHASE_WAIT) +
-                   mu_profile_phase_ms(f, i, MU_TIMED_PHASE_IDLE));
+        printf("rank %d: at work %.3f ms of a step, waits or communicates %.3f ms\n",
+               f->rank[i].name, mu_profile_busy_ms(f, i), mu_profile_away_ms(f, i));
     if (f->ranks > 1 && mean > 0)
         printf("slowest: rank %d, %.1f %% longer at work than the mean of %.3f ms\n",
                f->rank[s->slowest].name, 100 * (mu_profile_busy_ms(f, s->slowest) / mean - 1),

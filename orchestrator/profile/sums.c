@@ -23,13 +23,19 @@ double mu_profile_phase_ms(const struct mu_profile_found *f, int rank, enum mu_t
     return ms;
 }
 
+double mu_profile_away_ms(const struct mu_profile_found *f, int rank)
+{
+    return mu_profile_phase_ms(f, rank, MU_TIMED_PHASE_WAIT) +
+           mu_profile_phase_ms(f, rank, MU_TIMED_PHASE_IDLE) +
+           mu_profile_phase_ms(f, rank, MU_TIMED_PHASE_COMMUNICATE);
+}
+
 double mu_profile_busy_ms(const struct mu_profile_found *f, int rank)
 {
-    double ms = 0;
+    double ms = -mu_profile_away_ms(f, rank);
 
     for (int p = 0; p < MU_TIMED_PHASE_COUNT; p++)
-        if (p != MU_TIMED_PHASE_WAIT && p != MU_TIMED_PHASE_IDLE)
-            ms += mu_profile_phase_ms(f, rank, (enum mu_timed_phase)p);
+        ms += mu_profile_phase_ms(f, rank, (enum mu_timed_phase)p);
     return ms;
 }
 
