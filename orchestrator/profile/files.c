@@ -37,12 +37,10 @@ static json_t *rank_json(const struct mu_profile_found *f, int i)
     return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "rank", r->name,
                      "timed_step_ms", mu_json_real(r->timed_ms), "plain_step_ms",
                      mu_json_real(r->plain_ms), "busy_ms", mu_json_real(mu_profile_busy_ms(f, i)),
-                     "wait_ms",
-                     mu_json_real(mu_profile_phase_ms(f, i, MU_TIMED_PHASE_WAIT) +
-                                  mu_profile_phase_ms(f, i, MU_TIMED_PHASE_IDLE)),
-                     "peak_flops", mu_json_real(r->peak_flops), "memory_bytes_per_s",
-                     mu_json_real(r->bandwidth), "longest_poll_gap_ms", mu_json_real(r->gap_ms),
-                     "longest_poll_gap_in", mu_timed_word(r->gap_row));
+                     "away_ms", mu_json_real(mu_profile_away_ms(f, i)), "peak_flops",
+                     mu_json_real(r->peak_flops), "memory_bytes_per_s", mu_json_real(r->bandwidth),
+                     "longest_poll_gap_ms", mu_json_real(r->gap_ms), "longest_poll_gap_in",
+                     mu_timed_word(r->gap_row));
 }
 
 enum mu_status mu_profile_print_json(const struct mu_profile_found *f,

@@ -243,7 +243,9 @@ static enum mu_status train(struct profile *p)
     if (st != MU_OK && p->is_master)
         mu_log(MU_LOG_ERROR, "no profile: the steps ended after %lld of %lld: %s",
                (long long)out.step, (long long)order.steps,
-               *out.message ? out.message : mu_trial_end_word(out.end));
+               out.end == MU_TRIAL_STOPPED ? "stopped on request"
+               : *out.message              ? out.message
+                                           : mu_trial_end_word(out.end));
     p->found.last_step = out.step;
     p->found.hash = out.hash;
 failed:
