@@ -154,27 +154,40 @@ static double time_add(struct mu_timed *t, float *to, const float *from, int64_t
     return 1e-9 * (double)(mu_clock_ns() - began);
 }
 
-/* Of `add` over floats that no cache holds: two read and one written, on the device's threads. A
- * slow device gets fewer of them, so that it is not kept by it for long. */
+/* So many floats twice that no cache holds, or fewer where the device has not that much left. */
+static int64_t most_floats(const struct mu_device *d)
+{
+    const struct mu_device_room room = mu_device_memory(d);
+    int64_t n = 1 << 24;
+
+    while (room.total > 0 && 4 * sizeof(float) * (uint64_t)n > room.free)
+        n /= 2;
+    return n;
+}
+
+/* Of `add`: two are read and one is written, on the device's threads. A slow device gets fewer of
+ * them, so that it is not kept by it for long. */
 static double measure_bandwidth(struct mu_timed *t)
 {
-    enum { LEAST = 1 << 16, MOST = 1 << 24, PASSES = 5 };
+    enum { LEAST = 1 << 16, PASSES = 5 };
     static const double long_enough_s = 0.02;
     struct mu_device *d = t->device;
-    float *to = mu_device_alloc(d, MOST * sizeof *to),
-          *from = mu_device_alloc(d, MOST * sizeof *to);
+    const int64_t most = most_floats(d);
+    const size_t bytes = (size_t)most * sizeof(float);
+    float *to = most >= LEAST ? mu_device_alloc(d, bytes) : NULL,
+          *from = to ? mu_device_alloc(d, bytes) : NULL;
     double best = 0;
     int64_t n = LEAST;
 
-    if (to && from) {
-        while (n < MOST && time_add(t, to, from, n, false) < long_enough_s)
-            n *= 4;
+    if (from) {
+        while (2 * n <= most && time_add(t, to, from, n, false) < long_enough_s)
+            n *= 2;
         (void)time_add(t, from, to, n, true); /* what was never written is one page, in a cache */
         for (int pass = 0; pass < PASSES; pass++) {
-            const double seconds = time_add(t, to, from, n, false), bytes = 12 * (double)n;
+            const double seconds = time_add(t, to, from, n, false);
 
-            if (seconds > 0 && bytes / seconds > best)
-                best = bytes / seconds;
+            if (seconds > 0 && 12 * (double)n / seconds > best)
+                best = 12 * (double)n / seconds;
         }
     }
     mu_device_free(d, to);

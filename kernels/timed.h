@@ -24,6 +24,7 @@
 
 #include "kernels/device.h"
 #include "kernels/resident.h"
+#include "kernels/resident_parts.h"
 #include "kernels/work.h"
 
 /* X(name, word) */
@@ -72,12 +73,12 @@
     X(CLEAR, "clear", MEMORY)                             \
     X(COPY, "copy", MEMORY)                               \
     X(RESIDENT_ADD, "sum of a shard", QUANTISE)           \
-    X(RESIDENT_SUM, "sum of all ranks", EXCHANGE)         \
+    X(RESIDENT_SUM, "sum over ranks", EXCHANGE)           \
     X(RESIDENT_UPDATE, "update of all tensors", UPDATE)
 
 /* What the host does outside of operations. */
 #define MU_TIMED_PARTS(X)                                           \
-    X(PART_GATHER, "batch and losses, on the host", GATHER)         \
+    X(PART_GATHER, "gradient, on the host", GATHER)                 \
     X(PART_QUANTISE, "sum of a shard, on the host", QUANTISE)       \
     X(PART_EXCHANGE, "sum over ranks, on the host", EXCHANGE)       \
     X(PART_COMMUNICATE, "communication between ranks", COMMUNICATE) \
@@ -131,6 +132,7 @@ struct mu_timed {
     const struct mu_device_ops *inner;
     struct mu_device_ops ops; /* as inner, with stopwatch */
     struct mu_resident_ops resident;
+    struct mu_resident_parts_ops parts;
     bool is_on, is_tracing;
     int64_t step; /* that is under way; -1: none */
     uint64_t step_ns, since_ns;

@@ -341,6 +341,52 @@ static void resident_update(struct mu_resident *r, uint32_t from, const struct m
     end(t, MU_TIMED_RESIDENT_UPDATE, not_counted);
 }
 
+/* ---- the same in parts ---- */
+static int parts_integers(struct mu_resident *r, uint64_t escapes, const uint64_t *bound,
+                          uint32_t parts, struct mu_all_reduce list[MU_RESIDENT_LIST])
+{
+    struct mu_timed *t = begin(r->device, MU_TIMED_RESIDENT_SUM);
+    const int n = t->inner->resident_parts->integers(r, escapes, bound, parts, list);
+
+    end(t, MU_TIMED_RESIDENT_SUM, not_counted);
+    return n;
+}
+
+static bool parts_finish(struct mu_resident *r, const struct mu_resident_part *part)
+{
+    struct mu_timed *t = begin(r->device, MU_TIMED_RESIDENT_SUM);
+    const bool is_right = t->inner->resident_parts->finish(r, part);
+
+    end(t, MU_TIMED_RESIDENT_SUM, not_counted);
+    return is_right;
+}
+
+static int parts_norm(struct mu_resident *r, struct mu_all_reduce list[MU_RESIDENT_LIST])
+{
+    struct mu_timed *t = begin(r->device, MU_TIMED_RESIDENT_SUM);
+    const int n = t->inner->resident_parts->norm(r, list);
+
+    end(t, MU_TIMED_RESIDENT_SUM, not_counted);
+    return n;
+}
+
+static void parts_take_norm(struct mu_resident *r, int64_t norm[MU_RESIDENT_WIDE])
+{
+    struct mu_timed *t = begin(r->device, MU_TIMED_RESIDENT_SUM);
+
+    t->inner->resident_parts->take_norm(r, norm);
+    end(t, MU_TIMED_RESIDENT_SUM, not_counted);
+}
+
+static void parts_update(struct mu_resident *r, uint32_t from, const struct mu_resident_part *part,
+                         const struct mu_adamw *how, float decay)
+{
+    struct mu_timed *t = begin(r->device, MU_TIMED_RESIDENT_UPDATE);
+
+    t->inner->resident_parts->update(r, from, part, how, decay);
+    end(t, MU_TIMED_RESIDENT_UPDATE, not_counted);
+}
+
 /* ---- the tables ---- */
 #define TIME(name) (ops)->name = (ops)->name ? name : NULL
 
@@ -373,12 +419,8 @@ static void fill_operations(struct mu_device_ops *ops)
     TIME(add_int32);
 }
 
-void mu_timed_fill(struct mu_timed *t)
+static void fill_resident(struct mu_timed *t)
 {
-    t->ops = *t->inner;
-    fill_operations(&t->ops);
-    if (!t->inner->resident)
-        return;
     t->resident = *t->inner->resident;
     t->resident.begin = resident_begin;
     t->resident.add_dense = resident_add_dense;
@@ -389,4 +431,25 @@ void mu_timed_fill(struct mu_timed *t)
     t->resident.finish = resident_finish;
     t->resident.update = resident_update;
     t->ops.resident = &t->resident;
+}
+
+static void fill_parts(struct mu_timed *t)
+{
+    t->parts = *t->inner->resident_parts;
+    t->parts.integers = parts_integers;
+    t->parts.finish = parts_finish;
+    t->parts.norm = parts_norm;
+    t->parts.take_norm = parts_take_norm;
+    t->parts.update = parts_update;
+    t->ops.resident_parts = &t->parts;
+}
+
+void mu_timed_fill(struct mu_timed *t)
+{
+    t->ops = *t->inner;
+    fill_operations(&t->ops);
+    if (t->inner->resident)
+        fill_resident(t);
+    if (t->inner->resident_parts)
+        fill_parts(t);
 }

@@ -118,8 +118,12 @@ enum mu_status mu_profile_write_trace(const struct mu_profile_found *f, const ch
         return MU_FAIL(MU_NO_MEMORY, "no memory for the trace");
     fprintf(out, "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n"
                  "{\"ph\":\"M\",\"name\":\"muster\",\"pid\":0,\"args\":{}}");
-    for (int i = 0; i < f->ranks; i++)
+    for (int i = 0; i < f->ranks; i++) {
+        if (f->rank[i].event_count == MU_TIMED_EVENTS)
+            mu_log(MU_LOG_WARN, "the trace of rank %d ends after %d operations", f->rank[i].name,
+                   MU_TIMED_EVENTS);
         put_rank(out, &f->rank[i], first_ns(&f->rank[0]));
+    }
     fprintf(out, "\n]}\n");
     if (fclose(out) == 0)
         st = mu_file_write_atomically(path, text, size);

@@ -92,14 +92,20 @@ static void show_ranks(const struct mu_profile_found *f, const struct mu_profile
     printf(", mostly in: %s\n", mu_timed_word(f->rank[s->longest_gap].gap_row));
 }
 
+static void show_rate(const char *what, double rate, int digits, const char *unit)
+{
+    if (rate > 0)
+        printf("%s %.*f %s", what, digits, 1e-9 * rate, unit);
+    else
+        printf("%s not measured (no room)", what);
+}
+
 static void show_rates(const struct mu_profile_sums *s)
 {
-    printf("this machine, all ranks at once, just measured: matrix products %.1f GFLOP/s, memory ",
-           1e-9 * s->peak_flops);
-    if (s->bandwidth > 0)
-        printf("%.2f GB/s\n\n", 1e-9 * s->bandwidth);
-    else
-        printf("not measured: no room\n\n");
+    printf("this machine, all ranks at once, just measured: ");
+    show_rate("matrix products", s->peak_flops, 1, "GFLOP/s");
+    show_rate(", memory", s->bandwidth, 2, "GB/s");
+    printf("\n\n");
 }
 
 void mu_profile_show(const struct mu_profile_found *f, const struct mu_profile_sums *s)
