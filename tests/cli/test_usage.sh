@@ -21,7 +21,7 @@ answers 64 err "muster: error: there is no option '--frobnicate' without a verb;
     "$MUSTER" --frobnicate
 answers 0 out "usage: muster VERB ..." "$MUSTER" help
 answers 0 out "usage: muster inspect [options] PATH" "$MUSTER" help inspect
-answers 64 err "muster: error: there is no verb 'inspct'; did you mean 'inspect'?" "$MUSTER" help inspct
+answers 64 err "muster: error: there is no verb or topic 'inspct'; did you mean 'inspect'?" "$MUSTER" help inspct
 "$MUSTER" --version >long
 "$MUSTER" version >short
 cmp long short || fail "version is not --version"
