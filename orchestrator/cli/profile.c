@@ -24,7 +24,8 @@ enum mu_status mu_cli_profile(int argc, char **argv)
             "start. Takes steps of the run that CONFIG describes, without evaluations and "
             "checkpoints, in a folder of its own under TMPDIR (/tmp) that is removed: nothing is "
             "written into the run's. The bits are the run's.\n\n"
-            "FLOPs are those of matrix products; bytes are each operand's, once. An operation is "
+            "FLOPs are those of matrix products; bytes are each operand's, once, also where they "
+            "come from a cache: then it may be more than 100 %. An operation is "
             "near \"compute\" or \"memory\" from half of that rate on, else \"overhead\". What "
             "nothing accounts for has its own line: the lines add up to the step.",
         .options = options,
