@@ -154,6 +154,12 @@ enum mu_status mu_job_live(struct mu_job *job, const struct mu_job_request *requ
 /* With the session's parts, before it is attached there. */
 void mu_job_init(struct mu_job *job, struct mu_session *session, struct mu_comm *comm);
 
+/* How many steps this job takes. */
+static inline int64_t mu_job_steps(const struct mu_job *job)
+{
+    return job->trial && job->trial->steps > 0 ? job->trial->steps : job->settings.run_steps;
+}
+
 /* mu_life_move, and the same on the board. */
 void mu_job_move(struct mu_job *job, enum mu_life_event event);
 /* The parts, in order. */

@@ -348,6 +348,7 @@ static enum mu_status duties(struct mu_job *job)
     enum mu_status st;
 
     due.hash = due.hash || mu_job_has_branches(job);
+    due.save = due.save && !(job->trial && job->trial->steps > 0);
     st = do_duties(job, due);
     if (st == MU_OK)
         st = mu_job_snapshot(job);
@@ -377,7 +378,7 @@ static enum mu_status steps(struct mu_job *job)
             return MU_RECOVERED;
         if (job->duties_done < job->life.step)
             st = duties(job);
-        else if (job->life.step >= job->settings.run_steps || mu_job_is_stopped(job))
+        else if (job->life.step >= mu_job_steps(job) || mu_job_is_stopped(job))
             job->over = true;
         else
             st = step(job);
