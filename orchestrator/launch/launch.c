@@ -19,6 +19,7 @@
 #include "orchestrator/launch/outcome.h"
 #include "orchestrator/launch/parts.h"
 #include "orchestrator/launch/probe.h"
+#include "orchestrator/launch/resize.h"
 
 enum {
     FENCE_MS = 10000,
@@ -223,7 +224,8 @@ static struct mu_ladder_end describe_end(struct mu_launch *l)
     return (struct mu_ladder_end){
         .outcome = o.outcome,
         .agreed = o.agreed,
-        .wish = l->wish,
+        /* Who stopped the run while it was to make way wants it stopped. */
+        .wish = l->was_asked_to_make_way && o.was_stopped ? MU_WISH_STOP : l->wish,
         .mpirun_signal = g->was_ended_here ? 0 : g->signal,
         .exit_code = g->was_ended_here ? -1 : g->exit_code,
         .seen = g->view.seen,

@@ -29,14 +29,18 @@ static void write_end(struct mu_job *job, bool stopped, const char *message)
 {
     char text[256];
 
-    if (stopped)
-        mu_run_dir_clear_requests(job->run); /* obeyed */
     job->status.outcome = stopped ? MU_OUTCOME_REQUEUE : MU_OUTCOME_COMPLETE;
     mu_job_put_status(job, MU_RUN_ENDED, message);
     snprintf(text, sizeof text, "{\"date\":\"%s\",\"outcome\":\"%s\",\"step\":%" PRId64 "}",
              mu_clock_date().text, stopped ? "requeue" : "complete", job->life.step);
     if (mu_journal_append(job->journal, MU_JOURNAL_END, text) != MU_OK)
         mu_log(MU_LOG_WARN, "the end of this run could not be written to its journal");
+    if (mu_job_makes_way(job)) { /* whoever comes obeys the others */
+        mu_run_dir_clear_request(job->run, MU_REQUEST_RELAUNCH);
+        return;
+    }
+    mu_job_requests_end(job, stopped);
+    mu_run_dir_clear_requests(job->run);
 }
 
 /* Nobody reads a summary between two generations, and the next one is waiting. */
@@ -55,6 +59,13 @@ static void make_way(struct mu_job *job)
     write_end(job, true, text);
 }
 
+static const char *why_stopped(const struct mu_job *job)
+{
+    if (!(job->last.requests & MU_REQUEST_STOP))
+        return "for other ranks"; /* which do not find the state in memory */
+    return job->is_out_of_time ? "by run.time_limit" : "on request";
+}
+
 static void name_end(const struct mu_job *job, bool stopped, char *text, size_t size)
 {
     if (job->resumed_step >= job->settings.run_steps)
@@ -64,9 +75,9 @@ static void name_end(const struct mu_job *job, bool stopped, char *text, size_t 
                  job->life.step, job->tokens);
     else if (stopped)
         snprintf(text, size,
-                 "stopped on request at step %" PRId64 " of %" PRId64
+                 "stopped %s at step %" PRId64 " of %" PRId64
                  ", with a checkpoint: the same command goes on",
-                 job->life.step, job->settings.run_steps);
+                 why_stopped(job), job->life.step, job->settings.run_steps);
     else
         snprintf(text, size, "complete: %" PRId64 " steps, %" PRIu64 " tokens", job->life.step,
                  job->tokens);
