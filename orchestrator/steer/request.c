@@ -106,7 +106,7 @@ static void name_asker(char *out, size_t size)
     if (user && *user)
         snprintf(who, sizeof who, "%s", user);
     else
-        snprintf(who, sizeof who, "user %u", (unsigned)getuid());
+        snprintf(who, sizeof who, getuid() == 0 ? "root" : "user %u", (unsigned)getuid());
     snprintf(out, size, "%s on %s, pid %ld", who, host, (long)getpid());
 }
 
