@@ -19,9 +19,7 @@ enum mu_steer_folder mu_steer_folder_kind(const char *path)
 
     if (mu_file_exists_in(path, "sweep.json"))
         return MU_STEER_SWEEP;
-    if (!mu_file_exists_in(path, "control") || !mu_file_exists_in(path, "journal"))
-        return MU_STEER_NO_FOLDER;
-    if (!mu_file_exists_in(path, "status.json") && !mu_file_exists_in(path, "checkpoints"))
+    if (!mu_file_exists_in(path, "control")) /* what a launcher makes first */
         return MU_STEER_NO_FOLDER;
     if (mu_path_format(above, "%s/../..", path) == MU_OK && mu_file_exists_in(above, "sweep.json"))
         return MU_STEER_TRIAL;

@@ -139,7 +139,7 @@ said_once 'stop was asked for by .* before this start of the run: not done' "a r
 nothing_asked still "a request of another start"
 
 # Asked for in the last step.
-export MUSTER_FAULT=at:flip,step:12,do:sleep-1500
+export MUSTER_FAULT=at:flip,step:11,do:sleep-1500
 start 2 tiny.cfg run.name=late run.steps=12
 unset MUSTER_FAULT
 until_true beyond late 10

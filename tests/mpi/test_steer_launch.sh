@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# muster stop, checkpoint and resize of a run that has a launcher: requests outlive mpirun, and a stop is a stop whatever else is asked for.
+. "$(dirname "$0")/common.sh"
+# shellcheck source=tests/mpi/launch.sh
+. "$(dirname "$0")/launch.sh"
+
+long=(checkpoint.every=0 eval.every=50)
+run 1 tiny.cfg run.name=whole "${long[@]}" run.steps=150
+ended_with 0 "the undisturbed run"
+asks() { # asks EXIT_CODE WORD...
+    local expected=$1 got=0
+    shift
+    "$MUSTER" "$@" >said 2>&1 || got=$?
+    [ "$got" = "$expected" ] || fail "muster $*: exit code $got, not $expected: $(cat said)"
+}
+tells() { grep -qE -- "$1" said || fail "not told: $1, but: $(cat said)"; }
+checkpoints() { find "runs/$1/checkpoints" -name checkpoint.h5 | wc -l; }
+saved() { [ "$(checkpoints "$1")" = 1 ]; }
+nothing_asked() { [ -z "$(ls "runs/$1/control")" ] || fail "$2: left in control: $(ls "runs/$1/control")"; }
+
+# mpirun is killed when the checkpoint is written and the answer is not: the next generation answers, from what it finds.
+export MUSTER_FAULT="at:flip,do:sleep-20;rank:0,at:answer,do:sleep-3000"
+begin -n 2 train tiny.cfg run.name=run "${long[@]}" run.steps=150
+unset MUSTER_FAULT
+until_said "^step "
+"$MUSTER" checkpoint runs/run >said 2>&1 &
+asked=$!
+until_true saved run
+kill -KILL "$(launched_mpirun)"
+wait $asked || fail "a checkpoint, and mpirun dies: $(cat said)"
+tells '^checkpoint step-[0-9]{8} is there: no step was taken since$'
+said 'generation 1: .*starting again' "a checkpoint, and mpirun dies"
+[ "$(checkpoints run)" = 1 ] || fail "a checkpoint, and mpirun dies: $(checkpoints run) checkpoints"
+finish
+ended_with 0 "a checkpoint, and mpirun dies"
+same_as run whole "a checkpoint, and mpirun dies"
+nothing_asked run "a checkpoint, and mpirun dies"
+untouched "a checkpoint, and mpirun dies"
+
+# Another number of ranks, the same again, a number that was forgotten; then a stop while the ranks are to make way.
+slowly 2 tiny.cfg run.name=both "${long[@]}" run.steps=150
+asks 0 resize runs/both 3
+tells '^3 ranks go on, from step [0-9]+$'
+[ "$(all_ranks | wc -w)" = 3 ] || fail "resize 2 -> 3: $(all_ranks | wc -w) ranks"
+asks 0 resize runs/both 3
+tells '^it has 3 ranks already, at step [0-9]+$'
+asks 64 resize runs/both
+tells "how many ranks\? 'muster resize runs/both N'; it has 3 now"
+for rank in $(all_ranks); do kill -STOP "$rank"; done
+"$MUSTER" stop runs/both >stopped 2>&1 &
+asked=$!
+"$MUSTER" resize runs/both 2 --no-wait 2>said
+relaunched() { [ -e runs/both/control/relaunch ]; }
+until_true relaunched
+for rank in $(all_ranks); do kill -CONT "$rank"; done
+wait $asked || fail "a stop and a resize: $(cat stopped)"
+grep -q '^stopped after step' stopped || fail "a stop and a resize: $(cat stopped)"
+launch -n 3 train tiny.cfg run.name=both "${long[@]}" run.steps=150 # at once: nobody has the run any more
+ended_with 0 "a stop and a resize"
+finish
+ended_with 75 "a stop and a resize"
+same_as both whole "a stop and a resize"
+nothing_asked both "a stop and a resize"
+untouched "a stop and a resize"
+
+# Without a launcher.
+MUSTER_FAULT=at:flip,do:sleep-20 start 2 tiny.cfg run.name=bare "${long[@]}" run.steps=150
+until_true beyond bare 5
+asks 1 resize runs/bare 3
+tells 'nobody would obey: no launcher has the run runs/bare. It was started without one'
+asks 0 stop runs/bare
+finish
+ended_with 75 "without a launcher"
