@@ -76,10 +76,11 @@ static enum mu_status open_run(struct asking *a, const struct mu_steer_order *or
 
 static enum mu_status refuse_sweep(const struct asking *a, const char *what)
 {
-    return MU_FAIL(MU_FAILED,
-                   "%s is a sweep: it has no %s of its own, as it saves and deals out ranks by "
-                   "itself; `muster stop %s` stops it",
-                   a->run, what, a->run);
+    return MU_FAIL(
+        MU_FAILED,
+        "%s is a sweep, which %s by itself; `muster stop %s` stops it, each trial with a "
+        "checkpoint",
+        a->run, what, a->run);
 }
 
 /* ---- waiting --------------------------------------------------------------------------------- */
@@ -245,7 +246,7 @@ enum mu_status mu_steer_ask(const struct mu_steer_order *order, enum mu_steer_ki
 
     MU_TRY(open_run(&a, order), st, failed);
     if (a.folder == MU_STEER_SWEEP)
-        return kind == MU_STEER_STOP ? stop_sweep(&a) : refuse_sweep(&a, mu_steer_word(kind));
+        return kind == MU_STEER_STOP ? stop_sweep(&a) : refuse_sweep(&a, "saves its trials");
     a.standing = mu_steer_standing(a.run);
     if (!mu_steer_is_alive(&a.standing))
         return MU_FAIL(MU_FAILED, "nobody trains %s: %s", a.run,
@@ -327,7 +328,7 @@ enum mu_status mu_steer_resize(const struct mu_steer_order *order, uint32_t rank
 
     MU_TRY(open_run(&a, order), st, failed);
     if (a.folder == MU_STEER_SWEEP)
-        return refuse_sweep(&a, "number of ranks");
+        return refuse_sweep(&a, "deals out its ranks");
     a.standing = mu_steer_standing(a.run);
     if (!a.standing.is_launched && a.standing.is_locked)
         return MU_FAIL(MU_FAILED,

@@ -3,24 +3,12 @@
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/launch.sh
 . "$(dirname "$0")/launch.sh"
-
-long=(checkpoint.every=0 eval.every=50)
-run 1 tiny.cfg run.name=whole "${long[@]}" run.steps=150
-ended_with 0 "the undisturbed run"
-asks() { # asks EXIT_CODE WORD...
-    local expected=$1 got=0
-    shift
-    "$MUSTER" "$@" >said 2>&1 || got=$?
-    [ "$got" = "$expected" ] || fail "muster $*: exit code $got, not $expected: $(cat said)"
-}
-tells() { grep -qE -- "$1" said || fail "not told: $1, but: $(cat said)"; }
-checkpoints() { find "runs/$1/checkpoints" -name checkpoint.h5 | wc -l; }
-saved() { [ "$(checkpoints "$1")" = 1 ]; }
-nothing_asked() { [ -z "$(ls "runs/$1/control")" ] || fail "$2: left in control: $(ls "runs/$1/control")"; }
+# shellcheck source=tests/mpi/steer.sh
+. "$(dirname "$0")/steer.sh"
 
 # mpirun is killed when the checkpoint is written and the answer is not: the next generation answers, from what it finds.
 export MUSTER_FAULT="at:flip,do:sleep-20;rank:0,at:answer,do:sleep-3000"
-begin -n 2 train tiny.cfg run.name=run "${long[@]}" run.steps=150
+begin -n 2 train tiny.cfg run.name=run "${long[@]}"
 unset MUSTER_FAULT
 until_said "^step "
 "$MUSTER" checkpoint runs/run >said 2>&1 &
@@ -38,7 +26,7 @@ nothing_asked run "a checkpoint, and mpirun dies"
 untouched "a checkpoint, and mpirun dies"
 
 # Another number of ranks, the same again, a number that was forgotten; then a stop while the ranks are to make way.
-slowly 2 tiny.cfg run.name=both "${long[@]}" run.steps=150
+slowly 2 tiny.cfg run.name=both "${long[@]}"
 asks 0 resize runs/both 3
 tells '^3 ranks go on, from step [0-9]+$'
 [ "$(all_ranks | wc -w)" = 3 ] || fail "resize 2 -> 3: $(all_ranks | wc -w) ranks"
@@ -55,7 +43,7 @@ until_true relaunched
 for rank in $(all_ranks); do kill -CONT "$rank"; done
 wait $asked || fail "a stop and a resize: $(cat stopped)"
 grep -q '^stopped after step' stopped || fail "a stop and a resize: $(cat stopped)"
-launch -n 3 train tiny.cfg run.name=both "${long[@]}" run.steps=150 # at once: nobody has the run any more
+launch -n 3 train tiny.cfg run.name=both "${long[@]}" # at once: nobody has the run any more
 ended_with 0 "a stop and a resize"
 finish
 ended_with 75 "a stop and a resize"
@@ -64,7 +52,7 @@ nothing_asked both "a stop and a resize"
 untouched "a stop and a resize"
 
 # Without a launcher.
-MUSTER_FAULT=at:flip,do:sleep-20 start 2 tiny.cfg run.name=bare "${long[@]}" run.steps=150
+MUSTER_FAULT=at:flip,do:sleep-20 start 2 tiny.cfg run.name=bare "${long[@]}"
 until_true beyond bare 5
 asks 1 resize runs/bare 3
 tells 'nobody would obey: no launcher has the run runs/bare. It was started without one'
