@@ -123,7 +123,8 @@ static enum mu_status begin(struct mu_launch *l)
     MU_TRY(catch_signals(l), st, failed);
     MU_TRY(mu_hold_take(l->run, wants_to_give_up, l, &before, &l->hold), st, failed);
     MU_TRY(fence(&before), st, failed);
-    mu_resize_clear(l->run); /* asked of an earlier launcher */
+    mu_resize_clear(l->run); /* asked of an earlier launcher, and so are: */
+    mu_requests_drop(l->run);
     mu_segments_begin(&l->segments, l->run);
     l->step = mu_segments_hold(&l->segments);
     o = mu_outcome_read(l->run, "");
@@ -224,8 +225,7 @@ static struct mu_ladder_end describe_end(struct mu_launch *l)
     return (struct mu_ladder_end){
         .outcome = o.outcome,
         .agreed = o.agreed,
-        /* Who stopped the run while it was to make way wants it stopped. */
-        .wish = l->was_asked_to_make_way && o.was_stopped ? MU_WISH_STOP : l->wish,
+        .wish = o.was_stopped ? MU_WISH_STOP : l->wish, /* also while it was to change */
         .mpirun_signal = g->was_ended_here ? 0 : g->signal,
         .exit_code = g->was_ended_here ? -1 : g->exit_code,
         .seen = g->view.seen,

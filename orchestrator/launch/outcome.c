@@ -53,7 +53,9 @@ struct mu_outcome mu_outcome_read(const char *run, const char *job)
     out.is_of_job = strcmp(text_of(status, "launch"), job) == 0;
     if (out.is_of_job) {
         out.is_running = strcmp(text_of(status, "state"), "starting") != 0;
-        out.was_stopped = strncmp(text_of(status, "message"), "stopped on", 10) == 0;
+        out.was_stopped =
+            strcmp(word, "requeue") == 0 && (strstr(text_of(status, "message"), "(muster stop") ||
+                                             strstr(text_of(status, "message"), "(control/stop"));
         out.agreed = json_is_true(json_object_get(status, "agreed"));
         if (sscanf(text_of(status, "message"), "rank %d died", &out.dead_rank) != 1)
             out.dead_rank = -1;

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "orchestrator/base/clock.h"
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/run/run_dir.h"
+#include "orchestrator/steer/request.h"
 #include "worker/board.h"
 
 enum { RESIZE_MAX = 64 };
@@ -61,4 +63,19 @@ enum mu_status mu_relaunch_ask(const char *run)
 void mu_relaunch_clear(const char *run)
 {
     mu_run_dir_unask(run, MU_REQUEST_RELAUNCH);
+}
+
+void mu_requests_drop(const char *run)
+{
+    char names[MU_STEER_MOST][MU_STEER_NAME_MAX], why[MU_STEER_WHY_MAX];
+    const uint32_t count = mu_steer_names(run, names, MU_STEER_MOST);
+    struct mu_steer_request r;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (!mu_steer_read(run, names[i], &r, why) || (double)r.made_s > mu_clock_date_s() - 2)
+            continue; /* asked of this one, as soon as it had the run; or for the ranks to name */
+        mu_log(MU_LOG_WARN, "%s was asked for by %s before this launch: not done",
+               mu_steer_word(r.kind), r.by[0] ? r.by : "a file in control");
+        mu_run_dir_unask(run, r.name);
+    }
 }

@@ -16,4 +16,7 @@ enum mu_status mu_resize_write(const char *run, uint32_t ranks) MU_CHECKED;
 enum mu_status mu_relaunch_ask(const char *run) MU_CHECKED;
 void mu_relaunch_clear(const char *run);
 
+/* When a launcher begins: what was asked of the run before is not obeyed, and goes. */
+void mu_requests_drop(const char *run);
+
 #endif

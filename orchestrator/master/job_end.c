@@ -35,7 +35,7 @@ static void write_end(struct mu_job *job, bool stopped, const char *message)
              mu_clock_date().text, stopped ? "requeue" : "complete", job->life.step);
     if (mu_journal_append(job->journal, MU_JOURNAL_END, text) != MU_OK)
         mu_log(MU_LOG_WARN, "the end of this run could not be written to its journal");
-    if (mu_job_makes_way(job)) { /* whoever comes obeys the others */
+    if (stopped && !(job->last.requests & MU_REQUEST_STOP)) { /* whoever comes obeys the others */
         mu_run_dir_clear_request(job->run, MU_REQUEST_RELAUNCH);
         return;
     }
@@ -66,8 +66,11 @@ static const char *why_stopped(const struct mu_job *job)
     return job->is_out_of_time ? "by run.time_limit" : "on request";
 }
 
+/* A launcher knows by whose name stands there that it is not to go on (launch/outcome.h). */
 static void name_end(const struct mu_job *job, bool stopped, char *text, size_t size)
 {
+    const char *by = job->requests.stopper;
+
     if (job->resumed_step >= job->settings.run_steps)
         snprintf(text, size,
                  "this run was complete already: %" PRId64 " steps, %" PRIu64
@@ -76,8 +79,9 @@ static void name_end(const struct mu_job *job, bool stopped, char *text, size_t 
     else if (stopped)
         snprintf(text, size,
                  "stopped %s at step %" PRId64 " of %" PRId64
-                 ", with a checkpoint: the same command goes on",
-                 why_stopped(job), job->life.step, job->settings.run_steps);
+                 ", with a checkpoint: the same command goes on%s%s%s",
+                 why_stopped(job), job->life.step, job->settings.run_steps, *by ? " (" : "", by,
+                 *by ? ")" : "");
     else
         snprintf(text, size, "complete: %" PRId64 " steps, %" PRIu64 " tokens", job->life.step,
                  job->tokens);
@@ -111,7 +115,7 @@ static void summarise(struct mu_job *job, const char *text)
 /* A sweep tells of its trials itself. */
 static void end_records(struct mu_job *job, bool stopped)
 {
-    char text[256];
+    char text[300];
 
     mu_progress_close(job->progress);
     job->progress = NULL;

@@ -10,7 +10,7 @@
 #include "orchestrator/master/job_requests.h"
 
 #include <errno.h>
-#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -228,8 +228,15 @@ uint32_t mu_job_requests_take(struct mu_job *job)
             continue;
         a->state = MU_ASKED_RIDING;
         flags |= a->request.kind == MU_STEER_STOP ? MU_REQUEST_STOP : MU_REQUEST_CHECKPOINT;
+        if (a->request.kind == MU_STEER_STOP)
+            snprintf(r->stopper, sizeof r->stopper, "muster stop, %s", a->request.by);
     }
     return flags;
+}
+
+void mu_job_requests_note_stop(struct mu_job *job)
+{
+    snprintf(job->requests.stopper, sizeof job->requests.stopper, "control/stop");
 }
 
 void mu_job_requests_saved(struct mu_job *job, bool tried)
@@ -252,8 +259,13 @@ void mu_job_requests_end(struct mu_job *job, bool stopped)
     if (!is_mine(job))
         return;
     look(job); /* also for what has come since the last step began */
-    for (uint32_t i = 0; i < r->count; i++)
-        if (r->asked[i].state < MU_ASKED_OBEYED && !r->asked[i].is_refused)
-            obeyed(job, &r->asked[i], stopped ? MU_STEER_DONE : MU_STEER_LATE);
+    for (uint32_t i = 0; i < r->count; i++) {
+        struct mu_job_asked *a = &r->asked[i];
+        const bool is_for_next = stopped && a->request.kind == MU_STEER_STOP &&
+                                 a->state == MU_ASKED_SEEN && getenv("MUSTER_JOB");
+
+        if (a->state < MU_ASKED_OBEYED && !a->is_refused && !is_for_next)
+            obeyed(job, a, stopped ? MU_STEER_DONE : MU_STEER_LATE);
+    }
     finish_all(job);
 }

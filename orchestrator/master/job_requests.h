@@ -9,6 +9,7 @@ struct mu_job;
 struct mu_job_requests {
     uint64_t looked_ns; /* into control/; 0: not yet */
     double save_s;      /* what the newest save took */
+    char stopper[160];  /* who asked for the end that is under way; "": nobody by file */
     uint32_t count;
     /* seen --rides on a step--> obeyed --journal--> answered --its file is gone--> (forgotten) */
     struct mu_job_asked {
@@ -29,7 +30,10 @@ void mu_job_requests_begin(struct mu_job *job);
 uint32_t mu_job_requests_take(struct mu_job *job);
 /* After a step's duties. tried: a save was among them. */
 void mu_job_requests_saved(struct mu_job *job, bool tried);
-/* At the end of the job, which is known to all: everything is answered. */
+/* control/stop was found. */
+void mu_job_requests_note_stop(struct mu_job *job);
+/* At the end of the job, which is known to all: everything is answered, but for a stop that had no
+ * part in it where a launcher may go on. */
 void mu_job_requests_end(struct mu_job *job, bool stopped);
 
 #endif

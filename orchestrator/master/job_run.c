@@ -252,8 +252,10 @@ static uint32_t own_requests(struct mu_job *job)
 {
     uint32_t requests = mu_signals_requests();
 
-    if (job->is_master && mu_run_dir_stop_requested(job->run))
+    if (job->is_master && mu_run_dir_stop_requested(job->run)) {
         requests |= MU_REQUEST_STOP;
+        mu_job_requests_note_stop(job);
+    }
     requests |= mu_job_requests_take(job);
     /* All ranks ask, and know why it ends; one tells. */
     job->is_out_of_time =

@@ -2,11 +2,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "orchestrator/base/log.h"
-#include "orchestrator/base/process.h"
 #include "orchestrator/steer/ranks.h"
 #include "orchestrator/steer/standing.h"
 #include "orchestrator/steer/steer.h"
@@ -38,22 +35,6 @@ static void list(char *out, size_t size, const struct mu_rank_row *row, uint32_t
     }
 }
 
-static bool is_here(const struct mu_rank_row *r)
-{
-    char own[64] = "";
-
-    gethostname(own, sizeof own - 1);
-    return strcmp(own, r->host) == 0;
-}
-
-static bool lives(const struct mu_rank_row *r)
-{
-    struct mu_process p;
-
-    return mu_process_read(r->pid, &p) && !mu_process_is_over(&p) &&
-           (r->start_time == 0 || p.start_time == r->start_time);
-}
-
 static enum mu_status print_row(const char *run, const struct mu_rank_row *r)
 {
     const char *what = r->is_master ? "the master" : r->is_worker ? "a worker" : "a spare";
@@ -63,10 +44,10 @@ static enum mu_status print_row(const char *run, const struct mu_rank_row *r)
                        "rank %d of %s lives on another host, and its pid is not known: the master "
                        "that knew it has died",
                        r->rank, run);
-    if (is_here(r) && !lives(r))
+    if (mu_rank_is_here(r) && !mu_rank_lives(r))
         return MU_FAIL(MU_FAILED, "rank %d of %s (%s, pid %" PRIu32 ") lives no more", r->rank, run,
                        what, r->pid);
-    if (!is_here(r))
+    if (!mu_rank_is_here(r))
         mu_log(MU_LOG_INFO, "rank %d, %s, is on host %s: whether it lives cannot be seen from here",
                r->rank, what, r->host);
     return printf("%" PRIu32 "\n", r->pid) < 0

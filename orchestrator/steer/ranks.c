@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/process.h"
 #include "orchestrator/run/json_values.h"
 
 enum { FILE_MOST = 64 << 20, RANKS_MOST = 1 << 20 };
@@ -88,4 +90,20 @@ done:
     json_decref(object);
     free(text);
     return st;
+}
+
+bool mu_rank_is_here(const struct mu_rank_row *row)
+{
+    char own[64] = "";
+
+    gethostname(own, sizeof own - 1);
+    return strcmp(own, row->host) == 0;
+}
+
+bool mu_rank_lives(const struct mu_rank_row *row)
+{
+    struct mu_process p;
+
+    return mu_process_read(row->pid, &p) && !mu_process_is_over(&p) &&
+           (row->start_time == 0 || p.start_time == row->start_time);
 }

@@ -24,5 +24,8 @@ enum mu_status mu_ranks_write(const char *run, uint64_t start, const struct mu_r
 /* malloc'ed. MU_NOT_FOUND, unreported: there is no such file. start: NULL, or whose it is. */
 enum mu_status mu_ranks_read(const char *run, uint64_t *start, struct mu_rank_row **row,
                              uint32_t *count) MU_CHECKED;
+/* Of this host, as far as can be seen from here. */
+bool mu_rank_is_here(const struct mu_rank_row *row);
+bool mu_rank_lives(const struct mu_rank_row *row);
 
 #endif

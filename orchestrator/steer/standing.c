@@ -10,6 +10,7 @@
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/run/run_dir.h"
+#include "orchestrator/steer/ranks.h"
 
 enum { STATUS_MOST = 1 << 20 };
 
@@ -29,6 +30,19 @@ enum mu_steer_folder mu_steer_folder_kind(const char *path)
 static void copy(char *to, size_t size, const json_t *status, const char *key)
 {
     snprintf(to, size, "%s", mu_json_get_text(status, key));
+}
+
+static bool some_live(const char *run)
+{
+    struct mu_rank_row *row = NULL;
+    uint32_t count = 0;
+    bool found = false;
+
+    if (mu_ranks_read(run, NULL, &row, &count) == MU_OK)
+        for (uint32_t i = 0; i < count && !found; i++)
+            found = row[i].pid != 0 && mu_rank_is_here(&row[i]) && mu_rank_lives(&row[i]);
+    free(row);
+    return found;
 }
 
 struct mu_steer_standing mu_steer_standing(const char *run)
@@ -56,6 +70,7 @@ struct mu_steer_standing mu_steer_standing(const char *run)
     gethostname(own, sizeof own - 1);
     s.is_abroad = !s.is_locked && s.is_read && s.host[0] && strcmp(s.host, own) != 0 &&
                   strcmp(s.state, "ended") != 0;
+    s.has_ranks = !s.is_locked && strcmp(s.state, "ended") != 0 && some_live(run);
     /* Whether a complete run still has a launcher does not matter. */
     s.is_launched = !mu_steer_has_ended(&s, "complete") && mu_hold_is_taken(run);
     return s;
@@ -63,7 +78,7 @@ struct mu_steer_standing mu_steer_standing(const char *run)
 
 bool mu_steer_is_alive(const struct mu_steer_standing *s)
 {
-    return s->is_locked || s->is_launched || s->is_abroad;
+    return s->is_locked || s->has_ranks || s->is_launched || s->is_abroad;
 }
 
 bool mu_steer_has_ended(const struct mu_steer_standing *s, const char *outcome)

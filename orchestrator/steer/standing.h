@@ -14,7 +14,8 @@ struct mu_steer_standing {
     bool is_read; /* status.json could be */
     char state[16], outcome[16], message[256], host[64], launch[40], updated[24];
     int64_t step, steps, ranks;
-    bool is_locked;   /* a process trains it */
+    bool is_locked; /* a process trains it */
+    bool has_ranks; /* some live on this host: the master has died, and another one will lock it */
     bool is_launched; /* a launcher has it */
     bool is_abroad;   /* it is to run on another host, where locks need not be seen from here */
 };

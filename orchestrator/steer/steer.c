@@ -17,7 +17,7 @@
 #include "orchestrator/steer/standing.h"
 #include "orchestrator/sweep_run/show.h"
 
-enum { LOOK_US = 50000, ALIVE_MS = 500, PART_MS = 15000 };
+enum { LOOK_US = 50000, ALIVE_MS = 500, GONE_LOOKS = 4, PART_MS = 15000 };
 
 /* One order as it is carried out. */
 struct asking {
@@ -27,6 +27,7 @@ struct asking {
     struct mu_steer_standing standing; /* as of the last look */
     struct mu_steer_request request;
     struct mu_deadline end, alive;
+    int gone; /* looks in a row that found nobody */
 };
 
 static enum mu_status say(const char *text)
@@ -85,13 +86,15 @@ static enum mu_status refuse_sweep(const struct asking *a, const char *what)
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
+/* On several hosts the lock may be nobody's for as long as a repair takes: once is no proof. */
 static bool is_abandoned(struct asking *a)
 {
     if (!mu_deadline_passed(a->alive))
         return false;
     a->standing = mu_steer_standing(a->run);
     a->alive = mu_deadline_in_ms(ALIVE_MS);
-    return !mu_steer_is_alive(&a->standing);
+    a->gone = mu_steer_is_alive(&a->standing) ? 0 : a->gone + 1;
+    return a->gone > 0 && (a->gone >= GONE_LOOKS || strcmp(a->standing.state, "ended") == 0);
 }
 
 static enum mu_status give_up(struct asking *a, const char *file)
