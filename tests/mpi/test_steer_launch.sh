@@ -59,3 +59,28 @@ tells 'nobody would obey: no launcher has the run runs/bare. It was started with
 asks 0 stop runs/bare
 finish
 ended_with 75 "without a launcher"
+
+# On two hosts the ranks cannot make way, and save instead; who asks for a stop then still gets it. What was asked of nobody, as the ranks
+# and their launcher were killed, is not obeyed by the next launch.
+export MUSTER_HOSTS=2
+slowly 2 tiny.cfg run.name=apart "${long[@]}"
+for rank in $(all_ranks); do kill -STOP "$rank"; done
+"$MUSTER" resize runs/apart 3 --no-wait 2>said
+asked_to_relaunch() { [ -e runs/apart/control/relaunch ]; }
+until_true asked_to_relaunch
+for rank in $(all_ranks); do kill -CONT "$rank"; done
+until_said 'stopped for other ranks at step [0-9]* of 150, with a checkpoint'
+next_generation
+asks 0 checkpoint runs/apart
+for rank in $(all_ranks); do kill -STOP "$rank"; done
+asks 0 stop runs/apart --no-wait
+kill -KILL "$mpirun"
+finish
+no_rank_left "a launcher is killed"
+sleep 2.5
+launch -n 2 train tiny.cfg run.name=apart "${long[@]}"
+unset MUSTER_HOSTS
+ended_with 0 "what was asked of another launch"
+said_once 'stop was asked for by .* before this launch: not done' "what was asked of another launch"
+same_as apart whole "what was asked of another launch"
+nothing_asked apart "what was asked of another launch"
