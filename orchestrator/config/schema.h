@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "orchestrator/base/status.h"
 #include "orchestrator/config/settings.h"
 
 enum mu_key_type {
@@ -18,12 +19,14 @@ enum mu_key_type {
 };
 
 /* X(name, word, what it means for a user) */
-#define MU_CLASS_TABLE(X)                                                                        \
-    X(IDENTITY, "identity", "part of what the run computes: it cannot change during a run")      \
-    X(CONTENT, "content",                                                                        \
-      "the file may move, but what is in it is part of what the run computes and cannot change " \
-      "during a run")                                                                            \
-    X(FORK, "fork", "changes what the run becomes: it can change only by starting another run")  \
+#define MU_CLASS_TABLE(X)                                                                          \
+    X(IDENTITY, "identity", "part of what the run computes: it cannot change during a run")        \
+    X(CONTENT, "content",                                                                          \
+      "the file may move, but what is in it is part of what the run computes and cannot change "   \
+      "during a run")                                                                              \
+    X(FORK, "fork",                                                                                \
+      "changes what the run becomes: for another value start a new run (--from goes on from this " \
+      "one's state)")                                                                              \
     X(OPERATIONAL, "operational", "free to change whenever the run is started again")
 
 enum mu_key_class {
@@ -70,5 +73,8 @@ struct mu_key_text mu_key_environment(const struct mu_key *key);
 /* A value as it is written in a config: valid libconfig, and reading it back gives the same
  * bits. */
 void mu_key_print_value(FILE *out, const struct mu_key *key, const struct mu_settings *settings);
+/* The same as malloc'ed text. */
+enum mu_status mu_key_value_text(const struct mu_key *key, const struct mu_settings *settings,
+                                 char **text) MU_CHECKED;
 
 #endif

@@ -39,13 +39,19 @@ fail() {
     exit 1
 }
 
-# Ranks of ours that live, a pid a line.
+# is_muster PID: it lives, and runs Muster, as a command or as a rank.
+is_muster() {
+    case $(readlink "/proc/$1/exe" 2>/dev/null) in
+    "$MUSTER" | "$MUSTER-rank") ;;
+    *) return 1 ;;
+    esac
+}
+# Ranks of ours that live, a pid a line. Another test's ranks are not ours: they write elsewhere.
 ranks_alive() {
-    local p exe
+    local p
     for p in /proc/[0-9]*; do
-        exe=$(readlink "$p/exe" 2>/dev/null) || continue
-        # Another test's ranks are not ours: they write elsewhere.
-        if [ "$exe" = "$MUSTER" ] && [ "$(readlink "$p/cwd")" = "$scratch" ]; then echo "${p#/proc/}"; fi
+        p=${p#/proc/}
+        if is_muster "$p" && [ "$(readlink "/proc/$p/cwd")" = "$scratch" ]; then echo "$p"; fi
     done
 }
 
@@ -183,6 +189,7 @@ run = { dir = "runs"; steps = 12; hash_every = 1; };
 model = { layers = 2; heads = 2; width = 16; context = 16; };
 data = { train = "data-train.bin"; valid = "data-valid.bin"; };
 batch = { sequences = 16; shards = 8; };
+optim = { schedule = { kind = "cosine"; }; };
 eval = { every = 6; tokens = 512; };
 checkpoint = { every = 4; keep = 9; };
 CONFIG
