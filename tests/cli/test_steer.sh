@@ -86,7 +86,7 @@ for verb in stop checkpoint; do
     refuses 1 "runs/sweep/trials/a is a trial of a sweep, which goes as the sweep does: \`muster stop SWEEP\` stops all of them, each with a checkpoint" "$MUSTER" $verb runs/sweep/trials/a
 done
 refuses 1 "runs/sweep is a sweep, whose ranks go from trial to trial; \`--pid\` wants one of its trials/NAME" "$MUSTER" status runs/sweep --pid 0
-[ -z "$(ls runs/sweep/control runs/sweep/trials/a/control | grep -v :)" ] || fail "something is asked of a sweep"
+[ -z "$(find runs/sweep/control runs/sweep/trials/a/control -type f)" ] || fail "something is asked of a sweep"
 
 # Who is which process.
 row() { printf '{"rank": %d, "role": "%s", "master": %s, "pid": %s, "start_time": %s, "host": "%s"}' "$@"; }
