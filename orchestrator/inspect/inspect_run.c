@@ -167,9 +167,10 @@ static void print_goodput(const struct mu_inspected_run *r, FILE *out)
     struct mu_ledger_sum s;
     const char *separator = "  counts       ";
 
-    if (!mu_goodput_from_json(object, &s) || mu_ledger_total_us(&s) == 0)
+    if (!mu_goodput_from_json(object, &s))
         return;
-    fprintf(out, "  time         %s\n", mu_ledger_print(&s).text);
+    if (mu_ledger_total_us(&s) > 0)
+        fprintf(out, "  time         %s\n", mu_ledger_print(&s).text);
     for (enum mu_ledger_event e = 0; e < MU_LEDGER_EVENT_COUNT; e++)
         if (s.events[e] > 0) {
             fprintf(out, "%s%s %" PRIu64, separator, mu_ledger_event_text(e), s.events[e]);

@@ -40,6 +40,7 @@ void mu_job_close_parts(struct mu_job *job)
     job->host_key = NULL;
     free(job->config_text);
     job->config_text = NULL;
+    mu_job_ranks_deinit(job);
     free(job->parent);
     job->parent = NULL;
 }

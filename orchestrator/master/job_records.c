@@ -10,6 +10,7 @@
 
 void mu_job_put_status(struct mu_job *job, enum mu_run_state state, const char *message)
 {
+    struct mu_run_status s;
     enum mu_phase before;
 
     if (!job->is_master)
@@ -18,7 +19,10 @@ void mu_job_put_status(struct mu_job *job, enum mu_run_state state, const char *
     job->status.state = state;
     job->status.step = job->life.step;
     snprintf(job->status.message, sizeof job->status.message, "%s", message);
-    mu_run_dir_put_status(job->run, &job->status);
+    s = job->status;
+    for (int i = 0; i < MU_LEDGER_EVENT_COUNT; i++) /* not gathered yet */
+        s.goodput.events[i] += job->poller->ledger.events[i];
+    mu_run_dir_put_status(job->run, &s);
     mu_board_set_phase(job->board, before);
 }
 
@@ -123,8 +127,10 @@ enum mu_status mu_job_open_run(struct mu_job *job)
 
     if (st == MU_OK) {
         mu_job_complete_save(job);
+        mu_job_put_ranks(job);
         if (!job->trial)
             introduce(job);
+        mu_job_requests_begin(job);
     }
     return st;
 }

@@ -7,14 +7,15 @@
  *   choices         what devices have chosen (orchestrator/master/job_choices.c)
  *   journal/        one file a generation (journal.h)
  *   checkpoints/    written by checkpoint/
- *   control/        requests: a file named "stop" asks for a checkpoint and an end
+ *   control/        requests: a file named "stop" asks for a checkpoint and an end; others by name
+ *                   (orchestrator/steer/request.h)
+ *   ranks.json      which process is which rank (orchestrator/steer/ranks.h)
  *   .lock           flock'ed while a process writes here; holds its pid and host
  *
  * Nothing is changed before the lock is held. The lock goes with its process, however that ends; on
  * a file system without locks the opening goes on and says so. */
 #include "orchestrator/run/run_dir.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -236,7 +237,7 @@ static bool is_requested(const struct mu_run_dir *dir, const char *what)
 
 bool mu_run_dir_stop_requested(const struct mu_run_dir *dir)
 {
-    return is_requested(dir, "stop");
+    return is_requested(dir, MU_REQUEST_STOP_FILE);
 }
 
 bool mu_run_dir_relaunch_requested(const struct mu_run_dir *dir)
@@ -244,24 +245,25 @@ bool mu_run_dir_relaunch_requested(const struct mu_run_dir *dir)
     return is_requested(dir, MU_REQUEST_RELAUNCH);
 }
 
+void mu_run_dir_unask(const char *path, const char *name)
+{
+    char file[MU_PATH_MAX];
+
+    if (mu_path_format(file, "%s/control/%s", path, name) == MU_OK && unlink(file) != 0 &&
+        errno != ENOENT)
+        mu_log(MU_LOG_WARN, "cannot remove the request %s: %s; remove it, or it is obeyed again",
+               file, strerror(errno));
+}
+
+void mu_run_dir_clear_request(struct mu_run_dir *dir, const char *name)
+{
+    mu_run_dir_unask(dir->path, name);
+}
+
 void mu_run_dir_clear_requests(struct mu_run_dir *dir)
 {
-    char path[MU_PATH_MAX];
-    struct dirent *entry;
-    DIR *folder;
-
-    if (mu_path_format(path, "%s/control", dir->path) != MU_OK)
-        return; /* the reason has been told */
-    folder = opendir(path);
-    while (folder && (entry = readdir(folder)))
-        if (entry->d_name[0] != '.' && strcmp(entry->d_name, MU_REQUEST_RESIZE) != 0 &&
-            unlinkat(dirfd(folder), entry->d_name, 0) != 0 && errno != ENOENT)
-            mu_log(MU_LOG_WARN,
-                   "cannot remove the request %s/%s: %s; remove it, or it is obeyed "
-                   "again",
-                   path, entry->d_name, strerror(errno));
-    if (folder)
-        closedir(folder);
+    mu_run_dir_clear_request(dir, MU_REQUEST_STOP_FILE);
+    mu_run_dir_clear_request(dir, MU_REQUEST_RELAUNCH);
 }
 
 enum mu_status mu_run_dir_read_config(const char *path, char **text)

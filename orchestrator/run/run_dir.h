@@ -81,14 +81,19 @@ void mu_run_dir_put_status(struct mu_run_dir *dir, const struct mu_run_status *s
 /* loss.svg, with gnuplot when it is installed. In the background (never blocks; call it as often as
  * you like, a drawing is begun at most every 15 s), or `wait`: until it is drawn, at most 10 s. */
 void mu_run_dir_plot(struct mu_run_dir *dir, bool wait);
+#define MU_REQUEST_STOP_FILE "stop"
 bool mu_run_dir_stop_requested(const struct mu_run_dir *dir); /* control/stop exists */
 /* control/relaunch exists: the launcher that started this generation wants another one. */
 #define MU_REQUEST_RELAUNCH "relaunch"
 bool mu_run_dir_relaunch_requested(const struct mu_run_dir *dir);
 /* A request to the launcher, which alone takes it away: control/resize holds a number of ranks. */
 #define MU_REQUEST_RESIZE "resize"
-/* Removes whatever else stands in control/: it has been obeyed. */
+/* What has been obeyed goes: control/stop and control/relaunch. Named requests have an answer first
+ * (orchestrator/steer/request.h). */
 void mu_run_dir_clear_requests(struct mu_run_dir *dir);
+void mu_run_dir_clear_request(struct mu_run_dir *dir, const char *name);
+/* The same for who has not the run. */
+void mu_run_dir_unask(const char *path, const char *name);
 
 /* First and last recorded losses, for the summary; NaN when there are none. Reads the file. */
 struct mu_run_losses {

@@ -84,6 +84,16 @@ static char *with_goodput(const char *text, const struct mu_ledger_sum *s)
     return whole;
 }
 
+/* Deaths count before any time has been told of. */
+static bool has_account(const struct mu_ledger_sum *s)
+{
+    uint64_t events = 0;
+
+    for (int i = 0; i < MU_LEDGER_EVENT_COUNT; i++)
+        events += s->events[i];
+    return events > 0 || mu_ledger_total_us(s) > 0;
+}
+
 /* malloc'ed; NULL: no memory. */
 static char *print(const struct mu_run_status *s)
 {
@@ -108,7 +118,7 @@ static char *print(const struct mu_run_status *s)
         "goodput");
     text = json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(digits));
     json_decref(object);
-    if (!text || mu_ledger_total_us(&s->goodput) == 0)
+    if (!text || !has_account(&s->goodput))
         return text;
     whole = with_goodput(text, &s->goodput);
     free(text);
@@ -156,7 +166,7 @@ void mu_status_file_put(struct mu_status_file *file, const struct mu_run_status 
     MU_ASSERT((size_t)s->state < sizeof state_names / sizeof *state_names);
     MU_ASSERT((size_t)s->outcome < sizeof outcome_names / sizeof *outcome_names);
     file->newest = *s;
-    if (mu_ledger_total_us(&s->goodput) == 0)
+    if (!has_account(&s->goodput))
         file->newest.goodput = file->kept.goodput;
     file->given = true;
     file->pending = true;
