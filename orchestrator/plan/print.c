@@ -85,9 +85,8 @@ static void print_tokens(const struct mu_plan *p)
            grouped(t->a_step).text, (long long)s->batch_sequences, (long long)s->model_context,
            t->all, (long long)s->run_steps, t->a_parameter);
     if (t->a_parameter < 5 || t->a_parameter > 80)
-        printf(" (20 is compute-optimal; %s)",
-               t->a_parameter < 20 ? "a smaller model would be better for the same FLOPs"
-                                   : "a larger model would be better for the same FLOPs");
+        printf("\n            (20 is compute-optimal: a %s model gets further with these FLOPs)",
+               t->a_parameter < 20 ? "smaller" : "larger");
     putchar('\n');
     if (t->train > 0)
         printf("data        data.train has %s tokens below %u: read %.3g times\n",
@@ -212,11 +211,12 @@ static void print_speed(const struct mu_plan *p)
     if (p->settings.model_kind != MU_MODEL_SYNTHETIC)
         printf(", %.3g GFLOP/s", flops * 1e-9);
     if (p->together.beside > 0)
-        printf("; %.0f %% of that beside %u others",
-               100 * fmin(1, p->alone.shard / p->together.shard), p->together.beside);
+        printf("; %.0f %% of that beside %u other%s",
+               100 * fmin(1, p->alone.shard / p->together.shard), p->together.beside,
+               p->together.beside == 1 ? "" : "s");
     if (p->alone.layers < p->settings.model_layers)
-        printf("\n            (followed from one and two of %lld layers)",
-               (long long)p->settings.model_layers);
+        printf("\n            (followed from one and two layers, of sequences of %lld)",
+               (long long)p->alone.context);
     putchar('\n');
 }
 

@@ -8,10 +8,16 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/memory_left.h"
 #include "orchestrator/plan/load.h"
+#include "orchestrator/plan/plan.h"
 #include "worker/exact_sum.h"
 #include "worker/workload.h"
 
-enum { TRIES = 3, FILL = 1 << 16, REACH = 160 /* no gradient escapes: below 2^20 */ };
+enum {
+    TRIES = 3,
+    FILL = 1 << 16,
+    LEAST_CONTEXT = 64,
+    REACH = 160 /* no gradient escapes: below 2^20 */
+};
 
 /* Of the deadline: of one timing, with what is opened for it. */
 static const double share_of_budget = 0.2;
@@ -280,12 +286,40 @@ static enum mu_status time_evaluation(const struct bench *b, struct mu_speed *ou
     return st;
 }
 
-/* What is timed: the settings, or a part of them. */
+/* What is timed: settings that may have fewer and shorter sequences in a shard than the run, and
+ * fewer layers; what a run of those layers would take follows by its arithmetic. */
 struct part {
     struct mu_settings settings;
-    double of_shard;    /* shards of `settings` in a shard of the run */
-    uint32_t processes; /* that are to do this at once */
+    int64_t sequences, context; /* the run's, of a shard */
+    uint32_t processes;         /* that are to do this at once */
 };
+
+static int64_t sequences_of_shard(const struct mu_settings *s)
+{
+    return s->batch_sequences / s->batch_shards;
+}
+
+/* The run's arithmetic of a token, over that of what is timed. */
+static double of_token(const struct part *p)
+{
+    struct mu_settings *whole = malloc(sizeof *whole);
+    double ratio = 1;
+
+    if (!whole || p->context == p->settings.model_context)
+        goto done;
+    *whole = p->settings;
+    whole->model_context = p->context;
+    ratio = mu_plan_exact_flops(whole) / mu_plan_exact_flops(&p->settings);
+done:
+    free(whole);
+    return ratio;
+}
+
+static double of_shard(const struct part *p)
+{
+    return of_token(p) * (double)(p->sequences * p->context) /
+           (double)(sequences_of_shard(&p->settings) * p->settings.model_context);
+}
 
 static double elements_of(const struct mu_settings *s)
 {
@@ -307,8 +341,9 @@ static enum mu_status time_part(const struct part *p, struct mu_deadline deadlin
     MU_TRY(open_bench(&p->settings, &deadline, &b), st, done);
     MU_TRY(open_state(b.workload, b.device, &state), st, done);
     MU_TRY(time_shards(b.workload, &b.weights, &gradient, &result), st, done);
-    out->shard = gradient * p->of_shard + time_add(&state, &result);
+    out->shard = gradient * of_shard(p) + time_add(&state, &result);
     MU_TRY(time_evaluation(&b, out), st, done);
+    out->evaluation *= of_token(p);
     time_update(&b, &state, out);
     time_update(&b, &state, out);
     st = mu_device_status(b.device);
@@ -319,33 +354,36 @@ done:
     return st;
 }
 
-static double flops_of_shard(const struct part *p)
+static double flops_of_shard(const struct mu_settings *s)
 {
-    const struct mu_settings *s = &p->settings;
-
-    if (s->model_kind == MU_MODEL_SYNTHETIC)
-        return 0;
-    return mu_workload_counts(s).flops_non_embedding_head * (double)s->model_context *
-           (double)(s->batch_sequences / s->batch_shards);
+    return mu_plan_exact_flops(s) * (double)(sequences_of_shard(s) * s->model_context);
 }
 
-/* Cuts down what is timed until a few of it are done in `seconds`; whether layers are to be left
- * out, too. */
+/* Cuts down what is timed until a few of it are done in `seconds`; whether of one and two layers
+ * alone. */
 static bool choose_part(struct part *p, double peak, double seconds)
 {
-    struct mu_settings *s = &p->settings;
+    struct mu_settings *s = &p->settings, *two;
     const double most = seconds * share_of_budget * usual_share * peak / TRIES;
-    const int64_t of_shard = s->batch_sequences / s->batch_shards;
 
-    if (flops_of_shard(p) <= most)
-        return false;
-    s->batch_sequences = s->batch_shards * s->batch_micro;
-    if (flops_of_shard(p) > most) {
+    if (flops_of_shard(s) > most)
+        s->batch_sequences = s->batch_shards * s->batch_micro;
+    if (flops_of_shard(s) > most) {
         s->batch_micro = 1;
         s->batch_sequences = s->batch_shards;
     }
-    p->of_shard = (double)of_shard * (double)s->batch_shards / (double)s->batch_sequences;
-    return flops_of_shard(p) > most && s->model_layers > 2;
+    if (flops_of_shard(s) <= most || s->model_layers <= 2)
+        return false;
+    two = malloc(sizeof *two);
+    if (two) {
+        *two = *s;
+        two->model_layers = 2;
+        while (flops_of_shard(two) > most && two->model_context >= 2 * LEAST_CONTEXT)
+            two->model_context /= 2;
+        s->model_context = two->model_context;
+    }
+    free(two);
+    return true;
 }
 
 /* Linear in the layers: what one and two of them take tells what all take. */
@@ -396,13 +434,12 @@ static enum mu_status measure(const struct mu_settings *settings, uint32_t proce
     *out = (struct mu_speed){.beside = processes - 1};
     if (!p)
         return MU_FAIL(MU_NO_MEMORY, "no memory to measure");
-    *p = (struct part){*settings, 1, processes};
+    *p = (struct part){*settings, sequences_of_shard(settings), settings->model_context, processes};
     MU_TRY(find_peak(settings, &peak), st, done);
     few_layers = choose_part(p, peak, seconds);
     st = few_layers ? time_layers(p, deadline, out) : time_part(p, deadline, out);
     out->layers = p->settings.model_layers;
-    out->tokens = (double)(p->settings.batch_sequences / p->settings.batch_shards) *
-                  (double)settings->model_context;
+    out->context = p->settings.model_context;
 done:
     free(p);
     return st;

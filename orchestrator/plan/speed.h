@@ -18,9 +18,9 @@ struct mu_speed {
     double sums;       /* a step: adding up the sum of *each* worker, of all elements */
     double update;     /* a step: total, norm, optimizer, of all elements */
     double evaluation; /* all pieces; 0: there are none */
-    double tokens;     /* of the part of a shard that was timed */
-    int64_t layers;    /* that were timed; fewer than the model's: its time follows from theirs */
-    uint32_t beside;   /* other workers that computed at the same time */
+    /* That were timed; fewer than the model's: its time follows from theirs. */
+    int64_t layers, context;
+    uint32_t beside; /* other workers that computed at the same time */
 };
 
 /* Bounded: of a large model a part is timed, a micro-batch, a sequence, or one and two layers, and

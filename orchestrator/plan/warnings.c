@@ -25,11 +25,6 @@ static void warn_of_data(const struct mu_plan *p, const struct mu_advice *to)
     if (s->eval_every > 0 && !s->data_valid[0])
         mu_advise(to, "data.valid is not set: nothing is evaluated; give the file that `muster "
                       "tokenize` made beside data.train, or eval.every = 0");
-    if (s->eval_every > 0 && s->data_valid[0] && (double)s->eval_tokens > t->valid)
-        mu_advise(to,
-                  "data.valid has %.0f tokens, fewer than eval.tokens = %lld: all of it is "
-                  "evaluated each time",
-                  t->valid, (long long)s->eval_tokens);
 }
 
 static void warn_of_steps(const struct mu_plan *p, const struct mu_advice *to)
