@@ -27,7 +27,7 @@ struct mu_plan_text mu_plan_duration(double seconds)
 {
     struct mu_plan_text t;
 
-    if (seconds < 1)
+    if (seconds < 9.95)
         snprintf(t.text, sizeof t.text, "%.2g s", seconds);
     else if (seconds < 120)
         snprintf(t.text, sizeof t.text, "%.0f s", seconds);

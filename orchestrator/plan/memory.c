@@ -50,6 +50,18 @@ static double state_of_gpu(const struct mu_settings *s, const struct mu_layout *
     return n * (36 + copy);
 }
 
+/* Every rank has words of its own; a copy of the state lies beside them now and then. */
+static void add_copies(struct mu_plan *p, const struct mu_layout *layout)
+{
+    const struct mu_segment_options copy = {.layout = layout, .ranks = 1, .state_only = true};
+    struct mu_plan_memory *m = &p->memory;
+
+    m->segment *= (double)p->ranks;
+    m->total *= (double)p->ranks;
+    m->copy = p->settings.device_snapshot_every != 0 ? (double)mu_segment_bytes(&copy) : 0;
+    m->segment += m->copy;
+}
+
 static enum mu_status find_segment(struct mu_plan *p)
 {
     const struct mu_settings *s = &p->settings;
@@ -61,10 +73,8 @@ static enum mu_status find_segment(struct mu_plan *p)
         return st;
     mu_plan_memory_of_segment(&w->layout, s->device_precision == MU_PRECISION_BF16, resident,
                               w->facts.eval_pieces, (uint32_t)p->ranks, &p->memory);
-    if (resident) { /* every rank has words of its own */
-        p->memory.segment *= (double)p->ranks;
-        p->memory.total *= (double)p->ranks;
-    }
+    if (resident)
+        add_copies(p, &w->layout);
     if (s->device_kind == MU_DEVICE_CUDA)
         p->memory.gpu = state_of_gpu(s, &w->layout, p->ranks);
     p->disk.checkpoint = (double)mu_checkpoint_bytes(&w->layout);

@@ -5,7 +5,7 @@
 
 #include "orchestrator/plan/plan.h"
 
-static const double seconds_to_measure = 12; /* each of two times, at most */
+static const double seconds_to_measure = 10; /* each of two times, at most */
 
 double mu_plan_efficiency(int64_t shards, int64_t workers)
 {
@@ -115,11 +115,12 @@ void mu_plan_find_pace(struct mu_plan *p, bool wanted)
 {
     const struct mu_settings *s = &p->settings;
     const int64_t left = s->run_steps > p->done_steps ? s->run_steps - p->done_steps : 0;
+    const bool is_exact = s->batch_reduce == MU_REDUCE_EXACT; /* the first step is taken twice */
     const struct mu_plan_pace pace = {
         .shards = s->batch_shards,
         .threads = s->device_threads,
         .cores = p->cores,
-        .steps = (double)left,
+        .steps = (double)left + (left > 0 && p->done_steps == 0 && is_exact),
         .evaluations = evaluations(s, p->done_steps),
     };
 

@@ -42,6 +42,7 @@ struct mu_plan_memory {
     double weights, moments, predictions;
     double total;         /* reduced gradient, words */
     double sum;           /* of each rank */
+    double copy;          /* of a state that stays in GPUs; else 0 */
     double segment;       /* all of that, as it is made */
     double activations;   /* of a rank's own, with a shard's gradient */
     double logits, other; /* the same; program, libraries and their buffers */

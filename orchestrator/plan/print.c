@@ -5,6 +5,15 @@
 #include "orchestrator/config/config.h"
 #include "orchestrator/plan/plan.h"
 
+/* "8 shards", "1 shard" */
+static struct mu_plan_text several(int64_t count, const char *what)
+{
+    struct mu_plan_text t;
+
+    snprintf(t.text, sizeof t.text, "%lld %s%s", (long long)count, what, count == 1 ? "" : "s");
+    return t;
+}
+
 /* "124,439,808" */
 static struct mu_plan_text grouped(double whole)
 {
@@ -42,7 +51,7 @@ static void print_standing(const struct mu_plan *p)
         printf("complete, %lld steps: nothing is left to do\n", (long long)p->done_steps);
         break;
     case MU_PLAN_REFUSED:
-        puts("refused: it was begun with other values, see below");
+        puts("refused: it was begun with other values, see the errors");
         break;
     }
     if (p->is_locked)
@@ -94,9 +103,9 @@ static void print_tokens(const struct mu_plan *p)
     if (t->valid > 0 && s->eval_every > 0)
         printf("            data.valid has %s: %s in each evaluation\n", grouped(t->valid).text,
                grouped(t->evaluation).text);
-    printf("batch       %lld shards of %lld sequence%s, in micro-batches of %lld\n",
-           (long long)s->batch_shards, (long long)(s->batch_sequences / s->batch_shards),
-           s->batch_sequences == s->batch_shards ? "" : "s", (long long)s->batch_micro);
+    printf(
+        "batch       %s of %s, in micro-batches of %lld\n", several(s->batch_shards, "shard").text,
+        several(s->batch_sequences / s->batch_shards, "sequence").text, (long long)s->batch_micro);
     printf("rate        %s\n", mu_plan_schedule_words(s).text);
 }
 
@@ -109,8 +118,8 @@ struct mu_plan_schedule mu_plan_schedule_words(const struct mu_settings *s)
     char warmup[96] = "";
 
     if (s->schedule_warmup > 0)
-        snprintf(warmup, sizeof warmup, "rises over %lld steps to %g, then ",
-                 (long long)s->schedule_warmup, s->optim_lr);
+        snprintf(warmup, sizeof warmup, "rises over %s to %g, then ",
+                 several(s->schedule_warmup, "step").text, s->optim_lr);
     else
         snprintf(warmup, sizeof warmup, "begins at %g, ", s->optim_lr);
     if (schedule.kind == MU_SCHEDULE_CONSTANT ||
@@ -127,32 +136,46 @@ struct mu_plan_schedule mu_plan_schedule_words(const struct mu_settings *s)
     return t;
 }
 
+static const char *verdict(double needs, double has)
+{
+    return needs <= has ? "fits" : "too little";
+}
+
+static void print_segment(const struct mu_plan *p)
+{
+    const struct mu_plan_memory *m = &p->memory;
+
+    printf("  state     %s in /dev/shm, once a host; %s free there: %s\n            (",
+           mu_plan_bytes(m->segment).text, mu_plan_bytes(m->shm_left).text,
+           verdict(m->segment, m->shm_left));
+    if (m->weights > 0)
+        printf("weights %s, moments %s, predictions %s, total %s,\n            sums %s a rank)\n",
+               mu_plan_bytes(m->weights).text, mu_plan_bytes(m->moments).text,
+               mu_plan_bytes(m->predictions).text, mu_plan_bytes(m->total).text,
+               mu_plan_bytes(m->sum).text);
+    else
+        printf("it stays in the GPUs: a copy of it %s)\n", mu_plan_bytes(m->copy).text);
+}
+
 static void print_memory(const struct mu_plan *p)
 {
     const struct mu_plan_memory *m = &p->memory;
-    const double ranks = (double)p->ranks;
 
     if (!m->known)
         return;
-    printf("\nmemory      %s on one host with %lld rank%s; %s free here: %s\n",
-           mu_plan_bytes(m->host).text, (long long)p->ranks, p->ranks == 1 ? "" : "s",
-           mu_plan_bytes(m->left).text, m->host <= m->left ? "fits" : "too little");
-    printf("  state     %s in /dev/shm, once a host: weights %s, moments %s,\n"
-           "            predictions %s, total %s, sums %s a rank; %s free there: %s\n",
-           mu_plan_bytes(m->segment).text, mu_plan_bytes(m->weights).text,
-           mu_plan_bytes(m->moments).text, mu_plan_bytes(m->predictions).text,
-           mu_plan_bytes(m->total).text, mu_plan_bytes(m->sum).text,
-           mu_plan_bytes(m->shm_left).text, m->segment <= m->shm_left ? "fits" : "too little");
+    printf("\nmemory      %s on one host with %s; %s free here: %s\n", mu_plan_bytes(m->host).text,
+           several(p->ranks, "rank").text, mu_plan_bytes(m->left).text, verdict(m->host, m->left));
+    print_segment(p);
     if (m->gpu > 0)
-        printf("  GPU       %s of each, by arithmetic: state %s, activations %s, logits %s; "
-               "`muster train` counts it first\n  a rank    %s of the host's\n",
+        printf("  a GPU     %s, by arithmetic: state %s, activations %s, logits %s\n"
+               "            (`muster train` counts it first)\n  a rank    %s of the host's\n",
                mu_plan_bytes(m->gpu).text, mu_plan_bytes(m->gpu - m->activations - m->logits).text,
                mu_plan_bytes(m->activations).text, mu_plan_bytes(m->logits).text,
                mu_plan_bytes(m->other).text);
     else
         printf("  a rank    %s of its own: activations and a shard's gradient %s, logits %s, "
                "program %s\n",
-               mu_plan_bytes((m->host - m->segment) / ranks).text,
+               mu_plan_bytes(m->activations + m->logits + m->other).text,
                mu_plan_bytes(m->activations).text, mu_plan_bytes(m->logits).text,
                mu_plan_bytes(m->other).text);
 }
@@ -178,7 +201,7 @@ static void print_good(const struct mu_plan *p)
     const int64_t shards = p->settings.batch_shards;
     const char *comma = "";
 
-    printf("good        ");
+    printf("workers     ");
     for (int64_t w = 1, to; w <= shards; w = to + 1) {
         for (to = w; mu_plan_efficiency(shards, to) >= MU_PLAN_GOOD_EFFICIENCY && to <= shards;)
             to++;
@@ -190,7 +213,8 @@ static void print_good(const struct mu_plan *p)
         comma = to >= w ? ", " : comma;
         to = to >= w ? to : w;
     }
-    printf(" workers have work at least %.0f %% of the time\n", 100 * MU_PLAN_GOOD_EFFICIENCY);
+    printf(": these numbers have work at least %.0f %% of the time\n",
+           100 * MU_PLAN_GOOD_EFFICIENCY);
 }
 
 static void print_speed(const struct mu_plan *p)
@@ -245,7 +269,7 @@ static void print_rows(const struct mu_plan *p)
         puts((int64_t)i == p->chosen ? "  <-" : "");
         crowded = crowded || (timed && crowd);
     }
-    printf("(*: good; <-: %lld rank%s%s%s)\n", (long long)p->ranks, p->ranks == 1 ? "" : "s",
+    printf("(*: good; <-: %s%s%s)\n", several(p->ranks, "rank").text,
            p->settings.run_spares > 0 ? ", of which some are spares" : "",
            crowded ? "; -: more than the cores here" : "");
 }

@@ -110,8 +110,10 @@ grep -q "or share_trunk = false, which takes 1.1 times the FLOPs (4.4e+12 instea
 refuses 78 "sweep.cfg:4: sweep: this file describes a sweep, not a run; expected \`muster plan\` or \`muster sweep\` with it, or the configuration of a run" \
     "$MUSTER" config --check sweep.cfg
 printf 'run = { steps = 1; };\nmodel = { kind = "synthetic"; };\n' >run.cfg
-refuses 78 "run.cfg: sweep: missing; expected sweep = { ... }; as in configs/sweep-toy.cfg" "$MUSTER" plan run.cfg
-refuses 64 "SWEEP is missing; see 'muster plan --help'" "$MUSTER" plan
+refuses 78 "run.cfg: sweep: missing; expected sweep = { ... }; as in configs/sweep-toy.cfg" "$MUSTER" sweep run.cfg
+sweep "$sizes budgets = [1e12];"
+refuses 64 "--json is for a run, and sweep.cfg is a sweep; see 'muster plan --help'" "$MUSTER" plan --json sweep.cfg
+refuses 64 "CONFIG is missing; see 'muster plan --help'" "$MUSTER" plan
 expect 0 "$MUSTER" plan --keys
 grep -q '^  laws\[\].value  *a formula of N, D, C and size; or "tune"' out || fail "--keys does not list the laws"
 refuses 78 "nowhere.cfg: no such file" "$MUSTER" plan nowhere.cfg
