@@ -44,16 +44,6 @@ static enum mu_status open_state(const struct mu_settings *s, const struct mu_wo
     return st;
 }
 
-/* At most 2^28 of them (kernels/cuda/blas.h), in fp32. */
-static uint64_t logits_bytes(const struct mu_settings *s)
-{
-    const uint64_t most = (uint64_t)1 << 28;
-    const uint64_t n =
-        (uint64_t)s->batch_micro * (uint64_t)s->model_context * (uint64_t)s->model_vocab;
-
-    return s->model_kind == MU_MODEL_SYNTHETIC ? 0 : 4 * (n < most ? n : most);
-}
-
 enum mu_status mu_worker_rehearse(const struct mu_settings *settings,
                                   const struct mu_device_options *options, uint32_t ranks,
                                   struct mu_worker_memory *out)
@@ -72,84 +62,11 @@ enum mu_status mu_worker_rehearse(const struct mu_settings *settings,
     out->activations = held(d);
     MU_TRY(open_state(settings, workload, ranks, d), st, done);
     out->state = held(d) - out->activations;
-    out->logits = logits_bytes(settings);
+    out->logits = mu_worker_logits_bytes(settings, options->kind);
 done:
     mu_workload_close(workload);
     mu_device_close(d);
     return st;
-}
-
-/* ---- a device that is none: it has memory of its own, of which it never gives any ---- */
-struct counter {
-    struct mu_device base;
-    uint64_t held;
-};
-
-static struct mu_device_room count_memory(const struct mu_device *d)
-{
-    return (struct mu_device_room){.held = ((const struct counter *)d)->held};
-}
-
-static void *count_alloc(struct mu_device *d, size_t bytes)
-{
-    static _Alignas(64) char nothing[64]; /* nobody looks there: opening touches no memory */
-
-    ((struct counter *)d)->held += bytes;
-    return nothing;
-}
-
-static void count_free(struct mu_device *d, void *memory)
-{
-    (void)d;
-    (void)memory;
-}
-
-static void count_upload(struct mu_device *d, void *to, const void *host, size_t bytes)
-{
-    (void)d;
-    (void)to;
-    (void)host;
-    (void)bytes;
-}
-
-/* On a CPU logits are a block of rows (kernels/cpu/cpu_classifier.c), in fp32. */
-static uint64_t logits_of_host(const struct mu_settings *s)
-{
-    const uint64_t all = (uint64_t)(s->batch_micro * s->model_context),
-                   fit = ((uint64_t)1 << 24) / (uint64_t)s->model_vocab,
-                   rows = fit > 512 ? 512 : (fit < 64 ? 64 : fit);
-
-    return s->model_kind == MU_MODEL_SYNTHETIC
-               ? 0
-               : 4 * (rows < all ? rows : all) * (uint64_t)s->model_vocab;
-}
-
-enum mu_status mu_worker_rehearse_workload(const struct mu_settings *settings,
-                                           struct mu_worker_memory *out)
-{
-    static const struct mu_device_ops ops = {.name = "none",
-                                             .memory = count_memory,
-                                             .alloc = count_alloc,
-                                             .free = count_free,
-                                             .alloc_lent = count_alloc,
-                                             .free_lent = count_free,
-                                             .upload = count_upload};
-    struct counter counter = {
-        .base = {.ops = &ops,
-                 .options = {.kind = (enum mu_device_kind)settings->device_kind,
-                             .precision = (enum mu_precision)settings->device_precision,
-                             .threads = 1}}};
-    struct mu_workload *workload = NULL;
-    enum mu_status st = mu_workload_open(settings, &counter.base, &workload);
-
-    memset(out, 0, sizeof *out);
-    if (st != MU_OK)
-        return st;
-    out->activations = counter.held;
-    out->logits =
-        settings->device_kind == MU_DEVICE_CUDA ? logits_bytes(settings) : logits_of_host(settings);
-    mu_workload_close(workload);
-    return MU_OK;
 }
 
 static double unit_of(uint64_t bytes, const char **name)

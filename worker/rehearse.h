@@ -26,6 +26,9 @@ enum mu_status mu_worker_rehearse(const struct mu_settings *settings,
 enum mu_status mu_worker_rehearse_workload(const struct mu_settings *settings,
                                            struct mu_worker_memory *out) MU_CHECKED;
 
+/* Of a block of tokens' logits, on a device of that kind. */
+uint64_t mu_worker_logits_bytes(const struct mu_settings *settings, enum mu_device_kind kind);
+
 static inline uint64_t mu_worker_memory_sum(const struct mu_worker_memory *m)
 {
     return m->state + m->activations + m->logits;
