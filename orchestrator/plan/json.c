@@ -13,6 +13,8 @@ static const char *standing_word(enum mu_plan_standing standing)
         return "goes on";
     case MU_PLAN_COMPLETE:
         return "complete";
+    case MU_PLAN_GOES_BACK:
+        return "goes back";
     case MU_PLAN_REFUSED:
         return "refused";
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "orchestrator/base/cores.h"
+#include "orchestrator/config/config.h"
 #include "orchestrator/core/recovery.h"
 #include "worker/data/tokens.h"
 #include "worker/workload.h"
@@ -23,25 +24,46 @@ double mu_plan_exact_flops(const struct mu_settings *s)
     return 6 * (layers * block + head) + 6 * layers * width * (context + 1);
 }
 
-int64_t mu_plan_checkpoints_written(const struct mu_settings *s)
+int64_t mu_plan_checkpoint_at(const struct mu_settings *s)
+{
+    const struct mu_schedule schedule = mu_settings_schedule(s);
+    const int64_t start = mu_schedule_cooldown_start(&schedule);
+
+    return s->checkpoint_every > 0 && start < s->run_steps ? start : 0;
+}
+
+/* Those that are due by their number, and one at the end. */
+static int64_t regular(const struct mu_settings *s)
 {
     const int64_t every = s->checkpoint_every;
 
     return every > 0 ? (s->run_steps + every - 1) / every : 1;
 }
 
-/* The newest ones; of the older ones those at multiples of keep_every. */
+int64_t mu_plan_checkpoints_written(const struct mu_settings *s)
+{
+    const int64_t at = mu_plan_checkpoint_at(s);
+
+    return regular(s) + (at > 0 && at % s->checkpoint_every != 0);
+}
+
+/* The newest ones; of the older ones those at multiples of keep_every, and the one that the
+ * cooldown begins with. */
 int64_t mu_plan_checkpoints_kept(const struct mu_settings *s)
 {
-    const int64_t written = mu_plan_checkpoints_written(s), every = s->checkpoint_every,
+    const int64_t written = regular(s), every = s->checkpoint_every, at = mu_plan_checkpoint_at(s),
                   keep = s->checkpoint_keep < written ? s->checkpoint_keep : written;
     int64_t kept = keep, among = s->checkpoint_keep_every;
 
-    if (every == 0 || among == 0 || written <= keep)
+    if (every == 0)
         return kept;
     while (among % every != 0) /* steps that are multiples of both */
         among += s->checkpoint_keep_every;
-    return kept + (written - keep) * every / among;
+    if (among > 0 && written > keep)
+        kept += (written - keep) * every / among;
+    if (at > 0 && written - at / every >= keep && (among == 0 || at % among != 0))
+        kept++;
+    return kept;
 }
 
 static void count_tokens(const struct mu_settings *s, struct mu_plan_tokens *t)

@@ -60,7 +60,9 @@ struct mu_plan_disk {
     int64_t written, kept;
     double most, left; /* bytes; while one is written, too; of the disk of run.dir, or NAN */
 };
-/* How many checkpoints a run writes, and how many it keeps. */
+/* How many checkpoints a run writes, and how many it keeps. One of them stands where the cooldown
+ * begins, at a step of its own: 0: none does. */
+int64_t mu_plan_checkpoint_at(const struct mu_settings *settings);
 int64_t mu_plan_checkpoints_written(const struct mu_settings *settings);
 int64_t mu_plan_checkpoints_kept(const struct mu_settings *settings);
 
@@ -91,9 +93,10 @@ void mu_plan_row_fill(struct mu_plan_row *row, const struct mu_plan_pace *pace,
 
 enum mu_plan_standing {
     MU_PLAN_NEW,
-    MU_PLAN_GOES_ON,  /* from a checkpoint, or from the first step */
-    MU_PLAN_COMPLETE, /* all steps are done */
-    MU_PLAN_REFUSED   /* begun with other values */
+    MU_PLAN_GOES_ON,   /* from a checkpoint, or from the first step */
+    MU_PLAN_COMPLETE,  /* all steps are done */
+    MU_PLAN_GOES_BACK, /* with another schedule from where it is the same; the rest is put aside */
+    MU_PLAN_REFUSED    /* begun with other values */
 };
 
 struct mu_plan {
@@ -108,7 +111,8 @@ struct mu_plan {
     struct mu_plan_disk disk;
     enum mu_plan_standing standing;
     bool is_locked;     /* somebody trains it now */
-    int64_t done_steps; /* of the newest checkpoint */
+    int64_t done_steps; /* of the checkpoint that it would go on from */
+    int64_t last_step;  /* that it has come to */
     int64_t ranks, workers, cores;
     enum mu_status measured; /* MU_OK, or why not; MU_NOT_FOUND: it was not asked for */
     struct mu_speed alone, together;

@@ -50,6 +50,11 @@ static void print_standing(const struct mu_plan *p)
     case MU_PLAN_COMPLETE:
         printf("complete, %lld steps: nothing is left to do\n", (long long)p->done_steps);
         break;
+    case MU_PLAN_GOES_BACK:
+        printf("goes on from step %lld, where this schedule parts from its own; what it was up to "
+               "step %lld is put aside\n",
+               (long long)p->done_steps, (long long)p->last_step);
+        break;
     case MU_PLAN_REFUSED:
         puts("refused: it was begun with other values, see the errors");
         break;

@@ -121,15 +121,17 @@ static void warn_of_ends(const struct mu_plan *p, const struct mu_advice *to)
 {
     const struct mu_settings *s = &p->settings;
     const double seconds = p->row[p->chosen].run_seconds;
+    const int64_t at = mu_plan_checkpoint_at(s);
 
     if (s->checkpoint_every == 0)
         mu_advise(to, "checkpoint.every = 0: the only checkpoint comes at the end; when the "
                       "machine fails before, all is lost");
     else if (s->checkpoint_every > s->run_steps)
         mu_advise(to,
-                  "checkpoint.every = %lld is more than run.steps = %lld: the only checkpoint "
-                  "comes at the end; take %lld, a tenth",
+                  "checkpoint.every = %lld is more than run.steps = %lld: before step %lld there "
+                  "is no checkpoint; take %lld, a tenth",
                   (long long)s->checkpoint_every, (long long)s->run_steps,
+                  (long long)(at > 0 ? at : s->run_steps),
                   (long long)(s->run_steps / 10 > 0 ? s->run_steps / 10 : 1));
     if (s->run_time_limit > 0 && seconds > (double)s->run_time_limit)
         mu_advise(to,

@@ -87,11 +87,11 @@ warns "cooldown is 600 of 1000 steps"
 expect 0 plan --no-measure "$configs"/quickstart.cfg "${my[@]}" run.steps=40 batch.sequences=256 optim.schedule.warmup=5
 warns "40 steps are few"
 warns "a batch of 32768 tokens is "
-warns "checkpoint.every = 200 is more than run.steps = 40: the only checkpoint comes at the end; take 4, a tenth"
+warns "checkpoint.every = 200 is more than run.steps = 40: before step 32 there is no checkpoint; take 4, a tenth"
 warns "eval.every is more than run.steps"
 expect 0 plan "$configs"/synthetic.cfg synthetic.step_ms=500 run.time_limit=60 -n 1
 warns "run.time_limit ends the run after 60 s, of about 4 min that 1 workers take here: the same command goes on, 5 starts in all"
-expect 0 plan --no-measure "$configs"/quickstart.cfg "${my[@]}" model.width=16384 model.layers=100 model.heads=128
+expect 0 plan --no-measure "$configs"/quickstart.cfg "${my[@]}" model.width=8192 model.layers=60 model.heads=64
 warns "4 ranks take "
 warns "the state takes "
 warns "checkpoints take up to "
@@ -127,6 +127,18 @@ expect 0 "$MUSTER" train "$configs"/synthetic.cfg run.name=done run.steps=3
 expect 0 plan --json --no-measure "$configs"/synthetic.cfg run.name=done run.steps=3
 is run.standing complete
 is run.done_steps 3
+
+# With another end: up to the cooldown it is the same run, and a checkpoint stands there. Without one from before, it is another run.
+expect 0 "$MUSTER" train "$configs"/synthetic.cfg run.name=long run.steps=100 checkpoint.keep=1
+expect 0 plan --no-measure "$configs"/synthetic.cfg run.name=long run.steps=200
+says '^run long in .*: goes on from step 80, where this schedule parts from its own; what it was up to step 100 is put aside$'
+expect 0 "$MUSTER" train "$configs"/synthetic.cfg run.name=long run.steps=200
+grep -q 'goes on from step 80' err || fail "\`muster train\` does otherwise: $(cat err)"
+expect 0 "$MUSTER" train "$configs"/synthetic.cfg run.name=cosine run.steps=100 checkpoint.keep=1 optim.schedule.kind=cosine
+expect 78 plan --no-measure "$configs"/synthetic.cfg run.name=cosine run.steps=200 optim.schedule.kind=cosine
+says '^run cosine in .*: refused'
+grep -q 'the learning rate is the same up to step 0 only, the run has come to step 100' err || fail "another cosine is not refused: $(cat err)"
+expect 78 "$MUSTER" train "$configs"/synthetic.cfg run.name=cosine run.steps=200 optim.schedule.kind=cosine
 
 # Mistakes.
 printf 'run = { steps = 10; };\nmodel = { heads = 5; };\ndata = { train = "data/my-train.bin"; };\n' >wrong.cfg

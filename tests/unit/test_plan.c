@@ -76,8 +76,10 @@ static void checkpoints_are_counted(void **state)
     checkpoints(&s, 1000, 200, 2, 0);
     assert_int_equal(mu_plan_checkpoints_written(&s), 5);
     assert_int_equal(mu_plan_checkpoints_kept(&s), 2);
+    s.schedule_cooldown = 0;
     checkpoints(&s, 1001, 200, 3, 0); /* and one at the end */
     assert_int_equal(mu_plan_checkpoints_written(&s), 6);
+    assert_int_equal(mu_plan_checkpoint_at(&s), 0);
     checkpoints(&s, 1000, 0, 3, 0);
     assert_int_equal(mu_plan_checkpoints_written(&s), 1);
     assert_int_equal(mu_plan_checkpoints_kept(&s), 1);
@@ -88,6 +90,16 @@ static void checkpoints_are_counted(void **state)
     /* Those kept for ever must be written, too: 600, 1200, ... of 100, 200, 300 */
     checkpoints(&s, 3000, 200, 1, 300);
     assert_int_equal(mu_plan_checkpoints_kept(&s), 1 + 4);
+    /* The cooldown begins with one: 801, among the last three, then not any more */
+    s.schedule_cooldown = 0.2;
+    checkpoints(&s, 1001, 200, 3, 0);
+    assert_int_equal(mu_plan_checkpoint_at(&s), 801);
+    assert_int_equal(mu_plan_checkpoints_written(&s), 7);
+    assert_int_equal(mu_plan_checkpoints_kept(&s), 3);
+    s.checkpoint_keep = 2;
+    assert_int_equal(mu_plan_checkpoints_kept(&s), 3);
+    checkpoints(&s, 1000, 100, 1, 400); /* 800 is kept already */
+    assert_int_equal(mu_plan_checkpoints_kept(&s), 1 + 2);
 }
 
 /* Parts are the whole, and the whole is what the segment takes. */
