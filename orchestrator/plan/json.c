@@ -108,10 +108,10 @@ static json_t *run(const struct mu_plan *p)
 {
     const struct mu_settings *s = &p->settings;
 
-    return json_pack("{s:o, s:o, s:s, s:b, s:I, s:I}", "name", mu_json_text(s->run_name), "path",
-                     mu_json_text(p->path), "standing", standing_word(p->standing), "running",
-                     p->is_locked, "done_steps", (json_int_t)p->done_steps, "steps",
-                     (json_int_t)s->run_steps);
+    return json_pack("{s:o, s:o, s:s, s:s, s:b, s:I, s:I}", "name", mu_json_text(s->run_name),
+                     "path", mu_json_text(p->path), "standing", standing_word(p->standing),
+                     "differs", p->differs, "running", p->is_locked, "done_steps",
+                     (json_int_t)p->done_steps, "steps", (json_int_t)s->run_steps);
 }
 
 static json_t *batch(const struct mu_settings *s)

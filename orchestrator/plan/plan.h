@@ -111,6 +111,7 @@ struct mu_plan {
     struct mu_plan_disk disk;
     enum mu_plan_standing standing;
     bool is_locked;     /* somebody trains it now */
+    char differs[256];  /* refused: which keys, with commas */
     int64_t done_steps; /* of the checkpoint that it would go on from */
     int64_t last_step;  /* that it has come to */
     int64_t ranks, workers, cores;

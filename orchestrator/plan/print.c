@@ -56,7 +56,7 @@ static void print_standing(const struct mu_plan *p)
                (long long)p->done_steps, (long long)p->last_step);
         break;
     case MU_PLAN_REFUSED:
-        puts("refused: it was begun with other values, see the errors");
+        printf("refused, as other values of %s stand there: see the errors\n", p->differs);
         break;
     }
     if (p->is_locked)

@@ -1,9 +1,11 @@
 /* What stands in the run directory already, and what the run would do with it: as
  * orchestrator/master/job_config.c decides. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "orchestrator/config/config.h"
+#include "orchestrator/config/schema.h"
 #include "orchestrator/master/origin.h"
 #include "orchestrator/plan/plan.h"
 #include "orchestrator/run/run_dir.h"
@@ -36,6 +38,17 @@ done:
     free(steps);
     free(origin);
     return st;
+}
+
+static void name_key(void *context, const struct mu_key *key, const char *before, const char *now)
+{
+    struct mu_plan *p = context;
+    const size_t used = strlen(p->differs);
+
+    (void)before;
+    (void)now;
+    if (key->class == MU_CLASS_IDENTITY || key->class == MU_CLASS_FORK)
+        snprintf(p->differs + used, sizeof p->differs - used, "%s%s", used ? ", " : "", key->name);
 }
 
 static enum mu_status reschedule(struct mu_plan *p, const struct mu_settings *before)
@@ -85,6 +98,8 @@ static enum mu_status compare(struct mu_plan *p, const char *text)
         st = MU_OK;
     }
 done:
+    if (st == MU_OK && p->standing == MU_PLAN_REFUSED)
+        st = mu_config_each_difference(before, &p->settings, name_key, p);
     free(before);
     return st;
 }

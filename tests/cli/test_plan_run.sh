@@ -121,7 +121,7 @@ grep -q 'being trained now' out && fail "a run that has ended trains"
 before=$(find runs | sort; cat runs/mine/status.json)
 refuses 78 "synthetic.params: the run has 1000000, the configuration says 7; it is part of what the run computes: set it back, or start a new run under another run.name" \
     plan --no-measure "${synthetic[@]}" run.steps=100000 synthetic.params=7
-says '^run mine in .*/runs/mine: refused: it was begun with other values'
+says '^run mine in .*/runs/mine: refused, as other values of synthetic.params stand there: see the errors$'
 [ "$before" = "$(find runs | sort; cat runs/mine/status.json)" ] || fail "planning has changed the run's folder"
 expect 0 "$MUSTER" train "$configs"/synthetic.cfg run.name=done run.steps=3
 expect 0 plan --json --no-measure "$configs"/synthetic.cfg run.name=done run.steps=3
