@@ -8,7 +8,8 @@
  *   warnings.c   what looks wrong
  *   print.c, json.c  for people, for scripts
  *   advice.c     what sweeps share: warnings, quantities as people read them
- *   speed.c, load.c  the measurement */
+ *   speed.c, load.c  the measurement
+ *   show_sweep.c a sweep's plan for people */
 #ifndef MUSTER_PLAN_PLAN_H
 #define MUSTER_PLAN_PLAN_H
 

@@ -134,11 +134,13 @@ static void warn_of_ends(const struct mu_plan *p, const struct mu_advice *to)
                   (long long)(at > 0 ? at : s->run_steps),
                   (long long)(s->run_steps / 10 > 0 ? s->run_steps / 10 : 1));
     if (s->run_time_limit > 0 && seconds > (double)s->run_time_limit)
-        mu_advise(to,
-                  "run.time_limit ends the run after %s, of about %s that %lld workers take here: "
-                  "the same command goes on, %.0f starts in all; or take more workers",
-                  mu_plan_duration((double)s->run_time_limit).text, mu_plan_duration(seconds).text,
-                  (long long)p->workers, ceil(seconds / (double)s->run_time_limit));
+        mu_advise(
+            to,
+            "run.time_limit ends the run after %s, of about %s that %lld worker%s take%s here: "
+            "the same command goes on, %.0f starts in all; or take more workers",
+            mu_plan_duration((double)s->run_time_limit).text, mu_plan_duration(seconds).text,
+            (long long)p->workers, p->workers == 1 ? "" : "s", p->workers == 1 ? "s" : "",
+            ceil(seconds / (double)s->run_time_limit));
 }
 
 void mu_plan_warnings(const struct mu_plan *p, const struct mu_advice *to)

@@ -90,7 +90,7 @@ warns "a batch of 32768 tokens is "
 warns "checkpoint.every = 200 is more than run.steps = 40: before step 32 there is no checkpoint; take 4, a tenth"
 warns "eval.every is more than run.steps"
 expect 0 plan "$configs"/synthetic.cfg synthetic.step_ms=500 run.time_limit=60 -n 1
-warns "run.time_limit ends the run after 60 s, of about 4 min that 1 workers take here: the same command goes on, 5 starts in all"
+warns "run.time_limit ends the run after 60 s, of about 4 min that 1 worker takes here: the same command goes on, 5 starts in all"
 expect 0 plan --no-measure "$configs"/quickstart.cfg "${my[@]}" model.width=8192 model.layers=60 model.heads=64
 warns "4 ranks take "
 warns "the state takes "
