@@ -56,9 +56,14 @@ done:
     return st;
 }
 
-static enum mu_status plan_sweep(const struct mu_command *command,
-                                 const struct mu_config_source *source, const struct wishes *w)
+static enum mu_status plan_sweep(const struct mu_config_source *source, const struct wishes *w)
 {
+    const struct mu_plan_sweep_options options = {
+        .measure = !w->quick && !w->unmeasured,
+        .all = w->all,
+        .json = w->json,
+        .workers = w->ranks > 0 ? w->ranks : mu_cores_usable(),
+    };
     struct mu_sweep_spec *spec = malloc(sizeof *spec);
     struct mu_settings base;
     enum mu_status st;
@@ -66,11 +71,7 @@ static enum mu_status plan_sweep(const struct mu_command *command,
     if (!spec)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a sweep");
     MU_TRY(mu_sweep_read(source, &base, spec), st, done);
-    if (w->json)
-        st = mu_options_refuse(command, "--json is for a run, and %s is a sweep", source->path);
-    else
-        st = mu_plan_show_sweep(spec, &base, source->path, !w->quick && !w->unmeasured, w->all,
-                                w->ranks > 0 ? w->ranks : mu_cores_usable());
+    st = mu_plan_show_sweep(spec, &base, source->path, &options);
 done:
     free(spec);
     return st;
@@ -91,7 +92,7 @@ static enum mu_status plan(const struct mu_command *command, const struct mu_con
     st = mu_config_collect(&noting, &settings, &mistakes);
     if (st == MU_OK && is_sweep) {
         mu_mistakes_deinit(&mistakes);
-        return plan_sweep(command, source, w);
+        return plan_sweep(source, w);
     }
     found = mu_mistakes_report(&mistakes);
     if (st != MU_OK || found != MU_OK)
@@ -110,7 +111,7 @@ enum mu_status mu_cli_plan(int argc, char **argv)
         {"workers", "N", "the same, of a sweep", .integer = &w.ranks, .least = 1, .most = 1e6},
         {"no-measure", NULL, "measure nothing: no times", .flag = &w.unmeasured},
         {"quick", NULL, "the same", .flag = &w.quick},
-        {"json", NULL, "of a run: one JSON object, for scripts", .flag = &w.json},
+        {"json", NULL, "one JSON object, for scripts", .flag = &w.json},
         {"all", NULL,
          "of a sweep: a line for each trial, by its name, instead of one for a cell's seeds",
          .flag = &w.all},

@@ -1,6 +1,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "orchestrator/plan/json_parts.h"
 #include "orchestrator/plan/plan.h"
 #include "orchestrator/run/json_values.h"
 
@@ -99,9 +100,20 @@ static json_t *workers(const struct mu_plan *p)
     return rows;
 }
 
-static void collect(void *context, const char *line)
+void mu_plan_json_collect(void *array, const char *line)
 {
-    json_array_append_new(context, mu_json_text(line));
+    json_array_append_new(array, mu_json_text(line));
+}
+
+enum mu_status mu_plan_json_put(json_t *all)
+{
+    const int rc = all ? json_dumpf(all, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) : -1;
+
+    json_decref(all);
+    if (rc != 0)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for the plan as JSON");
+    putchar('\n');
+    return MU_OK;
 }
 
 static json_t *run(const struct mu_plan *p)
@@ -123,7 +135,7 @@ static json_t *batch(const struct mu_settings *s)
 enum mu_status mu_plan_print_json(const struct mu_plan *p)
 {
     json_t *warnings = json_array();
-    const struct mu_advice advice = {collect, warnings};
+    const struct mu_advice advice = {mu_plan_json_collect, warnings};
     const bool runs = p->data == MU_OK && p->standing != MU_PLAN_REFUSED;
     json_t *all;
 
@@ -136,11 +148,5 @@ enum mu_status mu_plan_print_json(const struct mu_plan *p)
                     known(p->tokens.a_step / (double)p->settings.batch_shards / p->alone.shard,
                           p->measured == MU_OK),
                     "warnings", warnings);
-    if (!all || json_dumpf(all, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) != 0) {
-        json_decref(all);
-        return MU_FAIL(MU_NO_MEMORY, "no memory for the plan as JSON");
-    }
-    putchar('\n');
-    json_decref(all);
-    return MU_OK;
+    return mu_plan_json_put(all);
 }

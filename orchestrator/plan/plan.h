@@ -9,7 +9,7 @@
  *   print.c, json.c  for people, for scripts
  *   advice.c     what sweeps share: warnings, quantities as people read them
  *   speed.c, load.c  the measurement
- *   show_sweep.c a sweep's plan for people */
+ *   show_sweep.c, json_sweep.c  the same for a sweep's plan */
 #ifndef MUSTER_PLAN_PLAN_H
 #define MUSTER_PLAN_PLAN_H
 

@@ -174,18 +174,23 @@ static void warn(void *context, const char *line)
 }
 
 enum mu_status mu_plan_show_sweep(const struct mu_sweep_spec *spec, const struct mu_settings *base,
-                                  const char *file, bool measure, bool all, int64_t workers)
+                                  const char *file, const struct mu_plan_sweep_options *options)
 {
     struct mu_sweep_trials trials;
     struct mu_sweep_estimate estimate = {0};
     enum mu_status st;
 
     MU_TRY(mu_sweep_trials_make(spec, base, file, &trials), st, failed);
-    MU_TRY(mu_sweep_estimate_make(&trials, measure, (uint32_t)workers, &estimate), st, done);
-    print_trials(spec, &trials, estimate.train_tokens, all);
+    MU_TRY(mu_sweep_estimate_make(&trials, options->measure, (uint32_t)options->workers, &estimate),
+           st, done);
+    if (options->json) {
+        st = mu_plan_sweep_json(spec, &trials, &estimate, options->workers);
+        goto done;
+    }
+    print_trials(spec, &trials, estimate.train_tokens, options->all);
     print_roles(&trials);
     MU_TRY(print_extensions(spec, base, file, &trials), st, done);
-    print_costs(spec, &trials, &estimate, workers);
+    print_costs(spec, &trials, &estimate, options->workers);
     fflush(stdout);
     mu_sweep_warnings(spec, &trials, &estimate, warn, NULL);
 done:
