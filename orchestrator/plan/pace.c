@@ -98,6 +98,8 @@ static enum mu_status measure(struct mu_plan *p)
                   fit = p->cores / threads < p->workers ? p->cores / threads : p->workers;
     enum mu_status st;
 
+    if (getloadavg(&p->load, 1) != 1)
+        p->load = 0;
     MU_TRY(mu_speed_measure_parts(&p->settings, 0, seconds_to_measure, &p->alone), st, done);
     p->together = p->alone;
     if (fit > 1)

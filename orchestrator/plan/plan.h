@@ -118,6 +118,7 @@ struct mu_plan {
     int64_t ranks, workers, cores;
     enum mu_status measured; /* MU_OK, or why not; MU_NOT_FOUND: it was not asked for */
     struct mu_speed alone, together;
+    double load; /* of the machine before that, by others; 0: unknown */
     uint32_t row_count;
     struct mu_plan_row row[MU_PLAN_ROWS];
     int64_t chosen; /* row of `workers` */

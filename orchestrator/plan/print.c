@@ -246,6 +246,9 @@ static void print_speed(const struct mu_plan *p)
     if (p->alone.layers < p->settings.model_layers)
         printf("\n            (followed from one and two layers, of sequences of %lld)",
                (long long)p->alone.context);
+    if (p->load > 0.5 * (double)p->cores)
+        printf("\n            (others use this machine: load %.3g on %lld cores; times are of now)",
+               p->load, (long long)p->cores);
     putchar('\n');
 }
 
