@@ -26,7 +26,8 @@
     RANKS(profile, "profile", "measure where the time of a step goes")                     \
     HERE(drill, "drill", "kill ranks of short runs of a config, and compare the results")  \
     HERE(doctor, "doctor", "tell what this machine can do, and what it lacks")             \
-    HERE(config, "config", "explain configuration keys, check a file, print it resolved")
+    HERE(config, "config", "explain configuration keys, check a file, print it resolved")  \
+    RANKS(rank_check, "rank-check", "")
 
 #define MU_VERB_DECLARE(suffix, word, help) enum mu_status mu_cli_##suffix(int argc, char **argv);
 MU_VERB_TABLE(MU_VERB_DECLARE, MU_VERB_DECLARE)

@@ -3,7 +3,8 @@
 #define MUSTER_LAUNCH_MPI_SETTINGS_H
 
 extern const char mu_mpi_run[];             /* its path */
-extern const int mu_mpi_major;              /* of Open MPI's version */
+extern const char mu_mpi_version[];         /* Open MPI's: "5.0.11" */
+extern const int mu_mpi_major;
 extern const char *const mu_mpi_settings[]; /* NAME=VALUE; ends with NULL */
 
 #endif
