@@ -2,6 +2,7 @@
  * the parent the error number of what could not be started. */
 #include "orchestrator/base/apart.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -42,8 +43,7 @@ static bool stand_apart(pid_t parent, int out)
     setpgid(0, 0);
     if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 ||
         dup2(out >= 0 ? out : nothing, STDOUT_FILENO) < 0 ||
-        dup2(out >= 0 ? out : nothing, STDERR_FILENO) < 0 ||
-        prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+        dup2(out >= 0 ? out : nothing, STDERR_FILENO) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
         return false;
     if (getppid() != parent)
         raise(SIGKILL); /* it died in between */
@@ -196,7 +196,8 @@ void mu_apart_wait(struct mu_apart *const *list, size_t count)
             return;
         if (poll(waits, open, LOOK_MS) < 0 && errno != EINTR)
             mu_clock_sleep_us(1000 * LOOK_MS);
-        mu_clock_sleep_us(1000); /* an end of file is seen some time before the end of its process */
+        mu_clock_sleep_us(
+            1000); /* an end of file is seen some time before the end of its process */
     }
 }
 
@@ -206,22 +207,39 @@ bool mu_apart_succeeded(const struct mu_apart *a)
            WEXITSTATUS(a->status) == 0;
 }
 
-static int last_line(const char *text, const char **line)
+static bool has_letters(const char *line, int length)
 {
-    const char *end = text + strlen(text), *begin;
+    for (int i = 0; i < length; i++)
+        if (isalpha((unsigned char)line[i]))
+            return true;
+    return false;
+}
 
-    while (end > text && (unsigned char)end[-1] <= ' ')
-        end--;
-    for (begin = end; begin > text && begin[-1] != '\n';)
-        begin--;
-    *line = begin;
-    return (int)(end - begin);
+/* The line that tells most: the first one of an error, else the first one with letters. */
+static int telling_line(const char *text, const char **line)
+{
+    int length = 0;
+
+    for (const char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n') {
+        int n = (int)strcspn(p, "\r\n");
+        const char *error = strcasestr(p, "error");
+
+        if (error && error < p + n) {
+            *line = p;
+            return n;
+        }
+        if (length == 0 && has_letters(p, n)) {
+            *line = p;
+            length = n;
+        }
+    }
+    return length;
 }
 
 void mu_apart_explain(const struct mu_apart *a, char *text, size_t size)
 {
-    const char *line;
-    int length = last_line(a->text, &line);
+    const char *line = "";
+    int length = telling_line(a->text, &line);
 
     if (a->error == ENOENT)
         snprintf(text, size, "there is no such program");

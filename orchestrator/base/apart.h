@@ -46,8 +46,8 @@ void mu_apart_wait(struct mu_apart *const *list, size_t count);
 
 /* It ran and ended with 0. */
 bool mu_apart_succeeded(const struct mu_apart *a);
-/* Why it did not: "there is no such program", "no answer within 2 s", "ended by signal 9", "ended
- * with 1: the last line that it wrote". */
+/* Why it did not: "there is no such program", "no answer in time", "ended by signal 9", "ended with
+ * 1: the line that tells most of what it wrote". */
 void mu_apart_explain(const struct mu_apart *a, char *text, size_t size);
 
 #endif

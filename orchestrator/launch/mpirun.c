@@ -137,13 +137,19 @@ static void add_exports(struct list *l, const struct list *environment)
     }
 }
 
+void mu_mpirun_own_program(char *out)
+{
+    ssize_t n = readlink("/proc/self/exe", out, MU_PATH_MAX - 1);
+
+    out[n > 0 ? n : 0] = 0;
+}
+
 static struct list make_arguments(const struct mu_mpirun_request *r, const struct list *environment)
 {
     struct list l = {.ok = true};
     char number[16], self[MU_PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 
-    self[n > 0 ? n : 0] = 0;
+    mu_mpirun_own_program(self);
     snprintf(number, sizeof number, "%u", r->ranks);
     add(&l, r->mpirun ? r->mpirun : mu_mpi_run);
     add(&l, "-n");

@@ -74,7 +74,8 @@ static bool is_mapped_by_anybody(const char *path)
     return s.found;
 }
 
-void mu_mpi_files_remove_stale(void)
+static void for_each_stale(void (*take)(void *context, const char *path, const struct stat *s),
+                           void *context)
 {
     DIR *folder = opendir("/dev/shm");
     struct dirent *file;
@@ -84,13 +85,47 @@ void mu_mpi_files_remove_stale(void)
         struct stat s;
 
         snprintf(path, sizeof path, "/dev/shm/%s", file->d_name);
-        if (strncmp(file->d_name, "sm_segment.", 11) != 0 || lstat(path, &s) != 0 ||
-            s.st_uid != geteuid() || !S_ISREG(s.st_mode) || mu_file_is_young(&s, YOUNG_S) ||
-            is_mapped_by_anybody(path))
-            continue;
-        unlink(path);
-        mu_log(MU_LOG_DEBUG, "removed %s, left by an MPI job that was killed", path);
+        if (strncmp(file->d_name, "sm_segment.", 11) == 0 && lstat(path, &s) == 0 &&
+            s.st_uid == geteuid() && S_ISREG(s.st_mode) && !mu_file_is_young(&s, YOUNG_S) &&
+            !is_mapped_by_anybody(path))
+            take(context, path, &s);
     }
     if (folder)
         closedir(folder);
+}
+
+static void remove_stale(void *context, const char *path, const struct stat *s)
+{
+    (void)context;
+    (void)s;
+    unlink(path);
+    mu_log(MU_LOG_DEBUG, "removed %s, left by an MPI job that was killed", path);
+}
+
+void mu_mpi_files_remove_stale(void)
+{
+    for_each_stale(remove_stale, NULL);
+}
+
+struct stale {
+    int count;
+    uint64_t bytes;
+};
+
+static void count(void *context, const char *path, const struct stat *s)
+{
+    struct stale *found = context;
+
+    (void)path;
+    found->count++;
+    found->bytes += 512 * (uint64_t)s->st_blocks;
+}
+
+int mu_mpi_files_count_stale(uint64_t *bytes)
+{
+    struct stale found = {0};
+
+    for_each_stale(count, &found);
+    *bytes = found.bytes;
+    return found.count;
 }

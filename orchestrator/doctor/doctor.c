@@ -1,0 +1,69 @@
+#include "orchestrator/doctor/doctor.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "orchestrator/doctor/parts.h"
+
+void mu_doctor_add(struct mu_doctor_report *r, enum mu_doctor_mark mark, const char *what,
+                   const char *advice, const char *format, ...)
+{
+    struct mu_doctor_row *row = &r->row[r->count];
+    va_list args;
+
+    MU_ASSERT(r->count < MU_DOCTOR_ROWS);
+    *row = (struct mu_doctor_row){.mark = mark, .what = what};
+    va_start(args, format);
+    vsnprintf(row->found, sizeof row->found, format, args);
+    va_end(args);
+    snprintf(row->advice, sizeof row->advice, "%s", advice ? advice : "");
+    r->count++;
+}
+
+size_t mu_doctor_count(const struct mu_doctor_report *r, enum mu_doctor_mark mark)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->count; i++)
+        n += r->row[i].mark == mark;
+    return n;
+}
+
+struct questions {
+    struct mu_doctor_mpi mpi;
+    struct mu_doctor_storage storage;
+    struct mu_doctor_tools tools;
+};
+
+enum mu_status mu_doctor_look(const struct mu_doctor_request *request, struct mu_doctor_report *out)
+{
+    struct questions *q = calloc(1, sizeof *q);
+
+    out->count = 0;
+    if (!q)
+        return MU_FAIL(MU_NO_MEMORY, "no memory to ask this machine");
+    mu_doctor_mpi_ask(&q->mpi, request);
+    mu_doctor_storage_ask(&q->storage, request);
+    mu_doctor_tools_ask(&q->tools, request);
+    {
+        struct mu_doctor_tools *t = &q->tools;
+        struct mu_apart *const all[] = {
+            &q->mpi.version,   &q->mpi.trial, &q->mpi.path_version, &q->mpi.path_trial,
+            &q->storage.apart, &t->nvidia,    &t->module,           &t->nccl,
+            &t->srun,          &t->srun_mpi,  &t->sbatch,           &t->scontrol,
+            &t->left,          &t->gnuplot,
+        };
+
+        mu_apart_wait(all, sizeof all / sizeof *all);
+    }
+    mu_doctor_mpi_tell(&q->mpi, out);
+    mu_doctor_storage_tell(&q->storage, out);
+    mu_doctor_shm_tell(out);
+    mu_doctor_machine_tell(out);
+    mu_doctor_tools_tell(&q->tools, out);
+    mu_doctor_mpi_clear(&q->mpi);
+    mu_doctor_storage_clear(&q->storage);
+    free(q);
+    return MU_OK;
+}
