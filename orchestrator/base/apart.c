@@ -252,4 +252,7 @@ void mu_apart_explain(const struct mu_apart *a, char *text, size_t size)
     else
         snprintf(text, size, "ended with %d%s%.*s", WEXITSTATUS(a->status), length > 0 ? ": " : "",
                  length, line);
+    for (; *text; text++) /* it may have been anything */
+        if ((unsigned char)*text < ' ' || (unsigned char)*text >= 0x7f)
+            *text = '?';
 }

@@ -6,6 +6,14 @@
 
 #include "orchestrator/doctor/parts.h"
 
+/* Answers of programs may hold anything, and go to a terminal. */
+static void make_harmless(char *text)
+{
+    for (; *text; text++)
+        if (((unsigned char)*text < ' ' && *text != '\n') || *text == 0x7f)
+            *text = '?';
+}
+
 void mu_doctor_add(struct mu_doctor_report *r, enum mu_doctor_mark mark, const char *what,
                    const char *advice, const char *format, ...)
 {
@@ -17,6 +25,7 @@ void mu_doctor_add(struct mu_doctor_report *r, enum mu_doctor_mark mark, const c
     va_start(args, format);
     vsnprintf(row->found, sizeof row->found, format, args);
     va_end(args);
+    make_harmless(row->found);
     snprintf(row->advice, sizeof row->advice, "%s", advice ? advice : "");
     r->count++;
 }

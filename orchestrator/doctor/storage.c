@@ -13,6 +13,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "orchestrator/base/cores.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/doctor/parts.h"
 #include "worker/board.h"
@@ -64,12 +65,16 @@ static void try_file(const char *folder, struct mu_doctor_storage_facts *f)
     static char block[TRIAL_BYTES];
     char path[MU_PATH_MAX];
     const double began = mu_clock_s();
+    ssize_t written;
     int fd;
 
     snprintf(path, sizeof path, "%.4000s/trial", folder);
     fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0 || write(fd, block, sizeof block) != (ssize_t)sizeof block || fsync(fd) != 0)
-        f->write_error = errno ? errno : ENOSPC;
+    written = fd >= 0 ? write(fd, block, sizeof block) : -1;
+    if (written < 0 || fsync(fd) != 0)
+        f->write_error = errno;
+    else if (written < (ssize_t)sizeof block)
+        f->write_error = ENOSPC;
     f->seconds = mu_clock_s() - began;
     if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0)
         f->lock_error = errno;
@@ -320,37 +325,43 @@ static void tell_leftovers(struct mu_doctor_report *r)
                       mpi == 1 ? "" : "s", mu_doctor_bytes(mpi_bytes).text);
 }
 
+/* worker/segment.h: two halves of weights and moments and the sum of a host; a sum of each rank. */
+static double most_parameters(uint64_t space, int ranks)
+{
+    return (double)space / (28 + 4.6 * ranks);
+}
+
 void mu_doctor_shm_tell(struct mu_doctor_report *r)
 {
+    static const char enlarge[] = "mount -o remount,size=50% /dev/shm (docker and podman: "
+                                  "--shm-size=8g), or remove what lies there";
     const uint64_t board = MU_BOARD_RANKS * sizeof(struct mu_board_entry);
+    const int ranks = mu_cores_usable();
+    struct mu_doctor_text space_text, total_text;
     struct statvfs v;
-    uint64_t space, total;
+    uint64_t space;
+    double millions;
 
     if (statvfs("/dev/shm", &v) != 0 || access("/dev/shm", W_OK) != 0) {
         mu_doctor_add(r, MU_DOCTOR_MISSING, "/dev/shm",
-                      "mount -t tmpfs -o mode=1777 tmpfs /dev/shm (in a container: --shm-size)",
-                      "cannot be written: %s", strerror(errno));
+                      "mount -t tmpfs -o mode=1777 tmpfs /dev/shm", "cannot be written: %s",
+                      strerror(errno));
         return;
     }
     space = (uint64_t)v.f_bavail * v.f_frsize;
-    total = (uint64_t)v.f_blocks * v.f_frsize;
-    if (space < board)
-        mu_doctor_add(r, MU_DOCTOR_MISSING, "/dev/shm",
-                      "mount -o remount,size=50% /dev/shm (docker and podman: --shm-size=8g), or "
-                      "remove what lies there",
-                      "%s of %s free, and what ranks tell each other takes %s",
-                      mu_doctor_bytes(space).text, mu_doctor_bytes(total).text,
-                      mu_doctor_bytes(board).text);
+    space_text = mu_doctor_bytes(space);
+    total_text = mu_doctor_bytes((uint64_t)v.f_blocks * v.f_frsize);
+    millions = 1e-6 * most_parameters(space > board ? space - board : 0, ranks);
+    if (space < board + MIB)
+        mu_doctor_add(r, MU_DOCTOR_MISSING, "/dev/shm", enlarge,
+                      "%s of %s free: the board of a host's ranks takes %s, their state the rest",
+                      space_text.text, total_text.text, mu_doctor_bytes(board).text);
     else
-        mu_doctor_add(
-            r, space < 256 * MIB ? MU_DOCTOR_WARN : MU_DOCTOR_OK, "/dev/shm",
-            space < 256 * MIB
-                ? "mount -o remount,size=50% /dev/shm (docker and podman: --shm-size=8g); "
-                  "larger models' states are kept by each rank instead, which takes more "
-                  "memory and time"
-                : NULL,
-            "%s of %s free: the state of a model of about %.3g million parameters",
-            mu_doctor_bytes(space).text, mu_doctor_bytes(total).text,
-            (double)(space - board) / 32e6);
+        mu_doctor_add(r, space < 256 * MIB ? MU_DOCTOR_WARN : MU_DOCTOR_OK, "/dev/shm",
+                      space < 256 * MIB ? enlarge : NULL,
+                      "%s of %s free: has room for the state of %.*f million parameters and %d "
+                      "rank%s",
+                      space_text.text, total_text.text, millions < 10, millions, ranks,
+                      ranks == 1 ? "" : "s");
     tell_leftovers(r);
 }

@@ -78,6 +78,16 @@ static int first_line(const char *text)
 }
 
 /* ---- GPUs ---- */
+/* "0, NVIDIA H100 80GB HBM3, 81559 MiB, 550.54.15, Disabled" */
+static bool is_gpu(const char *text)
+{
+    int fields = 1;
+
+    for (int i = 0; i < first_line(text); i++)
+        fields += text[i] == ',';
+    return text[strspn(text, "0123456789")] == ',' && fields == 5;
+}
+
 static int count_lines(const char *text)
 {
     int n = 0;
@@ -95,7 +105,7 @@ static void tell_driver(const struct mu_doctor_tools *t, struct mu_doctor_report
     char why[300];
 
     mu_apart_explain(&t->nvidia, why, sizeof why);
-    if (mu_apart_succeeded(&t->nvidia) && strchr(text, ','))
+    if (mu_apart_succeeded(&t->nvidia) && is_gpu(text))
         mu_doctor_add(r, MU_DOCTOR_OK, "GPUs", NULL,
                       "%d (index, name, memory, driver, MIG): %.*s%s", count_lines(text),
                       first_line(text), text, count_lines(text) > 1 ? ", ..." : "");
@@ -103,7 +113,7 @@ static void tell_driver(const struct mu_doctor_tools *t, struct mu_doctor_report
         mu_doctor_add(r, t->needs_gpu ? MU_DOCTOR_MISSING : MU_DOCTOR_WARN, "GPUs",
                       "see what `nvidia-smi` says in a terminal; a driver that hangs or fails "
                       "needs its module loaded again, or a restart",
-                      "nvidia-smi: %s", mu_apart_succeeded(&t->nvidia) ? "no GPU is listed" : why);
+                      "nvidia-smi: %s", mu_apart_succeeded(&t->nvidia) ? "it lists no GPU" : why);
     else if (device)
         mu_doctor_add(
             r, MU_DOCTOR_NOTE, "GPUs", NULL,
@@ -169,9 +179,11 @@ static void tell_slurm(const struct mu_doctor_tools *t, struct mu_doctor_report 
         return;
     }
     mu_apart_explain(&t->srun, why, sizeof why);
-    if (!mu_apart_succeeded(&t->srun) || !mu_doctor_version(t->srun.text, version, sizeof version))
+    if (!mu_apart_succeeded(&t->srun) || !mu_doctor_has_word(t->srun.text, "slurm") ||
+        !mu_doctor_version(t->srun.text, version, sizeof version))
         mu_doctor_add(r, MU_DOCTOR_WARN, "Slurm", "is Slurm configured here? Try `srun --version`",
-                      "srun --version: %s", mu_apart_succeeded(&t->srun) ? "not a version" : why);
+                      "srun --version: %s",
+                      mu_apart_succeeded(&t->srun) ? "no version of Slurm" : why);
     else if (!is_there(&t->sbatch) || !is_there(&t->scontrol))
         mu_doctor_add(r, MU_DOCTOR_WARN, "Slurm",
                       "load Slurm's module: its commands are not all on PATH", "%s, without %s",
@@ -200,7 +212,7 @@ static void tell_programs(const struct mu_doctor_tools *t, struct mu_doctor_repo
 {
     char path[MU_PATH_MAX];
 
-    if (mu_apart_succeeded(&t->gnuplot))
+    if (mu_apart_succeeded(&t->gnuplot) && mu_doctor_has_word(t->gnuplot.text, "gnuplot"))
         mu_doctor_add(r, MU_DOCTOR_OK, "gnuplot", NULL, "%.*s", first_line(t->gnuplot.text),
                       t->gnuplot.text);
     else
