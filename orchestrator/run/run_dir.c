@@ -1,8 +1,9 @@
 /* The run directory as a whole: made, locked, opened, closed. What is in its files is written by
- * metrics.c, tensorboard.c, status_file.c, plot.c and journal.c.
+ * metrics.c, tensorboard.c, status_file.c, prometheus.c, plot.c and journal.c.
  *
  *   config.cfg      every value of the configuration, written durably at each opening
  *   metrics.jsonl   metrics.csv   status.json   loss.svg
+ *   prometheus.prom the newest of them for Prometheus, at the pace of status.json
  *   tb/             the same records for TensorBoard, one file a generation (tensorboard.h)
  *   choices         what devices have chosen (orchestrator/master/job_choices.c)
  *   journal/        one file a generation (journal.h)
@@ -29,6 +30,7 @@
 #include "orchestrator/base/log.h"
 #include "orchestrator/run/metrics.h"
 #include "orchestrator/run/plot.h"
+#include "orchestrator/run/prometheus.h"
 #include "orchestrator/run/status_file.h"
 #include "orchestrator/run/tensorboard.h"
 
@@ -43,6 +45,7 @@ struct mu_run_dir {
     struct mu_metrics_log metrics;
     struct mu_tensorboard tensorboard;
     struct mu_status_file status;
+    struct mu_prometheus prometheus;
     struct mu_plot plot;
 };
 
@@ -121,6 +124,7 @@ enum mu_status mu_run_dir_lock(const char *path, struct mu_run_dir **out)
     MU_TRY(take_lock(dir), st, failed);
     MU_TRY(make_folders(path), st, failed);
     MU_TRY(mu_status_file_open(&dir->status, dir->path), st, failed);
+    MU_TRY(mu_prometheus_open(&dir->prometheus, dir->path), st, failed);
     *out = dir;
     return MU_OK;
 failed:
@@ -183,7 +187,8 @@ void mu_run_dir_close(struct mu_run_dir *dir)
     if (!dir)
         return;
     mu_plot_deinit(&dir->plot);
-    mu_status_file_close(&dir->status);
+    if (mu_status_file_close(&dir->status))
+        mu_prometheus_write(&dir->prometheus, &dir->status.newest);
     mu_metrics_close(&dir->metrics);
     mu_tensorboard_close(&dir->tensorboard);
     if (dir->lock >= 0)
@@ -200,12 +205,14 @@ void mu_run_dir_put_metrics(struct mu_run_dir *dir, const struct mu_metrics *m)
 {
     mu_metrics_put(&dir->metrics, m);
     mu_tensorboard_put(&dir->tensorboard, m);
+    mu_prometheus_note(&dir->prometheus, m);
     mu_plot_poll(&dir->plot);
 }
 
 void mu_run_dir_put_status(struct mu_run_dir *dir, const struct mu_run_status *s)
 {
-    mu_status_file_put(&dir->status, s);
+    if (mu_status_file_put(&dir->status, s))
+        mu_prometheus_write(&dir->prometheus, &dir->status.newest);
     mu_plot_poll(&dir->plot);
 }
 
