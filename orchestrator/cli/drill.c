@@ -11,7 +11,7 @@
 
 extern char **environ;
 
-enum { LEAST_RANKS = 3, MOST_RANKS_BY_ITSELF = 8 };
+enum { LEAST_RANKS = 3, MOST_RANKS_BY_ITSELF = 8, NAME_COLUMNS = 26 };
 
 /* As many as there are cores, within reason: each death needs somebody who goes on. */
 static int64_t choose_ranks(void)
@@ -34,7 +34,8 @@ static int list(const struct mu_drill_request *request, bool show)
             continue;
         meant++;
         if (show)
-            printf("%-24s  %s\n", cases[i].name, cases[i].what);
+            mu_text_wrap(stdout, NAME_COLUMNS, printf("%-*s ", NAME_COLUMNS - 2, cases[i].name),
+                         cases[i].what);
     }
     return meant;
 }

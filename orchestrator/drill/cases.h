@@ -26,7 +26,7 @@ struct mu_drill_signal {
 enum { MU_DRILL_CASES = 64, MU_DRILL_SIGNALS = 2 };
 
 struct mu_drill_case {
-    char name[40], what[80]; /* for --only; for people */
+    char name[40], what[160]; /* for --only; for people */
     char fault[256];         /* MUSTER_FAULT of the first launch; "": none */
     char fault_after[64];    /* of the second */
     const char *setting;     /* one more key=value; NULL: none */

@@ -17,6 +17,8 @@ void mu_job_put_status(struct mu_job *job, enum mu_run_state state, const char *
     before = mu_board_set_phase(job->board, MU_PHASE_RECORDING);
     job->status.state = state;
     job->status.step = job->life.step;
+    job->status.ranks = (int)job->roll.size; /* a repair that does duties puts it, too */
+    job->status.hosts = mu_job_hosts(job);
     job->status.workers = (int)job->worker.workers;
     job->status.saved_step = job->saved_step;
     snprintf(job->status.message, sizeof job->status.message, "%s", message);

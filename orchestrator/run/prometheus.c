@@ -150,28 +150,17 @@ char *mu_prometheus_print(const struct mu_prometheus *p, const struct mu_run_sta
 /* "NAME"; of a trial "SWEEP/NAME", as trials of several sweeps share their names. */
 static void name_run(const char *path, char *out, size_t size)
 {
-    char copy[MU_PATH_MAX], *last, *folder, *sweep;
+    const char *trial = mu_run_dir_trial(path);
+    char copy[MU_PATH_MAX], name[MU_PATH_MAX];
+    size_t length = trial ? (size_t)(trial - path) - strlen("/trials/") : strlen(path);
 
-    snprintf(copy, sizeof copy, "%s", path);
-    for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/'; n--)
-        copy[n - 1] = 0;
-    last = strrchr(copy, '/');
-    if (!last || !last[1]) {
-        escape(copy, out, size);
-        return;
-    }
-    *last = 0;
-    folder = strrchr(copy, '/');
-    if (folder && strcmp(folder, "/trials") == 0) {
-        char name[MU_PATH_MAX];
-
-        *folder = 0;
-        sweep = strrchr(copy, '/');
-        snprintf(name, sizeof name, "%.1000s/%.1000s", sweep ? sweep + 1 : copy, last + 1);
-        escape(name, out, size);
-    } else {
-        escape(last + 1, out, size);
-    }
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    snprintf(copy, sizeof copy, "%.*s", (int)length, path);
+    snprintf(name, sizeof name, "%.2000s%s%.2000s",
+             strrchr(copy, '/') ? strrchr(copy, '/') + 1 : copy, trial ? "/" : "",
+             trial ? trial : "");
+    escape(name, out, size);
 }
 
 enum mu_status mu_prometheus_open(struct mu_prometheus *p, const char *path)

@@ -51,6 +51,17 @@ struct mu_run_dir {
 
 static const char *const folders[] = {"journal", "control", "checkpoints", "tb"};
 
+const char *mu_run_dir_trial(const char *path)
+{
+    static const char trials[] = "/trials/";
+    const char *last = strrchr(path, '/');
+    const size_t n = sizeof trials - 1;
+
+    return last && last[1] && (size_t)(last + 1 - path) > n && strncmp(last + 1 - n, trials, n) == 0
+               ? last + 1
+               : NULL;
+}
+
 static enum mu_status make_folders(const char *path)
 {
     enum mu_status st = MU_OK;

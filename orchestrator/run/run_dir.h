@@ -52,6 +52,9 @@ struct mu_run_status {
     struct mu_ledger_sum goodput;
 };
 
+/* NAME of ".../trials/NAME", a trial's folder; NULL: it is no trial's. */
+const char *mu_run_dir_trial(const char *path);
+
 /* Makes `path` (run.dir/run.name) with its folders, unless it is there, and takes its lock: nobody
  * else on this machine trains this run from now on. MU_FAILED, with the holder's pid and host,
  * while another process has it (after up to a second, since a killed process's lock may outlive it
