@@ -38,7 +38,7 @@ static void folder_of_program(char folder[MU_PATH_MAX])
 static bool find(struct loaded *l)
 {
     const char *named = getenv("MUSTER_CUDA_MODULE");
-    char folder[MU_PATH_MAX], parent[MU_PATH_MAX];
+    char folder[MU_PATH_MAX], beside[MU_PATH_MAX + 16];
 
     if (named && *named) {
         snprintf(l->path, sizeof l->path, "%s", named);
@@ -48,22 +48,22 @@ static bool find(struct loaded *l)
         return file_is_there(l->path);
     }
     folder_of_program(folder);
-    snprintf(parent, sizeof parent, "%s", folder);
-    if (strrchr(parent, '/'))
-        *strrchr(parent, '/') = 0;
-    snprintf(l->path, sizeof l->path, "%.4000s/" MU_CUDA_MODULE_FILE, folder);
-    if (file_is_there(l->path))
-        return true;
-    snprintf(l->path, sizeof l->path, "%.4000s/lib/muster/" MU_CUDA_MODULE_FILE, parent);
-    if (file_is_there(l->path))
-        return true;
+    snprintf(beside, sizeof beside, "%s", folder);
+    if (strrchr(beside, '/'))
+        *strrchr(beside, '/') = 0;
+    snprintf(beside + strlen(beside), sizeof beside - strlen(beside), "/lib/muster");
+    for (int i = 0; i < 2; i++) {
+        snprintf(l->path, sizeof l->path, "%.4000s/" MU_CUDA_MODULE_FILE, i == 0 ? folder : beside);
+        if (file_is_there(l->path))
+            return true;
+    }
     snprintf(
         l->problem, sizeof l->problem,
         MU_CUDA_MODULE_FILE
-        " is neither in %s nor in %s/lib/muster: build Muster where nvcc "
+        " is neither in %s nor in %s: build Muster where nvcc "
         "and cuBLASLt are (scripts/build -DMUSTER_CUDA=ON says what it lacks), or name the file in "
         "MUSTER_CUDA_MODULE",
-        folder, parent);
+        folder, beside);
     return false;
 }
 

@@ -128,7 +128,7 @@ void mu_worker_release_state(struct mu_worker *w);
  * tells all. Also sets resident.sums, of this rank's own copy. */
 enum mu_status mu_resident_hash(struct mu_worker *w, struct mu_hash *out) MU_CHECKED;
 /* Half 0 from a checkpoint, share by share; and from a state in the host's memory. */
-enum mu_status mu_resident_load(struct mu_worker *w, const char *folder,
+enum mu_status mu_resident_load(struct mu_worker *w, const char *folder, bool weights_only,
                                 const struct mu_checkpoint_poll *poll) MU_CHECKED;
 enum mu_status mu_resident_upload(struct mu_worker *w,
                                   const struct mu_state_view *state) MU_CHECKED;

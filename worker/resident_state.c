@@ -159,7 +159,7 @@ failed:
     return st;
 }
 
-enum mu_status mu_resident_load(struct mu_worker *w, const char *folder,
+enum mu_status mu_resident_load(struct mu_worker *w, const char *folder, bool weights_only,
                                 const struct mu_checkpoint_poll *poll)
 {
     const uint32_t shares = w->roll->size;
@@ -169,6 +169,8 @@ enum mu_status mu_resident_load(struct mu_worker *w, const char *folder,
     for (uint32_t share = 0; share < shares; share++) {
         MU_TRY(stage(w, w->segment->half[0].prediction, &state), st, failed);
         MU_TRY(mu_checkpoint_load(folder, &state, share, shares, poll), st, failed);
+        if (weights_only)
+            mu_worker_forget_training(&state, share, shares);
         mu_poller_forgive_gap(w->poller);
         MU_TRY(move_share(w, &w->segment->half[0], &state, share, shares, true), st, failed);
         mu_worker_release_state(w);

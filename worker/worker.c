@@ -253,14 +253,33 @@ failed:
     return st;
 }
 
-enum mu_status mu_worker_load(struct mu_worker *w, const char *folder)
+void mu_worker_forget_training(const struct mu_state_view *state, uint64_t share, uint64_t shares)
+{
+    const struct mu_layout *l = state->layout;
+
+    for (uint32_t i = 0; i < l->tensor_count; i++) {
+        const struct mu_tensor *t = &l->tensors[i];
+        const struct mu_range rows = mu_shards_of_worker(t->spec.rows, share, shares);
+        const uint64_t at = t->offset + rows.from * t->spec.cols;
+        const size_t bytes = (rows.to - rows.from) * t->spec.cols * sizeof(float);
+
+        memset(state->m + at, 0, bytes);
+        memset(state->v + at, 0, bytes);
+        for (uint64_t b = rows.from * t->blocks_per_row; b < rows.to * t->blocks_per_row; b++)
+            state->prediction[t->first_block + b] = MU_PREDICTION_NONE;
+    }
+}
+
+enum mu_status mu_worker_load(struct mu_worker *w, const char *folder, bool weights_only)
 {
     const struct mu_checkpoint_poll poll = {mu_poll_hook, w->poller};
-    enum mu_status st = w->resident.state
-                            ? mu_resident_load(w, folder, &poll)
-                            : mu_checkpoint_load(folder, &w->segment->half[0], w->local_index,
-                                                 w->local_count, &poll);
+    const struct mu_state_view *half = &w->segment->half[0];
+    enum mu_status st =
+        w->resident.state ? mu_resident_load(w, folder, weights_only, &poll)
+                          : mu_checkpoint_load(folder, half, w->local_index, w->local_count, &poll);
 
+    if (weights_only && st == MU_OK && !w->resident.state)
+        mu_worker_forget_training(half, w->local_index, w->local_count);
     mu_poller_forgive_gap(w->poller);
     mu_device_weights_forget(&w->weights);
     if (st == MU_OK)

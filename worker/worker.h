@@ -111,8 +111,13 @@ enum mu_status mu_worker_hash(struct mu_worker *w, struct mu_hash *out) MU_CHECK
 /* Fills this rank's share of half `half` with initial values (weights; moments zero; predictions
  * unknown). The half is whole once every rank of the host has done so: the caller agrees. */
 enum mu_status mu_worker_fill_initial(struct mu_worker *w, uint32_t half) MU_CHECKED;
-/* The same for half 0 from a checkpoint. */
-enum mu_status mu_worker_load(struct mu_worker *w, const char *folder) MU_CHECKED;
+/* The same for half 0 from a checkpoint; weights_only: moments and predictions are those of initial
+ * weights. */
+enum mu_status mu_worker_load(struct mu_worker *w, const char *folder,
+                              bool weights_only) MU_CHECKED;
+/* Of a share of the rows of a state in this process's memory: moments and predictions as they are
+ * with initial weights. */
+void mu_worker_forget_training(const struct mu_state_view *state, uint64_t share, uint64_t shares);
 /* Half 0 is the committed state of step `step` from now on: by the host's first rank, once
  * everybody has agreed that it is whole. */
 void mu_worker_commit(struct mu_worker *w, int64_t step);

@@ -3,10 +3,13 @@
 
 #include "orchestrator/base/fault.h"
 #include "orchestrator/cli/options.h"
+#include "orchestrator/cli/train_options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/core/ladder.h"
+#include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/launch.h"
+#include "orchestrator/run/aside.h"
 #include "worker/board.h"
 
 extern char **environ;
@@ -41,6 +44,47 @@ static enum mu_status read_config(const struct mu_words *words, struct mu_settin
     return mu_config_load(&source, settings);
 }
 
+/* Where the run begins: what `train` understands, too. */
+struct beginning {
+    const char *from;
+    bool weights_only, fresh;
+};
+
+/* The words for the ranks. --fresh is not among them: it is done once, here, and not again by each
+ * generation. */
+static char **words_of_ranks(const struct mu_words *words, const struct beginning *begin,
+                             int *count)
+{
+    static char from[] = "--from", weights_only[] = "--weights-only";
+    char **list = calloc((size_t)words->count + 4, sizeof *list);
+
+    *count = words->count;
+    if (!list)
+        return NULL;
+    memcpy(list, words->word, (size_t)words->count * sizeof *list);
+    if (begin->from) {
+        list[(*count)++] = from;
+        list[(*count)++] = (char *)(uintptr_t)begin->from; /* from argv, and not written to */
+    }
+    if (begin->weights_only)
+        list[(*count)++] = weights_only;
+    return list;
+}
+
+static enum mu_status begin_fresh(const struct mu_settings *settings)
+{
+    char run[MU_PATH_MAX];
+    enum mu_status st = mu_path_format(run, "%s/%s", settings->run_dir, settings->run_name);
+
+    if (st == MU_OK && mu_hold_is_taken(run))
+        st = MU_FAIL(
+            MU_FAILED,
+            "--fresh: another muster launch has %s: stop it first (muster stop %s), or give "
+            "this run another run.name",
+            run, run);
+    return st == MU_OK ? mu_run_aside_for_fresh(run) : st;
+}
+
 enum mu_status mu_cli_launch(int argc, char **argv)
 {
     struct mu_launch_request request = {.most_restarts = 100,
@@ -48,6 +92,7 @@ enum mu_status mu_cli_launch(int argc, char **argv)
                                         .start_deadline_s = 120,
                                         .stall_deadline_s = 600,
                                         .cool_off_s = MU_LADDER_COOL_OFF_MS / 1000};
+    struct beginning begin = {0};
     const struct mu_option options[] = {
         {"ranks", "N",
          "ranks (also -n N); otherwise as many as the hosts have slots, or as this "
@@ -73,6 +118,7 @@ enum mu_status mu_cli_launch(int argc, char **argv)
          .integer = &request.stall_deadline_s, .least = 0, .most = 1e6},
         {"cool-off", "S", "seconds for which a host is left out that failed (600)",
          .integer = &request.cool_off_s, .least = 1, .most = 1e6},
+        MU_TRAIN_OPTIONS(begin),
     };
     const struct mu_command command = {
         .usage = "muster launch [options] [--] train CONFIG [key=value...]",
@@ -88,6 +134,7 @@ enum mu_status mu_cli_launch(int argc, char **argv)
         .most_words = INT_MAX,
     };
     struct mu_settings *settings = NULL;
+    char **ranks_words = NULL;
     struct mu_words words;
     enum mu_status st;
 
@@ -102,10 +149,15 @@ enum mu_status mu_cli_launch(int argc, char **argv)
         return MU_FAIL(MU_NO_MEMORY, "no memory for the configuration");
     MU_TRY(read_config(&words, settings), st, done);
     request.settings = settings;
-    request.words = words.word;
-    request.word_count = words.count;
+    request.words = ranks_words = words_of_ranks(&words, &begin, &request.word_count);
+    st = ranks_words ? MU_OK : MU_FAIL(MU_NO_MEMORY, "no memory for the words of the ranks");
+    if (st == MU_OK && begin.fresh)
+        st = begin_fresh(settings);
+    if (st != MU_OK)
+        goto done;
     st = mu_launch_run(&request);
 done:
+    free(ranks_words);
     free(settings);
     return st;
 }

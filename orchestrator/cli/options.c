@@ -169,6 +169,22 @@ static enum mu_status take_value(const struct mu_command *command, const struct 
     return MU_OK;
 }
 
+/* A flag without the text that it is about. */
+static enum mu_status check_needs(const struct mu_command *command)
+{
+    for (size_t i = 0; i < command->option_count; i++) {
+        const struct mu_option *option = &command->options[i];
+
+        if (!option->needs || !*option->flag)
+            continue;
+        for (size_t j = 0; j < command->option_count; j++)
+            if (strcmp(command->options[j].name, option->needs) == 0 && !*command->options[j].text)
+                return mu_options_refuse(command, "--%s needs --%s %s", option->name, option->needs,
+                                         command->options[j].argument);
+    }
+    return MU_OK;
+}
+
 /* One option at argv[*at]; *at is left on the last word it used. */
 static enum mu_status take_option(const struct mu_command *command, int argc, char **argv, int *at)
 {
@@ -222,6 +238,8 @@ enum mu_status mu_options_parse(const struct mu_command *command, int argc, char
     else if (words->count > command->most_words)
         st = mu_options_refuse(command, "'%s' is one word too many",
                                words->word[command->most_words]);
+    if (st == MU_OK)
+        st = check_needs(command);
 done:
     return st;
 }

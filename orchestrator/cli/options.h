@@ -44,6 +44,7 @@ struct mu_option {
     int64_t *integer;
     double *real;
     double least, most;
+    const char *needs; /* of a flag: name of a text that must be given, too; NULL: none */
 };
 
 struct mu_command {

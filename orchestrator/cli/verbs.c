@@ -10,27 +10,23 @@
 #include "orchestrator/cli/options.h"
 #include "orchestrator/config/nearest.h"
 
-struct verb {
-    const char *word, *help;
-    enum mu_status (*run)(int argc, char **argv);
-};
+enum { HELP_COLUMN = 13 };
 
-static const struct verb verbs[] = {
-#define MU_VERB_ROW(suffix, word, help) {word, help, mu_cli_##suffix},
-    MU_VERB_TABLE(MU_VERB_ROW, MU_VERB_ROW)
-#undef MU_VERB_ROW
-};
-enum { VERB_COUNT = sizeof verbs / sizeof *verbs, HELP_COLUMN = 13 };
+static bool is_listed(const struct mu_verb *verb)
+{
+    return *verb->help != 0;
+}
 
-static void print_help(void)
+static void print_help(const struct mu_verb *verbs, size_t count)
 {
     puts("usage: muster VERB ...\n"
          "       muster help [VERB]\n"
          "       mpirun -n 8 muster train FILE [KEY=VALUE]...\n\n"
          "Trains models on MPI ranks. The result is the same, bit for bit, on any number\n"
          "of ranks, and however many of them die on the way.\n");
-    for (int i = 0; i < VERB_COUNT; i++)
-        mu_text_wrap(stdout, HELP_COLUMN, printf("  %s", verbs[i].word), verbs[i].help);
+    for (size_t i = 0; i < count; i++)
+        if (is_listed(&verbs[i]))
+            mu_text_wrap(stdout, HELP_COLUMN, printf("  %s", verbs[i].word), verbs[i].help);
     puts("\n'muster help VERB' explains a verb, 'muster config KEY' a configuration key,\n"
          "'muster --version' tells the versions of all components.\n\n"
          "Exit codes");
@@ -42,13 +38,13 @@ static void print_help(void)
     }
 }
 
-static enum mu_status refuse_verb(const char *word)
+static enum mu_status refuse_verb(const struct mu_verb *verbs, size_t count, const char *word)
 {
     struct mu_nearest nearest = mu_nearest_to(word + (strncmp(word, "--", 2) == 0 ? 2 : 0));
     const char *answer;
 
-    for (int i = 0; i < VERB_COUNT; i++)
-        if (word[0] != '-')
+    for (size_t i = 0; i < count; i++)
+        if (word[0] != '-' && is_listed(&verbs[i]))
             mu_nearest_offer(&nearest, verbs[i].word);
     mu_nearest_offer(&nearest, "version");
     mu_nearest_offer(&nearest, "help");
@@ -68,29 +64,27 @@ static bool is_any(const char *word, const char *a, const char *b, const char *c
     return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
 }
 
-static enum mu_status run_verb(int argc, char **argv)
+static enum mu_status run_verb(const struct mu_verb *verbs, size_t count, int argc, char **argv)
 {
-    char help[] = "--help";
+    char help[] = "--help", version[] = "--version";
 
     if (argc < 2)
         return MU_FAIL(MU_USAGE, "a verb is missing; 'muster --help' lists those that exist");
-    if (is_any(argv[1], "--version", "-V", "version")) {
-        mu_cli_print_versions();
-        return MU_OK;
-    }
+    if (is_any(argv[1], "--version", "-V", "version"))
+        argv[1] = version;
     if (is_any(argv[1], "--help", "-h", "help")) {
         if (argc == 2 || argv[1][0] == '-') {
-            print_help();
+            print_help(verbs, count);
             return MU_OK;
         }
         argv[1] = argv[2]; /* "help VERB" is "VERB --help" */
         argv[2] = help;
         argc = 3;
     }
-    for (int i = 0; i < VERB_COUNT; i++)
+    for (size_t i = 0; i < count; i++)
         if (strcmp(argv[1], verbs[i].word) == 0)
             return verbs[i].run(argc - 1, argv + 1);
-    return refuse_verb(argv[1]);
+    return refuse_verb(verbs, count, argv[1]);
 }
 
 /* Once: of the ranks of a job, the first one speaks. */
@@ -112,12 +106,12 @@ static void warn_of_variables(void)
                progress);
 }
 
-enum mu_status mu_cli_run(int argc, char **argv)
+enum mu_status mu_cli_run(const struct mu_verb *verbs, size_t count, int argc, char **argv)
 {
     enum mu_status st;
 
     warn_of_variables();
-    st = run_verb(argc, argv);
+    st = run_verb(verbs, count, argc, argv);
     if ((fflush(stdout) != 0 || ferror(stdout)) && st == MU_OK)
         st = MU_FAIL(MU_FAILED, "standard output could not be written: %s", strerror(errno));
     return st;

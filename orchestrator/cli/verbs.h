@@ -3,10 +3,13 @@
 #ifndef MUSTER_CLI_VERBS_H
 #define MUSTER_CLI_VERBS_H
 
+#include <stddef.h>
+
 #include "orchestrator/base/status.h"
 
 /* HERE or RANKS (function suffix, word, one line of help): HERE runs in the process that was
- * typed, without MPI; RANKS is for MPI ranks, also a single one. */
+ * typed, without MPI; RANKS is for MPI ranks, also a single one. Without help a verb is not listed:
+ * nobody is meant to type it as such. */
 #define MU_VERB_TABLE(HERE, RANKS)                                                         \
     RANKS(train, "train", "train a model; run it alone or under mpirun")                   \
     HERE(launch, "launch", "train under mpirun, and start again what dies")                \
@@ -27,17 +30,24 @@
     HERE(drill, "drill", "kill ranks of short runs of a config, and compare the results")  \
     HERE(doctor, "doctor", "tell what this machine can do, and what it lacks")             \
     HERE(config, "config", "explain configuration keys, check a file, print it resolved")  \
-    RANKS(rank_check, "rank-check", "")
+    RANKS(rank_check, "rank-check", "")                                                    \
+    RANKS(version, "--version", "")
 
 #define MU_VERB_DECLARE(suffix, word, help) enum mu_status mu_cli_##suffix(int argc, char **argv);
 MU_VERB_TABLE(MU_VERB_DECLARE, MU_VERB_DECLARE)
 #undef MU_VERB_DECLARE
 
+struct mu_verb {
+    const char *word, *help;
+    enum mu_status (*run)(int argc, char **argv);
+};
+
 /* Finds the verb in argv[1] and runs it; answers --help and --version; an unknown verb is MU_USAGE
  * with the nearest one. MU_FAILED when stdout could not be written (a full disk, a closed pipe). */
-enum mu_status mu_cli_run(int argc, char **argv);
+enum mu_status mu_cli_run(const struct mu_verb *verbs, size_t count, int argc, char **argv);
 
-/* Muster, what it was compiled with, every library, and what this CPU can do: on stdout. */
-void mu_cli_print_versions(void);
+/* Of a program without MPI: goes on as muster-rank with the same words. Gives back only what went
+ * wrong. */
+enum mu_status mu_cli_become_rank(int argc, char **argv);
 
 #endif

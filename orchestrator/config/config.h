@@ -65,4 +65,25 @@ enum mu_status mu_config_identity(const struct mu_settings *settings,
 enum mu_status mu_config_compare(const struct mu_settings *old,
                                  const struct mu_settings *now) MU_CHECKED;
 
+/* The same as a fact, without a word. OTHER_SCHEDULE: at most run.steps and optim.schedule.* differ
+ * of what may not change, so that the run can go on from a step that both schedules reach with the
+ * same rates (mu_schedule_common). */
+enum mu_config_relation { MU_CONFIG_SAME_RUN, MU_CONFIG_OTHER_SCHEDULE, MU_CONFIG_OTHER_RUN };
+enum mu_status mu_config_relate(const struct mu_settings *old, const struct mu_settings *now,
+                                enum mu_config_relation *relation) MU_CHECKED;
+
+/* May a new run begin with the state of one that had `parent`? Everything but the model may be
+ * otherwise, and is noted where bits depend on it; a model that differs is MU_CONFIG, key by
+ * key. */
+enum mu_status mu_config_compare_fork(const struct mu_settings *parent,
+                                      const struct mu_settings *now) MU_CHECKED;
+
+/* Keys whose values differ, in the schema's order, with both values as they are printed. */
+struct mu_key;
+typedef void mu_config_take(void *context, const struct mu_key *key, const char *before,
+                            const char *now);
+enum mu_status mu_config_each_difference(const struct mu_settings *before,
+                                         const struct mu_settings *now, mu_config_take *take,
+                                         void *context) MU_CHECKED;
+
 #endif

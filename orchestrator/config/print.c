@@ -1,4 +1,4 @@
-/* The resolved text, and what is made of it: identity and comparison. */
+/* The resolved text, and the identity that is made of it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,51 +129,11 @@ static void write_value(FILE *out, const void *context)
     mu_key_print_value(out, one->key, one->settings);
 }
 
-/* Logs the difference; false when the run may not go on with it. */
-static bool tell_difference(const struct mu_key *key, const char *before, const char *now)
+enum mu_status mu_key_value_text(const struct mu_key *key, const struct mu_settings *settings,
+                                 char **text)
 {
-    switch (key->class) {
-    case MU_CLASS_IDENTITY:
-        mu_log(
-            MU_LOG_ERROR,
-            "%s: the run has %s, the configuration says %s; it is part of what the run computes: "
-            "set it back, or start a new run under another run.name",
-            key->name, before, now);
-        return false;
-    case MU_CLASS_FORK:
-        mu_log(MU_LOG_ERROR,
-               "%s: the run has %s, the configuration says %s; it changes what the run becomes: "
-               "set it back, or start a new run under another run.name",
-               key->name, before, now);
-        return false;
-    case MU_CLASS_CONTENT:
-        mu_log(MU_LOG_INFO, "%s: now %s, before %s; its content must be the same", key->name, now,
-               before);
-        return true;
-    case MU_CLASS_OPERATIONAL:
-        mu_log(MU_LOG_INFO, "%s: now %s, before %s", key->name, now, before);
-        return true;
-    }
-    return true;
-}
+    const struct one_value one = {key, settings};
+    size_t size;
 
-enum mu_status mu_config_compare(const struct mu_settings *old, const struct mu_settings *now)
-{
-    enum mu_status st = MU_OK;
-    int refused = 0;
-
-    for (size_t i = 0; st == MU_OK && i < MU_KEY_COUNT; i++) {
-        struct one_value one = {&mu_keys[i], old}, other = {&mu_keys[i], now};
-        char *a = NULL, *b = NULL;
-        size_t size;
-
-        MU_TRY(to_memory(write_value, &one, &a, &size), st, next);
-        MU_TRY(to_memory(write_value, &other, &b, &size), st, next);
-        if (strcmp(a, b) != 0 && !tell_difference(&mu_keys[i], a, b))
-            refused++;
-    next:
-        free(a);
-        free(b);
-    }
-    return st == MU_OK && refused ? MU_CONFIG : st;
+    return to_memory(write_value, &one, text, &size);
 }

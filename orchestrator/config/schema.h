@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "orchestrator/base/status.h"
 #include "orchestrator/config/settings.h"
 
 enum mu_key_type {
@@ -70,5 +71,8 @@ struct mu_key_text mu_key_environment(const struct mu_key *key);
 /* A value as it is written in a config: valid libconfig, and reading it back gives the same
  * bits. */
 void mu_key_print_value(FILE *out, const struct mu_key *key, const struct mu_settings *settings);
+/* The same as malloc'ed text. */
+enum mu_status mu_key_value_text(const struct mu_key *key, const struct mu_settings *settings,
+                                 char **text) MU_CHECKED;
 
 #endif

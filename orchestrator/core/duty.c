@@ -13,7 +13,8 @@ struct mu_duties mu_duties_at(const struct mu_duty_plan *plan, int64_t step, boo
         .log = last || stop || due(step, plan->log_every),
         .evaluate =
             plan->can_evaluate && plan->eval_every > 0 && (last || due(step, plan->eval_every)),
-        .save = last || stop || checkpoint || due(step, plan->checkpoint_every),
+        .save = last || stop || checkpoint || due(step, plan->checkpoint_every) ||
+                (plan->save_at > 0 && step == plan->save_at),
         .end = last || stop,
     };
 

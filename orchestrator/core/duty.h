@@ -9,6 +9,7 @@
 struct mu_duty_plan {
     int64_t steps;                                               /* of the whole run */
     int64_t log_every, eval_every, hash_every, checkpoint_every; /* 0: never by count */
+    int64_t save_at; /* a checkpoint after this step, whatever else is due; 0: none */
     bool can_evaluate;
 };
 

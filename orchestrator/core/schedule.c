@@ -1,6 +1,7 @@
 #include "orchestrator/core/schedule.h"
 
 #include <math.h> /* sqrt, floor: correctly rounded everywhere */
+#include <stdbool.h>
 
 #include "orchestrator/base/detmath.h"
 
@@ -40,4 +41,31 @@ double mu_schedule_rate(const struct mu_schedule *s, int64_t step)
     double warm = step < s->warmup ? (double)(step + 1) / (double)s->warmup : 1;
 
     return s->peak * (warm < decayed ? warm : decayed);
+}
+
+static bool is_equal(const struct mu_schedule *a, const struct mu_schedule *b)
+{
+    return a->kind == b->kind && a->steps == b->steps && a->warmup == b->warmup &&
+           a->peak == b->peak && a->cooldown == b->cooldown && a->floor == b->floor;
+}
+
+/* Steps before any decay. */
+static int64_t before_decay(const struct mu_schedule *s)
+{
+    bool decays_from_warmup = s->kind == MU_SCHEDULE_COSINE || s->kind == MU_SCHEDULE_LINEAR;
+
+    if (!decays_from_warmup)
+        return mu_schedule_cooldown_start(s);
+    return s->warmup < s->steps ? s->warmup : s->steps;
+}
+
+int64_t mu_schedule_common(const struct mu_schedule *a, const struct mu_schedule *b)
+{
+    int64_t of_a = before_decay(a), of_b = before_decay(b);
+
+    if (is_equal(a, b))
+        return INT64_MAX;
+    if (a->peak != b->peak || a->warmup != b->warmup)
+        return 0;
+    return of_a < of_b ? of_a : of_b;
 }

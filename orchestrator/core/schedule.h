@@ -37,5 +37,9 @@ double mu_schedule_rate(const struct mu_schedule *s, int64_t step);
 /* First step of wsd's cooldown, `steps` when there is none: what comes before does not depend on
  * the length of the run. */
 int64_t mu_schedule_cooldown_start(const struct mu_schedule *s);
+/* A number of steps, the largest that is known without looking at each, in which both have the same
+ * rates: after so many, or fewer, a run of the one schedule is a run of the other. INT64_MAX: they
+ * are the same. */
+int64_t mu_schedule_common(const struct mu_schedule *a, const struct mu_schedule *b);
 
 #endif

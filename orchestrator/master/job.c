@@ -40,6 +40,8 @@ void mu_job_close_parts(struct mu_job *job)
     job->host_key = NULL;
     free(job->config_text);
     job->config_text = NULL;
+    free(job->parent);
+    job->parent = NULL;
 }
 
 void mu_job_move(struct mu_job *job, enum mu_life_event event)
@@ -118,6 +120,7 @@ void mu_job_init(struct mu_job *job, struct mu_session *session, struct mu_comm 
         .recovery = &session->recovery,
         .comm = comm,
         .saved_step = -1,
+        .common_steps = INT64_MAX,
         .status = {.loss = NAN, .valid_loss = NAN, .saved_step = -1},
         .is_master = mu_comm_rank(comm) == 0,
     };

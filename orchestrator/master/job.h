@@ -2,9 +2,12 @@
  * one is also the master: it reads the configuration, owns the run directory, and speaks to people.
  *
  *   job_start.c   meet, prepare: ends with every rank holding device, data and segment
+ *   job_config.c  what is to be trained, and whether that is what stands in the run directory
+ *   origin.c      the checkpoint that a fork comes from
  *   job_gpus.c    a GPU for each worker, and what becomes of a rank that has none
  *   job_memory.c  what the run needs of a GPU's memory
  *   job_load.c    a checkpoint or initial weights: every rank at the same committed state
+ *   job_probe.c   whether all ranks compute the same bits
  *   job_choices.c which algorithms the devices use, the same on every rank
  *   job_records.c what the master opens and says when it begins
  *   job_run.c     steps, and what is due between them
@@ -30,6 +33,7 @@
 #include "orchestrator/core/lifecycle.h"
 #include "orchestrator/core/roll.h"
 #include "orchestrator/core/time_limit.h"
+#include "orchestrator/master/origin.h"
 #include "orchestrator/master/session.h"
 #include "orchestrator/master/trial_job.h"
 #include "orchestrator/run/journal.h"
@@ -92,6 +96,12 @@ struct mu_job {
     struct mu_hash_text data_identity; /* of data.train when the job began; "": it has none */
     char run_path[MU_PATH_MAX], checkpoints[MU_PATH_MAX];
     char fingerprint[MU_FINGERPRINT_MAX];
+    struct mu_origin origin; /* on who met as the master */
+    struct mu_settings
+        *parent; /* of a fork that begins: the configuration of where it comes from */
+    /* With another schedule than before: steps that are the same in both, INT64_MAX if all are; where
+     * the run goes back to, having come to `went_to`, 0: nowhere. */
+    int64_t common_steps, goes_back_to, went_to;
     int64_t resumed_step; /* of the checkpoint gone on from; 0: fresh */
     struct mu_hash resumed_hash;
     int64_t saved_step; /* of the newest checkpoint; -1: none */
@@ -127,6 +137,9 @@ struct mu_job_request {
     const char *config_path; /* NULL: the order has the configuration */
     char *const *overrides;
     int override_count;
+    const char *from;  /* --from: a checkpoint of another run; NULL: none */
+    bool weights_only; /* --weights-only */
+    bool fresh;        /* --fresh: what stands in the run directory is put aside */
 };
 
 /* The whole job. MU_OK: complete; MU_REQUEUE: stopped on request; MU_CONFIG and others as reported.
@@ -147,6 +160,17 @@ void mu_job_move(struct mu_job *job, enum mu_life_event event);
 enum mu_status mu_job_meet(struct mu_job *job, const struct mu_job_request *request) MU_CHECKED;
 enum mu_status mu_job_prepare(struct mu_job *job) MU_CHECKED;
 enum mu_status mu_job_load(struct mu_job *job) MU_CHECKED;
+/* job_config.c, the master's: the configuration, resolved with what the data say, and compared with
+ * the run that stands in its directory already; what it says of a device. Nothing is written. */
+enum mu_status mu_job_read_config(struct mu_job *job,
+                                  const struct mu_job_request *request) MU_CHECKED;
+struct mu_device_options mu_job_device_options(const struct mu_job *job);
+/* job_config.c, the master's, after that: the run directory is this run's from here on. */
+enum mu_status mu_job_take_run_dir(struct mu_job *job,
+                                   const struct mu_job_request *request) MU_CHECKED;
+/* job_probe.c. Every rank computes one shard from the same weights, of `half`: MU_FAILED, reported,
+ * when their bits are not the same, or the promise would be void. */
+enum mu_status mu_job_compare_probes(struct mu_job *job, uint32_t half) MU_CHECKED;
 /* job_gpus.c. With device.kind = "cuda": this rank's GPU is chosen, unless it has one. Does not
  * return on a rank for which there is none and which the others do without. MU_CONFIG, reported:
  * there are too few. */
@@ -179,6 +203,9 @@ int mu_job_hosts(const struct mu_job *job);
 /* Writes and publishes a checkpoint of the committed state, whose hash is given. A failure is an
  * alarm, the same on all ranks, and leaves the older ones as they are. */
 enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash) MU_CHECKED;
+/* The last step before the cooldown, whose checkpoint is kept for a longer run to go on from; 0: there
+ * is none, or no checkpoints are wanted. */
+int64_t mu_job_branch_point(const struct mu_job *job);
 /* What is done of a duty already: the master's word, put into *done there, becomes everybody's. */
 enum mu_status mu_job_hear_done(struct mu_job *job, uint32_t *done) MU_CHECKED;
 /* Whether the committed state is the beginning of other runs, too. */

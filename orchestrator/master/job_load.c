@@ -19,15 +19,16 @@ enum { MOST_HOSTS = 4096 };
 
 /* With what a rank must know to be the master some day. */
 struct resume_order {
-    int64_t step; /* 0: from initial weights */
-    char folder[MU_PATH_MAX];
+    int64_t step;             /* 0: no steps are taken yet */
+    char folder[MU_PATH_MAX]; /* "": from initial weights */
     struct mu_hash state_hash;
     uint64_t tokens;
     double peak_flops;
     struct mu_hash_text data_identity;
-    int64_t reached;  /* by status.json */
-    bool from_memory; /* the state of `step` is there already */
-    int64_t saved;    /* step of the newest checkpoint; -1: none */
+    int64_t reached;   /* by status.json */
+    bool from_memory;  /* the state of `step` is there already */
+    bool weights_only; /* of `folder`, and nothing else: as step 0 */
+    int64_t saved;     /* step of the newest checkpoint of its own; -1: none */
     /* from_memory: the probe of those who computed it; which hosts lack it, and who gives it. */
     struct mu_hash probe;
     uint32_t source;
@@ -41,6 +42,7 @@ static void put_order(struct mu_wire_writer *w, const struct resume_order *order
     mu_wire_put_u64(w, order->state_hash.low);
     mu_wire_put_u64(w, (uint64_t)order->reached);
     mu_wire_put_u32(w, order->from_memory);
+    mu_wire_put_u32(w, order->weights_only);
     mu_wire_put_u64(w, (uint64_t)order->saved);
     mu_wire_put_string(w, order->folder);
     mu_wire_put_u64(w, order->tokens);
@@ -59,6 +61,7 @@ static void get_order(struct mu_wire_reader *r, struct resume_order *order, uint
     order->state_hash.low = mu_wire_get_u64(r);
     order->reached = (int64_t)mu_wire_get_u64(r);
     order->from_memory = mu_wire_get_u32(r);
+    order->weights_only = mu_wire_get_u32(r);
     order->saved = (int64_t)mu_wire_get_u64(r);
     mu_wire_get_string(r, order->folder, sizeof order->folder);
     order->tokens = mu_wire_get_u64(r);
@@ -108,9 +111,11 @@ static enum mu_status load_checkpoint(struct mu_job *job, const struct resume_or
     enum mu_status st;
 
     mu_fault(MU_FAULT_LOAD, order->step);
-    st = mu_worker_load(&job->worker, order->folder);
+    st = mu_worker_load(&job->worker, order->folder, order->weights_only);
     MU_TRY(mu_job_agree(job, st), st, failed);
     MU_TRY(commit(job, order->step), st, failed);
+    if (order->weights_only)
+        return MU_OK; /* its blocks' checksums were right; the rest is not the state that was saved */
     MU_TRY(mu_worker_hash(&job->worker, &hash), st, failed);
     if (!mu_hash_equal(hash, order->state_hash))
         st = job->is_master ? MU_FAIL(MU_CORRUPT,
@@ -120,52 +125,6 @@ static enum mu_status load_checkpoint(struct mu_job *job, const struct resume_or
                                       mu_hash_print(order->state_hash).text)
                             : MU_CORRUPT;
     st = mu_control_agree(&job->control, st);
-failed:
-    return st;
-}
-
-struct probes {
-    struct mu_hash first;
-    int differing; /* the first rank whose probe differs; 0: none */
-};
-
-static enum mu_status take_ready(void *context, int rank, struct mu_wire_reader *r)
-{
-    struct probes *p = context;
-    struct mu_hash probe;
-
-    probe.high = mu_wire_get_u64(r);
-    probe.low = mu_wire_get_u64(r);
-    if (!mu_wire_finished(r))
-        return MU_FAIL(MU_INTERNAL, "rank %d sent a probe that cannot be read", rank);
-    if (rank == 0)
-        p->first = probe;
-    else if (!mu_hash_equal(probe, p->first) && p->differing == 0)
-        p->differing = rank;
-    return MU_OK;
-}
-
-/* Every rank computes one shard from the same weights; their bits must be the same, or the promise
- * is void. */
-static enum mu_status compare_probes(struct mu_job *job, uint32_t half)
-{
-    uint8_t bytes[32];
-    struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
-    struct probes probes = {{0}, 0};
-    bool on_gpus = job->settings.device_kind == MU_DEVICE_CUDA;
-    enum mu_status st;
-
-    MU_TRY(mu_job_agree(job, mu_worker_probe(&job->worker, half, &job->probe)), st, failed);
-    mu_wire_put_u64(&w, job->probe.high);
-    mu_wire_put_u64(&w, job->probe.low);
-    st = mu_control_gather(&job->control, MU_MESSAGE_READY, &w, take_ready, &probes);
-    if (st == MU_OK && probes.differing > 0 && job->settings.batch_reduce == MU_REDUCE_EXACT)
-        st = MU_FAIL(MU_FAILED,
-                     "rank %d computes other bits than rank 0 from the same numbers: its %s or "
-                     "libraries differ. Use hosts of one kind%s",
-                     probes.differing, on_gpus ? "GPU" : "CPU",
-                     on_gpus ? "" : ", or device.isa = \"avx2\" or \"generic\"");
-    MU_TRY(mu_control_agree(&job->control, st), st, failed);
 failed:
     return st;
 }
@@ -251,11 +210,20 @@ static void take_order(struct mu_job *job, const struct resume_order *order)
  * plan. */
 static bool is_recorded(const struct mu_job *job, int64_t step)
 {
+    const int64_t first = mu_origin_begins_at(&job->origin);
     int64_t due = step - 1;
 
-    while (due > 0 && !mu_duties_at(&job->plan, due, false, false).log)
+    while (due > first && !mu_duties_at(&job->plan, due, false, false).log)
         due--;
-    return mu_run_dir_losses(job->run).last_step >= due;
+    return due <= first || mu_run_dir_losses(job->run).last_step >= due;
+}
+
+static uint64_t tokens_of(const struct mu_job *job, int64_t step)
+{
+    const struct mu_origin *origin = &job->origin;
+
+    return (origin->weights_only ? 0 : origin->tokens) +
+           (uint64_t)(step - mu_origin_begins_at(origin)) * job->workload->facts.tokens_per_step;
 }
 
 /* The master's choice: what is in memory, unless a checkpoint is newer. */
@@ -267,7 +235,8 @@ static enum mu_status choose_held(struct mu_job *job, const struct held *held,
     enum mu_status st = mu_resume_identify_data(job);
 
     order->from_memory = st == MU_OK && held->newest > 0 && held->one_setting &&
-                         held->newest >= newest && is_recorded(job, held->newest);
+                         held->newest >= newest && held->newest <= job->common_steps &&
+                         is_recorded(job, held->newest);
     if (!order->from_memory)
         return st;
     order->step = held->newest;
@@ -276,7 +245,7 @@ static enum mu_status choose_held(struct mu_job *job, const struct held *held,
         if (held->step[i] != held->newest)
             order->lacks[job->keeper->roll->host_of[i]] = true;
     order->probe = held->origin.probe;
-    order->tokens = (uint64_t)held->newest * job->workload->facts.tokens_per_step;
+    order->tokens = tokens_of(job, held->newest);
     order->peak_flops = held->origin.peak_flops;
     order->saved = newest > 0 ? newest : -1;
     order->data_identity = job->data_identity;
@@ -372,14 +341,57 @@ failed:
     return st;
 }
 
+/* Of a fork that has no checkpoint of its own yet. */
+static enum mu_status order_origin(const struct mu_job *job, struct resume_order *order)
+{
+    const struct mu_origin *origin = &job->origin;
+    const bool is_first = strcmp(origin->fingerprint, job->fingerprint) == 0;
+
+    if (!mu_file_exists(origin->checkpoint))
+        return MU_FAIL(MU_FAILED,
+                       "%s, from which this run comes, is not there any more, and the run has no "
+                       "checkpoint of its own yet: bring it back, or begin anew with --fresh",
+                       origin->checkpoint);
+    if (!is_first)
+        mu_log(MU_LOG_INFO, "%s was computed by %s; this is %s", origin->checkpoint,
+               origin->fingerprint, job->fingerprint);
+    order->step = mu_origin_begins_at(origin);
+    order->weights_only = origin->weights_only;
+    order->state_hash = origin->state_hash;
+    order->tokens = tokens_of(job, order->step);
+    return mu_path_format(order->folder, "%s", origin->checkpoint);
+}
+
+/* The next candidate to be tried, or where the run begins: in order->folder, "" for initial
+ * weights. */
+static enum mu_status choose_checkpoint(struct mu_job *job, struct mu_resume_candidates *candidates,
+                                        struct resume_order *order)
+{
+    enum mu_status st =
+        mu_resume_candidates_next(candidates, job, &order->step, order->folder, &order->state_hash);
+
+    order->saved = st == MU_OK ? order->step : -1;
+    order->weights_only = false;
+    order->tokens = candidates->tokens;
+    if (st == MU_NOT_FOUND) {
+        order->step = 0;
+        order->folder[0] = 0;
+        st = job->origin.checkpoint[0] ? order_origin(job, order) : MU_OK;
+    }
+    order->peak_flops = job->peak_flops;
+    order->data_identity = job->data_identity;
+    return st;
+}
+
 /* Tries checkpoints from the newest down until one is whole on every rank. A damaged one is named
- * and passed over. */
-static enum mu_status load_newest(struct mu_job *job)
+ * and passed over. *loaded: one was; else the run begins with initial weights. */
+static enum mu_status load_newest(struct mu_job *job, bool *loaded)
 {
     struct resume_order order = {.saved = -1};
     struct mu_resume_candidates candidates = {0};
     enum mu_status st = MU_OK;
 
+    *loaded = false;
     if (job->is_master) {
         if (!job->trial) /* there may be hundreds */
             job->peak_flops = mu_device_measure_peak(job->device, peak_seconds);
@@ -387,25 +399,22 @@ static enum mu_status load_newest(struct mu_job *job)
         st = mu_resume_candidates_find(&candidates, job->checkpoints);
     }
     for (;;) {
-        if (job->is_master && st == MU_OK) {
-            st = mu_resume_candidates_next(&candidates, job, &order.step, order.folder,
-                                           &order.state_hash);
-            order.step = st == MU_NOT_FOUND ? 0 : order.step;
-            st = st == MU_NOT_FOUND ? MU_OK : st;
-            order.saved = order.step > 0 ? order.step : -1;
-            order.tokens = candidates.tokens;
-            order.peak_flops = job->peak_flops;
-            order.data_identity = job->data_identity;
-        }
+        if (job->is_master && st == MU_OK)
+            st = choose_checkpoint(job, &candidates, &order);
         MU_TRY(exchange_order(job, &order, st), st, done);
         take_order(job, &order);
-        if (order.step == 0)
+        if (!order.folder[0])
             break;
         st = load_checkpoint(job, &order);
-        if (st == MU_OK)
-            break;
+        *loaded = st == MU_OK;
         if (st != MU_CORRUPT)
-            goto done;
+            break;
+        if (order.saved < 0) {
+            if (job->is_master)
+                mu_log(MU_LOG_ERROR, "%s is damaged, and this run has nothing else to begin from",
+                       order.folder);
+            break;
+        }
         if (job->is_master)
             mu_log(MU_LOG_WARN, "%s is damaged: it is passed over", order.folder);
         st = MU_OK;
@@ -468,6 +477,7 @@ failed:
 
 enum mu_status mu_job_load(struct mu_job *job)
 {
+    bool loaded;
     enum mu_status st;
 
     MU_TRY(mu_job_choices_take_up(job), st, failed);
@@ -479,16 +489,16 @@ enum mu_status mu_job_load(struct mu_job *job)
         MU_TRY(fill_initial(job, 1), st, failed);
         MU_TRY(mu_job_choices_make(job, 1), st, failed);
         job->setting = setting_of(job);
-        MU_TRY(compare_probes(job, 1), st, failed);
+        MU_TRY(mu_job_compare_probes(job, 1), st, failed);
     }
     mu_job_name_fingerprint(job);
     if (!job->from_memory) {
         mu_poller_enter(job->poller, MU_LEDGER_CHECKPOINT);
-        st = load_newest(job);
+        st = load_newest(job, &loaded);
         mu_poller_enter(job->poller, MU_LEDGER_RECOVER);
         if (st != MU_OK)
             goto failed;
-        if (job->resumed_step == 0)
+        if (!loaded)
             MU_TRY(begin_at_first_step(job), st, failed);
     }
     st = settle(job);

@@ -64,6 +64,10 @@ static void introduce(const struct mu_job *job)
     if (job->from_memory)
         mu_log(MU_LOG_INFO, "going on from step %" PRId64 ", which was still in memory, in %s",
                job->resumed_step, job->run_path);
+    else if (job->saved_step < 0 && job->origin.checkpoint[0])
+        mu_log(MU_LOG_INFO, "a new run in %s, from %s %s", job->run_path,
+               job->origin.weights_only ? "the weights of" : "the state of",
+               job->origin.checkpoint);
     else if (job->resumed_step > 0)
         mu_log(MU_LOG_INFO, "going on from the checkpoint of step %" PRId64 " in %s",
                job->resumed_step, job->run_path);

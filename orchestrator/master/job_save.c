@@ -18,8 +18,17 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/config/config.h"
 #include "orchestrator/master/job.h"
 #include "orchestrator/master/resume.h"
+
+int64_t mu_job_branch_point(const struct mu_job *job)
+{
+    const struct mu_schedule schedule = mu_settings_schedule(&job->settings);
+    const int64_t step = mu_schedule_cooldown_start(&schedule);
+
+    return job->trial || job->settings.checkpoint_every == 0 || step >= schedule.steps ? 0 : step;
+}
 
 /* A roll that is void has no use for this rank's part: the new one begins the save again. */
 static enum mu_status poll_save(void *job)
@@ -56,8 +65,10 @@ static void record_checkpoint(struct mu_job *job, int64_t step, struct mu_hash s
 
 static void remove_older(const struct mu_job *job, int64_t step)
 {
-    if (mu_checkpoint_retain(job->checkpoints, (uint32_t)job->settings.checkpoint_keep,
-                             job->settings.checkpoint_keep_every, step) != MU_OK)
+    const struct mu_checkpoint_keep keep = {(uint32_t)job->settings.checkpoint_keep,
+                                            job->settings.checkpoint_keep_every, job->plan.save_at};
+
+    if (mu_checkpoint_retain(job->checkpoints, keep, step) != MU_OK)
         mu_log(MU_LOG_WARN,
                "the checkpoint of step %" PRId64
                " is saved, but older ones could not be removed: the next save tries again",

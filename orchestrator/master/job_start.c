@@ -18,8 +18,6 @@
 #include "orchestrator/master/job.h"
 #include "worker/data/tokens.h"
 
-extern char **environ;
-
 enum { START_DEADLINE_MS = 120000, HOST_NAME_MAX_BYTES = 128, CONFIG_TEXT_MAX = 1 << 18 };
 
 /* What a rank says of itself. */
@@ -68,124 +66,6 @@ static enum mu_status take_hello(void *context, int rank, struct mu_wire_reader 
                        "same one on all hosts",
                        rank, h->host, all->of[0].host);
     all->count++;
-    return st;
-}
-
-/* Data that the configuration names and that cannot be used are mistakes of the configuration: both
- * files are looked at, before anything is made. */
-static enum mu_status check_data(struct mu_settings *settings)
-{
-    struct mu_workload *workload = NULL;
-    enum mu_status st = mu_workload_resolve(settings);
-    struct mu_tokens valid;
-
-    if (st == MU_OK)
-        st = mu_job_check_host(settings);
-    if (st == MU_OK)
-        st = mu_workload_open(settings, NULL, &workload);
-    else if (settings->data_valid[0] && mu_tokens_open(&valid, settings->data_valid) == MU_OK)
-        mu_tokens_close(&valid);
-    mu_workload_close(workload);
-    return mu_workload_blame_data(st, settings);
-}
-
-static struct mu_device_options device_options(const struct mu_job *job)
-{
-    return (struct mu_device_options){
-        .kind = (enum mu_device_kind)job->settings.device_kind,
-        .precision = (enum mu_precision)job->settings.device_precision,
-        .threads = (int)job->settings.device_threads,
-        .tf32 = job->settings.device_tf32 == MU_SWITCH_ON,
-        .stall_timeout_ms = (unsigned)(1000 * job->settings.run_hang_timeout),
-    };
-}
-
-static enum mu_status check_device(const struct mu_job *job)
-{
-    struct mu_device_options device = device_options(job);
-
-    return mu_device_check(&device);
-}
-
-/* Of a trial: as it was ordered. Else file, overrides and environment. */
-static enum mu_status take_config(struct mu_job *job, const struct mu_job_request *request)
-{
-    struct mu_config_source source = {.path = request->config_path,
-                                      .overrides = request->overrides,
-                                      .override_count = request->override_count,
-                                      .environment = environ};
-
-    if (!job->trial)
-        return mu_config_load(&source, &job->settings);
-    return mu_config_parse_text(job->trial->config, strlen(job->trial->config),
-                                "configuration of the trial", &job->settings);
-}
-
-static enum mu_status name_run_dir(struct mu_job *job)
-{
-    if (job->trial)
-        return mu_path_format(job->run_path, "%s", job->trial->run_path);
-    return mu_path_format(job->run_path, "%s/%s", job->settings.run_dir, job->settings.run_name);
-}
-
-/* The master's configuration, resolved with what the data say, and compared with the run that
- * stands in its directory already. Nothing is written. */
-static enum mu_status read_config(struct mu_job *job, const struct mu_job_request *request)
-{
-    struct mu_settings *before = NULL;
-    char *text = NULL;
-    enum mu_status st;
-
-    MU_TRY(take_config(job, request), st, done);
-    MU_TRY(check_device(job), st, done);
-    MU_TRY(check_data(&job->settings), st, done);
-    MU_TRY(mu_config_print(&job->settings, &job->config_text), st, done);
-    MU_TRY(name_run_dir(job), st, done);
-    st = mu_run_dir_read_config(job->run_path, &text);
-    if (st == MU_NOT_FOUND) {
-        st = MU_OK;
-        goto done;
-    }
-    if (st != MU_OK)
-        goto done;
-    before = malloc(sizeof *before);
-    if (!before) {
-        st = MU_FAIL(MU_NO_MEMORY, "no memory for the configuration of %s", job->run_path);
-        goto done;
-    }
-    MU_TRY(mu_config_parse_text(text, strlen(text), "config.cfg of the run directory", before), st,
-           done);
-    /* What was begun when a key did not exist yet has its default. */
-    MU_TRY(mu_settings_resolve(before, 0), st, done);
-    st = mu_config_compare(before, &job->settings);
-    if (st != MU_OK)
-        mu_log(MU_LOG_INFO,
-               "%s holds a run that was begun with other values: give this one another run.name, "
-               "or undo the change",
-               job->run_path);
-done:
-    free(before);
-    free(text);
-    return st;
-}
-
-/* From here on the path is the plain one, without symbolic links and "..": it names the segments,
- * and people read it. */
-static enum mu_status take_run_dir(struct mu_job *job)
-{
-    enum mu_status st = mu_run_dir_lock(job->run_path, &job->run);
-    char *plain = st == MU_OK ? realpath(job->run_path, NULL) : NULL;
-
-    if (st != MU_OK)
-        mu_log(MU_LOG_INFO, "the run directory is run.dir (%s) / run.name (%s)",
-               job->settings.run_dir, job->settings.run_name);
-    if (plain)
-        st = mu_path_format(job->run_path, "%s", plain);
-    free(plain);
-    if (st == MU_OK)
-        st = mu_run_dir_identity(job->run, &job->run_id);
-    if (st == MU_OK)
-        mu_run_dir_clear_requests(job->run); /* those of an earlier run; from now on they count */
     return st;
 }
 
@@ -320,9 +200,9 @@ enum mu_status mu_job_meet(struct mu_job *job, const struct mu_job_request *requ
         goto done;
     if (job->is_master) {
         if (st == MU_OK)
-            st = read_config(job, request);
+            st = mu_job_read_config(job, request);
         if (st == MU_OK)
-            st = take_run_dir(job);
+            st = mu_job_take_run_dir(job, request);
         w = mu_wire_write(welcome, WELCOME_MAX);
         put_welcome(job, &all, st, &w);
         size = w.size;
@@ -358,7 +238,7 @@ static void widen_affinity(const struct mu_job *job)
 
 static enum mu_status open_parts(struct mu_job *job)
 {
-    struct mu_device_options device = device_options(job);
+    struct mu_device_options device = mu_job_device_options(job);
     enum mu_status st;
 
     device.isa = job->isa;
@@ -454,6 +334,7 @@ enum mu_status mu_job_prepare(struct mu_job *job)
         .eval_every = job->settings.eval_every,
         .hash_every = job->settings.run_hash_every,
         .checkpoint_every = job->settings.checkpoint_every,
+        .save_at = mu_job_branch_point(job),
         .can_evaluate = job->workload->facts.eval_pieces > 0,
     };
     MU_TRY(mu_job_agree(job, mu_worker_init(&job->worker)), st, failed);

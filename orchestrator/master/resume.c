@@ -48,8 +48,8 @@ enum mu_status mu_resume_note_write(const struct mu_job *job, char **json)
     return *json ? MU_OK : MU_FAIL(MU_NO_MEMORY, "no memory for a checkpoint's note");
 }
 
-static enum mu_status note_read(const struct mu_job *job, const char *folder,
-                                const struct mu_checkpoint_info *info, uint64_t *tokens)
+enum mu_status mu_resume_note_read(const char *folder, const struct mu_checkpoint_info *info,
+                                   uint64_t *tokens, char *data, size_t capacity)
 {
     json_t *note = json_loads(info->journal, 0, NULL);
     json_int_t seen = 0;
@@ -57,15 +57,27 @@ static enum mu_status note_read(const struct mu_job *job, const char *folder,
     enum mu_status st = MU_OK;
 
     if (!note || json_unpack(note, "{s:I, s:s}", "tokens", &seen, "data_train", &trained_on) != 0 ||
-        seen < 0)
+        seen < 0 || strlen(trained_on) >= capacity)
         st = MU_FAIL(MU_CORRUPT, "%s: its note of tokens and data cannot be read", folder);
-    else if (strcmp(trained_on, job->data_identity.text) != 0)
-        st = MU_FAIL(MU_CONFIG,
-                     "data.train: %s does not hold what this run was trained on so far (%s): give "
-                     "the old file, or another run.name",
-                     job->settings.data_train, folder);
+    else
+        snprintf(data, capacity, "%s", trained_on);
     *tokens = (uint64_t)seen;
     json_decref(note);
+    return st;
+}
+
+/* And that the data are today's. */
+static enum mu_status check_note(const struct mu_job *job, const char *folder,
+                                 const struct mu_checkpoint_info *info, uint64_t *tokens)
+{
+    struct mu_hash_text data;
+    enum mu_status st = mu_resume_note_read(folder, info, tokens, data.text, sizeof data.text);
+
+    if (st == MU_OK && strcmp(data.text, job->data_identity.text) != 0)
+        st = MU_FAIL(MU_CONFIG,
+                     "data.train: %s does not hold what this run was trained on so far (%s): give "
+                     "the old file, or another run.name (--from goes on with other data)",
+                     job->settings.data_train, folder);
     return st;
 }
 
@@ -79,7 +91,7 @@ static enum mu_status read_candidate(const struct mu_job *job, const char *folde
         return st;
     if (info->step != step)
         return MU_FAIL(MU_CORRUPT, "%s says that it is of step %" PRId64, folder, info->step);
-    return note_read(job, folder, info, tokens);
+    return check_note(job, folder, info, tokens);
 }
 
 enum mu_status mu_resume_candidates_next(struct mu_resume_candidates *c, struct mu_job *job,

@@ -21,6 +21,11 @@ void mu_resume_candidates_free(struct mu_resume_candidates *c);
  * read. */
 enum mu_status mu_resume_identify_data(struct mu_job *job) MU_CHECKED;
 
+/* What a run keeps in its checkpoints beside the tensors: tokens seen, and which data they are, by
+ * content. MU_CORRUPT, reported. */
+enum mu_status mu_resume_note_read(const char *folder, const struct mu_checkpoint_info *info,
+                                   uint64_t *tokens, char *data, size_t capacity) MU_CHECKED;
+
 /* The newest one not tried yet whose parts are all there, and that belongs to this run:
  * MU_NOT_FOUND when the run has no checkpoint, MU_FAILED (reported) when all it has are damaged.
  * Damaged ones are named in a warning and passed over. Compares its data with today's (MU_CONFIG),

@@ -240,6 +240,11 @@ struct mu_run_losses mu_run_dir_losses(const struct mu_run_dir *dir)
     return mu_metrics_losses(dir->path);
 }
 
+int64_t mu_run_dir_last_step(const char *path)
+{
+    return mu_metrics_losses(path).last_step;
+}
+
 static bool is_requested(const struct mu_run_dir *dir, const char *what)
 {
     char path[MU_PATH_MAX];

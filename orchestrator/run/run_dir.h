@@ -102,6 +102,7 @@ struct mu_run_losses {
     int64_t last_step; /* of the newest record; 0: none */
 };
 struct mu_run_losses mu_run_dir_losses(const struct mu_run_dir *dir);
+int64_t mu_run_dir_last_step(const char *path); /* the last of these, of a run that is not held */
 
 /* Reads config.cfg of an existing run directory; MU_NOT_FOUND when there is none (not reported).
  * The caller frees. */

@@ -17,18 +17,26 @@ nothing_begun
 expect 0 "$MUSTER" --version
 has out '  CUDA      not available: MUSTER_CUDA_MODULE names /no/such.so, which cannot be read'
 
-# Found by its place: a copy of the program alone in a folder has none.
+# Found by its place: a copy of the program alone in a folder has none. It has no ranks either.
 unset MUSTER_CUDA_MODULE
-mkdir -p alone/bin
+mkdir -p alone/bin alone/lib/muster
 cp "$MUSTER" alone/bin/muster
+refuses 1 "$PWD/alone/bin/muster-rank is missing (nor is it in $PWD/alone/bin/../lib/muster): it is built and installed together with muster; build or install both again" \
+    alone/bin/muster train run.cfg
+nothing_begun
+cp "$MUSTER-rank" alone/bin/muster-rank
 expect 78 alone/bin/muster train run.cfg
 grep -qF "muster-cuda.so is neither in $PWD/alone/bin nor in $PWD/alone/lib/muster: build Muster where" err ||
     fail "no word of where the module was looked for"
 nothing_begun
-mkdir -p alone/lib/muster
 echo "no library" >alone/lib/muster/muster-cuda.so
 expect 78 alone/bin/muster train run.cfg
 grep -qF "$PWD/alone/lib/muster/muster-cuda.so cannot be loaded: " err || fail "no word of what cannot be loaded"
+
+# As installed: the ranks' program lies beside the module.
+mv alone/bin/muster-rank alone/lib/muster/
+expect 78 alone/bin/muster train run.cfg
+grep -qF "$PWD/alone/lib/muster/muster-cuda.so cannot be loaded: " err || fail "installed: no word of what cannot be loaded"
 
 # The switch is for GPUs.
 refuses 78 'command line: device.tf32: "on" is for GPUs; expected "off", or device.kind = "cuda"' \

@@ -39,13 +39,19 @@ fail() {
     exit 1
 }
 
-# Ranks of ours that live, a pid a line.
+# is_muster PID: it lives, and runs Muster, as a command or as a rank.
+is_muster() {
+    case $(readlink "/proc/$1/exe" 2>/dev/null) in
+    "$MUSTER" | "$MUSTER-rank") ;;
+    *) return 1 ;;
+    esac
+}
+# Ranks of ours that live, a pid a line. Another test's ranks are not ours: they write elsewhere.
 ranks_alive() {
-    local p exe
+    local p
     for p in /proc/[0-9]*; do
-        exe=$(readlink "$p/exe" 2>/dev/null) || continue
-        # Another test's ranks are not ours: they write elsewhere.
-        if [ "$exe" = "$MUSTER" ] && [ "$(readlink "$p/cwd")" = "$scratch" ]; then echo "${p#/proc/}"; fi
+        p=${p#/proc/}
+        if is_muster "$p" && [ "$(readlink "/proc/$p/cwd")" = "$scratch" ]; then echo "$p"; fi
     done
 }
 

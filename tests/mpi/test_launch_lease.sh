@@ -29,7 +29,7 @@ kill -STOP "$first"
 until_said 'nothing was heard of the launcher for 5 s'
 sleep 1.5 # ranks look twice a second, and not at the same time
 for rank in $ranks; do
-    if [ "$(readlink "/proc/$rank/exe")" = "$MUSTER" ]; then fail "rank $rank outlives its lease"; fi
+    if is_muster "$rank"; then fail "rank $rank outlives its lease"; fi
 done
 log=second
 export MUSTER_FAULT='at:lock,do:fail'

@@ -27,7 +27,7 @@ over train tiny.cfg run.name=nodes
 said '6 ranks on 3 hosts' "three hosts"
 # At once: then those who tell each other of it find that the next to be told is dead too, whom they may never have sent anything.
 # shellcheck disable=SC2046
-kill -KILL $(on n2 muster)
+kill -KILL $(on n2 muster-rank)
 until_said '4 ranks go on after'
 # shellcheck disable=SC2046
 kill -KILL $(on n3 prted)
@@ -44,7 +44,7 @@ usual=("${long[@]}")
 long=(run.steps=200 run.hash_every=50 checkpoint.every=200 eval.every=0)
 generations=1 fault=rank:5,at:exchange,do:sleep-600000 over train tiny.cfg run.name=hung run.hang_timeout=1
 # shellcheck disable=SC2046
-kill -KILL $(on n2 muster)
+kill -KILL $(on n2 muster-rank)
 until_said 'a recovery did not end within [0-9.]* s, though all living ranks of this host had come to it'
 finish
 ended_with 0 "a repair that hangs"
@@ -57,7 +57,7 @@ long=("${usual[@]}")
 
 # A link that is cut is reported by nobody: a deadline ends it. Ranks beyond the cut end themselves before others go on.
 over --stall-deadline 3 train tiny.cfg run.name=cut
-old=$(on n3 muster)
+old=$(on n3 muster-rank)
 [ -n "$old" ] || fail "no ranks on n3"
 ip link set card3 down
 mv nodes/n3 nodes/n3.gone
@@ -65,7 +65,7 @@ until_said 'host n3 does not answer: left out for 10 minutes'
 until_said 'starting again in 6 s with 4 ranks on 2 hosts'
 until_said '4 ranks on 2 hosts: 4 workers'
 for pid in $old; do
-    [ "$(readlink "/proc/$pid/exe")" != "$MUSTER" ] || fail "rank $pid beyond the cut lives on"
+    ! is_muster "$pid" || fail "rank $pid beyond the cut lives on"
 done
 finish
 ended_with 0 "a link cut"

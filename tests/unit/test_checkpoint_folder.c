@@ -112,7 +112,7 @@ static void no_folder_is_no_checkpoint(void **unused)
     free(steps);
     assert_int_equal(mu_checkpoint_find_newest("/nonexistent/checkpoints", &info), MU_NOT_FOUND);
     assert_int_equal(mu_checkpoint_find_newest(root, &info), MU_NOT_FOUND);
-    assert_int_equal(mu_checkpoint_retain("/nonexistent/checkpoints", 1, 0, 100), MU_OK);
+    assert_int_equal(mu_checkpoint_retain("/nonexistent/checkpoints", (struct mu_checkpoint_keep){1, 0, 0}, 100), MU_OK);
 }
 
 static void damaged_ones_are_passed_over(void **unused)
@@ -155,9 +155,9 @@ static void the_last_and_the_multiples_stay(void **unused)
     (void)unused;
     for (int64_t step = 100; step <= 700; step += 100)
         save(step);
-    assert_int_equal(mu_checkpoint_retain(root, 2, 300, 700), MU_OK);
+    assert_int_equal(mu_checkpoint_retain(root, (struct mu_checkpoint_keep){2, 300, 0}, 700), MU_OK);
     assert_listed((int64_t[]){300, 600, 700}, 3);
-    assert_int_equal(mu_checkpoint_retain(root, 1, 0, 700), MU_OK);
+    assert_int_equal(mu_checkpoint_retain(root, (struct mu_checkpoint_keep){1, 0, 0}, 700), MU_OK);
     assert_listed((int64_t[]){700}, 1);
     assert_false(has(300, "part-00000.h5"));
 }
@@ -193,7 +193,7 @@ static void what_was_just_saved_stays_and_a_damaged_future_goes(void **unused)
     save(20);
     damage_contents(20);
     save(15);
-    assert_int_equal(mu_checkpoint_retain(root, 1, 0, 15), MU_OK);
+    assert_int_equal(mu_checkpoint_retain(root, (struct mu_checkpoint_keep){1, 0, 0}, 15), MU_OK);
     assert_listed((int64_t[]){15}, 1);
     assert_false(has(20, "part-00000.h5"));
     assert_int_equal(mu_checkpoint_folder(folder, root, 15), MU_OK);
@@ -208,7 +208,7 @@ static void a_future_does_not_count_as_kept(void **unused)
     save(30);
     save(40);
     save(25);
-    assert_int_equal(mu_checkpoint_retain(root, 2, 40, 25), MU_OK);
+    assert_int_equal(mu_checkpoint_retain(root, (struct mu_checkpoint_keep){2, 40, 0}, 25), MU_OK);
     assert_listed((int64_t[]){20, 25}, 2);
 }
 
@@ -227,7 +227,7 @@ static void leavings_go(void **unused)
     }
     lose(200, "checkpoint.h5");
     lose(400, "checkpoint.h5");
-    assert_int_equal(mu_checkpoint_retain(root, 5, 0, 300), MU_OK);
+    assert_int_equal(mu_checkpoint_retain(root, (struct mu_checkpoint_keep){5, 0, 0}, 300), MU_OK);
     assert_listed((int64_t[]){100, 300}, 2);
     assert_false(has(100, "part-00007.h5.tmp"));
     assert_false(has(300, "checkpoint.h5.tmp"));

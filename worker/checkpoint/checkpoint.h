@@ -97,12 +97,16 @@ enum mu_status mu_checkpoint_remove_unfinished(const char *folder) MU_CHECKED;
 /* Removes a checkpoint's folder, so that it is none from the first moment on; a missing one is no
  * error. */
 enum mu_status mu_checkpoint_remove(const char *folder) MU_CHECKED;
+/* Which checkpoints stay, of those of a run. */
+struct mu_checkpoint_keep {
+    uint32_t last;     /* so many of the newest */
+    int64_t every, at; /* multiples of a step, and one step; 0: none */
+};
 /* To be called when the checkpoint of step `saved` was just published, which makes it a good
- * one: it stays. Of it and the older ones the last `keep` stay and the multiples of keep_every
- * (if > 0). Removed is the rest: those of later steps, which the run that saved has passed over
+ * one: it stays, and of the older ones those that `keep` says. Removed is the rest: those of later steps, which the run that saved has passed over
  * as damaged and will compute again, and the leavings of saves that did not finish. No save may
  * be under way. */
-enum mu_status mu_checkpoint_retain(const char *checkpoints, uint32_t keep, int64_t keep_every,
+enum mu_status mu_checkpoint_retain(const char *checkpoints, struct mu_checkpoint_keep keep,
                                     int64_t saved) MU_CHECKED;
 
 #endif

@@ -240,7 +240,13 @@ static enum mu_status remove_leavings(const char *folder)
     return st;
 }
 
-enum mu_status mu_checkpoint_retain(const char *checkpoints, uint32_t keep, int64_t keep_every,
+static bool is_kept(const struct mu_checkpoint_keep *keep, int64_t step, uint32_t newer)
+{
+    return newer < keep->last || (keep->every > 0 && step % keep->every == 0) ||
+           (keep->at > 0 && step == keep->at);
+}
+
+enum mu_status mu_checkpoint_retain(const char *checkpoints, struct mu_checkpoint_keep keep,
                                     int64_t saved)
 {
     enum mu_status st = MU_OK;
@@ -251,8 +257,7 @@ enum mu_status mu_checkpoint_retain(const char *checkpoints, uint32_t keep, int6
     MU_TRY(list_all(checkpoints, &steps, &count), st, done);
     for (uint32_t i = count; i-- > 0;) { /* newest first */
         bool counts = steps[i] <= saved && is_published(checkpoints, steps[i]);
-        bool kept = counts && (newer < keep || steps[i] == saved ||
-                               (keep_every > 0 && steps[i] % keep_every == 0));
+        bool kept = counts && (steps[i] == saved || is_kept(&keep, steps[i], newer));
 
         newer += counts;
         MU_TRY(mu_checkpoint_folder(folder, checkpoints, steps[i]), st, done);

@@ -32,10 +32,12 @@ static void print_cuda(void)
         print_component("", end);
 }
 
-void mu_cli_print_versions(void)
+enum mu_status mu_cli_version(int argc, char **argv)
 {
     enum mu_isa best = mu_device_best_isa();
 
+    (void)argc;
+    (void)argv;
     printf("muster %s\n", MUSTER_VERSION);
     print_component("compiler", MUSTER_COMPILER);
     print_component("MPI", mu_mpi_library_version());
@@ -53,4 +55,5 @@ void mu_cli_print_versions(void)
         printf(" %s", mu_isa_name((enum mu_isa)isa));
     putchar('\n');
     print_cuda();
+    return MU_OK;
 }

@@ -1,0 +1,15 @@
+/* The checkpoint that a person names: a checkpoint's folder (or its checkpoint.h5), a run (its newest
+ * checkpoint that is whole), or RUN@STEP. */
+#ifndef MUSTER_RUN_WHICH_CHECKPOINT_H
+#define MUSTER_RUN_WHICH_CHECKPOINT_H
+
+#include "orchestrator/base/file.h"
+#include "worker/checkpoint/checkpoint.h"
+
+/* The folder, without symbolic links and "..", and what it says; the caller deinits *info. Parts are
+ * there, their contents are not looked at. MU_NOT_FOUND, reported, with what was expected and what
+ * there is; MU_CORRUPT, reported, when it is damaged. */
+enum mu_status mu_which_checkpoint(const char *named, char folder[MU_PATH_MAX],
+                                   struct mu_checkpoint_info *info) MU_CHECKED;
+
+#endif
