@@ -158,7 +158,7 @@ static void press(struct mu_apart *a)
 }
 
 /* Gives back whether it is under way. What a descendant keeps open is not waited for. */
-static bool look(struct mu_apart *a)
+static bool look(struct mu_apart *a, bool stop)
 {
     pid_t ended;
 
@@ -171,7 +171,7 @@ static bool look(struct mu_apart *a)
             kill(-a->pid, SIGKILL); /* what it had started */
         a->pid = 0;
         take_output(a);
-    } else if (mu_deadline_passed(a->deadline)) {
+    } else if (mu_deadline_passed(a->deadline) || (stop && !a->late)) {
         press(a);
     }
     if (a->pid == 0)
@@ -179,7 +179,7 @@ static bool look(struct mu_apart *a)
     return a->pid > 0;
 }
 
-void mu_apart_wait(struct mu_apart *const *list, size_t count)
+void mu_apart_wait(struct mu_apart *const *list, size_t count, const volatile sig_atomic_t *stop)
 {
     for (;;) {
         struct pollfd waits[32];
@@ -187,7 +187,7 @@ void mu_apart_wait(struct mu_apart *const *list, size_t count)
         bool under_way = false;
 
         for (size_t i = 0; i < count; i++)
-            if (look(list[i])) {
+            if (look(list[i], stop && *stop)) {
                 under_way = true;
                 if (list[i]->output >= 0 && open < sizeof waits / sizeof *waits)
                     waits[open++] = (struct pollfd){.fd = list[i]->output, .events = POLLIN};

@@ -10,6 +10,7 @@
 #ifndef MUSTER_BASE_APART_H
 #define MUSTER_BASE_APART_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -41,8 +42,9 @@ void mu_apart_call(struct mu_apart *a, void (*work)(void *context, int out), voi
  * to. Both belong to `a` from now on. */
 void mu_apart_adopt(struct mu_apart *a, pid_t pid, int output, unsigned deadline_ms);
 
-/* Until all of them are over: those that were never started (zeros) are. */
-void mu_apart_wait(struct mu_apart *const *list, size_t count);
+/* Until all of them are over: those that were never started (zeros) are. stop: once it is not 0
+ * (set by a signal's handler), as if every deadline had passed; NULL: never. */
+void mu_apart_wait(struct mu_apart *const *list, size_t count, const volatile sig_atomic_t *stop);
 
 /* It ran and ended with 0. */
 bool mu_apart_succeeded(const struct mu_apart *a);

@@ -1,5 +1,6 @@
 #include "orchestrator/doctor/doctor.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,38 @@ struct questions {
     struct mu_doctor_tools tools;
 };
 
+static volatile sig_atomic_t signal_caught;
+
+static void on_signal(int number)
+{
+    signal_caught = number;
+}
+
+/* What was begun is to be taken away first; a second signal of a kind ends the process at once. */
+static void catch_signals(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction take = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}, before;
+
+    sigemptyset(&take.sa_mask);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            sigaction(numbers[i], &take, NULL);
+}
+
+static void wait_for_all(struct questions *q)
+{
+    struct mu_doctor_mpi *m = &q->mpi;
+    struct mu_doctor_tools *t = &q->tools;
+    struct mu_apart *const all[] = {
+        &m->version, &m->trial,    &m->path_version, &m->path_trial, &q->storage.apart,
+        &t->nvidia,  &t->module,   &t->nccl,         &t->srun,       &t->srun_mpi,
+        &t->sbatch,  &t->scontrol, &t->left,         &t->gnuplot,
+    };
+
+    mu_apart_wait(all, sizeof all / sizeof *all, &signal_caught);
+}
+
 enum mu_status mu_doctor_look(const struct mu_doctor_request *request, struct mu_doctor_report *out)
 {
     struct questions *q = calloc(1, sizeof *q);
@@ -52,21 +85,12 @@ enum mu_status mu_doctor_look(const struct mu_doctor_request *request, struct mu
     out->count = 0;
     if (!q)
         return MU_FAIL(MU_NO_MEMORY, "no memory to ask this machine");
+    catch_signals();
     mu_doctor_mpi_ask(&q->mpi, request);
     mu_doctor_storage_ask(&q->storage, request);
     mu_doctor_tools_ask(&q->tools, request);
-    {
-        struct mu_doctor_tools *t = &q->tools;
-        struct mu_apart *const all[] = {
-            &q->mpi.version,   &q->mpi.trial, &q->mpi.path_version, &q->mpi.path_trial,
-            &q->storage.apart, &t->nvidia,    &t->module,           &t->nccl,
-            &t->srun,          &t->srun_mpi,  &t->sbatch,           &t->scontrol,
-            &t->left,          &t->gnuplot,
-        };
-
-        mu_apart_wait(all, sizeof all / sizeof *all);
-    }
-    mu_doctor_mpi_tell(&q->mpi, out);
+    wait_for_all(q);
+    mu_doctor_mpi_tell(&q->mpi, out, &signal_caught);
     mu_doctor_storage_tell(&q->storage, out);
     mu_doctor_shm_tell(out);
     mu_doctor_machine_tell(out);
@@ -74,5 +98,7 @@ enum mu_status mu_doctor_look(const struct mu_doctor_request *request, struct mu
     mu_doctor_mpi_clear(&q->mpi);
     mu_doctor_storage_clear(&q->storage);
     free(q);
+    if (signal_caught)
+        raise(signal_caught); /* its handler is the default again: ends the process */
     return MU_OK;
 }

@@ -75,14 +75,14 @@ void mu_doctor_mpi_ask(struct mu_doctor_mpi *m, const struct mu_doctor_request *
 }
 
 /* A start hangs now and then on a loaded machine, one in about fifty: it is tried once more. */
-static void try_again(struct mu_doctor_mpi *m)
+static void try_again(struct mu_doctor_mpi *m, const volatile sig_atomic_t *stop)
 {
     struct mu_apart *const trial[] = {&m->trial};
 
-    if (!m->trial.late || !mu_apart_succeeded(&m->version))
+    if (*stop || !m->trial.late || !mu_apart_succeeded(&m->version))
         return;
     start_trial(m);
-    mu_apart_wait(trial, 1);
+    mu_apart_wait(trial, 1, stop);
 }
 
 static bool tell_version(const struct mu_doctor_mpi *m, struct mu_doctor_report *r)
@@ -232,11 +232,12 @@ static void tell_path(const struct mu_doctor_mpi *m, struct mu_doctor_report *r)
     }
 }
 
-void mu_doctor_mpi_tell(struct mu_doctor_mpi *m, struct mu_doctor_report *r)
+void mu_doctor_mpi_tell(struct mu_doctor_mpi *m, struct mu_doctor_report *r,
+                        const volatile sig_atomic_t *stop)
 {
     struct mu_doctor_ranks ranks;
 
-    try_again(m);
+    try_again(m, stop);
     ranks = mu_doctor_read_ranks(m->trial.text);
     if (tell_version(m, r) && tell_start(m, &ranks, r)) {
         tell_death(&ranks, &m->trial, r);

@@ -23,7 +23,9 @@ struct mu_doctor_mpi {
     struct mu_apart version, trial, path_version, path_trial;
 };
 void mu_doctor_mpi_ask(struct mu_doctor_mpi *m, const struct mu_doctor_request *request);
-void mu_doctor_mpi_tell(struct mu_doctor_mpi *m, struct mu_doctor_report *r);
+/* May ask once more. stop: see mu_apart_wait. */
+void mu_doctor_mpi_tell(struct mu_doctor_mpi *m, struct mu_doctor_report *r,
+                        const volatile sig_atomic_t *stop);
 void mu_doctor_mpi_clear(struct mu_doctor_mpi *m);
 
 void mu_doctor_machine_tell(struct mu_doctor_report *r); /* asks nobody */

@@ -177,7 +177,7 @@ void mu_doctor_storage_clear(struct mu_doctor_storage *s)
     struct mu_apart *const list[] = {&s->apart};
 
     mu_apart_call(&s->apart, clear, s, CLEAR_MS);
-    mu_apart_wait(list, 1);
+    mu_apart_wait(list, 1, NULL);
     if (!mu_apart_succeeded(&s->apart))
         mu_log(MU_LOG_WARN, "%s could not be removed from the folder of runs", s->scratch);
 }

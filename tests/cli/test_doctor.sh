@@ -67,6 +67,18 @@ cp hangs out
 head -1 out | grep -q '^MISSING  start of ranks ' || fail "what is missing does not come first"
 tail -1 out | grep -q '^Training cannot work here: 1 thing is missing' || fail "the sum does not say what is missing"
 
+# Ended while it waits: it takes away what it has begun.
+PATH=$folder/fake:$plain "$MUSTER" doctor --mpirun fake/mpirun >out 2>err &
+doctor=$!
+for _ in $(seq 100); do
+    [ -n "$(ls -A tmp)" ] && pgrep -f "$folder/fake/nvidia-smi" >/dev/null && break
+    sleep 0.05
+done
+kill -TERM $doctor
+wait $doctor 2>/dev/null
+[ $? = 143 ] || fail "TERM: not ended by it"
+nothing_left "a doctor that was sent away"
+
 # Everything fails.
 for name in mpirun srun sbatch scontrol nvidia-smi gnuplot; do fake $name 'echo "usage" ; echo "slurm error: no route to host" >&2; exit 3'; done
 PATH=$folder/fake:$plain expect 0 "$MUSTER" doctor --json
@@ -140,13 +152,9 @@ if unshare -m sh -c 'mount -t tmpfs -o size=1m tmpfs /dev/shm' 2>/dev/null; then
     row MISSING /dev/shm "mount -o remount,size=50% /dev/shm"
     apart 'mount -t tmpfs -o size=64m tmpfs /dev/shm'
     row warn /dev/shm "of 64 MiB free"
-    apart 'mount -t tmpfs -o ro tmpfs /dev/shm'
-    row MISSING /dev/shm "Read-only file system"
     mkdir -p small
     apart 'mount -t tmpfs -o size=64k tmpfs small && cd small'
     row MISSING "folder of runs" "No space left on device"
-    apart 'mount -t tmpfs -o size=8m tmpfs small && cd small'
-    row warn "folder of runs" "make room"
     apart 'mount -t tmpfs -o ro tmpfs small && cd small'
     row MISSING "folder of runs" "Read-only file system"
 else

@@ -25,7 +25,7 @@ static struct mu_apart run(const char *script, unsigned deadline_ms)
     struct mu_apart *const list[] = {&a};
 
     mu_apart_start(&a, (const char *const[]){"sh", "-c", script, NULL}, deadline_ms);
-    mu_apart_wait(list, 1);
+    mu_apart_wait(list, 1, NULL);
     assert_int_equal(a.pid, 0);
     assert_int_equal(a.output, -1);
     return a;
@@ -70,11 +70,11 @@ static void why_it_failed_is_told(void **state)
     a = run("kill -KILL $$", LONG_MS);
     explains(&a, "ended by signal 9");
     mu_apart_start(&a, (const char *const[]){"/nowhere/at-all", NULL}, LONG_MS);
-    mu_apart_wait(list, 1);
+    mu_apart_wait(list, 1, NULL);
     assert_int_equal(a.error, ENOENT);
     explains(&a, "there is no such program");
     mu_apart_start(&a, (const char *const[]){"/", NULL}, LONG_MS);
-    mu_apart_wait(list, 1);
+    mu_apart_wait(list, 1, NULL);
     explains(&a, "it cannot be started: Permission denied");
 }
 
@@ -91,7 +91,7 @@ static void what_hangs_is_ended(void **state)
     (void)state;
     for (int i = 0; i < 5; i++)
         mu_apart_start(&a[i], (const char *const[]){"sh", "-c", scripts[i], NULL}, SHORT_MS);
-    mu_apart_wait(list, 5);
+    mu_apart_wait(list, 5, NULL);
     assert_true(mu_clock_s() - began < 10); /* not 60 */
     for (int i = 0; i < 5; i++) {
         assert_true(a[i].late);
@@ -99,6 +99,29 @@ static void what_hangs_is_ended(void **state)
         explains(&a[i], "no answer in time");
     }
     assert_string_equal(a[0].text, "said\n");
+}
+
+static volatile sig_atomic_t stop;
+
+static void on_alarm(int number)
+{
+    stop = number;
+}
+
+static void a_signal_ends_them(void **state)
+{
+    struct mu_apart a;
+    struct mu_apart *const list[] = {&a};
+    double began = mu_clock_s();
+
+    (void)state;
+    signal(SIGALRM, on_alarm);
+    mu_apart_start(&a, (const char *const[]){"sh", "-c", "trap '' TERM; sleep 60", NULL}, 60000);
+    alarm(1);
+    mu_apart_wait(list, 1, &stop);
+    signal(SIGALRM, SIG_DFL);
+    assert_true(a.late);
+    assert_true(mu_clock_s() - began < 20);
 }
 
 static void work(void *context, int out)
@@ -121,17 +144,17 @@ static void a_function_runs_apart(void **state)
 
     (void)state;
     mu_apart_call(&a, work, &number, LONG_MS);
-    mu_apart_wait(list, 1);
+    mu_apart_wait(list, 1, NULL);
     assert_true(mu_apart_succeeded(&a));
     assert_string_equal(a.text, "13");
     number = 13;
     mu_apart_call(&a, work, &number, LONG_MS);
-    mu_apart_wait(list, 1);
+    mu_apart_wait(list, 1, NULL);
     assert_false(mu_apart_succeeded(&a));
     assert_string_equal(a.text, "14");
     number = 14;
     mu_apart_call(&a, work, &number, SHORT_MS);
-    mu_apart_wait(list, 1);
+    mu_apart_wait(list, 1, NULL);
     explains(&a, "no answer in time");
     assert_string_equal(a.text, "15");
 }
@@ -245,10 +268,11 @@ static void names_are_for_people(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_said_is_kept),    cmocka_unit_test(why_it_failed_is_told),
-        cmocka_unit_test(what_hangs_is_ended),     cmocka_unit_test(a_function_runs_apart),
-        cmocka_unit_test(versions_are_found),      cmocka_unit_test(ranks_are_understood),
-        cmocka_unit_test(control_groups_are_read), cmocka_unit_test(names_are_for_people),
+        cmocka_unit_test(what_is_said_is_kept),  cmocka_unit_test(why_it_failed_is_told),
+        cmocka_unit_test(what_hangs_is_ended),   cmocka_unit_test(a_signal_ends_them),
+        cmocka_unit_test(a_function_runs_apart), cmocka_unit_test(versions_are_found),
+        cmocka_unit_test(ranks_are_understood),  cmocka_unit_test(control_groups_are_read),
+        cmocka_unit_test(names_are_for_people),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,7 @@ static void names_of_runs_are_escaped(void **state)
         {"alone", "alone"},
         {"r/a\"b\\c\nd", "a\\\"b\\\\c\\nd"},
         {"r/toy/trials/w16-s1", "toy/w16-s1"},
-        {"/trials/x", "/x"},
+        {"/trials/x", "x"},
         {"r/\xc3\xa9", "??"},
     };
     (void)state;
@@ -57,10 +57,7 @@ static void names_of_runs_are_escaped(void **state)
         struct mu_run_status s = a_status();
         char *text = mu_prometheus_print(&p, &s, 1.5), line[600];
 
-        if (strcmp(runs[i].path, "/trials/x") == 0)
-            assert_non_null(strstr(p.run, "/x"));
-        else
-            assert_string_equal(p.run, runs[i].name);
+        assert_string_equal(p.run, runs[i].name);
         snprintf(line, sizeof line, "muster_step{run=\"%s\"} 0", p.run);
         has_line(text, line);
         free(text);
