@@ -45,6 +45,21 @@ bool mu_doctor_has_word(const char *text, const char *word)
     return false;
 }
 
+/* Files are to be removed by that: of any other form it is not taken. */
+static void take_files(const char *line, char out[128])
+{
+    static const char beginning[] = "/dev/shm/sm_segment.";
+    size_t n;
+
+    out[0] = 0;
+    if (!line || sscanf(line + strlen(MU_RANK_CHECK_LINE), "files %127s", out) != 1)
+        return;
+    n = strlen(out);
+    if (strncmp(out, beginning, sizeof beginning - 1) != 0 || n < sizeof beginning + 8 ||
+        out[n - 1] != '.' || strchr(out + sizeof beginning, '/'))
+        out[0] = 0;
+}
+
 struct mu_doctor_ranks mu_doctor_read_ranks(const char *text)
 {
     const char *met = strstr(text, MU_RANK_CHECK_LINE "met ");
@@ -57,6 +72,7 @@ struct mu_doctor_ranks mu_doctor_read_ranks(const char *text)
                &r.hosts, &tolerant, &r.least_cores, &r.most_cores, r.isa, r.mpi) != 7)
         return (struct mu_doctor_ranks){0};
     r.fault_tolerant = tolerant != 0;
+    take_files(strstr(met, MU_RANK_CHECK_LINE "files "), r.files);
     if (survived && sscanf(survived + strlen(MU_RANK_CHECK_LINE), "survived %d %lf", &r.survivors,
                            &r.survived_ms) != 2)
         r.survivors = 0;

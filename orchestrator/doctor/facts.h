@@ -18,7 +18,8 @@ struct mu_doctor_ranks {
     int ranks, hosts, least_cores, most_cores;
     bool fault_tolerant;
     char isa[24], mpi[96];
-    int survivors; /* 0: the death was not survived */
+    char files[128]; /* how the names of MPI's files in /dev/shm begin; "": not told */
+    int survivors;   /* 0: the death was not survived */
     double survived_ms;
 };
 /* Among anything else in `text`. */

@@ -146,9 +146,6 @@ static bool tell_start(const struct mu_doctor_mpi *m, const struct mu_doctor_ran
 static void tell_death(const struct mu_doctor_ranks *ranks, const struct mu_apart *trial,
                        struct mu_doctor_report *r)
 {
-    char why[300];
-
-    mu_apart_explain(trial, why, sizeof why);
     if (ranks->survivors == RANKS - 1)
         mu_doctor_add(r, MU_DOCTOR_OK, "death of a rank", NULL,
                       "one of %d was killed, and the others went on within %.0f ms", RANKS,
@@ -160,10 +157,11 @@ static void tell_death(const struct mu_doctor_ranks *ranks, const struct mu_apar
                       "ends the run: %s has no fault tolerance (ULFM), or it is switched off",
                       ranks->mpi);
     else
-        mu_doctor_add(r, MU_DOCTOR_WARN, "death of a rank",
-                      "`muster launch` goes on from the newest checkpoint by itself",
-                      "ends the run: one of %d was killed, and the others did not go on (%s)",
-                      RANKS, mu_apart_succeeded(trial) ? "nothing says why" : why);
+        mu_doctor_add(
+            r, MU_DOCTOR_WARN, "death of a rank",
+            "`muster launch` goes on from the newest checkpoint by itself",
+            "ends the run: one of %d was killed, and the others did not go on (%s)", RANKS,
+            trial->late ? "they still waited after some seconds" : "mpirun ended all of them");
 }
 
 static void tell_binding(const struct mu_doctor_ranks *ranks, struct mu_doctor_report *r)
@@ -177,8 +175,8 @@ static void tell_binding(const struct mu_doctor_ranks *ranks, struct mu_doctor_r
         if (getenv(variables[i]) && !policy[0])
             snprintf(policy, sizeof policy, " (%s=%.100s)", variables[i], getenv(variables[i]));
     if (ranks->ranks == 0 || ranks->least_cores >= usable)
-        mu_doctor_add(r, MU_DOCTOR_OK, "binding", NULL, "a rank may use all %d cores%s", usable,
-                      policy);
+        mu_doctor_add(r, MU_DOCTOR_OK, "binding", NULL, "a rank may use all of %d core%s%s", usable,
+                      usable == 1 ? "" : "s", policy);
     else
         mu_doctor_add(r, MU_DOCTOR_NOTE, "binding",
                       "with device.threads beyond that, mpirun --bind-to none",
@@ -246,8 +244,19 @@ void mu_doctor_mpi_tell(struct mu_doctor_mpi *m, struct mu_doctor_report *r,
     tell_path(m, r);
 }
 
+/* Ranks that were killed have left MPI's files. */
+static void remove_files(const struct mu_apart *trial)
+{
+    struct mu_doctor_ranks ranks = mu_doctor_read_ranks(trial->text);
+
+    if (ranks.files[0] && !mu_apart_succeeded(trial))
+        mu_remains_remove_mpi_files(ranks.files);
+}
+
 void mu_doctor_mpi_clear(struct mu_doctor_mpi *m)
 {
+    remove_files(&m->trial);
+    remove_files(&m->path_trial);
     if (m->folder[0])
         mu_remains_remove_folder(m->folder);
 }

@@ -11,6 +11,7 @@
 #include "orchestrator/base/cores.h"
 #include "orchestrator/base/log.h"
 #include "worker/comm/comm.h"
+#include "worker/comm/mpi_files.h"
 #include "worker/signals.h"
 
 enum { WHOLE_S = 30, DEATH_MS = 5000, BEFORE_DEATH_US = 20000, LOOK_US = 200 };
@@ -38,6 +39,7 @@ static enum mu_status exchange(void *context)
 static void tell_meeting(const struct meeting *m)
 {
     int size = mu_comm_size(m->comm), hosts = 0;
+    char files[128];
     int32_t least = m->place[0].cores, most = least, isa = m->place[0].isa;
 
     for (int i = 0; i < size; i++) {
@@ -54,6 +56,9 @@ static void tell_meeting(const struct meeting *m)
     printf(MU_RANK_CHECK_LINE "met %d %d %d %d %d %s %s\n", size, hosts,
            mu_comm_is_fault_tolerant(m->comm), (int)least, (int)most, mu_isa_name((enum mu_isa)isa),
            mu_mpi_library_version());
+    mu_mpi_files_name_own(files, sizeof files);
+    if (files[0])
+        printf(MU_RANK_CHECK_LINE "files %s\n", files);
     fflush(stdout);
 }
 

@@ -2,6 +2,7 @@
  * last one dies, to see whether the others go on. Rank 0 writes to stdout what doctor reads:
  *
  *   muster-rank-check met RANKS HOSTS FAULT-TOLERANT LEAST-CORES MOST-CORES INSTRUCTION-SET MPI...
+ *   muster-rank-check files BEGINNING-OF-THEIR-NAMES
  *   muster-rank-check survived RANKS MILLISECONDS
  */
 #ifndef MUSTER_DOCTOR_RANK_CHECK_H

@@ -42,6 +42,8 @@ row ok HDF5 "a small file was written and read back"
 row ok "file locks"
 if grep -q '"OMPI_MCA_mpi_ft_enable=1"' "$MUSTER_BUILD/mpi_settings.c"; then
     row ok "death of a rank" "one of 3 was killed, and the others went on within"
+    PRTE_MCA_state_base_recoverable=0 PRTE_MCA_state_base_notify_errors=0 expect 0 "$MUSTER" doctor --json
+    row warn "death of a rank" "mpirun ended all of them"
 else
     row warn "death of a rank" "ULFM"
 fi

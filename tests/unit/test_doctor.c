@@ -190,6 +190,12 @@ static void versions_are_found(void **state)
 
 static void ranks_are_understood(void **state)
 {
+    static const char *const files[] = {"/dev/shm/sm_segment.host.0.3fe30001.",
+                                        "/dev/shm/",
+                                        "/dev/shm/sm_segment.",
+                                        "/dev/shm/sm_segment.host.0.3fe30001",
+                                        "/dev/shm/sm_segment./../../etc/passwd.",
+                                        "/home/user/everything.is.mine."};
     struct mu_doctor_ranks r =
         mu_doctor_read_ranks("noise\nmuster-rank-check met 3 1 1 2 4 avx2 Open MPI v5.0.11\nx\n"
                              "muster-rank-check survived 2 12.5\n");
@@ -203,7 +209,16 @@ static void ranks_are_understood(void **state)
     assert_string_equal(r.mpi, "Open MPI v5.0.11");
     assert_int_equal(r.survivors, 2);
     assert_true(r.survived_ms == 12.5);
+    assert_string_equal(r.files, "");
     assert_int_equal(mu_doctor_read_ranks("").ranks, 0);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char text[300];
+
+        snprintf(text, sizeof text,
+                 "muster-rank-check met 3 1 1 2 4 avx2 a b\nmuster-rank-check files %s\n",
+                 files[i]);
+        assert_string_equal(mu_doctor_read_ranks(text).files, i == 0 ? files[i] : "");
+    }
     assert_int_equal(mu_doctor_read_ranks("muster-rank-check met 3 1").ranks, 0);
     assert_int_equal(mu_doctor_read_ranks("muster-rank-check survived 2 1").survivors, 0);
     assert_int_equal(mu_doctor_read_ranks("muster-rank-check met 3 1 0 1 1 a b\n"

@@ -25,7 +25,7 @@ static void for_each_mapped(const char *process, void (*take)(void *context, con
     snprintf(line, sizeof line, "/proc/%.20s/maps", process);
     maps = fopen(line, "r");
     while (maps && fgets(line, sizeof line, maps)) {
-        char *path = strstr(line, "/dev/shm/sm_segment");
+        char *path = strstr(line, "/dev/shm/sm_segment.");
 
         if (path) {
             path[strcspn(path, " \n")] = 0;
@@ -45,6 +45,26 @@ static void remove_it(void *context, const char *path)
 void mu_mpi_files_remove_own(void)
 {
     for_each_mapped("self", remove_it, NULL);
+}
+
+struct beginning {
+    char *out;
+    size_t size;
+};
+
+static void keep_beginning(void *context, const char *path)
+{
+    const struct beginning *b = context;
+
+    snprintf(b->out, b->size, "%.*s", (int)(strrchr(path, '.') + 1 - path), path);
+}
+
+void mu_mpi_files_name_own(char *out, size_t size)
+{
+    struct beginning b = {out, size};
+
+    out[0] = 0;
+    for_each_mapped("self", keep_beginning, &b);
 }
 
 struct search {
