@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "orchestrator/base/text_wrap.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/config/config.h"

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "orchestrator/base/cores.h"
+#include "orchestrator/base/text_wrap.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/config/config.h"

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/base/text_wrap.h"
 #include "orchestrator/cli/inspect_checkpoint.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/config/config.h"

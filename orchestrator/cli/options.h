@@ -75,8 +75,4 @@ void mu_options_spell_out_ranks(int argc, char **argv);
 /* Called under mpirun, such a verb would start one in every rank: MU_USAGE. */
 enum mu_status mu_options_refuse_mpirun(const struct mu_command *command) MU_CHECKED;
 
-/* Text broken at spaces into lines of at most 80 columns, each after `indent` columns; the first
- * line is taken to have `used` columns already. Ends with a newline. */
-void mu_text_wrap(FILE *out, int indent, int used, const char *text);
-
 #endif

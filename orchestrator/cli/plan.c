@@ -8,6 +8,7 @@
 #include "orchestrator/base/cores.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/base/memory_left.h"
+#include "orchestrator/base/text_wrap.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/sweep/estimate.h"

@@ -7,10 +7,12 @@
 #include <string.h>
 
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/text_wrap.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/config/nearest.h"
+#include "orchestrator/help/topics.h"
 
-enum { HELP_COLUMN = 13 };
+enum { HELP_COLUMN = 14 };
 
 static bool is_listed(const struct mu_verb *verb)
 {
@@ -27,15 +29,56 @@ static void print_help(const struct mu_verb *verbs, size_t count)
     for (size_t i = 0; i < count; i++)
         if (is_listed(&verbs[i]))
             mu_text_wrap(stdout, HELP_COLUMN, printf("  %s", verbs[i].word), verbs[i].help);
-    puts("\n'muster help VERB' explains a verb, 'muster config KEY' a configuration key,\n"
-         "'muster --version' tells the versions of all components.\n\n"
-         "Exit codes");
+    printf("\n'muster help VERB' explains a verb, 'muster config KEY' a configuration key,\n"
+           "'muster help TOPIC' one of:");
+    for (const struct mu_topic *t = mu_topics; t->name; t++)
+        printf(" %s", t->name);
+    puts("\n\nExit codes");
     for (int i = 0; i < MU_STATUS_COUNT; i++) {
         int code = mu_status_exit_code((enum mu_status)i);
 
         if (code != 1 || i == MU_FAILED) /* many statuses share the code of a plain failure */
             printf("  %2d  %s\n", code, mu_status_meaning((enum mu_status)i));
     }
+}
+
+/* false: there is none of that name. */
+static bool print_topic(const char *word)
+{
+    const struct mu_topic *topic = mu_topic_find(word);
+
+    if (topic)
+        mu_topic_print(stdout, topic);
+    else if (strcmp(word, "topics") == 0)
+        for (topic = mu_topics; topic->name; topic++)
+            mu_text_wrap(stdout, HELP_COLUMN, printf("  %s", topic->name), topic->title);
+    return topic != NULL;
+}
+
+static bool is_verb(const struct mu_verb *verbs, size_t count, const char *word)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(verbs[i].word, word) == 0)
+            return true;
+    return false;
+}
+
+static enum mu_status refuse_topic(const struct mu_verb *verbs, size_t count, const char *word)
+{
+    struct mu_nearest nearest = mu_nearest_to(word);
+
+    for (size_t i = 0; i < count; i++)
+        if (is_listed(&verbs[i]))
+            mu_nearest_offer(&nearest, verbs[i].word);
+    for (const struct mu_topic *t = mu_topics; t->name; t++)
+        mu_nearest_offer(&nearest, t->name);
+    if (mu_nearest_answer(&nearest))
+        return MU_FAIL(MU_USAGE, "there is no verb or topic '%s'; did you mean '%s'?", word,
+                       mu_nearest_answer(&nearest));
+    return MU_FAIL(MU_USAGE,
+                   "there is no verb or topic '%s'; 'muster --help' and 'muster help topics' list "
+                   "those that exist",
+                   word);
 }
 
 static enum mu_status refuse_verb(const struct mu_verb *verbs, size_t count, const char *word)
@@ -77,6 +120,10 @@ static enum mu_status run_verb(const struct mu_verb *verbs, size_t count, int ar
             print_help(verbs, count);
             return MU_OK;
         }
+        if (print_topic(argv[2]))
+            return MU_OK;
+        if (!is_verb(verbs, count, argv[2]))
+            return refuse_topic(verbs, count, argv[2]);
         argv[1] = argv[2]; /* "help VERB" is "VERB --help" */
         argv[2] = help;
         argc = 3;

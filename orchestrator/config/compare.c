@@ -102,14 +102,14 @@ enum mu_status mu_config_relate(const struct mu_settings *old, const struct mu_s
 /* ---- a fork ---------------------------------------------------------------------------------- */
 
 struct fork {
-    bool has_positions; /* a table of them among the tensors, as long as the context */
-    int refused;        /* keys that a fork cannot have otherwise */
+    bool is_gpt2; /* with a table of positions among the tensors, as long as the context */
+    int refused;  /* keys that a fork cannot have otherwise */
 };
 
 static bool is_fixed(const struct fork *fork, const struct mu_key *key)
 {
     if (strcmp(key->name, "model.context") == 0)
-        return fork->has_positions;
+        return fork->is_gpt2;
     return key->class == MU_CLASS_IDENTITY && strncmp(key->name, "model.", strlen("model.")) == 0;
 }
 
@@ -117,6 +117,8 @@ static void tell_fork(void *context, const struct mu_key *key, const char *befor
 {
     struct fork *fork = context;
 
+    if (strcmp(key->name, "model.hidden") == 0 && fork->is_gpt2)
+        return; /* it follows the width, which is told */
     if (is_fixed(fork, key)) {
         mu_log(
             MU_LOG_ERROR,
@@ -133,7 +135,7 @@ static void tell_fork(void *context, const struct mu_key *key, const char *befor
 enum mu_status mu_config_compare_fork(const struct mu_settings *parent,
                                       const struct mu_settings *now)
 {
-    struct fork fork = {.has_positions = parent->model_kind != MU_MODEL_LLAMA};
+    struct fork fork = {.is_gpt2 = parent->model_kind == MU_MODEL_GPT2};
     enum mu_status st = mu_config_each_difference(parent, now, tell_fork, &fork);
 
     return st == MU_OK && fork.refused ? MU_CONFIG : st;

@@ -19,12 +19,14 @@ enum mu_key_type {
 };
 
 /* X(name, word, what it means for a user) */
-#define MU_CLASS_TABLE(X)                                                                        \
-    X(IDENTITY, "identity", "part of what the run computes: it cannot change during a run")      \
-    X(CONTENT, "content",                                                                        \
-      "the file may move, but what is in it is part of what the run computes and cannot change " \
-      "during a run")                                                                            \
-    X(FORK, "fork", "changes what the run becomes: it can change only by starting another run")  \
+#define MU_CLASS_TABLE(X)                                                                          \
+    X(IDENTITY, "identity", "part of what the run computes: it cannot change during a run")        \
+    X(CONTENT, "content",                                                                          \
+      "the file may move, but what is in it is part of what the run computes and cannot change "   \
+      "during a run")                                                                              \
+    X(FORK, "fork",                                                                                \
+      "changes what the run becomes: for another value start a new run (--from goes on from this " \
+      "one's state)")                                                                              \
     X(OPERATIONAL, "operational", "free to change whenever the run is started again")
 
 enum mu_key_class {

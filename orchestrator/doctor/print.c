@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "orchestrator/base/log.h"
-#include "orchestrator/cli/options.h"
+#include "orchestrator/base/text_wrap.h"
 #include "orchestrator/doctor/doctor.h"
 #include "orchestrator/run/json_values.h"
 

@@ -1,5 +1,6 @@
 /* gnuplot in a process of its own, at low priority and under a deadline: for the loss curve of a
- * run (run/plot.h) and the pictures of a report (report/pictures.h).
+ * run (run/loss_svg.h), the pictures of a report (report/pictures.h) and those of `muster plot`
+ * (plot/picture.h).
  *
  *            start                       ended, or killed at the deadline
  *   (idle) --------> (drawing: pid > 0) ----------------------------------> (idle) */

@@ -1,5 +1,5 @@
 /* The run directory as a whole: made, locked, opened, closed. What is in its files is written by
- * metrics.c, tensorboard.c, status_file.c, prometheus.c, plot.c and journal.c.
+ * metrics.c, tensorboard.c, status_file.c, prometheus.c, loss_svg.c and journal.c.
  *
  *   config.cfg      every value of the configuration, written durably at each opening
  *   metrics.jsonl   metrics.csv   status.json   loss.svg
@@ -28,8 +28,8 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/run/loss_svg.h"
 #include "orchestrator/run/metrics.h"
-#include "orchestrator/run/plot.h"
 #include "orchestrator/run/prometheus.h"
 #include "orchestrator/run/status_file.h"
 #include "orchestrator/run/tensorboard.h"
@@ -46,7 +46,7 @@ struct mu_run_dir {
     struct mu_tensorboard tensorboard;
     struct mu_status_file status;
     struct mu_prometheus prometheus;
-    struct mu_plot plot;
+    struct mu_loss_svg plot;
 };
 
 static const char *const folders[] = {"journal", "control", "checkpoints", "tb"};
@@ -129,7 +129,7 @@ enum mu_status mu_run_dir_lock(const char *path, struct mu_run_dir **out)
     if (!dir)
         return MU_FAIL(MU_NO_MEMORY, "no memory for the run directory");
     dir->lock = dir->metrics.jsonl.fd = dir->metrics.csv.fd = dir->tensorboard.fd = -1;
-    MU_TRY(mu_plot_init(&dir->plot, path), st, failed);
+    MU_TRY(mu_loss_svg_init(&dir->plot, path), st, failed);
     MU_TRY(mu_path_format(dir->path, "%s", path), st, failed);
     MU_TRY(mu_file_make_folders(path), st, failed);
     MU_TRY(take_lock(dir), st, failed);
@@ -197,7 +197,7 @@ void mu_run_dir_close(struct mu_run_dir *dir)
 {
     if (!dir)
         return;
-    mu_plot_deinit(&dir->plot);
+    mu_loss_svg_deinit(&dir->plot);
     if (mu_status_file_close(&dir->status))
         mu_prometheus_write(&dir->prometheus, &dir->status.newest);
     mu_metrics_close(&dir->metrics);
@@ -217,22 +217,22 @@ void mu_run_dir_put_metrics(struct mu_run_dir *dir, const struct mu_metrics *m)
     mu_metrics_put(&dir->metrics, m);
     mu_tensorboard_put(&dir->tensorboard, m);
     mu_prometheus_note(&dir->prometheus, m);
-    mu_plot_poll(&dir->plot);
+    mu_loss_svg_poll(&dir->plot);
 }
 
 void mu_run_dir_put_status(struct mu_run_dir *dir, const struct mu_run_status *s)
 {
     if (mu_status_file_put(&dir->status, s))
         mu_prometheus_write(&dir->prometheus, &dir->status.newest);
-    mu_plot_poll(&dir->plot);
+    mu_loss_svg_poll(&dir->plot);
 }
 
 void mu_run_dir_plot(struct mu_run_dir *dir, bool wait)
 {
     if (wait)
-        mu_plot_draw(&dir->plot);
+        mu_loss_svg_draw(&dir->plot);
     else
-        mu_plot_start(&dir->plot);
+        mu_loss_svg_start(&dir->plot);
 }
 
 struct mu_run_losses mu_run_dir_losses(const struct mu_run_dir *dir)

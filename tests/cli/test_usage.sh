@@ -21,7 +21,7 @@ answers 64 err "muster: error: there is no option '--frobnicate' without a verb;
     "$MUSTER" --frobnicate
 answers 0 out "usage: muster VERB ..." "$MUSTER" help
 answers 0 out "usage: muster inspect [options] PATH" "$MUSTER" help inspect
-answers 64 err "muster: error: there is no verb 'inspct'; did you mean 'inspect'?" "$MUSTER" help inspct
+answers 64 err "muster: error: there is no verb or topic 'inspct'; did you mean 'inspect'?" "$MUSTER" help inspct
 "$MUSTER" --version >long
 "$MUSTER" version >short
 cmp long short || fail "version is not --version"
@@ -35,7 +35,7 @@ cp out help
 [ "$(wc -l <help)" -le 40 ] || fail "--help has more than 40 lines"
 answers 0 out "usage: muster VERB ..." "$MUSTER" -h
 verbs=$(awk '/^  [a-z]/ && $1 != "mpirun" && NR > 3 {print $1}' help)
-[ "$(echo $verbs)" = "train launch resize drill tokenize inspect status plan sweep fit config" ] || fail "verbs: $verbs"
+[ "$(echo $verbs)" = "train launch status plot stop checkpoint resize inspect diff verify generate tokenize plan sweep fit profile drill doctor config" ] || fail "verbs: $verbs"
 for verb in $verbs; do
     "$MUSTER" "$verb" --help >out 2>err
     [ $? = 0 ] || fail "$verb --help: exit code"

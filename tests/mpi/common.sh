@@ -189,6 +189,7 @@ run = { dir = "runs"; steps = 12; hash_every = 1; };
 model = { layers = 2; heads = 2; width = 16; context = 16; };
 data = { train = "data-train.bin"; valid = "data-valid.bin"; };
 batch = { sequences = 16; shards = 8; };
+optim = { schedule = { kind = "cosine"; }; };
 eval = { every = 6; tokens = 512; };
 checkpoint = { every = 4; keep = 9; };
 CONFIG

@@ -15,6 +15,7 @@ model = { kind = "synthetic"; };
 synthetic = { params = 300000; noise = 0.01; step_ms = 0.1; };
 device = { kind = "cuda"; };
 batch = { sequences = 16; shards = 8; };
+optim = { schedule = { kind = "cosine"; }; };
 eval = { every = 6; };
 checkpoint = { every = 4; keep = 9; };
 CONFIG

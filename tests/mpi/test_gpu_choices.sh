@@ -13,6 +13,7 @@ run = { dir = "runs"; steps = 4; hash_every = 1; };
 model = { layers = 1; heads = 2; width = 16; context = 16; };
 data = { train = "data-train.bin"; valid = "data-valid.bin"; };
 batch = { sequences = 4; shards = 4; };
+optim = { schedule = { kind = "cosine"; }; };
 eval = { every = 4; tokens = 64; };
 checkpoint = { every = 2; keep = 9; };
 device = { kind = "cuda"; };

@@ -24,7 +24,7 @@ refused() {
 }
 
 # Values that may not change during a run, nor from here on.
-for change in model.width=32 run.seed=2 batch.shards=4 run.steps=20 optim.lr=2e-3; do
+for change in model.width=32 run.seed=2 batch.shards=4 optim.lr=2e-3; do
     key=${change%=*}
     refused $no_forward 78 "$change" tiny.cfg run.name=whole "$change"
     said_once "error: $key: the run has .*, the configuration says .* new run" "$change"

@@ -4,8 +4,8 @@
 . "$(dirname "$0")/common.sh"
 . "$(dirname "$0")/trials.sh"
 
-sed 's/steps = 12/steps = 20/' tiny.cfg >long.cfg
-sed 's/steps = 12/steps = 25/' tiny.cfg >trunk.cfg # its last fifth is the cooldown, as it is of long's
+sed 's/steps = 12/steps = 20/; s/"cosine"/"wsd"/' tiny.cfg >long.cfg
+sed 's/steps = 12/steps = 25/; s/"cosine"/"wsd"/' tiny.cfg >trunk.cfg # its last fifth is the cooldown, as it is of long's
 for name in tiny long trunk; do
     run 1 "$name.cfg" run.name="$name"
     ended_with 0 "$name alone"

@@ -330,7 +330,8 @@ static void a_kill_keeps_the_old_one(void **unused)
         assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
         assert_only_the_old_one();
         assert_true(mu_file_exists(folder));
-        assert_int_equal(mu_checkpoint_retain(f.root, (struct mu_checkpoint_keep){1, 0, 0}, 100), MU_OK);
+        assert_int_equal(mu_checkpoint_retain(f.root, (struct mu_checkpoint_keep){1, 0, 0}, 100),
+                         MU_OK);
         assert_false(mu_file_exists(folder));
         assert_only_the_old_one();
     }

@@ -71,6 +71,18 @@ static void without_data_nothing_is_evaluated(void **state)
     assert_false(mu_duties_at(&blind, 400, false, false).evaluate);
 }
 
+static void a_step_of_its_own_is_saved(void **state)
+{
+    struct mu_duty_plan with = plan;
+
+    (void)state;
+    with.save_at = 7;
+    assert_true(mu_duties_at(&with, 7, false, false).save);
+    assert_false(mu_duties_at(&with, 7, false, false).end);
+    assert_false(mu_duties_at(&with, 6, false, false).save);
+    assert_false(mu_duties_at(&plan, 7, false, false).save);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -80,6 +92,7 @@ int main(void)
         cmocka_unit_test(a_stop_saves_and_ends_without_evaluating),
         cmocka_unit_test(a_checkpoint_on_request_goes_on),
         cmocka_unit_test(without_data_nothing_is_evaluated),
+        cmocka_unit_test(a_step_of_its_own_is_saved),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -126,7 +126,8 @@ static void what_cannot_be_removed_does_not_undo_a_save(void **unused)
     assert_int_equal(mu_file_make_folders(job->checkpoints), MU_OK);
     assert_int_equal(mu_checkpoint_folder(path, job->checkpoints, 5), MU_OK);
     assert_int_equal(mu_file_write_atomically(path, "x", 1), MU_OK);
-    assert_int_not_equal(mu_checkpoint_retain(job->checkpoints, (struct mu_checkpoint_keep){1, 0, 0}, 10), MU_OK);
+    assert_int_not_equal(
+        mu_checkpoint_retain(job->checkpoints, (struct mu_checkpoint_keep){1, 0, 0}, 10), MU_OK);
     assert_int_equal(save(10), MU_OK);
     assert_int_equal(job->saved_step, 10);
     assert_true(has(10, "checkpoint.h5"));

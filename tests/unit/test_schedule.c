@@ -113,6 +113,31 @@ static void test_rates_are_never_negative_nor_above_the_peak(void **state)
                     }
 }
 
+/* Whatever two schedules are said to have in common, step by step; and of two that differ in their
+ * length alone it is the beginning of the earlier cooldown. */
+static void test_common_steps_have_the_same_rates(void **state)
+{
+    (void)state;
+    for (int kinds = 0; kinds < 16; kinds++)
+        for (int steps = 20; steps <= 100; steps += 16)
+            for (int warmup = 0; warmup <= 30; warmup += 10) {
+                struct mu_schedule a = {(enum mu_schedule_kind)(kinds % 4), 100, 10, 1, 0.2, 0.1};
+                struct mu_schedule b = {
+                    (enum mu_schedule_kind)(kinds / 4), steps, warmup, 1, 0.2, 0.1};
+                int64_t common = mu_schedule_common(&a, &b);
+
+                assert_int_equal(common, mu_schedule_common(&b, &a));
+                for (int64_t k = 0; k < common && k < 200; k++)
+                    assert_true(mu_schedule_rate(&a, k) == mu_schedule_rate(&b, k));
+            }
+    assert_int_equal(mu_schedule_common(&(struct mu_schedule){MU_SCHEDULE_WSD, 100, 10, 1, 0.2, 0},
+                                        &(struct mu_schedule){MU_SCHEDULE_WSD, 400, 10, 1, 0.2, 0}),
+                     80);
+    assert_int_equal(mu_schedule_common(&(struct mu_schedule){MU_SCHEDULE_WSD, 100, 10, 1, 0.2, 0},
+                                        &(struct mu_schedule){MU_SCHEDULE_WSD, 100, 10, 2, 0.2, 0}),
+                     0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +147,7 @@ int main(void)
         cmocka_unit_test(test_cosine_and_linear),
         cmocka_unit_test(test_the_lower_of_warmup_and_decay_holds),
         cmocka_unit_test(test_rates_are_never_negative_nor_above_the_peak),
+        cmocka_unit_test(test_common_steps_have_the_same_rates),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* loss.svg, drawn by gnuplot in a process of its own. Private to the run directory. */
-#ifndef MUSTER_RUN_PLOT_H
-#define MUSTER_RUN_PLOT_H
+#ifndef MUSTER_RUN_LOSS_SVG_H
+#define MUSTER_RUN_LOSS_SVG_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,7 +10,7 @@
 #include "orchestrator/base/status.h"
 #include "orchestrator/run/gnuplot.h"
 
-struct mu_plot {
+struct mu_loss_svg {
     char folder[MU_PATH_MAX]; /* holds metrics.csv; loss.svg goes there */
     char title[256];
     struct mu_gnuplot gnuplot;
@@ -19,16 +19,17 @@ struct mu_plot {
     bool told;               /* a failure has been said */
 };
 
-enum mu_status mu_plot_init(struct mu_plot *plot, const char *folder) MU_CHECKED;
-void mu_plot_deinit(struct mu_plot *plot); /* ends a drawing that is not done within a second */
+enum mu_status mu_loss_svg_init(struct mu_loss_svg *plot, const char *folder) MU_CHECKED;
+void mu_loss_svg_deinit(
+    struct mu_loss_svg *plot); /* ends a drawing that is not done within a second */
 
 /* Begins to draw unless one is being drawn or one was begun within the last seconds; never
  * blocks. */
-void mu_plot_start(struct mu_plot *plot);
+void mu_loss_svg_start(struct mu_loss_svg *plot);
 /* Draws what there is now and returns when it is drawn, or after ten seconds. */
-void mu_plot_draw(struct mu_plot *plot);
+void mu_loss_svg_draw(struct mu_loss_svg *plot);
 /* Takes note of a gnuplot that ended, or ends one past its deadline. Cheap: call it now and
  * then. */
-void mu_plot_poll(struct mu_plot *plot);
+void mu_loss_svg_poll(struct mu_loss_svg *plot);
 
 #endif

@@ -1,7 +1,7 @@
 /* Drawing never holds up training: gnuplot reads metrics.csv by itself, one process at a time. It
  * draws into loss.svg.tmp, which is renamed when it has ended well, so that loss.svg is always a
  * whole picture. It works inside the run directory: no path needs quoting in its script. */
-#include "orchestrator/run/plot.h"
+#include "orchestrator/run/loss_svg.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -83,11 +83,11 @@ static const char script[] =
     "'' using 'step':'valid_loss' with points pt 7 ps 0.6 lc '#d1541b' title 'validation'\n"
     "set output\n";
 
-enum mu_status mu_plot_init(struct mu_plot *plot, const char *folder)
+enum mu_status mu_loss_svg_init(struct mu_loss_svg *plot, const char *folder)
 {
     const char *name = strrchr(folder, '/');
 
-    *plot = (struct mu_plot){.gnuplot = MU_GNUPLOT_IDLE};
+    *plot = (struct mu_loss_svg){.gnuplot = MU_GNUPLOT_IDLE};
     snprintf(plot->title, sizeof plot->title, "%s", name && name[1] ? name + 1 : folder);
     for (char *c = plot->title; *c; c++)
         if (*c == '\'' || (unsigned char)*c < ' ')
@@ -95,7 +95,7 @@ enum mu_status mu_plot_init(struct mu_plot *plot, const char *folder)
     return mu_path_format(plot->folder, "%s", folder);
 }
 
-static int begin(struct mu_plot *plot, unsigned deadline_ms)
+static int begin(struct mu_loss_svg *plot, unsigned deadline_ms)
 {
     char text[SCRIPT_MAX];
     int n = snprintf(text, sizeof text, "run = '%s'\n%s", plot->title, script), error;
@@ -107,7 +107,7 @@ static int begin(struct mu_plot *plot, unsigned deadline_ms)
     return error;
 }
 
-static void begin_or_say(struct mu_plot *plot, unsigned deadline_ms)
+static void begin_or_say(struct mu_loss_svg *plot, unsigned deadline_ms)
 {
     int error = plot->given_up ? 0 : begin(plot, deadline_ms);
 
@@ -121,7 +121,7 @@ static void begin_or_say(struct mu_plot *plot, unsigned deadline_ms)
     }
 }
 
-static void say_failure(struct mu_plot *plot, int status)
+static void say_failure(struct mu_loss_svg *plot, int status)
 {
     char why[500];
 
@@ -135,7 +135,7 @@ static void say_failure(struct mu_plot *plot, int status)
            why);
 }
 
-static void finish(struct mu_plot *plot, int status)
+static void finish(struct mu_loss_svg *plot, int status)
 {
     char beside[MU_PATH_MAX], path[MU_PATH_MAX];
 
@@ -151,7 +151,7 @@ static void finish(struct mu_plot *plot, int status)
         mu_log(MU_LOG_INFO, "cannot rename %s: %s", beside, strerror(errno));
 }
 
-void mu_plot_poll(struct mu_plot *plot)
+void mu_loss_svg_poll(struct mu_loss_svg *plot)
 {
     int status;
 
@@ -159,24 +159,25 @@ void mu_plot_poll(struct mu_plot *plot)
         finish(plot, status);
 }
 
-void mu_plot_start(struct mu_plot *plot)
+void mu_loss_svg_start(struct mu_loss_svg *plot)
 {
-    mu_plot_poll(plot);
+    mu_loss_svg_poll(plot);
     if (plot->gnuplot.pid == 0 && mu_deadline_passed(plot->next))
         begin_or_say(plot, DRAW_MS);
 }
 
-static void wait_at_most(struct mu_plot *plot, unsigned ms)
+static void wait_at_most(struct mu_loss_svg *plot, unsigned ms)
 {
     struct mu_deadline deadline = mu_deadline_in_ms(ms), end = mu_deadline_in_ms(ms + END_MS);
 
     if (deadline.at_ns < plot->gnuplot.deadline.at_ns)
         plot->gnuplot.deadline = deadline;
-    for (mu_plot_poll(plot); plot->gnuplot.pid > 0 && !mu_deadline_passed(end); mu_plot_poll(plot))
+    for (mu_loss_svg_poll(plot); plot->gnuplot.pid > 0 && !mu_deadline_passed(end);
+         mu_loss_svg_poll(plot))
         mu_clock_sleep_us(LOOK_US);
 }
 
-void mu_plot_draw(struct mu_plot *plot)
+void mu_loss_svg_draw(struct mu_loss_svg *plot)
 {
     wait_at_most(plot, WAIT_MS); /* one that was begun earlier lacks the newest records */
     if (plot->gnuplot.pid == 0)
@@ -184,7 +185,7 @@ void mu_plot_draw(struct mu_plot *plot)
     wait_at_most(plot, WAIT_MS);
 }
 
-void mu_plot_deinit(struct mu_plot *plot)
+void mu_loss_svg_deinit(struct mu_loss_svg *plot)
 {
     wait_at_most(plot, END_MS);
 }
