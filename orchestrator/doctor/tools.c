@@ -170,40 +170,53 @@ static void tell_allocation(const struct mu_doctor_tools *t, struct mu_doctor_re
                   nodes && strcmp(nodes, "1") == 0 ? "" : "s", tasks ? tasks : "?", left);
 }
 
+/* What Slurm's own commands say beyond their version; of use only where that is told. */
+static void tell_srun(const struct mu_doctor_tools *t, struct mu_doctor_report *r)
+{
+    char why[300];
+
+    mu_apart_explain(&t->scontrol, why, sizeof why);
+    if (is_there(&t->scontrol) &&
+        (!mu_apart_succeeded(&t->scontrol) || !mu_doctor_has_word(t->scontrol.text, "UP")))
+        mu_doctor_add(r, MU_DOCTOR_WARN, "Slurm's controller",
+                      "ask who runs the cluster; what has an allocation already goes on",
+                      "scontrol ping: %s", mu_apart_succeeded(&t->scontrol) ? "it is not up" : why);
+    mu_apart_explain(&t->srun_mpi, why, sizeof why);
+    if (mu_apart_succeeded(&t->srun_mpi) && mu_doctor_has_word(t->srun_mpi.text, "pmix"))
+        mu_doctor_add(r, MU_DOCTOR_OK, "srun --mpi", NULL,
+                      "has pmix: srun --mpi=pmix starts ranks");
+    else
+        mu_doctor_add(
+            r, MU_DOCTOR_WARN, "srun --mpi",
+            "inside an allocation start ranks with mpirun or muster launch", "%s",
+            mu_apart_succeeded(&t->srun_mpi)
+                ? "pmix is not among what `srun --mpi=list` tells: srun cannot start ranks"
+                : why);
+}
+
 static void tell_slurm(const struct mu_doctor_tools *t, struct mu_doctor_report *r)
 {
     char version[40] = "", why[300];
 
+    mu_apart_explain(&t->srun, why, sizeof why);
     if (!is_there(&t->srun) && !is_there(&t->sbatch) && !is_there(&t->scontrol)) {
         mu_doctor_add(r, MU_DOCTOR_NOTE, "Slurm", NULL, "not here; mpirun and launch need none");
-        return;
+    } else if (!mu_apart_succeeded(&t->srun) || !mu_doctor_has_word(t->srun.text, "slurm") ||
+               !mu_doctor_version(t->srun.text, version, sizeof version)) {
+        mu_doctor_add(
+            r, MU_DOCTOR_WARN, "Slurm",
+            "is Slurm configured here, and its commands' module loaded? mpirun and launch "
+            "need none of it",
+            "srun --version: %s", mu_apart_succeeded(&t->srun) ? "no version of Slurm" : why);
+    } else {
+        if (is_there(&t->sbatch) && is_there(&t->scontrol))
+            mu_doctor_add(r, MU_DOCTOR_OK, "Slurm", NULL, "%s: srun, sbatch, scontrol", version);
+        else
+            mu_doctor_add(r, MU_DOCTOR_WARN, "Slurm",
+                          "load Slurm's module: its commands are not all on PATH", "%s, without %s",
+                          version, is_there(&t->sbatch) ? "scontrol" : "sbatch");
+        tell_srun(t, r);
     }
-    mu_apart_explain(&t->srun, why, sizeof why);
-    if (!mu_apart_succeeded(&t->srun) || !mu_doctor_has_word(t->srun.text, "slurm") ||
-        !mu_doctor_version(t->srun.text, version, sizeof version))
-        mu_doctor_add(r, MU_DOCTOR_WARN, "Slurm", "is Slurm configured here? Try `srun --version`",
-                      "srun --version: %s",
-                      mu_apart_succeeded(&t->srun) ? "no version of Slurm" : why);
-    else if (!is_there(&t->sbatch) || !is_there(&t->scontrol))
-        mu_doctor_add(r, MU_DOCTOR_WARN, "Slurm",
-                      "load Slurm's module: its commands are not all on PATH", "%s, without %s",
-                      version, is_there(&t->sbatch) ? "scontrol" : "sbatch");
-    else
-        mu_doctor_add(r, MU_DOCTOR_OK, "Slurm", NULL, "%s: srun, sbatch, scontrol", version);
-    mu_apart_explain(&t->scontrol, why, sizeof why);
-    if (is_there(&t->scontrol) &&
-        (!mu_apart_succeeded(&t->scontrol) || !strstr(t->scontrol.text, "UP")))
-        mu_doctor_add(r, MU_DOCTOR_WARN, "Slurm's controller",
-                      "ask who runs the cluster; what has "
-                      "an allocation already goes on",
-                      "scontrol ping: %s", mu_apart_succeeded(&t->scontrol) ? "it is not up" : why);
-    if (mu_apart_succeeded(&t->srun_mpi) && mu_doctor_has_word(t->srun_mpi.text, "pmix"))
-        mu_doctor_add(r, MU_DOCTOR_OK, "srun --mpi", NULL,
-                      "has pmix: srun --mpi=pmix starts ranks");
-    else if (is_there(&t->srun))
-        mu_doctor_add(r, MU_DOCTOR_WARN, "srun --mpi",
-                      "inside an allocation start ranks with mpirun or muster launch",
-                      "pmix is not among what `srun --mpi=list` tells: srun cannot start ranks");
     tell_allocation(t, r);
 }
 

@@ -59,7 +59,6 @@ row ok "start of ranks"
 row warn "mpirun on PATH" "no answer in time"
 row warn GPUs "nvidia-smi: no answer in time"
 row warn Slurm "srun --version: no answer in time"
-row warn "Slurm's controller" "no answer in time"
 row note gnuplot fails
 row ok allocation "job 7, ? nodes, ? tasks, time left unknown"
 wait $hangs
@@ -101,7 +100,6 @@ PATH=$folder/fake:$plain expect 0 "$MUSTER" doctor --json
 row warn "mpirun on PATH" "ranks do not meet under it"
 row warn GPUs "it lists no GPU"
 row warn Slurm "no version of Slurm"
-row warn "srun --mpi" pmix
 PATH=$folder/fake:$plain expect 0 "$MUSTER" doctor
 grep -q $'\e' out && fail "control characters reach the terminal"
 
@@ -118,8 +116,12 @@ row ok "srun --mpi" "has pmix"
 row ok allocation "job 7, 2 nodes, 8 tasks, 1-02:03:04 left"
 row ok GPUs "2 (index, name, memory, driver, MIG): 0, NVIDIA H100 80GB HBM3, 81559 MiB"
 fake srun '[ "$1" = --version ] && echo "slurm 23.11.4" || printf "MPI plugin types are...\n\tnone\n\tpmi2\n"'
+fake scontrol 'sleep 600'
+rm fake/sbatch
 PATH=$folder/fake:$plain expect 0 "$MUSTER" doctor --json
 row warn "srun --mpi" "pmix is not among"
+row warn "Slurm's controller" "scontrol ping: no answer in time"
+command -v sbatch >/dev/null || row warn Slurm "23.11.4, without sbatch"
 
 # mpirun on PATH: none, and the right one without its settings.
 mkdir bin
