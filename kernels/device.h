@@ -196,6 +196,9 @@ struct mu_device_ops {
      * Scale 1/sqrt(D). */
     void (*attention)(struct mu_device *, struct mu_attention, void *out, float *lse,
                       const void *qkv);
+    /* Optional, for decoding, where the keys and values of the tokens before stand in qkv already.
+     * out (B, C) act: of each sequence what `attention` gives for its last token alone. */
+    void (*attention_last)(struct mu_device *, struct mu_attention, void *out, const void *qkv);
     /* dqkv (B, T, 3C) act. Probabilities are computed again from qkv and lse. */
     void (*attention_backward)(struct mu_device *, struct mu_attention, void *dqkv,
                                const void *dout, const void *out, const void *qkv,

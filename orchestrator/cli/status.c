@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "orchestrator/base/clock.h"
-#include "orchestrator/cli/inspect_run.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
+#include "orchestrator/inspect/inspect_run.h"
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/outcome.h"
 #include "orchestrator/run/json_values.h"

@@ -58,7 +58,8 @@ void mu_doctor_mpi_ask(struct mu_doctor_mpi *m, const struct mu_doctor_request *
 {
     char self[MU_PATH_MAX];
 
-    m->mpirun = request->mpirun ? request->mpirun : mu_mpi_run;
+    mu_mpi_find(&m->place);
+    m->mpirun = request->mpirun ? request->mpirun : m->place.mpirun;
     m->same = mu_doctor_find_program("mpirun", m->on_path) && is_same_file(m->on_path, m->mpirun);
     mu_apart_start(&m->version, (const char *const[]){m->mpirun, "--version", NULL}, VERSION_MS);
     if (mu_remains_make_folder(m->folder) != MU_OK)

@@ -9,6 +9,7 @@
 #include "orchestrator/base/file.h"
 #include "orchestrator/doctor/doctor.h"
 #include "orchestrator/doctor/facts.h"
+#include "orchestrator/launch/mpi_settings.h"
 
 /* A row; advice may be NULL. The text is printf's. */
 void mu_doctor_add(struct mu_doctor_report *r, enum mu_doctor_mark mark, const char *what,
@@ -16,6 +17,7 @@ void mu_doctor_add(struct mu_doctor_report *r, enum mu_doctor_mark mark, const c
     __attribute__((format(printf, 5, 6)));
 
 struct mu_doctor_mpi {
+    struct mu_mpi_place place; /* of muster's own */
     const char *mpirun;
     char on_path[MU_PATH_MAX]; /* mpirun, as a shell finds it; "": none */
     bool same;                 /* these two are one program */

@@ -90,11 +90,15 @@ static void set_value(struct list *l, const char *name, const char *value)
 static struct list make_environment(const struct mu_mpirun_request *r)
 {
     struct list l = {.ok = true};
+    struct mu_mpi_place place;
 
     for (char **e = environ; *e; e++)
         if (!has_name(*e, "MUSTER_JOB") && !has_name(*e, "MUSTER_LEASE") &&
             (r->with_faults || !has_name(*e, "MUSTER_FAULT")))
             add(&l, *e);
+    mu_mpi_find(&place);
+    if (place.prefix[0] && !is_set(&l, place.prefix))
+        add(&l, place.prefix);
     for (const char *const *s = mu_mpi_settings; *s; s++)
         if (!is_set(&l, *s))
             add(&l, *s);
@@ -148,10 +152,12 @@ static struct list make_arguments(const struct mu_mpirun_request *r, const struc
 {
     struct list l = {.ok = true};
     char number[16], self[MU_PATH_MAX];
+    struct mu_mpi_place place;
 
     mu_mpirun_own_program(self);
     snprintf(number, sizeof number, "%u", r->ranks);
-    add(&l, r->mpirun ? r->mpirun : mu_mpi_run);
+    mu_mpi_find(&place);
+    add(&l, r->mpirun ? r->mpirun : place.mpirun);
     add(&l, "-n");
     add(&l, number);
     if (r->hosts) {

@@ -4,6 +4,7 @@
 #ifndef MUSTER_RUN_JOURNAL_H
 #define MUSTER_RUN_JOURNAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,6 +49,19 @@ typedef void mu_journal_take(void *context, uint32_t generation, enum mu_journal
                              const char *json, size_t size);
 enum mu_status mu_journal_replay(const char *folder, mu_journal_take *take,
                                  void *context) MU_CHECKED;
+
+/* What is behind the last whole record of a file: a crash leaves a part of a record in the newest
+ * one; whole records behind it are there when the file was damaged later. */
+struct mu_journal_tail {
+    const char *path;
+    size_t whole, size; /* bytes: those that are a journal, and all */
+    bool newest;        /* no later generation has a file */
+    bool goes_on;       /* the record after the bad one is whole */
+};
+typedef void mu_journal_take_tail(void *context, const struct mu_journal_tail *tail);
+/* mu_journal_replay that also tells of bad tails (take_tail may be NULL). */
+enum mu_status mu_journal_check(const char *folder, mu_journal_take *take,
+                                mu_journal_take_tail *take_tail, void *context) MU_CHECKED;
 
 /* The same for the bytes of one file; any bytes will do. Gives back how many of them, from the
  * first, are a whole journal; the rest is a bad tail. */

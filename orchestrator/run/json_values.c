@@ -13,3 +13,12 @@ json_t *mu_json_text(const char *text)
     ascii[i] = 0;
     return json_string(ascii);
 }
+
+enum mu_status mu_json_write(FILE *out, json_t *object, const char *what)
+{
+    const bool failed =
+        !object || json_dumpf(object, out, JSON_INDENT(2)) != 0 || fputc('\n', out) < 0;
+
+    json_decref(object);
+    return failed ? MU_FAIL(MU_FAILED, "cannot write what was found of %s as JSON", what) : MU_OK;
+}

@@ -3,8 +3,11 @@
 #define MUSTER_RUN_JSON_VALUES_H
 
 #include <math.h>
+#include <stdio.h>
 
 #include <jansson.h>
+
+#include "orchestrator/base/status.h"
 
 /* New references; NULL: no memory. null for what is not finite: JSON has no other word for it. */
 static inline json_t *mu_json_real(double value)
@@ -14,6 +17,10 @@ static inline json_t *mu_json_real(double value)
 /* jansson refuses what is not UTF-8, and a message may quote a path or be cut anywhere: of such a
  * text, and of the first KiB of it, only ASCII stays. */
 json_t *mu_json_text(const char *text);
+
+/* The object, which is taken over, indented and with a newline. NULL is no memory. `what` says in an
+ * error what it tells of. */
+enum mu_status mu_json_write(FILE *out, json_t *object, const char *what) MU_CHECKED;
 
 /* Of an object's member; NAN and "" when there is none of that type. */
 static inline double mu_json_get_real(const json_t *object, const char *key)

@@ -24,6 +24,9 @@ expect() {
 }
 # has STREAM LINE: a whole line of what the last command said.
 has() { grep -qxF -- "$2" "$folder/$1" || fail "no line '$2' in std$1"; }
+# Some words of it.
+says() { grep -qF -- "$1" "$folder/out" || fail "standard output lacks '$1'"; }
+complains() { grep -qF -- "$1" "$folder/err" || fail "standard error lacks '$1'"; }
 # refuses EXIT_CODE TEXT COMMAND...: with an error line that is TEXT.
 refuses() {
     local code=$1 text=$2

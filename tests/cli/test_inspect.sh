@@ -8,8 +8,6 @@ inspect() {
     shift
     expect "$code" "$MUSTER" inspect "$@"
 }
-says() { grep -qF -- "$1" "$folder/out" || fail "standard output lacks '$1'"; }
-complains() { grep -qF -- "$1" "$folder/err" || fail "standard error lacks '$1'"; }
 
 fresh() { # a run directory with one good checkpoint
     rm -rf "$folder/run"

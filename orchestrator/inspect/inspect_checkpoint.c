@@ -1,4 +1,4 @@
-#include "orchestrator/cli/inspect_checkpoint.h"
+#include "orchestrator/inspect/inspect_checkpoint.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "worker/checkpoint/reader.h"
 #include "worker/state_hash.h"
 
 static uint64_t file_bytes(const char *folder, const char *file)
@@ -33,69 +34,69 @@ static void look_at_parts(struct mu_inspected *c)
     }
 }
 
-static void measure_weights(struct mu_inspected *c, const float *weights)
+static void measure_weights(struct mu_inspected_tensor *t, const struct mu_checkpoint_piece *piece)
 {
-    for (uint32_t i = 0; i < c->layout.tensor_count; i++) {
-        const struct mu_tensor *t = &c->layout.tensors[i];
-        double sum = 0;
+    const float *weights = piece->bytes;
 
-        for (uint64_t k = t->offset; k < t->offset + t->spec.rows * t->spec.cols; k++) {
-            sum += (double)weights[k] * (double)weights[k];
-            c->tensors[i].nonfinite += isfinite(weights[k]) ? 0u : 1u;
-        }
-        c->tensors[i].weight_norm = sqrt(sum);
+    for (size_t k = 0; k < piece->size / sizeof *weights; k++) {
+        t->weight_norm += (double)weights[k] * (double)weights[k];
+        t->nonfinite += isfinite(weights[k]) ? 0u : 1u;
     }
 }
 
-/* Loads part by part, which checks every checksum: share p of as many shares as there are parts is
- * what part p holds. A wrong one is told in the log by file and tensor. */
-static enum mu_status read_parts(struct mu_inspected *c, const struct mu_state_view *s)
+/* A wrong piece is told in the log by file and tensor; the hash is no use after one. */
+static enum mu_status read_array(struct mu_inspected *c, struct mu_checkpoint_reader *r,
+                                 uint32_t tensor, enum mu_array array, struct mu_state_hasher *h)
 {
-    for (uint32_t p = 0; p < c->info.parts; p++) {
-        enum mu_status st = mu_checkpoint_load(c->folder, s, p, c->info.parts, NULL);
+    struct mu_checkpoint_piece piece;
 
-        if (st == MU_CORRUPT) {
-            c->parts[p].state = MU_PART_DAMAGED;
-            c->parts_bad++;
-        } else if (st != MU_OK)
+    mu_checkpoint_reader_begin(r, tensor, array);
+    for (;;) {
+        enum mu_status st = mu_checkpoint_reader_next(r, &piece);
+
+        if (st != MU_OK && st != MU_CORRUPT)
             return st;
-        else
-            c->parts[p].state = MU_PART_OK;
+        if (piece.rows.count == 0)
+            return MU_OK;
+        if (st == MU_CORRUPT && c->parts[piece.part].state == MU_PART_PRESENT) {
+            c->parts[piece.part].state = MU_PART_DAMAGED;
+            c->parts_bad++;
+        }
+        if (c->parts_bad > 0)
+            continue;
+        mu_state_hasher_take(h, piece.bytes, piece.size);
+        if (array == MU_ARRAY_WEIGHT)
+            measure_weights(&c->tensors[tensor], &piece);
     }
-    return MU_OK;
 }
 
-/* Reads everything and computes the state hash again. */
+/* Reads everything, a piece at a time, and computes the state hash again. */
 static enum mu_status look_deep(struct mu_inspected *c)
 {
+    struct mu_state_hasher hasher = {.pieces = NULL};
+    struct mu_checkpoint_reader *r = NULL;
     enum mu_status st = MU_OK;
-    uint64_t count = mu_state_hash_pieces(&c->layout);
-    struct mu_hash *pieces = malloc(count * sizeof *pieces);
-    struct mu_state_view s = {&c->layout, calloc(c->layout.elements, sizeof(float)),
-                              calloc(c->layout.elements, sizeof(float)),
-                              calloc(c->layout.elements, sizeof(float)),
-                              calloc(c->layout.blocks, sizeof(int16_t))};
 
-    if (!pieces || !s.weight || !s.m || !s.v || !s.prediction) {
-        st = MU_FAIL(MU_NO_MEMORY, "no memory for the %.1f GB of %s; look without --deep",
-                     12e-9 * (double)c->layout.elements, c->folder);
-        goto done;
+    MU_TRY(mu_checkpoint_reader_open(c->folder, &r), st, done);
+    MU_TRY(mu_state_hasher_open(&hasher, mu_checkpoint_reader_layout(r)), st, done);
+    for (uint32_t p = 0; p < c->info.parts; p++)
+        if (c->parts[p].state != MU_PART_PRESENT)
+            mu_checkpoint_reader_skip(r, p);
+    for (uint32_t t = 0; t < c->layout.tensor_count; t++) {
+        for (enum mu_array a = 0; a < MU_ARRAY_COUNT; a++)
+            MU_TRY(read_array(c, r, t, a, &hasher), st, done);
+        c->tensors[t].weight_norm = sqrt(c->tensors[t].weight_norm);
     }
-    MU_TRY(read_parts(c, &s), st, done);
     c->read = true;
     c->whole = c->parts_bad == 0;
-    if (!c->whole)
-        goto done;
-    for (uint64_t i = 0; i < count; i++)
-        pieces[i] = mu_state_hash_piece(&s, i);
-    c->state = mu_state_hash_combine(pieces, count, c->info.step);
-    measure_weights(c, s.weight);
+    for (uint32_t p = 0; p < c->info.parts; p++)
+        if (c->parts[p].state == MU_PART_PRESENT)
+            c->parts[p].state = MU_PART_OK;
+    if (c->whole)
+        c->state = mu_state_hasher_finish(&hasher, c->info.step);
 done:
-    free(pieces);
-    free(s.weight);
-    free(s.m);
-    free(s.v);
-    free(s.prediction);
+    mu_state_hasher_close(&hasher);
+    mu_checkpoint_reader_close(r);
     return st;
 }
 
@@ -123,7 +124,7 @@ enum mu_status mu_inspect_checkpoint(const char *folder, bool deep, struct mu_in
         goto done;
     }
     look_at_parts(c);
-    if (deep && c->parts_bad == 0)
+    if (deep)
         MU_TRY(look_deep(c), st, done);
 done:
     free(specs);

@@ -6,10 +6,9 @@
 #include <string.h>
 
 #include "orchestrator/base/text_wrap.h"
-#include "orchestrator/cli/inspect_checkpoint.h"
-#include "orchestrator/cli/options.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/config/schema.h"
+#include "orchestrator/inspect/inspect_checkpoint.h"
 #include "orchestrator/run/json_values.h"
 
 /* For people, and for programs. */

@@ -1,7 +1,7 @@
 /* What `muster inspect` and `muster status` tell of a run directory: how the run went, from
  * status.json, metrics.jsonl, the journal and the lock. */
-#ifndef MUSTER_CLI_INSPECT_RUN_H
-#define MUSTER_CLI_INSPECT_RUN_H
+#ifndef MUSTER_INSPECT_RUN_H
+#define MUSTER_INSPECT_RUN_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* What `muster inspect` finds out about a checkpoint, apart from how it is shown. */
-#ifndef MUSTER_CLI_INSPECT_CHECKPOINT_H
-#define MUSTER_CLI_INSPECT_CHECKPOINT_H
+#ifndef MUSTER_INSPECT_CHECKPOINT_H
+#define MUSTER_INSPECT_CHECKPOINT_H
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ struct mu_inspected {
     uint64_t bytes;       /* of all files */
     uint32_t parts_bad;   /* missing or damaged */
     bool deep;            /* asked for */
-    bool read;            /* deep, and all parts were there: every checksum was looked at */
+    bool read;            /* deep: every checksum of the parts that are there was looked at */
     bool whole;           /* read, and every checksum is right */
     struct mu_hash state; /* deep and whole: computed from the tensors */
 };

@@ -1,4 +1,4 @@
-#include "orchestrator/cli/inspect_run.h"
+#include "orchestrator/inspect/inspect_run.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -354,9 +354,7 @@ enum mu_status mu_inspect_runs(const char *folder, bool json, FILE *out)
     if (st == MU_OK && json) {
         json_t *object = json_pack("{s:s, s:s, s:O}", "kind", "runs", "path", folder, "runs", list);
 
-        if (!object || json_dumpf(object, out, JSON_INDENT(2)) != 0 || fputc('\n', out) < 0)
-            st = MU_FAIL(MU_FAILED, "cannot write the runs in %s as JSON", folder);
-        json_decref(object);
+        st = mu_json_write(out, object, folder);
     }
     json_decref(list);
     return st;
