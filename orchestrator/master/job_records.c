@@ -18,6 +18,10 @@ void mu_job_put_status(struct mu_job *job, enum mu_run_state state, const char *
     before = mu_board_set_phase(job->board, MU_PHASE_RECORDING);
     job->status.state = state;
     job->status.step = job->life.step;
+    job->status.ranks = (int)job->roll.size; /* a repair that does duties puts it, too */
+    job->status.hosts = mu_job_hosts(job);
+    job->status.workers = (int)job->worker.workers;
+    job->status.saved_step = job->saved_step;
     snprintf(job->status.message, sizeof job->status.message, "%s", message);
     s = job->status;
     for (int i = 0; i < MU_LEDGER_EVENT_COUNT; i++) /* not gathered yet */
@@ -79,11 +83,10 @@ static enum mu_status begin_journal(struct mu_job *job, int64_t step)
 {
     char folder[MU_PATH_MAX], *record = NULL;
     json_t *json;
-    uint32_t generation;
     enum mu_status st;
 
     MU_TRY(mu_path_format(folder, "%s/journal", job->run_path), st, failed);
-    MU_TRY(mu_journal_open(folder, &job->journal, &generation), st, failed);
+    MU_TRY(mu_journal_open(folder, &job->journal, &job->status.generation), st, failed);
     json = json_pack("{s:s, s:i, s:i, s:I, s:s}", "date", mu_clock_date().text, "ranks",
                      (int)job->roll.size, "hosts", mu_job_hosts(job), "step", (json_int_t)step,
                      "fingerprint", job->fingerprint);

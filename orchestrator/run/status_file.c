@@ -125,28 +125,10 @@ static char *print(const struct mu_run_status *s)
     return whole;
 }
 
-static int replace(const struct mu_status_file *file, const char *text)
-{
-    FILE *out = fopen(file->beside, "we");
-    int error = 0;
-
-    if (!out)
-        return errno;
-    if (fputs(text, out) < 0 || fputc('\n', out) < 0 || fflush(out) != 0)
-        error = errno;
-    if (fclose(out) != 0 && error == 0)
-        error = errno;
-    if (error == 0 && rename(file->beside, file->path) != 0)
-        error = errno;
-    if (error != 0)
-        unlink(file->beside);
-    return error;
-}
-
 static void write_newest(struct mu_status_file *file)
 {
     char *text = print(&file->newest);
-    int error = text ? replace(file, text) : ENOMEM;
+    int error = text ? mu_file_replace(file->path, file->beside, text) : ENOMEM;
 
     free(text);
     file->written_ns = mu_clock_ns();
@@ -158,7 +140,7 @@ static void write_newest(struct mu_status_file *file)
     }
 }
 
-void mu_status_file_put(struct mu_status_file *file, const struct mu_run_status *s)
+bool mu_status_file_put(struct mu_status_file *file, const struct mu_run_status *s)
 {
     bool moved =
         !file->given || file->newest.state != s->state || file->newest.outcome != s->outcome;
@@ -172,10 +154,14 @@ void mu_status_file_put(struct mu_status_file *file, const struct mu_run_status 
     file->pending = true;
     if (moved || mu_clock_ns() - file->written_ns >= INTERVAL_NS)
         write_newest(file);
+    return !file->pending;
 }
 
-void mu_status_file_close(struct mu_status_file *file)
+bool mu_status_file_close(struct mu_status_file *file)
 {
-    if (file->pending)
+    const bool pending = file->pending;
+
+    if (pending)
         write_newest(file);
+    return pending;
 }
