@@ -9,6 +9,7 @@
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/cli/verbs.h"
+#include "orchestrator/launch/mpi_settings.h"
 
 enum mu_status mu_cli_become_rank(int argc, char **argv)
 {
@@ -36,6 +37,7 @@ enum mu_status mu_cli_become_rank(int argc, char **argv)
         return MU_FAIL(MU_NO_MEMORY, "no memory to start %s", program);
     words[0] = program;
     memcpy(words + 1, argv, (size_t)argc * sizeof *words);
+    mu_mpi_export_prefix();
     fflush(stdout);
     execv(program, words);
     error = errno;

@@ -1,22 +1,17 @@
 #include "orchestrator/launch/outcome.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/hash.h"
-#include "orchestrator/base/log.h"
 #include "orchestrator/run/json_values.h"
-#include "orchestrator/run/run_dir.h"
 #include "orchestrator/sweep_run/records.h"
-#include "worker/board.h"
 #include "worker/checkpoint/checkpoint.h"
 
-enum { STATUS_MAX = 1 << 20, RESIZE_MAX = 64 };
+enum { STATUS_MAX = 1 << 20 };
 
 static json_t *read_json(const char *run, uint64_t *signs)
 {
@@ -49,6 +44,12 @@ static enum mu_ladder_outcome outcome_of(const json_t *status)
                                           : MU_LADDER_NOTHING;
 }
 
+static bool is_stopped_by_request(const json_t *status, const char *message)
+{
+    return outcome_of(status) == MU_LADDER_REQUEUE &&
+           (strstr(message, "(muster stop") || strstr(message, "(control/stop"));
+}
+
 /* It is written again every second, whatever happens: times are no sign of life of the trials. */
 static uint64_t signs_of_sweep(const json_t *status)
 {
@@ -79,6 +80,7 @@ static struct mu_outcome read_sweep(const char *path, const char *job)
         out.is_running = true; /* it is not written before the ranks have met */
         out.outcome = outcome_of(status);
         out.agreed = out.outcome == MU_LADDER_FAILED;
+        out.was_stopped = is_stopped_by_request(status, mu_json_get_text(status, "ended"));
     }
     json_decref(status);
     return out;
@@ -97,6 +99,7 @@ struct mu_outcome mu_outcome_read(const char *run, const char *job)
     out.is_of_job = strcmp(mu_json_get_text(status, "launch"), job) == 0;
     if (out.is_of_job) {
         out.is_running = strcmp(mu_json_get_text(status, "state"), "starting") != 0;
+        out.was_stopped = is_stopped_by_request(status, mu_json_get_text(status, "message"));
         out.agreed = json_is_true(json_object_get(status, "agreed"));
         if (sscanf(mu_json_get_text(status, "message"), "rank %d died", &out.dead_rank) != 1)
             out.dead_rank = -1;
@@ -104,67 +107,6 @@ struct mu_outcome mu_outcome_read(const char *run, const char *job)
     }
     json_decref(status);
     return out;
-}
-
-static enum mu_status request_path(const char *run, const char *what, char out[MU_PATH_MAX])
-{
-    return mu_path_format(out, "%s/control/%s", run, what);
-}
-
-static void clear(const char *run, const char *what)
-{
-    char path[MU_PATH_MAX];
-
-    if (request_path(run, what, path) == MU_OK && unlink(path) != 0 && errno != ENOENT)
-        mu_log(MU_LOG_WARN, "cannot remove %s: %s; remove it, or it is obeyed again", path,
-               strerror(errno));
-}
-
-uint32_t mu_resize_read(const char *run)
-{
-    char path[MU_PATH_MAX], *text = NULL, *end;
-    unsigned long ranks = 0;
-    size_t size;
-
-    if (request_path(run, MU_REQUEST_RESIZE, path) != MU_OK || access(path, F_OK) != 0 ||
-        mu_file_read(path, RESIZE_MAX, &text, &size) != MU_OK)
-        return 0;
-    ranks = strtoul(text, &end, 10);
-    if (end == text || (*end && *end != '\n') || ranks == 0 || ranks > MU_BOARD_RANKS) {
-        mu_log(MU_LOG_WARN, "%s does not hold a number of ranks from 1 to %d: removed", path,
-               MU_BOARD_RANKS);
-        unlink(path);
-        ranks = 0;
-    }
-    free(text);
-    return (uint32_t)ranks;
-}
-
-void mu_resize_clear(const char *run)
-{
-    clear(run, MU_REQUEST_RESIZE);
-}
-
-enum mu_status mu_resize_write(const char *run, uint32_t ranks)
-{
-    char path[MU_PATH_MAX], text[16];
-    enum mu_status st = request_path(run, MU_REQUEST_RESIZE, path);
-    int n = snprintf(text, sizeof text, "%u\n", ranks);
-
-    return st == MU_OK ? mu_file_write_atomically(path, text, (size_t)n) : st;
-}
-
-enum mu_status mu_relaunch_ask(const char *run)
-{
-    char path[MU_PATH_MAX];
-    enum mu_status st = request_path(run, MU_REQUEST_RELAUNCH, path);
-
-    return st == MU_OK ? mu_file_write_atomically(path, "", 0) : st;
-}
-
-void mu_relaunch_clear(const char *run)
-{
-    clear(run, MU_REQUEST_RELAUNCH);
 }
 
 int64_t mu_outcome_saved(const char *run)

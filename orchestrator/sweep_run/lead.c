@@ -269,6 +269,7 @@ static void poll(void *context)
     mu_clock_sleep_us(500);
 }
 
+/* A launcher knows by "(control/stop)" that it is not to go on (launch/outcome.h). */
 static void name_end(struct mu_sweep_lead *lead, char text[200])
 {
     const struct mu_sweep_master *m = &lead->master;
@@ -284,8 +285,9 @@ static void name_end(struct mu_sweep_lead *lead, char text[200])
     else if (lead->over == MU_REQUEUE)
         snprintf(text, 200,
                  "stopped on request, with checkpoints: %u of %u trials have ended; the same "
-                 "command goes on",
-                 c.ended, m->known);
+                 "command goes on%s",
+                 c.ended, m->known,
+                 mu_run_dir_stop_requested(lead->folder) ? " (control/stop)" : "");
     else
         snprintf(text, 200,
                  "%s: %u trials: %u complete, %u diverged, %u out of memory, %u failed%s",
