@@ -424,6 +424,12 @@ enum mu_status mu_launch_run(const struct mu_launch_request *request)
     /* Ranks of a sweep that stop cannot remove what is held here. What they have left for others,
      * when the wish to stop came, the same command takes up. */
     is_over = st != MU_REQUEUE || (l->is_sweep && l->has_stopped);
+    if (is_over && st == MU_REQUEUE && l->memory_trials > 0)
+        mu_log(
+            MU_LOG_WARN,
+            "%d trial%s waited for ranks, the state in memory alone: what was computed since the "
+            "checkpoint is computed again",
+            l->memory_trials, l->memory_trials == 1 ? "" : "s");
     mu_segments_end(&l->segments, is_over && mu_hold_is_good(l->hold));
     mu_launch_tell_end(l, st);
 done:

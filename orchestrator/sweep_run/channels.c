@@ -61,8 +61,10 @@ void mu_sweep_channels_order(struct mu_sweep_lead *lead, uint64_t group)
     for (uint32_t i = 0; i < m->host[host].ranks; i++) {
         const struct mu_sweep_member *r = mu_sweep_master_rank(m, host, i);
 
-        if (r->lives && r->group == group)
-            lead->channel[r - m->member].order = group;
+        if (!r->lives || r->group != group)
+            continue;
+        lead->channel[r - m->member].order = group;
+        lead->channel[r - m->member].stop = m->stops; /* it is begun to be saved */
     }
 }
 

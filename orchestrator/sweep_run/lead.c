@@ -252,6 +252,7 @@ void mu_sweep_lead_serve(struct mu_sweep_lead *lead)
     look_for_requests(lead);
     if (lead->over == MU_SWEEP_NOT_OVER) {
         decide(lead);
+        mu_sweep_lead_look_for_unsaved(lead);
         keep_files(lead);
         look_for_end(lead);
     }

@@ -41,6 +41,7 @@ struct mu_sweep_lead {
     double told, looked;
     bool has_new_results;
     bool makes_way;   /* for other ranks, by its launcher: states stay in memory */
+    bool has_looked;  /* at a stop: for what is in memory alone */
     int over;         /* enum mu_status, or MU_SWEEP_NOT_OVER */
     bool is_finished; /* and everybody may be told */
 };
@@ -61,6 +62,10 @@ void mu_sweep_lead_serve(struct mu_sweep_lead *lead);
 /* Once it is over: the last report and lines, polling; then the others are told. MU_RECOVERED and
  * failures are the poller's. */
 enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead) MU_CHECKED;
+
+/* At a stop, once everybody waits (unsaved.c): trials whose newest state is in this machine's memory
+ * alone, since they made way or their ranks died, are to be saved first. */
+void mu_sweep_lead_look_for_unsaved(struct mu_sweep_lead *lead);
 
 /* ---- channels.c ---- */
 enum mu_status mu_sweep_channels_open(struct mu_sweep_lead *lead) MU_CHECKED;

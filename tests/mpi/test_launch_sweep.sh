@@ -75,19 +75,21 @@ untouched "USR1"
 "$MUSTER" resize runs/taken 2 >second 2>&1 && fail "a resize that nobody obeys"
 grep -q 'no launcher has the sweep runs/taken.*launch -n 2 sweep' second || fail "resize: $(cat second)"
 
-# It goes on with other ranks, and with others again.
-paced 4 taken
-"$MUSTER" resize runs/taken 2 >second || fail "resize: $(cat second)"
-grep -qx '2 ranks go on' second || fail "resize: $(cat second)"
-until_said 'generation 1: stopped for a change of ranks after [0-9]* steps of its trials; starting again with 2 ranks on 1 host, from its journal, the states of [1-4] trials* in memory'
-until_said 'generation 2 trains'
+# It goes on with other ranks, and with fewer again, without checkpoints: a stop then saves also what waits in memory.
+paced 2 taken
+"$MUSTER" resize runs/taken 4 >second || fail "resize: $(cat second)"
+grep -qx '4 ranks go on' second || fail "resize: $(cat second)"
+until_said 'generation 1: stopped for a change of ranks after [0-9]* steps of its trials; starting again with 4 ranks on 1 host, from its journal, the states of [1-2] trials* in memory'
 said 'making way for other ranks: [0-9]+ of 12 trials have ended; the states of those that train stay in memory' "resized"
+"$MUSTER" resize runs/taken 2 >second || fail "resize: $(cat second)"
+said 'generation 2: stopped for a change of ranks after [0-9]+ steps of its trials; starting again with 2 ranks on 1 host, from its journal, the states of [1-9] trials? in memory' "resized again"
 ! grep -q 'to save and stop' "$log" || fail "a resize on one machine saves"
 [ -z "$(ls runs/taken/control)" ] || fail "resized: left in control: $(ls runs/taken/control)"
 "$MUSTER" stop runs/taken >second || fail "muster stop: $(cat second)"
 grep -q 'has stopped, each trial with a checkpoint' second || fail "muster stop: $(cat second)"
 finish
 ended_with 75 "muster stop"
+said '[0-9]+ trials?, whose state is in memory alone, (is|are) saved first' "muster stop"
 untouched "muster stop"
 launch -n 3 sweep synth.cfg sweep.name=taken
 as_whole taken "launcher killed, stopped, resized"
