@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "orchestrator/base/fault.h"
+#include "orchestrator/base/log.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/train_options.h"
 #include "orchestrator/cli/verbs.h"
@@ -10,6 +11,7 @@
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/launch.h"
 #include "orchestrator/run/aside.h"
+#include "orchestrator/slurm/allocation.h"
 #include "orchestrator/sweep/stages.h"
 #include "worker/board.h"
 
@@ -66,7 +68,8 @@ done:
 }
 
 /* A mistake in it would be made again by every generation. */
-static enum mu_status read_config(const struct mu_words *words, char folder[MU_PATH_MAX])
+static enum mu_status read_config(const struct mu_words *words, char folder[MU_PATH_MAX],
+                                  bool *has_time_limit)
 {
     struct mu_config_source source = {.path = words->word[1],
                                       .overrides = words->word + 2,
@@ -84,6 +87,7 @@ static enum mu_status read_config(const struct mu_words *words, char folder[MU_P
         if (st == MU_OK)
             st = mu_path_format(folder, "%s/%s", settings->run_dir, settings->run_name);
     }
+    *has_time_limit = st == MU_OK && settings->run_time_limit > 0;
     free(settings);
     return st;
 }
@@ -109,6 +113,31 @@ static char **words_of_ranks(const struct mu_words *words, const struct beginnin
     return list;
 }
 
+/* In a Slurm job: its nodes, its time. A job that was queued again does not begin anew. */
+static enum mu_status read_allocation(const struct mu_command *command,
+                                      struct mu_launch_request *request,
+                                      struct mu_slurm_allocation *a, struct beginning *begin)
+{
+    enum mu_status st;
+
+    MU_TRY(mu_slurm_allocation_read(a), st, failed);
+    if (!a->is_there && request->requeue)
+        return mu_options_refuse(command,
+                                 "--requeue: this is no Slurm job (SLURM_JOB_ID is not set)");
+    if (!a->is_there)
+        return MU_OK;
+    mu_slurm_allocation_ask(a);
+    mu_slurm_allocation_tell(a);
+    request->allocation = a;
+    if (request->cool_off_s == 0) /* Slurm gives no node back to the same job */
+        request->cool_off_s = 1000000;
+    if (a->restarts > 0 && begin->fresh)
+        mu_log(MU_LOG_INFO, "--fresh was for the first start of this job: going on");
+    begin->fresh = begin->fresh && a->restarts == 0;
+failed:
+    return st;
+}
+
 static enum mu_status begin_fresh(const char *run)
 {
     if (mu_hold_is_taken(run))
@@ -126,7 +155,7 @@ enum mu_status mu_cli_launch(int argc, char **argv)
                                         .most_still = MU_LADDER_STILL,
                                         .start_deadline_s = 120,
                                         .stall_deadline_s = 600,
-                                        .cool_off_s = MU_LADDER_COOL_OFF_MS / 1000};
+                                        .cool_off_s = 0};
     struct beginning begin = {0};
     const struct mu_option options[] = {
         {"ranks", "N",
@@ -151,8 +180,13 @@ enum mu_status mu_cli_launch(int argc, char **argv)
          "seconds without any sign of progress after which all ranks are "
          "ended and started again (600); 0: never",
          .integer = &request.stall_deadline_s, .least = 0, .most = 1e6},
-        {"cool-off", "S", "seconds for which a host is left out that failed (600)",
+        {"cool-off", "S",
+         "seconds for which a host is left out that failed (600; in a Slurm job: to its end)",
          .integer = &request.cool_off_s, .least = 1, .most = 1e6},
+        {"requeue", NULL,
+         "in a Slurm job that ends with exit code 75, by a signal or by the end of its time: have "
+         "Slurm queue it again",
+         .flag = &request.requeue},
         MU_TRAIN_OPTIONS(begin),
     };
     const struct mu_command command = {
@@ -171,6 +205,8 @@ enum mu_status mu_cli_launch(int argc, char **argv)
         .most_words = INT_MAX,
     };
     char folder[MU_PATH_MAX], **ranks_words = NULL;
+    struct mu_slurm_allocation *allocation = NULL;
+    bool has_time_limit = false;
     struct mu_words words;
     enum mu_status st;
 
@@ -180,7 +216,17 @@ enum mu_status mu_cli_launch(int argc, char **argv)
         return st;
     MU_TRY(mu_options_refuse_mpirun(&command), st, done);
     MU_TRY(check(&command, &words, &request, &begin), st, done);
-    MU_TRY(read_config(&words, folder), st, done);
+    MU_TRY(read_config(&words, folder, &has_time_limit), st, done);
+    allocation = malloc(sizeof *allocation);
+    if (!allocation)
+        st = MU_FAIL(MU_NO_MEMORY, "no memory for an allocation");
+    else
+        st = read_allocation(&command, &request, allocation, &begin);
+    if (st != MU_OK)
+        goto done;
+    if (request.cool_off_s == 0)
+        request.cool_off_s = MU_LADDER_COOL_OFF_MS / 1000;
+    request.sets_time_limit = !has_time_limit;
     request.folder = folder;
     request.is_sweep = is_sweep(&words);
     request.words = ranks_words = words_of_ranks(&words, &begin, &request.word_count);
@@ -192,5 +238,6 @@ enum mu_status mu_cli_launch(int argc, char **argv)
     st = mu_launch_run(&request);
 done:
     free(ranks_words);
+    free(allocation);
     return st;
 }

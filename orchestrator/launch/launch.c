@@ -185,6 +185,8 @@ static enum mu_status start(struct mu_launch *l, const struct mu_ladder_plan *pl
         .word_count = r->word_count,
         .lease = mu_hold_is_shared(l->hold) || mu_launch_is_abroad(l, plan) ? mu_hold_path(l->hold)
                                                                             : NULL,
+        .by_slurm = mu_launch_is_by_slurm(r),
+        .time_limit_s = mu_launch_time_limit(l),
         .with_faults = has_faults(l->generations + 1),
         .with_bar = l->with_bar,
     };
@@ -234,6 +236,7 @@ static struct mu_ladder_end describe_end(struct mu_launch *l)
     l->is_unsaved = ((l->was_asked_to_make_way && o.outcome == MU_LADDER_REQUEUE) ||
                      (l->is_unsaved && !g->is_training)) &&
                     !l->is_sweep && l->memory_step > mu_outcome_saved(l->run);
+    l->was_told_to_stop = o.was_stopped;
     l->has_stopped = o.outcome == MU_LADDER_REQUEUE && !l->was_asked_to_make_way;
     l->step = step > l->step ? step : l->step;
     return (struct mu_ladder_end){
@@ -437,6 +440,9 @@ done:
     mu_hold_release(l->hold);
     if (l->signals >= 0)
         close(l->signals);
+    if (st == MU_REQUEUE && request->requeue && request->allocation && !l->fatal &&
+        !l->was_told_to_stop)
+        mu_slurm_requeue(request->allocation);
     fatal = l->fatal;
     mu_trials_deinit(&l->trials);
     free(l);

@@ -9,6 +9,7 @@
  *   hold.h       one launcher a run; lease.h (worker/) on other machines
  *   generation.h one mpirun; ranks.h: its ranks; remains.h: what it leaves
  *   trials.h     how far a sweep has come
+ *   allotted.c   the end of an allocation's time
  *   mpirun.h     its command line and environment; hosts.h: where; outcome.h: what the ranks wrote
  *
  * Signals: TERM, INT, HUP, USR1 ask the ranks for a checkpoint and an end (75); a second TERM or
@@ -20,6 +21,7 @@
 #include <stdint.h>
 
 #include "orchestrator/base/status.h"
+#include "orchestrator/slurm/allocation.h"
 
 struct mu_launch_request {
     const char *folder; /* run.dir/NAME, by a configuration that is already checked */
@@ -30,7 +32,16 @@ struct mu_launch_request {
     int64_t most_restarts, most_still, start_deadline_s, stall_deadline_s, cool_off_s;
     char *const *words; /* train CONFIG ..., sweep SWEEP ... */
     int word_count;
+    const struct mu_slurm_allocation *allocation; /* NULL: none */
+    bool sets_time_limit;                         /* of the ranks, by the end of the allocation */
+    bool requeue;                                 /* once it has stopped and is to go on */
 };
+
+/* Its hosts are those of the allocation. */
+static inline bool mu_launch_is_by_slurm(const struct mu_launch_request *r)
+{
+    return r->allocation && !r->hosts && !r->hostfile;
+}
 
 enum mu_status mu_launch_run(const struct mu_launch_request *request) MU_CHECKED;
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 
 #include "orchestrator/base/file.h"
 #include "orchestrator/launch/mpi_settings.h"
+#include "orchestrator/slurm/agent.h"
 
 extern char **environ;
 
@@ -86,11 +88,35 @@ static void set_value(struct list *l, const char *name, const char *value)
     set(l, text);
 }
 
+/* Names of Open MPI 5, and of 4. */
+static void set_unless_set(struct list *l, const char *name_5, const char *name_4,
+                           const char *value)
+{
+    char text[MU_PATH_MAX + 64];
+
+    snprintf(text, sizeof text, "%s=%s", mu_mpi_major >= 5 ? name_5 : name_4, value);
+    if (!is_set(l, text))
+        set(l, text);
+}
+
+/* Not by what mpirun knows of Slurm itself: the words after --host tell where. */
+static void set_slurm(struct list *l, const char *folder)
+{
+    char agent[MU_PATH_MAX];
+
+    snprintf(agent, sizeof agent, "sh %s/" MU_SLURM_AGENT_FILE, folder);
+    set_unless_set(l, "PRTE_MCA_plm", "OMPI_MCA_plm", mu_mpi_major >= 5 ? "ssh" : "rsh");
+    set_unless_set(l, "PRTE_MCA_plm_ssh_agent", "OMPI_MCA_plm_rsh_agent", agent);
+    set_unless_set(l, "PRTE_MCA_plm_ssh_no_tree_spawn", "OMPI_MCA_plm_rsh_no_tree_spawn", "1");
+    set_unless_set(l, "PRTE_MCA_ras", "OMPI_MCA_ras", "^slurm");
+}
+
 /* What the user has set goes before what we would set. */
 static struct list make_environment(const struct mu_mpirun_request *r)
 {
     struct list l = {.ok = true};
     struct mu_mpi_place place;
+    char limit[24];
 
     for (char **e = environ; *e; e++)
         if (!has_name(*e, "MUSTER_JOB") && !has_name(*e, "MUSTER_LEASE") &&
@@ -110,6 +136,11 @@ static struct list make_environment(const struct mu_mpirun_request *r)
     set_value(&l, "MUSTER_JOB", r->job);
     if (r->lease)
         set_value(&l, "MUSTER_LEASE", r->lease);
+    if (r->by_slurm)
+        set_slurm(&l, r->folder);
+    snprintf(limit, sizeof limit, "%" PRId64, r->time_limit_s);
+    if (r->time_limit_s > 0)
+        set_value(&l, "MUSTER_RUN_TIME_LIMIT", limit);
     if (r->with_bar && !is_set(&l, "MUSTER_PROGRESS="))
         set(&l, "MUSTER_PROGRESS=bar");
     return l;
@@ -204,6 +235,8 @@ enum mu_status mu_mpirun_start(const struct mu_mpirun_request *r, pid_t *pid)
     int ready[2], error = 0;
 
     *pid = -1;
+    if (r->by_slurm)
+        MU_TRY(mu_slurm_agent_write(r->folder), st, done);
     if (!environment.ok || !arguments.ok)
         st = MU_FAIL(MU_NO_MEMORY, "no memory to start mpirun");
     else if (pipe2(ready, O_CLOEXEC) != 0)

@@ -16,12 +16,14 @@ struct mu_mpirun_request {
     const char *program; /* NULL: this one */
     char *const *words;  /* train CONFIG ... */
     int word_count;
-    const char *job;    /* MUSTER_JOB */
-    const char *lease;  /* MUSTER_LEASE; NULL: none */
-    const char *folder; /* TMPDIR */
-    bool with_faults;   /* hand MUSTER_FAULT on */
-    bool with_bar;      /* a person watches stderr */
-    int output;         /* what becomes its stdout and stderr; 0: this process's */
+    const char *job;      /* MUSTER_JOB */
+    const char *lease;    /* MUSTER_LEASE; NULL: none */
+    const char *folder;   /* TMPDIR */
+    int64_t time_limit_s; /* MUSTER_RUN_TIME_LIMIT; 0: none */
+    bool by_slurm;        /* its daemons are started with srun (slurm/agent.h) */
+    bool with_faults;     /* hand MUSTER_FAULT on */
+    bool with_bar;        /* a person watches stderr */
+    int output;           /* what becomes its stdout and stderr; 0: this process's */
 };
 
 /* The program whose ranks are started when a request names none; into out[MU_PATH_MAX]. */

@@ -40,6 +40,8 @@ struct mu_launch {
     int64_t memory_step;           /* of what the last generation left in memory; -1: nothing */
     int memory_trials;             /* of a sweep: whose states it left there */
     uint32_t shards, spares;       /* of the run; 0 shards: unknown */
+    bool was_told_to_stop;         /* by muster stop, or control/stop */
+    bool has_forecast;             /* that the allocation ends before the run does */
     struct timespec hosts_changed; /* mtime of the host file */
     uint64_t pace_ns;              /* when step pace_step was seen first, in this generation */
     int64_t pace_step;
@@ -69,6 +71,14 @@ const char *mu_launch_word(const struct mu_launch *l);
 /* Whether ranks of that plan are on other machines. */
 bool mu_launch_is_abroad(const struct mu_launch *l, const struct mu_ladder_plan *plan);
 enum mu_status mu_launch_read_hosts(struct mu_launch *l) MU_CHECKED;
+
+/* allotted.c: of an allocation's time. What the ranks may use of it, for run.time_limit; 0: it is
+ * not to be set. */
+int64_t mu_launch_time_limit(const struct mu_launch *l);
+/* Tells once that it is not enough. */
+void mu_launch_forecast(struct mu_launch *l);
+/* A sweep knows no run.time_limit: whether it is time to stop it. */
+bool mu_launch_is_out_of_time(const struct mu_launch *l);
 
 /* tell.c */
 void mu_launch_note_story(struct mu_launch *l, const struct mu_ladder_next *next,

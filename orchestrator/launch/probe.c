@@ -12,6 +12,7 @@
 #include "orchestrator/launch/hosts.h"
 #include "orchestrator/launch/mpirun.h"
 #include "orchestrator/launch/remains.h"
+#include "orchestrator/slurm/agent.h"
 
 enum { DEADLINE_MS = 5000, AGAIN_MS = 1500, END_MS = 1000, LOOK_MS = 5, TIMES = 2 };
 
@@ -94,15 +95,30 @@ static void end(struct questions *q)
         mu_clock_sleep_us(1000 * LOOK_MS);
 }
 
-void mu_probe_hosts(const struct mu_launch_request *r, const struct mu_ladder *l,
-                    const struct mu_ladder_plan *plan, bool answers[MU_LADDER_HOSTS])
+static void ask_by_mpirun(const struct mu_launch_request *r, const struct mu_ladder *l,
+                          const bool *ask_it, const char *folder, bool *answers)
 {
     static struct questions q;
-    bool any = false;
-    char folder[64];
 
     memset(&q, 0, sizeof q);
     q.hosts = l->hosts;
+    for (uint32_t i = 0; i < l->hosts; i++)
+        if (ask_it[i])
+            q.pid[0][i] = ask(r, l->host[i].name, folder);
+    wait_for_answers(&q, answers, AGAIN_MS);
+    for (uint32_t i = 0; i < l->hosts; i++)
+        if (!answers[i] && q.pid[0][i] > 0)
+            q.pid[1][i] = ask(r, l->host[i].name, folder);
+    wait_for_answers(&q, answers, DEADLINE_MS - AGAIN_MS);
+    end(&q);
+}
+
+void mu_probe_hosts(const struct mu_launch_request *r, const struct mu_ladder *l,
+                    const struct mu_ladder_plan *plan, bool answers[MU_LADDER_HOSTS])
+{
+    bool asked[MU_LADDER_HOSTS] = {false}, any = false;
+    char folder[64];
+
     for (uint32_t i = 0; i < l->hosts; i++)
         answers[i] = true;
     if (mu_remains_make_folder(folder) != MU_OK)
@@ -110,14 +126,12 @@ void mu_probe_hosts(const struct mu_launch_request *r, const struct mu_ladder *l
     for (uint32_t i = 0; i < l->hosts; i++)
         if (plan->use[i] && !mu_host_is_here(l->host[i].name)) {
             answers[i] = false;
-            q.pid[0][i] = ask(r, l->host[i].name, folder);
+            asked[i] = true;
         }
-    wait_for_answers(&q, answers, AGAIN_MS);
-    for (uint32_t i = 0; i < l->hosts; i++)
-        if (!answers[i] && q.pid[0][i] > 0)
-            q.pid[1][i] = ask(r, l->host[i].name, folder);
-    wait_for_answers(&q, answers, DEADLINE_MS - AGAIN_MS);
-    end(&q);
+    if (mu_launch_is_by_slurm(r))
+        mu_slurm_probe(folder, l->host, l->hosts, asked, answers);
+    else
+        ask_by_mpirun(r, l, asked, folder, answers);
     for (uint32_t i = 0; i < l->hosts; i++)
         any |= answers[i];
     for (uint32_t i = 0; !any && i < l->hosts; i++)

@@ -122,6 +122,11 @@ static void measure(struct mu_launch *l)
     if (o.is_there)
         l->steps = o.steps;
     l->left_s = o.left_s;
+    if (mu_launch_is_out_of_time(l) && l->wish == MU_WISH_GO_ON) {
+        mu_log(MU_LOG_INFO, "the time of the allocation ends: stopping the sweep");
+        l->wish = MU_WISH_STOP;
+        l->wish_ns = 0;
+    }
     if (step > l->step)
         l->step = step;
     if (!o.is_running)
@@ -132,6 +137,7 @@ static void measure(struct mu_launch *l)
         l->pace_dead = l->now.view.dead;
     } else if (step > l->pace_step) {
         l->step_s = 1e-9 * (double)(now_ns - l->pace_ns) / (double)(step - l->pace_step);
+        mu_launch_forecast(l);
     }
 }
 
@@ -149,6 +155,9 @@ enum mu_status mu_launch_read_hosts(struct mu_launch *l)
         MU_TRY(mu_hosts_read_file(r->hostfile, host, &count), st, failed);
     } else if (r->hosts) {
         MU_TRY(mu_hosts_parse_list(r->hosts, host, &count), st, failed);
+    } else if (r->allocation) {
+        count = r->allocation->hosts;
+        memcpy(host, r->allocation->host, count * sizeof *host);
     }
     mu_ladder_set_hosts(&l->ladder, host, count);
     if (count > 0 && r->ranks == 0)

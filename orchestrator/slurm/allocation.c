@@ -1,0 +1,216 @@
+#include "orchestrator/slurm/allocation.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "orchestrator/base/apart.h"
+#include "orchestrator/base/clock.h"
+#include "orchestrator/base/log.h"
+#include "orchestrator/launch/hosts.h"
+#include "orchestrator/plan/advice.h"
+#include "orchestrator/slurm/nodelist.h"
+#include "worker/board.h"
+
+enum { ANSWER_MS = 10000 };
+
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value && *value ? value : NULL;
+}
+
+static int64_t number(const char *name)
+{
+    const char *value = variable(name);
+
+    return value ? strtoll(value, NULL, 10) : 0;
+}
+
+static void read_names(struct mu_slurm_allocation *a, const char *job)
+{
+    const char *array = variable("SLURM_ARRAY_JOB_ID"), *task = variable("SLURM_ARRAY_TASK_ID");
+
+    snprintf(a->job, sizeof a->job, "%s", job);
+    if (array && task)
+        snprintf(a->again, sizeof a->again, "%.23s_%.23s", array, task);
+    else
+        snprintf(a->again, sizeof a->again, "%s", job);
+}
+
+static enum mu_status read_slots(struct mu_slurm_allocation *a)
+{
+    const char *tasks = variable("SLURM_TASKS_PER_NODE");
+    const int64_t gpus = number("SLURM_GPUS_ON_NODE");
+    uint32_t slots[MU_LADDER_HOSTS];
+    enum mu_status st;
+
+    a->by_gpus = gpus > 0 && !variable("SLURM_NTASKS");
+    for (uint32_t i = 0; i < a->hosts; i++)
+        slots[i] = a->by_gpus ? (uint32_t)gpus : 1;
+    if (!a->by_gpus && tasks)
+        MU_TRY(mu_slurm_counts(tasks, slots, a->hosts), st, failed);
+    for (uint32_t i = 0; i < a->hosts; i++) {
+        if (slots[i] < 1 || slots[i] > MU_BOARD_RANKS)
+            return MU_FAIL(MU_FAILED, "Slurm gives node %.100s %u tasks; expected from 1 to %d",
+                           a->host[i].name, slots[i], MU_BOARD_RANKS);
+        a->host[i].slots = slots[i];
+    }
+    return MU_OK;
+failed:
+    return st;
+}
+
+static void put_this_first(struct mu_slurm_allocation *a)
+{
+    for (uint32_t i = 1; i < a->hosts; i++)
+        if (mu_host_is_here(a->host[i].name)) {
+            const struct mu_ladder_host here = a->host[i];
+
+            memmove(a->host + 1, a->host, i * sizeof *a->host);
+            a->host[0] = here;
+            return;
+        }
+}
+
+enum mu_status mu_slurm_allocation_read(struct mu_slurm_allocation *a)
+{
+    const char *job = variable("SLURM_JOB_ID"), *nodes = variable("SLURM_JOB_NODELIST");
+    enum mu_status st;
+
+    memset(a, 0, sizeof *a);
+    if (!job || !nodes)
+        return MU_OK;
+    read_names(a, job);
+    a->restarts = number("SLURM_RESTART_COUNT");
+    MU_TRY(mu_slurm_nodes(nodes, a->host, &a->hosts), st, failed);
+    MU_TRY(read_slots(a), st, failed);
+    put_this_first(a);
+    a->is_there = true;
+    return MU_OK;
+failed:
+    return st;
+}
+
+int64_t mu_slurm_seconds(const char *text)
+{
+    int64_t days = 0, part[3] = {0};
+    const char *dash = strchr(text, '-');
+    int n = 0;
+    char *end;
+
+    if (dash) {
+        days = strtoll(text, &end, 10);
+        if (end != dash)
+            return -1;
+        text = dash + 1;
+    }
+    for (;;) {
+        if (n == 3 || *text < '0' || *text > '9')
+            return -1;
+        part[n++] = strtoll(text, &end, 10);
+        if (*end != ':')
+            break;
+        text = end + 1;
+    }
+    if ((*end && *end != '\n') || n < 2)
+        return -1;
+    return n == 3 ? days * 86400 + part[0] * 3600 + part[1] * 60 + part[2]
+                  : days * 86400 + part[0] * 60 + part[1];
+}
+
+/* The answer's text is malloc'ed; NULL: there is none. */
+static char *ask(const char *const *words)
+{
+    struct mu_apart *a = calloc(1, sizeof *a);
+    char why[300], *text = NULL;
+
+    if (!a)
+        return NULL;
+    mu_apart_start(a, words, ANSWER_MS);
+    mu_apart_wait(&a, 1, NULL);
+    if (mu_apart_succeeded(a)) {
+        text = strdup(a->text);
+    } else {
+        mu_apart_explain(a, why, sizeof why);
+        mu_log(MU_LOG_WARN, "%s %s: %s", words[0], words[1], why);
+    }
+    free(a);
+    return text;
+}
+
+void mu_slurm_allocation_ask(struct mu_slurm_allocation *a)
+{
+    const int64_t end = number("SLURM_JOB_END_TIME"), start = number("SLURM_JOB_START_TIME");
+    int64_t left = end ? end - (int64_t)time(NULL) : -1;
+    int64_t length = end && start ? end - start : -1;
+    char *text = NULL, *second;
+
+    if (!end || !start) /* older Slurms do not set them; and the time may have been changed */
+        text = ask((const char *const[]){"squeue", "-h", "-j", a->job, "-o", "%L %l", NULL});
+    second = text ? strchr(text, ' ') : NULL;
+    if (second) {
+        *second++ = 0;
+        left = mu_slurm_seconds(text);
+        length = mu_slurm_seconds(second);
+    }
+    free(text);
+    if (left <= 0)
+        return;
+    a->end_ns = mu_clock_ns() + (uint64_t)left * 1000000000u;
+    a->length_ns = (uint64_t)(length > left ? length : left) * 1000000000u;
+}
+
+void mu_slurm_allocation_tell(const struct mu_slurm_allocation *a)
+{
+    const uint32_t slots = mu_hosts_slots(a->host, a->hosts);
+    const uint64_t now_ns = mu_clock_ns();
+    char left[64] = "no end of its time known", restart[40] = "";
+
+    if (a->end_ns > now_ns)
+        snprintf(left, sizeof left, "%s left",
+                 mu_plan_duration(1e-9 * (double)(a->end_ns - now_ns)).text);
+    if (a->restarts > 0)
+        snprintf(restart, sizeof restart, "; restart %" PRId64, a->restarts);
+    mu_log(MU_LOG_INFO, "Slurm job %s: %u node%s, %u %s%s, %s%s", a->again, a->hosts,
+           a->hosts == 1 ? "" : "s", slots, a->by_gpus ? "GPU" : "task slot", slots == 1 ? "" : "s",
+           left, restart);
+}
+
+/* "JobState=RUNNING ": what it is in; CANCELLED, PREEMPTED, and PENDING of one that was queued again
+ * are not ours to change. */
+static bool may_requeue(const struct mu_slurm_allocation *a)
+{
+    char *text = ask((const char *const[]){"scontrol", "show", "job", a->job, NULL});
+    const char *state = text ? strstr(text, "JobState=") : NULL;
+    char word[40] = "";
+    bool may;
+
+    if (state)
+        snprintf(word, sizeof word, "%.*s", (int)strcspn(state + 9, " \n"), state + 9);
+    free(text);
+    may = strcmp(word, "RUNNING") == 0 || strcmp(word, "TIMEOUT") == 0;
+    if (!may)
+        mu_log(MU_LOG_INFO, "Slurm job %s is not queued again from here: it is %s", a->again,
+               word[0] ? word : "not known");
+    return may;
+}
+
+void mu_slurm_requeue(const struct mu_slurm_allocation *a)
+{
+    char *text;
+
+    if (!may_requeue(a))
+        return;
+    mu_log(MU_LOG_INFO, "Slurm job %s is queued again, and goes on when it starts", a->again);
+    text = ask((const char *const[]){"scontrol", "requeue", a->again, NULL});
+    if (!text)
+        mu_log(MU_LOG_WARN,
+               "Slurm did not queue job %s again (was it submitted with --requeue?); to go on, "
+               "submit the same script again",
+               a->again);
+    free(text);
+}
