@@ -10,12 +10,10 @@
 #include "orchestrator/core/ladder.h"
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/launch.h"
+#include "orchestrator/launch/words.h"
 #include "orchestrator/run/aside.h"
 #include "orchestrator/slurm/allocation.h"
-#include "orchestrator/sweep/stages.h"
 #include "worker/board.h"
-
-extern char **environ;
 
 /* Where the run begins: what `train` understands, too. */
 struct beginning {
@@ -49,44 +47,15 @@ static enum mu_status check(const struct mu_command *command, const struct mu_wo
     return mu_fault_init();
 }
 
-static enum mu_status read_sweep(const struct mu_config_source *source,
-                                 struct mu_settings *settings, char folder[MU_PATH_MAX])
-{
-    struct mu_sweep_spec *spec = calloc(1, sizeof *spec);
-    struct mu_sweep_stages stages;
-    enum mu_status st;
-
-    if (!spec)
-        return MU_FAIL(MU_NO_MEMORY, "no memory for a sweep");
-    MU_TRY(mu_sweep_read(source, settings, spec), st, done);
-    MU_TRY(mu_sweep_stages_init(&stages, spec, settings, source->path), st, done);
-    mu_sweep_stages_deinit(&stages);
-    st = mu_path_format(folder, "%s/%s", settings->run_dir, spec->name);
-done:
-    free(spec);
-    return st;
-}
-
-/* A mistake in it would be made again by every generation. */
 static enum mu_status read_config(const struct mu_words *words, char folder[MU_PATH_MAX],
                                   bool *has_time_limit)
 {
-    struct mu_config_source source = {.path = words->word[1],
-                                      .overrides = words->word + 2,
-                                      .override_count = words->count - 2,
-                                      .environment = environ};
     struct mu_settings *settings = malloc(sizeof *settings);
     enum mu_status st;
 
     if (!settings)
         return MU_FAIL(MU_NO_MEMORY, "no memory for the configuration");
-    if (is_sweep(words)) {
-        st = read_sweep(&source, settings, folder);
-    } else {
-        st = mu_config_load(&source, settings);
-        if (st == MU_OK)
-            st = mu_path_format(folder, "%s/%s", settings->run_dir, settings->run_name);
-    }
+    st = mu_launch_check_words(words->word, words->count, settings, folder);
     *has_time_limit = st == MU_OK && settings->run_time_limit > 0;
     free(settings);
     return st;

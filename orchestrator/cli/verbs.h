@@ -13,6 +13,7 @@
 #define MU_VERB_TABLE(HERE, RANKS)                                                         \
     RANKS(train, "train", "train a model; run it alone or under mpirun")                   \
     HERE(launch, "launch", "train under mpirun, and start again what dies")                \
+    HERE(submit, "submit", "have Slurm run a launch: write a batch script, and submit it") \
     HERE(status, "status", "show how far a run or a sweep has come, once or live")         \
     HERE(plot, "plot", "draw the losses of runs: in the terminal, as SVG or PNG")          \
     HERE(stop, "stop", "end a run after the step under way, with a checkpoint")            \

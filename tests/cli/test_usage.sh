@@ -35,7 +35,7 @@ cp out help
 [ "$(wc -l <help)" -le 40 ] || fail "--help has more than 40 lines"
 answers 0 out "usage: muster VERB ..." "$MUSTER" -h
 verbs=$(awk '/^  [a-z]/ && $1 != "mpirun" && NR > 3 {print $1}' help)
-[ "$(echo $verbs)" = "train launch status plot stop checkpoint resize inspect diff verify generate tokenize plan sweep fit profile drill doctor config" ] || fail "verbs: $verbs"
+[ "$(echo $verbs)" = "train launch submit status plot stop checkpoint resize inspect diff verify generate tokenize plan sweep fit profile drill doctor config" ] || fail "verbs: $verbs"
 for verb in $verbs; do
     "$MUSTER" "$verb" --help >out 2>err
     [ $? = 0 ] || fail "$verb --help: exit code"

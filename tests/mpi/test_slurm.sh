@@ -1,33 +1,24 @@
 #!/usr/bin/env bash
-# muster launch in Slurm's allocations, on a virtual cluster of three nodes: submitted, to the end; stopped by the warning signal, by
-# muster stop, by the end of its time, preempted, and queued again; with a node that dies. Always the bits of one host, every step
+# muster launch in Slurm's allocations, on a virtual cluster of three nodes: submitted, to the end; stopped by the warning signal and
+# queued again; with a node that dies. Always the bits of one host, every step
 # once. Needs root, and Debian's slurm-wlm and munge.
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/launch.sh
 . "$(dirname "$0")/launch.sh"
 # shellcheck source=tests/mpi/cluster.sh
 . "$(dirname "$0")/cluster.sh"
+# shellcheck source=tests/mpi/slurm.sh
+. "$(dirname "$0")/slurm.sh"
 make_cluster 3 --cpus 2
 
-long=(run.steps=200 run.hash_every=50 checkpoint.every=10 eval.every=0)
 run 1 tiny.cfg run.name=whole "${long[@]}"
 ended_with 0 "one host"
 
-# job NAME [WORDS OF SBATCH...]: scripts/slurm/train.sbatch, its two lines set; a run of NAME, slowly. Its number is in $job, what it
-# says in $log.
-job() {
-    local name=$1
-    shift
-    sed "s|^muster=.*|muster='$MUSTER'|; s|^config=.*|config=tiny.cfg|; s|\"\$config\"|& run.name=$name ${long[*]} $more|" \
-        "$MUSTER_SOURCE/scripts/slurm/train.sbatch" >"$name.sbatch"
-    : >"$name.out"
-    log=$scratch/$name.out
-    job=$(MUSTER_FAULT=at:flip,do:sleep-20 MUSTER_FAULT_GENERATIONS=99 submit -n 6 -N 3 --ntasks-per-node=2 -t 10 -o "$name.out" "$@" "$name.sbatch")
-}
-more=
-
-job nodes
+"$MUSTER" submit tiny.cfg run.name=nodes "${long[@]}" -N 3 -n 6 --ntasks-per-node=2 -t 10 >"$log" 2>&1 || fail "muster submit"
+job=$(sed -n 's|^job \([0-9]*\): .*/runs/nodes$|\1|p' "$log")
+[ -n "$job" ] || fail "muster submit does not tell the job and its folder"
 ended "$job"
+log=$scratch/runs/nodes/slurm-$job.out
 same_as nodes whole "a job"
 said 'Slurm job [0-9]+: 3 nodes, 6 task slots, 10 min left$' "a job"
 said '6 ranks on 3 hosts' "a job"
@@ -47,8 +38,12 @@ said 'going on from' "warned"
 job killed
 until_said '^step '
 cluster kill n2
+death=$EPOCHREALTIME
 until_said 'host n2 does not answer: left out'
+until_said '^.*generation 2 trains'
+awk -v a="$death" -v b="$EPOCHREALTIME" 'BEGIN { printf "training again %.1f s after the death of a node\n", b - a }'
 ended "$job"
 same_as killed whole "a node killed"
 said '4 ranks on 2 hosts' "a node killed"
+grep -a 'muster' "$log"
 cluster heal n2
