@@ -98,8 +98,8 @@ static enum mu_status read_allocation(const struct mu_command *command,
     mu_slurm_allocation_ask(a);
     mu_slurm_allocation_tell(a);
     request->allocation = a;
-    if (request->cool_off_s == 0) /* Slurm gives no node back to the same job */
-        request->cool_off_s = 1000000;
+    if (request->cool_off_s == 0)
+        request->cool_off_s = MU_LAUNCH_REST_OF_JOB_S;
     if (a->restarts > 0 && begin->fresh)
         mu_log(MU_LOG_INFO, "--fresh was for the first start of this job: going on");
     begin->fresh = begin->fresh && a->restarts == 0;

@@ -49,7 +49,8 @@ void mu_launch_forecast(struct mu_launch *l)
     const double work_s = l->is_sweep ? l->left_s : (double)(l->steps - l->step) * l->step_s;
     double length_s, pace_s;
 
-    if (l->has_forecast || isinf(left_s) || left_s <= 0 || !(work_s > too_short * left_s))
+    if (l->has_forecast || isinf(left_s) || left_s <= 0 || l->request->allocation->length_ns == 0 ||
+        !(work_s > too_short * left_s))
         return;
     length_s = 1e-9 * (double)l->request->allocation->length_ns;
     pace_s = 1e-9 * (double)(mu_clock_ns() - l->pace_ns);

@@ -278,7 +278,9 @@ static struct duration cool_off(const struct mu_launch *l)
     const int64_t s = l->request->cool_off_s;
     struct duration d;
 
-    if (s < 120)
+    if (s >= MU_LAUNCH_REST_OF_JOB_S)
+        snprintf(d.text, sizeof d.text, "the rest of this job");
+    else if (s < 120)
         snprintf(d.text, sizeof d.text, "%" PRId64 " s", s);
     else
         snprintf(d.text, sizeof d.text, "%" PRId64 " minutes", s / 60);
@@ -386,6 +388,8 @@ static enum mu_status run(struct mu_launch *l)
     for (;;) {
         if (mu_launch_take_signals(l) && !l->is_unsaved)
             return MU_REQUEUE; /* nothing runs */
+        if (l->generations > 0 && l->request->allocation)
+            mu_slurm_allocation_ask_again(l->request->allocation);
         MU_TRY(live(l, &plan, &next), st, failed);
         if (l->fatal)
             return MU_REQUEUE;

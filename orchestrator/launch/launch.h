@@ -23,6 +23,9 @@
 #include "orchestrator/base/status.h"
 #include "orchestrator/slurm/allocation.h"
 
+/* As cool_off_s: Slurm gives a node that has failed not back to the same job. */
+enum { MU_LAUNCH_REST_OF_JOB_S = 1000000 };
+
 struct mu_launch_request {
     const char *folder; /* run.dir/NAME, by a configuration that is already checked */
     bool is_sweep;
@@ -32,9 +35,9 @@ struct mu_launch_request {
     int64_t most_restarts, most_still, start_deadline_s, stall_deadline_s, cool_off_s;
     char *const *words; /* train CONFIG ..., sweep SWEEP ... */
     int word_count;
-    const struct mu_slurm_allocation *allocation; /* NULL: none */
-    bool sets_time_limit;                         /* of the ranks, by the end of the allocation */
-    bool requeue;                                 /* once it has stopped and is to go on */
+    struct mu_slurm_allocation *allocation; /* NULL: none */
+    bool sets_time_limit;                   /* of the ranks, by the end of the allocation */
+    bool requeue;                           /* once it has stopped and is to go on */
 };
 
 /* Its hosts are those of the allocation. */

@@ -14,7 +14,7 @@
 #include "orchestrator/slurm/nodelist.h"
 #include "worker/board.h"
 
-enum { ANSWER_MS = 10000 };
+enum { ANSWER_MS = 10000, AGAIN_MS = 1000 };
 
 static const char *variable(const char *name)
 {
@@ -123,14 +123,14 @@ int64_t mu_slurm_seconds(const char *text)
 }
 
 /* The answer's text is malloc'ed; NULL: there is none. */
-static char *ask(const char *const *words)
+static char *ask(const char *const *words, unsigned deadline_ms)
 {
     struct mu_apart *a = calloc(1, sizeof *a);
     char why[300], *text = NULL;
 
     if (!a)
         return NULL;
-    mu_apart_start(a, words, ANSWER_MS);
+    mu_apart_start(a, words, deadline_ms);
     mu_apart_wait(&a, 1, NULL);
     if (mu_apart_succeeded(a)) {
         text = strdup(a->text);
@@ -142,26 +142,64 @@ static char *ask(const char *const *words)
     return text;
 }
 
+/* "2026-11-24T01:28:58", local time; -1: it is none. Of a job that is being preempted it is when its
+ * grace ends, while the time that is left goes by its limit. */
+static int64_t until(const char *text)
+{
+    struct tm when = {.tm_isdst = -1};
+    time_t end;
+
+    if (!strptime(text, "%Y-%m-%dT%H:%M:%S", &when))
+        return -1;
+    end = mktime(&when);
+    return end > time(NULL) ? (int64_t)(end - time(NULL)) : 0;
+}
+
+/* What squeue says, in seconds; -1: nothing, or that there is no end. */
+static void ask_squeue(const struct mu_slurm_allocation *a, unsigned deadline_ms, int64_t *left,
+                       int64_t *length)
+{
+    char *text = ask((const char *const[]){"squeue", "-h", "-j", a->job, "-o", "%L %l %e", NULL},
+                     deadline_ms);
+    char word[3][40];
+
+    *left = *length = -1;
+    if (text && sscanf(text, "%39s %39s %39s", word[0], word[1], word[2]) == 3) {
+        const int64_t end = until(word[2]);
+
+        *left = mu_slurm_seconds(word[0]);
+        *length = mu_slurm_seconds(word[1]);
+        if (*left > end && end >= 0)
+            *left = end;
+    }
+    free(text);
+}
+
+static uint64_t in_seconds(int64_t seconds)
+{
+    return mu_clock_ns() + (uint64_t)seconds * 1000000000u;
+}
+
 void mu_slurm_allocation_ask(struct mu_slurm_allocation *a)
 {
     const int64_t end = number("SLURM_JOB_END_TIME"), start = number("SLURM_JOB_START_TIME");
-    int64_t left = end ? end - (int64_t)time(NULL) : -1;
-    int64_t length = end && start ? end - start : -1;
-    char *text = NULL, *second;
+    int64_t left = end - (int64_t)time(NULL), length = end - start;
 
-    if (!end || !start) /* older Slurms do not set them; and the time may have been changed */
-        text = ask((const char *const[]){"squeue", "-h", "-j", a->job, "-o", "%L %l", NULL});
-    second = text ? strchr(text, ' ') : NULL;
-    if (second) {
-        *second++ = 0;
-        left = mu_slurm_seconds(text);
-        length = mu_slurm_seconds(second);
-    }
-    free(text);
+    if (!end || !start) /* older Slurms do not set them */
+        ask_squeue(a, ANSWER_MS, &left, &length);
     if (left <= 0)
         return;
-    a->end_ns = mu_clock_ns() + (uint64_t)left * 1000000000u;
+    a->end_ns = in_seconds(left);
     a->length_ns = (uint64_t)(length > left ? length : left) * 1000000000u;
+}
+
+void mu_slurm_allocation_ask_again(struct mu_slurm_allocation *a)
+{
+    int64_t left, length;
+
+    ask_squeue(a, AGAIN_MS, &left, &length);
+    if (left >= 0 && (a->end_ns == 0 || in_seconds(left) < a->end_ns))
+        a->end_ns = in_seconds(left);
 }
 
 void mu_slurm_allocation_tell(const struct mu_slurm_allocation *a)
@@ -184,7 +222,7 @@ void mu_slurm_allocation_tell(const struct mu_slurm_allocation *a)
  * are not ours to change. */
 static bool may_requeue(const struct mu_slurm_allocation *a)
 {
-    char *text = ask((const char *const[]){"scontrol", "show", "job", a->job, NULL});
+    char *text = ask((const char *const[]){"scontrol", "show", "job", a->job, NULL}, ANSWER_MS);
     const char *state = text ? strstr(text, "JobState=") : NULL;
     char word[40] = "";
     bool may;
@@ -206,7 +244,7 @@ void mu_slurm_requeue(const struct mu_slurm_allocation *a)
     if (!may_requeue(a))
         return;
     mu_log(MU_LOG_INFO, "Slurm job %s is queued again, and goes on when it starts", a->again);
-    text = ask((const char *const[]){"scontrol", "requeue", a->again, NULL});
+    text = ask((const char *const[]){"scontrol", "requeue", a->again, NULL}, ANSWER_MS);
     if (!text)
         mu_log(MU_LOG_WARN,
                "Slurm did not queue job %s again (was it submitted with --requeue?); to go on, "

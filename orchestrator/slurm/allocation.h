@@ -28,6 +28,9 @@ struct mu_slurm_allocation {
 enum mu_status mu_slurm_allocation_read(struct mu_slurm_allocation *a) MU_CHECKED;
 /* Asks for the time that is left; takes some hundredths of a second, and seconds at most. */
 void mu_slurm_allocation_ask(struct mu_slurm_allocation *a);
+/* Once more: it may have become less, by scontrol or as the job is being preempted. Where no answer
+ * comes in a second, it is as before. */
+void mu_slurm_allocation_ask_again(struct mu_slurm_allocation *a);
 /* "3 nodes, 6 task slots, 3.9 h left; restart 2" */
 void mu_slurm_allocation_tell(const struct mu_slurm_allocation *a);
 

@@ -11,9 +11,10 @@ printf '%s\n' "$@" >"$SAID"
 echo "42;cluster"
 SBATCH
 chmod +x bin/sbatch
+# shellcheck disable=SC2154 # of common.sh
 export SAID=$folder/said PATH=$folder/bin:$PATH
 nothing_written() {
-    [ ! -e runs ] && [ ! -e said ] || fail "something was written"
+    if [ -e runs ] || [ -e said ]; then fail "something was written"; fi
     rm -rf runs said
 }
 submit=("$MUSTER" submit c.cfg "run.dir=runs" "run.name=it's")

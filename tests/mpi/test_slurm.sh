@@ -39,11 +39,21 @@ job killed
 until_said '^step '
 cluster kill n2
 death=$EPOCHREALTIME
-until_said 'host n2 does not answer: left out'
+until_said 'host n2 does not answer: left out for the rest of this job'
 until_said '^.*generation 2 trains'
 awk -v a="$death" -v b="$EPOCHREALTIME" 'BEGIN { printf "training again %.1f s after the death of a node\n", b - a }'
 ended "$job"
 same_as killed whole "a node killed"
 said '4 ranks on 2 hosts' "a node killed"
-grep -a 'muster' "$log"
 cluster heal n2
+
+# Preempted, where Slurm does not give the warning signal then, but ends what it has started on other nodes. Launch starts it again
+# within the time that is left, and hears how little that is.
+job preempted
+until_said '^step '
+other=$(submit -p urgent -N 3 --exclusive --wrap 'sleep 1')
+ended "$job"
+ended "$other"
+same_as preempted whole "preempted"
+said 'stopped by run.time_limit at step' "preempted"
+said 'restart 1$' "preempted"
