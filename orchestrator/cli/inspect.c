@@ -1,4 +1,5 @@
 /* muster inspect: what a path is, and what is in it. Reads only. */
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -238,6 +239,6 @@ enum mu_status mu_cli_inspect(int argc, char **argv)
         return mu_options_refuse(&command, "--json and --config are two answers; ask for one");
     st = show(words.word[0], &w);
     if (fflush(stdout) != 0 && st == MU_OK)
-        st = MU_FAIL(MU_FAILED, "cannot write to standard output");
+        st = MU_FAIL(MU_FAILED, "standard output could not be written: %s", strerror(errno));
     return st;
 }

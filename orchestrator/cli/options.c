@@ -191,6 +191,8 @@ enum mu_status mu_options_parse(const struct mu_command *command, int argc, char
     *words = (struct mu_words){.word = argv + 1};
     for (int i = 1; i < argc; i++) {
         if (options_ended || argv[i][0] != '-' || argv[i][1] == '\0') {
+            if (argv[i][0] == '\0') /* a variable of a script that was not set */
+                return mu_options_refuse(command, "an empty word stands for nothing");
             words->word[words->count++] = argv[i];
         } else if (strcmp(argv[i], "--") == 0) {
             options_ended = true;
