@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/base/amount.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/plot/runs.h"
@@ -43,7 +44,7 @@ static void tell(const struct mu_plot_run *run, const struct mu_plot_records *r,
 {
     if (r->damaged > 0)
         mu_log(MU_LOG_WARN, "%s/metrics.jsonl: %zu damaged line%s left out", run->path, r->damaged,
-               r->damaged == 1 ? "" : "s");
+               mu_plural(r->damaged));
     if (s->gaps > 0)
         mu_log(MU_LOG_INFO, "%s: %zu of %zu records have no value here (it was not finite, say)",
                run->path, s->gaps, r->count);
