@@ -24,11 +24,11 @@ static enum mu_status flops_of(const char *run, double *flops_per_token)
     if (st == MU_NOT_FOUND)
         return MU_FAIL(
             st, "%s has no config.cfg, from which FLOPs follow; plot over --x step or tokens", run);
+    if (st != MU_OK)
+        return st;
     snprintf(name, sizeof name, "%s/config.cfg", run);
-    if (st == MU_OK)
-        MU_TRY(mu_config_parse_text(text, strlen(text), name, &settings), st, done);
-    if (st == MU_OK)
-        *flops_per_token = mu_workload_counts(&settings).flops_non_embedding_head;
+    MU_TRY(mu_config_parse_text(text, strlen(text), name, &settings), st, done);
+    *flops_per_token = mu_workload_counts(&settings).flops_non_embedding_head;
 done:
     free(text);
     return st;
