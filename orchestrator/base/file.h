@@ -16,6 +16,11 @@ enum { MU_PATH_MAX = 4096 };
 enum mu_status mu_path_format(char out[MU_PATH_MAX], const char *format, ...) MU_CHECKED
     __attribute__((format(printf, 2, 3)));
 
+/* The folder that a path lies in: "a/b" -> "a", "b" -> ".", "/b" -> "/". */
+void mu_path_go_up(char path[MU_PATH_MAX]);
+/* The path itself, or the nearest folder above it that is there: where it will be made. */
+void mu_path_find_nearest(char out[MU_PATH_MAX], const char *path);
+
 bool mu_file_exists(const char *path);
 bool mu_file_exists_in(const char *folder, const char *name);
 /* Written within the last seconds, by the clock on the wall. One that says it was written in the
