@@ -85,8 +85,7 @@ enum mu_status mu_found_at(const char *path, enum mu_found *out, char folder[MU_
     if (st != MU_OK || stat(path, &s) != 0)
         return st;
     if (S_ISDIR(s.st_mode)) {
-        for (size_t n = strlen(folder); n > 1 && folder[n - 1] == '/'; n--)
-            folder[n - 1] = 0;
+        mu_path_trim(folder);
         return look_into(folder, out);
     }
     *out = MU_FOUND_FILE;

@@ -138,13 +138,6 @@ static bool is_plain(const char *name)
     return kind_of(name) < MU_STEER_KINDS;
 }
 
-static bool ends_in(const char *name, const char *end)
-{
-    const size_t n = strlen(name), e = strlen(end);
-
-    return n > e && strcmp(name + n - e, end) == 0;
-}
-
 static bool read_text(const char *path, struct mu_steer_request *out, char why[MU_STEER_WHY_MAX])
 {
     char *text = NULL;
@@ -174,7 +167,7 @@ bool mu_steer_read(const char *run, const char *name, struct mu_steer_request *o
     out->made_s = (int64_t)file.st_mtim.tv_sec;
     if (!S_ISREG(file.st_mode)) /* to open a pipe would wait for whoever writes into it */
         snprintf(why, MU_STEER_WHY_MAX, "it is not a file");
-    else if (!out->is_plain && !ends_in(name, ending))
+    else if (!out->is_plain && !mu_path_ends_in(name, ending))
         snprintf(why, MU_STEER_WHY_MAX,
                  "no request has that name; expected stop or checkpoint, or use muster stop, "
                  "muster checkpoint");
@@ -190,7 +183,7 @@ static bool is_of_others(const char *name)
 {
     return name[0] == '.' || strcmp(name, words[MU_STEER_STOP]) == 0 ||
            strcmp(name, MU_REQUEST_RESIZE) == 0 || strcmp(name, MU_REQUEST_RELAUNCH) == 0 ||
-           strstr(name, ".tmp.") || ends_in(name, aside) || strlen(name) >= MU_STEER_NAME_MAX;
+           strstr(name, ".tmp.") || mu_path_ends_in(name, aside) || strlen(name) >= MU_STEER_NAME_MAX;
 }
 
 static int compare(const void *a, const void *b)

@@ -232,20 +232,13 @@ void mu_verify_journal(struct mu_verify *v, const char *folder)
 
 /* ---- the folder ------------------------------------------------------------------------------ */
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-
-    return n > m && strcmp(text + n - m, end) == 0;
-}
-
 void mu_verify_leavings(struct mu_verify *v, const char *folder)
 {
     struct dirent *entry;
     DIR *dir = opendir(folder);
 
     while (dir && (entry = readdir(dir)))
-        if (ends_with(entry->d_name, ".tmp") || strstr(entry->d_name, ".incomplete"))
+        if (mu_path_ends_in(entry->d_name, ".tmp") || strstr(entry->d_name, ".incomplete"))
             mu_verify_find(v, MU_FINDING_NOTE, NULL,
                            "%s/%s: what a crash left before it could be renamed; nothing reads it",
                            folder, entry->d_name);

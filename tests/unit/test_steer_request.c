@@ -1,4 +1,5 @@
-/* Requests and answers as bytes: what is written is read again, and whatever else lies there is refused with a reason. */
+/* Requests and answers as bytes: what is written is read again, and whatever else lies there is
+ * refused with a reason. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

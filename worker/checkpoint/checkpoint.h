@@ -105,9 +105,9 @@ struct mu_checkpoint_keep {
     int64_t every, at; /* multiples of a step, and one step; 0: none */
 };
 /* To be called when the checkpoint of step `saved` was just published, which makes it a good
- * one: it stays, and of the older ones those that `keep` says. Removed is the rest: those of later steps, which the run that saved has passed over
- * as damaged and will compute again, and the leavings of saves that did not finish. No save may
- * be under way. */
+ * one: it stays, and of the older ones those that `keep` says. Removed is the rest: those of later
+ * steps, which the run that saved has passed over as damaged and will compute again, and the
+ * leavings of saves that did not finish. No save may be under way. */
 enum mu_status mu_checkpoint_retain(const char *checkpoints, struct mu_checkpoint_keep keep,
                                     int64_t saved) MU_CHECKED;
 
