@@ -125,7 +125,7 @@ static enum mu_status standing(const struct reading *r)
 static struct mu_progress_text run_line(const struct reading *r)
 {
     const struct mu_metrics *m = &r->run.newest;
-    const int64_t steps = json_integer_value(json_object_get(r->run.status, "steps"));
+    const int64_t steps = mu_json_get_integer(r->run.status, "steps");
 
     return mu_progress_line(m, steps,
                             standing(r) == MU_RUNNING && steps > m->step

@@ -113,14 +113,13 @@ static void take_journal(void *context, uint32_t generation, enum mu_journal_typ
 {
     struct taking *t = context;
     json_t *record = json_loadb(text, size, 0, NULL);
-    const int64_t step = json_integer_value(json_object_get(record, "step"));
+    const int64_t step = mu_json_get_integer(record, "step");
     struct mu_hash hash;
 
     (void)generation;
     if (type == MU_JOURNAL_GENERATION) {
         t->hashes.count = place_of(&t->hashes, step + 1);
-        snprintf(t->side->fingerprint, sizeof t->side->fingerprint, "%s",
-                 mu_json_get_text(record, "fingerprint"));
+        mu_json_copy_text(t->side->fingerprint, sizeof t->side->fingerprint, record, "fingerprint");
     } else if (type == MU_JOURNAL_CHECKPOINT &&
                mu_hash_parse(mu_json_get_text(record, "state_hash"), &hash))
         set_hash(&t->hashes, step, hash, &t->failed);
@@ -169,7 +168,7 @@ static void take_info(struct mu_side *s, const struct mu_checkpoint_info *info)
 {
     json_t *note = json_loads(info->journal, 0, NULL);
 
-    snprintf(s->data, sizeof s->data, "%s", mu_json_get_text(note, "data_train"));
+    mu_json_copy_text(s->data, sizeof s->data, note, "data_train");
     json_decref(note);
     if (!s->fingerprint[0])
         snprintf(s->fingerprint, sizeof s->fingerprint, "%s", info->fingerprint);

@@ -21,6 +21,7 @@
 #include "orchestrator/config/config.h"
 #include "orchestrator/master/job.h"
 #include "orchestrator/master/resume.h"
+#include "orchestrator/run/json_values.h"
 
 int64_t mu_job_branch_point(const struct mu_job *job)
 {
@@ -88,7 +89,7 @@ static void look_for_record(void *context, uint32_t generation, enum mu_journal_
     json_t *record = type == MU_JOURNAL_CHECKPOINT ? json_loadb(text, size, 0, NULL) : NULL;
 
     (void)generation;
-    s->found |= record && json_integer_value(json_object_get(record, "step")) == s->step;
+    s->found |= record && mu_json_get_integer(record, "step") == s->step;
     json_decref(record);
 }
 

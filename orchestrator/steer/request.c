@@ -58,7 +58,7 @@ bool mu_steer_parse(const char *text, size_t size, struct mu_steer_request *out,
     json_error_t error;
     json_t *object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
     const char *what = mu_json_get_text(object, "what");
-    const json_int_t version = json_integer_value(json_object_get(object, "version"));
+    const json_int_t version = mu_json_get_integer(object, "version");
 
     why[0] = 0;
     out->kind = kind_of(what);
@@ -183,7 +183,8 @@ static bool is_of_others(const char *name)
 {
     return name[0] == '.' || strcmp(name, words[MU_STEER_STOP]) == 0 ||
            strcmp(name, MU_REQUEST_RESIZE) == 0 || strcmp(name, MU_REQUEST_RELAUNCH) == 0 ||
-           strstr(name, ".tmp.") || mu_path_ends_in(name, aside) || strlen(name) >= MU_STEER_NAME_MAX;
+           strstr(name, ".tmp.") || mu_path_ends_in(name, aside) ||
+           strlen(name) >= MU_STEER_NAME_MAX;
 }
 
 static int compare(const void *a, const void *b)

@@ -12,8 +12,6 @@
 #include "orchestrator/run/run_dir.h"
 #include "orchestrator/steer/ranks.h"
 
-enum { STATUS_MOST = 1 << 20 };
-
 enum mu_steer_folder mu_steer_folder_kind(const char *path)
 {
     char above[MU_PATH_MAX];
@@ -25,11 +23,6 @@ enum mu_steer_folder mu_steer_folder_kind(const char *path)
     if (mu_path_format(above, "%s/../..", path) == MU_OK && mu_file_exists_in(above, "sweep.json"))
         return MU_STEER_TRIAL;
     return MU_STEER_RUN;
-}
-
-static void copy(char *to, size_t size, const json_t *status, const char *key)
-{
-    snprintf(to, size, "%s", mu_json_get_text(status, key));
 }
 
 static bool some_live(const char *run)
@@ -48,25 +41,20 @@ static bool some_live(const char *run)
 struct mu_steer_standing mu_steer_standing(const char *run)
 {
     struct mu_steer_standing s = {.is_locked = mu_run_dir_is_locked(run)};
-    char path[MU_PATH_MAX], own[64] = "", *text = NULL;
-    json_t *status = NULL;
-    size_t size;
+    char own[64] = "";
+    json_t *status;
 
-    if (mu_path_format(path, "%s/status.json", run) == MU_OK &&
-        mu_file_read(path, STATUS_MOST, &text, &size) == MU_OK)
-        status = json_loadb(text, size, 0, NULL);
-    s.is_read = json_is_object(status);
-    copy(s.state, sizeof s.state, status, "state");
-    copy(s.outcome, sizeof s.outcome, status, "outcome");
-    copy(s.message, sizeof s.message, status, "message");
-    copy(s.host, sizeof s.host, status, "host");
-    copy(s.launch, sizeof s.launch, status, "launch");
-    copy(s.updated, sizeof s.updated, status, "updated");
-    s.step = (int64_t)json_integer_value(json_object_get(status, "step"));
-    s.steps = (int64_t)json_integer_value(json_object_get(status, "steps"));
-    s.ranks = (int64_t)json_integer_value(json_object_get(status, "ranks"));
+    s.is_read = mu_run_dir_read_status(run, &status, NULL) == MU_OK && status;
+    mu_json_copy_text(s.state, sizeof s.state, status, "state");
+    mu_json_copy_text(s.outcome, sizeof s.outcome, status, "outcome");
+    mu_json_copy_text(s.message, sizeof s.message, status, "message");
+    mu_json_copy_text(s.host, sizeof s.host, status, "host");
+    mu_json_copy_text(s.launch, sizeof s.launch, status, "launch");
+    mu_json_copy_text(s.updated, sizeof s.updated, status, "updated");
+    s.step = mu_json_get_integer(status, "step");
+    s.steps = mu_json_get_integer(status, "steps");
+    s.ranks = mu_json_get_integer(status, "ranks");
     json_decref(status);
-    free(text);
     gethostname(own, sizeof own - 1);
     s.is_abroad = !s.is_locked && s.is_read && s.host[0] && strcmp(s.host, own) != 0 &&
                   strcmp(s.state, "ended") != 0;

@@ -97,7 +97,7 @@ static void check_status(struct mu_verify *v, const char *path, const struct mu_
     if (!status)
         return;
     state = mu_json_get_text(status, "state");
-    record = mu_side_find(records, json_integer_value(json_object_get(status, "state_hash_step")));
+    record = mu_side_find(records, mu_json_get_integer(status, "state_hash_step"));
     if (!*state)
         mu_verify_find(v, MU_FINDING_DAMAGE, advice, "%s: it does not say the run's state", file);
     else if (record && record->has_hash &&
