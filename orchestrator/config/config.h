@@ -40,6 +40,10 @@ enum mu_status mu_config_collect(const struct mu_config_source *source, struct m
 /* Reads back what mu_config_print wrote. */
 enum mu_status mu_config_parse_text(const char *text, size_t size, const char *name,
                                     struct mu_settings *out) MU_CHECKED;
+/* The same of what was begun earlier, resolved: a key that did not exist then has its default. NULL
+ * or malloc'ed. */
+enum mu_status mu_config_recall(const char *text, const char *name,
+                                struct mu_settings **out) MU_CHECKED;
 
 /* Puts numbers in the place of "auto". data_vocab: vocabulary of data.train, from its header; 0
  * when model.vocab is a number already, or when nobody reads data (synthetic). MU_CONFIG when the

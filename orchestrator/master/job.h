@@ -4,6 +4,7 @@
  *   job_start.c   meet, prepare: ends with every rank holding device, data and segment
  *   job_config.c  what is to be trained, and whether that is what stands in the run directory
  *   origin.c      the checkpoint that a fork comes from
+ *   go_on.c       what becomes of a run that stands there already
  *   job_gpus.c    a GPU for each worker, and what becomes of a rank that has none
  *   job_memory.c  what the run needs of a GPU's memory
  *   job_load.c    a checkpoint or initial weights: every rank at the same committed state
