@@ -15,6 +15,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/started_by.h"
 #include "orchestrator/run/goodput.h"
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/run/metrics.h"
@@ -118,7 +119,7 @@ static char *print(const struct mu_run_status *s)
     int b = isfinite(s->valid_loss) ? mu_metrics_digits(s->valid_loss) : 6;
     size_t digits = (size_t)(a > b ? a : b);
     char host[256] = "";
-    const char *launch = getenv("MUSTER_JOB"); /* which generation of a launcher's wrote this */
+    const char *launch = mu_started_by_launch();
     json_t *object;
     char *text, *whole;
 
