@@ -185,9 +185,7 @@ static enum mu_status add_checkpoint(struct mu_side *s, const char *folder)
     enum mu_status st = mu_checkpoint_read_info(folder, &info);
 
     if (st == MU_NOT_FOUND)
-        st = MU_FAIL(MU_NOT_FOUND,
-                     "%s has no checkpoint.h5: it is not a checkpoint, or was never finished",
-                     folder);
+        st = mu_found_no_checkpoint(folder);
     if (st != MU_OK)
         return st;
     *c = (struct mu_side_checkpoint){info.step, info.state_hash, strdup(folder)};

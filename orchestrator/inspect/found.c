@@ -18,14 +18,14 @@ static void go_up(char path[MU_PATH_MAX])
         strcpy(path, ".");
 }
 
-static bool is_run(const char *folder)
+bool mu_found_is_run(const char *folder)
 {
     return mu_file_exists_in(folder, "checkpoints") || mu_file_exists_in(folder, "status.json");
 }
 
 static bool is_checkpoint(const char *folder)
 {
-    return mu_file_exists_in(folder, "checkpoint.h5") || mu_file_exists_in(folder, "part-00000.h5");
+    return mu_checkpoint_is_published(folder) || mu_file_exists_in(folder, "part-00000.h5");
 }
 
 /* A folder of which one is a run or a sweep. */
@@ -62,7 +62,7 @@ static enum mu_status look_into(const char *folder, enum mu_found *out)
         *out = MU_FOUND_CHECKPOINT;
     else if (mu_file_exists_in(folder, "sweep.json"))
         *out = MU_FOUND_SWEEP;
-    else if (is_run(folder))
+    else if (mu_found_is_run(folder))
         *out = MU_FOUND_RUN;
     else {
         MU_TRY(mu_checkpoint_list(folder, &steps, &count), st, done);
@@ -97,6 +97,13 @@ enum mu_status mu_found_at(const char *path, enum mu_found *out, char folder[MU_
     else if (is_checkpoint(folder))
         *out = MU_FOUND_PART;
     return MU_OK;
+}
+
+enum mu_status mu_found_no_checkpoint(const char *folder)
+{
+    return MU_FAIL(MU_NOT_FOUND,
+                   "%s has no checkpoint.h5: it is not a checkpoint, or was never finished",
+                   folder);
 }
 
 const char *mu_found_expected(void)

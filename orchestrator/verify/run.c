@@ -13,6 +13,7 @@
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/run/metrics.h"
 #include "orchestrator/verify/findings.h"
+#include "worker/checkpoint/checkpoint.h"
 
 enum { JSON_MAX = 64 << 20 };
 
@@ -292,11 +293,9 @@ static void check_origin(struct mu_verify *v, const char *path)
     st = mu_origin_read(path, &origin);
     mu_verify_listen_end(&ear);
     if (st == MU_OK && origin.checkpoint[0])
-        mu_verify_find(v, MU_FINDING_GOOD, NULL, "%s/parent.json: from %s%s", path,
-                       origin.checkpoint,
-                       mu_file_exists_in(origin.checkpoint, "checkpoint.h5")
-                           ? ""
-                           : ", which is not there any more");
+        mu_verify_find(
+            v, MU_FINDING_GOOD, NULL, "%s/parent.json: from %s%s", path, origin.checkpoint,
+            mu_checkpoint_is_published(origin.checkpoint) ? "" : ", which is not there any more");
 }
 
 /* Ends that the run had before it took another one; each is a run directory. */

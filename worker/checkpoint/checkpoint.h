@@ -85,6 +85,7 @@ const char *mu_checkpoint_library_version(void); /* "HDF5 1.10.8" */
 /* Folder names and choice. */
 enum mu_status mu_checkpoint_folder(char out[MU_PATH_MAX], const char *checkpoints,
                                     int64_t step) MU_CHECKED;
+bool mu_checkpoint_is_published(const char *folder); /* it holds a checkpoint.h5 */
 /* Steps of the folders under `checkpoints` that hold a checkpoint.h5, ascending; malloc'ed, the
  * caller frees. */
 enum mu_status mu_checkpoint_list(const char *checkpoints, int64_t **steps,
