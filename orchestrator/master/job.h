@@ -8,6 +8,7 @@
  *   job_gpus.c    a GPU for each worker, and what becomes of a rank that has none
  *   job_memory.c  what the run needs of a GPU's memory
  *   job_load.c    a checkpoint or initial weights: every rank at the same committed state
+ *   job_order.c   what the master has all of them load
  *   job_probe.c   whether all ranks compute the same bits
  *   job_choices.c which algorithms the devices use, the same on every rank
  *   job_records.c what the master opens and says when it begins
