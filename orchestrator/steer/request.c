@@ -63,7 +63,6 @@ bool mu_steer_parse(const char *text, size_t size, struct mu_steer_request *out,
     why[0] = 0;
     out->kind = kind_of(what);
     copy_printable(out->by, sizeof out->by, mu_json_get_text(object, "by"));
-    copy_printable(out->date, sizeof out->date, mu_json_get_text(object, "date"));
     if (!object)
         copy_printable(why, MU_STEER_WHY_MAX, error.text);
     else if (!json_is_object(object))
@@ -118,12 +117,11 @@ enum mu_status mu_steer_write(const char *run, enum mu_steer_kind kind,
     enum mu_status st;
 
     *out = (struct mu_steer_request){.kind = kind};
-    snprintf(out->date, sizeof out->date, "%s", mu_clock_date().text);
     name_asker(out->by, sizeof out->by);
     MU_TRY(make_name(out), st, done);
     MU_TRY(path_of(path, run, out->name), st, done);
     object = json_pack("{s:i, s:s, s:o, s:s}", "version", VERSION, "what", words[kind], "by",
-                       mu_json_text(out->by), "date", out->date);
+                       mu_json_text(out->by), "date", mu_clock_date().text);
     text = json_dumps(object, JSON_COMPACT);
     st = text ? mu_file_write_durably(path, text, strlen(text))
               : MU_FAIL(MU_NO_MEMORY, "no memory for a request");

@@ -243,7 +243,7 @@ failed:
 
 enum mu_status mu_steer_ask(const struct mu_steer_order *order, enum mu_steer_kind kind)
 {
-    static struct asking a;
+    struct asking a = {.gone = 0};
     char text[MU_STEER_NAME_MAX + 32];
     enum mu_status st;
 
@@ -326,7 +326,7 @@ static enum mu_status wait_for_ranks(struct asking *a, int64_t wanted)
 
 enum mu_status mu_steer_resize(const struct mu_steer_order *order, uint32_t ranks)
 {
-    static struct asking a;
+    struct asking a = {.gone = 0};
     enum mu_status st;
 
     MU_TRY(open_run(&a, order), st, failed);
