@@ -251,7 +251,7 @@ static enum mu_status refuse(const char *path, enum mu_found found)
 {
     switch (found) {
     case MU_FOUND_NOTHING:
-        return MU_FAIL(MU_NOT_FOUND, "there is no %s", path);
+        return mu_found_nothing(path);
     case MU_FOUND_SWEEP:
         return MU_FAIL(MU_USAGE, "%s is a sweep; compare its runs, one by one: %s/trials/NAME",
                        path, path);

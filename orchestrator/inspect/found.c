@@ -85,10 +85,9 @@ enum mu_status mu_found_at(const char *path, enum mu_found *out, char folder[MU_
     if (mu_which_step(path, step))
         path = step;
     name = strrchr(path, '/');
-    st = mu_path_format(folder, "%s", path);
-
-    *out = MU_FOUND_NOTHING;
     name = name ? name + 1 : path;
+    st = mu_path_format(folder, "%s", path);
+    *out = MU_FOUND_NOTHING;
     if (st != MU_OK || stat(path, &s) != 0)
         return st;
     if (S_ISDIR(s.st_mode)) {
@@ -104,6 +103,17 @@ enum mu_status mu_found_at(const char *path, enum mu_found *out, char folder[MU_
     else if (is_checkpoint(folder))
         *out = MU_FOUND_PART;
     return MU_OK;
+}
+
+enum mu_status mu_found_nothing(const char *path)
+{
+    struct mu_checkpoint_info info = {0};
+    char folder[MU_PATH_MAX];
+    enum mu_status st =
+        mu_which_step(path, folder) ? mu_which_checkpoint(path, folder, &info) : MU_OK;
+
+    mu_checkpoint_info_deinit(&info);
+    return st == MU_OK ? MU_FAIL(MU_NOT_FOUND, "there is no %s", path) : st;
 }
 
 enum mu_status mu_found_no_checkpoint(const char *folder)
