@@ -52,6 +52,9 @@ enum mu_status mu_settings_resolve(struct mu_settings *settings, int64_t data_vo
 
 /* The learning rate's schedule as the keys have it. */
 struct mu_schedule mu_settings_schedule(const struct mu_settings *settings);
+/* The last step before the cooldown, whose checkpoint is kept for a longer run to go on from; 0:
+ * there is none, or no checkpoints are wanted. */
+int64_t mu_settings_branch_point(const struct mu_settings *settings);
 
 /* Every key, grouped as in the schema, as a libconfig file. */
 void mu_config_write(FILE *out, const struct mu_settings *settings);
