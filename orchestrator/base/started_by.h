@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* The name of the generation that `muster launch` has made it a rank of; NULL: no launcher has. Where
- * there is one another generation may follow, and go on with what this one leaves. */
+/* The name of the generation that `muster launch` has made it a rank of; NULL: no launcher has.
+ * Where there is one another generation may follow, and go on with what this one leaves. */
 static inline const char *mu_started_by_launch(void)
 {
     const char *name = getenv("MUSTER_JOB");

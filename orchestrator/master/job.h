@@ -103,8 +103,8 @@ struct mu_job {
     char fingerprint[MU_FINGERPRINT_MAX];
     struct mu_origin origin;    /* on who met as the master */
     struct mu_settings *parent; /* of a fork that begins: those of where it comes from */
-    /* With another schedule than before: steps that are the same in both, INT64_MAX if all are; where
-     * the run goes back to, having come to `went_to`, 0: nowhere. */
+    /* With another schedule than before (go_on.h): steps that are the same in both, INT64_MAX if all
+     * are; where the run goes back to, having come to `went_to`, 0: nowhere. */
     int64_t common_steps, goes_back_to, went_to;
     int64_t resumed_step; /* of the checkpoint gone on from; 0: fresh */
     struct mu_hash resumed_hash;

@@ -1,5 +1,5 @@
-/* What the master has all ranks load (RESUME), with what a rank must know to be the master some day.
- * For job_load.c. */
+/* What the master has all ranks load (RESUME), with what a rank must know to be the master some
+ * day. For job_load.c. */
 #ifndef MUSTER_MASTER_JOB_ORDER_H
 #define MUSTER_MASTER_JOB_ORDER_H
 
