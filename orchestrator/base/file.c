@@ -46,6 +46,19 @@ void mu_path_find_nearest(char out[MU_PATH_MAX], const char *path)
         mu_path_go_up(out);
 }
 
+void mu_path_trim(char *path)
+{
+    for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
+        path[n - 1] = 0;
+}
+
+bool mu_path_ends_in(const char *path, const char *ending)
+{
+    const size_t n = strlen(path), m = strlen(ending);
+
+    return n > m && strcmp(path + n - m, ending) == 0;
+}
+
 bool mu_file_exists(const char *path)
 {
     struct stat s;
@@ -321,7 +334,6 @@ enum mu_status mu_file_remove_tree(const char *path)
 
     if (st != MU_OK)
         return st;
-    for (size_t n = strlen(name); n > 1 && name[n - 1] == '/'; n--)
-        name[n - 1] = 0; /* "link/" would be what it leads to */
+    mu_path_trim(name); /* "link/" would be what it leads to */
     return remove_at(AT_FDCWD, name, name);
 }

@@ -184,7 +184,7 @@ static enum mu_status show(const char *path, const struct wanted *w)
         return st;
     switch (found) {
     case MU_FOUND_NOTHING:
-        return MU_FAIL(MU_NOT_FOUND, "there is no %s", path);
+        return mu_found_nothing(path);
     case MU_FOUND_CHECKPOINT:
         return show_checkpoint(folder, NULL, w);
     case MU_FOUND_PART:

@@ -13,7 +13,7 @@
 #include "orchestrator/sweep_run/records.h"
 #include "orchestrator/sweep_run/show.h"
 
-enum { STATUS_MAX = 1 << 20, JOURNAL_SHOWN = 20, TAIL_BYTES = 2 * MU_METRICS_LINE_MAX };
+enum { JOURNAL_SHOWN = 20, TAIL_BYTES = 2 * MU_METRICS_LINE_MAX };
 
 /* ---- finding out ----------------------------------------------------------------------------- */
 
@@ -24,7 +24,7 @@ static const char *status_text(const struct mu_inspected_run *r, const char *key
 
 static int64_t status_number(const struct mu_inspected_run *r, const char *key)
 {
-    return json_integer_value(json_object_get(r->status, key));
+    return mu_json_get_integer(r->status, key);
 }
 
 /* The last record, from the end of the file: it may be long. */
@@ -76,15 +76,8 @@ static void take_record(void *context, uint32_t generation, enum mu_journal_type
 
 static enum mu_status read_status(struct mu_inspected_run *r)
 {
-    char file[MU_PATH_MAX], *text = NULL;
-    size_t size;
-    enum mu_status st = mu_path_format(file, "%s/status.json", r->path);
+    enum mu_status st = mu_run_dir_read_status(r->path, &r->status, NULL);
 
-    if (st == MU_OK)
-        st = mu_file_read(file, STATUS_MAX, &text, &size);
-    if (text)
-        r->status = json_loads(text, 0, NULL);
-    free(text);
     if (r->status && strcmp(status_text(r, "state"), "ended") != 0)
         r->killed = !mu_run_dir_is_locked(r->path);
     return st == MU_NOT_FOUND ? MU_OK : st;
@@ -190,12 +183,11 @@ static void print_record(const json_t *entry, FILE *out)
     const char *date = json_string_value(json_object_get(record, "date"));
     const char *outcome = json_string_value(json_object_get(record, "outcome"));
     const char *event = json_string_value(json_object_get(record, "event"));
-    int64_t ranks = json_integer_value(json_object_get(record, "ranks"));
-    int64_t step = json_integer_value(json_object_get(record, "step"));
+    int64_t ranks = mu_json_get_integer(record, "ranks");
+    int64_t step = mu_json_get_integer(record, "step");
 
-    fprintf(out, "    start %-4" PRId64 "%s%s ",
-            (int64_t)json_integer_value(json_object_get(entry, "generation")), date ? " " : "",
-            date ? date : "");
+    fprintf(out, "    start %-4" PRId64 "%s%s ", mu_json_get_integer(entry, "generation"),
+            date ? " " : "", date ? date : "");
     if (!record || !type)
         fputs("a record that cannot be read", out);
     else if (strcmp(type, "GENERATION") == 0)

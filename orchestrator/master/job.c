@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "orchestrator/base/fault.h"
+#include "orchestrator/base/started_by.h"
 #include "worker/parts.h"
 #include "worker/watchdog.h"
 
@@ -26,7 +27,7 @@ void mu_job_close_parts(struct mu_job *job)
     job->journal = NULL;
     mu_run_dir_close(job->run);
     job->run = NULL;
-    mu_snapshots_close(&job->snapshots, !makes_way && !(is_lost && getenv("MUSTER_JOB")));
+    mu_snapshots_close(&job->snapshots, !makes_way && !(is_lost && mu_started_by_launch()));
     mu_snapshots_deinit(&job->snapshots);
     mu_worker_deinit(&job->worker);
     mu_segment_close(&job->segment, !makes_way);

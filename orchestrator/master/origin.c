@@ -10,6 +10,7 @@
 #include "orchestrator/config/config.h"
 #include "orchestrator/config/schema.h"
 #include "orchestrator/master/resume.h"
+#include "orchestrator/run/json_values.h"
 #include "orchestrator/run/which_checkpoint.h"
 
 enum { PARENT_MAX = 1 << 20 };
@@ -64,24 +65,16 @@ static enum mu_status path_of(char path[MU_PATH_MAX], const char *run_path)
     return mu_path_format(path, "%s/parent.json", run_path);
 }
 
-static void copy(char *to, size_t capacity, const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    snprintf(to, capacity, "%s", text ? text : "");
-}
-
 static bool take(const json_t *object, struct mu_origin *out)
 {
-    const char *hash = json_string_value(json_object_get(object, "state_hash"));
-
-    copy(out->checkpoint, sizeof out->checkpoint, object, "checkpoint");
-    copy(out->data_train, sizeof out->data_train, object, "data_train");
-    copy(out->fingerprint, sizeof out->fingerprint, object, "fingerprint");
+    mu_json_copy_text(out->checkpoint, sizeof out->checkpoint, object, "checkpoint");
+    mu_json_copy_text(out->data_train, sizeof out->data_train, object, "data_train");
+    mu_json_copy_text(out->fingerprint, sizeof out->fingerprint, object, "fingerprint");
     out->weights_only = json_is_true(json_object_get(object, "weights_only"));
-    out->step = json_integer_value(json_object_get(object, "step"));
-    out->tokens = (uint64_t)json_integer_value(json_object_get(object, "tokens"));
-    return out->checkpoint[0] && out->step > 0 && hash && mu_hash_parse(hash, &out->state_hash);
+    out->step = mu_json_get_integer(object, "step");
+    out->tokens = (uint64_t)mu_json_get_integer(object, "tokens");
+    return out->checkpoint[0] && out->step > 0 &&
+           mu_hash_parse(mu_json_get_text(object, "state_hash"), &out->state_hash);
 }
 
 enum mu_status mu_origin_read(const char *run_path, struct mu_origin *out)

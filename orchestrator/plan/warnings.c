@@ -123,7 +123,7 @@ static void warn_of_ends(const struct mu_plan *p, const struct mu_advice *to)
 {
     const struct mu_settings *s = &p->settings;
     const double seconds = p->row[p->chosen].run_seconds;
-    const int64_t at = mu_plan_checkpoint_at(s);
+    const int64_t at = mu_settings_branch_point(s);
 
     if (s->checkpoint_every == 0)
         mu_advise(to, "checkpoint.every = 0: the only checkpoint comes at the end; when the "

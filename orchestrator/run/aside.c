@@ -48,8 +48,7 @@ enum mu_status mu_run_aside_for_fresh(const char *path)
         mu_log(MU_LOG_INFO, "--fresh: Slurm has started this job again: going on with %s", path);
         return MU_OK;
     }
-    for (size_t n = strlen(plain); n > 1 && plain[n - 1] == '/'; n--)
-        plain[n - 1] = 0;
+    mu_path_trim(plain);
     MU_TRY(mu_run_dir_lock(plain, &dir), st, failed);
     st = move_whole(plain, aside);
     mu_run_dir_close(dir);

@@ -7,10 +7,9 @@
 
 #include "orchestrator/base/file.h"
 
-/* For --fresh: the directory of a run that was begun becomes PATH.1, or the next number that is free,
- * under its lock, with a line that says so; a restart by Slurm of a job that has done it already goes
- * on instead. MU_FAILED, reported, while somebody
- * trains it. */
+/* For --fresh: the directory of a run that was begun becomes PATH.1, or the next number that is
+ * free, under its lock, with a line that says so; a restart by Slurm of a job that has done it
+ * already goes on instead. MU_FAILED, reported, while somebody trains it. */
 enum mu_status mu_run_aside_for_fresh(const char *path) MU_CHECKED;
 
 /* The end that the run has had so far, whose last step is `last`: everything but the checkpoints of

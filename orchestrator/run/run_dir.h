@@ -109,6 +109,12 @@ struct mu_run_losses {
 struct mu_run_losses mu_run_dir_losses(const struct mu_run_dir *dir);
 int64_t mu_run_dir_last_step(const char *path); /* the last of these, of a run that is not held */
 
+/* Reads status.json, as an object; NULL when it is none, which is not reported: it may be any file
+ * of that name. MU_NOT_FOUND when there is none (not reported). *signs: changes with every byte of
+ * it; NULL: not wanted. The caller gives up the reference. */
+struct json_t;
+enum mu_status mu_run_dir_read_status(const char *path, struct json_t **status,
+                                      uint64_t *signs) MU_CHECKED;
 /* Reads config.cfg of an existing run directory; MU_NOT_FOUND when there is none (not reported).
  * The caller frees. */
 enum mu_status mu_run_dir_read_config(const char *path, char **text) MU_CHECKED;

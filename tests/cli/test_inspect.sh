@@ -79,6 +79,12 @@ says "step         7"
 inspect 0 --json "$folder/run"
 says '"outcome": "complete"'
 
+# One of its checkpoints by its step.
+inspect 0 "$folder/run@7"
+says "checkpoint $folder/run/checkpoints/step-00000007"
+inspect 1 "$folder/run@5"
+complains "$folder/run has no checkpoint of step 5; it has those of steps 7 and 8"
+
 # Damage is shown and ends with 1.
 rm "$checkpoint/part-00001.h5"
 inspect 1 "$checkpoint"

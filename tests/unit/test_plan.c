@@ -79,7 +79,7 @@ static void checkpoints_are_counted(void **state)
     s.schedule_cooldown = 0;
     checkpoints(&s, 1001, 200, 3, 0); /* and one at the end */
     assert_int_equal(mu_plan_checkpoints_written(&s), 6);
-    assert_int_equal(mu_plan_checkpoint_at(&s), 0);
+    assert_int_equal(mu_settings_branch_point(&s), 0);
     checkpoints(&s, 1000, 0, 3, 0);
     assert_int_equal(mu_plan_checkpoints_written(&s), 1);
     assert_int_equal(mu_plan_checkpoints_kept(&s), 1);
@@ -93,7 +93,7 @@ static void checkpoints_are_counted(void **state)
     /* The cooldown begins with one: 801, among the last three, then not any more */
     s.schedule_cooldown = 0.2;
     checkpoints(&s, 1001, 200, 3, 0);
-    assert_int_equal(mu_plan_checkpoint_at(&s), 801);
+    assert_int_equal(mu_settings_branch_point(&s), 801);
     assert_int_equal(mu_plan_checkpoints_written(&s), 7);
     assert_int_equal(mu_plan_checkpoints_kept(&s), 3);
     s.checkpoint_keep = 2;

@@ -85,12 +85,17 @@ static int compare_steps(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+bool mu_checkpoint_is_published(const char *folder)
+{
+    return mu_file_exists_in(folder, "checkpoint.h5");
+}
+
 static bool is_published(const char *checkpoints, int64_t step)
 {
-    char path[MU_PATH_MAX];
-    int n = snprintf(path, sizeof path, "%s/step-%08" PRId64 "/checkpoint.h5", checkpoints, step);
+    char folder[MU_PATH_MAX];
 
-    return n > 0 && n < MU_PATH_MAX && mu_file_exists(path);
+    return mu_checkpoint_folder(folder, checkpoints, step) == MU_OK &&
+           mu_checkpoint_is_published(folder);
 }
 
 /* Steps of all folders with such a name, published or not, ascending. No folder: none. */
