@@ -47,6 +47,7 @@
 struct mu_device;
 struct mu_collective_ops;
 struct mu_resident_ops;
+struct mu_timed;
 
 struct mu_device_options {
     enum mu_device_kind kind;
@@ -247,6 +248,7 @@ struct mu_device {
      * (9.0, 132 multiprocessors), CUDA 13.0, cuBLASLt 13.1.0, module 0123456789abcdef". Else
      * empty. */
     char facts[MU_DEVICE_FACTS_MAX];
+    struct mu_timed *timed; /* who times its operations (kernels/timed.h); NULL: nobody */
 };
 
 /* Calls the hook: by operations, and by work between them that takes its time. */

@@ -59,6 +59,21 @@ static struct mu_shard_set whole_in(const struct mu_rank_words *words, uint64_t 
     return set;
 }
 
+static void add_gradient(struct mu_worker *w, uint64_t turn, const int16_t *prediction,
+                         const struct mu_shard_result *g, bool first)
+{
+    struct mu_sum *sum = &w->segment->sum[w->slot];
+
+    mu_timed_enter(mu_worker_timed(w), MU_TIMED_PART_QUANTISE);
+    if (w->resident.state)
+        mu_resident_add(w, turn, prediction, g, first);
+    else if (w->settings->batch_reduce == MU_REDUCE_FAST)
+        mu_fast_sum_add(&w->exact, sum, g, first);
+    else
+        mu_exact_sum_add(&w->exact, sum, prediction, g, first);
+    mu_timed_leave(mu_worker_timed(w));
+}
+
 static enum mu_status add_shard(struct mu_worker *w, uint64_t turn, uint32_t shard,
                                 const int16_t *prediction, bool first)
 {
@@ -73,19 +88,16 @@ static enum mu_status add_shard(struct mu_worker *w, uint64_t turn, uint32_t sha
     atomic_store_explicit(&words->claim, mu_recovery_claim(turn, shard), memory_order_release);
     MU_TRY(mu_device_weights_take(&w->weights, s, state, &weights), st, failed);
     mu_buckets_watch(w, turn, prediction, first);
+    mu_timed_enter(mu_worker_timed(w), MU_TIMED_PART_GATHER);
     st = w->workload->ops->shard_gradient(w->workload, &weights, step, shard, &g);
+    mu_timed_leave(mu_worker_timed(w));
     mu_buckets_unwatch(w);
     if (st != MU_OK) /* with a gradient that is in the sum by half nobody goes on */
         goto failed;
     mu_audit_note(w, turn, shard, &g);
     atomic_store_explicit(&words->adding, turn << 1 | 1, memory_order_seq_cst);
     mu_fault(MU_FAULT_ADDING, step);
-    if (w->resident.state)
-        mu_resident_add(w, turn, prediction, &g, first);
-    else if (w->settings->batch_reduce == MU_REDUCE_FAST)
-        mu_fast_sum_add(&w->exact, &s->sum[w->slot], &g, first);
-    else
-        mu_exact_sum_add(&w->exact, &s->sum[w->slot], prediction, &g, first);
+    add_gradient(w, turn, prediction, &g, first);
     MU_TRY(mu_device_verify(w->device), st, failed); /* else the sum is as torn as a dead rank's */
     mu_wide_add(&words->scalars.loss, g.loss_nats);
     words->scalars.tokens += g.tokens;
@@ -438,7 +450,11 @@ static enum mu_status sum_up(struct mu_worker *w, uint64_t state, struct agreed 
             prediction = raise_prediction(w, turn, committed);
         MU_TRY(compute_shards(w, turn, prediction), st, failed);
         MU_TRY(mu_audit(w, turn), st, failed);
-        MU_TRY(reduce(w, turn, prediction), st, failed);
+        mu_timed_enter(mu_worker_timed(w), MU_TIMED_PART_EXCHANGE);
+        st = reduce(w, turn, prediction);
+        mu_timed_leave(mu_worker_timed(w));
+        if (st != MU_OK)
+            goto failed;
         *a = agree(w);
         if ((a->flags & (MU_SUM_NONFINITE | MU_SUM_DISPUTED)) ||
             !mu_exact_sum_must_redo(a->escapes, w->exact.capacity, a->flags))
@@ -448,7 +464,7 @@ failed:
     return st;
 }
 
-enum mu_status mu_worker_step(struct mu_worker *w, int64_t step, struct mu_step_result *out)
+static enum mu_status take_step(struct mu_worker *w, int64_t step, struct mu_step_result *out)
 {
     struct mu_segment *s = w->segment;
     uint64_t state = atomic_load(&s->header->state);
@@ -465,7 +481,11 @@ enum mu_status mu_worker_step(struct mu_worker *w, int64_t step, struct mu_step_
             st = MU_FAILED;
             goto failed;
         }
-        MU_TRY(update(w, state, &a, a.flags & MU_SUM_NONFINITE), st, failed);
+        mu_timed_enter(mu_worker_timed(w), MU_TIMED_PART_UPDATE);
+        st = update(w, state, &a, a.flags & MU_SUM_NONFINITE);
+        mu_timed_leave(mu_worker_timed(w));
+        if (st != MU_OK)
+            goto failed;
     } else {
         MU_ASSERT((int64_t)(state >> 1) == step + 1); /* the others have committed it */
         a = agree(w);
@@ -473,5 +493,16 @@ enum mu_status mu_worker_step(struct mu_worker *w, int64_t step, struct mu_step_
     *out = result_of(w, step, &a);
     w->requests = 0;
 failed:
+    return st;
+}
+
+enum mu_status mu_worker_step(struct mu_worker *w, int64_t step, struct mu_step_result *out)
+{
+    enum mu_status st;
+
+    mu_timed_step(mu_worker_timed(w), step);
+    mu_timed_enter(mu_worker_timed(w), MU_TIMED_PART_REST);
+    st = take_step(w, step, out);
+    mu_timed_leave(mu_worker_timed(w));
     return st;
 }

@@ -172,8 +172,11 @@ enum mu_status mu_worker_wait(struct mu_worker *w, bool (*ready)(struct mu_worke
 {
     enum mu_ledger_kind before =
         mu_poller_enter_at_work(w->poller, w->is_idle ? MU_LEDGER_IDLE : MU_LEDGER_WAIT);
-    enum mu_status st = wait(w, ready, mark, what);
+    enum mu_status st;
 
+    mu_timed_enter(mu_worker_timed(w), w->is_idle ? MU_TIMED_PART_IDLE : MU_TIMED_PART_WAIT);
+    st = wait(w, ready, mark, what);
+    mu_timed_leave(mu_worker_timed(w));
     mu_poller_enter(w->poller, before);
     return st;
 }
@@ -495,7 +498,7 @@ static bool all_hashed(struct mu_worker *w, uint64_t mark)
     return true;
 }
 
-enum mu_status mu_worker_hash(struct mu_worker *w, struct mu_hash *out)
+static enum mu_status hash(struct mu_worker *w, struct mu_hash *out)
 {
     uint64_t pieces = mu_state_hash_pieces(&w->workload->layout);
     struct mu_range mine = mu_shards_of_worker(pieces, w->local_index, w->local_count);
@@ -514,5 +517,15 @@ enum mu_status mu_worker_hash(struct mu_worker *w, struct mu_hash *out)
     MU_TRY(mu_worker_wait(w, all_hashed, mark, "the other ranks to hash their pieces"), st, failed);
     *out = mu_state_hash_combine(s->piece, pieces, mu_segment_step(s));
 failed:
+    return st;
+}
+
+enum mu_status mu_worker_hash(struct mu_worker *w, struct mu_hash *out)
+{
+    enum mu_status st;
+
+    mu_timed_enter(mu_worker_timed(w), MU_TIMED_PART_HASH);
+    st = hash(w, out);
+    mu_timed_leave(mu_worker_timed(w));
     return st;
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "kernels/device.h"
+#include "kernels/timed.h"
 #include "orchestrator/config/settings.h"
 #include "orchestrator/core/recovery.h"
 #include "orchestrator/core/roll.h"
@@ -69,6 +70,12 @@ struct mu_worker {
     int16_t *raised;      /* predictions of a redone step, blocks; lent memory */
     int16_t *tensor_max;  /* a tensor each */
 };
+
+/* Who times this rank's steps; NULL: nobody. */
+static inline struct mu_timed *mu_worker_timed(const struct mu_worker *w)
+{
+    return w->device ? w->device->timed : NULL;
+}
 
 /* comm, board, poller, roll, device, workload, segment and settings are set by the caller, and
  * outlive it. The fleet is the roll as it is now. The segment is lent to the device. */

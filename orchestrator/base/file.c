@@ -192,6 +192,26 @@ enum mu_status mu_file_write_atomically(const char *path, const void *data, size
     return write_and_rename(path, data, size, false);
 }
 
+int mu_file_replace(const char *path, const char *beside, const char *text)
+{
+    const size_t length = strlen(text);
+    const bool ends = length > 0 && text[length - 1] == '\n';
+    FILE *out = fopen(beside, "we");
+    int error = 0;
+
+    if (!out)
+        return errno;
+    if (fputs(text, out) < 0 || (!ends && fputc('\n', out) < 0) || fflush(out) != 0)
+        error = errno;
+    if (fclose(out) != 0 && error == 0)
+        error = errno;
+    if (error == 0 && rename(beside, path) != 0)
+        error = errno;
+    if (error != 0)
+        unlink(beside);
+    return error;
+}
+
 static enum mu_status sync_path(const char *path, int flags)
 {
     int fd = open(path, flags | O_CLOEXEC), failed;

@@ -30,6 +30,8 @@ enum mu_status mu_file_read(const char *path, size_t max_size, char **data,
 enum mu_status mu_file_write_durably(const char *path, const void *data, size_t size) MU_CHECKED;
 /* The same without fsync: for files rewritten every second (status, metrics for scrapers). */
 enum mu_status mu_file_write_atomically(const char *path, const void *data, size_t size) MU_CHECKED;
+/* The same for text, which a newline ends at last, unreported: 0 or an errno. For who warns once, and goes on. */
+int mu_file_replace(const char *path, const char *beside, const char *text);
 /* fsync of a file's content; of a folder's names. */
 enum mu_status mu_file_sync(const char *path) MU_CHECKED;
 enum mu_status mu_file_sync_folder(const char *path) MU_CHECKED;

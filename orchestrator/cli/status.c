@@ -17,6 +17,7 @@
 #include "orchestrator/run/live.h"
 #include "orchestrator/run/progress_text.h"
 #include "orchestrator/run/run_dir.h"
+#include "orchestrator/steer/steer.h"
 #include "orchestrator/sweep_run/show.h"
 
 enum { LOOK_US = 500000, RUN_LINE_MS = 5000, SWEEP_LINE_MS = 30000, FILE_MOST = 64 << 20 };
@@ -144,6 +145,7 @@ static void print(FILE *out, const struct reading *r, int columns, int rows)
         fprintf(out, "  newest       %s\n", run_line(r).text);
     if (r->is_launched)
         fprintf(out, "  launcher     one has this run, and starts it again\n");
+    mu_steer_print_pending(r->path, out);
     if (r->saved > 0)
         fprintf(out, "  checkpoint   of step %lld\n", (long long)r->saved);
     else
@@ -291,6 +293,7 @@ done:
 enum mu_status mu_cli_status(int argc, char **argv)
 {
     bool watched = false, json = false, exit_code = false;
+    int64_t rank = -1;
     const struct mu_option options[] = {
         {"watch", NULL,
          "go on showing it, until it ends (or Ctrl-C): on a terminal in place, else a line now and "
@@ -304,6 +307,10 @@ enum mu_status mu_cli_status(int argc, char **argv)
          "print status.json or sweep.json, with \"interrupted\" before its members: whether it was "
          "killed",
          .flag = &json},
+        {"pid", "RANK",
+         "print the process of that rank and nothing else, as in gdb -p $(muster status RUN --pid "
+         "3); ends with 1 when it is dead",
+         .integer = &rank, .least = 0, .most = 1e9},
     };
     const struct mu_command command = {
         .usage = "muster status RUN [options]",
@@ -325,5 +332,13 @@ enum mu_status mu_cli_status(int argc, char **argv)
         return st;
     if (json && watched)
         return mu_options_refuse(&command, "--json is told once; it cannot be watched");
+    if (rank >= 0 && (watched || json || exit_code))
+        return mu_options_refuse(&command, "--pid prints a number, and goes with no other option");
+    if (rank >= 0) {
+        MU_TRY(check_path(words.word[0]), st, failed);
+        return mu_steer_print_pid(words.word[0], rank);
+    }
     return show(words.word[0], watched, json, exit_code);
+failed:
+    return st;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/run/which_checkpoint.h"
 #include "worker/checkpoint/checkpoint.h"
 
 /* "a/b" -> "a"; "b" -> "."; "/b" -> "/" */
@@ -76,9 +77,15 @@ done:
 
 enum mu_status mu_found_at(const char *path, enum mu_found *out, char folder[MU_PATH_MAX])
 {
-    const char *name = strrchr(path, '/');
+    char step[MU_PATH_MAX];
+    const char *name;
     struct stat s;
-    enum mu_status st = mu_path_format(folder, "%s", path);
+    enum mu_status st;
+
+    if (mu_which_step(path, step))
+        path = step;
+    name = strrchr(path, '/');
+    st = mu_path_format(folder, "%s", path);
 
     *out = MU_FOUND_NOTHING;
     name = name ? name + 1 : path;

@@ -10,6 +10,8 @@
 #include "orchestrator/run/goodput.h"
 #include "orchestrator/run/journal.h"
 #include "orchestrator/run/json_values.h"
+#include "orchestrator/sweep_run/records.h"
+#include "orchestrator/sweep_run/show.h"
 
 enum { STATUS_MAX = 1 << 20, JOURNAL_SHOWN = 20, TAIL_BYTES = 2 * MU_METRICS_LINE_MAX };
 
@@ -167,9 +169,10 @@ static void print_goodput(const struct mu_inspected_run *r, FILE *out)
     struct mu_ledger_sum s;
     const char *separator = "  counts       ";
 
-    if (!mu_goodput_from_json(object, &s) || mu_ledger_total_us(&s) == 0)
+    if (!mu_goodput_from_json(object, &s))
         return;
-    fprintf(out, "  time         %s\n", mu_ledger_print(&s).text);
+    if (mu_ledger_total_us(&s) > 0)
+        fprintf(out, "  time         %s\n", mu_ledger_print(&s).text);
     for (enum mu_ledger_event e = 0; e < MU_LEDGER_EVENT_COUNT; e++)
         if (s.events[e] > 0) {
             fprintf(out, "%s%s %" PRIu64, separator, mu_ledger_event_text(e), s.events[e]);
@@ -277,38 +280,72 @@ static void print_row(const struct mu_inspected_run *r, const char *name, FILE *
     fprintf(out, "  %s\n", status_text(r, "updated"));
 }
 
+static void print_heading(const char *folder, FILE *out)
+{
+    fprintf(out, "runs %s\n  %-24s  %-9s  %16s  %10s  %s\n", folder, "name", "state", "step",
+            "valid loss", "as of");
+}
+
+/* A line, or an object in the list. One that cannot be read is named, and the others are shown. */
+static enum mu_status show_sweep(const char *path, const char *name, json_t *list, FILE *out)
+{
+    struct mu_sweep_view *view = NULL;
+    json_t *status = NULL;
+    enum mu_status st = MU_OK;
+
+    if (list) {
+        if (mu_sweep_read_status(path, &status) == MU_OK)
+            json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "kind", "sweep", "path", path,
+                                                  "status", status));
+        return MU_OK;
+    }
+    st = mu_sweep_view_read(path, &view);
+    fprintf(out, "  %-24s  %s\n", name,
+            st == MU_OK ? mu_sweep_view_line(view).text : "a sweep that cannot be read");
+    mu_sweep_view_free(view);
+    return MU_OK;
+}
+
+static enum mu_status show_run(const char *path, const char *name, json_t *list, FILE *out)
+{
+    struct mu_inspected_run r;
+    enum mu_status st = mu_inspect_run(path, &r);
+
+    if (st != MU_OK)
+        return st;
+    if (list)
+        json_array_append_new(list, mu_inspected_run_json(&r));
+    else
+        print_row(&r, name, out);
+    mu_inspected_run_deinit(&r);
+    return MU_OK;
+}
+
 enum mu_status mu_inspect_runs(const char *folder, bool json, FILE *out)
 {
     struct dirent **names;
     int count = scandir(folder, &names, only_names, alphasort), found = 0;
-    json_t *list = json_array();
+    json_t *list = json ? json_array() : NULL;
     enum mu_status st = MU_OK;
 
     if (count < 0)
         st = MU_FAIL(MU_FAILED, "cannot read %s: %s", folder, strerror(errno));
     for (int i = 0; i < count; i++) {
-        char path[MU_PATH_MAX], status[MU_PATH_MAX];
-        struct mu_inspected_run r;
+        char path[MU_PATH_MAX];
+        bool is_run = false, is_sweep = false;
 
         if (st == MU_OK)
             st = mu_path_format(path, "%s/%s", folder, names[i]->d_name);
-        if (st == MU_OK)
-            st = mu_path_format(status, "%s/status.json", path);
-        if (st == MU_OK && mu_file_exists(status))
-            st = mu_inspect_run(path, &r);
-        else
-            path[0] = 0;
-        if (st == MU_OK && path[0]) {
-            if (json)
-                json_array_append_new(list, mu_inspected_run_json(&r));
-            else if (found == 0)
-                fprintf(out, "runs %s\n  %-24s  %-9s  %16s  %10s  %s\n", folder, "name", "state",
-                        "step", "valid loss", "as of");
-            if (!json)
-                print_row(&r, names[i]->d_name, out);
-            mu_inspected_run_deinit(&r);
-            found++;
+        if (st == MU_OK) {
+            is_run = mu_file_exists_in(path, "status.json");
+            is_sweep = !is_run && mu_file_exists_in(path, "sweep.json");
         }
+        if ((is_run || is_sweep) && found++ == 0 && !json)
+            print_heading(folder, out);
+        if (is_run)
+            st = show_run(path, names[i]->d_name, list, out);
+        else if (is_sweep)
+            st = show_sweep(path, names[i]->d_name, list, out);
         free(names[i]);
     }
     if (count >= 0)

@@ -19,6 +19,7 @@
 #include "orchestrator/launch/outcome.h"
 #include "orchestrator/launch/parts.h"
 #include "orchestrator/launch/probe.h"
+#include "orchestrator/launch/resize.h"
 
 enum {
     FENCE_MS = 10000,
@@ -122,7 +123,8 @@ static enum mu_status begin(struct mu_launch *l)
     MU_TRY(catch_signals(l), st, failed);
     MU_TRY(mu_hold_take(l->run, wants_to_give_up, l, &before, &l->hold), st, failed);
     MU_TRY(fence(&before), st, failed);
-    mu_resize_clear(l->run); /* asked of an earlier launcher */
+    mu_resize_clear(l->run); /* asked of an earlier launcher, and so are: */
+    mu_requests_drop(l->run);
     mu_segments_begin(&l->segments, l->run);
     l->step = mu_segments_hold(&l->segments);
     o = mu_outcome_read(l->run, "");
@@ -223,7 +225,7 @@ static struct mu_ladder_end describe_end(struct mu_launch *l)
     return (struct mu_ladder_end){
         .outcome = o.outcome,
         .agreed = o.agreed,
-        .wish = l->wish,
+        .wish = o.was_stopped ? MU_WISH_STOP : l->wish, /* also while it was to change */
         .mpirun_signal = g->was_ended_here ? 0 : g->signal,
         .exit_code = g->was_ended_here ? -1 : g->exit_code,
         .seen = g->view.seen,

@@ -3,6 +3,7 @@
  *
  *   launch.c     from the lock of the run to the last line
  *   watch.c      what is looked at and obeyed while a generation lives
+ *   resize.h     what is asked of it, and what it asks of the ranks, in control/
  *   tell.c       the line for each event
  *   hold.h       one launcher a run; lease.h (worker/) on other machines
  *   generation.h one mpirun; ranks.h: its ranks; remains.h: what it leaves

@@ -4,8 +4,9 @@
 
 #include "orchestrator/base/file.h"
 
-extern const char mu_mpi_run[];             /* its path */
-extern const int mu_mpi_major;              /* of Open MPI's version */
+extern const char mu_mpi_run[];     /* its path */
+extern const char mu_mpi_version[]; /* Open MPI's: "5.0.11" */
+extern const int mu_mpi_major;
 extern const char *const mu_mpi_settings[]; /* NAME=VALUE; ends with NULL */
 
 #define MU_MPI_PREFIX "OPAL_PREFIX="

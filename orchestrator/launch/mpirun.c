@@ -141,14 +141,20 @@ static void add_exports(struct list *l, const struct list *environment)
     }
 }
 
+void mu_mpirun_own_program(char *out)
+{
+    ssize_t n = readlink("/proc/self/exe", out, MU_PATH_MAX - 1);
+
+    out[n > 0 ? n : 0] = 0;
+}
+
 static struct list make_arguments(const struct mu_mpirun_request *r, const struct list *environment)
 {
     struct list l = {.ok = true};
     char number[16], self[MU_PATH_MAX];
     struct mu_mpi_place place;
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 
-    self[n > 0 ? n : 0] = 0;
+    mu_mpirun_own_program(self);
     snprintf(number, sizeof number, "%u", r->ranks);
     mu_mpi_find(&place);
     add(&l, r->mpirun ? r->mpirun : place.mpirun);
@@ -172,13 +178,15 @@ static struct list make_arguments(const struct mu_mpirun_request *r, const struc
 }
 
 /* In the child. Gives back only when something failed. */
-static void become_mpirun(pid_t parent, char **arguments, char **environment)
+static void become_mpirun(pid_t parent, int output, char **arguments, char **environment)
 {
     int nothing = open("/dev/null", O_RDONLY);
     sigset_t none;
 
     if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || setsid() < 0 ||
         prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+        return;
+    if (output > 0 && (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0))
         return;
     if (getppid() != parent)
         raise(SIGKILL); /* the launcher died in between */
@@ -204,7 +212,7 @@ enum mu_status mu_mpirun_start(const struct mu_mpirun_request *r, pid_t *pid)
         goto done;
     *pid = fork();
     if (*pid == 0) {
-        become_mpirun(parent, arguments.item, environment.item);
+        become_mpirun(parent, r->output, arguments.item, environment.item);
         error = errno;
         if (write(ready[1], &error, sizeof error) < 0) {
             /* the parent is gone */

@@ -1,20 +1,15 @@
 #include "orchestrator/launch/outcome.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/hash.h"
-#include "orchestrator/base/log.h"
-#include "orchestrator/run/run_dir.h"
-#include "worker/board.h"
 #include "worker/checkpoint/checkpoint.h"
 
-enum { STATUS_MAX = 1 << 20, RESIZE_MAX = 64 };
+enum { STATUS_MAX = 1 << 20 };
 
 static json_t *read_json(const char *run, uint64_t *signs)
 {
@@ -58,6 +53,9 @@ struct mu_outcome mu_outcome_read(const char *run, const char *job)
     out.is_of_job = strcmp(text_of(status, "launch"), job) == 0;
     if (out.is_of_job) {
         out.is_running = strcmp(text_of(status, "state"), "starting") != 0;
+        out.was_stopped =
+            strcmp(word, "requeue") == 0 && (strstr(text_of(status, "message"), "(muster stop") ||
+                                             strstr(text_of(status, "message"), "(control/stop"));
         out.agreed = json_is_true(json_object_get(status, "agreed"));
         if (sscanf(text_of(status, "message"), "rank %d died", &out.dead_rank) != 1)
             out.dead_rank = -1;
@@ -68,67 +66,6 @@ struct mu_outcome mu_outcome_read(const char *run, const char *job)
     }
     json_decref(status);
     return out;
-}
-
-static enum mu_status request_path(const char *run, const char *what, char out[MU_PATH_MAX])
-{
-    return mu_path_format(out, "%s/control/%s", run, what);
-}
-
-static void clear(const char *run, const char *what)
-{
-    char path[MU_PATH_MAX];
-
-    if (request_path(run, what, path) == MU_OK && unlink(path) != 0 && errno != ENOENT)
-        mu_log(MU_LOG_WARN, "cannot remove %s: %s; remove it, or it is obeyed again", path,
-               strerror(errno));
-}
-
-uint32_t mu_resize_read(const char *run)
-{
-    char path[MU_PATH_MAX], *text = NULL, *end;
-    unsigned long ranks = 0;
-    size_t size;
-
-    if (request_path(run, MU_REQUEST_RESIZE, path) != MU_OK || access(path, F_OK) != 0 ||
-        mu_file_read(path, RESIZE_MAX, &text, &size) != MU_OK)
-        return 0;
-    ranks = strtoul(text, &end, 10);
-    if (end == text || (*end && *end != '\n') || ranks == 0 || ranks > MU_BOARD_RANKS) {
-        mu_log(MU_LOG_WARN, "%s does not hold a number of ranks from 1 to %d: removed", path,
-               MU_BOARD_RANKS);
-        unlink(path);
-        ranks = 0;
-    }
-    free(text);
-    return (uint32_t)ranks;
-}
-
-void mu_resize_clear(const char *run)
-{
-    clear(run, MU_REQUEST_RESIZE);
-}
-
-enum mu_status mu_resize_write(const char *run, uint32_t ranks)
-{
-    char path[MU_PATH_MAX], text[16];
-    enum mu_status st = request_path(run, MU_REQUEST_RESIZE, path);
-    int n = snprintf(text, sizeof text, "%u\n", ranks);
-
-    return st == MU_OK ? mu_file_write_atomically(path, text, (size_t)n) : st;
-}
-
-enum mu_status mu_relaunch_ask(const char *run)
-{
-    char path[MU_PATH_MAX];
-    enum mu_status st = request_path(run, MU_REQUEST_RELAUNCH, path);
-
-    return st == MU_OK ? mu_file_write_atomically(path, "", 0) : st;
-}
-
-void mu_relaunch_clear(const char *run)
-{
-    clear(run, MU_REQUEST_RELAUNCH);
 }
 
 int64_t mu_outcome_saved(const char *run)

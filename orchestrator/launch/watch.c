@@ -17,6 +17,7 @@
 #include "orchestrator/launch/hosts.h"
 #include "orchestrator/launch/outcome.h"
 #include "orchestrator/launch/parts.h"
+#include "orchestrator/launch/resize.h"
 #include "orchestrator/run/run_dir.h"
 
 enum {

@@ -40,6 +40,7 @@ void mu_job_close_parts(struct mu_job *job)
     job->host_key = NULL;
     free(job->config_text);
     job->config_text = NULL;
+    mu_job_ranks_deinit(job);
     free(job->parent);
     job->parent = NULL;
 }
@@ -121,7 +122,7 @@ void mu_job_init(struct mu_job *job, struct mu_session *session, struct mu_comm 
         .comm = comm,
         .saved_step = -1,
         .common_steps = INT64_MAX,
-        .status = {.loss = NAN, .valid_loss = NAN},
+        .status = {.loss = NAN, .valid_loss = NAN, .saved_step = -1},
         .is_master = mu_comm_rank(comm) == 0,
     };
     job->control = mu_control_init(comm, job->poller, job->life.epoch, ROUND_DEADLINE_MS);

@@ -14,6 +14,8 @@
  *   job_hash.c    the hash of the state
  *   job_save.c    checkpoints
  *   job_snapshot.c copies of GPUs' state
+ *   job_requests.c what is asked for in control/
+ *   job_ranks.c   ranks.json: which process is which rank
  *   job_end.c     complete, stopped, or making way for the next generation
  *   job_recover.c going on without a rank that died
  *   job_fail.c    what a rank says and leaves behind when the job cannot go on
@@ -33,6 +35,7 @@
 #include "orchestrator/core/lifecycle.h"
 #include "orchestrator/core/roll.h"
 #include "orchestrator/core/time_limit.h"
+#include "orchestrator/master/job_requests.h"
 #include "orchestrator/master/origin.h"
 #include "orchestrator/master/session.h"
 #include "orchestrator/master/trial_job.h"
@@ -108,11 +111,14 @@ struct mu_job {
     bool is_master;
     int64_t reached; /* committed by an earlier generation: up to there, steps are redone */
     struct mu_time_limit time_limit;
+    bool is_out_of_time; /* run.time_limit has asked for the end */
 
     /* The master's own. */
     struct mu_run_dir *run;
     struct mu_journal *journal;
     struct mu_progress *progress;
+    struct mu_job_requests requests;
+    struct mu_rank_table *ranks; /* job_ranks.c; NULL: not gathered by this one */
     struct mu_run_status status;
     struct mu_ledger_sum kept; /* of the account, when this job began */
     bool summarised;
@@ -153,6 +159,12 @@ bool mu_job_is_released(const struct mu_job *job);
 enum mu_status mu_job_live(struct mu_job *job, const struct mu_job_request *request) MU_CHECKED;
 /* With the session's parts, before it is attached there. */
 void mu_job_init(struct mu_job *job, struct mu_session *session, struct mu_comm *comm);
+
+/* How many steps this job takes. */
+static inline int64_t mu_job_steps(const struct mu_job *job)
+{
+    return job->trial && job->trial->steps > 0 ? job->trial->steps : job->settings.run_steps;
+}
 
 /* mu_life_move, and the same on the board. */
 void mu_job_move(struct mu_job *job, enum mu_life_event event);
@@ -240,6 +252,11 @@ enum mu_status mu_job_recover_start(struct mu_job *job, bool *again) MU_CHECKED;
 void mu_job_begin_again(struct mu_job *job, bool *again);
 /* The master's: status.json. */
 void mu_job_put_status(struct mu_job *job, enum mu_run_state state, const char *message);
+/* job_ranks.c. A round of all ranks: the master hears which process each of them is. */
+enum mu_status mu_job_gather_ranks(struct mu_job *job) MU_CHECKED;
+/* The master's: ranks.json, of the roll as it is. A failure is an alarm. */
+void mu_job_put_ranks(struct mu_job *job);
+void mu_job_ranks_deinit(struct mu_job *job);
 /* job_end.c: the newest step was the last one because somebody asked for that. */
 bool mu_job_is_stopped(const struct mu_job *job);
 /* After the last step's duties: tells and writes the outcome. MU_RECOVERED: somebody died. */

@@ -19,7 +19,8 @@
     X(SWEEP_START, 5, "a sweep began, or went on: number of the start")                     \
     X(SWEEP_ASSIGN, 6, "ranks were given a trial: its name, number of the group")           \
     X(SWEEP_RELEASE, 7, "a rank has left a trial that has not ended, or is dead")           \
-    X(SWEEP_TRIAL, 8, "a trial has ended: how, losses, hash")
+    X(SWEEP_TRIAL, 8, "a trial has ended: how, losses, hash")                               \
+    X(ANSWER, 9, "a request of control/ was obeyed, or not: its name, how, step")
 
 enum mu_journal_type {
 #define MU_JOURNAL_ENUM(name, number, meaning) MU_JOURNAL_##name = number,

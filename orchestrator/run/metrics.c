@@ -347,6 +347,7 @@ static enum mu_status finish_rewrite(FILE **file, const char *beside, const char
 
 static enum mu_status rewrite(const char *folder, int64_t resume_step)
 {
+    const char *trial = mu_run_dir_trial(folder);
     enum mu_status st = MU_OK;
     struct keep keep = {.resume_step = resume_step};
     char path[2][MU_PATH_MAX] = {"", ""}, beside[2][MU_PATH_MAX] = {"", ""};
@@ -368,9 +369,10 @@ static enum mu_status rewrite(const char *folder, int64_t resume_step)
         MU_TRY(finish_rewrite(&keep.out[i], beside[i], path[i], keep.kept > 0), st, done);
     if (keep.dropped)
         mu_log(MU_LOG_INFO,
-               "the run goes on from step %" PRId64 ": dropped the metrics of steps %" PRId64
+               "%s%s goes on from step %" PRId64 ": dropped the metrics of steps %" PRId64
                " to %" PRId64,
-               resume_step, keep.first_dropped, keep.last_dropped);
+               trial ? "trial " : "the run", trial ? trial : "", resume_step, keep.first_dropped,
+               keep.last_dropped);
     if (damage.lines)
         mu_log(MU_LOG_WARN, "%s: dropped %" PRIu64 " damaged %s", path[JSONL], damage.lines,
                damage.lines == 1 ? "line" : "lines");

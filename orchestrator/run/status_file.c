@@ -84,6 +84,16 @@ static char *with_goodput(const char *text, const struct mu_ledger_sum *s)
     return whole;
 }
 
+/* Deaths count before any time has been told of. */
+static bool has_account(const struct mu_ledger_sum *s)
+{
+    uint64_t events = 0;
+
+    for (int i = 0; i < MU_LEDGER_EVENT_COUNT; i++)
+        events += s->events[i];
+    return events > 0 || mu_ledger_total_us(s) > 0;
+}
+
 /* malloc'ed; NULL: no memory. */
 static char *print(const struct mu_run_status *s)
 {
@@ -108,35 +118,17 @@ static char *print(const struct mu_run_status *s)
         "goodput");
     text = json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(digits));
     json_decref(object);
-    if (!text || mu_ledger_total_us(&s->goodput) == 0)
+    if (!text || !has_account(&s->goodput))
         return text;
     whole = with_goodput(text, &s->goodput);
     free(text);
     return whole;
 }
 
-static int replace(const struct mu_status_file *file, const char *text)
-{
-    FILE *out = fopen(file->beside, "we");
-    int error = 0;
-
-    if (!out)
-        return errno;
-    if (fputs(text, out) < 0 || fputc('\n', out) < 0 || fflush(out) != 0)
-        error = errno;
-    if (fclose(out) != 0 && error == 0)
-        error = errno;
-    if (error == 0 && rename(file->beside, file->path) != 0)
-        error = errno;
-    if (error != 0)
-        unlink(file->beside);
-    return error;
-}
-
 static void write_newest(struct mu_status_file *file)
 {
     char *text = print(&file->newest);
-    int error = text ? replace(file, text) : ENOMEM;
+    int error = text ? mu_file_replace(file->path, file->beside, text) : ENOMEM;
 
     free(text);
     file->written_ns = mu_clock_ns();
@@ -148,7 +140,7 @@ static void write_newest(struct mu_status_file *file)
     }
 }
 
-void mu_status_file_put(struct mu_status_file *file, const struct mu_run_status *s)
+bool mu_status_file_put(struct mu_status_file *file, const struct mu_run_status *s)
 {
     bool moved =
         !file->given || file->newest.state != s->state || file->newest.outcome != s->outcome;
@@ -156,16 +148,20 @@ void mu_status_file_put(struct mu_status_file *file, const struct mu_run_status 
     MU_ASSERT((size_t)s->state < sizeof state_names / sizeof *state_names);
     MU_ASSERT((size_t)s->outcome < sizeof outcome_names / sizeof *outcome_names);
     file->newest = *s;
-    if (mu_ledger_total_us(&s->goodput) == 0)
+    if (!has_account(&s->goodput))
         file->newest.goodput = file->kept.goodput;
     file->given = true;
     file->pending = true;
     if (moved || mu_clock_ns() - file->written_ns >= INTERVAL_NS)
         write_newest(file);
+    return !file->pending;
 }
 
-void mu_status_file_close(struct mu_status_file *file)
+bool mu_status_file_close(struct mu_status_file *file)
 {
-    if (file->pending)
+    const bool pending = file->pending;
+
+    if (pending)
         write_newest(file);
+    return pending;
 }

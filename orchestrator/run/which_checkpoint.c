@@ -22,6 +22,16 @@ static bool split_step(const char *named, char run[MU_PATH_MAX], int64_t *step)
     return *end == 0;
 }
 
+bool mu_which_step(const char *named, char folder[MU_PATH_MAX])
+{
+    char run[MU_PATH_MAX], checkpoints[MU_PATH_MAX];
+    int64_t step;
+
+    return split_step(named, run, &step) &&
+           mu_path_format(checkpoints, "%s/checkpoints", run) == MU_OK &&
+           mu_checkpoint_folder(folder, checkpoints, step) == MU_OK;
+}
+
 /* "steps 100, 200 and 300"; of many the last ones. */
 static void list_steps(const int64_t *steps, uint32_t count, char *text, size_t capacity)
 {

@@ -3,8 +3,13 @@
 #ifndef MUSTER_RUN_WHICH_CHECKPOINT_H
 #define MUSTER_RUN_WHICH_CHECKPOINT_H
 
+#include <stdbool.h>
+
 #include "orchestrator/base/file.h"
 #include "worker/checkpoint/checkpoint.h"
+
+/* Whether `named` is RUN@STEP, and no folder of that very name: where the checkpoint would be. */
+bool mu_which_step(const char *named, char folder[MU_PATH_MAX]);
 
 /* The folder, without symbolic links and "..", and what it says; the caller deinits *info. Parts are
  * there, their contents are not looked at. MU_NOT_FOUND, reported, with what was expected and what

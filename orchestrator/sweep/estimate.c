@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "orchestrator/sweep/speed.h"
+#include "orchestrator/plan/speed.h"
 #include "worker/segment.h"
 #include "worker/workload.h"
 

@@ -160,6 +160,10 @@ says '"kind": "runs"'
 # Token files.
 fresh
 for i in $(seq 400); do echo "line $i of a text that is long enough"; done >"$folder/text"
+# Data that are not there: what makes them is told.
+"$MUSTER" train "$MUSTER_SOURCE/configs/quickstart.cfg" data.train=none.bin run.dir="$folder/none" >"$folder/said" 2>&1
+[ $? = 78 ] || fail "training without data: not exit code 78"
+grep -q 'expected token files .*scripts/quickstart makes those of configs/quickstart.cfg' "$folder/said" || fail "data that are missing"
 "$MUSTER" tokenize "$folder/text" --out "$folder/t" >/dev/null 2>&1 || fail "tokenize"
 inspect 0 --deep "$folder/t-train.bin"
 says "vocabulary   256"

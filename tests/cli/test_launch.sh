@@ -33,7 +33,7 @@ refuses 1 "  generation 3: mpirun ended with exit code 3 before the first step" 
 [ -z "$(ls -A "$TMPDIR")" ] || fail "a folder is left"
 
 see="; see 'muster resize --help'"
-refuses 64 "words are missing$see" "$MUSTER" resize runs/run
+refuses 64 "how many ranks? 'muster resize runs/run N'$see" "$MUSTER" resize runs/run
 refuses 64 "'many' is not a number of ranks from 1 to 4096$see" "$MUSTER" resize runs/run many
 refuses 1 "runs is not a run directory; expected its path, such as runs/NAME" "$MUSTER" resize runs 2
 refuses 1 "nobody would obey: no launcher has the run runs/run. Start it with \`muster launch -n 2 train ...\`" \

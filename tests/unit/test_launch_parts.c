@@ -21,6 +21,7 @@
 #include "orchestrator/launch/probe.h"
 #include "orchestrator/launch/ranks.h"
 #include "orchestrator/launch/remains.h"
+#include "orchestrator/launch/resize.h"
 #include "tests/support/run_folder.h"
 
 static struct mu_ladder_host host[MU_LADDER_HOSTS];

@@ -40,6 +40,8 @@ struct mu_checkpoint_info {
 };
 void mu_checkpoint_info_deinit(struct mu_checkpoint_info *info);
 
+/* Of all parts together, about. */
+uint64_t mu_checkpoint_bytes(const struct mu_layout *layout);
 /* An early, clear word on a disk that is too small for all parts together: by one rank, before they
  * are written. What fills up meanwhile fails in the writes. */
 enum mu_status mu_checkpoint_check_space(const char *folder,

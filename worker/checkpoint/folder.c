@@ -29,15 +29,22 @@ enum mu_status mu_checkpoint_folder(char out[MU_PATH_MAX], const char *checkpoin
     return mu_path_format(out, "%s/%s", checkpoints, name);
 }
 
-enum mu_status mu_checkpoint_check_space(const char *folder, const struct mu_layout *layout)
+uint64_t mu_checkpoint_bytes(const struct mu_layout *layout)
 {
-    uint64_t need = 1 << 16;
-    struct statvfs disk;
-    double left;
+    uint64_t bytes = 1 << 16;
 
     for (uint32_t i = 0; i < layout->tensor_count; i++)
         for (enum mu_array a = 0; a < MU_ARRAY_COUNT; a++)
-            need += layout->tensors[i].spec.rows * mu_array_row_bytes(a, &layout->tensors[i]);
+            bytes += layout->tensors[i].spec.rows * mu_array_row_bytes(a, &layout->tensors[i]);
+    return bytes;
+}
+
+enum mu_status mu_checkpoint_check_space(const char *folder, const struct mu_layout *layout)
+{
+    const uint64_t need = mu_checkpoint_bytes(layout);
+    struct statvfs disk;
+    double left;
+
     if (statvfs(folder, &disk) != 0)
         return MU_FAIL(MU_FAILED, "cannot write a checkpoint to %s: %s", folder, strerror(errno));
     left = (double)disk.f_bavail * (double)disk.f_frsize;

@@ -1,0 +1,111 @@
+#include "orchestrator/steer/standing.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "orchestrator/launch/hold.h"
+#include "orchestrator/run/json_values.h"
+#include "orchestrator/run/run_dir.h"
+#include "orchestrator/steer/ranks.h"
+
+enum { STATUS_MOST = 1 << 20 };
+
+enum mu_steer_folder mu_steer_folder_kind(const char *path)
+{
+    char above[MU_PATH_MAX];
+
+    if (mu_file_exists_in(path, "sweep.json"))
+        return MU_STEER_SWEEP;
+    if (!mu_file_exists_in(path, "control")) /* what a launcher makes first */
+        return MU_STEER_NO_FOLDER;
+    if (mu_path_format(above, "%s/../..", path) == MU_OK && mu_file_exists_in(above, "sweep.json"))
+        return MU_STEER_TRIAL;
+    return MU_STEER_RUN;
+}
+
+static void copy(char *to, size_t size, const json_t *status, const char *key)
+{
+    snprintf(to, size, "%s", mu_json_get_text(status, key));
+}
+
+static bool some_live(const char *run)
+{
+    struct mu_rank_row *row = NULL;
+    uint32_t count = 0;
+    bool found = false;
+
+    if (mu_ranks_read(run, NULL, &row, &count) == MU_OK)
+        for (uint32_t i = 0; i < count && !found; i++)
+            found = row[i].pid != 0 && mu_rank_is_here(&row[i]) && mu_rank_lives(&row[i]);
+    free(row);
+    return found;
+}
+
+struct mu_steer_standing mu_steer_standing(const char *run)
+{
+    struct mu_steer_standing s = {.is_locked = mu_run_dir_is_locked(run)};
+    char path[MU_PATH_MAX], own[64] = "", *text = NULL;
+    json_t *status = NULL;
+    size_t size;
+
+    if (mu_path_format(path, "%s/status.json", run) == MU_OK &&
+        mu_file_read(path, STATUS_MOST, &text, &size) == MU_OK)
+        status = json_loadb(text, size, 0, NULL);
+    s.is_read = json_is_object(status);
+    copy(s.state, sizeof s.state, status, "state");
+    copy(s.outcome, sizeof s.outcome, status, "outcome");
+    copy(s.message, sizeof s.message, status, "message");
+    copy(s.host, sizeof s.host, status, "host");
+    copy(s.launch, sizeof s.launch, status, "launch");
+    copy(s.updated, sizeof s.updated, status, "updated");
+    s.step = (int64_t)json_integer_value(json_object_get(status, "step"));
+    s.steps = (int64_t)json_integer_value(json_object_get(status, "steps"));
+    s.ranks = (int64_t)json_integer_value(json_object_get(status, "ranks"));
+    json_decref(status);
+    free(text);
+    gethostname(own, sizeof own - 1);
+    s.is_abroad = !s.is_locked && s.is_read && s.host[0] && strcmp(s.host, own) != 0 &&
+                  strcmp(s.state, "ended") != 0;
+    s.has_ranks = !s.is_locked && strcmp(s.state, "ended") != 0 && some_live(run);
+    /* Whether a complete run still has a launcher does not matter. */
+    s.is_launched = !mu_steer_has_ended(&s, "complete") && mu_hold_is_taken(run);
+    return s;
+}
+
+bool mu_steer_is_alive(const struct mu_steer_standing *s)
+{
+    return s->is_locked || s->has_ranks || s->is_launched || s->is_abroad;
+}
+
+bool mu_steer_has_ended(const struct mu_steer_standing *s, const char *outcome)
+{
+    return strcmp(s->state, "ended") == 0 && strcmp(s->outcome, outcome) == 0;
+}
+
+struct mu_steer_why mu_steer_tell_end(const struct mu_steer_standing *s)
+{
+    struct mu_steer_why why;
+    char *t = why.text;
+
+    if (!s->is_read)
+        snprintf(t, sizeof why.text, "it has no status.json that can be read");
+    else if (mu_steer_has_ended(s, "complete"))
+        snprintf(t, sizeof why.text, "it is complete: step %" PRId64 " of %" PRId64, s->step,
+                 s->steps);
+    else if (mu_steer_has_ended(s, "requeue"))
+        snprintf(t, sizeof why.text,
+                 "it was stopped after step %" PRId64 "; the same command "
+                 "goes on",
+                 s->step);
+    else if (strcmp(s->state, "ended") == 0)
+        snprintf(t, sizeof why.text, "it has failed: %s", s->message);
+    else
+        snprintf(t, sizeof why.text,
+                 "it was killed after step %" PRId64 " (%s); the same command goes on", s->step,
+                 s->updated);
+    return why;
+}
