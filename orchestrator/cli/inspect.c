@@ -221,10 +221,11 @@ enum mu_status mu_cli_inspect(int argc, char **argv)
     };
     const struct mu_command command = {
         .usage = "muster inspect [options] PATH",
-        .about = "Shows what PATH holds: a checkpoint (its folder, checkpoint.h5 or RUN@STEP), a run "
-                 "directory (how it went, its journal and newest whole checkpoint), a folder of "
-                 "run directories, a sweep's folder, or a token file.\n\n"
-                 "Ends with 1 when something that was looked at is missing or damaged.",
+        .about =
+            "Shows what PATH holds: a checkpoint (its folder, checkpoint.h5 or RUN@STEP), a run "
+            "directory (how it went, its journal and newest whole checkpoint), a folder of "
+            "run directories, a sweep's folder, or a token file.\n\n"
+            "Ends with 1 when something that was looked at is missing or damaged.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .least_words = 1,
