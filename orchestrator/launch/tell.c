@@ -48,7 +48,7 @@ static void describe_beginning(const struct mu_launch *l, char *out, size_t capa
 
     if (l->is_sweep && l->memory_trials > 0)
         snprintf(out, capacity, "from its journal, the states of %d trial%s in memory",
-                 l->memory_trials, plural((uint64_t)l->memory_trials));
+                 l->memory_trials, mu_plural((uint64_t)l->memory_trials));
     else if (l->is_sweep)
         snprintf(out, capacity, "from its journal");
     else if (!l->now.is_abroad && l->memory_step > 0 && l->memory_step >= saved)
