@@ -170,8 +170,8 @@ void mu_timed_note_poll(struct mu_timed *t);
 /* The tables of timed operations: timed_ops.c. */
 void mu_timed_fill(struct mu_timed *t);
 
-/* From here to mu_timed_leave the time belongs to `row`, but for rows that are entered within. NULL,
- * or a step that is not timed: nothing. */
+/* From here to mu_timed_leave the time belongs to `row`, but for rows that are entered within.
+ * NULL, or a step that is not timed: nothing. */
 static inline void mu_timed_enter(struct mu_timed *t, enum mu_timed_row row)
 {
     if (t && t->is_on)

@@ -8,7 +8,8 @@ struct mu_amount {
     char text[32];
 };
 
-/* Three digits: "512 bytes", "1.5 kiB", "9.71 MiB"; from GiB on one behind the point: "34.0 GiB". */
+/* Three digits: "512 bytes", "1.5 kiB", "9.71 MiB"; from GiB on one behind the
+ * point: "34.0 GiB". */
 struct mu_amount mu_amount_bytes(double bytes);
 /* About so long: "0.012 s", "85 s", "12 min", "3.4 h", "41 days"; "-": not known (NAN). */
 struct mu_amount mu_amount_duration(double seconds);

@@ -35,7 +35,8 @@ void mu_plan_memory_of_segment(const struct mu_layout *layout, bool bf16, bool r
         fmax(0, out->segment - out->sum * ranks - out->weights - out->moments - out->predictions);
 }
 
-/* As the help of optim.shard has it, of a state that stays in the GPUs; else a copy of the weights. */
+/* As the help of optim.shard has it, of a state that stays in the GPUs; else a copy of the
+ * weights. */
 static double state_of_gpu(const struct mu_settings *s, const struct mu_layout *layout,
                            int64_t ranks)
 {

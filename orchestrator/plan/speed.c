@@ -1,4 +1,4 @@
-/* What is timed, timing.h times; here is chosen how much of a run that is, and what follows for it. */
+/* timing.h times; here is chosen how much of a run that is, and what follows for the whole. */
 #include "orchestrator/plan/speed.h"
 
 #include <math.h>

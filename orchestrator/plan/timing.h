@@ -1,5 +1,5 @@
-/* What the parts of a step take here: timed on this machine's CPU, by one worker, with weights of the
- * model's shape and its own data. Settings are resolved, and of the CPU. */
+/* What the parts of a step take here: timed on this machine's CPU, by one worker, with weights of
+ * the model's shape and its own data. Settings are resolved, and of the CPU. */
 #ifndef MUSTER_PLAN_TIMING_H
 #define MUSTER_PLAN_TIMING_H
 
