@@ -21,10 +21,10 @@ enum mu_status mu_cli_resize(int argc, char **argv)
     const struct mu_command command = {
         .usage = "muster resize RUN N [options]",
         .about =
-            "Asks the launcher (`muster launch`) of the run in the directory RUN to go on with "
-            "N ranks. At the next step boundary the ranks make way, and N go on from there: from "
-            "the state in memory on one machine, else from a checkpoint. The result is the same, "
-            "bit for bit. Waits until they train.",
+            "Asks the launcher (`muster launch`) of the run or sweep in the directory RUN to go "
+            "on with N ranks. At the next step boundary the ranks make way, and N go on from "
+            "there: from the state in memory on one machine, else from a checkpoint. The result is "
+            "the same, bit for bit. Waits until they train.",
         .most_words = 2,
     };
     struct mu_steer_order order;

@@ -80,6 +80,19 @@ static void reading_deinit(struct reading *r)
     r->sweep = NULL;
 }
 
+/* The lock of one that has nothing to do any more, or whose ranks say so themselves, is not looked
+ * at: that may take a second. */
+static void look_for_launcher(const char *path, struct mu_sweep_view *v)
+{
+    const enum mu_sweep_standing standing = mu_sweep_view_standing(v);
+    const bool is_launched = standing == MU_SWEEP_RUNS
+                                 ? mu_sweep_view_was_launched(v)
+                                 : standing != MU_SWEEP_COMPLETE && mu_hold_is_taken(path);
+
+    if (is_launched)
+        mu_sweep_view_set_launched(v);
+}
+
 static enum mu_status read_all(const char *path, struct reading *r)
 {
     enum mu_status st;
@@ -87,6 +100,8 @@ static enum mu_status read_all(const char *path, struct reading *r)
     *r = (struct reading){.path = path};
     if (is_sweep(path)) {
         st = mu_sweep_view_read(path, &r->sweep);
+        if (st == MU_OK)
+            look_for_launcher(path, r->sweep);
         return st == MU_NOT_FOUND ? MU_FAIL(st, "%s/sweep.json is there no more", path) : st;
     }
     MU_TRY(mu_inspect_run(path, &r->run), st, done);

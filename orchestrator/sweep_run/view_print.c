@@ -78,6 +78,8 @@ static void put_title(struct page *p, const struct mu_sweep_view *v)
         put(p, "ended    %s", v->ended);
     else if (v->interrupted)
         put(p, "ended    nobody works on it now: it was killed; the same command goes on");
+    if (v->is_launched)
+        put(p, "launched muster launch has this sweep, and starts it again when its ranks die");
 }
 
 static void put_phases(struct page *p, const struct mu_sweep_view *v)
@@ -337,6 +339,7 @@ static uint32_t head_rows(const struct mu_sweep_view *v)
     uint32_t rows = 2;
 
     rows += v->ended[0] || v->interrupted || v->ranks + v->dead > 0;
+    rows += v->is_launched;
     rows += mu_ledger_total_us(&v->goodput) > 0;
     rows += v->tuned_key[0] != 0;
     return rows;
