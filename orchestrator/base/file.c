@@ -40,6 +40,25 @@ bool mu_path_ends_in(const char *path, const char *ending)
     return n > m && strcmp(path + n - m, ending) == 0;
 }
 
+void mu_path_go_up(char path[MU_PATH_MAX])
+{
+    char *slash = strrchr(path, '/');
+
+    if (slash)
+        slash[slash == path] = 0;
+    else
+        strcpy(path, ".");
+}
+
+void mu_path_find_nearest(char out[MU_PATH_MAX], const char *path)
+{
+    struct stat s;
+
+    snprintf(out, MU_PATH_MAX, "%s", path);
+    while (stat(out, &s) != 0 && errno == ENOENT)
+        mu_path_go_up(out);
+}
+
 bool mu_file_exists(const char *path)
 {
     struct stat s;
@@ -250,17 +269,14 @@ enum mu_status mu_file_sync_folder(const char *path)
 
 enum mu_status mu_file_rename_durably(const char *from, const char *to)
 {
-    char folder[MU_PATH_MAX], *slash;
+    char folder[MU_PATH_MAX];
     enum mu_status st = mu_path_format(folder, "%s", to);
 
     if (st != MU_OK)
         return st;
     if (rename(from, to) != 0)
         return MU_FAIL(MU_FAILED, "cannot rename %s to %s: %s", from, to, strerror(errno));
-    slash = strrchr(folder, '/');
-    if (!slash)
-        return mu_file_sync_folder(".");
-    slash[slash == folder] = 0; /* "/x": the root */
+    mu_path_go_up(folder);
     return mu_file_sync_folder(folder);
 }
 

@@ -8,17 +8,6 @@
 #include "orchestrator/run/which_checkpoint.h"
 #include "worker/checkpoint/checkpoint.h"
 
-/* "a/b" -> "a"; "b" -> "."; "/b" -> "/" */
-static void go_up(char path[MU_PATH_MAX])
-{
-    char *slash = strrchr(path, '/');
-
-    if (slash)
-        slash[slash == path] = 0;
-    else
-        strcpy(path, ".");
-}
-
 bool mu_found_is_run(const char *folder)
 {
     return mu_file_exists_in(folder, "checkpoints") || mu_file_exists_in(folder, "status.json");
@@ -97,7 +86,7 @@ enum mu_status mu_found_at(const char *path, enum mu_found *out, char folder[MU_
     *out = MU_FOUND_FILE;
     if (strcmp(name, "checkpoint.h5") != 0 && strncmp(name, "part-", 5) != 0)
         return MU_OK;
-    go_up(folder);
+    mu_path_go_up(folder);
     if (strcmp(name, "checkpoint.h5") == 0)
         *out = MU_FOUND_CHECKPOINT;
     else if (is_checkpoint(folder))

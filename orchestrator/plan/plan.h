@@ -7,8 +7,8 @@
  *   standing.c   what stands in the run directory
  *   warnings.c   what looks wrong
  *   print.c, json.c  for people, for scripts
- *   advice.c     what sweeps share: warnings, quantities as people read them
- *   speed.c, load.c  the measurement
+ *   advice.c     what sweeps share: warnings
+ *   speed.c, timing.c, load.c  the measurement
  *   show_sweep.c, json_sweep.c  the same for a sweep's plan */
 #ifndef MUSTER_PLAN_PLAN_H
 #define MUSTER_PLAN_PLAN_H

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "orchestrator/base/disk.h"
 #include "orchestrator/base/log.h"
 #include "worker/checkpoint/checkpoint.h"
 #include "worker/checkpoint/format.h"
@@ -42,15 +42,14 @@ uint64_t mu_checkpoint_bytes(const struct mu_layout *layout)
 enum mu_status mu_checkpoint_check_space(const char *folder, const struct mu_layout *layout)
 {
     const uint64_t need = mu_checkpoint_bytes(layout);
-    struct statvfs disk;
-    double left;
+    struct mu_disk disk;
+    const int error = mu_disk_look(folder, &disk);
 
-    if (statvfs(folder, &disk) != 0)
-        return MU_FAIL(MU_FAILED, "cannot write a checkpoint to %s: %s", folder, strerror(errno));
-    left = (double)disk.f_bavail * (double)disk.f_frsize;
-    if (disk.f_blocks > 0 && left < (double)need)
+    if (error != 0)
+        return MU_FAIL(MU_FAILED, "cannot write a checkpoint to %s: %s", folder, strerror(error));
+    if (disk.total_bytes > 0 && disk.free_bytes < need)
         return MU_FAIL(MU_FAILED, "%s: a checkpoint needs %.1f MB and the disk has %.1f MB left",
-                       folder, (double)need * 1e-6, left * 1e-6);
+                       folder, (double)need * 1e-6, (double)disk.free_bytes * 1e-6);
     return MU_OK;
 }
 
