@@ -96,7 +96,8 @@ static bool parse(const char *text, struct mu_lease_record *r)
 enum mu_status mu_lease_read(const char *path, struct mu_lease_record *out)
 {
     char text[MU_LEASE_BYTES + 1];
-    int fd = open(path, O_RDONLY | O_CLOEXEC); /* anew each time: on NFS that brings what is new */
+    /* anew each time: on NFS that brings what is new */
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     ssize_t n;
 
     memset(out, 0, sizeof *out);

@@ -110,13 +110,33 @@ enum mu_status mu_file_make_folders(const char *path)
     return st == MU_OK ? make_folder(part) : st;
 }
 
+enum mu_status mu_file_open_stream(const char *path, FILE **in)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct stat s;
+    enum mu_status st = MU_OK;
+
+    *in = NULL;
+    if (fd < 0 && errno == ENOENT)
+        return MU_NOT_FOUND;
+    if (fd < 0)
+        return MU_FAIL(MU_FAILED, "cannot read %s: %s", path, strerror(errno));
+    if (fstat(fd, &s) != 0 || !S_ISREG(s.st_mode))
+        st = MU_FAIL(MU_FAILED, "cannot read %s: it is not a regular file", path);
+    else if (!(*in = fdopen(fd, "r")))
+        st = MU_FAIL(MU_NO_MEMORY, "no memory to read %s", path);
+    if (st != MU_OK)
+        close(fd);
+    return st;
+}
+
 enum mu_status mu_file_read(const char *path, size_t max_size, char **data, size_t *size)
 {
     enum mu_status st = MU_OK;
     struct stat s;
     size_t have = 0;
     char *text = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 
     *data = NULL;
     *size = 0;

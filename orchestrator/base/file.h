@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "orchestrator/base/status.h"
@@ -31,6 +32,9 @@ bool mu_file_exists_in(const char *folder, const char *name);
  * future is not: the clock was set back since. */
 bool mu_file_is_young(const struct stat *file, int seconds);
 enum mu_status mu_file_make_folders(const char *path) MU_CHECKED; /* as `mkdir -p` */
+/* Files to read from are opened without waiting: where a pipe lies, it is refused at once. */
+/* A regular file as a stream; MU_NOT_FOUND, not reported, when there is none. */
+enum mu_status mu_file_open_stream(const char *path, FILE **in) MU_CHECKED;
 /* Whole file into malloc'ed memory with a zero byte after it; the caller frees. MU_NOT_FOUND is not
  * reported. */
 enum mu_status mu_file_read(const char *path, size_t max_size, char **data,

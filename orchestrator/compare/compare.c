@@ -11,10 +11,10 @@
 
 /* ---- records --------------------------------------------------------------------------------- */
 
-/* Both have it, and it is another. */
+/* What a record always has: NaN is what came out, and one NaN is as good as another. */
 static bool differ(double a, double b)
 {
-    return !isnan(a) && !isnan(b) && memcmp(&a, &b, sizeof a) != 0;
+    return (!isnan(a) || !isnan(b)) && memcmp(&a, &b, sizeof a) != 0;
 }
 
 static bool both(double a, double b)
@@ -27,15 +27,15 @@ static bool take_step(struct mu_records_compared *c, const struct mu_side_record
                       const struct mu_side_record *b)
 {
     const bool hashes = a->has_hash && b->has_hash;
+    const bool metrics = a->has_metrics && b->has_metrics;
 
-    if (!hashes && !both(a->loss, b->loss) && !both(a->gradient_norm, b->gradient_norm) &&
-        !both(a->valid_loss, b->valid_loss))
+    if (!hashes && !metrics)
         return false;
     c->common++;
     c->hashes += hashes;
-    c->loss = differ(a->loss, b->loss);
-    c->gradient_norm = differ(a->gradient_norm, b->gradient_norm);
-    c->valid_loss = differ(a->valid_loss, b->valid_loss);
+    c->loss = metrics && differ(a->loss, b->loss);
+    c->gradient_norm = metrics && differ(a->gradient_norm, b->gradient_norm);
+    c->valid_loss = both(a->valid_loss, b->valid_loss) && differ(a->valid_loss, b->valid_loss);
     c->hash = hashes && !mu_hash_equal(a->hash, b->hash);
     if (c->loss || c->gradient_norm || c->valid_loss || c->hash) {
         c->parts_at = a->step;

@@ -92,8 +92,13 @@ static void take_metrics(void *context, const struct mu_metrics *m)
         t->failed = true;
         return;
     }
-    *r = (struct mu_side_record){m->step,       m->loss,     m->gradient_norm,
-                                 m->valid_loss, m->has_hash, m->hash};
+    *r = (struct mu_side_record){.step = m->step,
+                                 .loss = m->loss,
+                                 .gradient_norm = m->gradient_norm,
+                                 .valid_loss = m->valid_loss,
+                                 .has_metrics = true,
+                                 .has_hash = m->has_hash,
+                                 .hash = m->hash};
 }
 
 static void set_hash(struct mu_side *s, int64_t step, struct mu_hash hash, bool *failed)
@@ -141,6 +146,7 @@ enum mu_status mu_side_read_records(struct mu_side *s)
     MU_TRY(mu_journal_replay(journal, take_journal, &t), st, done);
     for (size_t i = 0; i < t.hashes.count; i++)
         set_hash(s, t.hashes.record[i].step, t.hashes.record[i].hash, &t.failed);
+    s->saved = t.hashes.count > 0 ? t.hashes.record[t.hashes.count - 1].step : 0;
     if (t.failed)
         st = MU_FAIL(MU_NO_MEMORY, "no memory for the records of %s", s->path);
 done:

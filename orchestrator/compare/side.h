@@ -6,10 +6,11 @@
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/hash.h"
 
-/* NaN: not recorded. */
 struct mu_side_record {
     int64_t step;
-    double loss, gradient_norm, valid_loss;
+    double loss, gradient_norm; /* NaN also where that came out */
+    double valid_loss;          /* NaN: not evaluated */
+    bool has_metrics;           /* those three were recorded; else only the hash is known */
     bool has_hash;
     struct mu_hash hash; /* of the state after this step */
 };
@@ -27,6 +28,7 @@ struct mu_side {
     size_t count, room;
     struct mu_side_checkpoint *checkpoint; /* those that are whole, ascending */
     uint32_t checkpoints;
+    int64_t saved;          /* step of the newest checkpoint that the journal tells of; 0: none */
     int64_t end;            /* the last step that it tells of; 0: of none */
     char *config;           /* text, resolved; NULL: none */
     char fingerprint[1024]; /* of who computed it, at last; "": not known */

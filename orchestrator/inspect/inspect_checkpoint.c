@@ -123,8 +123,13 @@ enum mu_status mu_inspect_checkpoint(const char *folder, bool deep, struct mu_in
         goto done;
     }
     look_at_parts(c);
-    if (deep)
+    if (deep) {
         MU_TRY(look_deep(c), st, done);
+        st = mu_checkpoint_check_views(c->folder, &c->info, &c->layout);
+        c->views_bad = st == MU_CORRUPT;
+        if (c->views_bad)
+            st = MU_OK;
+    }
 done:
     free(specs);
     if (st != MU_OK)
@@ -143,6 +148,6 @@ void mu_inspected_deinit(struct mu_inspected *c)
 
 bool mu_inspected_good(const struct mu_inspected *c)
 {
-    return c->parts_bad == 0 &&
+    return c->parts_bad == 0 && !c->views_bad &&
            (!c->deep || (c->whole && mu_hash_equal(c->state, c->info.state_hash)));
 }

@@ -94,7 +94,8 @@ enum mu_status mu_inspect_run(const char *path, struct mu_inspected_run *r)
     MU_TRY(mu_path_format(r->path, "%s", path), st, done);
     MU_TRY(read_status(r), st, done);
     r->losses = mu_metrics_losses(path);
-    read_newest(r);
+    if (r->losses.last_step > 0)
+        read_newest(r);
     MU_TRY(mu_path_format(folder, "%s/journal", path), st, done);
     MU_TRY(mu_journal_replay(folder, take_record, r), st, done);
 done:

@@ -63,8 +63,8 @@ void mu_sweep_lead_serve(struct mu_sweep_lead *lead);
  * failures are the poller's. */
 enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead) MU_CHECKED;
 
-/* At a stop, once everybody waits (unsaved.c): trials whose newest state is in this machine's memory
- * alone, since they made way or their ranks died, are to be saved first. */
+/* At a stop, once everybody waits (unsaved.c): trials whose newest state is in memory alone,
+ * since they made way or their ranks died, are to be saved first. */
 void mu_sweep_lead_look_for_unsaved(struct mu_sweep_lead *lead);
 
 /* ---- channels.c ---- */

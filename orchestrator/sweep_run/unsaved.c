@@ -23,24 +23,41 @@ static int64_t step_in_memory(const struct mu_segments *s, const char *run)
     return newest;
 }
 
+/* Of a READY trial: the newest state that is in memory, and the host that has it; on other hosts as
+ * was heard of in this start. -1: none is known of. */
+static int64_t look(const struct mu_sweep_lead *lead, uint32_t trial,
+                    const struct mu_segments *segments, uint32_t *host)
+{
+    const struct mu_sweep_master *m = &lead->master;
+    const int own = mu_comm_name(lead->session->comm, mu_comm_rank(lead->session->comm));
+    const struct mu_cell *c = &m->state.cell[trial];
+    char run[MU_PATH_MAX];
+
+    *host = mu_sweep_master_member(m, own)->host;
+    if (c->host != UINT32_MAX && c->host != *host) {
+        *host = c->host;
+        return m->host[c->host].alive > 0 ? c->step : -1;
+    }
+    return mu_sweep_trial_path(run, lead->facts->path, m->stages.trials.item[trial].name) == MU_OK
+               ? step_in_memory(segments, run)
+               : -1;
+}
+
 static uint32_t mark(struct mu_sweep_lead *lead, const struct mu_segments *segments)
 {
     struct mu_sweep_master *m = &lead->master;
-    const int own = mu_comm_name(lead->session->comm, mu_comm_rank(lead->session->comm));
-    char run[MU_PATH_MAX];
     uint32_t marked = 0;
 
     for (uint32_t i = 0; i < m->known; i++) {
-        const char *name = m->stages.trials.item[i].name;
+        uint32_t host;
         int64_t step;
 
-        if (m->state.cell[i].phase != MU_CELL_READY ||
-            mu_sweep_trial_path(run, lead->facts->path, name) != MU_OK)
+        if (m->state.cell[i].phase != MU_CELL_READY)
             continue;
-        step = step_in_memory(segments, run);
-        if (step <= 0 || mu_sweep_trial_has(lead->facts->path, name, step))
+        step = look(lead, i, segments, &host);
+        if (step <= 0 || mu_sweep_trial_has(lead->facts->path, m->stages.trials.item[i].name, step))
             continue;
-        m->state.cell[i].host = mu_sweep_master_member(m, own)->host;
+        m->state.cell[i].host = host;
         m->side[i].must_save = m->is_changed = true;
         marked++;
     }

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "orchestrator/compare/side.h"
 #include "orchestrator/config/config.h"
@@ -135,12 +136,15 @@ static void take_metrics(void *context, const struct mu_metrics *m)
     all->last = m->step;
 }
 
-/* What a run that has come to a step, as the other of the two says, cannot lack. */
-static bool is_there(struct mu_verify *v, const char *path, const char *name, size_t recorded)
+/* A run that has come to a step cannot lack it. */
+static bool is_there(struct mu_verify *v, const char *path, const char *name, bool has_begun)
 {
-    if (mu_file_exists_in(path, name))
-        return true;
-    if (recorded > 0)
+    char file[MU_PATH_MAX];
+    struct stat s;
+
+    if (mu_path_format(file, "%s/%s", path, name) == MU_OK && lstat(file, &s) == 0)
+        return true; /* also as a link that leads nowhere: who reads it says so */
+    if (has_begun)
         mu_verify_find(v, MU_FINDING_DAMAGE, "training goes on without: the next start makes it",
                        "%s/%s: it is missing", path, name);
     else
@@ -149,7 +153,7 @@ static bool is_there(struct mu_verify *v, const char *path, const char *name, si
     return false;
 }
 
-static void check_metrics(struct mu_verify *v, const char *path, bool is_trained)
+static void check_metrics(struct mu_verify *v, const char *path, bool has_begun, bool is_trained)
 {
     static const char advice[] = "the next start drops such lines; training needs none of them";
     struct metrics all = {.back = -1};
@@ -175,7 +179,11 @@ static void check_metrics(struct mu_verify *v, const char *path, bool is_trained
         mu_verify_find(v, MU_FINDING_DAMAGE, advice,
                        "%s/metrics.jsonl: step %" PRId64 " comes again or too late", path,
                        all.back);
-    if (lines == 0 && all.back < 0)
+    if (all.records == 0 && has_begun)
+        mu_verify_find(v, MU_FINDING_DAMAGE, "training goes on without: the next start adds to it",
+                       "%s/metrics.jsonl: it has no record, of a run that has come to a step",
+                       path);
+    else if (lines == 0 && all.back < 0)
         mu_verify_find(v, MU_FINDING_GOOD, NULL,
                        "%s/metrics.jsonl: %" PRIu64 " records, %" PRIu64 " with a state hash", path,
                        all.records, all.hashes);
@@ -260,6 +268,19 @@ static void read_records(struct mu_side *records, const char *path)
     mu_verify_listen_end(&ear);
 }
 
+/* The newest checkpoint is always kept: without it the run goes on from further back. */
+static void check_saved(struct mu_verify *v, const char *checkpoints, int64_t saved)
+{
+    char folder[MU_PATH_MAX];
+
+    if (mu_checkpoint_folder(folder, checkpoints, saved) == MU_OK &&
+        !mu_file_exists_in(folder, "checkpoint.h5"))
+        mu_verify_find(v, MU_FINDING_DAMAGE,
+                       "bring it back if there is a copy; else the run's own command computes again "
+                       "what came after the checkpoint before",
+                       "%s: it was saved, as the journal says, and is not there any more", folder);
+}
+
 static void check_checkpoints(struct mu_verify *v, const char *path, const struct mu_side *records,
                               bool is_trained)
 {
@@ -274,6 +295,8 @@ static void check_checkpoints(struct mu_verify *v, const char *path, const struc
         return;
     }
     mu_verify_checkpoints(v, folder, records, is_trained, &newest);
+    if (records->saved > 0 && !is_trained)
+        check_saved(v, folder, records->saved);
     if (v->damaged > before && newest >= 0)
         mu_verify_find(v, MU_FINDING_NOTE, NULL,
                        "%s: the newest checkpoint that is whole is of step %" PRId64, path, newest);
@@ -321,17 +344,19 @@ void mu_verify_run(struct mu_verify *v, const char *path)
     const bool is_trained = mu_run_dir_is_locked(path);
     struct mu_side records = {.is_run = true};
     char journal[MU_PATH_MAX];
+    bool has_begun;
 
     if (is_trained)
         mu_verify_find(v, MU_FINDING_NOTE, NULL,
                        "%s: it is being trained now, and what is found may be old already", path);
     read_records(&records, path);
+    has_begun = records.end > 0;
     check_config(v, path);
     check_origin(v, path);
     check_status(v, path, &records, is_trained);
-    if (is_there(v, path, "metrics.jsonl", records.count))
-        check_metrics(v, path, is_trained);
-    if (is_there(v, path, "journal", records.count) &&
+    if (is_there(v, path, "metrics.jsonl", has_begun))
+        check_metrics(v, path, has_begun, is_trained);
+    if (is_there(v, path, "journal", has_begun) &&
         mu_path_format(journal, "%s/journal", path) == MU_OK)
         mu_verify_journal(v, journal);
     check_checkpoints(v, path, &records, is_trained);

@@ -94,7 +94,23 @@ untouched "muster stop"
 launch -n 3 sweep synth.cfg sweep.name=taken
 as_whole taken "launcher killed, stopped, resized"
 
-# All die in the same step of a trial, every time. A trial that has failed for good is no reason to start again.
+# All ranks stand still.
+MUSTER_FAULT=at:forward,step:7,do:stop launch -n 2 --stall-deadline 2 sweep synth.cfg sweep.name=stalls
+said 'generation 1: nothing moved any more after [0-9]+ steps of its trials; starting again with 2 ranks on 1 host, from its journal, the states of 2 trials in memory' "ranks that stand still"
+as_whole stalls "ranks that stand still"
+
+# Trials that fail as often as they are tried are no reason to start again; the same command tries them again.
+MUSTER_FAULT=at:backward,step:50,do:fail launch -n 3 sweep synth.cfg sweep.name=fails sweep.retries=0
+ended_with 1 "trials that fail"
+said 'launch: failed; 1 generation \(all ranks gave up together: 1\)' "trials that fail"
+[ "$(with_status fails failed)" -gt 0 ] || fail "no trial has failed"
+untouched "trials that fail"
+launch -n 3 sweep synth.cfg sweep.name=fails
+ended_with 0 "trials that had failed"
+same_results fails whole "trials that had failed"
+untouched "trials that had failed"
+
+# All die in the same step of a trial, every time.
 MUSTER_FAULT=at:backward,step:5,do:kill MUSTER_FAULT_GENERATIONS=99 launch -n 2 sweep synth.cfg sweep.name=wall
 ended_with 1 "the same step every time"
 said 'the sweep does not get beyond [0-9]+ steps of its trials: in 3 generations in a row no trial has committed anything new' "the same step every time"

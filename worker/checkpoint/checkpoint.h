@@ -80,6 +80,10 @@ enum mu_status mu_checkpoint_read_index(const char *folder, struct mu_checkpoint
                                         struct mu_tensor_spec **specs, uint32_t *count) MU_CHECKED;
 enum mu_status mu_checkpoint_check_part(const char *folder, const struct mu_checkpoint_info *info,
                                         uint32_t part) MU_CHECKED;
+/* Whether who reads checkpoint.h5 with other tools sees the tensors: its views name the right rows of
+ * the right parts, which loading does not ask for. MU_CORRUPT with the first that does not. */
+enum mu_status mu_checkpoint_check_views(const char *folder, const struct mu_checkpoint_info *info,
+                                         const struct mu_layout *layout) MU_CHECKED;
 const char *mu_checkpoint_library_version(void); /* "HDF5 1.10.8" */
 
 /* Folder names and choice. */
