@@ -27,19 +27,6 @@ enum mu_status mu_path_format(char out[MU_PATH_MAX], const char *format, ...)
     return MU_OK;
 }
 
-void mu_path_trim(char *path)
-{
-    for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
-        path[n - 1] = 0;
-}
-
-bool mu_path_ends_in(const char *path, const char *ending)
-{
-    const size_t n = strlen(path), m = strlen(ending);
-
-    return n > m && strcmp(path + n - m, ending) == 0;
-}
-
 void mu_path_go_up(char path[MU_PATH_MAX])
 {
     char *slash = strrchr(path, '/');
@@ -57,6 +44,19 @@ void mu_path_find_nearest(char out[MU_PATH_MAX], const char *path)
     snprintf(out, MU_PATH_MAX, "%s", path);
     while (stat(out, &s) != 0 && errno == ENOENT)
         mu_path_go_up(out);
+}
+
+void mu_path_trim(char *path)
+{
+    for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
+        path[n - 1] = 0;
+}
+
+bool mu_path_ends_in(const char *path, const char *ending)
+{
+    const size_t n = strlen(path), m = strlen(ending);
+
+    return n > m && strcmp(path + n - m, ending) == 0;
 }
 
 bool mu_file_exists(const char *path)

@@ -17,14 +17,14 @@ enum { MU_PATH_MAX = 4096 };
 enum mu_status mu_path_format(char out[MU_PATH_MAX], const char *format, ...) MU_CHECKED
     __attribute__((format(printf, 2, 3)));
 
-/* Takes the slashes from its end; "/" stays. */
-void mu_path_trim(char *path);
-/* Whether it ends in this, and is longer. */
-bool mu_path_ends_in(const char *path, const char *ending);
 /* The folder that a path lies in: "a/b" -> "a", "b" -> ".", "/b" -> "/". */
 void mu_path_go_up(char path[MU_PATH_MAX]);
 /* The path itself, or the nearest folder above it that is there: where it will be made. */
 void mu_path_find_nearest(char out[MU_PATH_MAX], const char *path);
+/* Takes the slashes from its end; "/" stays. */
+void mu_path_trim(char *path);
+/* Whether it ends in this, and is longer. */
+bool mu_path_ends_in(const char *path, const char *ending);
 
 bool mu_file_exists(const char *path);
 bool mu_file_exists_in(const char *folder, const char *name);

@@ -70,10 +70,10 @@ struct mu_steer_standing mu_steer_standing(const char *run)
 {
     struct mu_steer_standing s = {.is_locked = mu_run_dir_is_locked(run)};
     const bool is_sweep = mu_file_exists_in(run, "sweep.json");
-    char own[64] = "";
-    json_t *status;
+    json_t *status = NULL;
     enum mu_status st =
         is_sweep ? mu_sweep_read_status(run, &status) : mu_run_dir_read_status(run, &status, NULL);
+    char own[64] = "";
 
     s.is_read = st == MU_OK && status;
     mu_json_copy_text(s.outcome, sizeof s.outcome, status, "outcome");
