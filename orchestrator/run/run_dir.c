@@ -177,8 +177,9 @@ bool mu_run_dir_is_locked(const char *path)
 {
     char file[MU_PATH_MAX];
     bool held = true;
-    int fd =
-        mu_path_format(file, "%s/.lock", path) == MU_OK ? open(file, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+    int fd = mu_path_format(file, "%s/.lock", path) == MU_OK
+                 ? open(file, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+                 : -1;
 
     if (fd < 0)
         return errno != ENOENT;

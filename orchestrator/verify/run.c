@@ -275,10 +275,11 @@ static void check_saved(struct mu_verify *v, const char *checkpoints, int64_t sa
 
     if (mu_checkpoint_folder(folder, checkpoints, saved) == MU_OK &&
         !mu_file_exists_in(folder, "checkpoint.h5"))
-        mu_verify_find(v, MU_FINDING_DAMAGE,
-                       "bring it back if there is a copy; else the run's own command computes again "
-                       "what came after the checkpoint before",
-                       "%s: it was saved, as the journal says, and is not there any more", folder);
+        mu_verify_find(
+            v, MU_FINDING_DAMAGE,
+            "bring it back if there is a copy; else the run's own command computes again "
+            "what came after the checkpoint before",
+            "%s: it was saved, as the journal says, and is not there any more", folder);
 }
 
 static void check_checkpoints(struct mu_verify *v, const char *path, const struct mu_side *records,
