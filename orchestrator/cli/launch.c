@@ -10,6 +10,7 @@
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/launch.h"
 #include "orchestrator/run/aside.h"
+#include "orchestrator/run/which_checkpoint.h"
 #include "orchestrator/sweep/stages.h"
 #include "worker/board.h"
 
@@ -109,7 +110,19 @@ static char **words_of_ranks(const struct mu_words *words, const struct beginnin
     return list;
 }
 
-static enum mu_status begin_fresh(const char *run)
+/* What the ranks would refuse, before anything is put aside for it. */
+static enum mu_status check_origin(const char *run, const char *from)
+{
+    char checkpoint[MU_PATH_MAX];
+    struct mu_checkpoint_info info = {0};
+    enum mu_status st = mu_which_checkpoint(from, checkpoint, &info);
+
+    mu_checkpoint_info_deinit(&info);
+    return st == MU_OK ? mu_run_aside_leaves(run, checkpoint)
+                       : MU_FAIL(MU_CONFIG, "--from %s cannot be used", from);
+}
+
+static enum mu_status begin_fresh(const char *run, const char *from)
 {
     if (mu_hold_is_taken(run))
         return MU_FAIL(
@@ -117,6 +130,12 @@ static enum mu_status begin_fresh(const char *run)
             "--fresh: another muster launch has %s: stop it first (muster stop %s), or give "
             "this run another run.name",
             run, run);
+    if (from) {
+        enum mu_status st = check_origin(run, from);
+
+        if (st != MU_OK)
+            return st;
+    }
     return mu_run_aside_for_fresh(run);
 }
 
@@ -186,7 +205,7 @@ enum mu_status mu_cli_launch(int argc, char **argv)
     request.words = ranks_words = words_of_ranks(&words, &begin, &request.word_count);
     st = ranks_words ? MU_OK : MU_FAIL(MU_NO_MEMORY, "no memory for the words of the ranks");
     if (st == MU_OK && begin.fresh)
-        st = begin_fresh(folder);
+        st = begin_fresh(folder, begin.from);
     if (st != MU_OK)
         goto done;
     st = mu_launch_run(&request);

@@ -45,7 +45,7 @@ static uint64_t signs_of_sweep(const json_t *status)
     json_object_foreach((json_t *)(uintptr_t)json_object_get(status, "phases"), key, one) signs =
         signs * 31 + (uint64_t)json_integer_value(one);
     json_array_foreach(json_object_get(status, "live"), i, one) signs =
-        signs * 31 + (uint64_t)json_integer_value(json_object_get(one, "step"));
+        signs * 31 + (uint64_t)mu_json_get_integer(one, "step");
     return signs;
 }
 

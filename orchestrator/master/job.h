@@ -106,6 +106,7 @@ struct mu_job {
     /* With another schedule than before (go_on.h): steps that are the same in both, INT64_MAX if all
      * are; where the run goes back to, having come to `went_to`, 0: nowhere. */
     int64_t common_steps, goes_back_to, went_to;
+    struct mu_hash stood; /* what stood in the run directory when it was looked at */
     int64_t resumed_step; /* of the checkpoint gone on from; 0: fresh */
     struct mu_hash resumed_hash;
     int64_t saved_step; /* of the newest checkpoint; -1: none */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/wire.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/master/go_on.h"
 #include "orchestrator/master/job.h"
@@ -116,10 +117,15 @@ static enum mu_status take_origin(struct mu_job *job, const struct mu_job_reques
 {
     struct mu_origin named;
     char *text = NULL;
-    enum mu_status st = mu_origin_find(request->from, request->weights_only, &named, &text);
+    enum mu_status st = stands ? mu_origin_read(job->run_path, &job->origin) : MU_OK;
 
-    if (st == MU_OK && stands)
-        st = mu_origin_read(job->run_path, &job->origin);
+    if (st == MU_OK && mu_origin_was_named(&job->origin, request->from, request->weights_only))
+        return MU_OK;
+    if (st != MU_OK)
+        return st;
+    st = mu_origin_find(request->from, request->weights_only, &named, &text);
+    if (st == MU_OK && request->fresh)
+        st = mu_run_aside_leaves(job->run_path, named.checkpoint);
     if (st == MU_OK && stands && !mu_origin_is(&job->origin, request->from, &named)) {
         mu_log(MU_LOG_ERROR, "%s holds a run already, which does not come from %s (%s)",
                job->run_path, request->from,
@@ -136,10 +142,53 @@ static enum mu_status take_origin(struct mu_job *job, const struct mu_job_reques
     return st;
 }
 
-enum mu_status mu_job_read_config(struct mu_job *job, const struct mu_job_request *request)
+/* What stands in the run directory, as far as it was looked at: another process may change it until
+ * this one has the lock. `text`: of config.cfg; NULL: there is no run, or it is to be put aside. */
+static enum mu_status look_what_stands(const struct mu_job *job, bool is_aside, char **text,
+                                       struct mu_hash *seen)
+{
+    int64_t newest = 0, last = 0;
+    uint8_t bytes[64];
+    struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
+    struct mu_hash config = {0};
+    enum mu_status st = is_aside ? MU_NOT_FOUND : mu_run_dir_read_config(job->run_path, text);
+
+    if (st == MU_OK) {
+        config = mu_hash_bytes(*text, strlen(*text), 0);
+        st = mu_go_on_reach(job->run_path, INT64_MAX, &newest, &last);
+    } else if (st == MU_NOT_FOUND) {
+        st = MU_OK;
+    }
+    mu_wire_put_u64(&w, config.high);
+    mu_wire_put_u64(&w, config.low);
+    mu_wire_put_u64(&w, (uint64_t)last);
+    mu_wire_put_u64(&w, (uint64_t)newest);
+    *seen = mu_hash_bytes(bytes, w.size, 0);
+    return st;
+}
+
+static enum mu_status compare_with_what_stands(struct mu_job *job,
+                                               const struct mu_job_request *request,
+                                               const char *text)
 {
     struct mu_settings *before = NULL;
-    bool stands;
+    enum mu_status st = MU_OK;
+
+    if (request->from)
+        MU_TRY(take_origin(job, request, text), st, done);
+    if (text) {
+        MU_TRY(mu_config_recall(text, "config.cfg of the run directory", &before), st, done);
+        st = compare_with_run(job, before);
+    }
+done:
+    free(before);
+    return st;
+}
+
+enum mu_status mu_job_read_config(struct mu_job *job, const struct mu_job_request *request)
+{
+    const bool is_aside = request->fresh && !mu_run_aside_was_done();
+    char *text = NULL;
     enum mu_status st;
 
     MU_TRY(take_config(job, request), st, done);
@@ -147,17 +196,32 @@ enum mu_status mu_job_read_config(struct mu_job *job, const struct mu_job_reques
     MU_TRY(check_data(&job->settings), st, done);
     MU_TRY(mu_config_print(&job->settings, &job->config_text), st, done);
     MU_TRY(name_run_dir(job), st, done);
-    st = request->fresh ? MU_NOT_FOUND : mu_go_on_read(job->run_path, &before);
-    stands = st == MU_OK;
-    if (st != MU_OK && st != MU_NOT_FOUND)
-        goto done;
-    st = MU_OK;
-    if (request->from)
-        MU_TRY(take_origin(job, request, stands), st, done);
-    if (stands)
-        st = compare_with_run(job, before);
+    MU_TRY(look_what_stands(job, is_aside, &text, &job->stood), st, done);
+    st = compare_with_what_stands(job, request, text);
 done:
-    free(before);
+    free(text);
+    return st;
+}
+
+/* Under the lock: where another process was there since, everything is found out again. */
+static enum mu_status look_again(struct mu_job *job, const struct mu_job_request *request)
+{
+    struct mu_hash seen;
+    char *text = NULL;
+    enum mu_status st;
+
+    MU_TRY(look_what_stands(job, false, &text, &seen), st, done);
+    if (mu_hash_equal(seen, job->stood))
+        goto done;
+    mu_log(MU_LOG_INFO, "another process has trained the run in %s meanwhile", job->run_path);
+    free(job->parent);
+    job->parent = NULL;
+    job->origin = (struct mu_origin){0};
+    job->common_steps = INT64_MAX;
+    job->goes_back_to = job->went_to = 0;
+    st = compare_with_what_stands(job, request, text);
+done:
+    free(text);
     return st;
 }
 
@@ -195,6 +259,18 @@ failed:
     return st;
 }
 
+/* What memory holds of a fork that was not begun yet, maybe of another state, or of another end, also
+ * on a host that has no part in this start, is none of what the run is from now on. */
+static enum mu_status identify(struct mu_job *job)
+{
+    const bool is_begun = mu_file_exists_in(job->run_path, "config.cfg");
+    enum mu_status st = MU_OK;
+
+    if (!job->trial && (!is_begun || job->goes_back_to > 0))
+        st = mu_run_dir_forget_identity(job->run);
+    return st == MU_OK ? mu_run_dir_identity(job->run, &job->run_id) : st;
+}
+
 /* From here on the path is the plain one, without symbolic links and "..": it names the segments,
  * and people read it. */
 enum mu_status mu_job_take_run_dir(struct mu_job *job, const struct mu_job_request *request)
@@ -212,8 +288,12 @@ enum mu_status mu_job_take_run_dir(struct mu_job *job, const struct mu_job_reque
     if (plain)
         st = mu_path_format(job->run_path, "%s", plain);
     free(plain);
+    if (st == MU_OK && !job->trial)
+        st = look_again(job, request);
     if (st == MU_OK)
-        st = mu_run_dir_identity(job->run, &job->run_id);
+        st = identify(job);
+    if (st == MU_OK)
+        st = mu_run_aside_tidy(job->run_path);
     if (st == MU_OK && job->goes_back_to > 0)
         st = go_back(job);
     if (st == MU_OK)

@@ -146,7 +146,8 @@ static uint64_t tokens_of(const struct mu_job *job, int64_t step)
            (uint64_t)(step - mu_origin_begins_at(origin)) * job->workload->facts.tokens_per_step;
 }
 
-/* The master's choice: what is in memory, unless a checkpoint is newer. */
+/* The master's choice: what is in memory, unless a checkpoint is newer. A fork's first state, which no
+ * step of its own has made, is loaded again: it has no record. */
 static enum mu_status choose_held(struct mu_job *job, const struct held *held,
                                   struct mu_job_order *order,
                                   struct mu_resume_candidates *candidates)
@@ -154,9 +155,9 @@ static enum mu_status choose_held(struct mu_job *job, const struct held *held,
     int64_t newest = candidates->count > 0 ? candidates->steps[candidates->count - 1] : 0;
     enum mu_status st = mu_resume_identify_data(job);
 
-    order->from_memory = st == MU_OK && held->newest > 0 && held->one_setting &&
-                         held->newest >= newest && held->newest <= job->common_steps &&
-                         is_recorded(job, held->newest);
+    order->from_memory = st == MU_OK && held->newest > mu_origin_begins_at(&job->origin) &&
+                         held->one_setting && held->newest >= newest &&
+                         held->newest <= job->common_steps && is_recorded(job, held->newest);
     if (!order->from_memory)
         return st;
     order->step = held->newest;

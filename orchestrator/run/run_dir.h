@@ -66,6 +66,8 @@ bool mu_run_dir_is_locked(const char *path);
 /* A number that this run has for ever, and another run in a folder of the same name has not: what
  * is left in memory of that one is none of this one's. */
 enum mu_status mu_run_dir_identity(const struct mu_run_dir *dir, uint64_t *out) MU_CHECKED;
+/* It gets another number: what is in memory is no part of what it is from now on. */
+enum mu_status mu_run_dir_forget_identity(const struct mu_run_dir *dir) MU_CHECKED;
 /* Begins to write: drops records beyond `resume_step` (steps committed in the checkpoint gone on
  * from; 0: a fresh run). config_text: the resolved configuration, written to config.cfg. */
 enum mu_status mu_run_dir_begin(struct mu_run_dir *dir, const char *config_text,

@@ -61,7 +61,7 @@ static void take_sweep(struct mu_steer_standing *s, const json_t *status)
              mu_json_get_text(status, "ended")[0] ? "ended" : "running");
     mu_json_copy_text(s->message, sizeof s->message, status, "ended");
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        s->step += json_integer_value(json_object_get(phases, mu_cell_word(ends[i])));
+        s->step += mu_json_get_integer(phases, mu_cell_word(ends[i]));
     s->steps = mu_json_get_integer(status, "trials");
     s->ranks = mu_json_get_integer(json_object_get(status, "fleet"), "ranks");
 }

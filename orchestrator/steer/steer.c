@@ -325,8 +325,10 @@ static enum mu_status wait_for_ranks(struct asking *a, int64_t wanted)
             if (is_new || a->standing.ranks == wanted)
                 return tell_ranks(&a->standing, wanted, is_new);
         }
-        if (mu_steer_has_ended(&a->standing, "complete"))
+        if (mu_steer_has_ended(&a->standing, "complete")) {
+            mu_resize_clear(a->run);
             return say("it was complete before the request was seen");
+        }
         if (!a->standing.is_launched) {
             mu_resize_clear(a->run);
             return MU_FAIL(MU_FAILED, "the launcher of %s has ended: %s", a->run,
