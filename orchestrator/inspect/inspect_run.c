@@ -7,13 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/base/text_wrap.h"
 #include "orchestrator/run/goodput.h"
 #include "orchestrator/run/journal.h"
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/sweep_run/records.h"
 #include "orchestrator/sweep_run/show.h"
 
-enum { JOURNAL_SHOWN = 20, TAIL_BYTES = 2 * MU_METRICS_LINE_MAX };
+enum { TEXT_COLUMN = 15, JOURNAL_SHOWN = 20, TAIL_BYTES = 2 * MU_METRICS_LINE_MAX };
 
 /* ---- finding out ----------------------------------------------------------------------------- */
 
@@ -147,6 +148,8 @@ static void print_state(const struct mu_inspected_run *r, int64_t from_step, FIL
             status_number(r, "steps"));
     if (r->newest.tokens > 0)
         fprintf(out, ", %" PRIu64 " tokens", r->newest.tokens);
+    if (r->newest.tokens > 0 && r->newest.step != status_number(r, "step"))
+        fprintf(out, " in %" PRId64, r->newest.step); /* the two files are written apart */
     fputc('\n', out);
     if (status_number(r, "ranks") > 0)
         fprintf(out, "  computed on  %" PRId64 " rank%s, %" PRId64 " host%s\n",
@@ -166,7 +169,7 @@ static void print_goodput(const struct mu_inspected_run *r, FILE *out)
     if (!mu_goodput_from_json(object, &s))
         return;
     if (mu_ledger_total_us(&s) > 0)
-        fprintf(out, "  time         %s\n", mu_ledger_print(&s).text);
+        mu_text_wrap(out, TEXT_COLUMN, fprintf(out, "  time"), mu_ledger_print(&s).text);
     for (enum mu_ledger_event e = 0; e < MU_LEDGER_EVENT_COUNT; e++)
         if (s.events[e] > 0) {
             fprintf(out, "%s%s %" PRIu64, separator, mu_ledger_event_text(e), s.events[e]);
