@@ -22,6 +22,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/hash.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/started_by.h"
 
 enum { HEAD_BYTES = 32, LOOK_MS = 500 };
 
@@ -160,8 +161,8 @@ enum mu_status mu_lease_bind_process(void)
     int error;
 
     bound.path = getenv("MUSTER_LEASE");
-    bound.job = getenv("MUSTER_JOB");
-    if (!bound.path || !*bound.path || !bound.job || !*bound.job || !getenv("PMIX_RANK"))
+    bound.job = mu_started_by_launch();
+    if (!bound.path || !*bound.path || !bound.job || !getenv("PMIX_RANK"))
         return MU_OK;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the first thread */

@@ -27,6 +27,38 @@ enum mu_status mu_path_format(char out[MU_PATH_MAX], const char *format, ...)
     return MU_OK;
 }
 
+void mu_path_go_up(char path[MU_PATH_MAX])
+{
+    char *slash = strrchr(path, '/');
+
+    if (slash)
+        slash[slash == path] = 0;
+    else
+        strcpy(path, ".");
+}
+
+void mu_path_find_nearest(char out[MU_PATH_MAX], const char *path)
+{
+    struct stat s;
+
+    snprintf(out, MU_PATH_MAX, "%s", path);
+    while (stat(out, &s) != 0 && errno == ENOENT)
+        mu_path_go_up(out);
+}
+
+void mu_path_trim(char *path)
+{
+    for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
+        path[n - 1] = 0;
+}
+
+bool mu_path_ends_in(const char *path, const char *ending)
+{
+    const size_t n = strlen(path), m = strlen(ending);
+
+    return n > m && strcmp(path + n - m, ending) == 0;
+}
+
 bool mu_file_exists(const char *path)
 {
     struct stat s;
@@ -257,17 +289,14 @@ enum mu_status mu_file_sync_folder(const char *path)
 
 enum mu_status mu_file_rename_durably(const char *from, const char *to)
 {
-    char folder[MU_PATH_MAX], *slash;
+    char folder[MU_PATH_MAX];
     enum mu_status st = mu_path_format(folder, "%s", to);
 
     if (st != MU_OK)
         return st;
     if (rename(from, to) != 0)
         return MU_FAIL(MU_FAILED, "cannot rename %s to %s: %s", from, to, strerror(errno));
-    slash = strrchr(folder, '/');
-    if (!slash)
-        return mu_file_sync_folder(".");
-    slash[slash == folder] = 0; /* "/x": the root */
+    mu_path_go_up(folder);
     return mu_file_sync_folder(folder);
 }
 
@@ -305,7 +334,6 @@ enum mu_status mu_file_remove_tree(const char *path)
 
     if (st != MU_OK)
         return st;
-    for (size_t n = strlen(name); n > 1 && name[n - 1] == '/'; n--)
-        name[n - 1] = 0; /* "link/" would be what it leads to */
+    mu_path_trim(name); /* "link/" would be what it leads to */
     return remove_at(AT_FDCWD, name, name);
 }

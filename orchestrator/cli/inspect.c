@@ -185,7 +185,7 @@ static enum mu_status show(const char *path, const struct wanted *w)
         return st;
     switch (found) {
     case MU_FOUND_NOTHING:
-        return MU_FAIL(MU_NOT_FOUND, "there is no %s", path);
+        return mu_found_nothing(path);
     case MU_FOUND_CHECKPOINT:
         return show_checkpoint(folder, NULL, w);
     case MU_FOUND_PART:
@@ -222,10 +222,11 @@ enum mu_status mu_cli_inspect(int argc, char **argv)
     };
     const struct mu_command command = {
         .usage = "muster inspect [options] PATH",
-        .about = "Shows what PATH holds: a checkpoint (its folder, or checkpoint.h5), a run "
-                 "directory (how it went, its journal and newest whole checkpoint), a folder of "
-                 "run directories, a sweep's folder, or a token file.\n\n"
-                 "Ends with 1 when something that was looked at is missing or damaged.",
+        .about =
+            "Shows what PATH holds: a checkpoint (its folder, checkpoint.h5 or RUN@STEP), a run "
+            "directory (how it went, its journal and newest whole checkpoint), a folder of "
+            "run directories, a sweep's folder, or a token file.\n\n"
+            "Ends with 1 when something that was looked at is missing or damaged.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .least_words = 1,

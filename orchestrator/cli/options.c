@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/base/started_by.h"
 #include "orchestrator/base/text_wrap.h"
 #include "orchestrator/config/nearest.h"
 
@@ -77,7 +78,7 @@ enum mu_status mu_options_refuse_mpirun(const struct mu_command *command)
     const char *verb;
     int length;
 
-    if (!getenv("PMIX_RANK") && !getenv("OMPI_COMM_WORLD_RANK"))
+    if (!mu_started_by_mpirun())
         return MU_OK;
     verb = verb_of(command, &length);
     return mu_options_refuse(command, "%.*s starts mpirun by itself: call it without mpirun",

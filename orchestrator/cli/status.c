@@ -10,6 +10,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
+#include "orchestrator/inspect/found.h"
 #include "orchestrator/inspect/inspect_run.h"
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/outcome.h"
@@ -48,8 +49,7 @@ static enum mu_status check_path(const char *path)
         return MU_FAIL(MU_NOT_FOUND,
                        "%s is a file; expected the folder of a run or of a sweep (run.dir/NAME)",
                        path);
-    if (!is_sweep(path) && !mu_file_exists_in(path, "status.json") &&
-        !mu_file_exists_in(path, "checkpoints"))
+    if (!is_sweep(path) && !mu_found_is_run(path))
         return MU_FAIL(MU_NOT_FOUND,
                        "%s is not the folder of a run (it has no status.json) nor of a sweep (no "
                        "sweep.json); 'muster inspect' tells what it holds",
@@ -80,6 +80,19 @@ static void reading_deinit(struct reading *r)
     r->sweep = NULL;
 }
 
+/* The lock of one that has nothing to do any more, or whose ranks say so themselves, is not looked
+ * at: that may take a second. */
+static void look_for_launcher(const char *path, struct mu_sweep_view *v)
+{
+    const enum mu_sweep_standing standing = mu_sweep_view_standing(v);
+    const bool is_launched = standing == MU_SWEEP_RUNS
+                                 ? mu_sweep_view_was_launched(v)
+                                 : standing != MU_SWEEP_COMPLETE && mu_hold_is_taken(path);
+
+    if (is_launched)
+        mu_sweep_view_set_launched(v);
+}
+
 static enum mu_status read_all(const char *path, struct reading *r)
 {
     enum mu_status st;
@@ -87,6 +100,8 @@ static enum mu_status read_all(const char *path, struct reading *r)
     *r = (struct reading){.path = path};
     if (is_sweep(path)) {
         st = mu_sweep_view_read(path, &r->sweep);
+        if (st == MU_OK)
+            look_for_launcher(path, r->sweep);
         return st == MU_NOT_FOUND ? MU_FAIL(st, "%s/sweep.json is there no more", path) : st;
     }
     MU_TRY(mu_inspect_run(path, &r->run), st, done);
@@ -125,7 +140,7 @@ static enum mu_status standing(const struct reading *r)
 static struct mu_progress_text run_line(const struct reading *r)
 {
     const struct mu_metrics *m = &r->run.newest;
-    const int64_t steps = json_integer_value(json_object_get(r->run.status, "steps"));
+    const int64_t steps = mu_json_get_integer(r->run.status, "steps");
 
     return mu_progress_line(m, steps,
                             standing(r) == MU_RUNNING && steps > m->step

@@ -142,7 +142,7 @@ static enum mu_status compare_pair(struct mu_compared *c)
     enum mu_status st = mu_tensors_compare(c->pair[0]->folder, c->pair[1]->folder, &c->tensors);
 
     for (int i = 0; st != MU_OK && i < 2; i++)
-        if (!mu_file_exists_in(c->pair[i]->folder, "checkpoint.h5"))
+        if (!mu_checkpoint_is_published(c->pair[i]->folder))
             mu_log(MU_LOG_WARN,
                    "%s was removed while it was read: its run is being trained; try again",
                    c->pair[i]->folder);

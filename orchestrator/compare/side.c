@@ -118,14 +118,13 @@ static void take_journal(void *context, uint32_t generation, enum mu_journal_typ
 {
     struct taking *t = context;
     json_t *record = json_loadb(text, size, 0, NULL);
-    const int64_t step = json_integer_value(json_object_get(record, "step"));
+    const int64_t step = mu_json_get_integer(record, "step");
     struct mu_hash hash;
 
     (void)generation;
     if (type == MU_JOURNAL_GENERATION) {
         t->hashes.count = place_of(&t->hashes, step + 1);
-        snprintf(t->side->fingerprint, sizeof t->side->fingerprint, "%s",
-                 mu_json_get_text(record, "fingerprint"));
+        mu_json_copy_text(t->side->fingerprint, sizeof t->side->fingerprint, record, "fingerprint");
     } else if (type == MU_JOURNAL_CHECKPOINT &&
                mu_hash_parse(mu_json_get_text(record, "state_hash"), &hash))
         set_hash(&t->hashes, step, hash, &t->failed);
@@ -175,7 +174,7 @@ static void take_info(struct mu_side *s, const struct mu_checkpoint_info *info)
 {
     json_t *note = json_loads(info->journal, 0, NULL);
 
-    snprintf(s->data, sizeof s->data, "%s", mu_json_get_text(note, "data_train"));
+    mu_json_copy_text(s->data, sizeof s->data, note, "data_train");
     json_decref(note);
     if (!s->fingerprint[0])
         snprintf(s->fingerprint, sizeof s->fingerprint, "%s", info->fingerprint);
@@ -192,9 +191,7 @@ static enum mu_status add_checkpoint(struct mu_side *s, const char *folder)
     enum mu_status st = mu_checkpoint_read_info(folder, &info);
 
     if (st == MU_NOT_FOUND)
-        st = MU_FAIL(MU_NOT_FOUND,
-                     "%s has no checkpoint.h5: it is not a checkpoint, or was never finished",
-                     folder);
+        st = mu_found_no_checkpoint(folder);
     if (st != MU_OK)
         return st;
     *c = (struct mu_side_checkpoint){info.step, info.state_hash, strdup(folder)};
@@ -260,7 +257,7 @@ static enum mu_status refuse(const char *path, enum mu_found found)
 {
     switch (found) {
     case MU_FOUND_NOTHING:
-        return MU_FAIL(MU_NOT_FOUND, "there is no %s", path);
+        return mu_found_nothing(path);
     case MU_FOUND_SWEEP:
         return MU_FAIL(MU_USAGE, "%s is a sweep; compare its runs, one by one: %s/trials/NAME",
                        path, path);

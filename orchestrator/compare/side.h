@@ -36,8 +36,8 @@ struct mu_side {
 };
 
 /* Reads a run's metrics, journal and checkpoints, or a checkpoint. A step that was recorded again,
- * after a restart, counts as it was recorded last; what a restart passed over does not count. MU_NOT_FOUND
- * when it is neither. */
+ * after a restart, counts as it was recorded last; what a restart passed over does not count.
+ * MU_NOT_FOUND when it is neither. */
 enum mu_status mu_side_read(const char *path, struct mu_side *out) MU_CHECKED;
 void mu_side_deinit(struct mu_side *s);
 /* What metrics and journal of the run at `s->path` say alone, without its checkpoints; *s is zero

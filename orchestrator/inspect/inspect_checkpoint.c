@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "orchestrator/inspect/found.h"
 #include "worker/checkpoint/reader.h"
 #include "worker/state_hash.h"
 
@@ -111,9 +112,7 @@ enum mu_status mu_inspect_checkpoint(const char *folder, bool deep, struct mu_in
     MU_TRY(mu_path_format(c->folder, "%s", folder), st, done);
     st = mu_checkpoint_read_index(folder, &c->info, &specs, &count);
     if (st == MU_NOT_FOUND)
-        st = MU_FAIL(MU_NOT_FOUND,
-                     "%s has no checkpoint.h5: it is not a checkpoint, or was never finished",
-                     folder);
+        st = mu_found_no_checkpoint(folder);
     if (st != MU_OK)
         goto done;
     MU_TRY(mu_layout_init(&c->layout, specs, count), st, done);

@@ -18,17 +18,9 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
-#include "orchestrator/config/config.h"
 #include "orchestrator/master/job.h"
 #include "orchestrator/master/resume.h"
-
-int64_t mu_job_branch_point(const struct mu_job *job)
-{
-    const struct mu_schedule schedule = mu_settings_schedule(&job->settings);
-    const int64_t step = mu_schedule_cooldown_start(&schedule);
-
-    return job->trial || job->settings.checkpoint_every == 0 || step >= schedule.steps ? 0 : step;
-}
+#include "orchestrator/run/json_values.h"
 
 /* A roll that is void has no use for this rank's part: the new one begins the save again. */
 static enum mu_status poll_save(void *job)
@@ -88,7 +80,7 @@ static void look_for_record(void *context, uint32_t generation, enum mu_journal_
     json_t *record = type == MU_JOURNAL_CHECKPOINT ? json_loadb(text, size, 0, NULL) : NULL;
 
     (void)generation;
-    s->found |= record && json_integer_value(json_object_get(record, "step")) == s->step;
+    s->found |= record && mu_json_get_integer(record, "step") == s->step;
     json_decref(record);
 }
 

@@ -13,6 +13,7 @@
 
 struct mu_origin {
     char checkpoint[MU_PATH_MAX]; /* its folder; "": the run is no fork */
+    char named[MU_PATH_MAX];      /* what --from said, as an absolute path; "": not known */
     bool weights_only; /* moments, predictions, data position and step begin at nothing */
     int64_t step;      /* the checkpoint's */
     uint64_t tokens;   /* seen up to there */
@@ -39,5 +40,7 @@ enum mu_status mu_origin_write(const char *run_path, const struct mu_origin *ori
 /* Whether the run whose origin is `own` may be what `from` names now: the same state, or another
  * checkpoint of a run that was named without a step and has come further since. */
 bool mu_origin_is(const struct mu_origin *own, const char *from, const struct mu_origin *named);
+/* The same by the words alone, which may be said again when the parent is gone. */
+bool mu_origin_was_named(const struct mu_origin *own, const char *from, bool weights_only);
 
 #endif

@@ -11,8 +11,8 @@
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/run/run_dir.h"
 #include "orchestrator/steer/ranks.h"
-
-enum { STATUS_MOST = 1 << 20 };
+#include "orchestrator/sweep_run/records.h"
+#include "orchestrator/sweep_run/state.h"
 
 enum mu_steer_folder mu_steer_folder_kind(const char *path)
 {
@@ -25,11 +25,6 @@ enum mu_steer_folder mu_steer_folder_kind(const char *path)
     if (mu_path_format(above, "%s/../..", path) == MU_OK && mu_file_exists_in(above, "sweep.json"))
         return MU_STEER_TRIAL;
     return MU_STEER_RUN;
-}
-
-static void copy(char *to, size_t size, const json_t *status, const char *key)
-{
-    snprintf(to, size, "%s", mu_json_get_text(status, key));
 }
 
 static bool some_live(const char *run)
@@ -45,28 +40,50 @@ static bool some_live(const char *run)
     return found;
 }
 
+static void take_run(struct mu_steer_standing *s, const json_t *status)
+{
+    mu_json_copy_text(s->state, sizeof s->state, status, "state");
+    mu_json_copy_text(s->message, sizeof s->message, status, "message");
+    mu_json_copy_text(s->host, sizeof s->host, status, "host");
+    s->step = mu_json_get_integer(status, "step");
+    s->steps = mu_json_get_integer(status, "steps");
+    s->ranks = mu_json_get_integer(status, "ranks");
+}
+
+static void take_sweep(struct mu_steer_standing *s, const json_t *status)
+{
+    static const enum mu_cell_phase ends[] = {MU_CELL_COMPLETE, MU_CELL_DIVERGED,
+                                              MU_CELL_OUT_OF_MEMORY, MU_CELL_FAILED};
+    const json_t *phases = json_object_get(status, "phases");
+
+    s->is_sweep = true;
+    snprintf(s->state, sizeof s->state, "%s",
+             mu_json_get_text(status, "ended")[0] ? "ended" : "running");
+    mu_json_copy_text(s->message, sizeof s->message, status, "ended");
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        s->step += mu_json_get_integer(phases, mu_cell_word(ends[i]));
+    s->steps = mu_json_get_integer(status, "trials");
+    s->ranks = mu_json_get_integer(json_object_get(status, "fleet"), "ranks");
+}
+
 struct mu_steer_standing mu_steer_standing(const char *run)
 {
     struct mu_steer_standing s = {.is_locked = mu_run_dir_is_locked(run)};
-    char path[MU_PATH_MAX], own[64] = "", *text = NULL;
+    const bool is_sweep = mu_file_exists_in(run, "sweep.json");
     json_t *status = NULL;
-    size_t size;
+    enum mu_status st =
+        is_sweep ? mu_sweep_read_status(run, &status) : mu_run_dir_read_status(run, &status, NULL);
+    char own[64] = "";
 
-    if (mu_path_format(path, "%s/status.json", run) == MU_OK &&
-        mu_file_read(path, STATUS_MOST, &text, &size) == MU_OK)
-        status = json_loadb(text, size, 0, NULL);
-    s.is_read = json_is_object(status);
-    copy(s.state, sizeof s.state, status, "state");
-    copy(s.outcome, sizeof s.outcome, status, "outcome");
-    copy(s.message, sizeof s.message, status, "message");
-    copy(s.host, sizeof s.host, status, "host");
-    copy(s.launch, sizeof s.launch, status, "launch");
-    copy(s.updated, sizeof s.updated, status, "updated");
-    s.step = (int64_t)json_integer_value(json_object_get(status, "step"));
-    s.steps = (int64_t)json_integer_value(json_object_get(status, "steps"));
-    s.ranks = (int64_t)json_integer_value(json_object_get(status, "ranks"));
+    s.is_read = st == MU_OK && status;
+    mu_json_copy_text(s.outcome, sizeof s.outcome, status, "outcome");
+    mu_json_copy_text(s.launch, sizeof s.launch, status, "launch");
+    mu_json_copy_text(s.updated, sizeof s.updated, status, "updated");
+    if (is_sweep)
+        take_sweep(&s, status);
+    else
+        take_run(&s, status);
     json_decref(status);
-    free(text);
     gethostname(own, sizeof own - 1);
     s.is_abroad = !s.is_locked && s.is_read && s.host[0] && strcmp(s.host, own) != 0 &&
                   strcmp(s.state, "ended") != 0;
@@ -93,6 +110,14 @@ struct mu_steer_why mu_steer_tell_end(const struct mu_steer_standing *s)
 
     if (!s->is_read)
         snprintf(t, sizeof why.text, "it has no status.json that can be read");
+    else if (s->is_sweep && mu_steer_has_ended(s, "failed"))
+        snprintf(t, sizeof why.text, "%s", s->message);
+    else if (s->is_sweep)
+        snprintf(t, sizeof why.text, "%" PRId64 " of %" PRId64 " trials have ended%s", s->step,
+                 s->steps,
+                 mu_steer_has_ended(s, "complete") ? ""
+                                                   : "; it was stopped or killed, and the same "
+                                                     "command goes on");
     else if (mu_steer_has_ended(s, "complete"))
         snprintf(t, sizeof why.text, "it is complete: step %" PRId64 " of %" PRId64, s->step,
                  s->steps);

@@ -11,10 +11,11 @@ enum mu_steer_folder { MU_STEER_NO_FOLDER, MU_STEER_RUN, MU_STEER_TRIAL, MU_STEE
 enum mu_steer_folder mu_steer_folder_kind(const char *path);
 
 struct mu_steer_standing {
-    bool is_read; /* status.json could be */
+    bool is_read; /* status.json could be; of a sweep sweep.json */
+    bool is_sweep;
     char state[16], outcome[16], message[256], host[64], launch[40], updated[24];
-    int64_t step, steps, ranks;
-    bool is_locked; /* a process trains it */
+    int64_t step, steps, ranks; /* of a sweep: trials that have ended, and all that are known */
+    bool is_locked;             /* a process trains it */
     bool has_ranks; /* some live on this host: the master has died, and another one will lock it */
     bool is_launched; /* a launcher has it */
     bool is_abroad;   /* it is to run on another host, where locks need not be seen from here */

@@ -11,6 +11,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/outcome.h"
 #include "orchestrator/launch/resize.h"
 #include "orchestrator/run/run_dir.h"
@@ -65,23 +66,23 @@ static enum mu_status check_folder(struct asking *a)
 static enum mu_status open_run(struct asking *a, const struct mu_steer_order *order)
 {
     enum mu_status st = mu_path_format(a->run, "%s", order->run);
-    size_t n = st == MU_OK ? strlen(a->run) : 0;
 
     a->order = order;
-    while (n > 1 && a->run[n - 1] == '/')
-        a->run[--n] = 0;
     a->end = mu_deadline_in_ms(1000 * (uint64_t)order->timeout_s);
     a->alive = mu_deadline_in_ms(ALIVE_MS);
-    return st == MU_OK ? check_folder(a) : st;
+    if (st != MU_OK)
+        return st;
+    mu_path_trim(a->run);
+    return check_folder(a);
 }
 
-static enum mu_status refuse_sweep(const struct asking *a, const char *what)
+static enum mu_status refuse_sweep(const struct asking *a)
 {
     return MU_FAIL(
         MU_FAILED,
-        "%s is a sweep, which %s by itself; `muster stop %s` stops it, each trial with a "
-        "checkpoint",
-        a->run, what, a->run);
+        "%s is a sweep, which saves its trials by itself; `muster stop %s` stops it, each trial "
+        "with a checkpoint",
+        a->run, a->run);
 }
 
 /* ---- waiting --------------------------------------------------------------------------------- */
@@ -103,10 +104,11 @@ static enum mu_status give_up(struct asking *a, const char *file)
     return MU_FAIL(
         MU_FAILED,
         "no answer within %" PRId64 " s. The request stays (%s/control/%s) and is obeyed at the "
-        "end of a step; remove that file to take it back. The run's last sign is step %" PRId64
+        "end of a step; remove that file to take it back. The last sign is %s %" PRId64
         " of %" PRId64 " (%s, on %s). What to look for: a step, or a save, that takes longer "
         "(--timeout); ranks that were stopped or hang (`muster status %s --pid 0`)%s",
-        a->order->timeout_s, a->run, file, a->standing.step, a->standing.steps,
+        a->order->timeout_s, a->run, file, a->standing.is_sweep ? "ended trial" : "step",
+        a->standing.step, a->standing.steps,
         a->standing.updated[0] ? a->standing.updated : "no date",
         a->standing.host[0] ? a->standing.host : "an unknown host", a->run,
         a->standing.is_abroad ? "; whether it lives still, as that cannot be seen from this host"
@@ -219,16 +221,22 @@ static enum mu_status tell_sweep(const struct asking *a)
     return say(text);
 }
 
+/* Between two generations its launcher alone has it. */
+static bool is_busy(const struct asking *a)
+{
+    return mu_run_dir_is_locked(a->run) || mu_hold_is_taken(a->run);
+}
+
 static enum mu_status stop_sweep(struct asking *a)
 {
     enum mu_status st;
 
-    if (!mu_run_dir_is_locked(a->run))
+    if (!is_busy(a))
         return MU_FAIL(MU_FAILED, "nobody trains the sweep %s: there is nothing to stop", a->run);
     MU_TRY(write_stop(a), st, failed);
     if (a->order->no_wait)
         return say("asked for: control/stop");
-    while (mu_run_dir_is_locked(a->run)) {
+    while (is_busy(a)) {
         if (mu_deadline_passed(a->end))
             return give_up(a, MU_REQUEST_STOP_FILE);
         mu_clock_sleep_us(LOOK_US);
@@ -243,13 +251,13 @@ failed:
 
 enum mu_status mu_steer_ask(const struct mu_steer_order *order, enum mu_steer_kind kind)
 {
-    static struct asking a;
+    struct asking a = {.gone = 0};
     char text[MU_STEER_NAME_MAX + 32];
     enum mu_status st;
 
     MU_TRY(open_run(&a, order), st, failed);
     if (a.folder == MU_STEER_SWEEP)
-        return kind == MU_STEER_STOP ? stop_sweep(&a) : refuse_sweep(&a, "saves its trials");
+        return kind == MU_STEER_STOP ? stop_sweep(&a) : refuse_sweep(&a);
     a.standing = mu_steer_standing(a.run);
     if (!mu_steer_is_alive(&a.standing))
         return MU_FAIL(MU_FAILED, "nobody trains %s: %s", a.run,
@@ -271,7 +279,9 @@ failed:
 
 int64_t mu_steer_ranks(const char *run)
 {
-    return mu_steer_folder_kind(run) == MU_STEER_RUN ? mu_steer_standing(run).ranks : 0;
+    const enum mu_steer_folder kind = mu_steer_folder_kind(run);
+
+    return kind == MU_STEER_RUN || kind == MU_STEER_SWEEP ? mu_steer_standing(run).ranks : 0;
 }
 
 static bool trains(const struct mu_steer_standing *s)
@@ -285,14 +295,18 @@ static enum mu_status tell_ranks(const struct mu_steer_standing *s, int64_t want
 
     if (s->ranks != wanted)
         return MU_FAIL(MU_FAILED,
-                       "%" PRId64 " ranks go on at step %" PRId64 ", not %" PRId64
+                       "%" PRId64 " ranks go on, not %" PRId64
                        ": its hosts have no more slots (--hosts of muster launch), or some died "
                        "at once",
-                       s->ranks, s->step, wanted);
-    snprintf(text, sizeof text,
-             is_new ? "%" PRId64 " ranks go on, from step %" PRId64
-                    : "it has %" PRId64 " ranks already, at step %" PRId64,
-             s->ranks, s->step);
+                       s->ranks, wanted);
+    if (s->is_sweep)
+        snprintf(text, sizeof text,
+                 is_new ? "%" PRId64 " ranks go on" : "it has %" PRId64 " ranks already", s->ranks);
+    else
+        snprintf(text, sizeof text,
+                 is_new ? "%" PRId64 " ranks go on, from step %" PRId64
+                        : "it has %" PRId64 " ranks already, at step %" PRId64,
+                 s->ranks, s->step);
     return say(text);
 }
 
@@ -311,8 +325,10 @@ static enum mu_status wait_for_ranks(struct asking *a, int64_t wanted)
             if (is_new || a->standing.ranks == wanted)
                 return tell_ranks(&a->standing, wanted, is_new);
         }
-        if (mu_steer_has_ended(&a->standing, "complete"))
+        if (mu_steer_has_ended(&a->standing, "complete")) {
+            mu_resize_clear(a->run);
             return say("it was complete before the request was seen");
+        }
         if (!a->standing.is_launched) {
             mu_resize_clear(a->run);
             return MU_FAIL(MU_FAILED, "the launcher of %s has ended: %s", a->run,
@@ -326,25 +342,25 @@ static enum mu_status wait_for_ranks(struct asking *a, int64_t wanted)
 
 enum mu_status mu_steer_resize(const struct mu_steer_order *order, uint32_t ranks)
 {
-    static struct asking a;
+    struct asking a = {.gone = 0};
+    const char *what, *verb;
     enum mu_status st;
 
     MU_TRY(open_run(&a, order), st, failed);
-    if (a.folder == MU_STEER_SWEEP)
-        return refuse_sweep(&a, "deals out its ranks");
     a.standing = mu_steer_standing(a.run);
+    what = a.folder == MU_STEER_SWEEP ? "sweep" : "run";
+    verb = a.folder == MU_STEER_SWEEP ? "sweep" : "train";
     if (!a.standing.is_launched && a.standing.is_locked)
         return MU_FAIL(MU_FAILED,
-                       "nobody would obey: no launcher has the run %s. It was started without one, "
+                       "nobody would obey: no launcher has the %s %s. It was started without one, "
                        "and its ranks stay as they are: `muster stop %s`, then `muster launch -n "
-                       "%u train ...`",
-                       a.run, a.run, ranks);
+                       "%u %s ...`",
+                       what, a.run, a.run, ranks, verb);
     if (!a.standing.is_launched)
-        return MU_FAIL(
-            MU_FAILED,
-            "nobody would obey: no launcher has the run %s. Start it with `muster launch "
-            "-n %u train ...`",
-            a.run, ranks);
+        return MU_FAIL(MU_FAILED,
+                       "nobody would obey: no launcher has the %s %s. Start it with `muster launch "
+                       "-n %u %s ...`",
+                       what, a.run, ranks, verb);
     MU_TRY(mu_resize_write(a.run, ranks), st, failed);
     mu_log(MU_LOG_INFO, "asked for %u ranks", ranks);
     return order->no_wait ? MU_OK : wait_for_ranks(&a, ranks);

@@ -99,7 +99,7 @@ static void check_status(struct mu_verify *v, const char *path, const struct mu_
     if (!status)
         return;
     state = mu_json_get_text(status, "state");
-    record = mu_side_find(records, json_integer_value(json_object_get(status, "state_hash_step")));
+    record = mu_side_find(records, mu_json_get_integer(status, "state_hash_step"));
     if (!*state)
         mu_verify_find(v, MU_FINDING_DAMAGE, advice, "%s: it does not say the run's state", file);
     else if (record && record->has_hash &&
@@ -241,20 +241,13 @@ void mu_verify_journal(struct mu_verify *v, const char *folder)
 
 /* ---- the folder ------------------------------------------------------------------------------ */
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-
-    return n > m && strcmp(text + n - m, end) == 0;
-}
-
 void mu_verify_leavings(struct mu_verify *v, const char *folder)
 {
     struct dirent *entry;
     DIR *dir = opendir(folder);
 
     while (dir && (entry = readdir(dir)))
-        if (ends_with(entry->d_name, ".tmp") || strstr(entry->d_name, ".incomplete"))
+        if (mu_path_ends_in(entry->d_name, ".tmp") || strstr(entry->d_name, ".incomplete"))
             mu_verify_find(v, MU_FINDING_NOTE, NULL,
                            "%s/%s: what a crash left before it could be renamed; nothing reads it",
                            folder, entry->d_name);
@@ -282,10 +275,11 @@ static void check_saved(struct mu_verify *v, const char *checkpoints, int64_t sa
 
     if (mu_checkpoint_folder(folder, checkpoints, saved) == MU_OK &&
         !mu_file_exists_in(folder, "checkpoint.h5"))
-        mu_verify_find(v, MU_FINDING_DAMAGE,
-                       "bring it back if there is a copy; else the run's own command computes again "
-                       "what came after the checkpoint before",
-                       "%s: it was saved, as the journal says, and is not there any more", folder);
+        mu_verify_find(
+            v, MU_FINDING_DAMAGE,
+            "bring it back if there is a copy; else the run's own command computes again "
+            "what came after the checkpoint before",
+            "%s: it was saved, as the journal says, and is not there any more", folder);
 }
 
 static void check_checkpoints(struct mu_verify *v, const char *path, const struct mu_side *records,
@@ -323,11 +317,9 @@ static void check_origin(struct mu_verify *v, const char *path)
     st = mu_origin_read(path, &origin);
     mu_verify_listen_end(&ear);
     if (st == MU_OK && origin.checkpoint[0])
-        mu_verify_find(v, MU_FINDING_GOOD, NULL, "%s/parent.json: from %s%s", path,
-                       origin.checkpoint,
-                       mu_file_exists_in(origin.checkpoint, "checkpoint.h5")
-                           ? ""
-                           : ", which is not there any more");
+        mu_verify_find(
+            v, MU_FINDING_GOOD, NULL, "%s/parent.json: from %s%s", path, origin.checkpoint,
+            mu_checkpoint_is_published(origin.checkpoint) ? "" : ", which is not there any more");
 }
 
 /* Ends that the run had before it took another one; each is a run directory. */

@@ -81,7 +81,7 @@ mkdir -p runs/sweep/trials/a/control runs/sweep/control
 echo '{}' >runs/sweep/sweep.json
 refuses 1 "nobody trains the sweep runs/sweep: there is nothing to stop" "$MUSTER" stop runs/sweep/
 refuses 1 "runs/sweep is a sweep, which saves its trials by itself; \`muster stop runs/sweep\` stops it, each trial with a checkpoint" "$MUSTER" checkpoint runs/sweep
-refuses 1 "runs/sweep is a sweep, which deals out its ranks by itself; \`muster stop runs/sweep\` stops it, each trial with a checkpoint" "$MUSTER" resize runs/sweep 3
+refuses 1 "nobody would obey: no launcher has the sweep runs/sweep. Start it with \`muster launch -n 3 sweep ...\`" "$MUSTER" resize runs/sweep 3
 for verb in stop checkpoint; do
     refuses 1 "runs/sweep/trials/a is a trial of a sweep, which goes as the sweep does: \`muster stop SWEEP\` stops all of them, each with a checkpoint" "$MUSTER" $verb runs/sweep/trials/a
 done

@@ -204,6 +204,12 @@ verify 0 $run
 says "$run: it is being trained now"
 exec 9<&-
 
+# One of its checkpoints by its step.
+verify 0 $run@6
+has out "$run@6: all good"
+verify 1 $run@5
+grep -qF "$run has no checkpoint of step 5; it has those of" err || fail "which steps there are"
+
 # A fork, and a run that took another end: the one that it had lies beside it.
 expect 0 "$MUSTER" train syn.cfg run.name=fork --from runs/good@6
 verify 0 --deep runs/fork

@@ -12,7 +12,6 @@ eval = { every = 10; tokens = 256; };
 checkpoint = { every = 5; keep = 1; };
 CONFIG
 checkpoints() { find "runs/$1/checkpoints" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | xargs; }
-hash_of() { sed -n 's/.*"state_hash": *"\([0-9a-f]*\)".*/\1/p' "runs/$1/status.json"; }
 all_of() { (cd "$1" && find . -type f -not -name .lock -print0 | sort -z | xargs -0 sha256sum); }
 
 run 2 wsd.cfg run.name=long run.steps=40
