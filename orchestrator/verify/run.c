@@ -226,7 +226,7 @@ static void take_tail(void *context, const struct mu_journal_tail *tail)
                        tail->path, tail->size - tail->whole);
 }
 
-void mu_verify_journal(struct mu_verify *v, const char *folder)
+void mu_verify_journal(struct mu_verify *v, const char *folder, bool has_begun)
 {
     struct journal j = {.v = v};
     struct mu_verify_ear ear;
@@ -235,7 +235,10 @@ void mu_verify_journal(struct mu_verify *v, const char *folder)
     mu_verify_listen(&ear, v, "make it a readable folder");
     st = mu_journal_check(folder, take_record, take_tail, &j);
     mu_verify_listen_end(&ear);
-    if (st == MU_OK && !j.bad)
+    if (st == MU_OK && !j.bad && j.records == 0 && has_begun)
+        mu_verify_find(v, MU_FINDING_DAMAGE, "training goes on without: the next start adds to it",
+                       "%s: it has no record, of a run that has come to a step", folder);
+    else if (st == MU_OK && !j.bad)
         mu_verify_find(v, MU_FINDING_GOOD, NULL, "%s: %" PRIu64 " records", folder, j.records);
 }
 
@@ -359,7 +362,7 @@ void mu_verify_run(struct mu_verify *v, const char *path)
         check_metrics(v, path, has_begun, is_trained);
     if (is_there(v, path, "journal", has_begun) &&
         mu_path_format(journal, "%s/journal", path) == MU_OK)
-        mu_verify_journal(v, journal);
+        mu_verify_journal(v, journal, has_begun);
     check_checkpoints(v, path, &records, is_trained);
     if (!is_trained)
         mu_verify_leavings(v, path);

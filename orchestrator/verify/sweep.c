@@ -125,7 +125,7 @@ void mu_verify_sweep(struct mu_verify *v, const char *path)
     check_csv(v, path, "timing.csv");
     check_csv(v, path, "timeline.csv");
     if (mu_path_format(folder, "%s/journal", path) == MU_OK)
-        mu_verify_journal(v, folder);
+        mu_verify_journal(v, folder, false);
     mu_verify_leavings(v, path);
     if (mu_path_format(folder, "%s/trials", path) == MU_OK && mu_file_exists(folder))
         verify_each(v, folder, true);

@@ -135,6 +135,10 @@ for verb in "verify" "inspect" "status" "plot" "diff runs/good"; do
     grep -qF "cannot read $run/metrics.jsonl: it is not a regular file" out err || fail "$verb: a pipe is not named"
 done
 fresh
+rm $run/journal/*
+verify 1 $run
+finds "$run/journal: it has no record, of a run that has come to a step"
+fresh
 rm $checkpoint/part-00001.h5 && mkfifo $checkpoint/part-00001.h5
 expect 1 timeout 20 "$MUSTER" verify --deep $run
 finds "$checkpoint/part-00001.h5: it is not a regular file"
