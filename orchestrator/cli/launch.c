@@ -110,19 +110,19 @@ static char **words_of_ranks(const struct mu_words *words, const struct beginnin
     return list;
 }
 
-/* What the ranks would refuse, before anything is put aside for it. */
-static enum mu_status check_origin(const char *run, const char *from)
+static enum mu_status check_origin(const char *run, const struct beginning *order)
 {
     char checkpoint[MU_PATH_MAX];
     struct mu_checkpoint_info info = {0};
-    enum mu_status st = mu_which_checkpoint(from, checkpoint, &info);
+    enum mu_status st = mu_which_checkpoint(order->from, checkpoint, &info);
 
     mu_checkpoint_info_deinit(&info);
-    return st == MU_OK ? mu_run_aside_leaves(run, checkpoint)
-                       : MU_FAIL(MU_CONFIG, "--from %s cannot be used", from);
+    if (st != MU_OK)
+        return MU_FAIL(MU_CONFIG, "--from %s cannot be used", order->from);
+    return order->fresh ? mu_run_aside_leaves(run, checkpoint) : MU_OK;
 }
 
-static enum mu_status begin_fresh(const char *run, const char *from)
+static enum mu_status begin_fresh(const char *run)
 {
     if (mu_hold_is_taken(run))
         return MU_FAIL(
@@ -130,13 +130,19 @@ static enum mu_status begin_fresh(const char *run, const char *from)
             "--fresh: another muster launch has %s: stop it first (muster stop %s), or give "
             "this run another run.name",
             run, run);
-    if (from) {
-        enum mu_status st = check_origin(run, from);
-
-        if (st != MU_OK)
-            return st;
-    }
     return mu_run_aside_for_fresh(run);
+}
+
+/* What the ranks would refuse is refused here, before anything is put aside or made for it. */
+static enum mu_status begin_run(const char *run, const struct beginning *order)
+{
+    enum mu_status st = MU_OK;
+
+    if (order->from && (order->fresh || !mu_file_exists_in(run, "config.cfg")))
+        st = check_origin(run, order);
+    if (st == MU_OK && order->fresh)
+        st = begin_fresh(run);
+    return st;
 }
 
 enum mu_status mu_cli_launch(int argc, char **argv)
@@ -204,8 +210,8 @@ enum mu_status mu_cli_launch(int argc, char **argv)
     request.is_sweep = is_sweep(&words);
     request.words = ranks_words = words_of_ranks(&words, &begin, &request.word_count);
     st = ranks_words ? MU_OK : MU_FAIL(MU_NO_MEMORY, "no memory for the words of the ranks");
-    if (st == MU_OK && begin.fresh)
-        st = begin_fresh(folder, begin.from);
+    if (st == MU_OK)
+        st = begin_run(folder, &begin);
     if (st != MU_OK)
         goto done;
     st = mu_launch_run(&request);

@@ -80,6 +80,20 @@ static enum mu_status name_run_dir(struct mu_job *job)
 
 /* ---- a run that goes on ---------------------------------------------------------------------- */
 
+/* What stands in the sweep's results would be another run's then. */
+static enum mu_status refuse_for_trial(const struct mu_job *job)
+{
+    char above[MU_PATH_MAX];
+    enum mu_status st = mu_path_format(above, "%s/../..", job->run_path);
+
+    if (st != MU_OK || !mu_run_dir_trial(job->run_path) || !mu_file_exists_in(above, "sweep.json"))
+        return st;
+    return MU_FAIL(MU_CONFIG,
+                   "%s is a trial of a sweep, and stays as the sweep has it: go on in a run of "
+                   "its own (another run.dir and run.name, with --from %s)",
+                   job->run_path, job->run_path);
+}
+
 static enum mu_status compare_with_run(struct mu_job *job, const struct mu_settings *before)
 {
     struct mu_go_on g;
@@ -88,11 +102,13 @@ static enum mu_status compare_with_run(struct mu_job *job, const struct mu_setti
     if (st != MU_OK)
         return st;
     job->common_steps = g.common_steps;
+    if (g.common_steps < INT64_MAX && g.kind != MU_GO_ON_REFUSED && !job->trial)
+        st = refuse_for_trial(job);
     if (g.kind == MU_GO_ON_FROM) {
         job->goes_back_to = g.from_step;
         job->went_to = g.last_step;
     }
-    return g.kind == MU_GO_ON_REFUSED ? MU_CONFIG : MU_OK;
+    return g.kind == MU_GO_ON_REFUSED ? MU_CONFIG : st;
 }
 
 /* ---- a fork ---------------------------------------------------------------------------------- */
@@ -197,6 +213,8 @@ enum mu_status mu_job_read_config(struct mu_job *job, const struct mu_job_reques
     MU_TRY(mu_config_print(&job->settings, &job->config_text), st, done);
     MU_TRY(name_run_dir(job), st, done);
     MU_TRY(look_what_stands(job, is_aside, &text, &job->stood), st, done);
+    if (is_aside)
+        MU_TRY(refuse_for_trial(job), st, done);
     st = compare_with_what_stands(job, request, text);
 done:
     free(text);
@@ -249,12 +267,16 @@ static enum mu_status settle_origin(struct mu_job *job)
 
     if (job->trial)
         return MU_OK;
-    if (job->parent)
+    if (job->parent) {
+        MU_TRY(mu_origin_hold(job->run_path, &job->origin), st, failed);
         return mu_origin_write(job->run_path, &job->origin, job->parent, &job->settings);
+    }
     if (mu_file_exists_in(job->run_path, "config.cfg"))
         return mu_origin_read(job->run_path, &job->origin);
     MU_TRY(mu_path_format(path, "%s/parent.json", job->run_path), st, failed);
     st = mu_file_remove(path); /* of a start that was given up */
+    if (st == MU_OK)
+        st = mu_origin_release(job->run_path);
 failed:
     return st;
 }

@@ -266,21 +266,15 @@ failed:
 static enum mu_status order_origin(const struct mu_job *job, struct mu_job_order *order)
 {
     const struct mu_origin *origin = &job->origin;
-    const bool is_first = strcmp(origin->fingerprint, job->fingerprint) == 0;
 
-    if (!mu_file_exists(origin->checkpoint))
-        return MU_FAIL(MU_FAILED,
-                       "%s, from which this run comes, is not there any more, and the run has no "
-                       "checkpoint of its own yet: bring it back, or begin anew with --fresh",
-                       origin->checkpoint);
-    if (!is_first)
+    if (strcmp(origin->fingerprint, job->fingerprint) != 0)
         mu_log(MU_LOG_INFO, "%s was computed by %s; this is %s", origin->checkpoint,
                origin->fingerprint, job->fingerprint);
     order->step = mu_origin_begins_at(origin);
     order->weights_only = origin->weights_only;
     order->state_hash = origin->state_hash;
     order->tokens = tokens_of(job, order->step);
-    return mu_path_format(order->folder, "%s", origin->checkpoint);
+    return mu_origin_locate(job->run_path, origin, order->folder);
 }
 
 /* The next candidate to be tried, or where the run begins: in order->folder, "" for initial
@@ -333,7 +327,7 @@ static enum mu_status load_newest(struct mu_job *job, bool *loaded)
         if (order.saved < 0) {
             if (job->is_master)
                 mu_log(MU_LOG_ERROR, "%s is damaged, and this run has nothing else to begin from",
-                       order.folder);
+                       job->origin.checkpoint);
             break;
         }
         if (job->is_master)

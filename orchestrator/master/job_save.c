@@ -65,6 +65,8 @@ static void remove_older(const struct mu_job *job, int64_t step)
                "the checkpoint of step %" PRId64
                " is saved, but older ones could not be removed: the next save tries again",
                step);
+    if (!job->trial && mu_origin_release(job->run_path) != MU_OK)
+        mu_log(MU_LOG_WARN, "%s/parent is of no use any more: it may be removed", job->run_path);
 }
 
 /* ---- what a master that died had no time for ---- */

@@ -1,5 +1,6 @@
 #include "orchestrator/master/origin.h"
 
+#include <dirent.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +88,79 @@ bool mu_origin_is(const struct mu_origin *own, const char *from, const struct mu
     return own->checkpoint[0] && own->weights_only == named->weights_only &&
            (is_of_run ||
             (own->step == named->step && mu_hash_equal(own->state_hash, named->state_hash)));
+}
+
+/* ---- the checkpoint, held ---- */
+
+static const char index_file[] = "checkpoint.h5", held_folder[] = "parent";
+
+static enum mu_status fail_as_gone(const struct mu_origin *origin)
+{
+    return MU_FAIL(MU_FAILED,
+                   "%s, from which this run comes, is not there any more, and the run has no "
+                   "checkpoint of its own yet: bring it back, or begin anew with --fresh",
+                   origin->checkpoint);
+}
+
+static bool link_all(const char *from, const char *to)
+{
+    char source[MU_PATH_MAX], target[MU_PATH_MAX];
+    struct dirent *entry;
+    DIR *dir = opendir(from);
+    bool done = dir && mu_file_make_folders(to) == MU_OK;
+
+    while (done && (entry = readdir(dir)))
+        done = entry->d_name[0] == '.' ||
+               (mu_path_format(source, "%s/%s", from, entry->d_name) == MU_OK &&
+                mu_path_format(target, "%s/%s", to, entry->d_name) == MU_OK &&
+                link(source, target) == 0);
+    if (dir)
+        closedir(dir);
+    return done;
+}
+
+/* A parent that removes it takes the index first: while that is there, all was. */
+enum mu_status mu_origin_hold(const char *run_path, const struct mu_origin *origin)
+{
+    char half[MU_PATH_MAX], held[MU_PATH_MAX];
+    bool is_linked;
+    enum mu_status st;
+
+    MU_TRY(mu_origin_release(run_path), st, failed);
+    MU_TRY(mu_path_format(half, "%s/.%s.tmp.", run_path, held_folder), st, failed);
+    MU_TRY(mu_path_format(held, "%s/%s", run_path, held_folder), st, failed);
+    MU_TRY(mu_file_remove_tree(half), st, failed);
+    is_linked = link_all(origin->checkpoint, half);
+    if (!mu_file_exists_in(origin->checkpoint, index_file)) {
+        st = mu_file_remove_tree(half);
+        return st == MU_OK ? fail_as_gone(origin) : st;
+    }
+    st = is_linked ? mu_file_rename_durably(half, held) : mu_file_remove_tree(half);
+failed:
+    return st;
+}
+
+enum mu_status mu_origin_release(const char *run_path)
+{
+    char held[MU_PATH_MAX];
+    enum mu_status st = mu_path_format(held, "%s/%s", run_path, held_folder);
+
+    return st == MU_OK ? mu_file_remove_tree(held) : st;
+}
+
+enum mu_status mu_origin_locate(const char *run_path, const struct mu_origin *origin,
+                                char folder[MU_PATH_MAX])
+{
+    enum mu_status st;
+
+    MU_TRY(mu_path_format(folder, "%s/%s", run_path, held_folder), st, failed);
+    if (mu_file_exists_in(folder, index_file))
+        return MU_OK;
+    MU_TRY(mu_path_format(folder, "%s", origin->checkpoint), st, failed);
+    if (!mu_file_exists_in(folder, index_file))
+        st = fail_as_gone(origin);
+failed:
+    return st;
 }
 
 /* ---- parent.json ----------------------------------------------------------------------------- */

@@ -30,6 +30,16 @@ int64_t mu_origin_begins_at(const struct mu_origin *origin);
 enum mu_status mu_origin_find(const char *from, bool weights_only, struct mu_origin *out,
                               char **config) MU_CHECKED;
 
+/* Holds the checkpoint, so that it can be begun from again whatever becomes of the parent, which may
+ * be training and remove it: hard links in parent/ of the run directory, as long as the run has no
+ * checkpoint of its own; nothing where the file system has none. MU_FAILED, reported, when it is
+ * gone already. */
+enum mu_status mu_origin_hold(const char *run_path, const struct mu_origin *origin) MU_CHECKED;
+enum mu_status mu_origin_release(const char *run_path) MU_CHECKED;
+/* Where it lies: there, or where it was; MU_FAILED, reported, when it is nowhere. */
+enum mu_status mu_origin_locate(const char *run_path, const struct mu_origin *origin,
+                                char folder[MU_PATH_MAX]) MU_CHECKED;
+
 /* Of a run directory; checkpoint "" where there is no parent.json. MU_CORRUPT, reported. */
 enum mu_status mu_origin_read(const char *run_path, struct mu_origin *out) MU_CHECKED;
 /* With the keys that differ between the two configurations. */

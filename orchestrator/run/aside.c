@@ -209,7 +209,8 @@ done:
 /* NAME.tmp.PID (base/file.h), of a file that only the run's master writes. */
 static bool is_half(const char *name)
 {
-    static const char *const own[] = {"config.cfg", "parent.json", ".id", "choices", "ranks.json"};
+    static const char *const own[] = {"config.cfg", "parent.json", ".id",
+                                      "choices",    "ranks.json",  ".parent"};
     static const char tmp[] = ".tmp.";
 
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
@@ -292,6 +293,7 @@ void mu_run_aside_forget(const char *path)
     static const char *const made[] = {"parent.json", "status.json", "prometheus.prom",
                                        "choices",     ".id",         ".lock"};
     static const char *const empty[] = {"journal", "control", "checkpoints", "tb"};
+    char held[MU_PATH_MAX];
     struct mu_run_dir *dir = NULL;
     bool is_whole = mu_run_dir_lock(path, &dir) == MU_OK &&
                     !mu_file_exists_in(path, "config.cfg") &&
@@ -303,6 +305,9 @@ void mu_run_aside_forget(const char *path)
         remove_in(path, empty[i], rmdir);
     for (size_t i = 0; is_whole && i < sizeof made / sizeof *made; i++)
         remove_in(path, made[i], unlink);
+    if (is_whole && mu_path_format(held, "%s/parent", path) == MU_OK &&
+        mu_file_remove_tree(held) != MU_OK)
+        mu_log(MU_LOG_DEBUG, "cannot remove %s", held);
     if (is_whole)
         (void)rmdir(path); /* not when somebody has put something there */
     mu_run_dir_close(dir);
