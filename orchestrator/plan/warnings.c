@@ -1,7 +1,9 @@
 /* What looks wrong with a run, and what to do about it. What makes a configuration impossible is
  * not here: reading it refuses that, with file and line. */
 #include <math.h>
+#include <string.h>
 
+#include "kernels/cuda_module.h"
 #include "orchestrator/base/amount.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/plan/plan.h"
@@ -145,8 +147,24 @@ static void warn_of_ends(const struct mu_plan *p, const struct mu_advice *to)
             ceil(seconds / (double)s->run_time_limit));
 }
 
+/* Where the plan is made need not be where it is trained: a login node has no GPU. */
+static void warn_of_device(const struct mu_plan *p, const struct mu_advice *to)
+{
+    static const char lacking[] = "not available: ";
+    char text[4096];
+
+    if (p->settings.device_kind != MU_DEVICE_CUDA)
+        return;
+    mu_cuda_describe(text, sizeof text);
+    text[strcspn(text, "\n")] = 0;
+    if (strncmp(text, lacking, strlen(lacking)) == 0)
+        mu_advise(to, "device.kind = \"cuda\" cannot be trained on this machine: %s",
+                  text + strlen(lacking));
+}
+
 void mu_plan_warnings(const struct mu_plan *p, const struct mu_advice *to)
 {
+    warn_of_device(p, to);
     warn_of_data(p, to);
     warn_of_steps(p, to);
     warn_of_workers(p, to);
