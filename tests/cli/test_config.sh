@@ -127,14 +127,12 @@ has err 'muster: error: home.cfg:1: run.dir: "~/runs" begins with a ~, which onl
 # What cannot be read.
 expect 78 "$MUSTER" config --check missing.cfg
 has err "muster: error: missing.cfg: no such file"
-mkdir -p folder.cfg
-expect 78 "$MUSTER" config --check folder.cfg
-has err "muster: error: folder.cfg: this is a folder, not a file"
 expect 78 "$MUSTER" config --print missing.cfg
 [ -s out ] && fail "a configuration with mistakes is printed"
 printf 'run = {\n  steps = 3' >open.cfg
 expect 78 "$MUSTER" config --check open.cfg
 has err "muster: error: open.cfg:1: this bracket is not closed; expected a '}'"
-expect 1 "$MUSTER" config --check "$folder"
+expect 78 "$MUSTER" config --check "$folder"
+has err "muster: error: $folder: this is a folder, not a file"
 
 finish

@@ -94,7 +94,7 @@ warns "checkpoints take up to "
 
 # A GPU's memory is told without one: 36 bytes a parameter of state.
 expect 0 plan --no-measure "$configs"/quickstart.cfg "${my[@]}" device.kind=cuda -n 1
-[ -n "${MUSTER_CUDA_MODULE:-}" ] || warns "device.kind = \"cuda\" cannot be trained on this machine: "
+! "$MUSTER" --version | grep -q "CUDA  *not available" || warns "device.kind = \"cuda\" cannot be trained on this machine: "
 matches '^  a GPU +[0-9.]+ MiB, by arithmetic: state 28.9 MiB, activations '
 has out "speed       not measured: GPUs are not timed here"
 
