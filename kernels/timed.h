@@ -170,6 +170,8 @@ void mu_timed_note_poll(struct mu_timed *t);
 /* The tables of timed operations: timed_ops.c. */
 void mu_timed_fill(struct mu_timed *t);
 
+/* From here to mu_timed_leave the time belongs to `row`, but for rows that are entered within.
+ * NULL, or a step that is not timed: nothing. */
 static inline void mu_timed_enter(struct mu_timed *t, enum mu_timed_row row)
 {
     if (t && t->is_on)
@@ -182,6 +184,7 @@ static inline void mu_timed_leave(struct mu_timed *t)
         mu_timed_pop(t);
 }
 
+/* The poll hook was called: gaps are counted from here. */
 static inline void mu_timed_polled(struct mu_timed *t)
 {
     if (t && t->is_on)

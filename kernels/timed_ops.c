@@ -7,11 +7,14 @@ static struct mu_timed *begin(struct mu_device *d, enum mu_timed_row row)
     return d->timed;
 }
 
-static void end(struct mu_timed *t, enum mu_timed_row row, struct mu_work work)
+/* Of the row that was begun last. */
+static void end(struct mu_timed *t, struct mu_work work)
 {
+    struct mu_work *sum = &t->cell[t->stack[t->depth - 1]].work;
+
     mu_device_wait(t->device);
-    t->cell[row].work.flops += work.flops;
-    t->cell[row].work.bytes += work.bytes;
+    sum->flops += work.flops;
+    sum->bytes += work.bytes;
     mu_timed_pop(t);
 }
 
@@ -36,7 +39,7 @@ static void upload(struct mu_device *d, void *to, const void *host, size_t bytes
     struct mu_timed *t = begin(d, MU_TIMED_UPLOAD);
 
     t->inner->upload(d, to, host, bytes);
-    end(t, MU_TIMED_UPLOAD, moved(bytes, 1));
+    end(t, moved(bytes, 1));
 }
 
 static void download(struct mu_device *d, void *host, const void *from, size_t bytes)
@@ -44,7 +47,7 @@ static void download(struct mu_device *d, void *host, const void *from, size_t b
     struct mu_timed *t = begin(d, MU_TIMED_DOWNLOAD);
 
     t->inner->download(d, host, from, bytes);
-    end(t, MU_TIMED_DOWNLOAD, moved(bytes, 1));
+    end(t, moved(bytes, 1));
 }
 
 static void clear(struct mu_device *d, void *to, size_t bytes)
@@ -52,7 +55,7 @@ static void clear(struct mu_device *d, void *to, size_t bytes)
     struct mu_timed *t = begin(d, MU_TIMED_CLEAR);
 
     t->inner->clear(d, to, bytes);
-    end(t, MU_TIMED_CLEAR, moved(bytes, 1));
+    end(t, moved(bytes, 1));
 }
 
 static void copy(struct mu_device *d, void *to, const void *from, size_t bytes)
@@ -60,7 +63,7 @@ static void copy(struct mu_device *d, void *to, const void *from, size_t bytes)
     struct mu_timed *t = begin(d, MU_TIMED_COPY);
 
     t->inner->copy(d, to, from, bytes);
-    end(t, MU_TIMED_COPY, moved(bytes, 2));
+    end(t, moved(bytes, 2));
 }
 
 /* ---- forward and backward ---- */
@@ -70,7 +73,7 @@ static void embed(struct mu_device *d, float *out, const float *table, const flo
     struct mu_timed *t = begin(d, MU_TIMED_EMBED);
 
     t->inner->embed(d, out, table, position, token, n, t_count, c);
-    end(t, MU_TIMED_EMBED, mu_work_touch((position ? 3 : 2) * elements(n, c), 0, act(t)));
+    end(t, mu_work_touch((position ? 3 : 2) * elements(n, c), 0, act(t)));
 }
 
 static void embed_backward(struct mu_device *d, float *rows, float *dposition, const float *dout,
@@ -80,7 +83,7 @@ static void embed_backward(struct mu_device *d, float *rows, float *dposition, c
     struct mu_timed *t = begin(d, MU_TIMED_EMBED_BACKWARD);
 
     t->inner->embed_backward(d, rows, dposition, dout, row_of, n, t_count, c, overwrite_position);
-    end(t, MU_TIMED_EMBED_BACKWARD, mu_work_touch(3 * elements(n, c), 0, act(t)));
+    end(t, mu_work_touch(3 * elements(n, c), 0, act(t)));
 }
 
 /* Read x, with a branch also the branch and write the sum; write what is normalised. */
@@ -96,7 +99,7 @@ static void layernorm(struct mu_device *d, void *out, float *mean, float *rstd, 
     struct mu_timed *t = begin(d, MU_TIMED_LAYERNORM);
 
     t->inner->layernorm(d, out, mean, rstd, x_out, x, branch, weight, bias, n, c);
-    end(t, MU_TIMED_LAYERNORM, norm_work(t, branch != NULL, n, c));
+    end(t, norm_work(t, branch != NULL, n, c));
 }
 
 static void layernorm_backward(struct mu_device *d, float *dx, float *dweight, float *dbias,
@@ -108,7 +111,7 @@ static void layernorm_backward(struct mu_device *d, float *dx, float *dweight, f
 
     t->inner->layernorm_backward(d, dx, dweight, dbias, dout, x, weight, mean, rstd, n, c,
                                  overwrite);
-    end(t, MU_TIMED_LAYERNORM_BACKWARD, mu_work_touch(4 * elements(n, c), 0, act(t)));
+    end(t, mu_work_touch(4 * elements(n, c), 0, act(t)));
 }
 
 static void rmsnorm(struct mu_device *d, void *out, float *rstd, float *x_out, const float *x,
@@ -117,7 +120,7 @@ static void rmsnorm(struct mu_device *d, void *out, float *rstd, float *x_out, c
     struct mu_timed *t = begin(d, MU_TIMED_RMSNORM);
 
     t->inner->rmsnorm(d, out, rstd, x_out, x, branch, weight, n, c);
-    end(t, MU_TIMED_RMSNORM, norm_work(t, branch != NULL, n, c));
+    end(t, norm_work(t, branch != NULL, n, c));
 }
 
 static void rmsnorm_backward(struct mu_device *d, float *dx, float *dweight, const float *dout,
@@ -127,7 +130,7 @@ static void rmsnorm_backward(struct mu_device *d, float *dx, float *dweight, con
     struct mu_timed *t = begin(d, MU_TIMED_RMSNORM_BACKWARD);
 
     t->inner->rmsnorm_backward(d, dx, dweight, dout, x, weight, rstd, n, c, overwrite);
-    end(t, MU_TIMED_RMSNORM_BACKWARD, mu_work_touch(4 * elements(n, c), 0, act(t)));
+    end(t, mu_work_touch(4 * elements(n, c), 0, act(t)));
 }
 
 static void linear(struct mu_device *d, struct mu_linear s, void *y, bool y_is_act, void *before,
@@ -136,8 +139,7 @@ static void linear(struct mu_device *d, struct mu_linear s, void *y, bool y_is_a
     struct mu_timed *t = begin(d, MU_TIMED_LINEAR);
 
     t->inner->linear(d, s, y, y_is_act, before, x, w, b, epilogue);
-    end(t, MU_TIMED_LINEAR,
-        mu_work_linear(s, act(t), y_is_act, epilogue == MU_EPILOGUE_GELU, b != NULL));
+    end(t, mu_work_linear(s, act(t), y_is_act, epilogue == MU_EPILOGUE_GELU, b != NULL));
 }
 
 static void linear_backward_input(struct mu_device *d, struct mu_linear s, void *dx, bool dx_is_act,
@@ -146,7 +148,7 @@ static void linear_backward_input(struct mu_device *d, struct mu_linear s, void 
     struct mu_timed *t = begin(d, MU_TIMED_LINEAR_INPUT);
 
     t->inner->linear_backward_input(d, s, dx, dx_is_act, dy, w);
-    end(t, MU_TIMED_LINEAR_INPUT, mu_work_linear_backward_input(s, act(t), dx_is_act));
+    end(t, mu_work_linear_backward_input(s, act(t), dx_is_act));
 }
 
 static void linear_backward_weight(struct mu_device *d, struct mu_linear s, float *dw, float *db,
@@ -155,8 +157,7 @@ static void linear_backward_weight(struct mu_device *d, struct mu_linear s, floa
     struct mu_timed *t = begin(d, MU_TIMED_LINEAR_WEIGHT);
 
     t->inner->linear_backward_weight(d, s, dw, db, dy, x, overwrite);
-    end(t, MU_TIMED_LINEAR_WEIGHT,
-        mu_work_linear_backward_weight(s, act(t), db != NULL, overwrite));
+    end(t, mu_work_linear_backward_weight(s, act(t), db != NULL, overwrite));
 }
 
 static void gelu_backward(struct mu_device *d, void *grad, const void *before, int64_t n)
@@ -164,7 +165,7 @@ static void gelu_backward(struct mu_device *d, void *grad, const void *before, i
     struct mu_timed *t = begin(d, MU_TIMED_GELU_BACKWARD);
 
     t->inner->gelu_backward(d, grad, before, n);
-    end(t, MU_TIMED_GELU_BACKWARD, mu_work_touch(0, 3 * (double)n, act(t)));
+    end(t, mu_work_touch(0, 3 * (double)n, act(t)));
 }
 
 static void swiglu(struct mu_device *d, void *out, const void *both, int64_t n, int64_t f)
@@ -172,7 +173,7 @@ static void swiglu(struct mu_device *d, void *out, const void *both, int64_t n, 
     struct mu_timed *t = begin(d, MU_TIMED_SWIGLU);
 
     t->inner->swiglu(d, out, both, n, f);
-    end(t, MU_TIMED_SWIGLU, mu_work_touch(0, 3 * elements(n, f), act(t)));
+    end(t, mu_work_touch(0, 3 * elements(n, f), act(t)));
 }
 
 static void swiglu_backward(struct mu_device *d, void *dboth, const void *dout, const void *both,
@@ -181,18 +182,17 @@ static void swiglu_backward(struct mu_device *d, void *dboth, const void *dout, 
     struct mu_timed *t = begin(d, MU_TIMED_SWIGLU_BACKWARD);
 
     t->inner->swiglu_backward(d, dboth, dout, both, n, f);
-    end(t, MU_TIMED_SWIGLU_BACKWARD, mu_work_touch(0, 5 * elements(n, f), act(t)));
+    end(t, mu_work_touch(0, 5 * elements(n, f), act(t)));
 }
 
 /* Queries and keys, in place. */
 static void rotate(struct mu_device *d, struct mu_attention s, void *qkv, const float *turn,
                    bool backward)
 {
-    const enum mu_timed_row row = backward ? MU_TIMED_ROTATE_BACKWARD : MU_TIMED_ROTATE;
-    struct mu_timed *t = begin(d, row);
+    struct mu_timed *t = begin(d, backward ? MU_TIMED_ROTATE_BACKWARD : MU_TIMED_ROTATE);
 
     t->inner->rotate(d, s, qkv, turn, backward);
-    end(t, row, mu_work_touch(0, 4 * elements(s.batch * s.context, s.heads * s.head_size), act(t)));
+    end(t, mu_work_touch(0, 4 * elements(s.batch * s.context, s.heads * s.head_size), act(t)));
 }
 
 static void to_act(struct mu_device *d, void *out, const float *x, int64_t n)
@@ -200,7 +200,7 @@ static void to_act(struct mu_device *d, void *out, const float *x, int64_t n)
     struct mu_timed *t = begin(d, MU_TIMED_TO_ACT);
 
     t->inner->to_act(d, out, x, n);
-    end(t, MU_TIMED_TO_ACT, mu_work_touch((double)n, (double)n, act(t)));
+    end(t, mu_work_touch((double)n, (double)n, act(t)));
 }
 
 static void attention(struct mu_device *d, struct mu_attention s, void *out, float *lse,
@@ -209,7 +209,7 @@ static void attention(struct mu_device *d, struct mu_attention s, void *out, flo
     struct mu_timed *t = begin(d, MU_TIMED_ATTENTION);
 
     t->inner->attention(d, s, out, lse, qkv);
-    end(t, MU_TIMED_ATTENTION, mu_work_attention(s, act(t)));
+    end(t, mu_work_attention(s, act(t)));
 }
 
 static void attention_backward(struct mu_device *d, struct mu_attention s, void *dqkv,
@@ -218,7 +218,7 @@ static void attention_backward(struct mu_device *d, struct mu_attention s, void 
     struct mu_timed *t = begin(d, MU_TIMED_ATTENTION_BACKWARD);
 
     t->inner->attention_backward(d, s, dqkv, dout, out, qkv, lse);
-    end(t, MU_TIMED_ATTENTION_BACKWARD, mu_work_attention_backward(s, act(t)));
+    end(t, mu_work_attention_backward(s, act(t)));
 }
 
 static void classifier(struct mu_device *d, float *losses, float *dx, float *dtable, const void *x,
@@ -228,7 +228,7 @@ static void classifier(struct mu_device *d, float *losses, float *dx, float *dta
     struct mu_timed *t = begin(d, MU_TIMED_CLASSIFIER);
 
     t->inner->classifier(d, losses, dx, dtable, x, table, target, scale, n, c, v, overwrite);
-    end(t, MU_TIMED_CLASSIFIER, mu_work_classifier(n, c, v, act(t), dx != NULL, overwrite));
+    end(t, mu_work_classifier(n, c, v, act(t), dx != NULL, overwrite));
 }
 
 /* ---- sums and the update ---- */
@@ -237,7 +237,7 @@ static void adamw(struct mu_device *d, const struct mu_adamw *a)
     struct mu_timed *t = begin(d, MU_TIMED_ADAMW);
 
     t->inner->adamw(d, a);
-    end(t, MU_TIMED_ADAMW, mu_work_adamw(a->count, a->weight_bf16 != NULL));
+    end(t, mu_work_adamw(a->count, a->weight_bf16 != NULL));
 }
 
 static void quantise_add(struct mu_device *d, const struct mu_quantise *q)
@@ -245,7 +245,7 @@ static void quantise_add(struct mu_device *d, const struct mu_quantise *q)
     struct mu_timed *t = begin(d, MU_TIMED_QUANTISE_ADD);
 
     t->inner->quantise_add(d, q);
-    end(t, MU_TIMED_QUANTISE_ADD, mu_work_quantise(q->rows * q->cols, q->overwrite));
+    end(t, mu_work_quantise(q->rows * q->cols, q->overwrite));
 }
 
 static void add(struct mu_device *d, float *to, const float *from, int64_t n, bool overwrite)
@@ -253,7 +253,7 @@ static void add(struct mu_device *d, float *to, const float *from, int64_t n, bo
     struct mu_timed *t = begin(d, MU_TIMED_ADD);
 
     t->inner->add(d, to, from, n, overwrite);
-    end(t, MU_TIMED_ADD, mu_work_touch((overwrite ? 2 : 3) * (double)n, 0, act(t)));
+    end(t, mu_work_touch((overwrite ? 2 : 3) * (double)n, 0, act(t)));
 }
 
 static uint32_t add_int32(struct mu_device *d, int32_t *a, const int32_t *b, int64_t n)
@@ -261,7 +261,7 @@ static uint32_t add_int32(struct mu_device *d, int32_t *a, const int32_t *b, int
     struct mu_timed *t = begin(d, MU_TIMED_ADD_INT32);
     const uint32_t sum = t->inner->add_int32(d, a, b, n);
 
-    end(t, MU_TIMED_ADD_INT32, mu_work_touch(3 * (double)n, 0, act(t)));
+    end(t, mu_work_touch(3 * (double)n, 0, act(t)));
     return sum;
 }
 
@@ -273,7 +273,7 @@ static void resident_begin(struct mu_resident *r, const int16_t *prediction)
     struct mu_timed *t = begin(r->device, MU_TIMED_RESIDENT_ADD);
 
     t->inner->resident->begin(r, prediction);
-    end(t, MU_TIMED_RESIDENT_ADD, not_counted);
+    end(t, not_counted);
 }
 
 static void resident_add_dense(struct mu_resident *r, const float *dense, uint32_t first,
@@ -282,7 +282,7 @@ static void resident_add_dense(struct mu_resident *r, const float *dense, uint32
     struct mu_timed *t = begin(r->device, MU_TIMED_RESIDENT_ADD);
 
     t->inner->resident->add_dense(r, dense, first, last);
-    end(t, MU_TIMED_RESIDENT_ADD, not_counted);
+    end(t, not_counted);
 }
 
 static void resident_add_rows(struct mu_resident *r, const struct mu_resident_rows *rows,
@@ -291,7 +291,7 @@ static void resident_add_rows(struct mu_resident *r, const struct mu_resident_ro
     struct mu_timed *t = begin(r->device, MU_TIMED_RESIDENT_ADD);
 
     t->inner->resident->add_rows(r, rows, count);
-    end(t, MU_TIMED_RESIDENT_ADD, not_counted);
+    end(t, not_counted);
 }
 
 static int resident_maxima(struct mu_resident *r, uint32_t requests, const int64_t *scalars,
@@ -300,7 +300,7 @@ static int resident_maxima(struct mu_resident *r, uint32_t requests, const int64
     struct mu_timed *t = begin(r->device, MU_TIMED_RESIDENT_SUM);
     const int n = t->inner->resident->maxima(r, requests, scalars, count, list);
 
-    end(t, MU_TIMED_RESIDENT_SUM, not_counted);
+    end(t, not_counted);
     return n;
 }
 
@@ -310,7 +310,7 @@ static int resident_integers(struct mu_resident *r, uint64_t escapes, uint64_t l
     struct mu_timed *t = begin(r->device, MU_TIMED_RESIDENT_SUM);
     const int n = t->inner->resident->integers(r, escapes, last, list);
 
-    end(t, MU_TIMED_RESIDENT_SUM, not_counted);
+    end(t, not_counted);
     return n;
 }
 
@@ -320,7 +320,7 @@ static void resident_agree(struct mu_resident *r, uint8_t *largest, int64_t *sca
     struct mu_timed *t = begin(r->device, MU_TIMED_RESIDENT_SUM);
 
     t->inner->resident->agree(r, largest, scalars, count, out);
-    end(t, MU_TIMED_RESIDENT_SUM, not_counted);
+    end(t, not_counted);
 }
 
 static bool resident_finish(struct mu_resident *r, int64_t norm[MU_RESIDENT_WIDE])
@@ -328,7 +328,7 @@ static bool resident_finish(struct mu_resident *r, int64_t norm[MU_RESIDENT_WIDE
     struct mu_timed *t = begin(r->device, MU_TIMED_RESIDENT_SUM);
     const bool is_right = t->inner->resident->finish(r, norm);
 
-    end(t, MU_TIMED_RESIDENT_SUM, not_counted);
+    end(t, not_counted);
     return is_right;
 }
 
@@ -338,7 +338,7 @@ static void resident_update(struct mu_resident *r, uint32_t from, const struct m
     struct mu_timed *t = begin(r->device, MU_TIMED_RESIDENT_UPDATE);
 
     t->inner->resident->update(r, from, how, decay);
-    end(t, MU_TIMED_RESIDENT_UPDATE, not_counted);
+    end(t, not_counted);
 }
 
 /* ---- the same in parts ---- */
@@ -348,7 +348,7 @@ static int parts_integers(struct mu_resident *r, uint64_t escapes, const uint64_
     struct mu_timed *t = begin(r->device, MU_TIMED_RESIDENT_SUM);
     const int n = t->inner->resident_parts->integers(r, escapes, bound, parts, list);
 
-    end(t, MU_TIMED_RESIDENT_SUM, not_counted);
+    end(t, not_counted);
     return n;
 }
 
@@ -357,7 +357,7 @@ static bool parts_finish(struct mu_resident *r, const struct mu_resident_part *p
     struct mu_timed *t = begin(r->device, MU_TIMED_RESIDENT_SUM);
     const bool is_right = t->inner->resident_parts->finish(r, part);
 
-    end(t, MU_TIMED_RESIDENT_SUM, not_counted);
+    end(t, not_counted);
     return is_right;
 }
 
@@ -366,7 +366,7 @@ static int parts_norm(struct mu_resident *r, struct mu_all_reduce list[MU_RESIDE
     struct mu_timed *t = begin(r->device, MU_TIMED_RESIDENT_SUM);
     const int n = t->inner->resident_parts->norm(r, list);
 
-    end(t, MU_TIMED_RESIDENT_SUM, not_counted);
+    end(t, not_counted);
     return n;
 }
 
@@ -375,7 +375,7 @@ static void parts_take_norm(struct mu_resident *r, int64_t norm[MU_RESIDENT_WIDE
     struct mu_timed *t = begin(r->device, MU_TIMED_RESIDENT_SUM);
 
     t->inner->resident_parts->take_norm(r, norm);
-    end(t, MU_TIMED_RESIDENT_SUM, not_counted);
+    end(t, not_counted);
 }
 
 static void parts_update(struct mu_resident *r, uint32_t from, const struct mu_resident_part *part,
@@ -384,7 +384,7 @@ static void parts_update(struct mu_resident *r, uint32_t from, const struct mu_r
     struct mu_timed *t = begin(r->device, MU_TIMED_RESIDENT_UPDATE);
 
     t->inner->resident_parts->update(r, from, part, how, decay);
-    end(t, MU_TIMED_RESIDENT_UPDATE, not_counted);
+    end(t, not_counted);
 }
 
 /* ---- the tables ---- */

@@ -1,5 +1,11 @@
 /* A worker: one rank's hold on one trial. What it shares with its host lies in the segment; here is
- * what is its own. The step protocol is in step.c, the exchange of a chunk in reduce.c. */
+ * what is its own.
+ *
+ *   worker.c          made, and waiting
+ *   worker_state.c    initial values, a checkpoint, checks, the hash
+ *   worker_measure.c  the probe, evaluation
+ *   step.c            the step protocol; update.c what it does to a chunk's weights
+ *   reduce.c          the exchange of a chunk */
 #ifndef MUSTER_WORKER_WORKER_H
 #define MUSTER_WORKER_WORKER_H
 

@@ -13,7 +13,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { GRACE_MS = 300, LOOK_MS = 20 };
+enum {
+    GRACE_MS = 300,
+    LOOK_MS = 20,
+    END_US = 1000, /* an end of file is seen some time before the end of its process */
+};
 
 static void close_if_open(int *fd)
 {
@@ -55,6 +59,16 @@ static bool stand_apart(pid_t parent, int out)
     return true;
 }
 
+/* In the parent; `child` -1: there is none. */
+static void take_child(struct mu_apart *a, pid_t child, int output[2], unsigned deadline_ms)
+{
+    close_if_open(&output[1]);
+    if (child > 0)
+        mu_apart_adopt(a, child, output[0], deadline_ms);
+    else
+        close_if_open(&output[0]);
+}
+
 void mu_apart_start(struct mu_apart *a, const char *const *words, unsigned deadline_ms)
 {
     int output[2] = {-1, -1}, ready[2] = {-1, -1};
@@ -73,17 +87,13 @@ void mu_apart_start(struct mu_apart *a, const char *const *words, unsigned deadl
     }
     if (child < 0)
         a->error = errno;
-    close_if_open(&output[1]);
     close_if_open(&ready[1]);
     if (child > 0 && read(ready[0], &a->error, sizeof a->error) == (ssize_t)sizeof a->error) {
         waitpid(child, NULL, 0);
         child = -1;
     }
     close_if_open(&ready[0]);
-    if (child > 0)
-        mu_apart_adopt(a, child, output[0], deadline_ms);
-    else
-        close_if_open(&output[0]);
+    take_child(a, child, output, deadline_ms);
 }
 
 void mu_apart_call(struct mu_apart *a, void (*work)(void *context, int out), void *context,
@@ -104,11 +114,7 @@ void mu_apart_call(struct mu_apart *a, void (*work)(void *context, int out), voi
     }
     if (child < 0)
         a->error = errno;
-    close_if_open(&output[1]);
-    if (child > 0)
-        mu_apart_adopt(a, child, output[0], deadline_ms);
-    else
-        close_if_open(&output[0]);
+    take_child(a, child, output, deadline_ms);
 }
 
 void mu_apart_adopt(struct mu_apart *a, pid_t pid, int output, unsigned deadline_ms)
@@ -196,8 +202,7 @@ void mu_apart_wait(struct mu_apart *const *list, size_t count, const volatile si
             return;
         if (poll(waits, open, LOOK_MS) < 0 && errno != EINTR)
             mu_clock_sleep_us(1000 * LOOK_MS);
-        mu_clock_sleep_us(
-            1000); /* an end of file is seen some time before the end of its process */
+        mu_clock_sleep_us(END_US);
     }
 }
 

@@ -1,4 +1,5 @@
 /* muster inspect: what a path is, and what is in it. Reads only. */
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -184,7 +185,7 @@ static enum mu_status show(const char *path, const struct wanted *w)
         return st;
     switch (found) {
     case MU_FOUND_NOTHING:
-        return MU_FAIL(MU_NOT_FOUND, "there is no %s", path);
+        return mu_found_nothing(path);
     case MU_FOUND_CHECKPOINT:
         return show_checkpoint(folder, NULL, w);
     case MU_FOUND_PART:
@@ -239,6 +240,6 @@ enum mu_status mu_cli_inspect(int argc, char **argv)
         return mu_options_refuse(&command, "--json and --config are two answers; ask for one");
     st = show(words.word[0], &w);
     if (fflush(stdout) != 0 && st == MU_OK)
-        st = MU_FAIL(MU_FAILED, "cannot write to standard output");
+        st = MU_FAIL(MU_FAILED, "standard output could not be written: %s", strerror(errno));
     return st;
 }

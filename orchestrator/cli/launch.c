@@ -12,6 +12,7 @@
 #include "orchestrator/launch/launch.h"
 #include "orchestrator/launch/words.h"
 #include "orchestrator/run/aside.h"
+#include "orchestrator/run/which_checkpoint.h"
 #include "orchestrator/slurm/allocation.h"
 #include "worker/board.h"
 
@@ -107,6 +108,18 @@ failed:
     return st;
 }
 
+static enum mu_status check_origin(const char *run, const struct beginning *order)
+{
+    char checkpoint[MU_PATH_MAX];
+    struct mu_checkpoint_info info = {0};
+    enum mu_status st = mu_which_checkpoint(order->from, checkpoint, &info);
+
+    mu_checkpoint_info_deinit(&info);
+    if (st != MU_OK)
+        return MU_FAIL(MU_CONFIG, "--from %s cannot be used", order->from);
+    return order->fresh ? mu_run_aside_leaves(run, checkpoint) : MU_OK;
+}
+
 static enum mu_status begin_fresh(const char *run)
 {
     if (mu_hold_is_taken(run))
@@ -116,6 +129,18 @@ static enum mu_status begin_fresh(const char *run)
             "this run another run.name",
             run, run);
     return mu_run_aside_for_fresh(run);
+}
+
+/* What the ranks would refuse is refused here, before anything is put aside or made for it. */
+static enum mu_status begin_run(const char *run, const struct beginning *order)
+{
+    enum mu_status st = MU_OK;
+
+    if (order->from && (order->fresh || !mu_file_exists_in(run, "config.cfg")))
+        st = check_origin(run, order);
+    if (st == MU_OK && order->fresh)
+        st = begin_fresh(run);
+    return st;
 }
 
 enum mu_status mu_cli_launch(int argc, char **argv)
@@ -200,8 +225,8 @@ enum mu_status mu_cli_launch(int argc, char **argv)
     request.is_sweep = is_sweep(&words);
     request.words = ranks_words = words_of_ranks(&words, &begin, &request.word_count);
     st = ranks_words ? MU_OK : MU_FAIL(MU_NO_MEMORY, "no memory for the words of the ranks");
-    if (st == MU_OK && begin.fresh)
-        st = begin_fresh(folder);
+    if (st == MU_OK)
+        st = begin_run(folder, &begin);
     if (st != MU_OK)
         goto done;
     st = mu_launch_run(&request);

@@ -2,9 +2,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "orchestrator/cli/options.h"
+#include "orchestrator/cli/steer_verb.h"
 #include "orchestrator/cli/verbs.h"
-#include "orchestrator/steer/steer.h"
 #include "worker/board.h"
 
 static enum mu_status refuse_without_number(const struct mu_command *command, const char *run)
@@ -19,10 +18,6 @@ static enum mu_status refuse_without_number(const struct mu_command *command, co
 
 enum mu_status mu_cli_resize(int argc, char **argv)
 {
-    struct mu_steer_order order = {.timeout_s = MU_STEER_WAIT_S};
-    const struct mu_option options[] = {
-        MU_STEER_OPTIONS(order),
-    };
     const struct mu_command command = {
         .usage = "muster resize RUN N [options]",
         .about =
@@ -30,19 +25,16 @@ enum mu_status mu_cli_resize(int argc, char **argv)
             "on with N ranks. At the next step boundary the ranks make way, and N go on from "
             "there: from the state in memory on one machine, else from a checkpoint. The result is "
             "the same, bit for bit. Waits until they train.",
-        .options = options,
-        .option_count = sizeof options / sizeof *options,
-        .least_words = 1,
         .most_words = 2,
     };
-    char *end;
+    struct mu_steer_order order;
     struct mu_words words;
-    enum mu_status st = mu_options_parse(&command, argc, argv, &words);
+    enum mu_status st = mu_steer_verb_parse(&command, argc, argv, &words, &order);
     long ranks;
+    char *end;
 
     if (st != MU_OK || words.help_shown)
         return st;
-    order.run = words.word[0];
     if (words.count == 1)
         return refuse_without_number(&command, order.run);
     ranks = strtol(words.word[1], &end, 10);

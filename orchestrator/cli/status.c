@@ -10,6 +10,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
+#include "orchestrator/inspect/found.h"
 #include "orchestrator/inspect/inspect_run.h"
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/outcome.h"
@@ -48,8 +49,7 @@ static enum mu_status check_path(const char *path)
         return MU_FAIL(MU_NOT_FOUND,
                        "%s is a file; expected the folder of a run or of a sweep (run.dir/NAME)",
                        path);
-    if (!is_sweep(path) && !mu_file_exists_in(path, "status.json") &&
-        !mu_file_exists_in(path, "checkpoints"))
+    if (!is_sweep(path) && !mu_found_is_run(path))
         return MU_FAIL(MU_NOT_FOUND,
                        "%s is not the folder of a run (it has no status.json) nor of a sweep (no "
                        "sweep.json); 'muster inspect' tells what it holds",
@@ -140,7 +140,7 @@ static enum mu_status standing(const struct reading *r)
 static struct mu_progress_text run_line(const struct reading *r)
 {
     const struct mu_metrics *m = &r->run.newest;
-    const int64_t steps = json_integer_value(json_object_get(r->run.status, "steps"));
+    const int64_t steps = mu_json_get_integer(r->run.status, "steps");
 
     return mu_progress_line(m, steps,
                             standing(r) == MU_RUNNING && steps > m->step

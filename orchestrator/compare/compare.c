@@ -11,10 +11,10 @@
 
 /* ---- records --------------------------------------------------------------------------------- */
 
-/* Both have it, and it is another. */
+/* What a record always has: NaN is what came out, and one NaN is as good as another. */
 static bool differ(double a, double b)
 {
-    return !isnan(a) && !isnan(b) && memcmp(&a, &b, sizeof a) != 0;
+    return (!isnan(a) || !isnan(b)) && memcmp(&a, &b, sizeof a) != 0;
 }
 
 static bool both(double a, double b)
@@ -27,15 +27,15 @@ static bool take_step(struct mu_records_compared *c, const struct mu_side_record
                       const struct mu_side_record *b)
 {
     const bool hashes = a->has_hash && b->has_hash;
+    const bool metrics = a->has_metrics && b->has_metrics;
 
-    if (!hashes && !both(a->loss, b->loss) && !both(a->gradient_norm, b->gradient_norm) &&
-        !both(a->valid_loss, b->valid_loss))
+    if (!hashes && !metrics)
         return false;
     c->common++;
     c->hashes += hashes;
-    c->loss = differ(a->loss, b->loss);
-    c->gradient_norm = differ(a->gradient_norm, b->gradient_norm);
-    c->valid_loss = differ(a->valid_loss, b->valid_loss);
+    c->loss = metrics && differ(a->loss, b->loss);
+    c->gradient_norm = metrics && differ(a->gradient_norm, b->gradient_norm);
+    c->valid_loss = both(a->valid_loss, b->valid_loss) && differ(a->valid_loss, b->valid_loss);
     c->hash = hashes && !mu_hash_equal(a->hash, b->hash);
     if (c->loss || c->gradient_norm || c->valid_loss || c->hash) {
         c->parts_at = a->step;
@@ -142,7 +142,7 @@ static enum mu_status compare_pair(struct mu_compared *c)
     enum mu_status st = mu_tensors_compare(c->pair[0]->folder, c->pair[1]->folder, &c->tensors);
 
     for (int i = 0; st != MU_OK && i < 2; i++)
-        if (!mu_file_exists_in(c->pair[i]->folder, "checkpoint.h5"))
+        if (!mu_checkpoint_is_published(c->pair[i]->folder))
             mu_log(MU_LOG_WARN,
                    "%s was removed while it was read: its run is being trained; try again",
                    c->pair[i]->folder);

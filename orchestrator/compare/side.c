@@ -92,8 +92,13 @@ static void take_metrics(void *context, const struct mu_metrics *m)
         t->failed = true;
         return;
     }
-    *r = (struct mu_side_record){m->step,       m->loss,     m->gradient_norm,
-                                 m->valid_loss, m->has_hash, m->hash};
+    *r = (struct mu_side_record){.step = m->step,
+                                 .loss = m->loss,
+                                 .gradient_norm = m->gradient_norm,
+                                 .valid_loss = m->valid_loss,
+                                 .has_metrics = true,
+                                 .has_hash = m->has_hash,
+                                 .hash = m->hash};
 }
 
 static void set_hash(struct mu_side *s, int64_t step, struct mu_hash hash, bool *failed)
@@ -113,14 +118,13 @@ static void take_journal(void *context, uint32_t generation, enum mu_journal_typ
 {
     struct taking *t = context;
     json_t *record = json_loadb(text, size, 0, NULL);
-    const int64_t step = json_integer_value(json_object_get(record, "step"));
+    const int64_t step = mu_json_get_integer(record, "step");
     struct mu_hash hash;
 
     (void)generation;
     if (type == MU_JOURNAL_GENERATION) {
         t->hashes.count = place_of(&t->hashes, step + 1);
-        snprintf(t->side->fingerprint, sizeof t->side->fingerprint, "%s",
-                 mu_json_get_text(record, "fingerprint"));
+        mu_json_copy_text(t->side->fingerprint, sizeof t->side->fingerprint, record, "fingerprint");
     } else if (type == MU_JOURNAL_CHECKPOINT &&
                mu_hash_parse(mu_json_get_text(record, "state_hash"), &hash))
         set_hash(&t->hashes, step, hash, &t->failed);
@@ -142,6 +146,7 @@ enum mu_status mu_side_read_records(struct mu_side *s)
     MU_TRY(mu_journal_replay(journal, take_journal, &t), st, done);
     for (size_t i = 0; i < t.hashes.count; i++)
         set_hash(s, t.hashes.record[i].step, t.hashes.record[i].hash, &t.failed);
+    s->saved = t.hashes.count > 0 ? t.hashes.record[t.hashes.count - 1].step : 0;
     if (t.failed)
         st = MU_FAIL(MU_NO_MEMORY, "no memory for the records of %s", s->path);
 done:
@@ -169,7 +174,7 @@ static void take_info(struct mu_side *s, const struct mu_checkpoint_info *info)
 {
     json_t *note = json_loads(info->journal, 0, NULL);
 
-    snprintf(s->data, sizeof s->data, "%s", mu_json_get_text(note, "data_train"));
+    mu_json_copy_text(s->data, sizeof s->data, note, "data_train");
     json_decref(note);
     if (!s->fingerprint[0])
         snprintf(s->fingerprint, sizeof s->fingerprint, "%s", info->fingerprint);
@@ -186,9 +191,7 @@ static enum mu_status add_checkpoint(struct mu_side *s, const char *folder)
     enum mu_status st = mu_checkpoint_read_info(folder, &info);
 
     if (st == MU_NOT_FOUND)
-        st = MU_FAIL(MU_NOT_FOUND,
-                     "%s has no checkpoint.h5: it is not a checkpoint, or was never finished",
-                     folder);
+        st = mu_found_no_checkpoint(folder);
     if (st != MU_OK)
         return st;
     *c = (struct mu_side_checkpoint){info.step, info.state_hash, strdup(folder)};
@@ -254,7 +257,7 @@ static enum mu_status refuse(const char *path, enum mu_found found)
 {
     switch (found) {
     case MU_FOUND_NOTHING:
-        return MU_FAIL(MU_NOT_FOUND, "there is no %s", path);
+        return mu_found_nothing(path);
     case MU_FOUND_SWEEP:
         return MU_FAIL(MU_USAGE, "%s is a sweep; compare its runs, one by one: %s/trials/NAME",
                        path, path);

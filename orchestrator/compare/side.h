@@ -6,10 +6,11 @@
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/hash.h"
 
-/* NaN: not recorded. */
 struct mu_side_record {
     int64_t step;
-    double loss, gradient_norm, valid_loss;
+    double loss, gradient_norm; /* NaN also where that came out */
+    double valid_loss;          /* NaN: not evaluated */
+    bool has_metrics;           /* those three were recorded; else only the hash is known */
     bool has_hash;
     struct mu_hash hash; /* of the state after this step */
 };
@@ -27,6 +28,7 @@ struct mu_side {
     size_t count, room;
     struct mu_side_checkpoint *checkpoint; /* those that are whole, ascending */
     uint32_t checkpoints;
+    int64_t saved;          /* step of the newest checkpoint that the journal tells of; 0: none */
     int64_t end;            /* the last step that it tells of; 0: of none */
     char *config;           /* text, resolved; NULL: none */
     char fingerprint[1024]; /* of who computed it, at last; "": not known */
@@ -34,8 +36,8 @@ struct mu_side {
 };
 
 /* Reads a run's metrics, journal and checkpoints, or a checkpoint. A step that was recorded again,
- * after a restart, counts as it was recorded last; what a restart passed over does not count. MU_NOT_FOUND
- * when it is neither. */
+ * after a restart, counts as it was recorded last; what a restart passed over does not count.
+ * MU_NOT_FOUND when it is neither. */
 enum mu_status mu_side_read(const char *path, struct mu_side *out) MU_CHECKED;
 void mu_side_deinit(struct mu_side *s);
 /* What metrics and journal of the run at `s->path` say alone, without its checkpoints; *s is zero

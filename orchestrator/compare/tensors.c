@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/inspect/found.h"
+
 /* ---- numbers --------------------------------------------------------------------------------- */
 
 static double number_at(enum mu_array array, const void *bytes, uint64_t i)
@@ -117,9 +119,7 @@ static enum mu_status open_reader(const char *folder, struct mu_checkpoint_reade
     enum mu_status st = mu_checkpoint_reader_open(folder, out);
 
     if (st == MU_NOT_FOUND)
-        st = MU_FAIL(MU_NOT_FOUND,
-                     "%s has no checkpoint.h5: it is not a checkpoint, or was never finished",
-                     folder);
+        st = mu_found_no_checkpoint(folder);
     return st;
 }
 

@@ -110,22 +110,6 @@ double mu_doctor_group_cores(const char *root)
     return quota > 0 && of > 0 ? quota / of : 0;
 }
 
-uint64_t mu_doctor_group_memory(const char *root)
-{
-    static const char *const files[] = {"/sys/fs/cgroup/memory.max",
-                                        "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-
-    for (int i = 0; i < 2; i++) {
-        char text[128];
-        uint64_t bytes;
-
-        read_small(root, files[i], text, sizeof text);
-        if (sscanf(text, "%" SCNu64, &bytes) == 1 && bytes < UINT64_C(1) << 60)
-            return bytes; /* the older file has a number just below 2^63 for "no limit" */
-    }
-    return 0;
-}
-
 /* linux/magic.h has some of them. */
 static const struct {
     uint64_t type;
@@ -178,18 +162,4 @@ bool mu_doctor_find_program(const char *name, char *out)
     }
     out[0] = 0;
     return false;
-}
-
-struct mu_doctor_text mu_doctor_bytes(uint64_t bytes)
-{
-    static const char *const units[] = {"bytes", "kiB", "MiB", "GiB", "TiB", "PiB"};
-    struct mu_doctor_text out;
-    double value = (double)bytes;
-    int unit = 0;
-
-    for (; value >= 1024 && unit < 5; unit++)
-        value /= 1024;
-    snprintf(out.text, sizeof out.text, unit > 0 && value < 10 ? "%.1f %s" : "%.0f %s", value,
-             units[unit]);
-    return out;
 }

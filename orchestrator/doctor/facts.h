@@ -28,8 +28,6 @@ struct mu_doctor_ranks mu_doctor_read_ranks(const char *text);
 /* Cores that the control group lets this process use, by cpu.max (or cfs_quota_us): 1.5; 0: as many
  * as there are. root: "", or a folder with proc and sys, for tests. */
 double mu_doctor_group_cores(const char *root);
-/* Bytes of memory that it allows; 0: no limit. */
-uint64_t mu_doctor_group_memory(const char *root);
 
 /* Of statfs's f_type: "ext4", "NFS", "Lustre", ...; "unknown (0x...)". */
 struct mu_doctor_text {
@@ -41,7 +39,5 @@ bool mu_doctor_is_network(uint64_t type);
 
 /* A program as a shell would find it on PATH, into out[MU_PATH_MAX]; false: none. */
 bool mu_doctor_find_program(const char *name, char *out);
-/* "3.4 GiB", "64 MiB", "12 kiB" */
-struct mu_doctor_text mu_doctor_bytes(uint64_t bytes);
 
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "kernels/device.h"
+#include "orchestrator/base/amount.h"
 #include "orchestrator/base/cores.h"
 #include "orchestrator/base/memory_left.h"
 #include "orchestrator/doctor/parts.h"
@@ -41,12 +42,12 @@ static void tell_cores(struct mu_doctor_report *r)
 
 static void tell_memory(struct mu_doctor_report *r)
 {
-    const uint64_t left = mu_memory_left(""), limit = mu_doctor_group_memory("");
+    const uint64_t left = mu_memory_left(""), limit = mu_memory_limit("");
     char group[120] = "";
 
     if (limit > 0)
         snprintf(group, sizeof group, "; the control group's limit is %s",
-                 mu_doctor_bytes(limit).text);
+                 mu_amount_bytes((double)limit).text);
     if (left == UINT64_MAX)
         mu_doctor_add(r, MU_DOCTOR_NOTE, "memory", NULL, "nothing tells how much there is");
     else
@@ -54,7 +55,7 @@ static void tell_memory(struct mu_doctor_report *r)
                       left < GIB ? "end other programs or ask for more: when it is used up, the "
                                    "kernel kills a rank"
                                  : NULL,
-                      "%s may still be taken%s", mu_doctor_bytes(left).text, group);
+                      "%s may still be taken%s", mu_amount_bytes((double)left).text, group);
 }
 
 static void tell_cpu(struct mu_doctor_report *r)
@@ -97,7 +98,7 @@ static void print_limit(rlim_t limit, bool bytes, char *out, size_t size)
     if (limit == RLIM_INFINITY)
         snprintf(out, size, "unlimited");
     else if (bytes)
-        snprintf(out, size, "%s", mu_doctor_bytes(limit).text);
+        snprintf(out, size, "%s", mu_amount_bytes((double)limit).text);
     else
         snprintf(out, size, "%llu", (unsigned long long)limit);
 }

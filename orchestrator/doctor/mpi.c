@@ -9,6 +9,7 @@
 
 #include "orchestrator/base/cores.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/program.h"
 #include "orchestrator/doctor/parts.h"
 #include "orchestrator/launch/mpi_settings.h"
 #include "orchestrator/launch/mpirun.h"
@@ -67,7 +68,7 @@ void mu_doctor_mpi_ask(struct mu_doctor_mpi *m, const struct mu_doctor_request *
     start_trial(m);
     if (!m->on_path[0] || m->same)
         return;
-    mu_mpirun_own_program(self);
+    mu_program_path(self);
     mu_apart_start(&m->path_version, (const char *const[]){m->on_path, "--version", NULL},
                    VERSION_MS);
     mu_apart_start(&m->path_trial,

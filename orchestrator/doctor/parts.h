@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "orchestrator/base/apart.h"
+#include "orchestrator/base/disk.h"
 #include "orchestrator/base/file.h"
 #include "orchestrator/doctor/doctor.h"
 #include "orchestrator/doctor/facts.h"
@@ -37,7 +38,7 @@ struct mu_doctor_storage_facts {
     char folder[MU_PATH_MAX]; /* run_dir, or the folder nearest above it that is there */
     bool is_there;            /* run_dir itself */
     uint64_t type;            /* of statfs */
-    uint64_t free_bytes, total_bytes, free_files, total_files;
+    struct mu_disk disk;
     int look_error, write_error, lock_error; /* errno; 0: fine */
     bool h5_written, h5_read;
     char h5_problem[300];

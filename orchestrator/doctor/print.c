@@ -1,7 +1,6 @@
 #include <jansson.h>
-#include <stdlib.h>
 
-#include "orchestrator/base/log.h"
+#include "orchestrator/base/amount.h"
 #include "orchestrator/base/text_wrap.h"
 #include "orchestrator/doctor/doctor.h"
 #include "orchestrator/run/json_values.h"
@@ -36,7 +35,7 @@ static void print_sum(FILE *out, const struct mu_doctor_report *r)
     else
         fprintf(out, "\nTraining can work here");
     if (warn > 0)
-        fprintf(out, "; %zu warning%s", warn, warn == 1 ? "" : "s");
+        fprintf(out, "; %zu warning%s", warn, mu_plural(warn));
     fprintf(out, "\n");
 }
 
@@ -52,7 +51,6 @@ void mu_doctor_print(FILE *out, const struct mu_doctor_report *r)
 enum mu_status mu_doctor_print_json(FILE *out, const struct mu_doctor_report *r)
 {
     json_t *rows = json_array(), *whole;
-    char *text;
 
     for (size_t i = 0; i < r->count; i++) {
         const struct mu_doctor_row *row = &r->row[i];
@@ -65,11 +63,5 @@ enum mu_status mu_doctor_print_json(FILE *out, const struct mu_doctor_report *r)
     whole = json_pack("{s:s, s:s, s:b, s:i, s:o}", "schema", "muster-doctor-1", "muster",
                       MUSTER_VERSION, "works", mu_doctor_count(r, MU_DOCTOR_MISSING) == 0,
                       "warnings", (int)mu_doctor_count(r, MU_DOCTOR_WARN), "rows", rows);
-    text = json_dumps(whole, JSON_INDENT(2));
-    json_decref(whole);
-    if (!text)
-        return MU_FAIL(MU_NO_MEMORY, "no memory to print the rows");
-    fprintf(out, "%s\n", text);
-    free(text);
-    return MU_OK;
+    return mu_json_write(out, whole, "this machine");
 }

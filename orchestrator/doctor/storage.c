@@ -9,35 +9,34 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "orchestrator/base/amount.h"
 #include "orchestrator/base/cores.h"
+#include "orchestrator/base/disk.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/doctor/parts.h"
 #include "worker/board.h"
 #include "worker/checkpoint/h5.h"
 #include "worker/comm/mpi_files.h"
 
-enum { STORAGE_MS = 4000, CLEAR_MS = 2000, TRIAL_BYTES = 1 << 20, ROWS = 16, COLS = 64 };
+enum {
+    STORAGE_MS = 4000,
+    CLEAR_MS = 2000,
+    TRIAL_BYTES = 1 << 20,
+    ROWS = 16,
+    COLS = 64,
+    FEW_NAMES = 1000
+};
 static const uint64_t MIB = 1 << 20, GIB = 1 << 30;
 
-/* The folder itself, or the nearest one above it that is there. */
 static void find_folder(const char *run_dir, struct mu_doctor_storage_facts *f)
 {
     struct stat s;
 
-    snprintf(f->folder, sizeof f->folder, "%s", run_dir);
-    f->is_there = stat(f->folder, &s) == 0;
-    while (stat(f->folder, &s) != 0 && errno == ENOENT) {
-        char *slash = strrchr(f->folder, '/');
-
-        if (!slash)
-            snprintf(f->folder, sizeof f->folder, ".");
-        else
-            slash[slash == f->folder] = 0;
-    }
+    f->is_there = stat(run_dir, &s) == 0;
+    mu_path_find_nearest(f->folder, run_dir);
     if (stat(f->folder, &s) != 0)
         f->look_error = errno;
     else if (!S_ISDIR(s.st_mode))
@@ -46,18 +45,10 @@ static void find_folder(const char *run_dir, struct mu_doctor_storage_facts *f)
 
 static void look_at_space(struct mu_doctor_storage_facts *f)
 {
-    struct statvfs v;
     struct statfs s;
 
-    if (statfs(f->folder, &s) != 0 || statvfs(f->folder, &v) != 0) {
-        f->look_error = errno;
-        return;
-    }
-    f->type = (uint64_t)s.f_type & 0xffffffffu;
-    f->free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
-    f->total_bytes = (uint64_t)v.f_blocks * v.f_frsize;
-    f->free_files = v.f_favail;
-    f->total_files = v.f_files;
+    f->look_error = statfs(f->folder, &s) == 0 ? mu_disk_look(f->folder, &f->disk) : errno;
+    f->type = f->look_error == 0 ? (uint64_t)s.f_type & 0xffffffffu : 0;
 }
 
 static void try_file(const char *folder, struct mu_doctor_storage_facts *f)
@@ -196,11 +187,11 @@ static void tell_folder(const struct mu_doctor_storage *s, const struct mu_docto
                       strerror(f->write_error));
         return;
     }
-    if (f->free_bytes < GIB) {
+    if (f->disk.free_bytes < GIB) {
         mark = MU_DOCTOR_WARN;
         advice = "make room, or give another folder: run.dir=/where/to; a checkpoint takes 12 "
                  "bytes a parameter";
-    } else if (f->total_files > 0 && f->free_files < 1000) {
+    } else if (f->disk.total_files > 0 && f->disk.free_files < FEW_NAMES) {
         mark = MU_DOCTOR_WARN;
         advice = "few names of files are left: remove old runs";
     } else if (mu_doctor_is_network(f->type)) {
@@ -214,8 +205,8 @@ static void tell_folder(const struct mu_doctor_storage *s, const struct mu_docto
     mu_doctor_add(r, mark, "folder of runs", advice,
                   "%s%s: %s, %s of %s free, 1 MiB synced in %.0f ms", s->run_dir,
                   f->is_there ? "" : " (to be made)", type.text,
-                  mu_doctor_bytes(f->free_bytes).text, mu_doctor_bytes(f->total_bytes).text,
-                  1e3 * f->seconds);
+                  mu_amount_bytes((double)f->disk.free_bytes).text,
+                  mu_amount_bytes((double)f->disk.total_bytes).text, 1e3 * f->seconds);
 }
 
 static void tell_h5(const struct mu_doctor_storage_facts *f, struct mu_doctor_report *r)
@@ -317,12 +308,12 @@ static void tell_leftovers(struct mu_doctor_report *r)
                       "starting the run again takes its state up from there; else they go with the "
                       "next start of any run, or by `rm /dev/shm/muster-UID-*` while none runs",
                       "%d file%s of Muster's (%s) that no process holds", own, own == 1 ? "" : "s",
-                      mu_doctor_bytes(own_bytes).text);
+                      mu_amount_bytes((double)own_bytes).text);
     if (mpi > 0)
         mu_doctor_add(r, MU_DOCTOR_NOTE, "left in /dev/shm",
                       "the next start of any run takes them away",
                       "%d file%s of Open MPI's (%s), from ranks that were killed", mpi,
-                      mpi == 1 ? "" : "s", mu_doctor_bytes(mpi_bytes).text);
+                      mpi == 1 ? "" : "s", mu_amount_bytes((double)mpi_bytes).text);
 }
 
 /* worker/segment.h: two halves of weights and moments and the sum of a host; a sum of each rank. */
@@ -337,25 +328,28 @@ void mu_doctor_shm_tell(struct mu_doctor_report *r)
                                   "--shm-size=8g), or remove what lies there";
     const uint64_t board = MU_BOARD_RANKS * sizeof(struct mu_board_entry);
     const int ranks = mu_cores_usable();
-    struct mu_doctor_text space_text, total_text;
-    struct statvfs v;
+    struct mu_amount space_text, total_text;
+    struct mu_disk shm;
+    int error = mu_disk_look("/dev/shm", &shm);
     uint64_t space;
     double millions;
 
-    if (statvfs("/dev/shm", &v) != 0 || access("/dev/shm", W_OK) != 0) {
+    if (error == 0 && access("/dev/shm", W_OK) != 0)
+        error = errno;
+    if (error != 0) {
         mu_doctor_add(r, MU_DOCTOR_MISSING, "/dev/shm",
                       "mount -t tmpfs -o mode=1777 tmpfs /dev/shm", "cannot be written: %s",
-                      strerror(errno));
+                      strerror(error));
         return;
     }
-    space = (uint64_t)v.f_bavail * v.f_frsize;
-    space_text = mu_doctor_bytes(space);
-    total_text = mu_doctor_bytes((uint64_t)v.f_blocks * v.f_frsize);
+    space = shm.free_bytes;
+    space_text = mu_amount_bytes((double)space);
+    total_text = mu_amount_bytes((double)shm.total_bytes);
     millions = 1e-6 * most_parameters(space > board ? space - board : 0, ranks);
     if (space < board + MIB)
         mu_doctor_add(r, MU_DOCTOR_MISSING, "/dev/shm", enlarge,
                       "%s of %s free: the board of a host's ranks takes %s, their state the rest",
-                      space_text.text, total_text.text, mu_doctor_bytes(board).text);
+                      space_text.text, total_text.text, mu_amount_bytes((double)board).text);
     else
         mu_doctor_add(r, space < 256 * MIB ? MU_DOCTOR_WARN : MU_DOCTOR_OK, "/dev/shm",
                       space < 256 * MIB ? enlarge : NULL,

@@ -19,7 +19,7 @@ struct generating {
     int64_t prompt_count;
     struct mu_text text;
     bool first;  /* no number has gone out yet */
-    bool closed; /* nobody reads any more */
+    bool closed; /* what goes out goes nowhere: nobody reads it, or a full disk */
 };
 
 /* ---- the prompt ------------------------------------------------------------------------------ */
@@ -111,9 +111,8 @@ static enum mu_status put(struct generating *g, const char *bytes, size_t count)
     while (count > 0 && !g->closed) {
         ssize_t n = write(g->asked->out, bytes, count);
 
-        if (n < 0 && errno == EPIPE)
-            g->closed = true;
-        else if (n < 0 && errno != EINTR)
+        g->closed = n < 0 && errno != EINTR; /* nothing more is written, also no last line's end */
+        if (g->closed && errno != EPIPE)
             return MU_FAIL(MU_FAILED, "standard output could not be written: %s", strerror(errno));
         if (n > 0) {
             bytes += n;

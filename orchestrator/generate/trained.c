@@ -160,32 +160,6 @@ failed:
     return st;
 }
 
-/* Of a run: its newest checkpoint that is older than that of *info, which becomes that one's. What
- * is no run has none: MU_NOT_FOUND, unreported. */
-static enum mu_status find_older(const char *run, char folder[MU_PATH_MAX],
-                                 struct mu_checkpoint_info *info)
-{
-    const int64_t before = info->step;
-    char checkpoints[MU_PATH_MAX];
-    int64_t *steps = NULL;
-    uint32_t count = 0;
-    enum mu_status st;
-
-    MU_TRY(mu_path_format(checkpoints, "%s/checkpoints", run), st, done);
-    MU_TRY(mu_checkpoint_list(checkpoints, &steps, &count), st, done);
-    st = MU_NOT_FOUND;
-    while (count > 0 && (st == MU_NOT_FOUND || st == MU_CORRUPT)) {
-        if (steps[--count] >= before)
-            continue;
-        mu_checkpoint_info_deinit(info);
-        MU_TRY(mu_checkpoint_folder(folder, checkpoints, steps[count]), st, done);
-        st = mu_checkpoint_read_info(folder, info);
-    }
-done:
-    free(steps);
-    return st == MU_CORRUPT ? MU_NOT_FOUND : st;
-}
-
 enum mu_status mu_trained_open(const struct mu_trained_source *source, struct mu_trained *t)
 {
     struct mu_checkpoint_info info = {0};
@@ -195,7 +169,7 @@ enum mu_status mu_trained_open(const struct mu_trained_source *source, struct mu
     MU_TRY(mu_which_checkpoint(source->name, folder, &info), st, done);
     while ((st = open_folder(source, folder, &info, t)) == MU_CORRUPT) {
         memcpy(damaged, folder, sizeof damaged);
-        found = find_older(source->name, folder, &info);
+        found = mu_which_checkpoint_older(source->name, folder, &info);
         if (found != MU_OK)
             break;
         mu_log(MU_LOG_WARN, "checkpoint %s is damaged: it is passed over", damaged);

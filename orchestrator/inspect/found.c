@@ -8,25 +8,14 @@
 #include "orchestrator/run/which_checkpoint.h"
 #include "worker/checkpoint/checkpoint.h"
 
-/* "a/b" -> "a"; "b" -> "."; "/b" -> "/" */
-static void go_up(char path[MU_PATH_MAX])
-{
-    char *slash = strrchr(path, '/');
-
-    if (slash)
-        slash[slash == path] = 0;
-    else
-        strcpy(path, ".");
-}
-
-static bool is_run(const char *folder)
+bool mu_found_is_run(const char *folder)
 {
     return mu_file_exists_in(folder, "checkpoints") || mu_file_exists_in(folder, "status.json");
 }
 
 static bool is_checkpoint(const char *folder)
 {
-    return mu_file_exists_in(folder, "checkpoint.h5") || mu_file_exists_in(folder, "part-00000.h5");
+    return mu_checkpoint_is_published(folder) || mu_file_exists_in(folder, "part-00000.h5");
 }
 
 /* A folder of which one is a run or a sweep. */
@@ -63,7 +52,7 @@ static enum mu_status look_into(const char *folder, enum mu_found *out)
         *out = MU_FOUND_CHECKPOINT;
     else if (mu_file_exists_in(folder, "sweep.json"))
         *out = MU_FOUND_SWEEP;
-    else if (is_run(folder))
+    else if (mu_found_is_run(folder))
         *out = MU_FOUND_RUN;
     else {
         MU_TRY(mu_checkpoint_list(folder, &steps, &count), st, done);
@@ -85,26 +74,42 @@ enum mu_status mu_found_at(const char *path, enum mu_found *out, char folder[MU_
     if (mu_which_step(path, step))
         path = step;
     name = strrchr(path, '/');
-    st = mu_path_format(folder, "%s", path);
-
-    *out = MU_FOUND_NOTHING;
     name = name ? name + 1 : path;
+    st = mu_path_format(folder, "%s", path);
+    *out = MU_FOUND_NOTHING;
     if (st != MU_OK || stat(path, &s) != 0)
         return st;
     if (S_ISDIR(s.st_mode)) {
-        for (size_t n = strlen(folder); n > 1 && folder[n - 1] == '/'; n--)
-            folder[n - 1] = 0;
+        mu_path_trim(folder);
         return look_into(folder, out);
     }
     *out = MU_FOUND_FILE;
     if (strcmp(name, "checkpoint.h5") != 0 && strncmp(name, "part-", 5) != 0)
         return MU_OK;
-    go_up(folder);
+    mu_path_go_up(folder);
     if (strcmp(name, "checkpoint.h5") == 0)
         *out = MU_FOUND_CHECKPOINT;
     else if (is_checkpoint(folder))
         *out = MU_FOUND_PART;
     return MU_OK;
+}
+
+enum mu_status mu_found_nothing(const char *path)
+{
+    struct mu_checkpoint_info info = {0};
+    char folder[MU_PATH_MAX];
+    enum mu_status st =
+        mu_which_step(path, folder) ? mu_which_checkpoint(path, folder, &info) : MU_OK;
+
+    mu_checkpoint_info_deinit(&info);
+    return st == MU_OK ? MU_FAIL(MU_NOT_FOUND, "there is no %s", path) : st;
+}
+
+enum mu_status mu_found_no_checkpoint(const char *folder)
+{
+    return MU_FAIL(MU_NOT_FOUND,
+                   "%s has no checkpoint.h5: it is not a checkpoint, or was never finished",
+                   folder);
 }
 
 const char *mu_found_expected(void)

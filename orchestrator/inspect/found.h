@@ -22,6 +22,13 @@ enum mu_found {
 enum mu_status mu_found_at(const char *path, enum mu_found *out,
                            char folder[MU_PATH_MAX]) MU_CHECKED;
 
+/* Whether the folder is a run directory, begun at least; a sweep's is not. */
+bool mu_found_is_run(const char *folder);
+/* MU_NOT_FOUND, reported, of MU_FOUND_NOTHING: of RUN@STEP with the steps that there are. */
+enum mu_status mu_found_nothing(const char *path);
+/* MU_NOT_FOUND, reported: a folder that was to be a checkpoint has no checkpoint.h5. */
+enum mu_status mu_found_no_checkpoint(const char *folder);
+
 /* "expected a run directory (...), ...": the end of a line that refuses MU_FOUND_OTHER. */
 const char *mu_found_expected(void);
 

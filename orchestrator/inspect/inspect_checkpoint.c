@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "orchestrator/inspect/found.h"
 #include "worker/checkpoint/reader.h"
 #include "worker/state_hash.h"
 
@@ -111,9 +112,7 @@ enum mu_status mu_inspect_checkpoint(const char *folder, bool deep, struct mu_in
     MU_TRY(mu_path_format(c->folder, "%s", folder), st, done);
     st = mu_checkpoint_read_index(folder, &c->info, &specs, &count);
     if (st == MU_NOT_FOUND)
-        st = MU_FAIL(MU_NOT_FOUND,
-                     "%s has no checkpoint.h5: it is not a checkpoint, or was never finished",
-                     folder);
+        st = mu_found_no_checkpoint(folder);
     if (st != MU_OK)
         goto done;
     MU_TRY(mu_layout_init(&c->layout, specs, count), st, done);
@@ -124,8 +123,13 @@ enum mu_status mu_inspect_checkpoint(const char *folder, bool deep, struct mu_in
         goto done;
     }
     look_at_parts(c);
-    if (deep)
+    if (deep) {
         MU_TRY(look_deep(c), st, done);
+        st = mu_checkpoint_check_views(c->folder, &c->info, &c->layout);
+        c->views_bad = st == MU_CORRUPT;
+        if (c->views_bad)
+            st = MU_OK;
+    }
 done:
     free(specs);
     if (st != MU_OK)
@@ -144,6 +148,6 @@ void mu_inspected_deinit(struct mu_inspected *c)
 
 bool mu_inspected_good(const struct mu_inspected *c)
 {
-    return c->parts_bad == 0 &&
+    return c->parts_bad == 0 && !c->views_bad &&
            (!c->deep || (c->whole && mu_hash_equal(c->state, c->info.state_hash)));
 }

@@ -29,6 +29,7 @@ struct mu_inspected {
     struct mu_inspected_part *parts;
     uint64_t bytes;       /* of all files */
     uint32_t parts_bad;   /* missing or damaged */
+    bool views_bad;       /* deep: checkpoint.h5 shows other programs something else */
     bool deep;            /* asked for */
     bool read;            /* deep: every checksum of the parts that are there was looked at */
     bool whole;           /* read, and every checksum is right */

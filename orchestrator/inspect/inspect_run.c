@@ -7,13 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/base/text_wrap.h"
 #include "orchestrator/run/goodput.h"
 #include "orchestrator/run/journal.h"
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/sweep_run/records.h"
 #include "orchestrator/sweep_run/show.h"
 
-enum { STATUS_MAX = 1 << 20, JOURNAL_SHOWN = 20, TAIL_BYTES = 2 * MU_METRICS_LINE_MAX };
+enum { TEXT_COLUMN = 15, JOURNAL_SHOWN = 20, TAIL_BYTES = 2 * MU_METRICS_LINE_MAX };
 
 /* ---- finding out ----------------------------------------------------------------------------- */
 
@@ -24,7 +25,7 @@ static const char *status_text(const struct mu_inspected_run *r, const char *key
 
 static int64_t status_number(const struct mu_inspected_run *r, const char *key)
 {
-    return json_integer_value(json_object_get(r->status, key));
+    return mu_json_get_integer(r->status, key);
 }
 
 /* The last record, from the end of the file: it may be long. */
@@ -76,15 +77,8 @@ static void take_record(void *context, uint32_t generation, enum mu_journal_type
 
 static enum mu_status read_status(struct mu_inspected_run *r)
 {
-    char file[MU_PATH_MAX], *text = NULL;
-    size_t size;
-    enum mu_status st = mu_path_format(file, "%s/status.json", r->path);
+    enum mu_status st = mu_run_dir_read_status(r->path, &r->status, NULL);
 
-    if (st == MU_OK)
-        st = mu_file_read(file, STATUS_MAX, &text, &size);
-    if (text)
-        r->status = json_loads(text, 0, NULL);
-    free(text);
     if (r->status && strcmp(status_text(r, "state"), "ended") != 0)
         r->killed = !mu_run_dir_is_locked(r->path);
     return st == MU_NOT_FOUND ? MU_OK : st;
@@ -101,7 +95,8 @@ enum mu_status mu_inspect_run(const char *path, struct mu_inspected_run *r)
     MU_TRY(mu_path_format(r->path, "%s", path), st, done);
     MU_TRY(read_status(r), st, done);
     r->losses = mu_metrics_losses(path);
-    read_newest(r);
+    if (r->losses.last_step > 0)
+        read_newest(r);
     MU_TRY(mu_path_format(folder, "%s/journal", path), st, done);
     MU_TRY(mu_journal_replay(folder, take_record, r), st, done);
 done:
@@ -153,6 +148,8 @@ static void print_state(const struct mu_inspected_run *r, int64_t from_step, FIL
             status_number(r, "steps"));
     if (r->newest.tokens > 0)
         fprintf(out, ", %" PRIu64 " tokens", r->newest.tokens);
+    if (r->newest.tokens > 0 && r->newest.step != status_number(r, "step"))
+        fprintf(out, " in %" PRId64, r->newest.step); /* the two files are written apart */
     fputc('\n', out);
     if (status_number(r, "ranks") > 0)
         fprintf(out, "  computed on  %" PRId64 " rank%s, %" PRId64 " host%s\n",
@@ -172,7 +169,7 @@ static void print_goodput(const struct mu_inspected_run *r, FILE *out)
     if (!mu_goodput_from_json(object, &s))
         return;
     if (mu_ledger_total_us(&s) > 0)
-        fprintf(out, "  time         %s\n", mu_ledger_print(&s).text);
+        mu_text_wrap(out, TEXT_COLUMN, fprintf(out, "  time"), mu_ledger_print(&s).text);
     for (enum mu_ledger_event e = 0; e < MU_LEDGER_EVENT_COUNT; e++)
         if (s.events[e] > 0) {
             fprintf(out, "%s%s %" PRIu64, separator, mu_ledger_event_text(e), s.events[e]);
@@ -189,12 +186,11 @@ static void print_record(const json_t *entry, FILE *out)
     const char *date = json_string_value(json_object_get(record, "date"));
     const char *outcome = json_string_value(json_object_get(record, "outcome"));
     const char *event = json_string_value(json_object_get(record, "event"));
-    int64_t ranks = json_integer_value(json_object_get(record, "ranks"));
-    int64_t step = json_integer_value(json_object_get(record, "step"));
+    int64_t ranks = mu_json_get_integer(record, "ranks");
+    int64_t step = mu_json_get_integer(record, "step");
 
-    fprintf(out, "    start %-4" PRId64 "%s%s ",
-            (int64_t)json_integer_value(json_object_get(entry, "generation")), date ? " " : "",
-            date ? date : "");
+    fprintf(out, "    start %-4" PRId64 "%s%s ", mu_json_get_integer(entry, "generation"),
+            date ? " " : "", date ? date : "");
     if (!record || !type)
         fputs("a record that cannot be read", out);
     else if (strcmp(type, "GENERATION") == 0)

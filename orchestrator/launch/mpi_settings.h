@@ -11,11 +11,11 @@ extern const char *const mu_mpi_settings[]; /* NAME=VALUE; ends with NULL */
 
 #define MU_MPI_PREFIX "OPAL_PREFIX="
 
-/* What holds of the two where this program lies now: an Open MPI that was installed with it comes first. */
+/* What holds of the two where this program lies now: an Open MPI that was installed with it comes
+ * first. prefix: "OPAL_PREFIX=...", in the place of that in mu_mpi_settings; or "". */
 struct mu_mpi_place {
     char mpirun[MU_PATH_MAX + 16];
-    char prefix[MU_PATH_MAX +
-                16]; /* OPAL_PREFIX=..., in place of that in mu_mpi_settings; or empty */
+    char prefix[MU_PATH_MAX + 16];
 };
 void mu_mpi_find(struct mu_mpi_place *place);
 

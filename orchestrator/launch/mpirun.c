@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "orchestrator/base/file.h"
+#include "orchestrator/base/program.h"
 #include "orchestrator/launch/mpi_settings.h"
 #include "orchestrator/slurm/agent.h"
 
@@ -172,20 +173,13 @@ static void add_exports(struct list *l, const struct list *environment)
     }
 }
 
-void mu_mpirun_own_program(char *out)
-{
-    ssize_t n = readlink("/proc/self/exe", out, MU_PATH_MAX - 1);
-
-    out[n > 0 ? n : 0] = 0;
-}
-
 static struct list make_arguments(const struct mu_mpirun_request *r, const struct list *environment)
 {
     struct list l = {.ok = true};
     char number[16], self[MU_PATH_MAX];
     struct mu_mpi_place place;
 
-    mu_mpirun_own_program(self);
+    mu_program_path(self);
     snprintf(number, sizeof number, "%u", r->ranks);
     mu_mpi_find(&place);
     add(&l, r->mpirun ? r->mpirun : place.mpirun);

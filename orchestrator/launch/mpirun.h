@@ -26,8 +26,6 @@ struct mu_mpirun_request {
     int output;           /* what becomes its stdout and stderr; 0: this process's */
 };
 
-/* The program whose ranks are started when a request names none; into out[MU_PATH_MAX]. */
-void mu_mpirun_own_program(char *out);
 /* *pid is also its session. It does not read from stdin. A program that cannot be started is
  * MU_FAILED. The calling thread must live as long as mpirun is
  * to: PR_SET_PDEATHSIG follows the thread. */

@@ -6,26 +6,10 @@
 #include <string.h>
 
 #include "orchestrator/base/file.h"
-#include "orchestrator/base/hash.h"
 #include "orchestrator/run/json_values.h"
+#include "orchestrator/run/run_dir.h"
 #include "orchestrator/sweep_run/records.h"
 #include "worker/checkpoint/checkpoint.h"
-
-enum { STATUS_MAX = 1 << 20 };
-
-static json_t *read_json(const char *run, uint64_t *signs)
-{
-    char path[MU_PATH_MAX], *text = NULL;
-    json_t *status = NULL;
-    size_t size = 0;
-
-    if (mu_path_format(path, "%s/status.json", run) == MU_OK &&
-        mu_file_read(path, STATUS_MAX, &text, &size) == MU_OK)
-        status = json_loads(text, 0, NULL);
-    *signs = mu_hash_bytes(text ? text : "", size, 0).low;
-    free(text);
-    return status;
-}
 
 static int64_t number_of(const json_t *status, const char *key)
 {
@@ -61,7 +45,7 @@ static uint64_t signs_of_sweep(const json_t *status)
     json_object_foreach((json_t *)(uintptr_t)json_object_get(status, "phases"), key, one) signs =
         signs * 31 + (uint64_t)json_integer_value(one);
     json_array_foreach(json_object_get(status, "live"), i, one) signs =
-        signs * 31 + (uint64_t)json_integer_value(json_object_get(one, "step"));
+        signs * 31 + (uint64_t)mu_json_get_integer(one, "step");
     return signs;
 }
 
@@ -89,19 +73,21 @@ static struct mu_outcome read_sweep(const char *path, const char *job)
 struct mu_outcome mu_outcome_read(const char *run, const char *job)
 {
     struct mu_outcome out = {.step = -1, .steps = -1, .dead_rank = -1, .left_s = NAN};
-    json_t *status = read_json(run, &out.signs);
+    json_t *status;
 
-    if (!status)
+    if (mu_run_dir_read_status(run, &status, &out.signs) != MU_OK || !status)
         return read_sweep(run, job);
     out.is_there = true;
     out.step = number_of(status, "step");
     out.steps = number_of(status, "steps");
     out.is_of_job = strcmp(mu_json_get_text(status, "launch"), job) == 0;
     if (out.is_of_job) {
+        const char *message = mu_json_get_text(status, "message");
+
         out.is_running = strcmp(mu_json_get_text(status, "state"), "starting") != 0;
-        out.was_stopped = is_stopped_by_request(status, mu_json_get_text(status, "message"));
+        out.was_stopped = is_stopped_by_request(status, message);
         out.agreed = json_is_true(json_object_get(status, "agreed"));
-        if (sscanf(mu_json_get_text(status, "message"), "rank %d died", &out.dead_rank) != 1)
+        if (sscanf(message, "rank %d died", &out.dead_rank) != 1)
             out.dead_rank = -1;
         out.outcome = outcome_of(status);
     }

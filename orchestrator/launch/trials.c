@@ -74,7 +74,7 @@ static void note_list(struct mu_trials *t, const char *path, const json_t *list)
 
         if (name[0] && mu_sweep_trial_path(run, path, name) == MU_OK)
             note(t, (uint32_t)mu_hash_bytes(run, strlen(run), 0).low,
-                 json_integer_value(json_object_get(one, "step")));
+                 mu_json_get_integer(one, "step"));
     }
 }
 
@@ -85,7 +85,7 @@ static int64_t count_ended(const json_t *phases)
 
     for (enum mu_cell_phase p = 0; p < MU_CELL_PHASES; p++)
         if (mu_cell_has_ended(p) && p != MU_CELL_FAILED)
-            ended += json_integer_value(json_object_get(phases, mu_cell_word(p)));
+            ended += mu_json_get_integer(phases, mu_cell_word(p));
     return ended;
 }
 

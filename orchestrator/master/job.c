@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "orchestrator/base/fault.h"
+#include "orchestrator/base/started_by.h"
+#include "orchestrator/run/aside.h"
 #include "worker/parts.h"
 #include "worker/watchdog.h"
 
@@ -25,8 +27,10 @@ void mu_job_close_parts(struct mu_job *job)
     mu_journal_close(job->journal);
     job->journal = NULL;
     mu_run_dir_close(job->run);
+    if (job->run && job->parent && !mu_file_exists_in(job->run_path, "config.cfg"))
+        mu_run_aside_forget(job->run_path); /* a fork that could not begin */
     job->run = NULL;
-    mu_snapshots_close(&job->snapshots, !makes_way && !(is_lost && getenv("MUSTER_JOB")));
+    mu_snapshots_close(&job->snapshots, !makes_way && !(is_lost && mu_started_by_launch()));
     mu_snapshots_deinit(&job->snapshots);
     mu_worker_deinit(&job->worker);
     mu_segment_close(&job->segment, !makes_way);

@@ -4,9 +4,11 @@
  *   job_start.c   meet, prepare: ends with every rank holding device, data and segment
  *   job_config.c  what is to be trained, and whether that is what stands in the run directory
  *   origin.c      the checkpoint that a fork comes from
+ *   go_on.c       what becomes of a run that stands there already
  *   job_gpus.c    a GPU for each worker, and what becomes of a rank that has none
  *   job_memory.c  what the run needs of a GPU's memory
  *   job_load.c    a checkpoint or initial weights: every rank at the same committed state
+ *   job_order.c   what the master has all of them load
  *   job_probe.c   whether all ranks compute the same bits
  *   job_choices.c which algorithms the devices use, the same on every rank
  *   job_records.c what the master opens and says when it begins
@@ -99,12 +101,12 @@ struct mu_job {
     struct mu_hash_text data_identity; /* of data.train when the job began; "": it has none */
     char run_path[MU_PATH_MAX], checkpoints[MU_PATH_MAX];
     char fingerprint[MU_FINGERPRINT_MAX];
-    struct mu_origin origin; /* on who met as the master */
-    struct mu_settings
-        *parent; /* of a fork that begins: the configuration of where it comes from */
-    /* With another schedule than before: steps that are the same in both, INT64_MAX if all are; where
-     * the run goes back to, having come to `went_to`, 0: nowhere. */
+    struct mu_origin origin;    /* on who met as the master */
+    struct mu_settings *parent; /* of a fork that begins: those of where it comes from */
+    /* With another schedule than before (go_on.h): steps that are the same in both, INT64_MAX if all
+     * are; where the run goes back to, having come to `went_to`, 0: nowhere. */
     int64_t common_steps, goes_back_to, went_to;
+    struct mu_hash stood; /* what stood in the run directory when it was looked at */
     int64_t resumed_step; /* of the checkpoint gone on from; 0: fresh */
     struct mu_hash resumed_hash;
     int64_t saved_step; /* of the newest checkpoint; -1: none */
@@ -215,9 +217,6 @@ int mu_job_hosts(const struct mu_job *job);
 /* Writes and publishes a checkpoint of the committed state, whose hash is given. A failure is an
  * alarm, the same on all ranks, and leaves the older ones as they are. */
 enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash) MU_CHECKED;
-/* The last step before the cooldown, whose checkpoint is kept for a longer run to go on from; 0: there
- * is none, or no checkpoints are wanted. */
-int64_t mu_job_branch_point(const struct mu_job *job);
 /* What is done of a duty already: the master's word, put into *done there, becomes everybody's. */
 enum mu_status mu_job_hear_done(struct mu_job *job, uint32_t *done) MU_CHECKED;
 /* Whether the committed state is the beginning of other runs, too. */

@@ -7,6 +7,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/started_by.h"
 #include "orchestrator/master/job.h"
 #include "worker/parts.h"
 
@@ -307,6 +308,6 @@ void mu_job_report_failure(struct mu_job *job, enum mu_status st)
         linger(job);
     mu_worker_take_back(&job->worker);
     /* A launcher keeps the state for the next generation. */
-    mu_snapshots_close(&job->snapshots, getenv("MUSTER_JOB") == NULL);
-    mu_segment_close(&job->segment, getenv("MUSTER_JOB") == NULL);
+    mu_snapshots_close(&job->snapshots, !mu_started_by_launch());
+    mu_segment_close(&job->segment, !mu_started_by_launch());
 }

@@ -17,6 +17,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/started_by.h"
 #include "orchestrator/master/job.h"
 
 static const uint64_t look_ns = 200000000, again_ns = 10000000000;
@@ -181,7 +182,7 @@ void mu_job_requests_begin(struct mu_job *job)
     if (!is_mine(job))
         return;
     look(job);
-    if (getenv("MUSTER_JOB"))
+    if (mu_started_by_launch())
         return;
     for (uint32_t i = 0; i < r->count; i++) {
         struct mu_job_asked *a = &r->asked[i];
@@ -262,7 +263,7 @@ void mu_job_requests_end(struct mu_job *job, bool stopped)
     for (uint32_t i = 0; i < r->count; i++) {
         struct mu_job_asked *a = &r->asked[i];
         const bool is_for_next = stopped && a->request.kind == MU_STEER_STOP &&
-                                 a->state == MU_ASKED_SEEN && getenv("MUSTER_JOB");
+                                 a->state == MU_ASKED_SEEN && mu_started_by_launch();
 
         if (a->state < MU_ASKED_OBEYED && !a->is_refused && !is_for_next)
             obeyed(job, a, stopped ? MU_STEER_DONE : MU_STEER_LATE);

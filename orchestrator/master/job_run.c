@@ -7,6 +7,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/started_by.h"
 #include "orchestrator/master/job.h"
 #include "worker/parts.h"
 #include "worker/signals.h"
@@ -265,7 +266,7 @@ static uint32_t own_requests(struct mu_job *job)
                "run.time_limit: stopping while there is time for two steps and a checkpoint");
         requests |= MU_REQUEST_STOP;
     }
-    if (job->is_master && getenv("MUSTER_JOB") && mu_run_dir_relaunch_requested(job->run))
+    if (job->is_master && mu_started_by_launch() && mu_run_dir_relaunch_requested(job->run))
         requests |= MU_REQUEST_MAKE_WAY;
     if (job->is_master && mu_snapshots_is_due(&job->snapshots, &job->worker, job->life.step))
         requests |= MU_REQUEST_SNAPSHOT;

@@ -335,7 +335,7 @@ enum mu_status mu_job_prepare(struct mu_job *job)
         .eval_every = job->settings.eval_every,
         .hash_every = job->settings.run_hash_every,
         .checkpoint_every = job->settings.checkpoint_every,
-        .save_at = mu_job_branch_point(job),
+        .save_at = job->trial ? 0 : mu_settings_branch_point(&job->settings),
         .can_evaluate = job->workload->facts.eval_pieces > 0,
     };
     MU_TRY(mu_job_agree(job, mu_worker_init(&job->worker)), st, failed);

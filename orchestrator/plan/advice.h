@@ -1,4 +1,4 @@
-/* What `muster plan` tells, of runs and of sweeps: warnings, and quantities as people read them. */
+/* What plans of runs and of sweeps share: warnings, and what they warn of. */
 #ifndef MUSTER_PLAN_ADVICE_H
 #define MUSTER_PLAN_ADVICE_H
 
@@ -10,6 +10,8 @@ struct mu_advice {
 };
 void mu_advise(const struct mu_advice *advice, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* A mu_plan_warn that appends to a json_t array: json.c. */
+void mu_plan_json_collect(void *array, const char *line);
 
 /* Beyond this a plan looks wrong. */
 #define MU_PLAN_MOST_EPOCHS   4.0 /* data repeated: Muennighoff et al. 2023 */
@@ -20,11 +22,6 @@ void mu_advise(const struct mu_advice *advice, const char *format, ...)
  * the whole run. */
 double mu_plan_useful_batch(double tokens);
 
-struct mu_plan_text {
-    char text[32];
-};
-struct mu_plan_text mu_plan_duration(double seconds); /* "85 s", "12 min", "3.4 h", "41 days" */
-struct mu_plan_text mu_plan_bytes(double count);      /* "3.14 MiB", "1.2 GiB" */
 /* What /dev/shm still takes here, in bytes. */
 double mu_plan_shm_left(void);
 

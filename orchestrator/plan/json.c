@@ -1,7 +1,6 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#include "orchestrator/plan/json_parts.h"
 #include "orchestrator/plan/plan.h"
 #include "orchestrator/run/json_values.h"
 
@@ -105,17 +104,6 @@ void mu_plan_json_collect(void *array, const char *line)
     json_array_append_new(array, mu_json_text(line));
 }
 
-enum mu_status mu_plan_json_put(json_t *all)
-{
-    const int rc = all ? json_dumpf(all, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) : -1;
-
-    json_decref(all);
-    if (rc != 0)
-        return MU_FAIL(MU_NO_MEMORY, "no memory for the plan as JSON");
-    putchar('\n');
-    return MU_OK;
-}
-
 static json_t *run(const struct mu_plan *p)
 {
     const struct mu_settings *s = &p->settings;
@@ -148,5 +136,5 @@ enum mu_status mu_plan_print_json(const struct mu_plan *p)
                     known(p->tokens.a_step / (double)p->settings.batch_shards / p->alone.shard,
                           p->measured == MU_OK),
                     "warnings", warnings);
-    return mu_plan_json_put(all);
+    return mu_json_write(stdout, all, p->path);
 }

@@ -1,7 +1,7 @@
 /* A sweep's plan for scripts. What is not known is null. */
 #include <jansson.h>
 
-#include "orchestrator/plan/json_parts.h"
+#include "orchestrator/plan/advice.h"
 #include "orchestrator/plan/show_sweep.h"
 #include "orchestrator/run/json_values.h"
 
@@ -40,5 +40,5 @@ enum mu_status mu_plan_sweep_json(const struct mu_sweep_spec *spec,
                     "trials", items, "flops_alone", trials->flops_alone, "flops_shared",
                     trials->flops_shared, "workers", (json_int_t)workers, "costs",
                     costs(estimate, on_gpu), "warnings", warnings);
-    return mu_plan_json_put(all);
+    return mu_json_write(stdout, all, spec->name);
 }

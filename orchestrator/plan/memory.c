@@ -3,9 +3,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
+#include "orchestrator/base/disk.h"
 #include "orchestrator/base/memory_left.h"
 #include "orchestrator/plan/plan.h"
 #include "worker/checkpoint/checkpoint.h"
@@ -36,7 +35,8 @@ void mu_plan_memory_of_segment(const struct mu_layout *layout, bool bf16, bool r
         fmax(0, out->segment - out->sum * ranks - out->weights - out->moments - out->predictions);
 }
 
-/* As the help of optim.shard has it, of a state that stays in the GPUs; else a copy of the weights. */
+/* As the help of optim.shard has it, of a state that stays in the GPUs; else a copy of the
+ * weights. */
 static double state_of_gpu(const struct mu_settings *s, const struct mu_layout *layout,
                            int64_t ranks)
 {
@@ -100,28 +100,22 @@ enum mu_status mu_plan_find_memory(struct mu_plan *p)
     else
         m->host += (m->activations + m->logits) * (double)p->ranks;
     m->left = (double)mu_memory_left("");
-    m->physical = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    m->physical = (double)mu_memory_physical();
     m->shm_left = mu_plan_shm_left();
     m->known = true;
 done:
     return st;
 }
 
-/* Where the folder will be made: of the nearest one above it that is there. */
+/* NAN: not known. */
 static double left_on_disk(const char *path)
 {
-    char at[MU_PATH_MAX];
-    struct statvfs disk;
+    char nearest[MU_PATH_MAX];
+    struct mu_disk disk;
 
-    snprintf(at, sizeof at, "%s", path);
-    while (statvfs(at, &disk) != 0) {
-        char *slash = strrchr(at, '/');
-
-        if (!slash || slash == at)
-            return NAN;
-        *slash = 0;
-    }
-    return disk.f_blocks > 0 ? (double)disk.f_bavail * (double)disk.f_frsize : NAN;
+    mu_path_find_nearest(nearest, path);
+    return mu_disk_look(nearest, &disk) == 0 && disk.total_bytes > 0 ? (double)disk.free_bytes
+                                                                     : NAN;
 }
 
 /* A checkpoint is written before an old one goes. */

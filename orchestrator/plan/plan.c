@@ -24,14 +24,6 @@ double mu_plan_exact_flops(const struct mu_settings *s)
     return 6 * (layers * block + head) + 6 * layers * width * (context + 1);
 }
 
-int64_t mu_plan_checkpoint_at(const struct mu_settings *s)
-{
-    const struct mu_schedule schedule = mu_settings_schedule(s);
-    const int64_t start = mu_schedule_cooldown_start(&schedule);
-
-    return s->checkpoint_every > 0 && start < s->run_steps ? start : 0;
-}
-
 /* Those that are due by their number, and one at the end. */
 static int64_t regular(const struct mu_settings *s)
 {
@@ -42,7 +34,7 @@ static int64_t regular(const struct mu_settings *s)
 
 int64_t mu_plan_checkpoints_written(const struct mu_settings *s)
 {
-    const int64_t at = mu_plan_checkpoint_at(s);
+    const int64_t at = mu_settings_branch_point(s);
 
     return regular(s) + (at > 0 && at % s->checkpoint_every != 0);
 }
@@ -51,7 +43,8 @@ int64_t mu_plan_checkpoints_written(const struct mu_settings *s)
  * cooldown begins with. */
 int64_t mu_plan_checkpoints_kept(const struct mu_settings *s)
 {
-    const int64_t written = regular(s), every = s->checkpoint_every, at = mu_plan_checkpoint_at(s),
+    const int64_t written = regular(s), every = s->checkpoint_every,
+                  at = mu_settings_branch_point(s),
                   keep = s->checkpoint_keep < written ? s->checkpoint_keep : written;
     int64_t kept = keep, among = s->checkpoint_keep_every;
 

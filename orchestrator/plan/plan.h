@@ -7,8 +7,8 @@
  *   standing.c   what stands in the run directory
  *   warnings.c   what looks wrong
  *   print.c, json.c  for people, for scripts
- *   advice.c     what sweeps share: warnings, quantities as people read them
- *   speed.c, load.c  the measurement
+ *   advice.c     what sweeps share: warnings
+ *   speed.c, timing.c, load.c  the measurement
  *   show_sweep.c, json_sweep.c  the same for a sweep's plan */
 #ifndef MUSTER_PLAN_PLAN_H
 #define MUSTER_PLAN_PLAN_H
@@ -61,9 +61,7 @@ struct mu_plan_disk {
     int64_t written, kept;
     double most, left; /* bytes; while one is written, too; of the disk of run.dir, or NAN */
 };
-/* How many checkpoints a run writes, and how many it keeps. One of them stands where the cooldown
- * begins, at a step of its own: 0: none does. */
-int64_t mu_plan_checkpoint_at(const struct mu_settings *settings);
+/* How many checkpoints a run writes and keeps: that of mu_settings_branch_point, too. */
 int64_t mu_plan_checkpoints_written(const struct mu_settings *settings);
 int64_t mu_plan_checkpoints_kept(const struct mu_settings *settings);
 

@@ -2,22 +2,23 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "orchestrator/base/amount.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/plan/plan.h"
 
 /* "8 shards", "1 shard" */
-static struct mu_plan_text several(int64_t count, const char *what)
+static struct mu_amount several(int64_t count, const char *what)
 {
-    struct mu_plan_text t;
+    struct mu_amount t;
 
     snprintf(t.text, sizeof t.text, "%lld %s%s", (long long)count, what, count == 1 ? "" : "s");
     return t;
 }
 
 /* "124,439,808" */
-static struct mu_plan_text grouped(double whole)
+static struct mu_amount grouped(double whole)
 {
-    struct mu_plan_text t;
+    struct mu_amount t;
     char digits[32];
     const int length = snprintf(digits, sizeof digits, "%.0f", whole);
     size_t at = 0;
@@ -151,15 +152,15 @@ static void print_segment(const struct mu_plan *p)
     const struct mu_plan_memory *m = &p->memory;
 
     printf("  state     %s in /dev/shm, once a host; %s free there: %s\n            (",
-           mu_plan_bytes(m->segment).text, mu_plan_bytes(m->shm_left).text,
+           mu_amount_bytes(m->segment).text, mu_amount_bytes(m->shm_left).text,
            verdict(m->segment, m->shm_left));
     if (m->weights > 0)
         printf("weights %s, moments %s, predictions %s, total %s,\n            sums %s a rank)\n",
-               mu_plan_bytes(m->weights).text, mu_plan_bytes(m->moments).text,
-               mu_plan_bytes(m->predictions).text, mu_plan_bytes(m->total).text,
-               mu_plan_bytes(m->sum).text);
+               mu_amount_bytes(m->weights).text, mu_amount_bytes(m->moments).text,
+               mu_amount_bytes(m->predictions).text, mu_amount_bytes(m->total).text,
+               mu_amount_bytes(m->sum).text);
     else
-        printf("it stays in the GPUs: a copy of it %s)\n", mu_plan_bytes(m->copy).text);
+        printf("it stays in the GPUs: a copy of it %s)\n", mu_amount_bytes(m->copy).text);
 }
 
 static void print_memory(const struct mu_plan *p)
@@ -168,21 +169,23 @@ static void print_memory(const struct mu_plan *p)
 
     if (!m->known)
         return;
-    printf("\nmemory      %s on one host with %s; %s free here: %s\n", mu_plan_bytes(m->host).text,
-           several(p->ranks, "rank").text, mu_plan_bytes(m->left).text, verdict(m->host, m->left));
+    printf("\nmemory      %s on one host with %s; %s free here: %s\n",
+           mu_amount_bytes(m->host).text, several(p->ranks, "rank").text,
+           mu_amount_bytes(m->left).text, verdict(m->host, m->left));
     print_segment(p);
     if (m->gpu > 0)
         printf("  a GPU     %s, by arithmetic: state %s, activations %s, logits %s\n"
                "            (`muster train` counts it first)\n  a rank    %s of the host's\n",
-               mu_plan_bytes(m->gpu).text, mu_plan_bytes(m->gpu - m->activations - m->logits).text,
-               mu_plan_bytes(m->activations).text, mu_plan_bytes(m->logits).text,
-               mu_plan_bytes(m->other).text);
+               mu_amount_bytes(m->gpu).text,
+               mu_amount_bytes(m->gpu - m->activations - m->logits).text,
+               mu_amount_bytes(m->activations).text, mu_amount_bytes(m->logits).text,
+               mu_amount_bytes(m->other).text);
     else
         printf("  a rank    %s of its own: activations and a shard's gradient %s, logits %s, "
                "program %s\n",
-               mu_plan_bytes(m->activations + m->logits + m->other).text,
-               mu_plan_bytes(m->activations).text, mu_plan_bytes(m->logits).text,
-               mu_plan_bytes(m->other).text);
+               mu_amount_bytes(m->activations + m->logits + m->other).text,
+               mu_amount_bytes(m->activations).text, mu_amount_bytes(m->logits).text,
+               mu_amount_bytes(m->other).text);
 }
 
 static void print_disk(const struct mu_plan *p)
@@ -191,12 +194,12 @@ static void print_disk(const struct mu_plan *p)
 
     printf("checkpoints %lld written", (long long)d->written);
     if (d->checkpoint > 0)
-        printf(" of %s", mu_plan_bytes(d->checkpoint).text);
+        printf(" of %s", mu_amount_bytes(d->checkpoint).text);
     printf(", %lld kept", (long long)d->kept);
     if (d->checkpoint > 0)
-        printf(": up to %s", mu_plan_bytes(d->most).text);
+        printf(": up to %s", mu_amount_bytes(d->most).text);
     if (!isnan(d->left))
-        printf("; %s left on the disk", mu_plan_bytes(d->left).text);
+        printf("; %s left on the disk", mu_amount_bytes(d->left).text);
     putchar('\n');
 }
 
@@ -242,7 +245,7 @@ static void print_speed(const struct mu_plan *p)
     if (p->together.beside > 0)
         printf("; %.0f %% of that beside %u other%s",
                100 * fmin(1, p->alone.shard / p->together.shard), p->together.beside,
-               p->together.beside == 1 ? "" : "s");
+               mu_plural(p->together.beside));
     if (p->alone.layers < p->settings.model_layers)
         printf("\n            (followed from one and two layers, of sequences of %lld)",
                (long long)p->alone.context);
@@ -272,8 +275,8 @@ static void print_rows(const struct mu_plan *p)
         if (timed && crowd)
             printf(" %11s %11s", "-", "-");
         else if (timed)
-            printf(" %11s %11s", mu_plan_duration(row->step_seconds).text,
-                   mu_plan_duration(row->run_seconds).text);
+            printf(" %11s %11s", mu_amount_duration(row->step_seconds).text,
+                   mu_amount_duration(row->run_seconds).text);
         puts((int64_t)i == p->chosen ? "  <-" : "");
         crowded = crowded || (timed && crowd);
     }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/base/amount.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/plan/advice.h"
 #include "orchestrator/sweep/estimate.h"
@@ -132,8 +133,8 @@ static void print_memory(const struct mu_sweep_estimate *e, int64_t workers)
 
     printf("memory: the state of the largest trial takes %s of a host's /dev/shm with one worker, "
            "%s with %lld; a trial for each of them %s; %s are free here\n",
-           mu_plan_bytes(e->state_bytes).text, mu_plan_bytes(e->together_bytes).text,
-           (long long)workers, mu_plan_bytes(e->apart_bytes).text, mu_plan_bytes(has).text);
+           mu_amount_bytes(e->state_bytes).text, mu_amount_bytes(e->together_bytes).text,
+           (long long)workers, mu_amount_bytes(e->apart_bytes).text, mu_amount_bytes(has).text);
     if (e->state_bytes > has)
         mu_log(MU_LOG_WARN, "the largest trial does not fit into this host's memory at all: take "
                             "smaller sizes, or another host");
@@ -162,9 +163,9 @@ static void print_costs(const struct mu_sweep_spec *spec, const struct mu_sweep_
         return;
     printf("time: %s of one worker, measured here (%.3g rank-hours); %s on %lld workers, each with "
            "trials of its own; the longest trial takes %s on one\n",
-           mu_plan_duration(e->worker_seconds).text, e->worker_seconds / 3600,
-           mu_plan_duration(e->wall_seconds).text, (long long)workers,
-           mu_plan_duration(e->longest_seconds).text);
+           mu_amount_duration(e->worker_seconds).text, e->worker_seconds / 3600,
+           mu_amount_duration(e->wall_seconds).text, (long long)workers,
+           mu_amount_duration(e->longest_seconds).text);
 }
 
 static void warn(void *context, const char *line)

@@ -1,5 +1,4 @@
-/* How fast a configuration trains here: measured, on this machine's CPU, with weights of its shape
- * and its own data. */
+/* How fast a configuration trains here, from what a part of it takes (timing.h). */
 #ifndef MUSTER_PLAN_SPEED_H
 #define MUSTER_PLAN_SPEED_H
 
@@ -7,10 +6,6 @@
 
 #include "orchestrator/base/status.h"
 #include "orchestrator/config/settings.h"
-
-/* Seconds that one worker takes for the gradients of a step: the best of a few shards, times the
- * shards. settings are resolved, of the CPU. */
-enum mu_status mu_speed_measure(const struct mu_settings *settings, double *seconds) MU_CHECKED;
 
 /* What a run's steps are made of, in seconds of one worker. */
 struct mu_speed {

@@ -1,7 +1,10 @@
 /* What looks wrong with a run, and what to do about it. What makes a configuration impossible is
  * not here: reading it refuses that, with file and line. */
 #include <math.h>
+#include <string.h>
 
+#include "kernels/cuda_module.h"
+#include "orchestrator/base/amount.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/plan/plan.h"
 
@@ -97,31 +100,32 @@ static void warn_of_room(const struct mu_plan *p, const struct mu_advice *to)
         mu_advise(to,
                   "%lld ranks take %s of memory, and this machine has %s: take fewer ranks on a "
                   "host, a smaller batch.micro, device.recompute = \"block\", or a smaller model",
-                  (long long)p->ranks, mu_plan_bytes(m->host).text,
-                  mu_plan_bytes(m->physical).text);
+                  (long long)p->ranks, mu_amount_bytes(m->host).text,
+                  mu_amount_bytes(m->physical).text);
     else if (m->host > m->left && !may_be_held)
         mu_advise(to,
                   "%lld ranks take %s of memory, and %s are free here: see who else uses it, or "
                   "take fewer ranks",
-                  (long long)p->ranks, mu_plan_bytes(m->host).text, mu_plan_bytes(m->left).text);
+                  (long long)p->ranks, mu_amount_bytes(m->host).text,
+                  mu_amount_bytes(m->left).text);
     if (m->segment > m->shm_left && !may_be_held)
         mu_advise(to,
                   "the state takes %s of /dev/shm, which has %s left: enlarge it (mount -o "
                   "remount,size=SIZE /dev/shm; containers: --shm-size), or take fewer ranks on a "
                   "host",
-                  mu_plan_bytes(m->segment).text, mu_plan_bytes(m->shm_left).text);
+                  mu_amount_bytes(m->segment).text, mu_amount_bytes(m->shm_left).text);
     if (p->disk.most > p->disk.left)
         mu_advise(to,
                   "checkpoints take up to %s, and the disk of run.dir has %s left: lower "
                   "checkpoint.keep, raise checkpoint.keep_every, or take another run.dir",
-                  mu_plan_bytes(p->disk.most).text, mu_plan_bytes(p->disk.left).text);
+                  mu_amount_bytes(p->disk.most).text, mu_amount_bytes(p->disk.left).text);
 }
 
 static void warn_of_ends(const struct mu_plan *p, const struct mu_advice *to)
 {
     const struct mu_settings *s = &p->settings;
     const double seconds = p->row[p->chosen].run_seconds;
-    const int64_t at = mu_plan_checkpoint_at(s);
+    const int64_t at = mu_settings_branch_point(s);
 
     if (s->checkpoint_every == 0)
         mu_advise(to, "checkpoint.every = 0: the only checkpoint comes at the end; when the "
@@ -138,13 +142,29 @@ static void warn_of_ends(const struct mu_plan *p, const struct mu_advice *to)
             to,
             "run.time_limit ends the run after %s, of about %s that %lld worker%s take%s here: "
             "the same command goes on, %.0f starts in all; or take more workers",
-            mu_plan_duration((double)s->run_time_limit).text, mu_plan_duration(seconds).text,
+            mu_amount_duration((double)s->run_time_limit).text, mu_amount_duration(seconds).text,
             (long long)p->workers, p->workers == 1 ? "" : "s", p->workers == 1 ? "s" : "",
             ceil(seconds / (double)s->run_time_limit));
 }
 
+/* Where the plan is made need not be where it is trained: a login node has no GPU. */
+static void warn_of_device(const struct mu_plan *p, const struct mu_advice *to)
+{
+    static const char lacking[] = "not available: ";
+    char text[4096];
+
+    if (p->settings.device_kind != MU_DEVICE_CUDA)
+        return;
+    mu_cuda_describe(text, sizeof text);
+    text[strcspn(text, "\n")] = 0;
+    if (strncmp(text, lacking, strlen(lacking)) == 0)
+        mu_advise(to, "device.kind = \"cuda\" cannot be trained on this machine: %s",
+                  text + strlen(lacking));
+}
+
 void mu_plan_warnings(const struct mu_plan *p, const struct mu_advice *to)
 {
+    warn_of_device(p, to);
     warn_of_data(p, to);
     warn_of_steps(p, to);
     warn_of_workers(p, to);

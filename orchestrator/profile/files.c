@@ -46,8 +46,7 @@ static json_t *rank_json(const struct mu_profile_found *f, int i)
 enum mu_status mu_profile_print_json(const struct mu_profile_found *f,
                                      const struct mu_profile_sums *s)
 {
-    json_t *rows = json_array(), *ranks = json_array(), *all = NULL;
-    char *text = NULL;
+    json_t *rows = json_array(), *ranks = json_array(), *all;
 
     for (int i = 0; i < s->rows; i++)
         json_array_append_new(rows, row_json(&s->row[i]));
@@ -63,14 +62,7 @@ enum mu_status mu_profile_print_json(const struct mu_profile_found *f,
         mu_json_real(s->peak_flops), "memory_bytes_per_s", mu_json_real(s->bandwidth), "operations",
         rows, "phases_ms", phases_json(s), "ranks", ranks, "slowest_rank", f->rank[s->slowest].name,
         "last_step", (json_int_t)f->last_step, "state_hash", mu_hash_print(f->hash).text);
-    if (all)
-        text = json_dumps(all, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-    json_decref(all);
-    if (!text)
-        return MU_FAIL(MU_NO_MEMORY, "no memory for the profile as JSON");
-    puts(text);
-    free(text);
-    return MU_OK;
+    return mu_json_write(stdout, all, "a step");
 }
 
 /* ---- trace ---- */

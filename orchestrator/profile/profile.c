@@ -46,19 +46,12 @@ static void make_short(struct mu_settings *s, int64_t steps)
 static enum mu_status check_trace_path(const char *path)
 {
     char folder[MU_PATH_MAX];
-    char *slash;
     enum mu_status st = MU_OK;
 
     if (!path)
         return MU_OK;
     MU_TRY(mu_path_format(folder, "%s", path), st, failed);
-    slash = strrchr(folder, '/');
-    if (!slash)
-        snprintf(folder, sizeof folder, ".");
-    else if (slash == folder)
-        slash[1] = 0;
-    else
-        *slash = 0;
+    mu_path_go_up(folder);
     if (mu_file_exists(path))
         st = MU_FAIL(MU_USAGE,
                      "--trace %s: there is such a file, which is left alone; give another "

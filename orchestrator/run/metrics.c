@@ -209,23 +209,17 @@ typedef void take_record(void *context, const struct mu_metrics *m, const char *
 static enum mu_status scan_records(const char *path, take_record *take, void *context,
                                    struct mu_metrics_damage *damage)
 {
-    enum mu_status st = MU_OK;
+    enum mu_status st;
     char *line = NULL;
     size_t capacity = 0;
     ssize_t size;
     uint64_t number = 0;
-    struct stat s;
     FILE *in;
 
     *damage = (struct mu_metrics_damage){0};
-    if (stat(path, &s) != 0 && errno == ENOENT)
-        return MU_OK;
-    in = fopen(path, "re");
-    if (!in || fstat(fileno(in), &s) != 0 || !S_ISREG(s.st_mode)) {
-        st = MU_FAIL(MU_FAILED, "cannot read %s: %s", path,
-                     in ? "it is not a regular file" : strerror(errno));
-        goto done;
-    }
+    st = mu_file_open_stream(path, &in);
+    if (st != MU_OK)
+        return st == MU_NOT_FOUND ? MU_OK : st;
     while ((size = getline(&line, &capacity, in)) > 0) {
         const bool torn = line[size - 1] != '\n';
         struct mu_metrics m;
@@ -239,10 +233,8 @@ static enum mu_status scan_records(const char *path, take_record *take, void *co
     }
     if (ferror(in))
         st = MU_FAIL(MU_FAILED, "cannot read %s: %s", path, strerror(errno));
-done:
     free(line);
-    if (in)
-        fclose(in);
+    fclose(in);
     return st;
 }
 

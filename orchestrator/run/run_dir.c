@@ -25,6 +25,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "orchestrator/base/clock.h"
@@ -90,6 +91,31 @@ static enum mu_status report_holder(const struct mu_run_dir *dir)
                    holder[0] ? holder : "one that has not written its pid yet", dir->path);
 }
 
+/* Who had the lock may have put the folder elsewhere, or taken it away, when he let go. */
+static bool lies_at(int fd, const char *path)
+{
+    struct stat own, there;
+
+    return fstat(fd, &own) == 0 && stat(path, &there) == 0 && own.st_dev == there.st_dev &&
+           own.st_ino == there.st_ino;
+}
+
+static enum mu_status open_lock(struct mu_run_dir *dir, const char *path)
+{
+    enum mu_status st = MU_OK;
+
+    if (dir->lock >= 0 && lies_at(dir->lock, path))
+        return MU_OK;
+    if (dir->lock >= 0)
+        close(dir->lock);
+    MU_TRY(mu_file_make_folders(dir->path), st, failed);
+    dir->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (dir->lock < 0)
+        st = MU_FAIL(MU_FAILED, "cannot open %s: %s", path, strerror(errno));
+failed:
+    return st;
+}
+
 static enum mu_status take_lock(struct mu_run_dir *dir)
 {
     struct mu_deadline deadline = mu_deadline_in_ms(LOCK_WAIT_MS);
@@ -99,26 +125,29 @@ static enum mu_status take_lock(struct mu_run_dir *dir)
 
     if (st != MU_OK)
         return st;
-    dir->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (dir->lock < 0)
-        return MU_FAIL(MU_FAILED, "cannot open %s: %s", path, strerror(errno));
-    while (flock(dir->lock, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR) {
+    for (;;) {
+        MU_TRY(open_lock(dir, path), st, failed);
+        if (flock(dir->lock, LOCK_EX | LOCK_NB) == 0) {
+            if (lies_at(dir->lock, path))
+                break;
+        } else if (errno != EWOULDBLOCK && errno != EINTR) {
             mu_log(MU_LOG_WARN,
                    "cannot lock %s: %s; nothing keeps a second process from training this run",
                    path, strerror(errno));
             return MU_OK;
-        }
-        if (mu_deadline_passed(deadline))
+        } else if (mu_deadline_passed(deadline)) {
             return report_holder(dir);
-        mu_clock_sleep_us(10000);
+        } else {
+            mu_clock_sleep_us(10000);
+        }
     }
     gethostname(host, sizeof host - 1);
     n = snprintf(holder, sizeof holder, "pid %ld on %s, since %s\n", (long)getpid(), host,
                  mu_clock_date().text);
     if (ftruncate(dir->lock, 0) != 0 || pwrite(dir->lock, holder, (size_t)n, 0) != n)
         mu_log(MU_LOG_DEBUG, "cannot write the pid into %s: %s", path, strerror(errno));
-    return MU_OK;
+failed:
+    return st;
 }
 
 enum mu_status mu_run_dir_lock(const char *path, struct mu_run_dir **out)
@@ -148,8 +177,9 @@ bool mu_run_dir_is_locked(const char *path)
 {
     char file[MU_PATH_MAX];
     bool held = true;
-    int fd =
-        mu_path_format(file, "%s/.lock", path) == MU_OK ? open(file, O_RDONLY | O_CLOEXEC) : -1;
+    int fd = mu_path_format(file, "%s/.lock", path) == MU_OK
+                 ? open(file, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+                 : -1;
 
     if (fd < 0)
         return errno != ENOENT;
@@ -157,6 +187,14 @@ bool mu_run_dir_is_locked(const char *path)
         held = false;
     close(fd); /* and the lock with it */
     return held;
+}
+
+enum mu_status mu_run_dir_forget_identity(const struct mu_run_dir *dir)
+{
+    char path[MU_PATH_MAX];
+    enum mu_status st = mu_path_format(path, "%s/.id", dir->path);
+
+    return st == MU_OK ? mu_file_remove(path) : st;
 }
 
 enum mu_status mu_run_dir_identity(const struct mu_run_dir *dir, uint64_t *out)

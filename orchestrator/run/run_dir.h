@@ -66,6 +66,8 @@ bool mu_run_dir_is_locked(const char *path);
 /* A number that this run has for ever, and another run in a folder of the same name has not: what
  * is left in memory of that one is none of this one's. */
 enum mu_status mu_run_dir_identity(const struct mu_run_dir *dir, uint64_t *out) MU_CHECKED;
+/* It gets another number: what is in memory is no part of what it is from now on. */
+enum mu_status mu_run_dir_forget_identity(const struct mu_run_dir *dir) MU_CHECKED;
 /* Begins to write: drops records beyond `resume_step` (steps committed in the checkpoint gone on
  * from; 0: a fresh run). config_text: the resolved configuration, written to config.cfg. */
 enum mu_status mu_run_dir_begin(struct mu_run_dir *dir, const char *config_text,
@@ -109,6 +111,12 @@ struct mu_run_losses {
 struct mu_run_losses mu_run_dir_losses(const struct mu_run_dir *dir);
 int64_t mu_run_dir_last_step(const char *path); /* the last of these, of a run that is not held */
 
+/* Reads status.json, as an object; NULL when it is none, which is not reported: it may be any file
+ * of that name. MU_NOT_FOUND when there is none (not reported). *signs: changes with every byte of
+ * it; NULL: not wanted. The caller gives up the reference. */
+struct json_t;
+enum mu_status mu_run_dir_read_status(const char *path, struct json_t **status,
+                                      uint64_t *signs) MU_CHECKED;
 /* Reads config.cfg of an existing run directory; MU_NOT_FOUND when there is none (not reported).
  * The caller frees. */
 enum mu_status mu_run_dir_read_config(const char *path, char **text) MU_CHECKED;

@@ -15,6 +15,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/started_by.h"
 #include "orchestrator/run/goodput.h"
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/run/metrics.h"
@@ -35,24 +36,41 @@ static const char *const outcome_names[] = {
     [MU_OUTCOME_FAILED] = "failed",
 };
 
-static void read_kept(struct mu_status_file *file)
+enum mu_status mu_run_dir_read_status(const char *path, json_t **status, uint64_t *signs)
+{
+    char file[MU_PATH_MAX], *text = NULL;
+    size_t size = 0;
+    enum mu_status st = mu_path_format(file, "%s/status.json", path);
+
+    *status = NULL;
+    if (st == MU_OK)
+        st = mu_file_read(file, FILE_MAX, &text, &size);
+    if (st == MU_OK)
+        *status = json_loadb(text, size, 0, NULL);
+    if (*status && !json_is_object(*status)) {
+        json_decref(*status);
+        *status = NULL;
+    }
+    if (signs)
+        *signs = mu_hash_bytes(text ? text : "", size, 0).low;
+    free(text);
+    return st;
+}
+
+static void read_kept(struct mu_status_file *file, const char *folder)
 {
     const char *outcome;
-    char *text = NULL;
-    size_t size;
     json_t *object;
 
-    if (mu_file_read(file->path, FILE_MAX, &text, &size) != MU_OK)
+    if (mu_run_dir_read_status(folder, &object, NULL) != MU_OK)
         return; /* a new run; another reason has been told, and costs no more than the account */
-    object = json_loadb(text, size, 0, NULL);
     if (!mu_goodput_from_json(json_object_get(object, "goodput"), &file->kept.goodput))
         mu_log(MU_LOG_DEBUG, "%s holds no goodput: the account begins anew", file->path);
-    file->kept.step = json_integer_value(json_object_get(object, "step"));
+    file->kept.step = mu_json_get_integer(object, "step");
     outcome = json_string_value(json_object_get(object, "outcome"));
     file->kept.interrupted = outcome && strcmp(outcome, outcome_names[MU_OUTCOME_COMPLETE]) != 0 &&
                              strcmp(outcome, outcome_names[MU_OUTCOME_REQUEUE]) != 0;
     json_decref(object);
-    free(text);
 }
 
 enum mu_status mu_status_file_open(struct mu_status_file *file, const char *folder)
@@ -62,7 +80,7 @@ enum mu_status mu_status_file_open(struct mu_status_file *file, const char *fold
     *file = (struct mu_status_file){0};
     MU_TRY(mu_path_format(file->path, "%s/status.json", folder), st, done);
     MU_TRY(mu_path_format(file->beside, "%s/status.json.tmp", folder), st, done);
-    read_kept(file);
+    read_kept(file, folder);
 done:
     return st;
 }
@@ -101,7 +119,7 @@ static char *print(const struct mu_run_status *s)
     int b = isfinite(s->valid_loss) ? mu_metrics_digits(s->valid_loss) : 6;
     size_t digits = (size_t)(a > b ? a : b);
     char host[256] = "";
-    const char *launch = getenv("MUSTER_JOB"); /* which generation of a launcher's wrote this */
+    const char *launch = mu_started_by_launch();
     json_t *object;
     char *text, *whole;
 

@@ -16,5 +16,10 @@ bool mu_which_step(const char *named, char folder[MU_PATH_MAX]);
  * there is; MU_CORRUPT, reported, when it is damaged. */
 enum mu_status mu_which_checkpoint(const char *named, char folder[MU_PATH_MAX],
                                    struct mu_checkpoint_info *info) MU_CHECKED;
+/* For when its contents turn out to be damaged: of a run that was named the newest one before that
+ * of *info, which becomes that one's. MU_NOT_FOUND, unreported: there is none, as there is none of
+ * what is no run. */
+enum mu_status mu_which_checkpoint_older(const char *run, char folder[MU_PATH_MAX],
+                                         struct mu_checkpoint_info *info) MU_CHECKED;
 
 #endif

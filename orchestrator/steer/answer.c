@@ -100,8 +100,8 @@ static void look_for_answer(void *context, uint32_t generation, enum mu_journal_
         s->found = true;
         s->answer = (struct mu_steer_answer){
             .result = (enum mu_steer_result)number,
-            .step = (int64_t)json_integer_value(json_object_get(record, "step")),
-            .saved = (int64_t)json_integer_value(json_object_get(record, "checkpoint")),
+            .step = mu_json_get_integer(record, "step"),
+            .saved = mu_json_get_integer(record, "checkpoint"),
             .seconds = isfinite(seconds) ? seconds : 0,
         };
     }

@@ -46,13 +46,13 @@ enum mu_status mu_ranks_write(const char *run, uint64_t start, const struct mu_r
 static void take_row(const json_t *from, struct mu_rank_row *to)
 {
     *to = (struct mu_rank_row){
-        .rank = (int)json_integer_value(json_object_get(from, "rank")),
-        .pid = (uint32_t)json_integer_value(json_object_get(from, "pid")),
-        .start_time = (uint64_t)json_integer_value(json_object_get(from, "start_time")),
+        .rank = (int)mu_json_get_integer(from, "rank"),
+        .pid = (uint32_t)mu_json_get_integer(from, "pid"),
+        .start_time = (uint64_t)mu_json_get_integer(from, "start_time"),
         .is_worker = strcmp(mu_json_get_text(from, "role"), "worker") == 0,
         .is_master = json_is_true(json_object_get(from, "master")),
     };
-    snprintf(to->host, sizeof to->host, "%s", mu_json_get_text(from, "host"));
+    mu_json_copy_text(to->host, sizeof to->host, from, "host");
 }
 
 enum mu_status mu_ranks_read(const char *run, uint64_t *start, struct mu_rank_row **row,

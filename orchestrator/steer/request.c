@@ -58,12 +58,11 @@ bool mu_steer_parse(const char *text, size_t size, struct mu_steer_request *out,
     json_error_t error;
     json_t *object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
     const char *what = mu_json_get_text(object, "what");
-    const json_int_t version = json_integer_value(json_object_get(object, "version"));
+    const json_int_t version = mu_json_get_integer(object, "version");
 
     why[0] = 0;
     out->kind = kind_of(what);
     copy_printable(out->by, sizeof out->by, mu_json_get_text(object, "by"));
-    copy_printable(out->date, sizeof out->date, mu_json_get_text(object, "date"));
     if (!object)
         copy_printable(why, MU_STEER_WHY_MAX, error.text);
     else if (!json_is_object(object))
@@ -118,12 +117,11 @@ enum mu_status mu_steer_write(const char *run, enum mu_steer_kind kind,
     enum mu_status st;
 
     *out = (struct mu_steer_request){.kind = kind};
-    snprintf(out->date, sizeof out->date, "%s", mu_clock_date().text);
     name_asker(out->by, sizeof out->by);
     MU_TRY(make_name(out), st, done);
     MU_TRY(path_of(path, run, out->name), st, done);
     object = json_pack("{s:i, s:s, s:o, s:s}", "version", VERSION, "what", words[kind], "by",
-                       mu_json_text(out->by), "date", out->date);
+                       mu_json_text(out->by), "date", mu_clock_date().text);
     text = json_dumps(object, JSON_COMPACT);
     st = text ? mu_file_write_durably(path, text, strlen(text))
               : MU_FAIL(MU_NO_MEMORY, "no memory for a request");
@@ -136,13 +134,6 @@ done:
 static bool is_plain(const char *name)
 {
     return kind_of(name) < MU_STEER_KINDS;
-}
-
-static bool ends_in(const char *name, const char *end)
-{
-    const size_t n = strlen(name), e = strlen(end);
-
-    return n > e && strcmp(name + n - e, end) == 0;
 }
 
 static bool read_text(const char *path, struct mu_steer_request *out, char why[MU_STEER_WHY_MAX])
@@ -174,7 +165,7 @@ bool mu_steer_read(const char *run, const char *name, struct mu_steer_request *o
     out->made_s = (int64_t)file.st_mtim.tv_sec;
     if (!S_ISREG(file.st_mode)) /* to open a pipe would wait for whoever writes into it */
         snprintf(why, MU_STEER_WHY_MAX, "it is not a file");
-    else if (!out->is_plain && !ends_in(name, ending))
+    else if (!out->is_plain && !mu_path_ends_in(name, ending))
         snprintf(why, MU_STEER_WHY_MAX,
                  "no request has that name; expected stop or checkpoint, or use muster stop, "
                  "muster checkpoint");
@@ -190,7 +181,8 @@ static bool is_of_others(const char *name)
 {
     return name[0] == '.' || strcmp(name, words[MU_STEER_STOP]) == 0 ||
            strcmp(name, MU_REQUEST_RESIZE) == 0 || strcmp(name, MU_REQUEST_RELAUNCH) == 0 ||
-           strstr(name, ".tmp.") || ends_in(name, aside) || strlen(name) >= MU_STEER_NAME_MAX;
+           strstr(name, ".tmp.") || mu_path_ends_in(name, aside) ||
+           strlen(name) >= MU_STEER_NAME_MAX;
 }
 
 static int compare(const void *a, const void *b)

@@ -41,7 +41,6 @@ struct mu_steer_request {
     bool is_plain;  /* made by `touch` */
     char by[128];   /* printable; "" where it does not say */
     int64_t made_s; /* the file's, in seconds since 1970 */
-    char date[24];
 };
 
 const char *mu_steer_word(enum mu_steer_kind kind); /* "stop" */

@@ -11,9 +11,8 @@
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/run/run_dir.h"
 #include "orchestrator/steer/ranks.h"
+#include "orchestrator/sweep_run/records.h"
 #include "orchestrator/sweep_run/state.h"
-
-enum { STATUS_MOST = 1 << 20 };
 
 enum mu_steer_folder mu_steer_folder_kind(const char *path)
 {
@@ -26,11 +25,6 @@ enum mu_steer_folder mu_steer_folder_kind(const char *path)
     if (mu_path_format(above, "%s/../..", path) == MU_OK && mu_file_exists_in(above, "sweep.json"))
         return MU_STEER_TRIAL;
     return MU_STEER_RUN;
-}
-
-static void copy(char *to, size_t size, const json_t *status, const char *key)
-{
-    snprintf(to, size, "%s", mu_json_get_text(status, key));
 }
 
 static bool some_live(const char *run)
@@ -46,27 +40,14 @@ static bool some_live(const char *run)
     return found;
 }
 
-static json_t *read_json(const char *run, const char *name)
-{
-    char path[MU_PATH_MAX], *text = NULL;
-    json_t *status = NULL;
-    size_t size;
-
-    if (mu_path_format(path, "%s/%s", run, name) == MU_OK &&
-        mu_file_read(path, STATUS_MOST, &text, &size) == MU_OK)
-        status = json_loadb(text, size, 0, NULL);
-    free(text);
-    return status;
-}
-
 static void take_run(struct mu_steer_standing *s, const json_t *status)
 {
-    copy(s->state, sizeof s->state, status, "state");
-    copy(s->message, sizeof s->message, status, "message");
-    copy(s->host, sizeof s->host, status, "host");
-    s->step = (int64_t)json_integer_value(json_object_get(status, "step"));
-    s->steps = (int64_t)json_integer_value(json_object_get(status, "steps"));
-    s->ranks = (int64_t)json_integer_value(json_object_get(status, "ranks"));
+    mu_json_copy_text(s->state, sizeof s->state, status, "state");
+    mu_json_copy_text(s->message, sizeof s->message, status, "message");
+    mu_json_copy_text(s->host, sizeof s->host, status, "host");
+    s->step = mu_json_get_integer(status, "step");
+    s->steps = mu_json_get_integer(status, "steps");
+    s->ranks = mu_json_get_integer(status, "ranks");
 }
 
 static void take_sweep(struct mu_steer_standing *s, const json_t *status)
@@ -78,25 +59,26 @@ static void take_sweep(struct mu_steer_standing *s, const json_t *status)
     s->is_sweep = true;
     snprintf(s->state, sizeof s->state, "%s",
              mu_json_get_text(status, "ended")[0] ? "ended" : "running");
-    copy(s->message, sizeof s->message, status, "ended");
+    mu_json_copy_text(s->message, sizeof s->message, status, "ended");
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        s->step += json_integer_value(json_object_get(phases, mu_cell_word(ends[i])));
-    s->steps = (int64_t)json_integer_value(json_object_get(status, "trials"));
-    s->ranks =
-        (int64_t)json_integer_value(json_object_get(json_object_get(status, "fleet"), "ranks"));
+        s->step += mu_json_get_integer(phases, mu_cell_word(ends[i]));
+    s->steps = mu_json_get_integer(status, "trials");
+    s->ranks = mu_json_get_integer(json_object_get(status, "fleet"), "ranks");
 }
 
 struct mu_steer_standing mu_steer_standing(const char *run)
 {
     struct mu_steer_standing s = {.is_locked = mu_run_dir_is_locked(run)};
     const bool is_sweep = mu_file_exists_in(run, "sweep.json");
-    json_t *status = read_json(run, is_sweep ? "sweep.json" : "status.json");
+    json_t *status = NULL;
+    enum mu_status st =
+        is_sweep ? mu_sweep_read_status(run, &status) : mu_run_dir_read_status(run, &status, NULL);
     char own[64] = "";
 
-    s.is_read = json_is_object(status);
-    copy(s.outcome, sizeof s.outcome, status, "outcome");
-    copy(s.launch, sizeof s.launch, status, "launch");
-    copy(s.updated, sizeof s.updated, status, "updated");
+    s.is_read = st == MU_OK && status;
+    mu_json_copy_text(s.outcome, sizeof s.outcome, status, "outcome");
+    mu_json_copy_text(s.launch, sizeof s.launch, status, "launch");
+    mu_json_copy_text(s.updated, sizeof s.updated, status, "updated");
     if (is_sweep)
         take_sweep(&s, status);
     else

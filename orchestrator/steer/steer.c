@@ -66,14 +66,14 @@ static enum mu_status check_folder(struct asking *a)
 static enum mu_status open_run(struct asking *a, const struct mu_steer_order *order)
 {
     enum mu_status st = mu_path_format(a->run, "%s", order->run);
-    size_t n = st == MU_OK ? strlen(a->run) : 0;
 
     a->order = order;
-    while (n > 1 && a->run[n - 1] == '/')
-        a->run[--n] = 0;
     a->end = mu_deadline_in_ms(1000 * (uint64_t)order->timeout_s);
     a->alive = mu_deadline_in_ms(ALIVE_MS);
-    return st == MU_OK ? check_folder(a) : st;
+    if (st != MU_OK)
+        return st;
+    mu_path_trim(a->run);
+    return check_folder(a);
 }
 
 static enum mu_status refuse_sweep(const struct asking *a)
@@ -251,7 +251,7 @@ failed:
 
 enum mu_status mu_steer_ask(const struct mu_steer_order *order, enum mu_steer_kind kind)
 {
-    static struct asking a;
+    struct asking a = {.gone = 0};
     char text[MU_STEER_NAME_MAX + 32];
     enum mu_status st;
 
@@ -325,8 +325,10 @@ static enum mu_status wait_for_ranks(struct asking *a, int64_t wanted)
             if (is_new || a->standing.ranks == wanted)
                 return tell_ranks(&a->standing, wanted, is_new);
         }
-        if (mu_steer_has_ended(&a->standing, "complete"))
+        if (mu_steer_has_ended(&a->standing, "complete")) {
+            mu_resize_clear(a->run);
             return say("it was complete before the request was seen");
+        }
         if (!a->standing.is_launched) {
             mu_resize_clear(a->run);
             return MU_FAIL(MU_FAILED, "the launcher of %s has ended: %s", a->run,
@@ -340,7 +342,7 @@ static enum mu_status wait_for_ranks(struct asking *a, int64_t wanted)
 
 enum mu_status mu_steer_resize(const struct mu_steer_order *order, uint32_t ranks)
 {
-    static struct asking a;
+    struct asking a = {.gone = 0};
     const char *what, *verb;
     enum mu_status st;
 

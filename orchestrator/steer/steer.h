@@ -10,25 +10,11 @@
 #include "orchestrator/base/status.h"
 #include "orchestrator/steer/request.h"
 
-enum { MU_STEER_WAIT_S = 60 };
-
 struct mu_steer_order {
     const char *run;   /* its folder; of a stop also a sweep's */
     int64_t timeout_s; /* for the answer */
     bool no_wait;
 };
-
-/* For struct mu_option: what all that ask understand. */
-#define MU_STEER_OPTIONS(order)                                           \
-    {"timeout",                                                           \
-     "S",                                                                 \
-     "wait at most S seconds for the answer (60)",                        \
-     .integer = &(order).timeout_s,                                       \
-     .least = 0,                                                          \
-     .most = 1e6},                                                        \
-    {                                                                     \
-        "no-wait", NULL, "ask, and do not wait", .flag = &(order).no_wait \
-    }
 
 /* MU_OK: it is done, and stdout says what; or nobody waited. MU_FAILED, with what to look at:
  * nobody trains the run (then nothing was written), it could not be done, or no answer came in

@@ -1,6 +1,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "orchestrator/base/amount.h"
 #include "orchestrator/plan/advice.h"
 #include "orchestrator/sweep/estimate.h"
 
@@ -73,17 +74,17 @@ static void warn_of_trials(const struct telling *t, double train_tokens)
             &t->advice,
             "%u trial%s see data.train more than %g times (%s: %.1f times): repeated data teach "
             "less; take more data, or smaller budgets",
-            w.count, w.count == 1 ? "" : "s", MU_PLAN_MOST_EPOCHS, w.trial->name, w.value);
+            w.count, mu_plural(w.count), MU_PLAN_MOST_EPOCHS, w.trial->name, w.value);
     w = find_worst(t, shortness, 0, 1.0 / MU_PLAN_LEAST_STEPS);
     if (w.trial)
         mu_advise(&t->advice,
                   "%u trial%s have fewer than %d steps (%s: %lld): take smaller batches", w.count,
-                  w.count == 1 ? "" : "s", MU_PLAN_LEAST_STEPS, w.trial->name,
+                  mu_plural(w.count), MU_PLAN_LEAST_STEPS, w.trial->name,
                   (long long)w.trial->settings.run_steps);
     w = find_worst(t, warmup_part, 0, 1 / MU_PLAN_LEAST_WARMUPS);
     if (w.trial)
         mu_advise(&t->advice, "warm-up is more than a third of %u trial%s (%s: %lld of %lld steps)",
-                  w.count, w.count == 1 ? "" : "s", w.trial->name,
+                  w.count, mu_plural(w.count), w.trial->name,
                   (long long)w.trial->settings.schedule_warmup,
                   (long long)w.trial->settings.run_steps);
     w = find_worst(t, batch_excess, 0, MU_PLAN_MOST_BATCH);
@@ -92,12 +93,12 @@ static void warn_of_trials(const struct telling *t, double train_tokens)
             &t->advice,
             "the batch of %u trial%s is larger than useful (%s: %.0f tokens, %.1f times that of "
             "the step law, Li et al. 2025)",
-            w.count, w.count == 1 ? "" : "s", w.trial->name, w.trial->tokens_per_step, w.value);
+            w.count, mu_plural(w.count), w.trial->name, w.trial->tokens_per_step, w.value);
     w = find_worst(t, budget_missed, 0, most_off);
     if (w.trial)
         mu_advise(&t->advice,
                   "whole steps miss the budget of %u trial%s by more than 5 %% (%s: by %.0f %%)",
-                  w.count, w.count == 1 ? "" : "s", w.trial->name, 100 * w.value);
+                  w.count, mu_plural(w.count), w.trial->name, 100 * w.value);
 }
 
 /* The sizes of a budget at an end of the ladder leave no room beside the expected optimum: whether
@@ -129,7 +130,7 @@ static bool warn_of_budget(const struct telling *t, double budget, bool quiet)
             &t->advice,
             "the expected optimum of %g FLOPs is at %s = %g, with %u size%s below and %u above "
             "it; %lld are wanted on each side: add %s sizes, or change the budget",
-            budget, s->size_key, nearest->size, below, below == 1 ? "" : "s", above,
+            budget, s->size_key, nearest->size, below, mu_plural(below), above,
             (long long)s->window.each_side, below < above ? "smaller" : "larger");
     return true;
 }

@@ -8,6 +8,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/started_by.h"
 #include "orchestrator/sweep_run/notes.h"
 #include "orchestrator/sweep_run/paths.h"
 #include "worker/signals.h"
@@ -207,7 +208,7 @@ static void look_for_requests(struct mu_sweep_lead *lead)
     lead->looked = lead->master.state.now;
     if (mu_run_dir_stop_requested(lead->folder))
         stop(lead, "control/stop");
-    else if (!lead->makes_way && getenv("MUSTER_JOB") &&
+    else if (!lead->makes_way && mu_started_by_launch() &&
              mu_run_dir_relaunch_requested(lead->folder))
         make_way(lead);
 }

@@ -7,6 +7,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/started_by.h"
 #include "orchestrator/run/goodput.h"
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/sweep_run/records.h"
@@ -210,7 +211,7 @@ static json_t *document(const struct mu_sweep_state *s)
         kind_word(s->spec->kind), "start", (json_int_t)s->start, "began", mu_json_real(s->began),
         "now", mu_json_real(s->now), "updated", mu_clock_date().text, "ended",
         s->ended ? mu_json_text(s->ended) : json_null(), "outcome", s->outcome, "launch",
-        getenv("MUSTER_JOB"), "all_known", (int)s->stages->complete, "trials",
+        mu_started_by_launch(), "all_known", (int)s->stages->complete, "trials",
         (json_int_t)s->stages->trials.count, "share_trunk", (int)s->spec->share_trunk, "phases",
         phases(s), "fleet", "ranks", (json_int_t)s->ranks, "busy", (json_int_t)s->busy, "dead",
         (json_int_t)s->dead, "tokens_per_s", mu_json_real(mu_sweep_tokens_per_s(s)), "eta",

@@ -5,6 +5,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/started_by.h"
 #include "worker/comm/control.h"
 
 /* ---- inside polls ---- */
@@ -79,7 +80,7 @@ static enum mu_status wait(struct mu_sweep *s)
  * all of these have ended. */
 static bool makes_way(const struct mu_sweep *s)
 {
-    return s->line.over == MU_REQUEUE && getenv("MUSTER_JOB") &&
+    return s->line.over == MU_REQUEUE && mu_started_by_launch() &&
            mu_file_exists_in(s->facts.path, "control/" MU_REQUEST_RELAUNCH);
 }
 

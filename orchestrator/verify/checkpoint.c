@@ -66,7 +66,7 @@ static bool verify_while_trained(struct mu_verify *v, const char *folder, int64_
     struct mu_verify found = {.deep = v->deep, .findings = json_array()};
     bool good = mu_verify_checkpoint(&found, folder, step, recorded);
 
-    if (good || mu_file_exists_in(folder, "checkpoint.h5"))
+    if (good || mu_checkpoint_is_published(folder))
         mu_verify_merge(v, &found);
     json_decref(found.findings);
     return good;
@@ -96,7 +96,7 @@ static void name_others(struct mu_verify *v, const char *checkpoints, bool is_tr
 
         if (entry->d_name[0] == '.' ||
             mu_path_format(folder, "%s/%s", checkpoints, entry->d_name) != MU_OK ||
-            mu_file_exists_in(folder, "checkpoint.h5"))
+            mu_checkpoint_is_published(folder))
             continue;
         if (strncmp(entry->d_name, "step-", 5) == 0)
             mu_verify_find(v, MU_FINDING_NOTE, NULL, "%s: no checkpoint.h5: %s", folder,

@@ -38,7 +38,8 @@ void mu_verify_checkpoints(struct mu_verify *v, const char *checkpoints,
                            const struct mu_side *records, bool is_trained, int64_t *newest);
 /* run.c */
 void mu_verify_run(struct mu_verify *v, const char *path);
-void mu_verify_journal(struct mu_verify *v, const char *folder);
+/* has_begun: it must have a record. */
+void mu_verify_journal(struct mu_verify *v, const char *folder, bool has_begun);
 /* One object of JSON in a file. NULL: it is not there or no object; then there is a finding, but
  * for a missing one that is `optional`. The caller takes the reference. */
 json_t *mu_verify_json(struct mu_verify *v, const char *path, bool optional, const char *advice);

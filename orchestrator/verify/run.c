@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "orchestrator/compare/side.h"
 #include "orchestrator/config/config.h"
@@ -13,6 +14,7 @@
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/run/metrics.h"
 #include "orchestrator/verify/findings.h"
+#include "worker/checkpoint/checkpoint.h"
 
 enum { JSON_MAX = 64 << 20 };
 
@@ -97,7 +99,7 @@ static void check_status(struct mu_verify *v, const char *path, const struct mu_
     if (!status)
         return;
     state = mu_json_get_text(status, "state");
-    record = mu_side_find(records, json_integer_value(json_object_get(status, "state_hash_step")));
+    record = mu_side_find(records, mu_json_get_integer(status, "state_hash_step"));
     if (!*state)
         mu_verify_find(v, MU_FINDING_DAMAGE, advice, "%s: it does not say the run's state", file);
     else if (record && record->has_hash &&
@@ -134,12 +136,15 @@ static void take_metrics(void *context, const struct mu_metrics *m)
     all->last = m->step;
 }
 
-/* What a run that has come to a step, as the other of the two says, cannot lack. */
-static bool is_there(struct mu_verify *v, const char *path, const char *name, size_t recorded)
+/* A run that has come to a step cannot lack it. */
+static bool is_there(struct mu_verify *v, const char *path, const char *name, bool has_begun)
 {
-    if (mu_file_exists_in(path, name))
-        return true;
-    if (recorded > 0)
+    char file[MU_PATH_MAX];
+    struct stat s;
+
+    if (mu_path_format(file, "%s/%s", path, name) == MU_OK && lstat(file, &s) == 0)
+        return true; /* also as a link that leads nowhere: who reads it says so */
+    if (has_begun)
         mu_verify_find(v, MU_FINDING_DAMAGE, "training goes on without: the next start makes it",
                        "%s/%s: it is missing", path, name);
     else
@@ -148,7 +153,7 @@ static bool is_there(struct mu_verify *v, const char *path, const char *name, si
     return false;
 }
 
-static void check_metrics(struct mu_verify *v, const char *path, bool is_trained)
+static void check_metrics(struct mu_verify *v, const char *path, bool has_begun, bool is_trained)
 {
     static const char advice[] = "the next start drops such lines; training needs none of them";
     struct metrics all = {.back = -1};
@@ -174,7 +179,11 @@ static void check_metrics(struct mu_verify *v, const char *path, bool is_trained
         mu_verify_find(v, MU_FINDING_DAMAGE, advice,
                        "%s/metrics.jsonl: step %" PRId64 " comes again or too late", path,
                        all.back);
-    if (lines == 0 && all.back < 0)
+    if (all.records == 0 && has_begun)
+        mu_verify_find(v, MU_FINDING_DAMAGE, "training goes on without: the next start adds to it",
+                       "%s/metrics.jsonl: it has no record, of a run that has come to a step",
+                       path);
+    else if (lines == 0 && all.back < 0)
         mu_verify_find(v, MU_FINDING_GOOD, NULL,
                        "%s/metrics.jsonl: %" PRIu64 " records, %" PRIu64 " with a state hash", path,
                        all.records, all.hashes);
@@ -217,7 +226,7 @@ static void take_tail(void *context, const struct mu_journal_tail *tail)
                        tail->path, tail->size - tail->whole);
 }
 
-void mu_verify_journal(struct mu_verify *v, const char *folder)
+void mu_verify_journal(struct mu_verify *v, const char *folder, bool has_begun)
 {
     struct journal j = {.v = v};
     struct mu_verify_ear ear;
@@ -226,18 +235,14 @@ void mu_verify_journal(struct mu_verify *v, const char *folder)
     mu_verify_listen(&ear, v, "make it a readable folder");
     st = mu_journal_check(folder, take_record, take_tail, &j);
     mu_verify_listen_end(&ear);
-    if (st == MU_OK && !j.bad)
+    if (st == MU_OK && !j.bad && j.records == 0 && has_begun)
+        mu_verify_find(v, MU_FINDING_DAMAGE, "training goes on without: the next start adds to it",
+                       "%s: it has no record, of a run that has come to a step", folder);
+    else if (st == MU_OK && !j.bad)
         mu_verify_find(v, MU_FINDING_GOOD, NULL, "%s: %" PRIu64 " records", folder, j.records);
 }
 
 /* ---- the folder ------------------------------------------------------------------------------ */
-
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-
-    return n > m && strcmp(text + n - m, end) == 0;
-}
 
 void mu_verify_leavings(struct mu_verify *v, const char *folder)
 {
@@ -245,7 +250,7 @@ void mu_verify_leavings(struct mu_verify *v, const char *folder)
     DIR *dir = opendir(folder);
 
     while (dir && (entry = readdir(dir)))
-        if (ends_with(entry->d_name, ".tmp") || strstr(entry->d_name, ".incomplete"))
+        if (mu_path_ends_in(entry->d_name, ".tmp") || strstr(entry->d_name, ".incomplete"))
             mu_verify_find(v, MU_FINDING_NOTE, NULL,
                            "%s/%s: what a crash left before it could be renamed; nothing reads it",
                            folder, entry->d_name);
@@ -266,6 +271,20 @@ static void read_records(struct mu_side *records, const char *path)
     mu_verify_listen_end(&ear);
 }
 
+/* The newest checkpoint is always kept: without it the run goes on from further back. */
+static void check_saved(struct mu_verify *v, const char *checkpoints, int64_t saved)
+{
+    char folder[MU_PATH_MAX];
+
+    if (mu_checkpoint_folder(folder, checkpoints, saved) == MU_OK &&
+        !mu_file_exists_in(folder, "checkpoint.h5"))
+        mu_verify_find(
+            v, MU_FINDING_DAMAGE,
+            "bring it back if there is a copy; else the run's own command computes again "
+            "what came after the checkpoint before",
+            "%s: it was saved, as the journal says, and is not there any more", folder);
+}
+
 static void check_checkpoints(struct mu_verify *v, const char *path, const struct mu_side *records,
                               bool is_trained)
 {
@@ -280,6 +299,8 @@ static void check_checkpoints(struct mu_verify *v, const char *path, const struc
         return;
     }
     mu_verify_checkpoints(v, folder, records, is_trained, &newest);
+    if (records->saved > 0 && !is_trained)
+        check_saved(v, folder, records->saved);
     if (v->damaged > before && newest >= 0)
         mu_verify_find(v, MU_FINDING_NOTE, NULL,
                        "%s: the newest checkpoint that is whole is of step %" PRId64, path, newest);
@@ -299,11 +320,9 @@ static void check_origin(struct mu_verify *v, const char *path)
     st = mu_origin_read(path, &origin);
     mu_verify_listen_end(&ear);
     if (st == MU_OK && origin.checkpoint[0])
-        mu_verify_find(v, MU_FINDING_GOOD, NULL, "%s/parent.json: from %s%s", path,
-                       origin.checkpoint,
-                       mu_file_exists_in(origin.checkpoint, "checkpoint.h5")
-                           ? ""
-                           : ", which is not there any more");
+        mu_verify_find(
+            v, MU_FINDING_GOOD, NULL, "%s/parent.json: from %s%s", path, origin.checkpoint,
+            mu_checkpoint_is_published(origin.checkpoint) ? "" : ", which is not there any more");
 }
 
 /* Ends that the run had before it took another one; each is a run directory. */
@@ -329,19 +348,21 @@ void mu_verify_run(struct mu_verify *v, const char *path)
     const bool is_trained = mu_run_dir_is_locked(path);
     struct mu_side records = {.is_run = true};
     char journal[MU_PATH_MAX];
+    bool has_begun;
 
     if (is_trained)
         mu_verify_find(v, MU_FINDING_NOTE, NULL,
                        "%s: it is being trained now, and what is found may be old already", path);
     read_records(&records, path);
+    has_begun = records.end > 0;
     check_config(v, path);
     check_origin(v, path);
     check_status(v, path, &records, is_trained);
-    if (is_there(v, path, "metrics.jsonl", records.count))
-        check_metrics(v, path, is_trained);
-    if (is_there(v, path, "journal", records.count) &&
+    if (is_there(v, path, "metrics.jsonl", has_begun))
+        check_metrics(v, path, has_begun, is_trained);
+    if (is_there(v, path, "journal", has_begun) &&
         mu_path_format(journal, "%s/journal", path) == MU_OK)
-        mu_verify_journal(v, journal);
+        mu_verify_journal(v, journal, has_begun);
     check_checkpoints(v, path, &records, is_trained);
     if (!is_trained)
         mu_verify_leavings(v, path);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/inspect/found.h"
 #include "orchestrator/verify/findings.h"
 
 enum { CSV_MAX = 1 << 30 };
@@ -81,7 +82,7 @@ static void verify_one(struct mu_verify *v, const char *path, bool in_sweep)
 {
     if (mu_file_exists_in(path, "sweep.json"))
         mu_verify_sweep(v, path);
-    else if (mu_file_exists_in(path, "status.json") || mu_file_exists_in(path, "checkpoints"))
+    else if (mu_found_is_run(path))
         mu_verify_run(v, path);
     else if (in_sweep)
         mu_verify_find(
@@ -124,7 +125,7 @@ void mu_verify_sweep(struct mu_verify *v, const char *path)
     check_csv(v, path, "timing.csv");
     check_csv(v, path, "timeline.csv");
     if (mu_path_format(folder, "%s/journal", path) == MU_OK)
-        mu_verify_journal(v, folder);
+        mu_verify_journal(v, folder, false);
     mu_verify_leavings(v, path);
     if (mu_path_format(folder, "%s/trials", path) == MU_OK && mu_file_exists(folder))
         verify_each(v, folder, true);

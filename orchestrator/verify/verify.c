@@ -14,7 +14,7 @@ enum mu_status mu_verify_path(struct mu_verify *v, const char *path)
         return st;
     switch (found) {
     case MU_FOUND_NOTHING:
-        return MU_FAIL(MU_NOT_FOUND, "there is no %s", path);
+        return mu_found_nothing(path);
     case MU_FOUND_FILE:
         return MU_FAIL(MU_USAGE, "%s is a file; 'muster inspect --deep' checks token files; %s",
                        path, mu_found_expected());

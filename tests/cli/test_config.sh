@@ -132,6 +132,7 @@ expect 78 "$MUSTER" config --print missing.cfg
 printf 'run = {\n  steps = 3' >open.cfg
 expect 78 "$MUSTER" config --check open.cfg
 has err "muster: error: open.cfg:1: this bracket is not closed; expected a '}'"
-expect 1 "$MUSTER" config --check "$folder"
+expect 78 "$MUSTER" config --check "$folder"
+has err "muster: error: $folder: this is a folder, not a file"
 
 finish

@@ -71,10 +71,8 @@ tail -1 out | grep -q '^Training cannot work here: 1 thing is missing' || fail "
 # Ended while it waits: it takes away what it has begun.
 PATH=$folder/fake:$plain "$MUSTER" doctor --mpirun fake/mpirun >out 2>err &
 doctor=$!
-for _ in $(seq 100); do
-    [ -n "$(ls -A tmp)" ] && pgrep -f "$folder/fake/nvidia-smi" >/dev/null && break
-    sleep 0.05
-done
+has_begun() { [ -n "$(ls -A tmp)" ] && pgrep -f "$folder/fake/nvidia-smi"; }
+wait_for "doctor that has begun" has_begun
 kill -TERM $doctor
 wait $doctor 2>/dev/null
 [ $? = 143 ] || fail "TERM: not ended by it"

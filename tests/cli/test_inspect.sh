@@ -70,7 +70,8 @@ inspect 0 "$folder/run"
 says "state        ended, outcome complete"
 says "step 7 of 9"
 says "all is done"
-says "  time         goodput 97.3 % of 1,204 rank-seconds: compute 97.3, wait 1.9, communicate 0.4, checkpoint 0.3, recover 0.1 %"
+says "  time         goodput 97.3 % of 1,204 rank-seconds: compute 97.3, wait 1.9,"
+says "               communicate 0.4, checkpoint 0.3, recover 0.1 %"
 says "  counts       deaths 2, recoveries 1, steps lost 4"
 says "step         7"
 complains "step-00000008 is damaged: it is passed over"
@@ -78,6 +79,12 @@ inspect 0 "$folder/run/checkpoints"
 says "step         7"
 inspect 0 --json "$folder/run"
 says '"outcome": "complete"'
+
+# One of its checkpoints by its step.
+inspect 0 "$folder/run@7"
+says "checkpoint $folder/run/checkpoints/step-00000007"
+inspect 1 "$folder/run@5"
+complains "$folder/run has no checkpoint of step 5; it has those of steps 7 and 8"
 
 # Damage is shown and ends with 1.
 rm "$checkpoint/part-00001.h5"

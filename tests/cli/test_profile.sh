@@ -11,7 +11,6 @@ profile() { # profile EXIT_CODE WORD...
     [ -z "$(ls -A tmp)" ] || fail "left in TMPDIR: $(ls tmp)"
     [ ! -e runs ] || fail "$*: the run's folder was made"
 }
-says() { grep -qE -- "$1" out || fail "standard output lacks '$1'"; }
 
 yes 'The quick brown fox jumps over the lazy dog, and the dog sleeps on. ' | head -c 120000 >text.txt
 "$MUSTER" tokenize text.txt --out my >/dev/null 2>&1 || fail "tokenize"
@@ -25,17 +24,17 @@ CFG
 # The table.
 profile 0 gpt.cfg --steps 4 --warm-up 2
 [ ! -s err ] || fail "it has something to complain of"
-says '^gpt2, 2 layers, width 32, '
-says '^1 rank of 1 thread, device cpu, fp32: a step of 256 tokens takes [0-9.]+ ms \(median of 4\)$'
-says '^timed, every other step: [0-9.]+ ms; timing costs [+-][0-9.]+ %$'
-says 'matrix products [0-9.]+ GFLOP/s, memory [0-9.]+ GB/s$'
-says '^linear_backward_weight +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+  (compute|memory|overhead)$'
-says '^adamw .* - +- +[0-9.]+ +[0-9.]+  (memory|overhead)$'
-says '^not accounted for '
-says '^a step +[0-9.]+ +100.0$'
-says '^phases: .*forward .*backward .*update '
-says '^longest time without a poll: [0-9.]+ ms, mostly in: '
-says '^state hash of step 11: [0-9a-f]{32}$'
+matches '^gpt2, 2 layers, width 32, '
+matches '^1 rank of 1 thread, device cpu, fp32: a step of 256 tokens takes [0-9.]+ ms \(median of 4\)$'
+matches '^timed, every other step: [0-9.]+ ms; timing costs [+-][0-9.]+ %$'
+matches 'matrix products [0-9.]+ GFLOP/s, memory [0-9.]+ GB/s$'
+matches '^linear_backward_weight +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+  (compute|memory|overhead)$'
+matches '^adamw .* - +- +[0-9.]+ +[0-9.]+  (memory|overhead)$'
+matches '^not accounted for '
+matches '^a step +[0-9.]+ +100.0$'
+matches '^phases: .*forward .*backward .*update '
+matches '^longest time without a poll: [0-9.]+ ms, mostly in: '
+matches '^state hash of step 11: [0-9a-f]{32}$'
 # The shares, between the head and the last line, as printed.
 sum=$(awk '/^operation/ { on = 1; next } /^a step/ { on = 0 } on { sum += substr($0, 49, 6) } END { printf "%.1f", sum }' out)
 [ "$sum" = 100.0 ] || fail "the shares add up to $sum"
@@ -45,7 +44,7 @@ hash=$(sed -n 's/^state hash of step 11: //p' out)
 
 # The bits are those of the run after as many steps, and of any other way to look at it.
 profile 0 gpt.cfg --steps 1 --warm-up 8
-says "^state hash of step 11: $hash$"
+matches "^state hash of step 11: $hash$"
 expect 0 "$MUSTER" train gpt.cfg
 grep -q "\"step\": 11,.*\"state_hash\": \"$hash\"" runs/mine/metrics.jsonl || fail "the run has other bits at step 11"
 grep -q "\"step\": 10,.*\"state_hash\": \"$hash\"" runs/mine/metrics.jsonl && fail "all steps have one hash"
@@ -92,15 +91,15 @@ refuses 64 "--trace none/x.json: nothing can be written in none (No such file or
 
 # A workload that is no model: its time is the host's. A run shorter than what it takes is no hindrance.
 expect 0 "$MUSTER" profile "$MUSTER_SOURCE/configs/synthetic.cfg" run.steps=3 --steps 2
-says '^synthetic'
-says '^gradient, on the host '
+matches '^synthetic'
+matches '^gradient, on the host '
 # State in a device's memory: each operation is waited for.
 if [ -f "$MUSTER_BUILD/muster-cuda-emulated.so" ]; then
     MUSTER_CUDA_MODULE=$MUSTER_BUILD/muster-cuda-emulated.so profile 0 gpt.cfg device.kind=cuda model.layers=1 \
         model.context=8 batch.sequences=2 --steps 1 --warm-up 1
-    says 'device cuda, fp32'
-    says 'since each operation of the device is waited for$'
-    says '^update of all tensors '
+    matches 'device cuda, fp32'
+    matches 'since each operation of the device is waited for$'
+    matches '^update of all tensors '
 fi
 
 # Asked to stop, it does, and leaves nothing.
@@ -125,5 +124,5 @@ grep -q 'muster tokenize' err || fail "no advice on data"
 TMPDIR=$folder/none expect 1 "$MUSTER" profile gpt.cfg
 grep -q 'TMPDIR names the place' err || fail "no advice on TMPDIR"
 profile 0 --help
-says '^usage: muster profile CONFIG'
+matches '^usage: muster profile CONFIG'
 finish

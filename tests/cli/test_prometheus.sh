@@ -4,12 +4,12 @@
 . "$(dirname "$0")/common.sh"
 unset MUSTER_LOG MUSTER_PROGRESS
 check() { python3 "$MUSTER_SOURCE/tests/support/check_prometheus.py" "$@" >values 2>>err || fail "$*: not in the format"; }
-value() { # value FILE SAMPLE: into the variable got
+sample_of() { # sample_of FILE SAMPLE: into the variable got
     check "$1" "$2"
     got=$(cat values)
 }
 is() { # is FILE SAMPLE VALUE
-    value "$1" "$2"
+    sample_of "$1" "$2"
     [ "$got" = "$3" ] || fail "$2 is $got, expected $3"
 }
 cat >syn.cfg <<'CFG'
@@ -33,15 +33,15 @@ is $file 'muster_ranks{run="syn",role="spare"}' 0
 is $file 'muster_deaths_total{run="syn"}' 0
 is $file 'muster_tokens{run="syn"}' $((300 * 4096))
 for sample in muster_train_loss muster_valid_loss muster_gradient_norm muster_learning_rate muster_tokens_per_second; do
-    value $file "$sample{run=\"syn\"}"
+    sample_of $file "$sample{run=\"syn\"}"
     [ "${got:-0}" != 0 ] || fail "$sample is 0"
 done
-value $file 'muster_train_loss{run="syn"}'
+sample_of $file 'muster_train_loss{run="syn"}'
 python3 - "$got" <<'PY' || fail "the loss is not the one of status.json"
 import json, sys
 sys.exit(abs(json.load(open("runs/syn/status.json"))["loss"] - float(sys.argv[1])) > 1e-4)
 PY
-value $file 'muster_updated_timestamp_seconds{run="syn"}'
+sample_of $file 'muster_updated_timestamp_seconds{run="syn"}'
 [ $(($(date +%s) - ${got%.*})) -le 60 ] || fail "when it was written"
 [ -e $file.tmp ] && fail "what is written beside stays"
 
@@ -58,10 +58,7 @@ fi
 "$MUSTER" train syn.cfg run.name=read run.steps=1000000 >out 2>err &
 run=$!
 looks=0
-for _ in $(seq 200); do
-    [ -e runs/read/prometheus.prom ] && grep -q '^muster_running{run="read"} 1$' runs/read/prometheus.prom && break
-    sleep 0.05
-done
+wait_for "file of a run that has begun" grep -q '^muster_running{run="read"} 1$' runs/read/prometheus.prom
 first=$(grep '^muster_step{' runs/read/prometheus.prom)
 for _ in $(seq 12); do
     check runs/read/prometheus.prom && looks=$((looks + 1))

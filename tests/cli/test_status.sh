@@ -7,16 +7,6 @@ status() { # status EXIT_CODE WORD...
     shift
     expect "$code" "$MUSTER" status "$@"
 }
-says() { grep -qF -- "$1" out || fail "standard output lacks '$1'"; }
-wait_for() { # wait_for WHAT COMMAND...: until it succeeds
-    local what=$1
-    shift
-    for _ in $(seq 600); do
-        "$@" >/dev/null 2>&1 && return
-        sleep 0.1
-    done
-    fail "no $what within a minute"
-}
 
 # A run that is complete. It was evaluated once: there is no first and last.
 cat >syn.cfg <<'CFG'

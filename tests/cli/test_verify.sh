@@ -116,6 +116,53 @@ finds "$run/config.cfg: it is missing"
 expect 0 "$MUSTER" inspect --config $checkpoint
 cp out $run/config.cfg
 verify 0 $run
+# Of a run that has come to a step records are missing, whatever lies in their place; a pipe keeps nobody waiting.
+fresh
+: >$run/metrics.jsonl
+verify 1 $run
+finds "$run/metrics.jsonl: it has no record"
+ln -sf nowhere $run/metrics.jsonl
+verify 1 $run
+finds "$run/metrics.jsonl: it has no record"
+ln -sf metrics.jsonl $run/metrics.jsonl
+verify 1 $run
+finds "cannot read $run/metrics.jsonl: "
+rm $run/metrics.jsonl && mkfifo $run/metrics.jsonl
+for verb in "verify" "inspect" "status" "plot" "diff runs/good"; do
+    # shellcheck disable=SC2086 # words
+    timeout 20 "$MUSTER" $verb $run >out 2>err
+    [ $? -le 2 ] || fail "$verb of a run with a pipe in it"
+    grep -qF "cannot read $run/metrics.jsonl: it is not a regular file" out err || fail "$verb: a pipe is not named"
+done
+fresh
+rm $run/journal/*
+verify 1 $run
+finds "$run/journal: it has no record, of a run that has come to a step"
+fresh
+rm $checkpoint/part-00001.h5 && mkfifo $checkpoint/part-00001.h5
+expect 1 timeout 20 "$MUSTER" verify --deep $run
+finds "$checkpoint/part-00001.h5: it is not a regular file"
+# The newest checkpoint is what the run goes on from: it cannot be gone without a word.
+for gone in step-00000009/checkpoint.h5 step-00000009; do
+    fresh
+    rm -r $run/checkpoints/$gone
+    verify 1 $run
+    finds "$run/checkpoints/step-00000009: it was saved, as the journal says, and is not there any more"
+done
+fresh
+rm -r $checkpoint # an older one: as checkpoint.keep would
+verify 0 $run
+# What other programs would read of a tensor, which loading does not look at.
+fresh
+at=$(LC_ALL=C grep -obUaP 'part-00001\.h5\x00/weights' $checkpoint/checkpoint.h5 | head -1 | cut -d: -f1)
+[ "$at" -gt 0 ] || fail "no view in checkpoint.h5"
+printf 7 | dd of=$checkpoint/checkpoint.h5 bs=1 seek=$((at + 9)) conv=notrunc 2>/dev/null
+verify 0 $run
+verify 1 --deep $run
+finds "$checkpoint/checkpoint.h5: "
+expect 1 "$MUSTER" inspect --deep $checkpoint
+complains "checkpoint $checkpoint is damaged"
+
 fresh
 sed -i '4s/.*/{"step": four}/' $run/metrics.jsonl
 verify 1 $run
@@ -160,6 +207,12 @@ flock -x 9
 verify 0 $run
 says "$run: it is being trained now"
 exec 9<&-
+
+# One of its checkpoints by its step.
+verify 0 $run@6
+has out "$run@6: all good"
+verify 1 $run@5
+grep -qF "$run has no checkpoint of step 5; it has those of" err || fail "which steps there are"
 
 # A fork, and a run that took another end: the one that it had lies beside it.
 expect 0 "$MUSTER" train syn.cfg run.name=fork --from runs/good@6

@@ -16,7 +16,8 @@ tells() { grep -qE -- "$1" said || fail "not told: $1, but: $(cat said)"; }
 checkpoints() { find "runs/$1/checkpoints" -name checkpoint.h5 | wc -l; }
 saved() { [ "$(checkpoints "$1")" = 1 ]; }
 answers() { "$MUSTER" inspect "runs/$1" --json | grep -c '"type": "ANSWER"' || true; }
-nothing_asked() { [ -z "$(ls "runs/$1/control")" ] || fail "$2: left in control: $(ls "runs/$1/control")"; }
+is_free() { [ -z "$(ls "runs/$1/control")" ]; } # of requests
+nothing_asked() { is_free "$1" || fail "$2: left in control: $(ls "runs/$1/control")"; }
 completes() { # completes RUN WHEN
     run 2 tiny.cfg run.name="$1" "${long[@]}"
     ended_with 0 "$2"

@@ -57,7 +57,7 @@ for point in published answer answered; do
     tells '^checkpoint step-[0-9]{8} (written in [0-9.]+ s|is there: no step was taken since)$'
     said_once 'rank 0 died' $point
     [ "$(checkpoints $point)" = 1 ] || fail "$point: $(checkpoints $point) checkpoints"
-    until_true test -z "$(ls runs/$point/control)"
+    until_true is_free $point
     asks 0 stop runs/$point
     finish
     [ "$(answers $point)" = 2 ] || fail "$point: $(answers $point) answers"

@@ -35,7 +35,7 @@ asks 1 checkpoint runs/still --timeout 1
 tells 'no answer within 1 s'
 "$MUSTER" status runs/still | grep -Eq '^  asked for    checkpoint, [0-9]+ s ago, by .*: not answered yet$' || fail "a request that waits is not shown"
 kill -CONT "$rank"
-obeyed() { [ "$(checkpoints still)" = 1 ] && [ -z "$(ls runs/still/control)" ]; }
+obeyed() { saved still && is_free still; }
 until_true obeyed
 
 # What is asked for when the ranks are killed is not obeyed by a later start, unless a launcher is between them.

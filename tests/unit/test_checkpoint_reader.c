@@ -28,15 +28,11 @@ static void hear(void *context, enum mu_log_level level, const char *text)
     snprintf(f.said, sizeof f.said, "%s", text);
 }
 
-/* wte: 700 rows of 4000 bytes, 262 of them in a piece; "short" has fewer rows than parts. */
 static int setup(void **unused)
 {
-    struct mu_tensor_spec specs[] = {test_spec("wte", 700, 1000), test_spec("short", 2, 700),
-                                     test_spec("bias", 1, 65)};
-
     (void)unused;
     test_folder_make(f.root);
-    if (mu_layout_init(&f.layout, specs, 3) != MU_OK)
+    if (!test_pieces_layout(&f.layout))
         return -1;
     f.state = test_state(&f.layout);
     test_state_fill(&f.state, 3);

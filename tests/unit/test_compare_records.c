@@ -20,7 +20,7 @@ struct fake {
 static void add(struct fake *f, int64_t step, double loss, uint64_t hash)
 {
     f->record[f->side.count++] =
-        (struct mu_side_record){step, loss, NAN, NAN, hash != 0, {hash, hash}};
+        (struct mu_side_record){step, loss, NAN, NAN, true, hash != 0, {hash, hash}};
     f->side.record = f->record;
     f->side.end = step;
 }
@@ -60,17 +60,39 @@ static void one_digit_of_a_loss_parts_them(void **unused)
     assert_int_equal(c.hashes, 0);
 }
 
-/* NaN is no value: nothing is compared with it, and nothing parts there. */
+/* A step of which only the hash is known has no loss to compare; one that was not evaluated no
+ * validation loss. */
 static void without_a_value_nothing_is_said(void **unused)
 {
     struct fake a = {0}, b = {0};
     struct mu_records_compared c;
 
     (void)unused;
-    add(&a, 1, NAN, 0), add(&b, 1, 4, 6);
+    add(&a, 1, NAN, 7), add(&b, 1, 4, 0);
+    a.record[0].has_metrics = false;
     mu_records_compare(&a.side, &b.side, &c);
     assert_int_equal(c.common, 0);
     assert_int_equal(c.parts_at, -1);
+    a.record[0] = b.record[0];
+    b.record[0].valid_loss = 4;
+    mu_records_compare(&a.side, &b.side, &c);
+    assert_int_equal(c.common, 1);
+    assert_int_equal(c.parts_at, -1);
+}
+
+/* A loss that is no number came out: a run with a number there has parted from it. */
+static void a_loss_that_is_no_number_is_compared(void **unused)
+{
+    struct fake a = {0}, b = {0};
+    struct mu_records_compared c;
+
+    (void)unused;
+    add(&a, 1, NAN, 0), add(&b, 1, -NAN, 0);
+    add(&a, 2, NAN, 0), add(&b, 2, 4, 0);
+    mu_records_compare(&a.side, &b.side, &c);
+    assert_int_equal(c.until, 1);
+    assert_int_equal(c.parts_at, 2);
+    assert_true(c.loss && !c.gradient_norm);
 }
 
 /* ---- a run's folder -------------------------------------------------------------------------- */
@@ -131,6 +153,7 @@ static void what_was_recorded_last_counts(void **unused)
     assert_null(mu_side_find(&s, 120));
     assert_int_equal(s.count, 4);
     assert_int_equal(s.end, 80);
+    assert_int_equal(s.saved, 80);
     assert_string_equal(s.fingerprint, "y");
     mu_side_deinit(&s);
     assert_int_equal(mu_file_remove_tree(root), MU_OK);
@@ -142,6 +165,7 @@ int main(void)
         cmocka_unit_test(hash_and_loss_tell_where),
         cmocka_unit_test(one_digit_of_a_loss_parts_them),
         cmocka_unit_test(without_a_value_nothing_is_said),
+        cmocka_unit_test(a_loss_that_is_no_number_is_compared),
         cmocka_unit_test(what_was_recorded_last_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

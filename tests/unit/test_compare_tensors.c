@@ -77,15 +77,11 @@ static void save_to(const char *name, const struct mu_state_view *s, uint32_t pa
     assert_int_equal(mu_checkpoint_folder(folder, checkpoints, 100), MU_OK);
 }
 
-/* The first tensor has several pieces an array: 700 rows of 1000 floats. */
 static int setup(void **unused)
 {
-    struct mu_tensor_spec specs[] = {test_spec("wte", 700, 1000), test_spec("short", 2, 700),
-                                     test_spec("bias", 1, 65)};
-
     (void)unused;
     test_folder_make(f.root);
-    if (mu_layout_init(&f.layout, specs, 3) != MU_OK)
+    if (!test_pieces_layout(&f.layout))
         return -1;
     f.state = test_state(&f.layout);
     test_state_fill(&f.state, 3);

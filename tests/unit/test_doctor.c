@@ -246,24 +246,15 @@ static void control_groups_are_read(void **state)
     (void)state;
     assert_non_null(mkdtemp(root));
     assert_true(mu_doctor_group_cores(root) == 0);
-    assert_true(mu_doctor_group_memory(root) == 0);
     put(root, "/sys/fs/cgroup/cpu.max", "max 100000\n");
-    put(root, "/sys/fs/cgroup/memory.max", "max\n");
     assert_true(mu_doctor_group_cores(root) == 0);
-    assert_true(mu_doctor_group_memory(root) == 0);
     put(root, "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
     put(root, "/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
-    put(root, "/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
     assert_true(mu_doctor_group_cores(root) == 0);
-    assert_true(mu_doctor_group_memory(root) == 0);
     put(root, "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "250000\n");
-    put(root, "/sys/fs/cgroup/memory/memory.limit_in_bytes", "1048576\n");
     assert_true(mu_doctor_group_cores(root) == 2.5);
-    assert_true(mu_doctor_group_memory(root) == 1048576);
     put(root, "/sys/fs/cgroup/cpu.max", "150000 100000\n");
-    put(root, "/sys/fs/cgroup/memory.max", "4096\n");
     assert_true(mu_doctor_group_cores(root) == 1.5);
-    assert_true(mu_doctor_group_memory(root) == 4096);
     assert_int_equal(mu_file_remove_tree(root), MU_OK);
 }
 
@@ -275,9 +266,6 @@ static void names_are_for_people(void **state)
     assert_false(mu_doctor_is_network(0xef53));
     assert_false(mu_doctor_is_network(1));
     assert_string_equal(mu_doctor_file_system(0xabc).text, "unknown file system (0xabc)");
-    assert_string_equal(mu_doctor_bytes(0).text, "0 bytes");
-    assert_string_equal(mu_doctor_bytes(1536).text, "1.5 kiB");
-    assert_string_equal(mu_doctor_bytes(UINT64_C(64) << 20).text, "64 MiB");
 }
 
 int main(void)

@@ -79,7 +79,7 @@ static void checkpoints_are_counted(void **state)
     s.schedule_cooldown = 0;
     checkpoints(&s, 1001, 200, 3, 0); /* and one at the end */
     assert_int_equal(mu_plan_checkpoints_written(&s), 6);
-    assert_int_equal(mu_plan_checkpoint_at(&s), 0);
+    assert_int_equal(mu_settings_branch_point(&s), 0);
     checkpoints(&s, 1000, 0, 3, 0);
     assert_int_equal(mu_plan_checkpoints_written(&s), 1);
     assert_int_equal(mu_plan_checkpoints_kept(&s), 1);
@@ -93,7 +93,7 @@ static void checkpoints_are_counted(void **state)
     /* The cooldown begins with one: 801, among the last three, then not any more */
     s.schedule_cooldown = 0.2;
     checkpoints(&s, 1001, 200, 3, 0);
-    assert_int_equal(mu_plan_checkpoint_at(&s), 801);
+    assert_int_equal(mu_settings_branch_point(&s), 801);
     assert_int_equal(mu_plan_checkpoints_written(&s), 7);
     assert_int_equal(mu_plan_checkpoints_kept(&s), 3);
     s.checkpoint_keep = 2;
@@ -184,19 +184,6 @@ static void schedules_are_told_in_words(void **state)
           "rises over 5 steps to 0.01, then falls linearly to 0 at step 100");
 }
 
-static void quantities_are_readable(void **state)
-{
-    (void)state;
-    assert_string_equal(mu_plan_duration(0.0123).text, "0.012 s");
-    assert_string_equal(mu_plan_duration(4.06).text, "4.1 s");
-    assert_string_equal(mu_plan_duration(119).text, "119 s");
-    assert_string_equal(mu_plan_duration(7000).text, "117 min");
-    assert_string_equal(mu_plan_duration(86400).text, "24.0 h");
-    assert_string_equal(mu_plan_duration(30 * 86400.0).text, "30 days");
-    assert_string_equal(mu_plan_bytes(0x1p20).text, "1 MiB");
-    assert_string_equal(mu_plan_bytes(0x1.8p31).text, "3.0 GiB");
-}
-
 static void keep(void *context, const char *line)
 {
     strncat(context, line, 4000 - strlen(context));
@@ -259,7 +246,6 @@ int main(void)
         cmocka_unit_test(memory_is_the_segments),
         cmocka_unit_test(time_follows_the_busiest_worker),
         cmocka_unit_test(schedules_are_told_in_words),
-        cmocka_unit_test(quantities_are_readable),
         cmocka_unit_test(memory_and_disk_are_warned_of),
     };
 

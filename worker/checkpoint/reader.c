@@ -84,11 +84,6 @@ void mu_checkpoint_reader_close(struct mu_checkpoint_reader *r)
     free(r);
 }
 
-const struct mu_checkpoint_info *mu_checkpoint_reader_info(const struct mu_checkpoint_reader *r)
-{
-    return &r->info;
-}
-
 const struct mu_layout *mu_checkpoint_reader_layout(const struct mu_checkpoint_reader *r)
 {
     return &r->layout;

@@ -19,8 +19,7 @@ struct mu_checkpoint_reader;
 enum mu_status mu_checkpoint_reader_open(const char *folder,
                                          struct mu_checkpoint_reader **out) MU_CHECKED;
 void mu_checkpoint_reader_close(struct mu_checkpoint_reader *r); /* NULL is allowed */
-/* Both live as long as the reader. */
-const struct mu_checkpoint_info *mu_checkpoint_reader_info(const struct mu_checkpoint_reader *r);
+/* Lives as long as the reader. */
 const struct mu_layout *mu_checkpoint_reader_layout(const struct mu_checkpoint_reader *r);
 
 /* Consecutive rows of one array of one tensor, all in one part. */
