@@ -4,10 +4,10 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "orchestrator/base/amount.h"
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/launch/parts.h"
-#include "orchestrator/plan/advice.h"
 
 static const double leave_s = 5;        /* after the ranks: mpirun, and a word to Slurm */
 static const double sweep_leave_s = 60; /* as trials save; or a tenth of a short allocation */
@@ -59,6 +59,6 @@ void mu_launch_forecast(struct mu_launch *l)
     l->has_forecast = true;
     mu_log(MU_LOG_INFO,
            "will not finish in this allocation: %.0f more at this speed (%s of work, %s left here)",
-           ceil((work_s - left_s) / length_s), mu_plan_duration(work_s).text,
-           mu_plan_duration(left_s).text);
+           ceil((work_s - left_s) / length_s), mu_amount_duration(work_s).text,
+           mu_amount_duration(left_s).text);
 }

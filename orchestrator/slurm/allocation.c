@@ -6,11 +6,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "orchestrator/base/amount.h"
 #include "orchestrator/base/apart.h"
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/launch/hosts.h"
-#include "orchestrator/plan/advice.h"
 #include "orchestrator/slurm/nodelist.h"
 #include "worker/board.h"
 
@@ -210,7 +210,7 @@ void mu_slurm_allocation_tell(const struct mu_slurm_allocation *a)
 
     if (a->end_ns > now_ns)
         snprintf(left, sizeof left, "%s left",
-                 mu_plan_duration(1e-9 * (double)(a->end_ns - now_ns)).text);
+                 mu_amount_duration(1e-9 * (double)(a->end_ns - now_ns)).text);
     if (a->restarts > 0)
         snprintf(restart, sizeof restart, "; restart %" PRId64, a->restarts);
     mu_log(MU_LOG_INFO, "Slurm job %s: %u node%s, %u %s%s, %s%s", a->again, a->hosts,

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "orchestrator/base/amount.h"
 #include "orchestrator/base/apart.h"
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/log.h"
@@ -114,8 +115,8 @@ static enum mu_status check_plan(const struct submission *s)
     MU_TRY(mu_plan_verdict(plan), st, done);
     if (plan->disk.left < plan->disk.checkpoint)
         st = MU_FAIL(MU_FAILED, "a checkpoint takes %s, and the disk of %s has %s left",
-                     mu_plan_bytes(plan->disk.checkpoint).text, s->settings.run_dir,
-                     mu_plan_bytes(plan->disk.left).text);
+                     mu_amount_bytes(plan->disk.checkpoint).text, s->settings.run_dir,
+                     mu_amount_bytes(plan->disk.left).text);
 done:
     free(plan);
     return st;
