@@ -10,7 +10,7 @@
 #include "orchestrator/base/apart.h"
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/log.h"
-#include "orchestrator/launch/mpirun.h"
+#include "orchestrator/base/program.h"
 #include "orchestrator/launch/words.h"
 #include "orchestrator/plan/plan.h"
 
@@ -149,7 +149,7 @@ static enum mu_status write_script(struct submission *s)
 
     if (!f)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a batch script");
-    mu_mpirun_own_program(program);
+    mu_program_path(program);
     fprintf(f, "#!/bin/bash\n# Written by muster submit; sbatch %s goes on with it.\n", s->path);
     fprintf(f, "#SBATCH --job-name=\"%s\"\n", name ? name + 1 : s->folder);
     fprintf(f, "#SBATCH --output=\"%s/slurm-%%j.out\"\n", s->folder);
