@@ -266,14 +266,15 @@ failed:
 static enum mu_status order_origin(const struct mu_job *job, struct mu_job_order *order)
 {
     const struct mu_origin *origin = &job->origin;
-    const bool is_first = strcmp(origin->fingerprint, job->fingerprint) == 0;
+    /* Its data may be others, and then its probe is, too. */
+    const bool as_before = mu_fingerprint_same_but_probe(origin->fingerprint, job->fingerprint);
 
     if (!mu_file_exists(origin->checkpoint))
         return MU_FAIL(MU_FAILED,
                        "%s, from which this run comes, is not there any more, and the run has no "
                        "checkpoint of its own yet: bring it back, or begin anew with --fresh",
                        origin->checkpoint);
-    if (!is_first)
+    if (!as_before)
         mu_log(MU_LOG_INFO, "%s was computed by %s; this is %s", origin->checkpoint,
                origin->fingerprint, job->fingerprint);
     order->step = mu_origin_begins_at(origin);
