@@ -23,8 +23,9 @@ run 3 wsd.cfg run.name=short
 ended_with 0 "a short run"
 first=$(hash_of short)
 [ "$(checkpoints short)" = "step-00000016 step-00000020" ] || fail "checkpoints of the short run: $(checkpoints short)"
-run 1 wsd.cfg run.name=short run.steps=40
+run 1 wsd.cfg run.name=short run.steps=40 eval.tokens=512
 ended_with 0 "made longer"
+! grep -q 'bits may differ' "$log" || fail "another evaluation is taken for another machine"
 said 'up to step 16 its learning rate is what it was, so it goes on from step 16; what it was up to step 20 is in .*/runs/short/ended-00000020' longer
 same_as short long "made longer"
 [ "$(hash_of short/ended-00000020)" = "$first" ] || fail "the first end is not kept"
@@ -117,6 +118,7 @@ for n in 1 3; do
     run $n wsd.cfg "run.name=weights-$n" run.seed=9 --from runs/long --weights-only
     ended_with 0 "weights on $n ranks"
 done
+! grep -q 'was computed by' "$log" || fail "another seed is taken for another machine"
 [ "$(hash_of weights-1)" = "$(hash_of weights-3)" ] || fail "weights alone: bits depend on the ranks"
 [ "$(lines weights-1)" = 20 ] || fail "weights alone: steps do not begin at 1"
 
