@@ -143,9 +143,13 @@ enum mu_status mu_worker_verify(struct mu_worker *w) MU_CHECKED;
 /* The committed state is whole on every host: from now on a later generation may take it up. */
 void mu_worker_settle(struct mu_worker *w, const struct mu_segment_origin *origin);
 
-/* Hash of the gradient of shard 0 of step 0 at the initial weights standing in `half`, and of the
- * loss of a full and of the last piece of an evaluation: every product shape in use. */
-enum mu_status mu_worker_probe(struct mu_worker *w, uint32_t half, struct mu_hash *out) MU_CHECKED;
+/* Hashes at the initial weights standing in `half`, which between them come to every product shape
+ * in use: of the gradient of shard 0 of step 0, and of the loss of a full and of the last piece of
+ * an evaluation. Two, since what is evaluated may change while a run stays what it is. */
+struct mu_probe {
+    struct mu_hash gradient, evaluation;
+};
+enum mu_status mu_worker_probe(struct mu_worker *w, uint32_t half, struct mu_probe *out) MU_CHECKED;
 
 /* Waits until `ready(w, mark)`, polling; MU_TIMEOUT when no rank of this host has moved for a
  * minute: `what` tells for what. */

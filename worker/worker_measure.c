@@ -66,11 +66,11 @@ static enum mu_status hash_gradient(struct mu_worker *w, const struct mu_shard_r
 }
 
 /* The half is no committed state, and is written again: no copy of it is kept. */
-enum mu_status mu_worker_probe(struct mu_worker *w, uint32_t half, struct mu_hash *out)
+enum mu_status mu_worker_probe(struct mu_worker *w, uint32_t half, struct mu_probe *out)
 {
     struct mu_weights weights;
     struct mu_shard_result g;
-    struct mu_hash h[4] = {{0}};
+    struct mu_hash h[3] = {{0}};
     enum mu_status st;
 
     mu_device_weights_forget(&w->weights);
@@ -79,8 +79,9 @@ enum mu_status mu_worker_probe(struct mu_worker *w, uint32_t half, struct mu_has
     MU_TRY(hash_gradient(w, &g, h), st, failed);
     memcpy(&h[2], &g.loss_nats, sizeof g.loss_nats);
     MU_TRY(mu_poll(w->poller), st, failed);
-    MU_TRY(probe_evaluation(w, &weights, &h[3]), st, failed);
-    *out = mu_hash_bytes(h, sizeof h, 0);
+    out->gradient = mu_hash_bytes(h, sizeof h, 0);
+    out->evaluation = (struct mu_hash){0};
+    MU_TRY(probe_evaluation(w, &weights, &out->evaluation), st, failed);
 failed:
     mu_device_weights_forget(&w->weights);
     return st;

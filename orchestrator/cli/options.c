@@ -205,9 +205,11 @@ enum mu_status mu_options_parse(const struct mu_command *command, int argc, char
             MU_TRY(take_option(command, argc, argv, &i), st, done);
         }
     }
-    if (words->count < command->least_words)
-        st = mu_options_refuse(command, "%s",
-                               words->count ? "words are missing" : "nothing was said to work on");
+    if (words->count == 0 && command->least_words > 0)
+        st = mu_options_refuse(command, "nothing was said to work on");
+    else if (words->count < command->least_words)
+        st = mu_options_refuse(command, "words are missing; expected: %.*s",
+                               (int)strcspn(command->usage, "\n"), command->usage);
     else if (words->count > command->most_words)
         st = mu_options_refuse(command, "'%s' is one word too many",
                                words->word[command->most_words]);

@@ -7,6 +7,7 @@
 #include "orchestrator/compare/compare.h"
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/run/metrics.h"
+#include "worker/fingerprint.h"
 
 enum { COLUMN = 13, TENSORS_SHOWN = 20 };
 
@@ -240,6 +241,16 @@ static void print_config(const struct mu_compared *c, FILE *out)
                 mu_key_class_word(c->key[i].key->class), c->key[i].value[0], c->key[i].value[1]);
 }
 
+/* Whether what was computed differs, and not only who computed it. */
+static bool tasks_differ(const struct mu_compared *c)
+{
+    bool differ = strcmp(c->side[0].data, c->side[1].data) != 0;
+
+    for (uint32_t i = 0; i < c->keys; i++)
+        differ = differ || c->key[i].key->class != MU_CLASS_OPERATIONAL;
+    return differ;
+}
+
 static void print_origin(const struct mu_compared *c, FILE *out)
 {
     const struct mu_side *a = &c->side[0], *b = &c->side[1];
@@ -253,6 +264,8 @@ static void print_origin(const struct mu_compared *c, FILE *out)
         fputs("not known of both\n", out);
     else if (strcmp(a->fingerprint, b->fingerprint) == 0)
         fputs("the same\n", out);
+    else if (tasks_differ(c) && mu_fingerprint_same_but_probe(a->fingerprint, b->fingerprint))
+        fputs("the same but for the probe, whose bits data and keys change\n", out);
     else
         fprintf(out,
                 "differs: the same bits were not promised\n  A computed by %s\n  B computed by "

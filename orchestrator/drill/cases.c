@@ -43,7 +43,7 @@ static void kill_at(struct mu_drill_case *c, int64_t rank, enum mu_fault_point p
     if (step >= 0)
         n += (size_t)snprintf(c->fault + n, sizeof c->fault - n, ",step:%" PRId64, step);
     MU_ASSERT(n < sizeof c->fault);
-    c->points |= 1u << point;
+    c->points |= MU_DRILL_POINT(point);
     c->expected++;
 }
 
@@ -107,7 +107,7 @@ static void add_point(struct list *l, enum mu_fault_point point, bool master)
     } else if (point == MU_FAULT_LOAD) {
         stop_and_forget(c);
         snprintf(c->fault_after, sizeof c->fault_after, "rank:%d,at:load,do:kill", victim);
-        c->points = 1u << MU_FAULT_LOAD;
+        c->points = MU_DRILL_POINT(MU_FAULT_LOAD);
     } else {
         kill_at(c, victim, point, is_in_step(point) ? middle : -1);
     }

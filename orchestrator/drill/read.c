@@ -194,7 +194,7 @@ static bool is_reached(const struct mu_drill_case *c, const struct mu_drill_cour
         return course->sent >= c->expected &&
                (started_again(course) || (course->said.repairs > 0 && !leaves_nobody(c)));
     for (enum mu_fault_point p = 0; p < MU_FAULT_COUNT; p++)
-        if (c->points & 1u << p)
+        if (c->points & MU_DRILL_POINT(p))
             hits += course->said.hits[p];
     return hits >= c->expected;
 }

@@ -48,6 +48,26 @@ done:
     return st;
 }
 
+/* Before anything is put aside for it: a fork may begin again only while its parent is there. */
+static enum mu_status check_beginning(const char *run_path, struct mu_go_on *g)
+{
+    char checkpoints[MU_PATH_MAX], own[MU_PATH_MAX];
+    struct mu_origin origin;
+    enum mu_status st;
+
+    MU_TRY(mu_path_format(checkpoints, "%s/checkpoints", run_path), st, failed);
+    MU_TRY(mu_checkpoint_folder(own, checkpoints, g->from_step), st, failed);
+    if (mu_file_exists(own))
+        return MU_OK;
+    MU_TRY(mu_origin_read(run_path, &origin), st, failed);
+    if (mu_origin_is_there(run_path, &origin))
+        return MU_OK;
+    g->from_step = 0;
+    g->lacks_parent = true;
+failed:
+    return st;
+}
+
 static void tell_schedule(const struct mu_go_on *g, const struct mu_settings *now)
 {
     mu_log(
@@ -56,9 +76,10 @@ static void tell_schedule(const struct mu_go_on *g, const struct mu_settings *no
         "%" PRId64 " only, the run has come to step %" PRId64
         ", and none of its checkpoints is that old%s",
         g->common_steps, g->last_step,
-        now->checkpoint_every > 0 ? ""
-                                  : " (with checkpoint.every = 0 none is kept from before the "
-                                    "cooldown)");
+        g->lacks_parent             ? "; the one that it comes from is not there any more"
+        : now->checkpoint_every > 0 ? ""
+                                    : " (with checkpoint.every = 0 none is kept from before the "
+                                      "cooldown)");
 }
 
 static enum mu_status reschedule(const char *run_path, const struct mu_settings *before,
@@ -71,10 +92,13 @@ static enum mu_status reschedule(const char *run_path, const struct mu_settings 
     st = mu_go_on_reach(run_path, g->common_steps, &g->from_step, &g->last_step);
     if (st != MU_OK || g->last_step <= g->common_steps)
         return st;
+    if (g->from_step > 0)
+        MU_TRY(check_beginning(run_path, g), st, failed);
     g->kind = g->from_step > 0 ? MU_GO_ON_FROM : MU_GO_ON_REFUSED;
     if (g->kind == MU_GO_ON_REFUSED)
         tell_schedule(g, now);
-    return MU_OK;
+failed:
+    return st;
 }
 
 enum mu_status mu_go_on_decide(const char *run_path, bool is_trial,

@@ -19,6 +19,7 @@ struct mu_go_on {
     int64_t common_steps; /* that both schedules take at the same rates; INT64_MAX: all */
     int64_t from_step;    /* FROM: of the checkpoint, its own or the one that it forked from */
     int64_t last_step;    /* FROM: that it has come to */
+    bool lacks_parent; /* REFUSED: it would begin from the one that it forked from, which is gone */
 };
 
 /* The settings that it was trained with so far; malloc'ed. MU_NOT_FOUND (not reported): no run

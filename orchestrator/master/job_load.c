@@ -267,7 +267,8 @@ static enum mu_status order_origin(const struct mu_job *job, struct mu_job_order
 {
     const struct mu_origin *origin = &job->origin;
 
-    if (strcmp(origin->fingerprint, job->fingerprint) != 0)
+    /* Its data may be others, and then its probe is, too. */
+    if (!mu_fingerprint_same_but_probe(origin->fingerprint, job->fingerprint))
         mu_log(MU_LOG_INFO, "%s was computed by %s; this is %s", origin->checkpoint,
                origin->fingerprint, job->fingerprint);
     order->step = mu_origin_begins_at(origin);

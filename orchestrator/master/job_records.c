@@ -119,7 +119,7 @@ enum mu_status mu_job_open_records(struct mu_job *job)
     job->status.hosts = mu_job_hosts(job);
     mu_job_ledger_begin(job);
     if (!job->trial) /* the sweep shows it */
-        job->progress = mu_progress_open(job->settings.run_steps, job->life.step);
+        job->progress = mu_progress_open(job->settings.run_steps, step);
 failed:
     return st;
 }

@@ -148,19 +148,26 @@ enum mu_status mu_origin_release(const char *run_path)
     return st == MU_OK ? mu_file_remove_tree(held) : st;
 }
 
+static bool find_held(const char *run_path, const struct mu_origin *origin,
+                      char folder[MU_PATH_MAX])
+{
+    return (mu_path_format(folder, "%s/%s", run_path, held_folder) == MU_OK &&
+            mu_file_exists_in(folder, index_file)) ||
+           (origin->checkpoint[0] && mu_path_format(folder, "%s", origin->checkpoint) == MU_OK &&
+            mu_file_exists_in(folder, index_file));
+}
+
+bool mu_origin_is_there(const char *run_path, const struct mu_origin *origin)
+{
+    char folder[MU_PATH_MAX];
+
+    return find_held(run_path, origin, folder);
+}
+
 enum mu_status mu_origin_locate(const char *run_path, const struct mu_origin *origin,
                                 char folder[MU_PATH_MAX])
 {
-    enum mu_status st;
-
-    MU_TRY(mu_path_format(folder, "%s/%s", run_path, held_folder), st, failed);
-    if (mu_file_exists_in(folder, index_file))
-        return MU_OK;
-    MU_TRY(mu_path_format(folder, "%s", origin->checkpoint), st, failed);
-    if (!mu_file_exists_in(folder, index_file))
-        st = fail_as_gone(origin);
-failed:
-    return st;
+    return find_held(run_path, origin, folder) ? MU_OK : fail_as_gone(origin);
 }
 
 /* ---- parent.json ----------------------------------------------------------------------------- */

@@ -36,6 +36,8 @@ enum mu_status mu_origin_find(const char *from, bool weights_only, struct mu_ori
  * gone already. */
 enum mu_status mu_origin_hold(const char *run_path, const struct mu_origin *origin) MU_CHECKED;
 enum mu_status mu_origin_release(const char *run_path) MU_CHECKED;
+/* Whether it lies anywhere that mu_origin_locate knows. */
+bool mu_origin_is_there(const char *run_path, const struct mu_origin *origin);
 /* Where it lies: there, or where it was; MU_FAILED, reported, when it is nowhere. */
 enum mu_status mu_origin_locate(const char *run_path, const struct mu_origin *origin,
                                 char folder[MU_PATH_MAX]) MU_CHECKED;

@@ -46,6 +46,8 @@ static double epochs(const struct mu_sweep_trial *t, double train_tokens)
 static double batch_excess(const struct mu_sweep_trial *t, double unused)
 {
     (void)unused;
+    if (t->settings.model_kind == MU_MODEL_SYNTHETIC) /* whose loss no batch changes */
+        return 0;
     return t->tokens_per_step / mu_plan_useful_batch(t->tokens);
 }
 static double budget_missed(const struct mu_sweep_trial *t, double unused)

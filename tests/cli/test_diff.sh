@@ -50,6 +50,7 @@ says "; the first that parts is wte.weight"
 grep -Eq '^  wte.weight, weights: 4096 of 4096 numbers differ, by [0-9.e-]+ at most; \|B - A\| / \|A\| = 1\.[0-9]+$' out ||
     fail "how far wte.weight is"
 has out "  run.seed (identity): A 1, B 9"
+has out "fingerprint  the same but for the probe, whose bits data and keys change" # not: the machines differ
 has out "they differ"
 differ 1 --json runs/one runs/seed
 if command -v python3 >/dev/null; then

@@ -8,7 +8,7 @@ see="; see 'muster launch --help'"
 printf 'run = { steps = 2; };\nmodel = { kind = "synthetic"; };\n' >ok.cfg
 printf 'run = { steps = 2; nmae = "x"; };\nmodel = { kind = "synthetic"; };\n' >wrong.cfg
 refuses 64 "nothing was said to work on$see" "$MUSTER" launch
-refuses 64 "words are missing$see" "$MUSTER" launch -n 2 train
+refuses 64 "words are missing; expected: muster launch [options] [--] train CONFIG [key=value...]$see" "$MUSTER" launch -n 2 train
 refuses 64 "'tarin' cannot be launched; expected: train CONFIG or sweep SWEEP$see" "$MUSTER" launch -n 2 -- tarin ok.cfg
 refuses 64 "CONFIG is missing: the first word after train is run.steps=3$see" "$MUSTER" launch train run.steps=3
 refuses 64 "--ranks: '0' is not an integer from 1 to 4096$see" "$MUSTER" launch -n 0 train ok.cfg

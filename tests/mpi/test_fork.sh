@@ -23,8 +23,9 @@ run 3 wsd.cfg run.name=short
 ended_with 0 "a short run"
 first=$(hash_of short)
 [ "$(checkpoints short)" = "step-00000016 step-00000020" ] || fail "checkpoints of the short run: $(checkpoints short)"
-run 1 wsd.cfg run.name=short run.steps=40
+run 1 wsd.cfg run.name=short run.steps=40 eval.tokens=512
 ended_with 0 "made longer"
+! grep -q 'bits may differ' "$log" || fail "another evaluation is taken for another machine"
 said 'up to step 16 its learning rate is what it was, so it goes on from step 16; what it was up to step 20 is in .*/runs/short/ended-00000020' longer
 same_as short long "made longer"
 [ "$(hash_of short/ended-00000020)" = "$first" ] || fail "the first end is not kept"
@@ -98,11 +99,26 @@ mv runs/elsewhere runs/long
 ended_with 0 "without the parent"
 [ "$(hash_of other)" = "$other" ] || fail "without the parent: other bits"
 [ ! -e runs/other/parent ] || fail "the parent's checkpoint is still held"
+# An end that would begin from the parent's again, which is gone: nothing is put aside for that.
+run 2 wsd.cfg run.name=twig run.steps=60 --from runs/long
+mv runs/long runs/elsewhere
+all_of runs/twig >before
+run 2 wsd.cfg run.name=twig run.steps=56
+mv runs/elsewhere runs/long
+ended_with 78 "another end without the parent"
+said_once 'error: .*none of its checkpoints is that old; the one that it comes from is not there any more' "another end without the parent"
+all_of runs/twig >after
+cmp -s before after || fail "another end without the parent: the run changed"
+run 2 wsd.cfg run.name=twig run.steps=56
+ended_with 0 "another end with the parent"
+run 1 wsd.cfg run.name=straight run.steps=56 --from runs/long
+[ "$(hash_of twig)" = "$(hash_of straight)" ] || fail "another end with the parent: other bits"
 # Of weights alone: a beginning at step 0, on any number of ranks the same.
 for n in 1 3; do
     run $n wsd.cfg "run.name=weights-$n" run.seed=9 --from runs/long --weights-only
     ended_with 0 "weights on $n ranks"
 done
+! grep -q 'was computed by' "$log" || fail "another seed is taken for another machine"
 [ "$(hash_of weights-1)" = "$(hash_of weights-3)" ] || fail "weights alone: bits depend on the ranks"
 [ "$(lines weights-1)" = 20 ] || fail "weights alone: steps do not begin at 1"
 
