@@ -37,6 +37,15 @@ static void put_checkpoint(int64_t step)
     put(name, "");
 }
 
+static void hold_parent(void)
+{
+    char path[MU_PATH_MAX];
+
+    assert_int_equal(mu_path_format(path, "%s/parent", run), MU_OK);
+    assert_int_equal(mu_file_make_folders(path), MU_OK);
+    put("parent/checkpoint.h5", "");
+}
+
 /* Its last record is of step `recorded`. */
 static void put_run(const char *config, int64_t recorded)
 {
@@ -142,6 +151,8 @@ static void a_fork_has_the_checkpoint_that_it_began_with(void **state)
     put("parent.json", "{\"checkpoint\": \"/x\", \"step\": 50, \"state_hash\": "
                        "\"00000000000000000000000000000012\", \"weights_only\": false}");
     put_checkpoint(90);
+    assert_int_equal(decide(CONFIG("200", "0.5", ""), false).kind, MU_GO_ON_REFUSED); /* gone */
+    hold_parent();
     assert_int_equal(decide(CONFIG("200", "0.5", ""), false).from_step, 50);
     assert_int_equal(mu_go_on_reach(run, INT64_MAX, &newest, &last), MU_OK);
     assert_true(newest == 90 && last == 90);
