@@ -9,6 +9,7 @@
 #include "kernels/cuda/module.h"
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/hash.h"
+#include "orchestrator/base/program.h"
 
 enum { PROBLEM_MAX = 2 * MU_PATH_MAX + 1024, MODULE_BYTES_MAX = 1 << 30 };
 
@@ -25,16 +26,6 @@ static bool file_is_there(const char *path)
     return access(path, R_OK) == 0;
 }
 
-/* Without "bin/..", for messages. */
-static void folder_of_program(char folder[MU_PATH_MAX])
-{
-    ssize_t n = readlink("/proc/self/exe", folder, MU_PATH_MAX - 1);
-
-    folder[n > 0 ? n : 0] = 0;
-    if (strrchr(folder, '/'))
-        *strrchr(folder, '/') = 0;
-}
-
 static bool find(struct loaded *l)
 {
     const char *named = getenv("MUSTER_CUDA_MODULE");
@@ -47,8 +38,8 @@ static bool find(struct loaded *l)
                      "MUSTER_CUDA_MODULE names %s, which cannot be read", l->path);
         return file_is_there(l->path);
     }
-    folder_of_program(folder);
-    snprintf(beside, sizeof beside, "%s", folder);
+    mu_program_folder(folder);
+    snprintf(beside, sizeof beside, "%s", folder); /* without "bin/..", for messages */
     if (strrchr(beside, '/'))
         *strrchr(beside, '/') = 0;
     snprintf(beside + strlen(beside), sizeof beside - strlen(beside), "/lib/muster");

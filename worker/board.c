@@ -25,6 +25,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/hash.h"
 #include "orchestrator/base/process.h"
+#include "orchestrator/base/started_by.h"
 #include "worker/shm_file.h"
 
 struct mu_board {
@@ -153,7 +154,7 @@ enum mu_status mu_board_end_process(uint32_t pid, uint64_t start_time, uint64_t 
 
 static void identify(struct mu_board *b)
 {
-    const char *launch = getenv("MUSTER_JOB"), *job = getenv("PMIX_NAMESPACE"),
+    const char *launch = mu_started_by_launch(), *job = getenv("PMIX_NAMESPACE"),
                *rank = getenv("PMIX_RANK");
     char alone[32];
 
@@ -161,7 +162,7 @@ static void identify(struct mu_board *b)
         rank = getenv("OMPI_COMM_WORLD_RANK");
     if (!job)
         job = getenv("OMPI_MCA_ess_base_jobid");
-    if (launch && *launch)
+    if (launch)
         job = launch; /* the launcher looks at this board too, and mpirun's job it cannot know */
     snprintf(alone, sizeof alone, "pid%ld", (long)getpid());
     if (!job || !rank)

@@ -60,3 +60,17 @@ void mu_fingerprint_text(char *out, size_t capacity, const struct mu_device *dev
     snprintf(out, capacity, "muster %s (%.16s), %s%s, probe %.16s", MUSTER_VERSION,
              mu_hash_print(program).text, where, chosen, mu_hash_print(probe).text);
 }
+
+static size_t before_probe(const char *text)
+{
+    const char *probe = strstr(text, ", probe ");
+
+    return probe ? (size_t)(probe - text) : strlen(text);
+}
+
+bool mu_fingerprint_same_but_probe(const char *a, const char *b)
+{
+    size_t n = before_probe(a);
+
+    return n == before_probe(b) && memcmp(a, b, n) == 0;
+}

@@ -4,6 +4,8 @@
 #ifndef MUSTER_WORKER_FINGERPRINT_H
 #define MUSTER_WORKER_FINGERPRINT_H
 
+#include <stdbool.h>
+
 #include "kernels/device.h"
 #include "orchestrator/base/hash.h"
 #include "orchestrator/base/status.h"
@@ -17,5 +19,8 @@ void mu_fingerprint_cpu(char *out, size_t capacity);
  * of what mu_device_write_choices told, before the probe. Zero: there are none. */
 void mu_fingerprint_text(char *out, size_t capacity, const struct mu_device *device,
                          struct mu_hash program, struct mu_hash choices, struct mu_hash probe);
+/* Whether two such texts name the same but for the probe, which other data, another seed and
+ * another model change, too. */
+bool mu_fingerprint_same_but_probe(const char *a, const char *b);
 
 #endif

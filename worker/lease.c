@@ -22,6 +22,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/hash.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/started_by.h"
 
 enum { HEAD_BYTES = 32, LOOK_MS = 500 };
 
@@ -95,7 +96,8 @@ static bool parse(const char *text, struct mu_lease_record *r)
 enum mu_status mu_lease_read(const char *path, struct mu_lease_record *out)
 {
     char text[MU_LEASE_BYTES + 1];
-    int fd = open(path, O_RDONLY | O_CLOEXEC); /* anew each time: on NFS that brings what is new */
+    /* anew each time: on NFS that brings what is new */
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     ssize_t n;
 
     memset(out, 0, sizeof *out);
@@ -159,8 +161,8 @@ enum mu_status mu_lease_bind_process(void)
     int error;
 
     bound.path = getenv("MUSTER_LEASE");
-    bound.job = getenv("MUSTER_JOB");
-    if (!bound.path || !*bound.path || !bound.job || !*bound.job || !getenv("PMIX_RANK"))
+    bound.job = mu_started_by_launch();
+    if (!bound.path || !*bound.path || !bound.job || !getenv("PMIX_RANK"))
         return MU_OK;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the first thread */

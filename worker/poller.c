@@ -6,6 +6,8 @@
 
 #include <stdatomic.h>
 
+#include "kernels/timed.h"
+
 /* What is served is an answer that somebody waits for, between two of his steps. */
 static const uint64_t serve_interval_ns = 1000000;
 /* A lock costs tens of nanoseconds for each rank of the host. */
@@ -122,6 +124,7 @@ enum mu_status mu_poll(struct mu_poller *p)
     if (now - p->last_ns > p->longest_gap_ns)
         p->longest_gap_ns = now - p->last_ns;
     p->last_ns = now;
+    mu_timed_polled(p->timed);
     if (p->board)
         atomic_fetch_add_explicit(&mu_board_own(p->board)->polls, 1, memory_order_relaxed);
     if (!p->comm || p->held || (p->status != MU_OK && p->status != MU_RECOVERED))
@@ -201,4 +204,5 @@ enum mu_status mu_poll_hook(void *poller)
 void mu_poller_forgive_gap(struct mu_poller *p)
 {
     p->last_ns = mu_clock_ns();
+    mu_timed_forgive(p->timed);
 }

@@ -18,6 +18,8 @@
 #include "worker/board.h"
 #include "worker/comm/comm.h"
 
+struct mu_timed;
+
 struct mu_poller {
     struct mu_comm *comm;
     struct mu_board *board;
@@ -34,6 +36,7 @@ struct mu_poller {
     uint64_t missed_ns; /* since when the board misses a rank that MPI knows nothing of; 0: none */
     uint64_t last_ns, longest_gap_ns, last_lock_ns, last_comm_ns, last_board_ns;
     struct mu_ledger ledger; /* of this rank's time */
+    struct mu_timed *timed;  /* is told of each poll; NULL: nobody */
 };
 
 void mu_poller_init(struct mu_poller *p, struct mu_comm *comm, struct mu_board *board);

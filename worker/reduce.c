@@ -175,6 +175,7 @@ static enum mu_status exchange(struct mu_worker *w, uint32_t chunk, int tag, voi
     for (uint32_t h = 0; h < w->roll->hosts; h++)
         w->reduction.member[h] = mu_roll_owner(w->roll, h, chunk);
     before = mu_poller_enter(w->poller, MU_LEDGER_COMMUNICATE);
+    mu_timed_enter(mu_worker_timed(w), MU_TIMED_PART_COMMUNICATE);
     mu_ring_start(&ring, w->comm, w->reduction.member, w->roll->hosts, w->host, tag, data, units,
                   unit_bytes, w->reduction.ring_scratch, merge, context);
     while (!done) {
@@ -194,6 +195,7 @@ static enum mu_status exchange(struct mu_worker *w, uint32_t chunk, int tag, voi
         mu_backoff_pause(&pause);
     }
 failed:
+    mu_timed_leave(mu_worker_timed(w));
     mu_poller_enter(w->poller, before);
     return st;
 }

@@ -44,16 +44,6 @@ static enum mu_status open_state(const struct mu_settings *s, const struct mu_wo
     return st;
 }
 
-/* At most 2^28 of them (kernels/cuda/blas.h), in fp32. */
-static uint64_t logits_bytes(const struct mu_settings *s)
-{
-    const uint64_t most = (uint64_t)1 << 28;
-    const uint64_t n =
-        (uint64_t)s->batch_micro * (uint64_t)s->model_context * (uint64_t)s->model_vocab;
-
-    return s->model_kind == MU_MODEL_SYNTHETIC ? 0 : 4 * (n < most ? n : most);
-}
-
 enum mu_status mu_worker_rehearse(const struct mu_settings *settings,
                                   const struct mu_device_options *options, uint32_t ranks,
                                   struct mu_worker_memory *out)
@@ -72,7 +62,7 @@ enum mu_status mu_worker_rehearse(const struct mu_settings *settings,
     out->activations = held(d);
     MU_TRY(open_state(settings, workload, ranks, d), st, done);
     out->state = held(d) - out->activations;
-    out->logits = logits_bytes(settings);
+    out->logits = mu_worker_logits_bytes(settings, options->kind);
 done:
     mu_workload_close(workload);
     mu_device_close(d);

@@ -20,6 +20,15 @@ enum mu_status mu_worker_rehearse(const struct mu_settings *settings,
                                   const struct mu_device_options *options, uint32_t ranks,
                                   struct mu_worker_memory *out) MU_CHECKED;
 
+/* Of a rank's workload alone, on a device that is not opened and need not be here: activations and
+ * logits, of the host's memory or of a GPU's. The settings are resolved; data are looked at as
+ * mu_workload_open does. */
+enum mu_status mu_worker_rehearse_workload(const struct mu_settings *settings,
+                                           struct mu_worker_memory *out) MU_CHECKED;
+
+/* Of a block of tokens' logits, on a device of that kind. */
+uint64_t mu_worker_logits_bytes(const struct mu_settings *settings, enum mu_device_kind kind);
+
 static inline uint64_t mu_worker_memory_sum(const struct mu_worker_memory *m)
 {
     return m->state + m->activations + m->logits;

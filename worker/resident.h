@@ -8,8 +8,8 @@
  * In place of the exchange of chunks (worker/reduce.h) a turn is reduced as a whole, by collectives
  * of the devices. Their communicator belongs to an epoch of the roll: after a death it is aborted,
  * and the next reduction forms another one of those who live. The first one is formed before
- * training, since what prevents it (a network, a memory) mostly prevents all. A part of it begins earlier:
- * worker/resident_buckets.h. */
+ * training, since what prevents it (a network, a memory) mostly prevents all. A part of it begins
+ * earlier: worker/resident_buckets.h. */
 #ifndef MUSTER_WORKER_RESIDENT_H
 #define MUSTER_WORKER_RESIDENT_H
 

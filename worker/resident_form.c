@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/statvfs.h>
 
 #include "orchestrator/base/clock.h"
+#include "orchestrator/base/disk.h"
 #include "orchestrator/base/log.h"
 #include "worker/resident.h"
 #include "worker/worker.h"
@@ -71,9 +71,9 @@ enum mu_status mu_resident_name_peers(struct mu_worker *w)
 
 static double shm_left(void)
 {
-    struct statvfs fs;
+    struct mu_disk shm;
 
-    return statvfs("/dev/shm", &fs) == 0 ? (double)fs.f_bavail * (double)fs.f_frsize : -1;
+    return mu_disk_look("/dev/shm", &shm) == 0 ? (double)shm.free_bytes : -1;
 }
 
 static bool says(const char *words, const char *what)

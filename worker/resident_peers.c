@@ -81,7 +81,7 @@ static enum mu_status tell(struct mu_worker *w, enum mu_status failed)
 }
 
 /* Until what was begun with the peers is done. */
-static enum mu_status wait_for_peers(struct mu_worker *w, const char *what)
+static enum mu_status look_for_peers(struct mu_worker *w, const char *what)
 {
     struct mu_deadline deadline = mu_deadline_in_ms(MU_EXCHANGE_DEADLINE_MS);
     struct mu_backoff pause = {0};
@@ -101,6 +101,16 @@ static enum mu_status wait_for_peers(struct mu_worker *w, const char *what)
         mu_backoff_pause(&pause);
     }
 failed:
+    return st;
+}
+
+static enum mu_status wait_for_peers(struct mu_worker *w, const char *what)
+{
+    enum mu_status st;
+
+    mu_timed_enter(mu_worker_timed(w), MU_TIMED_PART_COMMUNICATE);
+    st = look_for_peers(w, what);
+    mu_timed_leave(mu_worker_timed(w));
     return st;
 }
 

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "orchestrator/base/file.h"
 #include "orchestrator/base/log.h"
 
 enum { TRIES = 1000 };
@@ -96,13 +97,6 @@ static void remove_if_stale(const char *name)
     close(fd);
 }
 
-static bool ends_with(const char *name, const char *ending)
-{
-    size_t n = strlen(name), m = strlen(ending);
-
-    return n >= m && strcmp(name + n - m, ending) == 0;
-}
-
 void mu_shm_file_remove_stale(const char *beginning, const char *ending, const char *except)
 {
     char prefix[64], name[96];
@@ -112,7 +106,7 @@ void mu_shm_file_remove_stale(const char *beginning, const char *ending, const c
     snprintf(prefix, sizeof prefix, "muster-%u-%.32s", (unsigned)geteuid(), beginning);
     while (folder && (file = readdir(folder))) {
         if (strncmp(file->d_name, prefix, strlen(prefix)) != 0 ||
-            !ends_with(file->d_name, ending) ||
+            !mu_path_ends_in(file->d_name, ending) ||
             (size_t)snprintf(name, sizeof name, "/%s", file->d_name) >= sizeof name)
             continue;
         if (except == NULL || strncmp(name, except, strlen(except)) != 0)

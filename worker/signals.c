@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "orchestrator/base/started_by.h"
 #include "worker/worker.h"
 
 enum { STACK_BYTES = 65536 }; /* the registers of AMX alone take 11 kB */
@@ -50,7 +51,7 @@ void mu_signals_install(void)
 
     sigaltstack(&own, NULL); /* of this thread; all others block signals */
 
-    launched_by = getenv("MUSTER_JOB") ? getppid() : 0;
+    launched_by = mu_started_by_launch() ? getppid() : 0;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         sigaction(numbers[i], &action, NULL);
     signal(SIGPIPE, SIG_IGN); /* a closed terminal is an error of write, not a death */
@@ -71,7 +72,7 @@ enum mu_status mu_signals_die_with_parent(void)
 {
     pid_t parent = getppid();
 
-    if (!getenv("PMIX_RANK") && !getenv("OMPI_COMM_WORLD_RANK"))
+    if (!mu_started_by_mpirun())
         return MU_OK;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
         return MU_FAIL(MU_FAILED, "cannot ask to die with mpirun");

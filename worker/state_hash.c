@@ -3,6 +3,9 @@
  * where it belongs, so that equal contents in two places do not hash alike. */
 #include "worker/state_hash.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static uint64_t array_elements(enum mu_array array, const struct mu_tensor *t)
 {
     return t->spec.rows * mu_array_cols(array, t);
@@ -75,4 +78,51 @@ struct mu_hash mu_state_hash_piece(const struct mu_state_view *state, uint64_t p
 struct mu_hash mu_state_hash_combine(const struct mu_hash *pieces, uint64_t count, int64_t step)
 {
     return mu_hash_bytes(pieces, count * sizeof *pieces, (uint64_t)step);
+}
+
+enum mu_status mu_state_hasher_open(struct mu_state_hasher *h, const struct mu_layout *layout)
+{
+    *h = (struct mu_state_hasher){.layout = layout, .count = mu_state_hash_pieces(layout)};
+    h->pieces = malloc(h->count * sizeof *h->pieces);
+    h->buffer = malloc(MU_STATE_PIECE * sizeof(float));
+    if (!h->pieces || !h->buffer) {
+        mu_state_hasher_close(h);
+        return MU_FAIL(MU_NO_MEMORY, "no memory to hash a state");
+    }
+    h->piece = mu_state_piece_find(layout, 0);
+    return MU_OK;
+}
+
+void mu_state_hasher_take(struct mu_state_hasher *h, const void *bytes, size_t size)
+{
+    const uint8_t *at = bytes;
+
+    while (size > 0) {
+        const size_t room = h->piece.bytes - h->filled, n = size < room ? size : room;
+
+        MU_ASSERT(h->done < h->count);
+        memcpy(h->buffer + h->filled, at, n);
+        h->filled += n;
+        at += n;
+        size -= n;
+        if (h->filled < h->piece.bytes)
+            continue;
+        h->pieces[h->done++] = mu_state_piece_hash(&h->piece, h->buffer);
+        h->filled = 0;
+        if (h->done < h->count)
+            h->piece = mu_state_piece_find(h->layout, h->done);
+    }
+}
+
+struct mu_hash mu_state_hasher_finish(const struct mu_state_hasher *h, int64_t step)
+{
+    MU_ASSERT(h->done == h->count && h->filled == 0);
+    return mu_state_hash_combine(h->pieces, h->count, step);
+}
+
+void mu_state_hasher_close(struct mu_state_hasher *h)
+{
+    free(h->pieces);
+    free(h->buffer);
+    *h = (struct mu_state_hasher){0};
 }

@@ -28,4 +28,21 @@ struct mu_hash mu_state_hash_piece(const struct mu_state_view *state, uint64_t p
 /* From all pieces' hashes, in order, and the step. */
 struct mu_hash mu_state_hash_combine(const struct mu_hash *pieces, uint64_t count, int64_t step);
 
+/* The same of a state that comes by in order, tensor by tensor, in each the four arrays, in pieces
+ * of any size. */
+struct mu_state_hasher {
+    const struct mu_layout *layout;
+    struct mu_hash *pieces;
+    uint64_t count, done;
+    struct mu_state_piece piece; /* the one that fills up */
+    uint8_t *buffer;
+    size_t filled;
+};
+enum mu_status mu_state_hasher_open(struct mu_state_hasher *h,
+                                    const struct mu_layout *layout) MU_CHECKED;
+void mu_state_hasher_take(struct mu_state_hasher *h, const void *bytes, size_t size);
+/* After the last byte. */
+struct mu_hash mu_state_hasher_finish(const struct mu_state_hasher *h, int64_t step);
+void mu_state_hasher_close(struct mu_state_hasher *h);
+
 #endif

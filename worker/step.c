@@ -21,13 +21,11 @@
 #include <string.h>
 
 #include "orchestrator/base/clock.h"
-#include "orchestrator/base/detmath.h"
 #include "orchestrator/base/fault.h"
-#include "orchestrator/config/config.h"
 #include "orchestrator/core/shards.h"
 #include "worker/fast_sum.h"
 #include "worker/prediction.h"
-#include "worker/state_check.h"
+#include "worker/update.h"
 #include "worker/worker.h"
 
 /* What the words of all chunks say together. */
@@ -59,6 +57,21 @@ static struct mu_shard_set whole_in(const struct mu_rank_words *words, uint64_t 
     return set;
 }
 
+static void add_gradient(struct mu_worker *w, uint64_t turn, const int16_t *prediction,
+                         const struct mu_shard_result *g, bool first)
+{
+    struct mu_sum *sum = &w->segment->sum[w->slot];
+
+    mu_timed_enter(mu_worker_timed(w), MU_TIMED_PART_QUANTISE);
+    if (w->resident.state)
+        mu_resident_add(w, turn, prediction, g, first);
+    else if (w->settings->batch_reduce == MU_REDUCE_FAST)
+        mu_fast_sum_add(&w->exact, sum, g, first);
+    else
+        mu_exact_sum_add(&w->exact, sum, prediction, g, first);
+    mu_timed_leave(mu_worker_timed(w));
+}
+
 static enum mu_status add_shard(struct mu_worker *w, uint64_t turn, uint32_t shard,
                                 const int16_t *prediction, bool first)
 {
@@ -73,19 +86,16 @@ static enum mu_status add_shard(struct mu_worker *w, uint64_t turn, uint32_t sha
     atomic_store_explicit(&words->claim, mu_recovery_claim(turn, shard), memory_order_release);
     MU_TRY(mu_device_weights_take(&w->weights, s, state, &weights), st, failed);
     mu_buckets_watch(w, turn, prediction, first);
+    mu_timed_enter(mu_worker_timed(w), MU_TIMED_PART_GATHER);
     st = w->workload->ops->shard_gradient(w->workload, &weights, step, shard, &g);
+    mu_timed_leave(mu_worker_timed(w));
     mu_buckets_unwatch(w);
     if (st != MU_OK) /* with a gradient that is in the sum by half nobody goes on */
         goto failed;
     mu_audit_note(w, turn, shard, &g);
     atomic_store_explicit(&words->adding, turn << 1 | 1, memory_order_seq_cst);
     mu_fault(MU_FAULT_ADDING, step);
-    if (w->resident.state)
-        mu_resident_add(w, turn, prediction, &g, first);
-    else if (w->settings->batch_reduce == MU_REDUCE_FAST)
-        mu_fast_sum_add(&w->exact, &s->sum[w->slot], &g, first);
-    else
-        mu_exact_sum_add(&w->exact, &s->sum[w->slot], prediction, &g, first);
+    add_gradient(w, turn, prediction, &g, first);
     MU_TRY(mu_device_verify(w->device), st, failed); /* else the sum is as torn as a dead rank's */
     mu_wide_add(&words->scalars.loss, g.loss_nats);
     words->scalars.tokens += g.tokens;
@@ -246,25 +256,6 @@ static struct agreed agree(const struct mu_worker *w)
     return a;
 }
 
-struct mu_adamw mu_worker_adamw(const struct mu_worker *w, int64_t step, double norm, double *lr)
-{
-    const struct mu_settings *s = w->settings;
-    const struct mu_schedule schedule = mu_settings_schedule(s);
-    double t = (double)(step + 1);
-
-    *lr = mu_schedule_rate(&schedule, step);
-    return (struct mu_adamw){
-        .gradient_scale =
-            s->optim_clip > 0 && norm > s->optim_clip ? (float)(s->optim_clip / norm) : 1.0f,
-        .lr = (float)*lr,
-        .beta1 = (float)s->optim_betas[0],
-        .beta2 = (float)s->optim_betas[1],
-        .eps = (float)s->optim_eps,
-        .bias1 = (float)(1 - mu_det_pow(s->optim_betas[0], t)),
-        .bias2 = (float)(1 - mu_det_pow(s->optim_betas[1], t)),
-    };
-}
-
 /* From the words of the step's last attempt, which stand until this rank enters the next turn. */
 static struct mu_step_result result_of(const struct mu_worker *w, int64_t step,
                                        const struct agreed *a)
@@ -283,60 +274,6 @@ static struct mu_step_result result_of(const struct mu_worker *w, int64_t step,
 
     mu_worker_adamw(w, step, a->norm, &r.lr);
     return r;
-}
-
-/* Chunk c of half k + 1 from half k and the total; returns its check. */
-static uint32_t update_chunk(struct mu_worker *w, uint32_t chunk, int64_t step, uint32_t half,
-                             struct mu_adamw adamw)
-{
-    const struct mu_layout *l = &w->workload->layout;
-    const struct mu_chunk *c = &l->chunks[chunk];
-    struct mu_segment *s = w->segment;
-    const struct mu_state_view *from = &s->half[half];
-    struct mu_state_view *to = &s->half[!half];
-    uint32_t check = mu_state_check_begin(step + 1);
-
-    adamw.check = &check;
-    for (uint32_t i = c->first_span; i < c->first_span + c->span_count; i++) {
-        const struct mu_span *span = &l->spans[i];
-        uint64_t at = span->offset;
-
-        adamw.count = (int64_t)span->count;
-        adamw.weight = from->weight + at;
-        adamw.m = from->m + at;
-        adamw.v = from->v + at;
-        adamw.gradient = s->total + at;
-        adamw.weight_out = to->weight + at;
-        adamw.m_out = to->m + at;
-        adamw.v_out = to->v + at;
-        adamw.weight_bf16 = s->weight_bf16[!half] ? s->weight_bf16[!half] + at : NULL;
-        adamw.decay =
-            l->tensors[span->tensor].spec.decay ? (float)w->settings->optim_weight_decay : 0.0f;
-        w->device->ops->adamw(w->device, &adamw);
-    }
-    mu_predict_chunk(l, c, from->prediction, s->largest, w->tensor_max, to->prediction);
-    return check + mu_state_check_predictions(to, c);
-}
-
-/* A skipped step: the state goes over as it is, and nothing is learned from the maxima. The check
- * goes over too: a bit that has flipped since is not made right by it. */
-static uint32_t copy_chunk(struct mu_worker *w, uint32_t chunk, int64_t step, uint32_t half)
-{
-    const struct mu_chunk *c = &w->workload->layout.chunks[chunk];
-    struct mu_segment *s = w->segment;
-    const struct mu_state_view *from = &s->half[half];
-    struct mu_state_view *to = &s->half[!half];
-    uint64_t at = c->offset, bytes = c->count * sizeof(float);
-
-    memcpy(to->weight + at, from->weight + at, bytes);
-    memcpy(to->m + at, from->m + at, bytes);
-    memcpy(to->v + at, from->v + at, bytes);
-    memcpy(to->prediction + c->first_block, from->prediction + c->first_block,
-           c->block_count * sizeof(int16_t));
-    if (s->weight_bf16[half])
-        memcpy(s->weight_bf16[!half] + at, s->weight_bf16[half] + at, c->count * sizeof(uint16_t));
-    return s->chunk[chunk].check[half] - mu_state_check_begin(step) +
-           mu_state_check_begin(step + 1);
 }
 
 /* Where the state is the device's: all chunks at once. */
@@ -382,8 +319,8 @@ static enum mu_status update(struct mu_worker *w, uint64_t state, const struct a
         if (!owns(w, c) || atomic_load(&s->chunk[c].written) > (uint64_t)step)
             continue;
         mu_fault(MU_FAULT_UPDATE, step);
-        s->chunk[c].check[!half] =
-            skip ? copy_chunk(w, c, step, half) : update_chunk(w, c, step, half, adamw);
+        s->chunk[c].check[!half] = skip ? mu_update_copy_chunk(w, c, step, half)
+                                        : mu_update_chunk(w, c, step, half, adamw);
         MU_TRY(mu_device_verify(w->device), st, failed);
         atomic_store_explicit(&s->chunk[c].written, (uint64_t)step + 1, memory_order_release);
         MU_TRY(mu_poll(w->poller), st, failed);
@@ -438,7 +375,11 @@ static enum mu_status sum_up(struct mu_worker *w, uint64_t state, struct agreed 
             prediction = raise_prediction(w, turn, committed);
         MU_TRY(compute_shards(w, turn, prediction), st, failed);
         MU_TRY(mu_audit(w, turn), st, failed);
-        MU_TRY(reduce(w, turn, prediction), st, failed);
+        mu_timed_enter(mu_worker_timed(w), MU_TIMED_PART_EXCHANGE);
+        st = reduce(w, turn, prediction);
+        mu_timed_leave(mu_worker_timed(w));
+        if (st != MU_OK)
+            goto failed;
         *a = agree(w);
         if ((a->flags & (MU_SUM_NONFINITE | MU_SUM_DISPUTED)) ||
             !mu_exact_sum_must_redo(a->escapes, w->exact.capacity, a->flags))
@@ -448,7 +389,7 @@ failed:
     return st;
 }
 
-enum mu_status mu_worker_step(struct mu_worker *w, int64_t step, struct mu_step_result *out)
+static enum mu_status take_step(struct mu_worker *w, int64_t step, struct mu_step_result *out)
 {
     struct mu_segment *s = w->segment;
     uint64_t state = atomic_load(&s->header->state);
@@ -465,7 +406,11 @@ enum mu_status mu_worker_step(struct mu_worker *w, int64_t step, struct mu_step_
             st = MU_FAILED;
             goto failed;
         }
-        MU_TRY(update(w, state, &a, a.flags & MU_SUM_NONFINITE), st, failed);
+        mu_timed_enter(mu_worker_timed(w), MU_TIMED_PART_UPDATE);
+        st = update(w, state, &a, a.flags & MU_SUM_NONFINITE);
+        mu_timed_leave(mu_worker_timed(w));
+        if (st != MU_OK)
+            goto failed;
     } else {
         MU_ASSERT((int64_t)(state >> 1) == step + 1); /* the others have committed it */
         a = agree(w);
@@ -473,5 +418,16 @@ enum mu_status mu_worker_step(struct mu_worker *w, int64_t step, struct mu_step_
     *out = result_of(w, step, &a);
     w->requests = 0;
 failed:
+    return st;
+}
+
+enum mu_status mu_worker_step(struct mu_worker *w, int64_t step, struct mu_step_result *out)
+{
+    enum mu_status st;
+
+    mu_timed_step(mu_worker_timed(w), step);
+    mu_timed_enter(mu_worker_timed(w), MU_TIMED_PART_REST);
+    st = take_step(w, step, out);
+    mu_timed_leave(mu_worker_timed(w));
     return st;
 }

@@ -1,5 +1,11 @@
 /* A worker: one rank's hold on one trial. What it shares with its host lies in the segment; here is
- * what is its own. The step protocol is in step.c, the exchange of a chunk in reduce.c. */
+ * what is its own.
+ *
+ *   worker.c          made, and waiting
+ *   worker_state.c    initial values, a checkpoint, checks, the hash
+ *   worker_measure.c  the probe, evaluation
+ *   step.c            the step protocol; update.c what it does to a chunk's weights
+ *   reduce.c          the exchange of a chunk */
 #ifndef MUSTER_WORKER_WORKER_H
 #define MUSTER_WORKER_WORKER_H
 
@@ -7,6 +13,7 @@
 #include <stdint.h>
 
 #include "kernels/device.h"
+#include "kernels/timed.h"
 #include "orchestrator/config/settings.h"
 #include "orchestrator/core/recovery.h"
 #include "orchestrator/core/roll.h"
@@ -70,6 +77,12 @@ struct mu_worker {
     int16_t *tensor_max;  /* a tensor each */
 };
 
+/* Who times this rank's steps; NULL: nobody. */
+static inline struct mu_timed *mu_worker_timed(const struct mu_worker *w)
+{
+    return w->device ? w->device->timed : NULL;
+}
+
 /* comm, board, poller, roll, device, workload, segment and settings are set by the caller, and
  * outlive it. The fleet is the roll as it is now. The segment is lent to the device. */
 enum mu_status mu_worker_init(struct mu_worker *w) MU_CHECKED;
@@ -130,9 +143,13 @@ enum mu_status mu_worker_verify(struct mu_worker *w) MU_CHECKED;
 /* The committed state is whole on every host: from now on a later generation may take it up. */
 void mu_worker_settle(struct mu_worker *w, const struct mu_segment_origin *origin);
 
-/* Hash of the gradient of shard 0 of step 0 at the initial weights standing in `half`, and of the
- * loss of a full and of the last piece of an evaluation: every product shape in use. */
-enum mu_status mu_worker_probe(struct mu_worker *w, uint32_t half, struct mu_hash *out) MU_CHECKED;
+/* Hashes at the initial weights standing in `half`, which between them come to every product shape
+ * in use: of the gradient of shard 0 of step 0, and of the loss of a full and of the last piece of
+ * an evaluation. Two, since what is evaluated may change while a run stays what it is. */
+struct mu_probe {
+    struct mu_hash gradient, evaluation;
+};
+enum mu_status mu_worker_probe(struct mu_worker *w, uint32_t half, struct mu_probe *out) MU_CHECKED;
 
 /* Waits until `ready(w, mark)`, polling; MU_TIMEOUT when no rank of this host has moved for a
  * minute: `what` tells for what. */

@@ -69,6 +69,7 @@ static const struct mu_device_ops cpu_ops = {
     .rotate = mu_cpu_rotate,
     .to_act = mu_cpu_to_act,
     .attention = mu_cpu_attention,
+    .attention_last = mu_cpu_attention_last,
     .attention_backward = mu_cpu_attention_backward,
     .classifier = mu_cpu_classifier,
     .adamw = mu_cpu_adamw,

@@ -82,6 +82,7 @@ double mu_cpu_measure_peak(struct mu_device *d, double seconds);
 /* cpu_attention.c */
 void mu_cpu_attention(struct mu_device *d, struct mu_attention s, void *out, float *lse,
                       const void *qkv);
+void mu_cpu_attention_last(struct mu_device *d, struct mu_attention s, void *out, const void *qkv);
 void mu_cpu_attention_backward(struct mu_device *d, struct mu_attention s, void *dqkv,
                                const void *dout, const void *out, const void *qkv,
                                const float *lse);

@@ -265,3 +265,50 @@ void mu_cpu_attention_backward(struct mu_device *d, struct mu_attention s, void 
     job->qkv = qkv;
     mu_pool_run(job->cpu->pool, backward_task, job, s.batch * s.heads);
 }
+
+/* ---- of the last token alone: dot products and a weighted sum, memory sets the pace ---------- */
+struct last_job {
+    struct mu_cpu *cpu;
+    struct mu_attention s;
+    void *out;
+    const void *qkv;
+    int64_t ld; /* of scores, in floats */
+};
+
+static void last_task(void *argument, int64_t task, int worker)
+{
+    const struct last_job *job = argument;
+    const struct mu_vector_ops *vector = job->cpu->vector;
+    const int64_t size = job->s.head_size, keys = job->s.context, c = job->s.heads * size;
+    const int64_t at = task / job->s.heads * keys * 3 * c + task % job->s.heads * size;
+    float *score = job->cpu->of_worker[worker].memory, *acc = score + job->ld;
+    float lse, inverse_sum;
+    struct mu_vector_attention v = {.rows = 1,
+                                    .first = keys - 1,
+                                    .keys = keys,
+                                    .ld = job->ld,
+                                    .score = score,
+                                    .scale = 1.0f / sqrtf((float)size),
+                                    .lse = &lse,
+                                    .inverse_sum = &inverse_sum,
+                                    .bf16 = job->cpu->bf16};
+    const void *query = mu_act_at(job->cpu, job->qkv, at + (keys - 1) * 3 * c);
+
+    for (int64_t k = 0; k < keys; k++)
+        score[k] = vector->dot_act(query, mu_act_at(job->cpu, job->qkv, at + (3 * k + 1) * c),
+                                   v.bf16, size);
+    vector->attention_softmax(&v);
+    vector->sum_weighted(acc, mu_act_at(job->cpu, job->qkv, at + 2 * c), score, v.bf16, keys, 3 * c,
+                         size);
+    vector->scale_to_act(mu_act_at(job->cpu, job->out, task * size), v.bf16, acc, inverse_sum,
+                         size);
+}
+
+void mu_cpu_attention_last(struct mu_device *d, struct mu_attention s, void *out, const void *qkv)
+{
+    struct last_job job = {mu_cpu_of(d), s, out, qkv, mu_ceil_div(s.context, 16) * 16};
+    const int64_t floats = job.ld + mu_ceil_div(s.head_size, 16) * 16;
+
+    mu_cpu_reserve_worker_scratch(job.cpu, (size_t)floats * sizeof(float));
+    mu_pool_run(job.cpu->pool, last_task, &job, s.batch * s.heads);
+}

@@ -178,6 +178,16 @@ static void attention(struct mu_device *d, struct mu_attention s, void *out, flo
     drop(wide_qkv);
 }
 
+static void attention_last(struct mu_device *d, struct mu_attention s, void *out, const void *qkv)
+{
+    int64_t n = s.batch * s.heads * s.head_size;
+    struct widened o = widen(d, out, n), wide_qkv = widen(d, qkv, 3 * n * s.context);
+
+    mu_reference_f32_attention_last(d, s, o.f32, wide_qkv.f32);
+    store(o);
+    drop(wide_qkv);
+}
+
 static void attention_backward(struct mu_device *d, struct mu_attention s, void *dqkv,
                                const void *dout, const void *out, const void *qkv, const float *lse)
 {
@@ -297,6 +307,7 @@ static const struct mu_device_ops reference_ops = {
     .rotate = rotate,
     .to_act = to_act,
     .attention = attention,
+    .attention_last = attention_last,
     .attention_backward = attention_backward,
     .classifier = classifier,
     .adamw = adamw,

@@ -65,6 +65,19 @@ void MU_REF(attention)(struct mu_device *device, struct mu_attention s, real *ou
             }
 }
 
+void MU_REF(attention_last)(struct mu_device *device, struct mu_attention s, real *out,
+                            const real *qkv)
+{
+    real lse;
+
+    for (int64_t b = 0; b < s.batch; b++)
+        for (int64_t h = 0; h < s.heads; h++) {
+            MU_REF(attend_row)
+            (s, out + (b * s.heads + h) * s.head_size, &lse, qkv, b, h, s.context - 1);
+            reference_poll(device);
+        }
+}
+
 void MU_REF(attention_backward)(struct mu_device *device, struct mu_attention s, real *dqkv,
                                 const real *dout, const real *out, const real *qkv, const real *lse)
 {

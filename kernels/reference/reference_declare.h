@@ -35,6 +35,8 @@ void MU_REF(rotate)(struct mu_device *device, struct mu_attention shape, real *q
                     const real *turn, bool backward);
 void MU_REF(attention)(struct mu_device *device, struct mu_attention shape, real *out, real *lse,
                        const real *qkv);
+void MU_REF(attention_last)(struct mu_device *device, struct mu_attention shape, real *out,
+                            const real *qkv);
 void MU_REF(attention_backward)(struct mu_device *device, struct mu_attention shape, real *dqkv,
                                 const real *dout, const real *out, const real *qkv,
                                 const real *lse);

@@ -48,7 +48,9 @@
     X(LEAD, "lead", "a rank has come to know where the sweep stands that it leads now")      \
     /* In the middle of something else, which stays the last point that was passed: */       \
     X(TELL, "tell", "before the first rank of a group tells another one something")          \
-    X(NOTE, "note", "a sweep's master has written down what it does next (do:fail: not)")
+    X(NOTE, "note", "a sweep's master has written down what it does next (do:fail: not)")    \
+    X(ANSWER, "answer", "a request is obeyed, but not answered (do:fail: it cannot be)")     \
+    X(ANSWERED, "answered", "a request is answered, but its file is there still")
 
 enum mu_fault_point {
 #define MU_FAULT_ENUM(id, name, where) MU_FAULT_##id,

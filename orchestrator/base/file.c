@@ -27,6 +27,38 @@ enum mu_status mu_path_format(char out[MU_PATH_MAX], const char *format, ...)
     return MU_OK;
 }
 
+void mu_path_go_up(char path[MU_PATH_MAX])
+{
+    char *slash = strrchr(path, '/');
+
+    if (slash)
+        slash[slash == path] = 0;
+    else
+        strcpy(path, ".");
+}
+
+void mu_path_find_nearest(char out[MU_PATH_MAX], const char *path)
+{
+    struct stat s;
+
+    snprintf(out, MU_PATH_MAX, "%s", path);
+    while (stat(out, &s) != 0 && errno == ENOENT)
+        mu_path_go_up(out);
+}
+
+void mu_path_trim(char *path)
+{
+    for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
+        path[n - 1] = 0;
+}
+
+bool mu_path_ends_in(const char *path, const char *ending)
+{
+    const size_t n = strlen(path), m = strlen(ending);
+
+    return n > m && strcmp(path + n - m, ending) == 0;
+}
+
 bool mu_file_exists(const char *path)
 {
     struct stat s;
@@ -78,13 +110,33 @@ enum mu_status mu_file_make_folders(const char *path)
     return st == MU_OK ? make_folder(part) : st;
 }
 
+enum mu_status mu_file_open_stream(const char *path, FILE **in)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct stat s;
+    enum mu_status st = MU_OK;
+
+    *in = NULL;
+    if (fd < 0 && errno == ENOENT)
+        return MU_NOT_FOUND;
+    if (fd < 0)
+        return MU_FAIL(MU_FAILED, "cannot read %s: %s", path, strerror(errno));
+    if (fstat(fd, &s) != 0 || !S_ISREG(s.st_mode))
+        st = MU_FAIL(MU_FAILED, "cannot read %s: it is not a regular file", path);
+    else if (!(*in = fdopen(fd, "r")))
+        st = MU_FAIL(MU_NO_MEMORY, "no memory to read %s", path);
+    if (st != MU_OK)
+        close(fd);
+    return st;
+}
+
 enum mu_status mu_file_read(const char *path, size_t max_size, char **data, size_t *size)
 {
     enum mu_status st = MU_OK;
     struct stat s;
     size_t have = 0;
     char *text = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 
     *data = NULL;
     *size = 0;
@@ -192,6 +244,26 @@ enum mu_status mu_file_write_atomically(const char *path, const void *data, size
     return write_and_rename(path, data, size, false);
 }
 
+int mu_file_replace(const char *path, const char *beside, const char *text)
+{
+    const size_t length = strlen(text);
+    const bool ends = length > 0 && text[length - 1] == '\n';
+    FILE *out = fopen(beside, "we");
+    int error = 0;
+
+    if (!out)
+        return errno;
+    if (fputs(text, out) < 0 || (!ends && fputc('\n', out) < 0) || fflush(out) != 0)
+        error = errno;
+    if (fclose(out) != 0 && error == 0)
+        error = errno;
+    if (error == 0 && rename(beside, path) != 0)
+        error = errno;
+    if (error != 0)
+        unlink(beside);
+    return error;
+}
+
 static enum mu_status sync_path(const char *path, int flags)
 {
     int fd = open(path, flags | O_CLOEXEC), failed;
@@ -217,17 +289,14 @@ enum mu_status mu_file_sync_folder(const char *path)
 
 enum mu_status mu_file_rename_durably(const char *from, const char *to)
 {
-    char folder[MU_PATH_MAX], *slash;
+    char folder[MU_PATH_MAX];
     enum mu_status st = mu_path_format(folder, "%s", to);
 
     if (st != MU_OK)
         return st;
     if (rename(from, to) != 0)
         return MU_FAIL(MU_FAILED, "cannot rename %s to %s: %s", from, to, strerror(errno));
-    slash = strrchr(folder, '/');
-    if (!slash)
-        return mu_file_sync_folder(".");
-    slash[slash == folder] = 0; /* "/x": the root */
+    mu_path_go_up(folder);
     return mu_file_sync_folder(folder);
 }
 
@@ -265,7 +334,6 @@ enum mu_status mu_file_remove_tree(const char *path)
 
     if (st != MU_OK)
         return st;
-    for (size_t n = strlen(name); n > 1 && name[n - 1] == '/'; n--)
-        name[n - 1] = 0; /* "link/" would be what it leads to */
+    mu_path_trim(name); /* "link/" would be what it leads to */
     return remove_at(AT_FDCWD, name, name);
 }

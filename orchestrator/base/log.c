@@ -17,6 +17,8 @@ static struct {
     int level, rank;
     void (*guard)(void *context, int begin);
     void *guard_context;
+    void (*take)(void *context, enum mu_log_level level, const char *text);
+    void *take_context;
     const char *where;
 } sink = {.lock = PTHREAD_MUTEX_INITIALIZER, .level = LEVEL_NOT_ASKED_FOR, .rank = -1};
 
@@ -43,10 +45,10 @@ static int current_level(void)
 void mu_log(enum mu_log_level level, const char *format, ...)
 {
     char line[4096];
-    int n = 0;
+    int n = 0, text;
     va_list args;
 
-    if (!mu_log_shows(level))
+    if (!mu_log_shows(level) && !(sink.take && level <= MU_LOG_WARN))
         return;
     n += sink.rank >= 0 ? snprintf(line, sizeof line, "muster[%d]: ", sink.rank)
                         : snprintf(line, sizeof line, "muster: ");
@@ -54,13 +56,20 @@ void mu_log(enum mu_log_level level, const char *format, ...)
         n += snprintf(line + n, sizeof line - (size_t)n, "%s: ", level_names[level]);
     if (level == MU_LOG_ERROR && sink.where)
         n += snprintf(line + n, sizeof line - (size_t)n, "[%.256s] ", sink.where);
+    text = n;
     va_start(args, format);
     n += vsnprintf(line + n, sizeof line - (size_t)n, format, args);
     va_end(args);
     if (n > (int)sizeof line - 2)
         n = (int)sizeof line - 2;
-    line[n++] = '\n';
     pthread_mutex_lock(&sink.lock);
+    if (sink.take && level <= MU_LOG_WARN) {
+        line[n] = 0;
+        sink.take(sink.take_context, level, line + text);
+        pthread_mutex_unlock(&sink.lock);
+        return;
+    }
+    line[n++] = '\n';
     if (sink.guard)
         sink.guard(sink.guard_context, 1);
     if (write(STDERR_FILENO, line, (size_t)n) < 0) {
@@ -96,6 +105,15 @@ void mu_log_set_guard(void (*guard)(void *context, int begin), void *context)
     pthread_mutex_lock(&sink.lock);
     sink.guard = guard;
     sink.guard_context = context;
+    pthread_mutex_unlock(&sink.lock);
+}
+
+void mu_log_set_taker(void (*take)(void *context, enum mu_log_level level, const char *text),
+                      void *context)
+{
+    pthread_mutex_lock(&sink.lock);
+    sink.take = take;
+    sink.take_context = context;
     pthread_mutex_unlock(&sink.lock);
 }
 

@@ -23,6 +23,10 @@ void mu_log_set_rank(int rank); /* -1: none */
 /* Called with the sink's lock held before (`begin` true) and after each line; NULL: none. Must not
  * log. */
 void mu_log_set_guard(void (*guard)(void *context, int begin), void *context);
+/* Errors and warnings go there instead of stderr, whatever the level, without what stands before
+ * their text; NULL: to stderr again. For those who show them in a form of their own. Must not log. */
+void mu_log_set_taker(void (*take)(void *context, enum mu_log_level level, const char *text),
+                      void *context);
 /* "error", "warning", "info", "debug" -> level; -1 when it is none of them. */
 int mu_log_level_from_name(const char *name);
 

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The number after `word` at the beginning of a line; "" is before the first. */
 static bool read_number(const char *root, const char *path, const char *word, uint64_t *out)
@@ -22,28 +23,50 @@ static bool read_number(const char *root, const char *path, const char *word, ui
     return found;
 }
 
-/* Of a group's limit; "max" is no number. */
-static uint64_t left_of(const char *root, const char *limit, const char *used)
+/* Of both versions of control groups; "max" is no number. */
+static const struct {
+    const char *limit, *used;
+} groups[] = {
+    {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
+    {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"},
+};
+enum { GROUPS = sizeof groups / sizeof *groups };
+
+static uint64_t left_of(const char *root, int group)
 {
     uint64_t most, now;
 
-    if (!read_number(root, limit, "", &most) || !read_number(root, used, "", &now))
+    if (!read_number(root, groups[group].limit, "", &most) ||
+        !read_number(root, groups[group].used, "", &now))
         return UINT64_MAX;
     return most > now ? most - now : 0;
 }
 
 uint64_t mu_memory_left(const char *root)
 {
-    const uint64_t group[] = {
-        left_of(root, "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        left_of(root, "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-                "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    };
     uint64_t left = UINT64_MAX, kilobytes;
 
     if (read_number(root, "/proc/meminfo", "MemAvailable:", &kilobytes))
         left = kilobytes * 1024;
-    for (int i = 0; i < 2; i++)
-        left = group[i] < left ? group[i] : left;
+    for (int i = 0; i < GROUPS; i++) {
+        const uint64_t of_group = left_of(root, i);
+
+        left = of_group < left ? of_group : left;
+    }
     return left;
+}
+
+uint64_t mu_memory_limit(const char *root)
+{
+    uint64_t bytes;
+
+    for (int i = 0; i < GROUPS; i++)
+        if (read_number(root, groups[i].limit, "", &bytes) && bytes < UINT64_C(1) << 60)
+            return bytes; /* the older one has a number just below 2^63 for "no limit" */
+    return 0;
+}
+
+uint64_t mu_memory_physical(void)
+{
+    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 }

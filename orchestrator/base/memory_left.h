@@ -7,5 +7,9 @@
 
 /* Bytes; UINT64_MAX where nothing says. root: "", or a folder that has proc and sys, for tests. */
 uint64_t mu_memory_left(const char *root);
+/* Bytes that the control group allows in all; 0: no limit. root: as above. */
+uint64_t mu_memory_limit(const char *root);
+/* Bytes that this machine has. */
+uint64_t mu_memory_physical(void);
 
 #endif

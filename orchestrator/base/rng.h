@@ -14,6 +14,7 @@ enum mu_rng_stream {
     MU_RNG_SPLIT = 3,     /* tokenize: which pieces go to validation, and their order */
     MU_RNG_SYNTHETIC = 4, /* noise of the synthetic workload */
     MU_RNG_BOOTSTRAP = 5, /* resampling of points: counter (use, replicate and draw) */
+    MU_RNG_GENERATE = 6,  /* tokens that are drawn: counter (0, place in the text) */
 };
 
 struct mu_rng_words {

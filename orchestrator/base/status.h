@@ -18,6 +18,8 @@
     X(OK, 0, "ok")                                                                     \
     X(FAILED, 1, "failed")                                                             \
     X(RUNNING, 2, "it still runs (muster status --exit-code)")                         \
+    X(UNCOMPARED, 2, "it could not be compared (muster diff)")                         \
+    X(DIFFER, 1, "what was compared differs (muster diff)")                            \
     X(USAGE, 64, "wrong command line")                                                 \
     X(CONFIG, 78, "wrong configuration")                                               \
     X(REQUEUE, 75, "stopped on request with a checkpoint: run the same command again") \

@@ -8,27 +8,26 @@
 
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/program.h"
 #include "orchestrator/cli/verbs.h"
+#include "orchestrator/launch/mpi_settings.h"
 
 enum mu_status mu_cli_become_rank(int argc, char **argv)
 {
     static const char *const places[] = {"muster-rank", "../lib/muster/muster-rank"};
-    char program[MU_PATH_MAX] = "", own[MU_PATH_MAX], *slash, **words;
-    ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
+    char program[MU_PATH_MAX] = "", own[MU_PATH_MAX], **words;
     bool found = false;
     int error;
 
-    own[n > 0 ? n : 0] = 0;
-    slash = strrchr(own, '/');
-    if (!slash)
+    mu_program_folder(own);
+    if (!own[0])
         return MU_FAIL(MU_FAILED, "/proc/self/exe cannot be read: %s", strerror(errno));
-    slash[1] = 0;
     for (size_t i = 0; i < sizeof places / sizeof *places && !found; i++)
-        found = snprintf(program, sizeof program, "%s%s", own, places[i]) < (int)sizeof program &&
+        found = snprintf(program, sizeof program, "%s/%s", own, places[i]) < (int)sizeof program &&
                 access(program, X_OK) == 0;
     if (!found)
         return MU_FAIL(MU_FAILED,
-                       "%smuster-rank is missing (nor is it in %s../lib/muster): it is built and "
+                       "%s/muster-rank is missing (nor is it in %s/../lib/muster): it is built and "
                        "installed together with muster; build or install both again",
                        own, own);
     words = calloc((size_t)argc + 2, sizeof *words);
@@ -36,6 +35,7 @@ enum mu_status mu_cli_become_rank(int argc, char **argv)
         return MU_FAIL(MU_NO_MEMORY, "no memory to start %s", program);
     words[0] = program;
     memcpy(words + 1, argv, (size_t)argc * sizeof *words);
+    mu_mpi_export_prefix();
     fflush(stdout);
     execv(program, words);
     error = errno;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "orchestrator/base/cores.h"
+#include "orchestrator/base/text_wrap.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/config/config.h"
@@ -11,7 +12,7 @@
 
 extern char **environ;
 
-enum { LEAST_RANKS = 3, MOST_RANKS_BY_ITSELF = 8 };
+enum { LEAST_RANKS = 3, MOST_RANKS_BY_ITSELF = 8, NAME_COLUMNS = 26 };
 
 /* As many as there are cores, within reason: each death needs somebody who goes on. */
 static int64_t choose_ranks(void)
@@ -34,7 +35,8 @@ static int list(const struct mu_drill_request *request, bool show)
             continue;
         meant++;
         if (show)
-            printf("%-24s  %s\n", cases[i].name, cases[i].what);
+            mu_text_wrap(stdout, NAME_COLUMNS, printf("%-*s ", NAME_COLUMNS - 2, cases[i].name),
+                         cases[i].what);
     }
     return meant;
 }

@@ -1,15 +1,17 @@
 /* muster inspect: what a path is, and what is in it. Reads only. */
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "orchestrator/cli/inspect_checkpoint.h"
-#include "orchestrator/cli/inspect_run.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
+#include "orchestrator/inspect/found.h"
+#include "orchestrator/inspect/inspect_checkpoint.h"
+#include "orchestrator/inspect/inspect_run.h"
+#include "orchestrator/run/json_values.h"
 #include "orchestrator/sweep_run/records.h"
 #include "orchestrator/sweep_run/show.h"
 #include "worker/data/tokens.h"
@@ -17,14 +19,6 @@
 struct wanted {
     bool json, deep, config;
 };
-
-static enum mu_status print_json(json_t *object, const char *path)
-{
-    int failed = !object || json_dumpf(object, stdout, JSON_INDENT(2)) != 0 || putchar('\n') < 0;
-
-    json_decref(object);
-    return failed ? MU_FAIL(MU_FAILED, "cannot write what was found in %s as JSON", path) : MU_OK;
-}
 
 /* `run`: what it is a checkpoint of, to be shown with it in JSON; or NULL. Taken over. */
 static enum mu_status show_checkpoint(const char *folder, json_t *run, const struct wanted *w)
@@ -45,7 +39,7 @@ static enum mu_status show_checkpoint(const char *folder, json_t *run, const str
     else
         mu_inspected_print(&c, stdout);
     if (w->json)
-        st = print_json(run, folder);
+        st = mu_json_write(stdout, run, folder);
     if (st == MU_OK && !mu_inspected_good(&c))
         st = MU_FAIL(MU_CORRUPT, "checkpoint %s is damaged", folder);
     mu_inspected_deinit(&c);
@@ -96,7 +90,7 @@ static enum mu_status show_run(const char *path, const char *checkpoints, const 
             putchar('\n');
         st = show_checkpoint(folder, json, w);
     } else if (w->json)
-        st = print_json(json, path);
+        st = mu_json_write(stdout, json, path);
     else if (found == MU_OK)
         puts("  checkpoint   none yet");
     if (st == MU_OK)
@@ -122,7 +116,7 @@ static enum mu_status show_sweep(const char *path, const struct wanted *w)
         MU_TRY(mu_sweep_read_status(path, &status), st, done);
         object = json_pack("{s:s, s:s, s:o, s:b}", "kind", "sweep", "path", path, "status", status,
                            "killed", mu_sweep_view_standing(view) == MU_SWEEP_WAS_KILLED);
-        st = print_json(object, path);
+        st = mu_json_write(stdout, object, path);
     } else {
         mu_sweep_view_print(stdout, view, 0, 0);
         printf("'muster inspect %s/trials' lists its runs\n", path);
@@ -130,39 +124,6 @@ static enum mu_status show_sweep(const char *path, const struct wanted *w)
 done:
     mu_sweep_view_free(view);
     return st;
-}
-
-static enum mu_status show_folder(const char *path, const struct wanted *w)
-{
-    char checkpoints[MU_PATH_MAX];
-    int64_t *steps, step;
-    uint32_t count;
-    enum mu_status st = mu_path_format(checkpoints, "%s/checkpoints", path);
-
-    if (st != MU_OK)
-        return st;
-    if (mu_file_exists_in(path, "checkpoint.h5") || mu_file_exists_in(path, "part-00000.h5"))
-        return show_checkpoint(path, NULL, w);
-    if (mu_file_exists_in(path, "sweep.json"))
-        return show_sweep(path, w);
-    if (mu_file_exists(checkpoints) || mu_file_exists_in(path, "status.json"))
-        return show_run(path, checkpoints, w);
-    st = mu_checkpoint_list(path, &steps, &count);
-    if (st != MU_OK)
-        return st;
-    free(steps);
-    if (count > 0) {
-        st = find_newest(path, checkpoints, &step);
-        return st == MU_OK ? show_checkpoint(checkpoints, NULL, w) : st;
-    }
-    st = w->config ? MU_NOT_FOUND : mu_inspect_runs(path, w->json, stdout);
-    if (st != MU_NOT_FOUND)
-        return st;
-    return MU_FAIL(MU_NOT_FOUND,
-                   "%s holds nothing that Muster knows; expected a checkpoint (checkpoint.h5), a "
-                   "run directory (checkpoints/, status.json), a folder of them, a sweep's "
-                   "(sweep.json), or checkpoints (step-...)",
-                   path);
 }
 
 static enum mu_status show_tokens(const char *path, const struct wanted *w)
@@ -195,28 +156,57 @@ done:
     return st;
 }
 
-static enum mu_status show_file(const char *path, const struct wanted *w)
+static enum mu_status show_newest_of(const char *path, const struct wanted *w)
 {
-    char folder[MU_PATH_MAX], *slash;
-    const char *name = strrchr(path, '/');
-    enum mu_status st = mu_path_format(folder, "%s", path);
+    char folder[MU_PATH_MAX];
+    int64_t step;
+    enum mu_status st = find_newest(path, folder, &step);
+
+    return st == MU_OK ? show_checkpoint(folder, NULL, w) : st;
+}
+
+static enum mu_status show_runs(const char *path, const struct wanted *w)
+{
+    enum mu_status st = w->config ? MU_NOT_FOUND : mu_inspect_runs(path, w->json, stdout);
+
+    if (st != MU_NOT_FOUND)
+        return st;
+    return MU_FAIL(MU_NOT_FOUND, "%s holds nothing that Muster knows; %s", path,
+                   mu_found_expected());
+}
+
+static enum mu_status show(const char *path, const struct wanted *w)
+{
+    char folder[MU_PATH_MAX], checkpoints[MU_PATH_MAX];
+    enum mu_found found;
+    enum mu_status st = mu_found_at(path, &found, folder);
 
     if (st != MU_OK)
         return st;
-    name = name ? name + 1 : path;
-    slash = strrchr(folder, '/');
-    if (slash)
-        slash[slash == folder] = 0;
-    else
-        strcpy(folder, ".");
-    if (strcmp(name, "checkpoint.h5") == 0)
+    switch (found) {
+    case MU_FOUND_NOTHING:
+        return mu_found_nothing(path);
+    case MU_FOUND_CHECKPOINT:
         return show_checkpoint(folder, NULL, w);
-    if (strncmp(name, "part-", 5) == 0 && mu_file_exists_in(folder, "checkpoint.h5"))
+    case MU_FOUND_PART:
         return MU_FAIL(MU_USAGE, "%s is one part of a checkpoint; inspect the folder: %s", path,
                        folder);
-    if (w->config)
-        return MU_FAIL(MU_USAGE, "--config is of checkpoints; %s is not one", path);
-    return show_tokens(path, w);
+    case MU_FOUND_SWEEP:
+        return show_sweep(folder, w);
+    case MU_FOUND_RUN:
+        st = mu_path_format(checkpoints, "%s/checkpoints", folder);
+        return st == MU_OK ? show_run(folder, checkpoints, w) : st;
+    case MU_FOUND_CHECKPOINTS:
+        return show_newest_of(folder, w);
+    case MU_FOUND_FILE:
+        if (w->config)
+            return MU_FAIL(MU_USAGE, "--config is of checkpoints; %s is not one", path);
+        return show_tokens(path, w);
+    case MU_FOUND_RUNS:
+    case MU_FOUND_OTHER:
+        break;
+    }
+    return show_runs(folder, w);
 }
 
 enum mu_status mu_cli_inspect(int argc, char **argv)
@@ -232,26 +222,24 @@ enum mu_status mu_cli_inspect(int argc, char **argv)
     };
     const struct mu_command command = {
         .usage = "muster inspect [options] PATH",
-        .about = "Shows what PATH holds: a checkpoint (its folder, or checkpoint.h5), a run "
-                 "directory (how it went, its journal and newest whole checkpoint), a folder of "
-                 "run directories, a sweep's folder, or a token file.\n\n"
-                 "Ends with 1 when something that was looked at is missing or damaged.",
+        .about =
+            "Shows what PATH holds: a checkpoint (its folder, checkpoint.h5 or RUN@STEP), a run "
+            "directory (how it went, its journal and newest whole checkpoint), a folder of "
+            "run directories, a sweep's folder, or a token file.\n\n"
+            "Ends with 1 when something that was looked at is missing or damaged.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .least_words = 1,
         .most_words = 1};
     struct mu_words words;
-    struct stat s;
     enum mu_status st = mu_options_parse(&command, argc, argv, &words);
 
     if (st != MU_OK || words.help_shown)
         return st;
     if (w.json && w.config)
         return mu_options_refuse(&command, "--json and --config are two answers; ask for one");
-    if (stat(words.word[0], &s) != 0)
-        return MU_FAIL(MU_NOT_FOUND, "there is no %s", words.word[0]);
-    st = S_ISDIR(s.st_mode) ? show_folder(words.word[0], &w) : show_file(words.word[0], &w);
+    st = show(words.word[0], &w);
     if (fflush(stdout) != 0 && st == MU_OK)
-        st = MU_FAIL(MU_FAILED, "cannot write to standard output");
+        st = MU_FAIL(MU_FAILED, "standard output could not be written: %s", strerror(errno));
     return st;
 }

@@ -10,45 +10,84 @@
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/launch.h"
 #include "orchestrator/run/aside.h"
+#include "orchestrator/run/which_checkpoint.h"
+#include "orchestrator/sweep/stages.h"
 #include "worker/board.h"
 
 extern char **environ;
-
-static enum mu_status check(const struct mu_command *command, const struct mu_words *words,
-                            const struct mu_launch_request *request)
-{
-    if (strcmp(words->word[0], "sweep") == 0)
-        return mu_options_refuse(command,
-                                 "a sweep cannot be launched yet; `mpirun -n N muster sweep %s` "
-                                 "starts it, and the same command goes on with it",
-                                 words->word[1]);
-    if (strcmp(words->word[0], "train") != 0)
-        return mu_options_refuse(command, "'%s' cannot be launched; expected: train CONFIG",
-                                 words->word[0]);
-    if (strchr(words->word[1], '='))
-        return mu_options_refuse(command, "CONFIG is missing: the first word after train is %s",
-                                 words->word[1]);
-    if (request->hosts && request->hostfile)
-        return mu_options_refuse(command, "--hosts and --hostfile: give one of them");
-    return mu_fault_init();
-}
-
-/* A mistake in it would be made again by every generation. */
-static enum mu_status read_config(const struct mu_words *words, struct mu_settings *settings)
-{
-    struct mu_config_source source = {.path = words->word[1],
-                                      .overrides = words->word + 2,
-                                      .override_count = words->count - 2,
-                                      .environment = environ};
-
-    return mu_config_load(&source, settings);
-}
 
 /* Where the run begins: what `train` understands, too. */
 struct beginning {
     const char *from;
     bool weights_only, fresh;
 };
+
+static bool is_sweep(const struct mu_words *words)
+{
+    return strcmp(words->word[0], "sweep") == 0;
+}
+
+static enum mu_status check(const struct mu_command *command, const struct mu_words *words,
+                            const struct mu_launch_request *request, const struct beginning *begin)
+{
+    if (!is_sweep(words) && strcmp(words->word[0], "train") != 0)
+        return mu_options_refuse(command,
+                                 "'%s' cannot be launched; expected: train CONFIG or sweep SWEEP",
+                                 words->word[0]);
+    if (strchr(words->word[1], '='))
+        return mu_options_refuse(command, "%s is missing: the first word after %s is %s",
+                                 is_sweep(words) ? "SWEEP" : "CONFIG", words->word[0],
+                                 words->word[1]);
+    if (is_sweep(words) && (begin->from || begin->weights_only || begin->fresh))
+        return mu_options_refuse(command,
+                                 "--%s is for train: a sweep begins its trials by itself, and "
+                                 "another sweep.name begins it anew",
+                                 begin->from ? "from" : "fresh");
+    if (request->hosts && request->hostfile)
+        return mu_options_refuse(command, "--hosts and --hostfile: give one of them");
+    return mu_fault_init();
+}
+
+static enum mu_status read_sweep(const struct mu_config_source *source,
+                                 struct mu_settings *settings, char folder[MU_PATH_MAX])
+{
+    struct mu_sweep_spec *spec = calloc(1, sizeof *spec);
+    struct mu_sweep_stages stages;
+    enum mu_status st;
+
+    if (!spec)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a sweep");
+    MU_TRY(mu_sweep_read(source, settings, spec), st, done);
+    MU_TRY(mu_sweep_stages_init(&stages, spec, settings, source->path), st, done);
+    mu_sweep_stages_deinit(&stages);
+    st = mu_path_format(folder, "%s/%s", settings->run_dir, spec->name);
+done:
+    free(spec);
+    return st;
+}
+
+/* A mistake in it would be made again by every generation. */
+static enum mu_status read_config(const struct mu_words *words, char folder[MU_PATH_MAX])
+{
+    struct mu_config_source source = {.path = words->word[1],
+                                      .overrides = words->word + 2,
+                                      .override_count = words->count - 2,
+                                      .environment = environ};
+    struct mu_settings *settings = malloc(sizeof *settings);
+    enum mu_status st;
+
+    if (!settings)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for the configuration");
+    if (is_sweep(words)) {
+        st = read_sweep(&source, settings, folder);
+    } else {
+        st = mu_config_load(&source, settings);
+        if (st == MU_OK)
+            st = mu_path_format(folder, "%s/%s", settings->run_dir, settings->run_name);
+    }
+    free(settings);
+    return st;
+}
 
 /* The words for the ranks. --fresh is not among them: it is done once, here, and not again by each
  * generation. */
@@ -71,18 +110,39 @@ static char **words_of_ranks(const struct mu_words *words, const struct beginnin
     return list;
 }
 
-static enum mu_status begin_fresh(const struct mu_settings *settings)
+static enum mu_status check_origin(const char *run, const struct beginning *order)
 {
-    char run[MU_PATH_MAX];
-    enum mu_status st = mu_path_format(run, "%s/%s", settings->run_dir, settings->run_name);
+    char checkpoint[MU_PATH_MAX];
+    struct mu_checkpoint_info info = {0};
+    enum mu_status st = mu_which_checkpoint(order->from, checkpoint, &info);
 
-    if (st == MU_OK && mu_hold_is_taken(run))
-        st = MU_FAIL(
+    mu_checkpoint_info_deinit(&info);
+    if (st != MU_OK)
+        return MU_FAIL(MU_CONFIG, "--from %s cannot be used", order->from);
+    return order->fresh ? mu_run_aside_leaves(run, checkpoint) : MU_OK;
+}
+
+static enum mu_status begin_fresh(const char *run)
+{
+    if (mu_hold_is_taken(run))
+        return MU_FAIL(
             MU_FAILED,
             "--fresh: another muster launch has %s: stop it first (muster stop %s), or give "
             "this run another run.name",
             run, run);
-    return st == MU_OK ? mu_run_aside_for_fresh(run) : st;
+    return mu_run_aside_for_fresh(run);
+}
+
+/* What the ranks would refuse is refused here, before anything is put aside or made for it. */
+static enum mu_status begin_run(const char *run, const struct beginning *order)
+{
+    enum mu_status st = MU_OK;
+
+    if (order->from && (order->fresh || !mu_file_exists_in(run, "config.cfg")))
+        st = check_origin(run, order);
+    if (st == MU_OK && order->fresh)
+        st = begin_fresh(run);
+    return st;
 }
 
 enum mu_status mu_cli_launch(int argc, char **argv)
@@ -121,10 +181,12 @@ enum mu_status mu_cli_launch(int argc, char **argv)
         MU_TRAIN_OPTIONS(begin),
     };
     const struct mu_command command = {
-        .usage = "muster launch [options] [--] train CONFIG [key=value...]",
+        .usage = "muster launch [options] [--] train CONFIG [key=value...]\n"
+                 "muster launch [options] [--] sweep SWEEP [key=value...]",
         .about =
-            "Starts mpirun for `muster train`, watches it, and starts it again when it, a host or "
-            "all ranks die, until the run is complete. Stops when nothing is gained any more, and "
+            "Starts mpirun for `muster train` or `muster sweep`, watches it, and starts it again "
+            "when it, a host or all ranks die, until the run is complete. Stops when nothing is "
+            "gained any more, and "
             "says why. TERM, Ctrl-C or USR1: checkpoint at the next step, exit code 75; a second "
             "TERM or Ctrl-C ends at once. USR2: checkpoint and go on. `muster resize` changes the "
             "number of ranks.",
@@ -133,8 +195,7 @@ enum mu_status mu_cli_launch(int argc, char **argv)
         .least_words = 2,
         .most_words = INT_MAX,
     };
-    struct mu_settings *settings = NULL;
-    char **ranks_words = NULL;
+    char folder[MU_PATH_MAX], **ranks_words = NULL;
     struct mu_words words;
     enum mu_status st;
 
@@ -143,21 +204,18 @@ enum mu_status mu_cli_launch(int argc, char **argv)
     if (st != MU_OK || words.help_shown)
         return st;
     MU_TRY(mu_options_refuse_mpirun(&command), st, done);
-    MU_TRY(check(&command, &words, &request), st, done);
-    settings = malloc(sizeof *settings);
-    if (!settings)
-        return MU_FAIL(MU_NO_MEMORY, "no memory for the configuration");
-    MU_TRY(read_config(&words, settings), st, done);
-    request.settings = settings;
+    MU_TRY(check(&command, &words, &request, &begin), st, done);
+    MU_TRY(read_config(&words, folder), st, done);
+    request.folder = folder;
+    request.is_sweep = is_sweep(&words);
     request.words = ranks_words = words_of_ranks(&words, &begin, &request.word_count);
     st = ranks_words ? MU_OK : MU_FAIL(MU_NO_MEMORY, "no memory for the words of the ranks");
-    if (st == MU_OK && begin.fresh)
-        st = begin_fresh(settings);
+    if (st == MU_OK)
+        st = begin_run(folder, &begin);
     if (st != MU_OK)
         goto done;
     st = mu_launch_run(&request);
 done:
     free(ranks_words);
-    free(settings);
     return st;
 }

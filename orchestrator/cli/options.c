@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/base/started_by.h"
 #include "orchestrator/base/text_wrap.h"
 #include "orchestrator/config/nearest.h"
 
@@ -77,7 +78,7 @@ enum mu_status mu_options_refuse_mpirun(const struct mu_command *command)
     const char *verb;
     int length;
 
-    if (!getenv("PMIX_RANK") && !getenv("OMPI_COMM_WORLD_RANK"))
+    if (!mu_started_by_mpirun())
         return MU_OK;
     verb = verb_of(command, &length);
     return mu_options_refuse(command, "%.*s starts mpirun by itself: call it without mpirun",
@@ -191,6 +192,8 @@ enum mu_status mu_options_parse(const struct mu_command *command, int argc, char
     *words = (struct mu_words){.word = argv + 1};
     for (int i = 1; i < argc; i++) {
         if (options_ended || argv[i][0] != '-' || argv[i][1] == '\0') {
+            if (argv[i][0] == '\0') /* a variable of a script that was not set */
+                return mu_options_refuse(command, "an empty word stands for nothing");
             words->word[words->count++] = argv[i];
         } else if (strcmp(argv[i], "--") == 0) {
             options_ended = true;
@@ -202,9 +205,11 @@ enum mu_status mu_options_parse(const struct mu_command *command, int argc, char
             MU_TRY(take_option(command, argc, argv, &i), st, done);
         }
     }
-    if (words->count < command->least_words)
-        st = mu_options_refuse(command, "%s",
-                               words->count ? "words are missing" : "nothing was said to work on");
+    if (words->count == 0 && command->least_words > 0)
+        st = mu_options_refuse(command, "nothing was said to work on");
+    else if (words->count < command->least_words)
+        st = mu_options_refuse(command, "words are missing; expected: %.*s",
+                               (int)strcspn(command->usage, "\n"), command->usage);
     else if (words->count > command->most_words)
         st = mu_options_refuse(command, "'%s' is one word too many",
                                words->word[command->most_words]);

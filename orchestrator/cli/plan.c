@@ -1,208 +1,20 @@
-/* `muster plan`: what a sweep will train, and what that takes, before anything runs. */
-#include <math.h>
+/* `muster plan`: what a run or a sweep takes, before it runs. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "orchestrator/base/cores.h"
 #include "orchestrator/base/log.h"
-#include "orchestrator/base/memory_left.h"
 #include "orchestrator/base/text_wrap.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
-#include "orchestrator/sweep/estimate.h"
-#include "orchestrator/sweep/windows.h"
+#include "orchestrator/plan/plan.h"
+#include "orchestrator/plan/show_sweep.h"
 
-/* Trials that a line stands for: seeds of a cell, factors of what is tuned. */
-static uint32_t alike(const struct mu_sweep_trials *t, uint32_t from)
-{
-    const struct mu_sweep_trial *first = &t->item[from];
-    uint32_t to = from + 1;
-
-    while (to < t->count && first->size > 0 && t->item[to].role == first->role &&
-           t->item[to].size == first->size && t->item[to].budget == first->budget &&
-           t->item[to].multiple == first->multiple)
-        to++;
-    return to - from;
-}
-
-/* "width16-c1e+11" of "width16-c1e+11-s1": without the seed, and what follows it. */
-static int name_length(const struct mu_sweep_trial *t, uint32_t runs)
-{
-    const char *end = t->name + strlen(t->name);
-
-    while (runs > 1 && end > t->name && strncmp(end, "-s", 2) != 0)
-        end--;
-    return (int)(end - t->name);
-}
-
-/* Where all of a line's runs have one, and it is known before the sweep. */
-static const char *rate(const struct mu_sweep_spec *spec, const struct mu_sweep_trial *first,
-                        uint32_t runs, char text[16])
-{
-    const struct mu_sweep_law *tuned = mu_sweep_tuned(spec);
-
-    if (tuned && first->role != MU_SWEEP_TUNE && strcmp(tuned->key, "optim.lr") == 0)
-        return "tuned";
-    snprintf(text, 16, "%.3g", first->settings.optim_lr);
-    for (uint32_t i = 1; i < runs; i++)
-        if (first[i].settings.optim_lr != first->settings.optim_lr)
-            return "varies";
-    return text;
-}
-
-/* Part of the steps that trunks of others have done. */
-static double shared_part(const struct mu_sweep_trial *first, uint32_t runs)
-{
-    double part = 0;
-
-    for (uint32_t i = 0; i < runs; i++)
-        part += (double)first[i].shared / (double)first[i].settings.run_steps / runs;
-    return part;
-}
-
-static int widest(const struct mu_sweep_trials *t, bool all)
-{
-    int most = 6;
-
-    for (uint32_t i = 0, runs; i < t->count; i += runs) {
-        runs = all ? 1 : alike(t, i);
-        if (name_length(&t->item[i], runs) > most)
-            most = name_length(&t->item[i], runs);
-    }
-    return most;
-}
-
-/* all: a line for each trial. Where no data is read epochs are a dash. */
-static void print_trials(const struct mu_sweep_spec *spec, const struct mu_sweep_trials *t,
-                         double train_tokens, bool all)
-{
-    const int width = widest(t, all);
-    uint32_t runs;
-
-    printf("%-*s %4s %8s %8s %5s %6s %7s %7s %7s %8s %8s %6s\n", width, "trials", "runs", "N",
-           "tokens", "D/N", "epochs", "steps", "batch", "warm-up", "lr", "FLOPs", "shared");
-    for (uint32_t i = 0; i < t->count; i += runs) {
-        const struct mu_sweep_trial *one = &t->item[i];
-        const struct mu_settings *s = &one->settings;
-        char epochs[16] = "-", lr[16];
-
-        runs = all ? 1 : alike(t, i);
-        if (train_tokens > 0)
-            snprintf(epochs, sizeof epochs, "%.2g", one->tokens / train_tokens);
-        if (i > 0 && (one->role != one[-1].role ||
-                      (one->role == MU_SWEEP_CELL && one->budget != one[-1].budget)))
-            putchar('\n');
-        printf("%-*.*s %4u %8.3g %8.3g %5.3g %6s %7lld %7.0f %7lld %8s %8.3g %5.0f%%\n", width,
-               name_length(one, runs), one->name, runs, one->n, one->tokens, one->tokens / one->n,
-               epochs, (long long)s->run_steps, one->tokens_per_step, (long long)s->schedule_warmup,
-               rate(spec, one, runs, lr), one->flops, 100 * shared_part(one, runs));
-    }
-}
-
-static void print_roles(const struct mu_sweep_trials *t)
-{
-    uint32_t count[3] = {0};
-
-    for (uint32_t i = 0; i < t->count; i++)
-        count[t->item[i].role]++;
-    printf("\n%u trials: %u cells, %u to tune with, %u controls\n", t->count, count[MU_SWEEP_CELL],
-           count[MU_SWEEP_TUNE], count[MU_SWEEP_CONTROL]);
-}
-
-/* What windows may add; each of those runs alone. */
-static enum mu_status print_extensions(const struct mu_sweep_spec *spec,
-                                       const struct mu_settings *base, const char *file,
-                                       const struct mu_sweep_trials *t)
-{
-    struct mu_sweep_window window[MU_SWEEP_LIST];
-    struct mu_sweep_trials more;
-    const enum mu_status st = mu_sweep_windows_reach(spec, base, file, t, 0, 0, &more, window);
-
-    if (st == MU_OK && more.count > 0)
-        printf("extensions: up to %u cells more, %.3g FLOPs, where fewer than %lld sizes lie on a "
-               "side of a budget's minimum\n",
-               more.count, more.flops_alone, (long long)spec->window.each_side);
-    mu_sweep_trials_deinit(&more);
-    return st;
-}
-
-static const char *duration(double seconds, char text[32])
-{
-    if (seconds < 120)
-        snprintf(text, 32, "%.0f s", seconds);
-    else if (seconds < 7200)
-        snprintf(text, 32, "%.0f min", seconds / 60);
-    else
-        snprintf(text, 32, "%.1f h", seconds / 3600);
-    return text;
-}
-
-/* What /dev/shm still takes here. */
-static double room(void)
-{
-    struct statvfs disk;
-    const double left = (double)mu_memory_left("");
-
-    if (statvfs("/dev/shm", &disk) != 0)
-        return left;
-    return fmin(left, (double)disk.f_bavail * (double)disk.f_frsize);
-}
-
-static const char *bytes(double count, char text[32])
-{
-    if (count < 0x1p30)
-        snprintf(text, 32, "%.3g MiB", count / 0x1p20);
-    else
-        snprintf(text, 32, "%.1f GiB", count / 0x1p30);
-    return text;
-}
-
-/* Of a host that all workers share. */
-static void print_memory(const struct mu_sweep_estimate *e, int64_t workers)
-{
-    const double has = room();
-    char one[32], together[32], apart[32], left[32];
-
-    printf("memory: the state of the largest trial takes %s of a host's /dev/shm with one worker, "
-           "%s with %lld; a trial for each of them %s; %s are free here\n",
-           bytes(e->state_bytes, one), bytes(e->together_bytes, together), (long long)workers,
-           bytes(e->apart_bytes, apart), bytes(has, left));
-    if (e->state_bytes > has)
-        mu_log(MU_LOG_WARN, "the largest trial does not fit into this host's memory at all: take "
-                            "smaller sizes, or another host");
-    else if (fmax(e->together_bytes, e->apart_bytes) > has)
-        mu_log(MU_LOG_WARN,
-               "%lld workers on this host do not fit into its memory when they train the largest "
-               "trials: take fewer of them here, or more hosts",
-               (long long)workers);
-}
-
-static void print_costs(const struct mu_sweep_spec *spec, const struct mu_sweep_trials *t,
-                        const struct mu_sweep_estimate *e, int64_t workers)
-{
-    char whole[32], longest[32], wall[32];
-
-    if (spec->share_trunk)
-        printf("FLOPs: %.3g with trunks shared, %.2f of the %.3g that separate runs take\n",
-               t->flops_shared, t->flops_shared / t->flops_alone, t->flops_alone);
-    else
-        printf("FLOPs: %.3g\n", t->flops_alone);
-    if (t->count > 0 && t->item[0].settings.device_kind == MU_DEVICE_CUDA)
-        printf("memory and time on GPUs: not known here; `muster train` counts the memory first\n");
-    else
-        print_memory(e, workers);
-    if (e->train_tokens > 0)
-        printf("data: %.3g tokens in data.train\n", e->train_tokens);
-    if (isnan(e->worker_seconds))
-        return;
-    printf("time: %s of one worker, measured here (%.3g rank-hours); %s on %lld workers, each with "
-           "trials of its own; the longest trial takes %s on one\n",
-           duration(e->worker_seconds, whole), e->worker_seconds / 3600,
-           duration(e->wall_seconds, wall), (long long)workers,
-           duration(e->longest_seconds, longest));
-}
+struct wishes {
+    bool quick, unmeasured, all, keys, json;
+    int64_t ranks; /* 0: not given */
+};
 
 static void print_key(const char *key, const char *expected, const char *help)
 {
@@ -218,81 +30,125 @@ static void warn(void *context, const char *line)
     mu_log(MU_LOG_WARN, "%s", line);
 }
 
-static enum mu_status show(const struct mu_sweep_spec *spec, const struct mu_settings *base,
-                           const char *file, bool measure, bool all, int64_t workers)
+static void note_sweep(void *context, const struct mu_entry *entry)
 {
-    struct mu_sweep_trials trials;
-    struct mu_sweep_estimate estimate = {0};
+    (void)entry;
+    *(bool *)context = true;
+}
+
+static enum mu_status plan_run(const struct mu_settings *settings, const struct wishes *w)
+{
+    struct mu_plan *plan = malloc(sizeof *plan);
     enum mu_status st;
 
-    MU_TRY(mu_sweep_trials_make(spec, base, file, &trials), st, failed);
-    MU_TRY(mu_sweep_estimate_make(&trials, measure, (uint32_t)workers, &estimate), st, done);
-    print_trials(spec, &trials, estimate.train_tokens, all);
-    print_roles(&trials);
-    MU_TRY(print_extensions(spec, base, file, &trials), st, done);
-    print_costs(spec, &trials, &estimate, workers);
-    fflush(stdout);
-    mu_sweep_warnings(spec, &trials, &estimate, warn, NULL);
+    if (!plan)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a plan");
+    MU_TRY(mu_plan_make(settings, w->ranks, !w->unmeasured && !w->quick, plan), st, done);
+    if (w->json) {
+        MU_TRY(mu_plan_print_json(plan), st, done);
+    } else {
+        mu_plan_print(plan);
+        mu_plan_warnings(plan, &(struct mu_advice){warn, NULL});
+    }
+    st = mu_plan_verdict(plan);
 done:
-    mu_sweep_estimate_deinit(&estimate);
-    mu_sweep_trials_deinit(&trials);
-failed:
-    if (st == MU_NOT_FOUND)
-        st = MU_FAIL(MU_CONFIG,
-                     "data.train = \"%s\": expected a token file (`muster tokenize` makes one; "
-                     "scripts/quickstart fetches the text of configs/*-toy.cfg)",
-                     base->data_train);
+    free(plan);
     return st;
+}
+
+static enum mu_status plan_sweep(const struct mu_config_source *source, const struct wishes *w)
+{
+    const struct mu_plan_sweep_options options = {
+        .measure = !w->quick && !w->unmeasured,
+        .all = w->all,
+        .json = w->json,
+        .workers = w->ranks > 0 ? w->ranks : mu_cores_usable(),
+    };
+    struct mu_sweep_spec *spec = malloc(sizeof *spec);
+    struct mu_settings base;
+    enum mu_status st;
+
+    if (!spec)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a sweep");
+    MU_TRY(mu_sweep_read(source, &base, spec), st, done);
+    st = mu_plan_show_sweep(spec, &base, source->path, &options);
+done:
+    free(spec);
+    return st;
+}
+
+/* A file with a group `sweep` is one. */
+static enum mu_status plan(const struct mu_command *command, const struct mu_config_source *source,
+                           const struct wishes *w)
+{
+    struct mu_config_source noting = *source;
+    struct mu_mistakes mistakes = {.count = 0};
+    struct mu_settings settings;
+    bool is_sweep = false;
+    enum mu_status st, found;
+
+    noting.take_sweep = note_sweep;
+    noting.take_context = &is_sweep;
+    st = mu_config_collect(&noting, &settings, &mistakes);
+    if (st == MU_OK && is_sweep) {
+        mu_mistakes_deinit(&mistakes);
+        return plan_sweep(source, w);
+    }
+    found = mu_mistakes_report(&mistakes);
+    if (st != MU_OK || found != MU_OK)
+        return st != MU_OK ? st : found;
+    if (w->all)
+        return mu_options_refuse(command, "--all is for a sweep, and %s is a run", source->path);
+    return plan_run(&settings, w);
 }
 
 enum mu_status mu_cli_plan(int argc, char **argv)
 {
-    int64_t workers = mu_cores_usable();
-    bool quick = false, keys = false, all = false;
+    struct wishes w = {0};
     const struct mu_option options[] = {
-        {"workers", "N", "how many will train; else as many as there are cores here",
-         .integer = &workers, .least = 1, .most = 1e6},
-        {"quick", NULL, "measure nothing: no times", .flag = &quick},
-        {"all", NULL, "a line for each trial, by its name, instead of one for a cell's seeds",
-         .flag = &all},
-        {"keys", NULL, "list the keys of the group sweep instead", .flag = &keys},
+        {"ranks", "N", "how many will train, also -n N; else as many as there are cores here",
+         .integer = &w.ranks, .least = 1, .most = 1e6},
+        {"workers", "N", "the same, of a sweep", .integer = &w.ranks, .least = 1, .most = 1e6},
+        {"no-measure", NULL, "measure nothing: no times", .flag = &w.unmeasured},
+        {"quick", NULL, "the same", .flag = &w.quick},
+        {"json", NULL, "one JSON object, for scripts", .flag = &w.json},
+        {"all", NULL,
+         "of a sweep: a line for each trial, by its name, instead of one for a cell's seeds",
+         .flag = &w.all},
+        {"keys", NULL, "list the keys of the group sweep instead", .flag = &w.keys},
     };
     const struct mu_command command = {
-        .usage = "muster plan SWEEP [options] [KEY=VALUE]...\n"
+        .usage = "muster plan CONFIG [-n RANKS] [options] [KEY=VALUE]...\n"
+                 "muster plan SWEEP [options] [KEY=VALUE]...\n"
                  "muster plan --keys",
-        .about = "Lists what a sweep trains: the trials with their sizes, tokens, steps and "
-                 "FLOPs, what is saved by sharing trunks, what memory, data and time they take "
-                 "(a few shards of each size are timed), and what looks wrong. SWEEP is a run "
-                 "configuration (by @include, as a rule) with a group sweep = { ... };. Nothing "
-                 "is written.",
+        .about =
+            "Tells what a run takes, before it runs: parameters and FLOPs as they are counted, "
+            "tokens and how often data are read, memory and disk, which numbers of workers suit "
+            "its shards, the time by a measurement of some seconds, what its run directory holds "
+            "already, and what looks wrong. Of a sweep, a configuration with a group sweep = { ... "
+            "};, it lists the trials, what is saved by sharing trunks, and what they take. Exit "
+            "code 78: `muster train` would refuse it. Nothing is written.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .most_words = INT_MAX,
     };
-    struct mu_sweep_spec *spec = malloc(sizeof *spec);
-    struct mu_settings base;
     struct mu_words words;
-    enum mu_status st = mu_options_parse(&command, argc, argv, &words);
+    enum mu_status st;
 
+    mu_options_spell_out_ranks(argc, argv);
+    st = mu_options_parse(&command, argc, argv, &words);
     if (st != MU_OK || words.help_shown)
-        goto done;
-    if (keys) {
+        return st;
+    if (w.keys) {
         mu_sweep_keys(print_key);
-        goto done;
+        return MU_OK;
     }
     if (words.count == 0)
-        st = mu_options_refuse(&command, "SWEEP is missing");
-    else if (!spec)
-        st = MU_FAIL(MU_NO_MEMORY, "no memory for a sweep");
-    else
-        st = mu_sweep_read(&(struct mu_config_source){.path = words.word[0],
-                                                      .overrides = words.word + 1,
-                                                      .override_count = words.count - 1,
-                                                      .environment = environ},
-                           &base, spec);
-    if (st == MU_OK)
-        st = show(spec, &base, words.word[0], !quick, all, workers);
-done:
-    free(spec);
-    return st;
+        return mu_options_refuse(&command, "CONFIG is missing");
+    return plan(&command,
+                &(struct mu_config_source){.path = words.word[0],
+                                           .overrides = words.word + 1,
+                                           .override_count = words.count - 1,
+                                           .environment = environ},
+                &w);
 }

@@ -8,15 +8,17 @@
 #include <unistd.h>
 
 #include "orchestrator/base/clock.h"
-#include "orchestrator/cli/inspect_run.h"
 #include "orchestrator/cli/options.h"
 #include "orchestrator/cli/verbs.h"
+#include "orchestrator/inspect/found.h"
+#include "orchestrator/inspect/inspect_run.h"
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/outcome.h"
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/run/live.h"
 #include "orchestrator/run/progress_text.h"
 #include "orchestrator/run/run_dir.h"
+#include "orchestrator/steer/steer.h"
 #include "orchestrator/sweep_run/show.h"
 
 enum { LOOK_US = 500000, RUN_LINE_MS = 5000, SWEEP_LINE_MS = 30000, FILE_MOST = 64 << 20 };
@@ -47,8 +49,7 @@ static enum mu_status check_path(const char *path)
         return MU_FAIL(MU_NOT_FOUND,
                        "%s is a file; expected the folder of a run or of a sweep (run.dir/NAME)",
                        path);
-    if (!is_sweep(path) && !mu_file_exists_in(path, "status.json") &&
-        !mu_file_exists_in(path, "checkpoints"))
+    if (!is_sweep(path) && !mu_found_is_run(path))
         return MU_FAIL(MU_NOT_FOUND,
                        "%s is not the folder of a run (it has no status.json) nor of a sweep (no "
                        "sweep.json); 'muster inspect' tells what it holds",
@@ -79,6 +80,19 @@ static void reading_deinit(struct reading *r)
     r->sweep = NULL;
 }
 
+/* The lock of one that has nothing to do any more, or whose ranks say so themselves, is not looked
+ * at: that may take a second. */
+static void look_for_launcher(const char *path, struct mu_sweep_view *v)
+{
+    const enum mu_sweep_standing standing = mu_sweep_view_standing(v);
+    const bool is_launched = standing == MU_SWEEP_RUNS
+                                 ? mu_sweep_view_was_launched(v)
+                                 : standing != MU_SWEEP_COMPLETE && mu_hold_is_taken(path);
+
+    if (is_launched)
+        mu_sweep_view_set_launched(v);
+}
+
 static enum mu_status read_all(const char *path, struct reading *r)
 {
     enum mu_status st;
@@ -86,6 +100,8 @@ static enum mu_status read_all(const char *path, struct reading *r)
     *r = (struct reading){.path = path};
     if (is_sweep(path)) {
         st = mu_sweep_view_read(path, &r->sweep);
+        if (st == MU_OK)
+            look_for_launcher(path, r->sweep);
         return st == MU_NOT_FOUND ? MU_FAIL(st, "%s/sweep.json is there no more", path) : st;
     }
     MU_TRY(mu_inspect_run(path, &r->run), st, done);
@@ -124,7 +140,7 @@ static enum mu_status standing(const struct reading *r)
 static struct mu_progress_text run_line(const struct reading *r)
 {
     const struct mu_metrics *m = &r->run.newest;
-    const int64_t steps = json_integer_value(json_object_get(r->run.status, "steps"));
+    const int64_t steps = mu_json_get_integer(r->run.status, "steps");
 
     return mu_progress_line(m, steps,
                             standing(r) == MU_RUNNING && steps > m->step
@@ -144,6 +160,7 @@ static void print(FILE *out, const struct reading *r, int columns, int rows)
         fprintf(out, "  newest       %s\n", run_line(r).text);
     if (r->is_launched)
         fprintf(out, "  launcher     one has this run, and starts it again\n");
+    mu_steer_print_pending(r->path, out);
     if (r->saved > 0)
         fprintf(out, "  checkpoint   of step %lld\n", (long long)r->saved);
     else
@@ -291,6 +308,7 @@ done:
 enum mu_status mu_cli_status(int argc, char **argv)
 {
     bool watched = false, json = false, exit_code = false;
+    int64_t rank = -1;
     const struct mu_option options[] = {
         {"watch", NULL,
          "go on showing it, until it ends (or Ctrl-C): on a terminal in place, else a line now and "
@@ -304,6 +322,10 @@ enum mu_status mu_cli_status(int argc, char **argv)
          "print status.json or sweep.json, with \"interrupted\" before its members: whether it was "
          "killed",
          .flag = &json},
+        {"pid", "RANK",
+         "print the process of that rank and nothing else, as in gdb -p $(muster status RUN --pid "
+         "3); ends with 1 when it is dead",
+         .integer = &rank, .least = 0, .most = 1e9},
     };
     const struct mu_command command = {
         .usage = "muster status RUN [options]",
@@ -325,5 +347,13 @@ enum mu_status mu_cli_status(int argc, char **argv)
         return st;
     if (json && watched)
         return mu_options_refuse(&command, "--json is told once; it cannot be watched");
+    if (rank >= 0 && (watched || json || exit_code))
+        return mu_options_refuse(&command, "--pid prints a number, and goes with no other option");
+    if (rank >= 0) {
+        MU_TRY(check_path(words.word[0]), st, failed);
+        return mu_steer_print_pid(words.word[0], rank);
+    }
     return show(words.word[0], watched, json, exit_code);
+failed:
+    return st;
 }

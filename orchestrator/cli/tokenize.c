@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "orchestrator/base/amount.h"
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/cli/options.h"
@@ -84,11 +85,6 @@ static void draw_bar(void *context, uint64_t done, uint64_t total)
                 100.0 * (double)done / (double)total, bytes_text((double)total).text, rate.text);
 }
 
-static const char *plural(uint64_t n)
-{
-    return n == 1 ? "" : "s";
-}
-
 /* KEY=VALUE as a word of a shell: in quotes when a letter of it means something there. */
 static void print_word(const char *key, const char *value)
 {
@@ -112,7 +108,7 @@ static void print_word(const char *key, const char *value)
 static void print_file(const struct mu_tokenize_file *f)
 {
     printf("%s: %" PRIu64 " token%s, %" PRIu64 " chunk%s, content %s\n", f->path, f->header.count,
-           plural(f->header.count), f->chunks, plural(f->chunks),
+           mu_plural(f->header.count), f->chunks, mu_plural(f->chunks),
            mu_hash_print(f->header.content).text);
 }
 

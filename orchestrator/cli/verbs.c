@@ -19,6 +19,19 @@ static bool is_listed(const struct mu_verb *verb)
     return *verb->help != 0;
 }
 
+static void print_topics(void)
+{
+    char names[400] = "";
+    size_t used = 0;
+
+    for (const struct mu_topic *t = mu_topics; t->name && used < sizeof names; t++)
+        used +=
+            (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? " " : "", t->name);
+    puts("\n'muster help VERB' explains a verb, 'muster config KEY' a configuration key,");
+    used = (size_t)printf("'muster help TOPIC' one of: ");
+    mu_text_wrap(stdout, (int)used, (int)used, names);
+}
+
 static void print_help(const struct mu_verb *verbs, size_t count)
 {
     puts("usage: muster VERB ...\n"
@@ -29,11 +42,8 @@ static void print_help(const struct mu_verb *verbs, size_t count)
     for (size_t i = 0; i < count; i++)
         if (is_listed(&verbs[i]))
             mu_text_wrap(stdout, HELP_COLUMN, printf("  %s", verbs[i].word), verbs[i].help);
-    printf("\n'muster help VERB' explains a verb, 'muster config KEY' a configuration key,\n"
-           "'muster help TOPIC' one of:");
-    for (const struct mu_topic *t = mu_topics; t->name; t++)
-        printf(" %s", t->name);
-    puts("\n\nExit codes");
+    print_topics();
+    puts("\nExit codes");
     for (int i = 0; i < MU_STATUS_COUNT; i++) {
         int code = mu_status_exit_code((enum mu_status)i);
 

@@ -30,6 +30,7 @@
     HERE(drill, "drill", "kill ranks of short runs of a config, and compare the results")  \
     HERE(doctor, "doctor", "tell what this machine can do, and what it lacks")             \
     HERE(config, "config", "explain configuration keys, check a file, print it resolved")  \
+    RANKS(rank_check, "rank-check", "")                                                    \
     RANKS(version, "--version", "")
 
 #define MU_VERB_DECLARE(suffix, word, help) enum mu_status mu_cli_##suffix(int argc, char **argv);

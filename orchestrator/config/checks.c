@@ -273,6 +273,14 @@ struct mu_schedule mu_settings_schedule(const struct mu_settings *s)
     };
 }
 
+int64_t mu_settings_branch_point(const struct mu_settings *s)
+{
+    const struct mu_schedule schedule = mu_settings_schedule(s);
+    const int64_t step = mu_schedule_cooldown_start(&schedule);
+
+    return s->checkpoint_every > 0 && step < schedule.steps ? step : 0;
+}
+
 enum mu_status mu_settings_resolve(struct mu_settings *s, int64_t data_vocab)
 {
     struct mu_mistakes mistakes = {.count = 0};

@@ -40,6 +40,10 @@ enum mu_status mu_config_collect(const struct mu_config_source *source, struct m
 /* Reads back what mu_config_print wrote. */
 enum mu_status mu_config_parse_text(const char *text, size_t size, const char *name,
                                     struct mu_settings *out) MU_CHECKED;
+/* The same of what was begun earlier, resolved: a key that did not exist then has its default. NULL
+ * or malloc'ed. */
+enum mu_status mu_config_recall(const char *text, const char *name,
+                                struct mu_settings **out) MU_CHECKED;
 
 /* Puts numbers in the place of "auto". data_vocab: vocabulary of data.train, from its header; 0
  * when model.vocab is a number already, or when nobody reads data (synthetic). MU_CONFIG when the
@@ -48,6 +52,9 @@ enum mu_status mu_settings_resolve(struct mu_settings *settings, int64_t data_vo
 
 /* The learning rate's schedule as the keys have it. */
 struct mu_schedule mu_settings_schedule(const struct mu_settings *settings);
+/* The last step before the cooldown, whose checkpoint is kept for a longer run to go on from; 0:
+ * there is none, or no checkpoints are wanted. */
+int64_t mu_settings_branch_point(const struct mu_settings *settings);
 
 /* Every key, grouped as in the schema, as a libconfig file. */
 void mu_config_write(FILE *out, const struct mu_settings *settings);

@@ -336,3 +336,19 @@ enum mu_status mu_config_parse_text(const char *text, size_t size, const char *n
 
     return mu_config_load(&source, out);
 }
+
+enum mu_status mu_config_recall(const char *text, const char *name, struct mu_settings **out)
+{
+    enum mu_status st;
+
+    *out = malloc(sizeof **out);
+    if (!*out)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for a configuration");
+    MU_TRY(mu_config_parse_text(text, strlen(text), name, *out), st, failed);
+    MU_TRY(mu_settings_resolve(*out, 0), st, failed);
+    return MU_OK;
+failed:
+    free(*out);
+    *out = NULL;
+    return st;
+}

@@ -15,7 +15,7 @@ struct mu_place {
     int line;
 };
 
-enum { MU_MISTAKES_KEPT = 50 };
+enum { MU_MISTAKES_KEPT = 20 };
 struct mu_mistakes {
     char *line[MU_MISTAKES_KEPT]; /* NULL beyond what memory allowed */
     int count;                    /* found; the first MU_MISTAKES_KEPT are kept */

@@ -407,6 +407,12 @@ static enum mu_status scan_one_file(struct scanner *s, const char *path, struct 
         s->broken = true;
         return MU_OK;
     }
+    if (mu_file_exists_in(path, ".")) {
+        mu_mistakes_add(s->mistakes, from, "",
+                        from.line ? "%s is a folder" : "this is a folder, not a file", path);
+        s->broken = true;
+        return MU_OK;
+    }
     st = mu_file_read(path, MAX_FILE_BYTES, &text, &size);
     if (st == MU_NOT_FOUND) {
         mu_mistakes_add(s->mistakes, from, "", from.line ? "there is no file %s" : "no such file",

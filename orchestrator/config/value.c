@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 #include "orchestrator/base/file.h"
 #include "orchestrator/config/nearest.h"
@@ -120,6 +121,20 @@ static bool take_real(const struct taking *t, struct mu_literal literal, double 
     return true;
 }
 
+/* What people call one of a key's words; NULL: none of them. */
+static const char *meant_by(const struct mu_key *key, const char *word)
+{
+    static const struct {
+        const char *said, *word;
+    } synonyms[] = {{"gpu", "cuda"}, {"gpus", "cuda"}, {"nvidia", "cuda"}};
+
+    for (size_t s = 0; s < sizeof synonyms / sizeof *synonyms; s++)
+        for (int i = 0; strcasecmp(word, synonyms[s].said) == 0 && key->words[i]; i++)
+            if (strcmp(key->words[i], synonyms[s].word) == 0)
+                return synonyms[s].word;
+    return NULL;
+}
+
 static void take_word(const struct taking *t, struct mu_literal literal)
 {
     struct mu_nearest nearest = mu_nearest_to(literal.text);
@@ -132,7 +147,9 @@ static void take_word(const struct taking *t, struct mu_literal literal)
         }
         mu_nearest_offer(&nearest, t->key->words[i]);
     }
-    answer = mu_nearest_answer(&nearest);
+    answer = meant_by(t->key, literal.text);
+    if (!answer)
+        answer = mu_nearest_answer(&nearest);
     if (!is_text(literal))
         refuse_type(t, literal);
     else if (answer)

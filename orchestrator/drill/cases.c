@@ -94,7 +94,7 @@ static void add_point(struct list *l, enum mu_fault_point point, bool master)
     int64_t middle = l->steps / 2 - 1;
     int victim = master ? 0 : 1;
     bool is_state = point == MU_FAULT_ADDED || point == MU_FAULT_REDUCED ||
-                    point == MU_FAULT_PUBLISHED; /* not "in", "while" */
+                    point == MU_FAULT_PUBLISHED || point == MU_FAULT_HASH; /* not "in" */
 
     snprintf(name, sizeof name, "kill-%s-%s", master ? "master" : "worker",
              mu_fault_point_name(point));

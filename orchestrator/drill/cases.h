@@ -26,14 +26,14 @@ struct mu_drill_signal {
 enum { MU_DRILL_CASES = 64, MU_DRILL_SIGNALS = 2 };
 
 struct mu_drill_case {
-    char name[40], what[80]; /* for --only; for people */
-    char fault[256];         /* MUSTER_FAULT of the first launch; "": none */
-    char fault_after[64];    /* of the second */
-    const char *setting;     /* one more key=value; NULL: none */
-    uint32_t points;         /* a bit for each named point whose faults count */
-    int64_t ranks;           /* of this case */
-    int expected;            /* faults at these points, or signals, or damaged checkpoints */
-    int signals;             /* sent when `at_step` steps have been recorded */
+    char name[40], what[160]; /* for --only; for people */
+    char fault[256];          /* MUSTER_FAULT of the first launch; "": none */
+    char fault_after[64];     /* of the second */
+    const char *setting;      /* one more key=value; NULL: none */
+    uint32_t points;          /* a bit for each named point whose faults count */
+    int64_t ranks;            /* of this case */
+    int expected;             /* faults at these points, or signals, or damaged checkpoints */
+    int signals;              /* sent when `at_step` steps have been recorded */
     struct mu_drill_signal signal[MU_DRILL_SIGNALS];
     int64_t at_step;
     bool continue_late; /* SIGCONT for what was stopped, after it should have been given up */

@@ -190,7 +190,7 @@ static void forget_memory(const char *run)
 {
     struct mu_segments segments;
 
-    mu_segments_begin(&segments, run);
+    mu_segments_begin(&segments, run, false);
     mu_segments_hold(&segments);
     mu_segments_end(&segments, true);
 }

@@ -11,9 +11,10 @@
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/hash.h"
 #include "orchestrator/run/goodput.h"
+#include "orchestrator/run/json_values.h"
 #include "orchestrator/run/metrics.h"
 
-enum { STATUS_MAX = 1 << 20, METRICS_MAX = 64 << 20 };
+enum { METRICS_MAX = 64 << 20 };
 
 /* The number after `words` in a line; false: they do not stand there. */
 static bool number_after(const char *line, const char *words, double *out)
@@ -109,22 +110,15 @@ void mu_drill_read_lines(const char *text, struct mu_drill_lines *out)
 
 static void read_status(const char *run, struct mu_drill_result *out)
 {
-    char path[MU_PATH_MAX], *text = NULL;
-    const char *outcome, *hash;
     struct mu_ledger_sum goodput;
-    json_t *status = NULL;
-    size_t size;
+    json_t *status;
 
-    if (mu_path_format(path, "%s/status.json", run) == MU_OK &&
-        mu_file_read(path, STATUS_MAX, &text, &size) == MU_OK)
-        status = json_loadb(text, size, 0, NULL);
-    free(text);
-    outcome = json_string_value(json_object_get(status, "outcome"));
-    hash = json_string_value(json_object_get(status, "state_hash"));
-    out->complete = outcome && strcmp(outcome, "complete") == 0 &&
-                    json_integer_value(json_object_get(status, "state_hash_step")) ==
-                        json_integer_value(json_object_get(status, "steps"));
-    snprintf(out->hash, sizeof out->hash, "%s", hash ? hash : "");
+    if (mu_run_dir_read_status(run, &status, NULL) != MU_OK)
+        return;
+    out->complete =
+        strcmp(mu_json_get_text(status, "outcome"), "complete") == 0 &&
+        mu_json_get_integer(status, "state_hash_step") == mu_json_get_integer(status, "steps");
+    mu_json_copy_text(out->hash, sizeof out->hash, status, "state_hash");
     if (mu_goodput_from_json(json_object_get(status, "goodput"), &goodput)) {
         out->shards_redone = goodput.events[MU_LEDGER_SHARDS_REDONE];
         out->steps_lost = goodput.events[MU_LEDGER_STEPS_LOST];

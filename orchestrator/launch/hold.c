@@ -385,7 +385,7 @@ bool mu_hold_is_taken(const char *run)
     if (mu_path_format(path, "%s/%s", run, MU_LEASE_FILE) != MU_OK ||
         mu_lease_read(path, &first) != MU_OK || first.pid == 0)
         return false;
-    fd = open(path, O_RDONLY | O_CLOEXEC);
+    fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd >= 0) {
         is_free = flock(fd, LOCK_SH | LOCK_NB) == 0;
         close(fd); /* and the lock with it */

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@
 #include "orchestrator/launch/outcome.h"
 #include "orchestrator/launch/parts.h"
 #include "orchestrator/launch/probe.h"
+#include "orchestrator/launch/resize.h"
+#include "orchestrator/run/run_dir.h"
 
 enum {
     FENCE_MS = 10000,
@@ -30,11 +33,10 @@ static const double relaunch_guess_s = 3; /* until one was measured */
 /* ---- before the first generation ---- */
 static enum mu_status find_run(struct mu_launch *l)
 {
-    const struct mu_settings *s = l->request->settings;
     char *plain, control[MU_PATH_MAX];
     enum mu_status st;
 
-    MU_TRY(mu_path_format(l->run, "%s/%s", s->run_dir, s->run_name), st, failed);
+    MU_TRY(mu_path_format(l->run, "%s", l->request->folder), st, failed);
     MU_TRY(mu_path_format(control, "%s/control", l->run), st, failed);
     MU_TRY(mu_file_make_folders(control), st, failed);
     plain = realpath(l->run, NULL); /* names the segments */
@@ -122,11 +124,13 @@ static enum mu_status begin(struct mu_launch *l)
     MU_TRY(catch_signals(l), st, failed);
     MU_TRY(mu_hold_take(l->run, wants_to_give_up, l, &before, &l->hold), st, failed);
     MU_TRY(fence(&before), st, failed);
-    mu_resize_clear(l->run); /* asked of an earlier launcher */
-    mu_segments_begin(&l->segments, l->run);
-    l->step = mu_segments_hold(&l->segments);
+    mu_resize_clear(l->run); /* asked of an earlier launcher, and so are: */
+    mu_requests_drop(l->run);
+    if (l->is_sweep)
+        mu_run_dir_unask(l->run, MU_REQUEST_STOP_FILE);
+    mu_segments_begin(&l->segments, l->run, l->is_sweep);
     o = mu_outcome_read(l->run, "");
-    l->step = o.step > l->step ? o.step : l->step;
+    l->step = mu_launch_look_for_steps(l, o.step);
     l->ladder.best_step = l->step > 0 ? l->step : 0;
 failed:
     return st;
@@ -207,23 +211,35 @@ done:
     return st;
 }
 
+static void look_at_memory(struct mu_launch *l)
+{
+    l->memory_step = -1;
+    l->memory_trials = 0;
+    for (int i = 0; i < l->segments.count; i++) {
+        uint32_t trial;
+        const int64_t step = mu_segments_step(&l->segments, i, &trial);
+
+        l->memory_step = step > l->memory_step ? step : l->memory_step;
+        l->memory_trials += step > 0;
+    }
+}
+
 static struct mu_ladder_end describe_end(struct mu_launch *l)
 {
     const struct mu_generation *g = &l->now;
     struct mu_outcome o = mu_outcome_read(l->run, g->job);
-    int64_t step = mu_segments_hold(&l->segments);
+    int64_t step = mu_launch_look_for_steps(l, o.is_of_job ? o.step : -1);
 
-    l->memory_step = step;
+    look_at_memory(l);
     l->is_unsaved = ((l->was_asked_to_make_way && o.outcome == MU_LADDER_REQUEUE) ||
                      (l->is_unsaved && !g->is_training)) &&
-                    step > mu_outcome_saved(l->run);
-    if (o.is_of_job && o.step > step)
-        step = o.step;
+                    !l->is_sweep && l->memory_step > mu_outcome_saved(l->run);
+    l->has_stopped = o.outcome == MU_LADDER_REQUEUE && !l->was_asked_to_make_way;
     l->step = step > l->step ? step : l->step;
     return (struct mu_ladder_end){
         .outcome = o.outcome,
         .agreed = o.agreed,
-        .wish = l->wish,
+        .wish = o.was_stopped ? MU_WISH_STOP : l->wish, /* also while it was to change */
         .mpirun_signal = g->was_ended_here ? 0 : g->signal,
         .exit_code = g->was_ended_here ? -1 : g->exit_code,
         .seen = g->view.seen,
@@ -377,9 +393,9 @@ static enum mu_status run(struct mu_launch *l)
         }
         if (!holds_still(l))
             return MU_FAIL(MU_FAILED,
-                           "this launcher has lost the run to another one, which goes on with it: "
+                           "this launcher has lost the %s to another one, which goes on with it: "
                            "nothing is to be done here (%s says which one)",
-                           mu_hold_path(l->hold));
+                           mu_launch_word(l), mu_hold_path(l->hold));
         plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
         mu_launch_tell_relaunch(l, &plan, next.pause_ms + plan.pause_ms);
         wait_for(l, next.pause_ms + plan.pause_ms);
@@ -392,17 +408,29 @@ failed:
 enum mu_status mu_launch_run(const struct mu_launch_request *request)
 {
     struct mu_launch *l = calloc(1, sizeof *l);
+    bool is_over;
     int fatal;
     enum mu_status st;
 
     if (!l)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a launch");
     l->request = request;
+    l->is_sweep = request->is_sweep;
     l->now.pidfd = l->signals = -1;
     l->step = l->steps = -1;
+    l->left_s = NAN;
     MU_TRY(begin(l), st, done);
     st = run(l);
-    mu_segments_end(&l->segments, st != MU_REQUEUE && mu_hold_is_good(l->hold));
+    /* Ranks of a sweep that stop cannot remove what is held here. What they have left for others,
+     * when the wish to stop came, the same command takes up. */
+    is_over = st != MU_REQUEUE || (l->is_sweep && l->has_stopped);
+    if (is_over && st == MU_REQUEUE && l->memory_trials > 0)
+        mu_log(
+            MU_LOG_WARN,
+            "%d trial%s waited for ranks, the state in memory alone: what was computed since the "
+            "checkpoint is computed again",
+            l->memory_trials, l->memory_trials == 1 ? "" : "s");
+    mu_segments_end(&l->segments, is_over && mu_hold_is_good(l->hold));
     mu_launch_tell_end(l, st);
 done:
     mu_log_set_guard(NULL, NULL);
@@ -410,6 +438,7 @@ done:
     if (l->signals >= 0)
         close(l->signals);
     fatal = l->fatal;
+    mu_trials_deinit(&l->trials);
     free(l);
     if (fatal) { /* as if it had never been caught */
         sigset_t set;

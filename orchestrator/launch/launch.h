@@ -1,11 +1,14 @@
 /* A run that goes on when mpirun, a node or all ranks die: starts mpirun, watches it, and starts
- * it again as core/ladder.h decides, until the run is complete, stopped, or hopeless.
+ * it again as core/ladder.h decides, until the run is complete, stopped, or hopeless. A sweep is
+ * watched like a run whose committed step is the sum of those of its trials.
  *
  *   launch.c     from the lock of the run to the last line
  *   watch.c      what is looked at and obeyed while a generation lives
+ *   resize.h     what is asked of it, and what it asks of the ranks, in control/
  *   tell.c       the line for each event
  *   hold.h       one launcher a run; lease.h (worker/) on other machines
  *   generation.h one mpirun; ranks.h: its ranks; remains.h: what it leaves
+ *   trials.h     how far a sweep has come
  *   mpirun.h     its command line and environment; hosts.h: where; outcome.h: what the ranks wrote
  *
  * Signals: TERM, INT, HUP, USR1 ask the ranks for a checkpoint and an end (75); a second TERM or
@@ -13,18 +16,19 @@
 #ifndef MUSTER_LAUNCH_LAUNCH_H
 #define MUSTER_LAUNCH_LAUNCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "orchestrator/base/status.h"
-#include "orchestrator/config/settings.h"
 
 struct mu_launch_request {
-    const struct mu_settings *settings; /* already checked */
-    int64_t ranks;                      /* 0: as many as there are slots, or cores to use */
-    const char *hosts, *hostfile;       /* at most one; NULL: this machine */
-    const char *mpirun, *mpirun_args;   /* NULL: muster's own; none */
+    const char *folder; /* run.dir/NAME, by a configuration that is already checked */
+    bool is_sweep;
+    int64_t ranks;                    /* 0: as many as there are slots, or cores to use */
+    const char *hosts, *hostfile;     /* at most one; NULL: this machine */
+    const char *mpirun, *mpirun_args; /* NULL: muster's own; none */
     int64_t most_restarts, most_still, start_deadline_s, stall_deadline_s, cool_off_s;
-    char *const *words; /* train CONFIG ... */
+    char *const *words; /* train CONFIG ..., sweep SWEEP ... */
     int word_count;
 };
 

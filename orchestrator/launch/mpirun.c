@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "orchestrator/base/file.h"
+#include "orchestrator/base/program.h"
 #include "orchestrator/launch/mpi_settings.h"
 
 extern char **environ;
@@ -90,11 +91,15 @@ static void set_value(struct list *l, const char *name, const char *value)
 static struct list make_environment(const struct mu_mpirun_request *r)
 {
     struct list l = {.ok = true};
+    struct mu_mpi_place place;
 
     for (char **e = environ; *e; e++)
         if (!has_name(*e, "MUSTER_JOB") && !has_name(*e, "MUSTER_LEASE") &&
             (r->with_faults || !has_name(*e, "MUSTER_FAULT")))
             add(&l, *e);
+    mu_mpi_find(&place);
+    if (place.prefix[0] && !is_set(&l, place.prefix))
+        add(&l, place.prefix);
     for (const char *const *s = mu_mpi_settings; *s; s++)
         if (!is_set(&l, *s))
             add(&l, *s);
@@ -141,11 +146,12 @@ static struct list make_arguments(const struct mu_mpirun_request *r, const struc
 {
     struct list l = {.ok = true};
     char number[16], self[MU_PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    struct mu_mpi_place place;
 
-    self[n > 0 ? n : 0] = 0;
+    mu_program_path(self);
     snprintf(number, sizeof number, "%u", r->ranks);
-    add(&l, r->mpirun ? r->mpirun : mu_mpi_run);
+    mu_mpi_find(&place);
+    add(&l, r->mpirun ? r->mpirun : place.mpirun);
     add(&l, "-n");
     add(&l, number);
     if (r->hosts) {
@@ -166,13 +172,15 @@ static struct list make_arguments(const struct mu_mpirun_request *r, const struc
 }
 
 /* In the child. Gives back only when something failed. */
-static void become_mpirun(pid_t parent, char **arguments, char **environment)
+static void become_mpirun(pid_t parent, int output, char **arguments, char **environment)
 {
     int nothing = open("/dev/null", O_RDONLY);
     sigset_t none;
 
     if (nothing < 0 || dup2(nothing, STDIN_FILENO) < 0 || setsid() < 0 ||
         prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+        return;
+    if (output > 0 && (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0))
         return;
     if (getppid() != parent)
         raise(SIGKILL); /* the launcher died in between */
@@ -198,7 +206,7 @@ enum mu_status mu_mpirun_start(const struct mu_mpirun_request *r, pid_t *pid)
         goto done;
     *pid = fork();
     if (*pid == 0) {
-        become_mpirun(parent, arguments.item, environment.item);
+        become_mpirun(parent, r->output, arguments.item, environment.item);
         error = errno;
         if (write(ready[1], &error, sizeof error) < 0) {
             /* the parent is gone */

@@ -21,10 +21,11 @@ struct mu_mpirun_request {
     const char *folder; /* TMPDIR */
     bool with_faults;   /* hand MUSTER_FAULT on */
     bool with_bar;      /* a person watches stderr */
+    int output;         /* what becomes its stdout and stderr; 0: this process's */
 };
 
-/* *pid is also its session. It does not read from stdin; stdout and stderr are this process's. A
- * program that cannot be started is MU_FAILED. The calling thread must live as long as mpirun is
+/* *pid is also its session. It does not read from stdin. A program that cannot be started is
+ * MU_FAILED. The calling thread must live as long as mpirun is
  * to: PR_SET_PDEATHSIG follows the thread. */
 enum mu_status mu_mpirun_start(const struct mu_mpirun_request *request, pid_t *pid) MU_CHECKED;
 

@@ -1,4 +1,5 @@
-/* What the ranks of a generation wrote into status.json: the launcher believes nothing else. */
+/* What the ranks of a generation wrote into status.json, or those of a sweep into sweep.json: the
+ * launcher believes nothing else. */
 #ifndef MUSTER_LAUNCH_OUTCOME_H
 #define MUSTER_LAUNCH_OUTCOME_H
 
@@ -14,24 +15,15 @@ struct mu_outcome {
     bool is_running;                /* of it: past the start */
     enum mu_ladder_outcome outcome; /* of it */
     bool agreed;
+    bool was_stopped;    /* of it: somebody wanted that, who is not the launcher making room */
     int dead_rank;       /* that its message names; -1: none */
-    uint64_t signs;      /* changes with everything that stands there */
-    int64_t step, steps; /* as in the file, whoever wrote it; -1: none */
+    uint64_t signs;      /* changes with everything that stands there, but for times of a sweep */
+    int64_t step, steps; /* as in the file, whoever wrote it; -1: none, or a sweep (trials.h) */
+    double left_s;       /* of a sweep, estimated; NAN */
 };
 
-/* Never fails: what cannot be read is not there. */
+/* run: the folder of a run, or of a sweep. Never fails: what cannot be read is not there. */
 struct mu_outcome mu_outcome_read(const char *run, const char *job);
-
-/* control/resize: how many ranks are asked for; 0: nothing. A request that is no number is told
- * of and taken away. */
-uint32_t mu_resize_read(const char *run);
-void mu_resize_clear(const char *run);
-enum mu_status mu_resize_write(const char *run, uint32_t ranks) MU_CHECKED;
-
-/* control/relaunch: the ranks are to make way at the next step boundary, and to leave the state in
- * memory. */
-enum mu_status mu_relaunch_ask(const char *run) MU_CHECKED;
-void mu_relaunch_clear(const char *run);
 
 /* Step of the newest checkpoint, whole or not; 0: there is none. */
 int64_t mu_outcome_saved(const char *run);

@@ -12,15 +12,18 @@
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/launch.h"
 #include "orchestrator/launch/remains.h"
+#include "orchestrator/launch/trials.h"
 
 enum { MU_STORY_MAX = 512 };
 
 struct mu_launch {
     const struct mu_launch_request *request;
     char run[MU_PATH_MAX]; /* the plain path */
+    bool is_sweep;
     struct mu_hold *hold;
     struct mu_ladder ladder;
     struct mu_segments segments;
+    struct mu_trials trials; /* of a sweep */
     struct mu_generation now;
     int signals; /* signalfd */
     bool with_bar;
@@ -30,9 +33,12 @@ struct mu_launch {
     uint64_t wish_ns;   /* when the ranks were asked */
     uint32_t resize_to; /* asked for and not yet obeyed; 0: nothing */
     bool start_hung, stalled, lease_lost;
+    bool has_stopped;              /* the last generation, orderly */
     uint64_t signs, moved_ns;      /* what was seen last, and when it changed last */
     int64_t step, steps;           /* committed, as far as is known; of the run; -1: unknown */
+    double left_s;                 /* of a sweep, estimated; NAN */
     int64_t memory_step;           /* of what the last generation left in memory; -1: nothing */
+    int memory_trials;             /* of a sweep: whose states it left there */
     uint32_t shards, spares;       /* of the run; 0 shards: unknown */
     struct timespec hosts_changed; /* mtime of the host file */
     uint64_t pace_ns;              /* when step pace_step was seen first, in this generation */
@@ -55,6 +61,11 @@ void mu_launch_watch(struct mu_launch *l);
 bool mu_launch_take_signals(struct mu_launch *l);
 /* Sleeps up to that long, or until a signal comes. */
 void mu_launch_pause(struct mu_launch *l, uint64_t ms);
+/* The newest committed step, in memory, which is held, or as status.json told (-1: nothing); of a
+ * sweep what stands for it (trials.h). -1: none. */
+int64_t mu_launch_look_for_steps(struct mu_launch *l, int64_t told);
+/* "run", or "sweep". */
+const char *mu_launch_word(const struct mu_launch *l);
 /* Whether ranks of that plan are on other machines. */
 bool mu_launch_is_abroad(const struct mu_launch *l, const struct mu_ladder_plan *plan);
 enum mu_status mu_launch_read_hosts(struct mu_launch *l) MU_CHECKED;

@@ -84,10 +84,19 @@ void mu_remains_remove_mpi_files(const char *prefix)
 }
 
 /* ---- segments ---- */
-void mu_segments_begin(struct mu_segments *s, const char *run)
+/* As mu_segment_open and mu_segment_trial_key name them. */
+void mu_segments_begin(struct mu_segments *s, const char *run, bool is_sweep)
 {
+    const uint64_t key = mu_hash_bytes(run, strlen(run), 0).low;
+
     memset(s, 0, sizeof *s);
-    s->run_key = mu_hash_bytes(run, strlen(run), 0).low;
+    s->is_sweep = is_sweep;
+    if (is_sweep)
+        snprintf(s->beginning, sizeof s->beginning, "muster-%u-%08" PRIx32, (unsigned)geteuid(),
+                 (uint32_t)key);
+    else
+        snprintf(s->beginning, sizeof s->beginning, "muster-%u-%016" PRIx64 "-h",
+                 (unsigned)geteuid(), key);
 }
 
 static void let_go(struct mu_segments *s, int index)
@@ -123,19 +132,26 @@ static int64_t committed_step(int fd)
     return step;
 }
 
+int64_t mu_segments_step(const struct mu_segments *s, int index, uint32_t *trial)
+{
+    const char *rest = s->name[index] + 1 + strlen(s->beginning);
+
+    *trial = s->is_sweep ? (uint32_t)strtoul(rest, NULL, 16) : 0;
+    return committed_step(s->fd[index]);
+}
+
 int64_t mu_segments_hold(struct mu_segments *s)
 {
     DIR *folder = opendir("/dev/shm");
-    char prefix[64], name[96];
     struct dirent *file;
     int64_t newest = -1;
+    char name[96];
 
     for (int i = s->count - 1; i >= 0; i--)
         if (!mu_shm_file_is_named(s->name[i], s->fd[i]))
             let_go(s, i);
-    snprintf(prefix, sizeof prefix, "muster-%u-%016" PRIx64 "-h", (unsigned)geteuid(), s->run_key);
     while (folder && (file = readdir(folder))) {
-        if (strncmp(file->d_name, prefix, strlen(prefix)) != 0 ||
+        if (strncmp(file->d_name, s->beginning, strlen(s->beginning)) != 0 ||
             (size_t)snprintf(name, sizeof name, "/%s", file->d_name) >= sizeof name ||
             s->count == MU_REMAINS_SEGMENTS || is_held(s, name))
             continue;
@@ -154,11 +170,16 @@ int64_t mu_segments_hold(struct mu_segments *s)
 
 void mu_segments_end(struct mu_segments *s, bool remove)
 {
-    if (remove)
-        mu_segments_hold(s);
-    while (s->count > 0) {
+    bool are_more;
+
+    do {
         if (remove)
-            mu_shm_file_unlink(s->name[s->count - 1], s->fd[s->count - 1]);
-        let_go(s, s->count - 1);
-    }
+            mu_segments_hold(s);
+        are_more = remove && s->count == MU_REMAINS_SEGMENTS;
+        while (s->count > 0) {
+            if (remove)
+                mu_shm_file_unlink(s->name[s->count - 1], s->fd[s->count - 1]);
+            let_go(s, s->count - 1);
+        }
+    } while (are_more);
 }

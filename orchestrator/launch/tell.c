@@ -2,15 +2,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "orchestrator/base/amount.h"
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/launch/outcome.h"
 #include "orchestrator/launch/parts.h"
-
-static const char *plural(uint64_t n)
-{
-    return n == 1 ? "" : "s";
-}
 
 static double seconds(uint64_t from_ns, uint64_t to_ns)
 {
@@ -33,7 +29,10 @@ void mu_launch_note_story(struct mu_launch *l, const struct mu_ladder_next *next
         snprintf(what, sizeof what, "mpirun was killed (signal %d)", end->mpirun_signal);
     else if (next->cause == MU_CAUSE_MPIRUN_ENDED)
         snprintf(what, sizeof what, "mpirun ended with exit code %d", end->exit_code);
-    if (end->step >= 0)
+    if (end->step >= 0 && l->is_sweep)
+        snprintf(story, MU_STORY_MAX, "generation %d: %s after %" PRId64 " steps of its trials",
+                 g->number, what, l->trials.steps);
+    else if (end->step >= 0)
         snprintf(story, MU_STORY_MAX, "generation %d: %s at step %" PRId64, g->number, what,
                  end->step);
     else
@@ -44,10 +43,15 @@ void mu_launch_note_story(struct mu_launch *l, const struct mu_ladder_next *next
  * they may know better. */
 static void describe_beginning(const struct mu_launch *l, char *out, size_t capacity)
 {
-    int64_t saved = mu_outcome_saved(l->run);
+    int64_t saved = l->is_sweep ? 0 : mu_outcome_saved(l->run);
     const char *or_later = l->now.is_abroad ? " or later" : "";
 
-    if (!l->now.is_abroad && l->memory_step > 0 && l->memory_step >= saved)
+    if (l->is_sweep && l->memory_trials > 0)
+        snprintf(out, capacity, "from its journal, the states of %d trial%s in memory",
+                 l->memory_trials, mu_plural((uint64_t)l->memory_trials));
+    else if (l->is_sweep)
+        snprintf(out, capacity, "from its journal");
+    else if (!l->now.is_abroad && l->memory_step > 0 && l->memory_step >= saved)
         snprintf(out, capacity, "from the state in memory");
     else if (saved > 0)
         snprintf(out, capacity, "from the checkpoint of step %" PRId64 "%s", saved, or_later);
@@ -63,8 +67,8 @@ void mu_launch_tell_relaunch(const struct mu_launch *l, const struct mu_ladder_p
     if (pause_ms > 0)
         snprintf(when, sizeof when, " in %.3g s", 1e-3 * (double)pause_ms);
     if (plan->ranks > 0)
-        snprintf(with, sizeof with, "with %u rank%s on %u host%s", plan->ranks, plural(plan->ranks),
-                 plan->hosts, plural(plan->hosts));
+        snprintf(with, sizeof with, "with %u rank%s on %u host%s", plan->ranks,
+                 mu_plural(plan->ranks), plan->hosts, mu_plural(plan->hosts));
     describe_beginning(l, from, sizeof from);
     mu_log(plan->ranks > 0 ? MU_LOG_INFO : MU_LOG_WARN, "%s; starting again%s %s, %s (%.2f s)",
            l->story[MU_LADDER_STILL - 1], when, with, from, seconds(l->ended_ns, mu_clock_ns()));
@@ -88,7 +92,13 @@ void mu_launch_tell_training(const struct mu_launch *l)
 
 void mu_launch_tell_diagnosis(const struct mu_launch *l, const struct mu_ladder_next *next)
 {
-    if (next->no_progress)
+    if (next->no_progress && l->is_sweep)
+        mu_log(MU_LOG_ERROR,
+               "the sweep does not get beyond %" PRId64 " steps of its trials: in %" PRId64
+               " generations in a row no trial has committed anything new. Starting again will not "
+               "help until the reason is found:",
+               l->trials.steps, l->ladder.most_still);
+    else if (next->no_progress)
         mu_log(MU_LOG_ERROR,
                "the run does not get beyond step %" PRId64 ": %" PRId64
                " generations in a row have committed nothing new. Starting again will not help "
@@ -119,7 +129,8 @@ void mu_launch_tell_end(const struct mu_launch *l, enum mu_status st)
            st == MU_OK        ? "complete"
            : st == MU_REQUEUE ? "stopped on request: the same command goes on"
                               : mu_status_meaning(st),
-           l->generations, plural((uint64_t)l->generations), n ? " (" : "", causes, n ? ")" : "");
+           l->generations, mu_plural((uint64_t)l->generations), n ? " (" : "", causes,
+           n ? ")" : "");
     if (l->generations > 1)
         mu_log(MU_LOG_INFO,
                "launch: %.1f s in all between the end of a generation and the training "

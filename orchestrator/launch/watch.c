@@ -1,6 +1,7 @@
 /* One thread looks at everything in turn: signals and mpirun's end wake it at once, the rest is
  * looked at 50 times a second during a start and 10 times later; files twice a second. */
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include "orchestrator/launch/hosts.h"
 #include "orchestrator/launch/outcome.h"
 #include "orchestrator/launch/parts.h"
+#include "orchestrator/launch/resize.h"
 #include "orchestrator/run/run_dir.h"
 
 enum {
@@ -26,6 +28,8 @@ enum {
     NEWS_MS = 1500,    /* for ranks to tell of a death during the start, and to leave */
     NOBODY_MS = 15000, /* for an mpirun without ranks to end */
     STOP_MS = 3600000, /* for ranks to save and stop */
+    /* A sweep's work is dealt to any number of ranks alike. */
+    SWEEP_SHARDS = 1 << 20,
 };
 
 static bool is_past(uint64_t since_ns, uint64_t ms)
@@ -91,20 +95,33 @@ static void ask_to_stop(struct mu_launch *l)
     mu_generation_signal(&l->now, SIGUSR1);
 }
 
+const char *mu_launch_word(const struct mu_launch *l)
+{
+    return l->is_sweep ? "sweep" : "run";
+}
+
+int64_t mu_launch_look_for_steps(struct mu_launch *l, int64_t told)
+{
+    int64_t held = mu_segments_hold(&l->segments);
+
+    if (l->is_sweep)
+        return mu_trials_look(&l->trials, l->run, &l->segments);
+    return told > held ? told : held;
+}
+
 static void measure(struct mu_launch *l)
 {
     struct mu_outcome o = mu_outcome_read(l->run, l->now.job);
-    int64_t step = mu_segments_hold(&l->segments);
+    int64_t step = mu_launch_look_for_steps(l, o.is_of_job ? o.step : -1);
     uint64_t now_ns = mu_clock_ns(), signs = o.signs ^ l->now.view.marks ^ ((uint64_t)step << 32);
 
     if (l->moved_ns == 0 || signs != l->signs) {
         l->signs = signs;
         l->moved_ns = now_ns;
     }
-    if (o.is_of_job && o.step > step)
-        step = o.step;
     if (o.is_there)
         l->steps = o.steps;
+    l->left_s = o.left_s;
     if (step > l->step)
         l->step = step;
     if (!o.is_running)
@@ -192,10 +209,11 @@ static uint32_t workers_of(const struct mu_launch *l, uint32_t ranks)
 static struct mu_ladder_gain expect(const struct mu_launch *l, const struct mu_ladder_plan *plan)
 {
     uint32_t at_work = ranks_at_work(l), workers = workers_of(l, l->now.ranks_wanted);
+    int64_t seconds_left = l->left_s > 0 ? (int64_t)fmin(l->left_s, 1e12) : 0;
 
     return (struct mu_ladder_gain){
-        .steps_left = l->steps - l->step,
-        .step_s = l->step_s,
+        .steps_left = l->is_sweep ? seconds_left : l->steps - l->step,
+        .step_s = l->is_sweep ? 1 : l->step_s,
         .relaunch_s = l->relaunch_s,
         .ranks_now = workers < at_work ? workers : at_work,
         .ranks_then = workers_of(l, plan->ranks),
@@ -219,9 +237,11 @@ static void look_for_change(struct mu_launch *l)
     if (!l->now.is_training || l->wish != MU_WISH_GO_ON)
         return;
     if (l->resize_to > 0 && l->resize_to == ranks_at_work(l)) {
-        mu_log(MU_LOG_INFO, "this run has %u ranks already", l->resize_to);
+        mu_log(MU_LOG_INFO, "this %s has %u ranks already", mu_launch_word(l), l->resize_to);
         l->resize_to = 0;
     }
+    if (l->shards == 0 && l->is_sweep)
+        l->shards = SWEEP_SHARDS;
     if (l->shards == 0)
         read_shards(l);
     plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
@@ -248,9 +268,9 @@ static void look_for_trouble(struct mu_launch *l)
     if (!mu_hold_is_good(l->hold)) {
         l->lease_lost = true;
         mu_log(MU_LOG_ERROR,
-               "the lock of this run could not be renewed for %d s (%s): ending the ranks, since "
-               "another launcher may take the run over soon",
-               MU_LEASE_END_MS / 1000, mu_hold_path(l->hold));
+               "the lock of this %s could not be renewed for %d s (%s): ending the ranks, since "
+               "another launcher may take it over soon",
+               mu_launch_word(l), MU_LEASE_END_MS / 1000, mu_hold_path(l->hold));
         mu_generation_end(g, true);
     } else if (!g->has_started &&
                is_past(g->start_ns, (uint64_t)l->request->start_deadline_s * 1000)) {

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "orchestrator/base/fault.h"
+#include "orchestrator/base/started_by.h"
+#include "orchestrator/run/aside.h"
 #include "worker/parts.h"
 #include "worker/watchdog.h"
 
@@ -25,8 +27,10 @@ void mu_job_close_parts(struct mu_job *job)
     mu_journal_close(job->journal);
     job->journal = NULL;
     mu_run_dir_close(job->run);
+    if (job->run && job->parent && !mu_file_exists_in(job->run_path, "config.cfg"))
+        mu_run_aside_forget(job->run_path); /* a fork that could not begin */
     job->run = NULL;
-    mu_snapshots_close(&job->snapshots, !makes_way && !(is_lost && getenv("MUSTER_JOB")));
+    mu_snapshots_close(&job->snapshots, !makes_way && !(is_lost && mu_started_by_launch()));
     mu_snapshots_deinit(&job->snapshots);
     mu_worker_deinit(&job->worker);
     mu_segment_close(&job->segment, !makes_way);
@@ -40,6 +44,7 @@ void mu_job_close_parts(struct mu_job *job)
     job->host_key = NULL;
     free(job->config_text);
     job->config_text = NULL;
+    mu_job_ranks_deinit(job);
     free(job->parent);
     job->parent = NULL;
 }
@@ -121,7 +126,7 @@ void mu_job_init(struct mu_job *job, struct mu_session *session, struct mu_comm 
         .comm = comm,
         .saved_step = -1,
         .common_steps = INT64_MAX,
-        .status = {.loss = NAN, .valid_loss = NAN},
+        .status = {.loss = NAN, .valid_loss = NAN, .saved_step = -1},
         .is_master = mu_comm_rank(comm) == 0,
     };
     job->control = mu_control_init(comm, job->poller, job->life.epoch, ROUND_DEADLINE_MS);

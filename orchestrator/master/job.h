@@ -4,9 +4,11 @@
  *   job_start.c   meet, prepare: ends with every rank holding device, data and segment
  *   job_config.c  what is to be trained, and whether that is what stands in the run directory
  *   origin.c      the checkpoint that a fork comes from
+ *   go_on.c       what becomes of a run that stands there already
  *   job_gpus.c    a GPU for each worker, and what becomes of a rank that has none
  *   job_memory.c  what the run needs of a GPU's memory
  *   job_load.c    a checkpoint or initial weights: every rank at the same committed state
+ *   job_order.c   what the master has all of them load
  *   job_probe.c   whether all ranks compute the same bits
  *   job_choices.c which algorithms the devices use, the same on every rank
  *   job_records.c what the master opens and says when it begins
@@ -14,6 +16,8 @@
  *   job_hash.c    the hash of the state
  *   job_save.c    checkpoints
  *   job_snapshot.c copies of GPUs' state
+ *   job_requests.c what is asked for in control/
+ *   job_ranks.c   ranks.json: which process is which rank
  *   job_end.c     complete, stopped, or making way for the next generation
  *   job_recover.c going on without a rank that died
  *   job_fail.c    what a rank says and leaves behind when the job cannot go on
@@ -33,6 +37,7 @@
 #include "orchestrator/core/lifecycle.h"
 #include "orchestrator/core/roll.h"
 #include "orchestrator/core/time_limit.h"
+#include "orchestrator/master/job_requests.h"
 #include "orchestrator/master/origin.h"
 #include "orchestrator/master/session.h"
 #include "orchestrator/master/trial_job.h"
@@ -96,23 +101,26 @@ struct mu_job {
     struct mu_hash_text data_identity; /* of data.train when the job began; "": it has none */
     char run_path[MU_PATH_MAX], checkpoints[MU_PATH_MAX];
     char fingerprint[MU_FINGERPRINT_MAX];
-    struct mu_origin origin; /* on who met as the master */
-    struct mu_settings
-        *parent; /* of a fork that begins: the configuration of where it comes from */
-    /* With another schedule than before: steps that are the same in both, INT64_MAX if all are; where
-     * the run goes back to, having come to `went_to`, 0: nowhere. */
+    struct mu_origin origin;    /* on who met as the master */
+    struct mu_settings *parent; /* of a fork that begins: those of where it comes from */
+    /* With another schedule than before (go_on.h): steps that are the same in both, INT64_MAX if all
+     * are; where the run goes back to, having come to `went_to`, 0: nowhere. */
     int64_t common_steps, goes_back_to, went_to;
+    struct mu_hash stood; /* what stood in the run directory when it was looked at */
     int64_t resumed_step; /* of the checkpoint gone on from; 0: fresh */
     struct mu_hash resumed_hash;
     int64_t saved_step; /* of the newest checkpoint; -1: none */
     bool is_master;
     int64_t reached; /* committed by an earlier generation: up to there, steps are redone */
     struct mu_time_limit time_limit;
+    bool is_out_of_time; /* run.time_limit has asked for the end */
 
     /* The master's own. */
     struct mu_run_dir *run;
     struct mu_journal *journal;
     struct mu_progress *progress;
+    struct mu_job_requests requests;
+    struct mu_rank_table *ranks; /* job_ranks.c; NULL: not gathered by this one */
     struct mu_run_status status;
     struct mu_ledger_sum kept; /* of the account, when this job began */
     bool summarised;
@@ -153,6 +161,12 @@ bool mu_job_is_released(const struct mu_job *job);
 enum mu_status mu_job_live(struct mu_job *job, const struct mu_job_request *request) MU_CHECKED;
 /* With the session's parts, before it is attached there. */
 void mu_job_init(struct mu_job *job, struct mu_session *session, struct mu_comm *comm);
+
+/* How many steps this job takes. */
+static inline int64_t mu_job_steps(const struct mu_job *job)
+{
+    return job->trial && job->trial->steps > 0 ? job->trial->steps : job->settings.run_steps;
+}
 
 /* mu_life_move, and the same on the board. */
 void mu_job_move(struct mu_job *job, enum mu_life_event event);
@@ -203,9 +217,6 @@ int mu_job_hosts(const struct mu_job *job);
 /* Writes and publishes a checkpoint of the committed state, whose hash is given. A failure is an
  * alarm, the same on all ranks, and leaves the older ones as they are. */
 enum mu_status mu_job_save(struct mu_job *job, struct mu_hash state_hash) MU_CHECKED;
-/* The last step before the cooldown, whose checkpoint is kept for a longer run to go on from; 0: there
- * is none, or no checkpoints are wanted. */
-int64_t mu_job_branch_point(const struct mu_job *job);
 /* What is done of a duty already: the master's word, put into *done there, becomes everybody's. */
 enum mu_status mu_job_hear_done(struct mu_job *job, uint32_t *done) MU_CHECKED;
 /* Whether the committed state is the beginning of other runs, too. */
@@ -240,6 +251,11 @@ enum mu_status mu_job_recover_start(struct mu_job *job, bool *again) MU_CHECKED;
 void mu_job_begin_again(struct mu_job *job, bool *again);
 /* The master's: status.json. */
 void mu_job_put_status(struct mu_job *job, enum mu_run_state state, const char *message);
+/* job_ranks.c. A round of all ranks: the master hears which process each of them is. */
+enum mu_status mu_job_gather_ranks(struct mu_job *job) MU_CHECKED;
+/* The master's: ranks.json, of the roll as it is. A failure is an alarm. */
+void mu_job_put_ranks(struct mu_job *job);
+void mu_job_ranks_deinit(struct mu_job *job);
 /* job_end.c: the newest step was the last one because somebody asked for that. */
 bool mu_job_is_stopped(const struct mu_job *job);
 /* After the last step's duties: tells and writes the outcome. MU_RECOVERED: somebody died. */

@@ -151,11 +151,12 @@ enum mu_status mu_job_choices_take_up(struct mu_job *job)
 static enum mu_status choose(struct mu_job *job, uint32_t half)
 {
     struct mu_job_choices now = {NULL, 0};
+    struct mu_probe probe;
     bool as_before;
     enum mu_status st;
 
     mu_device_tune_choices(job->device, job->settings.device_tune == MU_SWITCH_ON);
-    st = mu_worker_probe(&job->worker, half, &job->probe);
+    st = mu_worker_probe(&job->worker, half, &probe);
     mu_device_tune_choices(job->device, false);
     if (st == MU_OK)
         st = mu_device_write_choices(job->device, &now.bytes, &now.size);

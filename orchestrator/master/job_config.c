@@ -12,7 +12,9 @@
 #include <string.h>
 
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/wire.h"
 #include "orchestrator/config/config.h"
+#include "orchestrator/master/go_on.h"
 #include "orchestrator/master/job.h"
 #include "orchestrator/run/aside.h"
 #include "worker/data/tokens.h"
@@ -78,95 +80,35 @@ static enum mu_status name_run_dir(struct mu_job *job)
 
 /* ---- a run that goes on ---------------------------------------------------------------------- */
 
-static void suggest_ways_out(const struct mu_job *job)
+/* What stands in the sweep's results would be another run's then. */
+static enum mu_status refuse_for_trial(const struct mu_job *job)
 {
-    mu_log(
-        MU_LOG_INFO,
-        "%s holds a run that was begun with other values: undo the change, give this one another "
-        "run.name (with --from %s to go on from its state), or begin anew beside it with --fresh",
-        job->run_path, job->run_path);
-}
+    char above[MU_PATH_MAX];
+    enum mu_status st = mu_path_format(above, "%s/../..", job->run_path);
 
-/* How far the run has come: what is recorded, or saved, and must not be lost silently. */
-static enum mu_status look_how_far(const char *run_path, int64_t **checkpoints, uint32_t *count,
-                                   int64_t *last)
-{
-    char path[MU_PATH_MAX];
-    enum mu_status st;
-
-    MU_TRY(mu_path_format(path, "%s/checkpoints", run_path), st, failed);
-    MU_TRY(mu_checkpoint_list(path, checkpoints, count), st, failed);
-    *last = mu_run_dir_last_step(run_path);
-    if (*count > 0 && (*checkpoints)[*count - 1] > *last)
-        *last = (*checkpoints)[*count - 1];
-failed:
-    return st;
-}
-
-static int64_t newest_up_to(int64_t step, const int64_t *steps, uint32_t count)
-{
-    int64_t newest = 0;
-
-    for (uint32_t i = 0; i < count; i++)
-        if (steps[i] <= step)
-            newest = steps[i];
-    return newest;
-}
-
-static enum mu_status refuse_schedule(const struct mu_job *job, int64_t common, int64_t last)
-{
-    mu_log(
-        MU_LOG_ERROR,
-        "run.steps or optim.schedule is not what it was: the learning rate is the same up to step "
-        "%" PRId64 " only, the run has come to step %" PRId64
-        ", and none of its checkpoints is that old%s",
-        common, last,
-        job->settings.checkpoint_every > 0 ? ""
-                                           : " (with checkpoint.every = 0 none is kept from "
-                                             "before the cooldown)");
-    suggest_ways_out(job);
-    return MU_CONFIG;
-}
-
-/* Where the run can go on with the schedule of today: in job->common_steps and job->goes_back_to. */
-static enum mu_status reschedule(struct mu_job *job, const struct mu_settings *before)
-{
-    const struct mu_schedule old = mu_settings_schedule(before),
-                             now = mu_settings_schedule(&job->settings);
-    const int64_t common = mu_schedule_common(&old, &now);
-    int64_t *steps = NULL, last = 0, step;
-    uint32_t count = 0;
-    enum mu_status st;
-
-    MU_TRY(look_how_far(job->run_path, &steps, &count, &last), st, done);
-    MU_TRY(mu_origin_read(job->run_path, &job->origin), st, done);
-    step = newest_up_to(common, steps, count);
-    job->common_steps = common;
-    if (last <= common)
-        goto done; /* all of it is as it would be with this schedule */
-    if (step == 0 && mu_origin_begins_at(&job->origin) <= common)
-        step = mu_origin_begins_at(&job->origin);
-    job->goes_back_to = step;
-    job->went_to = last;
-    if (step == 0)
-        st = refuse_schedule(job, common, last);
-done:
-    free(steps);
-    return st;
+    if (st != MU_OK || !mu_run_dir_trial(job->run_path) || !mu_file_exists_in(above, "sweep.json"))
+        return st;
+    return MU_FAIL(MU_CONFIG,
+                   "%s is a trial of a sweep, and stays as the sweep has it: go on in a run of "
+                   "its own (another run.dir and run.name, with --from %s)",
+                   job->run_path, job->run_path);
 }
 
 static enum mu_status compare_with_run(struct mu_job *job, const struct mu_settings *before)
 {
-    enum mu_config_relation relation;
-    enum mu_status st = mu_config_relate(before, &job->settings, &relation);
+    struct mu_go_on g;
+    enum mu_status st = mu_go_on_decide(job->run_path, job->trial, before, &job->settings, &g);
 
-    if (st == MU_OK && relation == MU_CONFIG_OTHER_SCHEDULE && !job->trial)
-        return reschedule(job, before);
-    if (st == MU_OK)
-        st = mu_config_compare(before, &job->settings);
-    if (st == MU_CONFIG)
-        suggest_ways_out(job);
-    return st;
+    if (st != MU_OK)
+        return st;
+    job->common_steps = g.common_steps;
+    if (g.common_steps < INT64_MAX && g.kind != MU_GO_ON_REFUSED && !job->trial)
+        st = refuse_for_trial(job);
+    if (g.kind == MU_GO_ON_FROM) {
+        job->goes_back_to = g.from_step;
+        job->went_to = g.last_step;
+    }
+    return g.kind == MU_GO_ON_REFUSED ? MU_CONFIG : st;
 }
 
 /* ---- a fork ---------------------------------------------------------------------------------- */
@@ -185,28 +127,21 @@ static enum mu_status check_fork(struct mu_job *job, const struct mu_settings *p
     return st;
 }
 
-static enum mu_status parse_config(const char *text, const char *name, struct mu_settings **out)
-{
-    enum mu_status st;
-
-    *out = malloc(sizeof **out);
-    if (!*out)
-        return MU_FAIL(MU_NO_MEMORY, "no memory for a configuration");
-    st = mu_config_parse_text(text, strlen(text), name, *out);
-    /* What was begun when a key did not exist yet has its default. */
-    return st == MU_OK ? mu_settings_resolve(*out, 0) : st;
-}
-
 /* `stands`: a run is in the directory, which must have come from there then. */
 static enum mu_status take_origin(struct mu_job *job, const struct mu_job_request *request,
                                   bool stands)
 {
     struct mu_origin named;
     char *text = NULL;
-    enum mu_status st = mu_origin_find(request->from, request->weights_only, &named, &text);
+    enum mu_status st = stands ? mu_origin_read(job->run_path, &job->origin) : MU_OK;
 
-    if (st == MU_OK && stands)
-        st = mu_origin_read(job->run_path, &job->origin);
+    if (st == MU_OK && mu_origin_was_named(&job->origin, request->from, request->weights_only))
+        return MU_OK;
+    if (st != MU_OK)
+        return st;
+    st = mu_origin_find(request->from, request->weights_only, &named, &text);
+    if (st == MU_OK && request->fresh)
+        st = mu_run_aside_leaves(job->run_path, named.checkpoint);
     if (st == MU_OK && stands && !mu_origin_is(&job->origin, request->from, &named)) {
         mu_log(MU_LOG_ERROR, "%s holds a run already, which does not come from %s (%s)",
                job->run_path, request->from,
@@ -215,7 +150,7 @@ static enum mu_status take_origin(struct mu_job *job, const struct mu_job_reques
         st = MU_CONFIG;
     } else if (st == MU_OK && !stands) {
         job->origin = named;
-        st = parse_config(text, "configuration in the checkpoint", &job->parent);
+        st = mu_config_recall(text, "configuration in the checkpoint", &job->parent);
         if (st == MU_OK)
             st = check_fork(job, job->parent);
     }
@@ -223,11 +158,53 @@ static enum mu_status take_origin(struct mu_job *job, const struct mu_job_reques
     return st;
 }
 
-enum mu_status mu_job_read_config(struct mu_job *job, const struct mu_job_request *request)
+/* What stands in the run directory, as far as it was looked at: another process may change it until
+ * this one has the lock. `text`: of config.cfg; NULL: there is no run, or it is to be put aside. */
+static enum mu_status look_what_stands(const struct mu_job *job, bool is_aside, char **text,
+                                       struct mu_hash *seen)
+{
+    int64_t newest = 0, last = 0;
+    uint8_t bytes[64];
+    struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
+    struct mu_hash config = {0};
+    enum mu_status st = is_aside ? MU_NOT_FOUND : mu_run_dir_read_config(job->run_path, text);
+
+    if (st == MU_OK) {
+        config = mu_hash_bytes(*text, strlen(*text), 0);
+        st = mu_go_on_reach(job->run_path, INT64_MAX, &newest, &last);
+    } else if (st == MU_NOT_FOUND) {
+        st = MU_OK;
+    }
+    mu_wire_put_u64(&w, config.high);
+    mu_wire_put_u64(&w, config.low);
+    mu_wire_put_u64(&w, (uint64_t)last);
+    mu_wire_put_u64(&w, (uint64_t)newest);
+    *seen = mu_hash_bytes(bytes, w.size, 0);
+    return st;
+}
+
+static enum mu_status compare_with_what_stands(struct mu_job *job,
+                                               const struct mu_job_request *request,
+                                               const char *text)
 {
     struct mu_settings *before = NULL;
+    enum mu_status st = MU_OK;
+
+    if (request->from)
+        MU_TRY(take_origin(job, request, text), st, done);
+    if (text) {
+        MU_TRY(mu_config_recall(text, "config.cfg of the run directory", &before), st, done);
+        st = compare_with_run(job, before);
+    }
+done:
+    free(before);
+    return st;
+}
+
+enum mu_status mu_job_read_config(struct mu_job *job, const struct mu_job_request *request)
+{
+    const bool is_aside = request->fresh && !mu_run_aside_was_done();
     char *text = NULL;
-    bool stands;
     enum mu_status st;
 
     MU_TRY(take_config(job, request), st, done);
@@ -235,19 +212,33 @@ enum mu_status mu_job_read_config(struct mu_job *job, const struct mu_job_reques
     MU_TRY(check_data(&job->settings), st, done);
     MU_TRY(mu_config_print(&job->settings, &job->config_text), st, done);
     MU_TRY(name_run_dir(job), st, done);
-    st = request->fresh ? MU_NOT_FOUND : mu_run_dir_read_config(job->run_path, &text);
-    stands = st == MU_OK;
-    if (st != MU_OK && st != MU_NOT_FOUND)
-        goto done;
-    st = MU_OK;
-    if (request->from)
-        MU_TRY(take_origin(job, request, stands), st, done);
-    if (stands) {
-        MU_TRY(parse_config(text, "config.cfg of the run directory", &before), st, done);
-        st = compare_with_run(job, before);
-    }
+    MU_TRY(look_what_stands(job, is_aside, &text, &job->stood), st, done);
+    if (is_aside)
+        MU_TRY(refuse_for_trial(job), st, done);
+    st = compare_with_what_stands(job, request, text);
 done:
-    free(before);
+    free(text);
+    return st;
+}
+
+/* Under the lock: where another process was there since, everything is found out again. */
+static enum mu_status look_again(struct mu_job *job, const struct mu_job_request *request)
+{
+    struct mu_hash seen;
+    char *text = NULL;
+    enum mu_status st;
+
+    MU_TRY(look_what_stands(job, false, &text, &seen), st, done);
+    if (mu_hash_equal(seen, job->stood))
+        goto done;
+    mu_log(MU_LOG_INFO, "another process has trained the run in %s meanwhile", job->run_path);
+    free(job->parent);
+    job->parent = NULL;
+    job->origin = (struct mu_origin){0};
+    job->common_steps = INT64_MAX;
+    job->goes_back_to = job->went_to = 0;
+    st = compare_with_what_stands(job, request, text);
+done:
     free(text);
     return st;
 }
@@ -276,14 +267,30 @@ static enum mu_status settle_origin(struct mu_job *job)
 
     if (job->trial)
         return MU_OK;
-    if (job->parent)
+    if (job->parent) {
+        MU_TRY(mu_origin_hold(job->run_path, &job->origin), st, failed);
         return mu_origin_write(job->run_path, &job->origin, job->parent, &job->settings);
+    }
     if (mu_file_exists_in(job->run_path, "config.cfg"))
         return mu_origin_read(job->run_path, &job->origin);
     MU_TRY(mu_path_format(path, "%s/parent.json", job->run_path), st, failed);
     st = mu_file_remove(path); /* of a start that was given up */
+    if (st == MU_OK)
+        st = mu_origin_release(job->run_path);
 failed:
     return st;
+}
+
+/* What memory holds of a fork that was not begun yet, maybe of another state, or of another end, also
+ * on a host that has no part in this start, is none of what the run is from now on. */
+static enum mu_status identify(struct mu_job *job)
+{
+    const bool is_begun = mu_file_exists_in(job->run_path, "config.cfg");
+    enum mu_status st = MU_OK;
+
+    if (!job->trial && (!is_begun || job->goes_back_to > 0))
+        st = mu_run_dir_forget_identity(job->run);
+    return st == MU_OK ? mu_run_dir_identity(job->run, &job->run_id) : st;
 }
 
 /* From here on the path is the plain one, without symbolic links and "..": it names the segments,
@@ -303,8 +310,12 @@ enum mu_status mu_job_take_run_dir(struct mu_job *job, const struct mu_job_reque
     if (plain)
         st = mu_path_format(job->run_path, "%s", plain);
     free(plain);
+    if (st == MU_OK && !job->trial)
+        st = look_again(job, request);
     if (st == MU_OK)
-        st = mu_run_dir_identity(job->run, &job->run_id);
+        st = identify(job);
+    if (st == MU_OK)
+        st = mu_run_aside_tidy(job->run_path);
     if (st == MU_OK && job->goes_back_to > 0)
         st = go_back(job);
     if (st == MU_OK)

@@ -29,14 +29,18 @@ static void write_end(struct mu_job *job, bool stopped, const char *message)
 {
     char text[256];
 
-    if (stopped)
-        mu_run_dir_clear_requests(job->run); /* obeyed */
     job->status.outcome = stopped ? MU_OUTCOME_REQUEUE : MU_OUTCOME_COMPLETE;
     mu_job_put_status(job, MU_RUN_ENDED, message);
     snprintf(text, sizeof text, "{\"date\":\"%s\",\"outcome\":\"%s\",\"step\":%" PRId64 "}",
              mu_clock_date().text, stopped ? "requeue" : "complete", job->life.step);
     if (mu_journal_append(job->journal, MU_JOURNAL_END, text) != MU_OK)
         mu_log(MU_LOG_WARN, "the end of this run could not be written to its journal");
+    if (stopped && !(job->last.requests & MU_REQUEST_STOP)) { /* whoever comes obeys the others */
+        mu_run_dir_clear_request(job->run, MU_REQUEST_RELAUNCH);
+        return;
+    }
+    mu_job_requests_end(job, stopped);
+    mu_run_dir_clear_requests(job->run);
 }
 
 /* Nobody reads a summary between two generations, and the next one is waiting. */
@@ -55,8 +59,18 @@ static void make_way(struct mu_job *job)
     write_end(job, true, text);
 }
 
+static const char *why_stopped(const struct mu_job *job)
+{
+    if (!(job->last.requests & MU_REQUEST_STOP))
+        return "for other ranks"; /* which do not find the state in memory */
+    return job->is_out_of_time ? "by run.time_limit" : "on request";
+}
+
+/* A launcher knows by whose name stands there that it is not to go on (launch/outcome.h). */
 static void name_end(const struct mu_job *job, bool stopped, char *text, size_t size)
 {
+    const char *by = job->requests.stopper;
+
     if (job->resumed_step >= job->settings.run_steps)
         snprintf(text, size,
                  "this run was complete already: %" PRId64 " steps, %" PRIu64
@@ -64,9 +78,10 @@ static void name_end(const struct mu_job *job, bool stopped, char *text, size_t 
                  job->life.step, job->tokens);
     else if (stopped)
         snprintf(text, size,
-                 "stopped on request at step %" PRId64 " of %" PRId64
-                 ", with a checkpoint: the same command goes on",
-                 job->life.step, job->settings.run_steps);
+                 "stopped %s at step %" PRId64 " of %" PRId64
+                 ", with a checkpoint: the same command goes on%s%s%s",
+                 why_stopped(job), job->life.step, job->settings.run_steps, *by ? " (" : "", by,
+                 *by ? ")" : "");
     else
         snprintf(text, size, "complete: %" PRId64 " steps, %" PRIu64 " tokens", job->life.step,
                  job->tokens);
@@ -100,7 +115,7 @@ static void summarise(struct mu_job *job, const char *text)
 /* A sweep tells of its trials itself. */
 static void end_records(struct mu_job *job, bool stopped)
 {
-    char text[256];
+    char text[300];
 
     mu_progress_close(job->progress);
     job->progress = NULL;

@@ -7,6 +7,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/started_by.h"
 #include "orchestrator/master/job.h"
 #include "worker/parts.h"
 
@@ -126,6 +127,8 @@ static void put_outcome(struct mu_job *job, const char *message, int deaths)
     job->status.steps = job->settings.run_steps;
     job->status.ranks = (int)job->roll.size;
     job->status.hosts = mu_job_hosts(job);
+    job->status.workers = (int)job->worker.workers;
+    job->status.saved_step = job->saved_step;
     job->status.loss = losses.last_train;
     job->status.valid_loss = losses.last_valid;
     snprintf(job->status.message, sizeof job->status.message, "%.255s", message);
@@ -305,6 +308,6 @@ void mu_job_report_failure(struct mu_job *job, enum mu_status st)
         linger(job);
     mu_worker_take_back(&job->worker);
     /* A launcher keeps the state for the next generation. */
-    mu_snapshots_close(&job->snapshots, getenv("MUSTER_JOB") == NULL);
-    mu_segment_close(&job->segment, getenv("MUSTER_JOB") == NULL);
+    mu_snapshots_close(&job->snapshots, !mu_started_by_launch());
+    mu_segment_close(&job->segment, !mu_started_by_launch());
 }

@@ -10,92 +10,12 @@
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/master/job.h"
+#include "orchestrator/master/job_order.h"
 #include "orchestrator/master/resume.h"
 #include "worker/fingerprint.h"
 #include "worker/hand_over.h"
 
 static const double peak_seconds = 0.3;
-enum { MOST_HOSTS = 4096 };
-
-/* With what a rank must know to be the master some day. */
-struct resume_order {
-    int64_t step;             /* 0: no steps are taken yet */
-    char folder[MU_PATH_MAX]; /* "": from initial weights */
-    struct mu_hash state_hash;
-    uint64_t tokens;
-    double peak_flops;
-    struct mu_hash_text data_identity;
-    int64_t reached;   /* by status.json */
-    bool from_memory;  /* the state of `step` is there already */
-    bool weights_only; /* of `folder`, and nothing else: as step 0 */
-    int64_t saved;     /* step of the newest checkpoint of its own; -1: none */
-    /* from_memory: the probe of those who computed it; which hosts lack it, and who gives it. */
-    struct mu_hash probe;
-    uint32_t source;
-    bool lacks[MOST_HOSTS];
-};
-
-static void put_order(struct mu_wire_writer *w, const struct resume_order *order, uint32_t hosts)
-{
-    mu_wire_put_u64(w, (uint64_t)order->step);
-    mu_wire_put_u64(w, order->state_hash.high);
-    mu_wire_put_u64(w, order->state_hash.low);
-    mu_wire_put_u64(w, (uint64_t)order->reached);
-    mu_wire_put_u32(w, order->from_memory);
-    mu_wire_put_u32(w, order->weights_only);
-    mu_wire_put_u64(w, (uint64_t)order->saved);
-    mu_wire_put_string(w, order->folder);
-    mu_wire_put_u64(w, order->tokens);
-    mu_wire_put_f64(w, order->peak_flops);
-    mu_wire_put_string(w, order->data_identity.text);
-    mu_wire_put_u64(w, order->probe.high);
-    mu_wire_put_u64(w, order->probe.low);
-    mu_wire_put_u32(w, order->source);
-    mu_wire_put_bytes(w, order->lacks, hosts * sizeof *order->lacks);
-}
-
-static void get_order(struct mu_wire_reader *r, struct resume_order *order, uint32_t hosts)
-{
-    order->step = (int64_t)mu_wire_get_u64(r);
-    order->state_hash.high = mu_wire_get_u64(r);
-    order->state_hash.low = mu_wire_get_u64(r);
-    order->reached = (int64_t)mu_wire_get_u64(r);
-    order->from_memory = mu_wire_get_u32(r);
-    order->weights_only = mu_wire_get_u32(r);
-    order->saved = (int64_t)mu_wire_get_u64(r);
-    mu_wire_get_string(r, order->folder, sizeof order->folder);
-    order->tokens = mu_wire_get_u64(r);
-    order->peak_flops = mu_wire_get_f64(r);
-    mu_wire_get_string(r, order->data_identity.text, sizeof order->data_identity.text);
-    order->probe.high = mu_wire_get_u64(r);
-    order->probe.low = mu_wire_get_u64(r);
-    order->source = mu_wire_get_u32(r);
-    mu_wire_get_bytes(r, order->lacks, hosts * sizeof *order->lacks);
-}
-
-/* The master's choice, and its status, reach all. */
-static enum mu_status exchange_order(struct mu_job *job, struct resume_order *order,
-                                     enum mu_status st)
-{
-    uint8_t buffer[MU_PATH_MAX + 256 + MOST_HOSTS];
-    struct mu_wire_writer w = mu_wire_write(buffer, sizeof buffer);
-    struct mu_wire_reader r;
-    size_t size;
-
-    mu_wire_put_u32(&w, (uint32_t)st);
-    put_order(&w, order, job->roll.hosts);
-    size = w.size;
-    MU_TRY(mu_control_announce(&job->control, MU_MESSAGE_RESUME, buffer, sizeof buffer, &size), st,
-           failed);
-    r = mu_wire_read(buffer, size);
-    st = mu_control_get_status(&r);
-    get_order(&r, order, job->roll.hosts);
-    if (!mu_wire_finished(&r))
-        st = MU_FAIL(MU_INTERNAL, "the master's order of what to load cannot be read");
-    st = mu_control_agree(&job->control, st);
-failed:
-    return st;
-}
 
 /* Half 0, whole on every rank, becomes the committed state. */
 static enum mu_status commit(struct mu_job *job, int64_t step)
@@ -105,7 +25,7 @@ static enum mu_status commit(struct mu_job *job, int64_t step)
 }
 
 /* Loads what was ordered and checks that it is the state that was saved. */
-static enum mu_status load_checkpoint(struct mu_job *job, const struct resume_order *order)
+static enum mu_status load_checkpoint(struct mu_job *job, const struct mu_job_order *order)
 {
     struct mu_hash hash;
     enum mu_status st;
@@ -193,7 +113,7 @@ static int64_t reached(const struct mu_job *job)
 }
 
 /* Before it is obeyed: a rank that loses the master meanwhile may go on with the state by then. */
-static void take_order(struct mu_job *job, const struct resume_order *order)
+static void take_order(struct mu_job *job, const struct mu_job_order *order)
 {
     job->resumed_step = job->life.step = order->step;
     job->resumed_hash = order->state_hash;
@@ -226,17 +146,18 @@ static uint64_t tokens_of(const struct mu_job *job, int64_t step)
            (uint64_t)(step - mu_origin_begins_at(origin)) * job->workload->facts.tokens_per_step;
 }
 
-/* The master's choice: what is in memory, unless a checkpoint is newer. */
+/* The master's choice: what is in memory, unless a checkpoint is newer. A fork's first state, which no
+ * step of its own has made, is loaded again: it has no record. */
 static enum mu_status choose_held(struct mu_job *job, const struct held *held,
-                                  struct resume_order *order,
+                                  struct mu_job_order *order,
                                   struct mu_resume_candidates *candidates)
 {
     int64_t newest = candidates->count > 0 ? candidates->steps[candidates->count - 1] : 0;
     enum mu_status st = mu_resume_identify_data(job);
 
-    order->from_memory = st == MU_OK && held->newest > 0 && held->one_setting &&
-                         held->newest >= newest && held->newest <= job->common_steps &&
-                         is_recorded(job, held->newest);
+    order->from_memory = st == MU_OK && held->newest > mu_origin_begins_at(&job->origin) &&
+                         held->one_setting && held->newest >= newest &&
+                         held->newest <= job->common_steps && is_recorded(job, held->newest);
     if (!order->from_memory)
         return st;
     order->step = held->newest;
@@ -252,7 +173,7 @@ static enum mu_status choose_held(struct mu_job *job, const struct held *held,
     return MU_OK;
 }
 
-static bool lacks_any(const struct mu_job *job, const struct resume_order *order)
+static bool lacks_any(const struct mu_job *job, const struct mu_job_order *order)
 {
     for (uint32_t h = 0; h < job->keeper->roll->hosts; h++)
         if (order->lacks[h])
@@ -261,7 +182,7 @@ static bool lacks_any(const struct mu_job *job, const struct resume_order *order
 }
 
 /* The state of a host that has it, to those that have not. */
-static enum mu_status hand_over(struct mu_job *job, const struct resume_order *order)
+static enum mu_status hand_over(struct mu_job *job, const struct mu_job_order *order)
 {
     struct mu_worker *keeper = job->keeper;
     bool lacks = order->lacks[keeper->host];
@@ -286,7 +207,7 @@ failed:
 }
 
 /* Every rank looks through its part of what is in memory. Damaged anywhere, it is used nowhere. */
-static enum mu_status verify_memory(struct mu_job *job, const struct resume_order *order)
+static enum mu_status verify_memory(struct mu_job *job, const struct mu_job_order *order)
 {
     bool lacks = order->lacks[job->keeper->host];
     enum mu_status st = mu_job_agree(job, lacks ? MU_OK : mu_worker_verify(job->keeper));
@@ -300,7 +221,7 @@ static enum mu_status verify_memory(struct mu_job *job, const struct resume_orde
 /* Goes on with what is in memory, or finds out that nothing is to be used there. */
 static enum mu_status use_memory(struct mu_job *job)
 {
-    struct resume_order *order = calloc(1, sizeof *order);
+    struct mu_job_order *order = calloc(1, sizeof *order);
     struct mu_resume_candidates candidates = {0};
     struct held held;
     enum mu_status st;
@@ -319,7 +240,7 @@ static enum mu_status use_memory(struct mu_job *job)
         order->reached = reached(job);
         mu_resume_candidates_free(&candidates);
     }
-    MU_TRY(exchange_order(job, order, st), st, failed);
+    MU_TRY(mu_job_exchange_order(job, order, st), st, failed);
     take_order(job, order);
     if (job->from_memory)
         MU_TRY(verify_memory(job, order), st, failed);
@@ -342,30 +263,25 @@ failed:
 }
 
 /* Of a fork that has no checkpoint of its own yet. */
-static enum mu_status order_origin(const struct mu_job *job, struct resume_order *order)
+static enum mu_status order_origin(const struct mu_job *job, struct mu_job_order *order)
 {
     const struct mu_origin *origin = &job->origin;
-    const bool is_first = strcmp(origin->fingerprint, job->fingerprint) == 0;
 
-    if (!mu_file_exists(origin->checkpoint))
-        return MU_FAIL(MU_FAILED,
-                       "%s, from which this run comes, is not there any more, and the run has no "
-                       "checkpoint of its own yet: bring it back, or begin anew with --fresh",
-                       origin->checkpoint);
-    if (!is_first)
+    /* Its data may be others, and then its probe is, too. */
+    if (!mu_fingerprint_same_but_probe(origin->fingerprint, job->fingerprint))
         mu_log(MU_LOG_INFO, "%s was computed by %s; this is %s", origin->checkpoint,
                origin->fingerprint, job->fingerprint);
     order->step = mu_origin_begins_at(origin);
     order->weights_only = origin->weights_only;
     order->state_hash = origin->state_hash;
     order->tokens = tokens_of(job, order->step);
-    return mu_path_format(order->folder, "%s", origin->checkpoint);
+    return mu_origin_locate(job->run_path, origin, order->folder);
 }
 
 /* The next candidate to be tried, or where the run begins: in order->folder, "" for initial
  * weights. */
 static enum mu_status choose_checkpoint(struct mu_job *job, struct mu_resume_candidates *candidates,
-                                        struct resume_order *order)
+                                        struct mu_job_order *order)
 {
     enum mu_status st =
         mu_resume_candidates_next(candidates, job, &order->step, order->folder, &order->state_hash);
@@ -387,7 +303,7 @@ static enum mu_status choose_checkpoint(struct mu_job *job, struct mu_resume_can
  * and passed over. *loaded: one was; else the run begins with initial weights. */
 static enum mu_status load_newest(struct mu_job *job, bool *loaded)
 {
-    struct resume_order order = {.saved = -1};
+    struct mu_job_order order = {.saved = -1};
     struct mu_resume_candidates candidates = {0};
     enum mu_status st = MU_OK;
 
@@ -401,7 +317,7 @@ static enum mu_status load_newest(struct mu_job *job, bool *loaded)
     for (;;) {
         if (job->is_master && st == MU_OK)
             st = choose_checkpoint(job, &candidates, &order);
-        MU_TRY(exchange_order(job, &order, st), st, done);
+        MU_TRY(mu_job_exchange_order(job, &order, st), st, done);
         take_order(job, &order);
         if (!order.folder[0])
             break;
@@ -412,7 +328,7 @@ static enum mu_status load_newest(struct mu_job *job, bool *loaded)
         if (order.saved < 0) {
             if (job->is_master)
                 mu_log(MU_LOG_ERROR, "%s is damaged, and this run has nothing else to begin from",
-                       order.folder);
+                       job->origin.checkpoint);
             break;
         }
         if (job->is_master)

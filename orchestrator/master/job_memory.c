@@ -1,8 +1,8 @@
 /* Whether what a run needs of a host's and a GPU's memory is there, before any of it is taken. */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/memory_left.h"
 #include "orchestrator/master/job.h"
 
 enum { NCCL_BYTES = 512 << 20 }; /* its buffers are not counted; this is on the large side */
@@ -12,7 +12,7 @@ static const double state_bytes_a_parameter = 2 * 3 * sizeof(float);
 
 enum mu_status mu_job_check_host(const struct mu_settings *settings)
 {
-    const double has = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    const double has = (double)mu_memory_physical();
     double bytes;
 
     if (settings->model_kind == MU_MODEL_SYNTHETIC ||

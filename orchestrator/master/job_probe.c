@@ -1,4 +1,6 @@
-/* Before anything is trained: whether the ranks' machines compute the same bits. */
+/* Before anything is trained: whether the ranks' machines compute the same bits. They compare all
+ * that was probed; the run's fingerprint has what a step computes alone, since its evaluation may
+ * change (data.valid, eval.tokens) and its bits do not. */
 #include "orchestrator/base/log.h"
 #include "orchestrator/master/job.h"
 
@@ -29,11 +31,15 @@ enum mu_status mu_job_compare_probes(struct mu_job *job, uint32_t half)
     struct mu_wire_writer w = mu_wire_write(bytes, sizeof bytes);
     struct probes probes = {{0}, 0};
     bool on_gpus = job->settings.device_kind == MU_DEVICE_CUDA;
+    struct mu_probe own = {{0}, {0}};
+    struct mu_hash all;
     enum mu_status st;
 
-    MU_TRY(mu_job_agree(job, mu_worker_probe(&job->worker, half, &job->probe)), st, failed);
-    mu_wire_put_u64(&w, job->probe.high);
-    mu_wire_put_u64(&w, job->probe.low);
+    MU_TRY(mu_job_agree(job, mu_worker_probe(&job->worker, half, &own)), st, failed);
+    job->probe = own.gradient;
+    all = mu_hash_bytes(&own, sizeof own, 0);
+    mu_wire_put_u64(&w, all.high);
+    mu_wire_put_u64(&w, all.low);
     st = mu_control_gather(&job->control, MU_MESSAGE_READY, &w, take_ready, &probes);
     if (st == MU_OK && probes.differing > 0 && job->settings.batch_reduce == MU_REDUCE_EXACT)
         st = MU_FAIL(MU_FAILED,

@@ -10,6 +10,7 @@
 
 void mu_job_put_status(struct mu_job *job, enum mu_run_state state, const char *message)
 {
+    struct mu_run_status s;
     enum mu_phase before;
 
     if (!job->is_master)
@@ -17,8 +18,15 @@ void mu_job_put_status(struct mu_job *job, enum mu_run_state state, const char *
     before = mu_board_set_phase(job->board, MU_PHASE_RECORDING);
     job->status.state = state;
     job->status.step = job->life.step;
+    job->status.ranks = (int)job->roll.size; /* a repair that does duties puts it, too */
+    job->status.hosts = mu_job_hosts(job);
+    job->status.workers = (int)job->worker.workers;
+    job->status.saved_step = job->saved_step;
     snprintf(job->status.message, sizeof job->status.message, "%s", message);
-    mu_run_dir_put_status(job->run, &job->status);
+    s = job->status;
+    for (int i = 0; i < MU_LEDGER_EVENT_COUNT; i++) /* not gathered yet */
+        s.goodput.events[i] += job->poller->ledger.events[i];
+    mu_run_dir_put_status(job->run, &s);
     mu_board_set_phase(job->board, before);
 }
 
@@ -75,11 +83,10 @@ static enum mu_status begin_journal(struct mu_job *job, int64_t step)
 {
     char folder[MU_PATH_MAX], *record = NULL;
     json_t *json;
-    uint32_t generation;
     enum mu_status st;
 
     MU_TRY(mu_path_format(folder, "%s/journal", job->run_path), st, failed);
-    MU_TRY(mu_journal_open(folder, &job->journal, &generation), st, failed);
+    MU_TRY(mu_journal_open(folder, &job->journal, &job->status.generation), st, failed);
     json = json_pack("{s:s, s:i, s:i, s:I, s:s}", "date", mu_clock_date().text, "ranks",
                      (int)job->roll.size, "hosts", mu_job_hosts(job), "step", (json_int_t)step,
                      "fingerprint", job->fingerprint);
@@ -112,7 +119,7 @@ enum mu_status mu_job_open_records(struct mu_job *job)
     job->status.hosts = mu_job_hosts(job);
     mu_job_ledger_begin(job);
     if (!job->trial) /* the sweep shows it */
-        job->progress = mu_progress_open(job->settings.run_steps, job->life.step);
+        job->progress = mu_progress_open(job->settings.run_steps, step);
 failed:
     return st;
 }
@@ -123,8 +130,10 @@ enum mu_status mu_job_open_run(struct mu_job *job)
 
     if (st == MU_OK) {
         mu_job_complete_save(job);
+        mu_job_put_ranks(job);
         if (!job->trial)
             introduce(job);
+        mu_job_requests_begin(job);
     }
     return st;
 }

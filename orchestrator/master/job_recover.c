@@ -184,6 +184,8 @@ enum mu_status mu_job_take_roll(struct mu_job *job)
         job->status.ranks = (int)job->roll.size;
         job->status.hosts = mu_job_hosts(job);
         write_news(job);
+        mu_job_put_ranks(job);
+        mu_job_put_status(job, MU_RUN_RUNNING, "training"); /* deaths are counted there */
     }
     mu_job_move(job, MU_LIFE_ON_RUN);
 failed:

@@ -7,6 +7,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/started_by.h"
 #include "orchestrator/master/job.h"
 #include "worker/parts.h"
 #include "worker/signals.h"
@@ -118,6 +119,7 @@ static enum mu_status save(struct mu_job *job, struct mu_hash hash, bool end)
     mu_job_put_status(job, MU_RUN_SAVING, "saving a checkpoint");
     st = mu_job_save(job, hash);
     mu_poller_enter(job->poller, before);
+    job->requests.save_s = 1e-9 * (double)(mu_clock_ns() - began_ns);
     mu_time_limit_saved(&job->time_limit, mu_clock_ns() - began_ns);
     if (mu_control_is_broken(st) || end)
         return st;
@@ -251,15 +253,20 @@ static uint32_t own_requests(struct mu_job *job)
 {
     uint32_t requests = mu_signals_requests();
 
-    if (mu_time_limit_ask(&job->time_limit, mu_clock_ns()) && job->is_master) {
+    if (job->is_master && mu_run_dir_stop_requested(job->run)) {
+        requests |= MU_REQUEST_STOP;
+        mu_job_requests_note_stop(job);
+    }
+    requests |= mu_job_requests_take(job);
+    /* All ranks ask, and know why it ends; one tells. */
+    job->is_out_of_time =
+        mu_time_limit_ask(&job->time_limit, mu_clock_ns()) && !(requests & MU_REQUEST_STOP);
+    if (job->is_out_of_time && job->is_master) {
         mu_log(MU_LOG_INFO,
                "run.time_limit: stopping while there is time for two steps and a checkpoint");
         requests |= MU_REQUEST_STOP;
     }
-
-    if (job->is_master && mu_run_dir_stop_requested(job->run))
-        requests |= MU_REQUEST_STOP;
-    if (job->is_master && getenv("MUSTER_JOB") && mu_run_dir_relaunch_requested(job->run))
+    if (job->is_master && mu_started_by_launch() && mu_run_dir_relaunch_requested(job->run))
         requests |= MU_REQUEST_MAKE_WAY;
     if (job->is_master && mu_snapshots_is_due(&job->snapshots, &job->worker, job->life.step))
         requests |= MU_REQUEST_SNAPSHOT;
@@ -348,6 +355,7 @@ static enum mu_status duties(struct mu_job *job)
     enum mu_status st;
 
     due.hash = due.hash || mu_job_has_branches(job);
+    due.save = due.save && !(job->trial && job->trial->steps > 0);
     st = do_duties(job, due);
     if (st == MU_OK)
         st = mu_job_snapshot(job);
@@ -355,6 +363,7 @@ static enum mu_status duties(struct mu_job *job)
         st = mu_job_ledger_gather(job);
     if (st != MU_OK)
         return st;
+    mu_job_requests_saved(job, due.save);
     if (due.log)
         note_record(job);
     job->duties_done = job->life.step;
@@ -377,7 +386,7 @@ static enum mu_status steps(struct mu_job *job)
             return MU_RECOVERED;
         if (job->duties_done < job->life.step)
             st = duties(job);
-        else if (job->life.step >= job->settings.run_steps || mu_job_is_stopped(job))
+        else if (job->life.step >= mu_job_steps(job) || mu_job_is_stopped(job))
             job->over = true;
         else
             st = step(job);
@@ -407,10 +416,12 @@ static enum mu_status begin_training(struct mu_job *job)
     job->recorded[0] = job->recorded[1] = (struct mu_record_mark){mu_clock_ns(), job->life.step};
     if (job->worker.plan)
         return MU_RECOVERED; /* somebody died as loading ended: the others are not in this round */
+    MU_TRY(mu_job_gather_ranks(job), st, failed);
     mu_board_set_phase(job->board, MU_PHASE_RECORDING);
     st = mu_control_agree(&job->control, job->is_master ? mu_job_open_run(job) : MU_OK);
     job->is_begun = st == MU_OK;
     mu_board_set_phase(job->board, MU_PHASE_RUNNING);
+failed:
     return st;
 }
 

@@ -18,17 +18,9 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
-#include "orchestrator/config/config.h"
 #include "orchestrator/master/job.h"
 #include "orchestrator/master/resume.h"
-
-int64_t mu_job_branch_point(const struct mu_job *job)
-{
-    const struct mu_schedule schedule = mu_settings_schedule(&job->settings);
-    const int64_t step = mu_schedule_cooldown_start(&schedule);
-
-    return job->trial || job->settings.checkpoint_every == 0 || step >= schedule.steps ? 0 : step;
-}
+#include "orchestrator/run/json_values.h"
 
 /* A roll that is void has no use for this rank's part: the new one begins the save again. */
 static enum mu_status poll_save(void *job)
@@ -73,6 +65,8 @@ static void remove_older(const struct mu_job *job, int64_t step)
                "the checkpoint of step %" PRId64
                " is saved, but older ones could not be removed: the next save tries again",
                step);
+    if (!job->trial && mu_origin_release(job->run_path) != MU_OK)
+        mu_log(MU_LOG_WARN, "%s/parent is of no use any more: it may be removed", job->run_path);
 }
 
 /* ---- what a master that died had no time for ---- */
@@ -88,7 +82,7 @@ static void look_for_record(void *context, uint32_t generation, enum mu_journal_
     json_t *record = type == MU_JOURNAL_CHECKPOINT ? json_loadb(text, size, 0, NULL) : NULL;
 
     (void)generation;
-    s->found |= record && json_integer_value(json_object_get(record, "step")) == s->step;
+    s->found |= record && mu_json_get_integer(record, "step") == s->step;
     json_decref(record);
 }
 

@@ -249,6 +249,7 @@ static enum mu_status open_parts(struct mu_job *job)
 
     mu_device_set_isa(job->isa);
     MU_TRY(mu_device_open(&device, &job->device), st, failed);
+    mu_timed_attach(job->session->timed, job->device);
     MU_TRY(mu_job_check_memory(job, &device), st, failed);
     MU_TRY(mu_workload_open(&job->settings, job->device, &job->workload), st, failed);
 failed:
@@ -329,12 +330,12 @@ enum mu_status mu_job_prepare(struct mu_job *job)
         .segment = &job->segment,
     };
     job->plan = (struct mu_duty_plan){
-        .steps = job->settings.run_steps,
+        .steps = mu_job_steps(job),
         .log_every = job->settings.run_log_every,
         .eval_every = job->settings.eval_every,
         .hash_every = job->settings.run_hash_every,
         .checkpoint_every = job->settings.checkpoint_every,
-        .save_at = mu_job_branch_point(job),
+        .save_at = job->trial ? 0 : mu_settings_branch_point(&job->settings),
         .can_evaluate = job->workload->facts.eval_pieces > 0,
     };
     MU_TRY(mu_job_agree(job, mu_worker_init(&job->worker)), st, failed);

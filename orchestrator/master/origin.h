@@ -13,6 +13,7 @@
 
 struct mu_origin {
     char checkpoint[MU_PATH_MAX]; /* its folder; "": the run is no fork */
+    char named[MU_PATH_MAX];      /* what --from said, as an absolute path; "": not known */
     bool weights_only; /* moments, predictions, data position and step begin at nothing */
     int64_t step;      /* the checkpoint's */
     uint64_t tokens;   /* seen up to there */
@@ -29,6 +30,16 @@ int64_t mu_origin_begins_at(const struct mu_origin *origin);
 enum mu_status mu_origin_find(const char *from, bool weights_only, struct mu_origin *out,
                               char **config) MU_CHECKED;
 
+/* Holds the checkpoint, so that it can be begun from again whatever becomes of the parent, which may
+ * be training and remove it: hard links in parent/ of the run directory, as long as the run has no
+ * checkpoint of its own; nothing where the file system has none. MU_FAILED, reported, when it is
+ * gone already. */
+enum mu_status mu_origin_hold(const char *run_path, const struct mu_origin *origin) MU_CHECKED;
+enum mu_status mu_origin_release(const char *run_path) MU_CHECKED;
+/* Where it lies: there, or where it was; MU_FAILED, reported, when it is nowhere. */
+enum mu_status mu_origin_locate(const char *run_path, const struct mu_origin *origin,
+                                char folder[MU_PATH_MAX]) MU_CHECKED;
+
 /* Of a run directory; checkpoint "" where there is no parent.json. MU_CORRUPT, reported. */
 enum mu_status mu_origin_read(const char *run_path, struct mu_origin *out) MU_CHECKED;
 /* With the keys that differ between the two configurations. */
@@ -39,5 +50,7 @@ enum mu_status mu_origin_write(const char *run_path, const struct mu_origin *ori
 /* Whether the run whose origin is `own` may be what `from` names now: the same state, or another
  * checkpoint of a run that was named without a step and has come further since. */
 bool mu_origin_is(const struct mu_origin *own, const char *from, const struct mu_origin *named);
+/* The same by the words alone, which may be said again when the parent is gone. */
+bool mu_origin_was_named(const struct mu_origin *own, const char *from, bool weights_only);
 
 #endif

@@ -52,6 +52,7 @@ struct mu_session {
     uint32_t requests;
     struct mu_session_job job;
     struct mu_session_gpu gpu;
+    struct mu_timed *timed; /* who times the steps of its jobs; NULL: nobody */
 
     /* After every repair, on every rank, inside the poll: the job under way has its new roll by
      * then. NULL: nobody wants to know. */

@@ -31,6 +31,7 @@ struct mu_trial_order {
     const char *run_path;   /* the trial's own, within it */
     const struct mu_trial_branch *branches;
     uint32_t branch_count;
+    int64_t steps;    /* the job is over after so many, and saves nothing; 0: as configured */
     uint32_t retries; /* one death more than this in one step is lived with: it may be by chance */
     /* On the rank that leads the group, after each step: the committed step, whose duties are done,
      * so that branches of it are there; speed over the last 0.3 s or so, NAN at first. Cheap: who

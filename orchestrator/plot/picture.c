@@ -9,6 +9,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/file.h"
+#include "orchestrator/base/utf8.h"
 #include "orchestrator/report/axes.h"
 #include "orchestrator/run/gnuplot.h"
 
@@ -48,20 +49,15 @@ static struct mu_colour colour_of(const struct mu_plot_chart *chart, size_t run)
 /* In single quotes gnuplot knows one special character: the quote, which is doubled. */
 static void put_name(FILE *out, const char *name)
 {
-    int width = 0;
+    const char *end = name + mu_utf8_fit(name, NAME_MOST);
 
     fputc('\'', out);
-    for (const char *c = name; *c; c++) {
-        width += (*c & 0xc0) != 0x80;
-        if (width > NAME_MOST) {
-            fputs("…", out);
-            break;
-        }
+    for (const char *c = name; c < end; c++) {
         if (*c == '\'')
             fputc('\'', out);
         fputc((unsigned char)*c < ' ' || *c == 127 ? ' ' : *c, out);
     }
-    fputs("' noenhanced", out);
+    fprintf(out, "%s' noenhanced", *end ? "…" : "");
 }
 
 /* An empty line interrupts; two would begin another data set. */

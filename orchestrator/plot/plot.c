@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/base/amount.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/plot/runs.h"
@@ -23,11 +24,11 @@ static enum mu_status flops_of(const char *run, double *flops_per_token)
     if (st == MU_NOT_FOUND)
         return MU_FAIL(
             st, "%s has no config.cfg, from which FLOPs follow; plot over --x step or tokens", run);
+    if (st != MU_OK)
+        return st;
     snprintf(name, sizeof name, "%s/config.cfg", run);
-    if (st == MU_OK)
-        MU_TRY(mu_config_parse_text(text, strlen(text), name, &settings), st, done);
-    if (st == MU_OK)
-        *flops_per_token = mu_workload_counts(&settings).flops_non_embedding_head;
+    MU_TRY(mu_config_parse_text(text, strlen(text), name, &settings), st, done);
+    *flops_per_token = mu_workload_counts(&settings).flops_non_embedding_head;
 done:
     free(text);
     return st;
@@ -43,7 +44,7 @@ static void tell(const struct mu_plot_run *run, const struct mu_plot_records *r,
 {
     if (r->damaged > 0)
         mu_log(MU_LOG_WARN, "%s/metrics.jsonl: %zu damaged line%s left out", run->path, r->damaged,
-               r->damaged == 1 ? "" : "s");
+               mu_plural(r->damaged));
     if (s->gaps > 0)
         mu_log(MU_LOG_INFO, "%s: %zu of %zu records have no value here (it was not finite, say)",
                run->path, s->gaps, r->count);

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "orchestrator/plot/series.h"
 #include "orchestrator/run/metrics.h"
@@ -168,23 +167,17 @@ static enum mu_status take_lines(FILE *in, enum mu_plot_y y, struct mu_plot_reco
 
 enum mu_status mu_plot_read(const char *path, enum mu_plot_y y, struct mu_plot_records *out)
 {
-    enum mu_status st = MU_OK;
-    struct stat s;
+    enum mu_status st;
     FILE *in;
 
     *out = (struct mu_plot_records){0};
-    if (stat(path, &s) != 0 && errno == ENOENT)
-        return MU_OK;
-    in = fopen(path, "re");
-    if (!in || fstat(fileno(in), &s) != 0 || !S_ISREG(s.st_mode))
-        st = MU_FAIL(MU_FAILED, "cannot read %s: %s", path,
-                     in ? "it is not a regular file" : strerror(errno));
-    else
-        st = take_lines(in, y, out);
+    st = mu_file_open_stream(path, &in);
+    if (st != MU_OK)
+        return st == MU_NOT_FOUND ? MU_OK : st;
+    st = take_lines(in, y, out);
     if (st == MU_OK && ferror(in))
         st = MU_FAIL(MU_FAILED, "cannot read %s: %s", path, strerror(errno));
-    if (in)
-        fclose(in);
+    fclose(in);
     if (st != MU_OK)
         mu_plot_records_deinit(out);
     return st;

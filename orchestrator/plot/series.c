@@ -110,17 +110,13 @@ enum mu_status mu_plot_series_make(const struct mu_plot_records *r, const struct
                                    struct mu_plot_series *out)
 {
     double *seconds = calloc(r->count + 1, sizeof *seconds);
-    enum mu_status st = MU_OK;
+    enum mu_status st;
 
     *out = (struct mu_plot_series){.last_line = NAN, .last_marks = NAN};
     if (!seconds)
-        st = MU_FAIL(MU_NO_MEMORY, "no memory for %zu records", r->count);
-    if (st == MU_OK)
-        MU_TRY(mu_plot_curve_init(&out->line, r->count), st, done);
-    if (st == MU_OK)
-        MU_TRY(mu_plot_curve_init(&out->marks, r->count), st, done);
-    if (st != MU_OK)
-        goto done;
+        return MU_FAIL(MU_NO_MEMORY, "no memory for %zu records", r->count);
+    MU_TRY(mu_plot_curve_init(&out->line, r->count), st, done);
+    MU_TRY(mu_plot_curve_init(&out->marks, r->count), st, done);
     mu_plot_times(r, seconds);
     fill(r, wish, seconds, out);
     MU_TRY(smooth(out, window_of(wish, out->line.count)), st, done);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/utf8.h"
 
 enum {
     LEAST_COLUMNS = 30,
@@ -147,7 +148,7 @@ static void end_colour(const struct canvas *c, FILE *out)
         fputs("\033[0m", out);
 }
 
-static void put_cell(const struct canvas *c, FILE *out, const struct cell *cell)
+static void put_cell(FILE *out, const struct cell *cell)
 {
     if (cell->sign)
         fputc(cell->sign, out);
@@ -155,7 +156,6 @@ static void put_cell(const struct canvas *c, FILE *out, const struct cell *cell)
         fprintf(out, "%c%c%c", 0xe2, 0xa0 | cell->dots >> 6, 0x80 | (cell->dots & 0x3f));
     else
         fputc(' ', out);
-    (void)c;
 }
 
 /* Without blanks at its end; a colour lasts as long as its run does. */
@@ -172,7 +172,7 @@ static void put_row(const struct canvas *c, FILE *out, int row)
             run = cell[i].run;
             begin_colour(c, out, run - 1);
         }
-        put_cell(c, out, &cell[i]);
+        put_cell(out, &cell[i]);
     }
     if (run != NOBODY)
         end_colour(c, out);
@@ -252,28 +252,6 @@ struct entry {
     int width; /* columns it takes */
 };
 
-static int width_of(const char *utf8)
-{
-    int width = 0;
-
-    for (; *utf8; utf8++)
-        width += (*utf8 & 0xc0) != 0x80;
-    return width;
-}
-
-static void cut(char *text, int columns)
-{
-    int width = 0;
-    char *at = text;
-
-    for (; *at; at++) {
-        width += (*at & 0xc0) != 0x80;
-        if (width > columns)
-            break;
-    }
-    *at = 0;
-}
-
 static struct entry entry_of(const struct canvas *c, size_t run, int columns, bool values)
 {
     const struct mu_plot_line *line = &c->chart->line[run];
@@ -285,8 +263,8 @@ static struct entry entry_of(const struct canvas *c, size_t run, int columns, bo
              values ? "  " : "", values ? mu_plot_newest(&line->series).text : "");
     for (char *at = e.text; *at; at++)
         *at = (unsigned char)*at < ' ' || *at == 127 ? ' ' : *at;
-    cut(e.text, columns);
-    e.width = width_of(e.text);
+    e.text[mu_utf8_fit(e.text, (size_t)columns)] = 0;
+    e.width = (int)mu_utf8_columns(e.text, strlen(e.text));
     return e;
 }
 

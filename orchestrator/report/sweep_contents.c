@@ -3,26 +3,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "orchestrator/base/amount.h"
 #include "orchestrator/report/figure.h"
 #include "orchestrator/run/goodput.h"
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/sweep_run/state.h"
-
-/* "3 min 20 s" */
-static struct mu_figure duration(double seconds)
-{
-    struct mu_figure f;
-
-    if (!(seconds >= 0))
-        snprintf(f.text, sizeof f.text, "-");
-    else if (seconds < 120)
-        snprintf(f.text, sizeof f.text, "%.0f s", seconds);
-    else if (seconds < 7200)
-        snprintf(f.text, sizeof f.text, "%.0f min", seconds / 60);
-    else
-        snprintf(f.text, sizeof f.text, "%.1f h", seconds / 3600);
-    return f;
-}
 
 /* Trials of all phases that have ended. */
 static double count_ended(const json_t *phases)
@@ -52,7 +37,7 @@ void mu_sweep_say_state(struct mu_document *doc, const struct mu_sweep_folder *f
                      (long long)json_integer_value(value));
     }
     if (isfinite(eta))
-        snprintf(left, sizeof left, "about %s to go", duration(eta).text);
+        snprintf(left, sizeof left, "about %s to go", mu_amount_duration(eta).text);
     if (*ended)
         mu_document_say(doc, MU_BLOCK_LEAD,
                         MU_OUTSIDE("%s") " Trials by state: " MU_OUTSIDE("%s") ".", ended, text);
@@ -67,7 +52,7 @@ void mu_sweep_say_state(struct mu_document *doc, const struct mu_sweep_folder *f
     mu_document_say(doc, MU_BLOCK_TEXT,
                     "As of " MU_OUTSIDE("%s") ": start %.0f of this sweep, which began %s before.",
                     mu_json_get_text(f->status, "updated"), mu_json_get_real(f->status, "start"),
-                    duration(mu_json_get_real(f->status, "now")).text);
+                    mu_amount_duration(mu_json_get_real(f->status, "now")).text);
 }
 
 static const char *bracketed(const json_t *budget)

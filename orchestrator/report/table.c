@@ -5,20 +5,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "orchestrator/base/utf8.h"
 #include "orchestrator/report/contents.h"
 #include "orchestrator/report/report.h"
 
 enum { WIDTH = 100, NARROWEST = 60, INDENT = 2, GAP = 2, COLUMNS = 16 };
-
-/* Columns that `length` bytes of UTF-8 take. */
-static size_t width_of(const char *text, size_t length)
-{
-    size_t width = 0;
-
-    for (size_t i = 0; i < length; i++)
-        width += ((unsigned char)text[i] & 0xC0) != 0x80;
-    return width;
-}
 
 /* Wrapped at `most`; lines after the first begin at `hang`. The first one stands at `at`. */
 static void put_wrapped(FILE *out, const char *text, size_t at, size_t hang, size_t most)
@@ -30,7 +21,7 @@ static void put_wrapped(FILE *out, const char *text, size_t at, size_t hang, siz
 
         if (text[length] == ' ' && text[length + 1] == '%') /* "95 %" stays together */
             length += 1 + strcspn(text + length + 1, " ");
-        width = width_of(text, length);
+        width = mu_utf8_columns(text, length);
 
         if (!first && at + 1 + width > most) {
             fprintf(out, "\n%*s", (int)hang, "");
@@ -74,7 +65,7 @@ static void show_row(FILE *out, const struct mu_grid *grid, const char *const *c
     if (end == first && !*cell[0])
         return;
     for (size_t k = 0; k == 0 || k < end; k = k == 0 ? first : k + 1) {
-        size_t length = strlen(cell[k]), pad = width[k] - width_of(cell[k], length);
+        size_t length = strlen(cell[k]), pad = width[k] - mu_utf8_columns(cell[k], length);
         bool left = grid->left >> k & 1;
 
         at += k == 0 ? INDENT : GAP;
@@ -113,7 +104,7 @@ static void show_table(struct mu_document *doc, const struct mu_grid *grid)
 
     MU_ASSERT(grid->columns > 1 && grid->columns <= COLUMNS);
     for (size_t k = 0; k < grid->rows * grid->columns; k++) {
-        size_t w = width_of(grid->cell[k], strlen(grid->cell[k]));
+        size_t w = mu_utf8_columns(grid->cell[k], strlen(grid->cell[k]));
 
         if (w > width[k % grid->columns])
             width[k % grid->columns] = w;

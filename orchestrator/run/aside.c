@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "orchestrator/base/log.h"
 #include "orchestrator/run/run_dir.h"
@@ -29,31 +30,48 @@ failed:
     return st;
 }
 
-static bool is_restarted_by_slurm(void)
+bool mu_run_aside_was_done(void)
 {
     const char *count = getenv("SLURM_RESTART_COUNT");
 
     return count && atoi(count) > 0;
 }
 
+enum mu_status mu_run_aside_leaves(const char *path, const char *checkpoint)
+{
+    char *run = realpath(path, NULL);
+    const size_t n = run ? strlen(run) : 0;
+    const bool is_within = n > 0 && strncmp(checkpoint, run, n) == 0 && checkpoint[n] == '/' &&
+                           !mu_run_aside_was_done();
+
+    free(run);
+    return !is_within ? MU_OK
+                      : MU_FAIL(MU_CONFIG,
+                                "--fresh would put aside %s, and with it %s, which --from names: "
+                                "give the new run another run.name",
+                                path, checkpoint);
+}
+
 enum mu_status mu_run_aside_for_fresh(const char *path)
 {
     char plain[MU_PATH_MAX], aside[MU_PATH_MAX];
     struct mu_run_dir *dir = NULL;
+    bool is_there;
     enum mu_status st = mu_path_format(plain, "%s", path);
 
     if (st != MU_OK || !mu_file_exists_in(path, "config.cfg"))
         return st;
-    if (is_restarted_by_slurm()) {
+    if (mu_run_aside_was_done()) {
         mu_log(MU_LOG_INFO, "--fresh: Slurm has started this job again: going on with %s", path);
         return MU_OK;
     }
-    for (size_t n = strlen(plain); n > 1 && plain[n - 1] == '/'; n--)
-        plain[n - 1] = 0;
+    mu_path_trim(plain);
     MU_TRY(mu_run_dir_lock(plain, &dir), st, failed);
-    st = move_whole(plain, aside);
+    is_there = mu_file_exists_in(plain, "config.cfg"); /* or somebody else was quicker */
+    if (is_there)
+        st = move_whole(plain, aside);
     mu_run_dir_close(dir);
-    if (st == MU_OK)
+    if (st == MU_OK && is_there)
         mu_log(MU_LOG_INFO, "--fresh: the run that was in %s is in %s now", plain, aside);
 failed:
     return st;
@@ -64,6 +82,7 @@ failed:
 static const char *const files[] = {"config.cfg",  "status.json", "metrics.jsonl",
                                     "metrics.csv", "loss.svg",    "parent.json"};
 static const char *const folders[] = {"journal", "tb"};
+static const char unfinished_end[] = ".ended.tmp";
 
 /* What is not there is not copied. */
 static enum mu_status copy_file(const char *from, const char *to)
@@ -187,6 +206,41 @@ done:
     return st;
 }
 
+/* NAME.tmp.PID (base/file.h), of a file that only the run's master writes. */
+static bool is_half(const char *name)
+{
+    static const char *const own[] = {"config.cfg", "parent.json", ".id",
+                                      "choices",    "ranks.json",  ".parent"};
+    static const char tmp[] = ".tmp.";
+
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        const size_t n = strlen(own[i]);
+
+        if (strncmp(name, own[i], n) == 0 && strncmp(name + n, tmp, sizeof tmp - 1) == 0)
+            return true;
+    }
+    return strcmp(name, unfinished_end) == 0;
+}
+
+enum mu_status mu_run_aside_tidy(const char *path)
+{
+    char half[MU_PATH_MAX];
+    struct dirent *entry;
+    DIR *dir = opendir(path);
+    enum mu_status st = MU_OK;
+
+    while (dir && st == MU_OK && (entry = readdir(dir))) {
+        if (!is_half(entry->d_name))
+            continue;
+        MU_TRY(mu_path_format(half, "%s/%s", path, entry->d_name), st, failed);
+        st = mu_file_remove_tree(half);
+    }
+failed:
+    if (dir)
+        closedir(dir);
+    return st;
+}
+
 enum mu_status mu_run_aside_end(const char *path, int64_t step, int64_t last,
                                 char aside[MU_PATH_MAX])
 {
@@ -195,13 +249,66 @@ enum mu_status mu_run_aside_end(const char *path, int64_t step, int64_t last,
     enum mu_status st;
 
     MU_TRY(name_end(path, last, aside, &is_filled), st, failed);
+    MU_TRY(mu_run_aside_tidy(path), st, failed);
     if (!is_filled) {
-        MU_TRY(mu_path_format(unfinished, "%s/.ended.tmp", path), st, failed);
-        MU_TRY(mu_file_remove_tree(unfinished), st, failed);
-        MU_TRY(fill(path, unfinished), st, failed);
-        MU_TRY(mu_file_rename_durably(unfinished, aside), st, failed);
+        MU_TRY(mu_path_format(unfinished, "%s/%s", path, unfinished_end), st, failed);
+        st = fill(path, unfinished);
+        if (st == MU_OK)
+            st = mu_file_rename_durably(unfinished, aside);
     }
-    st = move_checkpoints(path, aside, step);
+    if (st == MU_OK)
+        return move_checkpoints(path, aside, step);
+    if (mu_run_aside_tidy(path) != MU_OK) /* the first error is the one to keep */
+        mu_log(MU_LOG_WARN, "%s/%s is of no use: it may be removed", path, unfinished_end);
 failed:
     return st;
+}
+
+/* ---- a start that failed --------------------------------------------------------------------- */
+
+static void remove_in(const char *path, const char *name, int (*how)(const char *))
+{
+    char full[MU_PATH_MAX];
+
+    if (mu_path_format(full, "%s/%s", path, name) == MU_OK && how(full) != 0 && errno != ENOENT)
+        mu_log(MU_LOG_DEBUG, "cannot remove %s: %s", full, strerror(errno));
+}
+
+static bool is_empty(const char *path, const char *name)
+{
+    char full[MU_PATH_MAX];
+    struct dirent *entry;
+    DIR *dir = mu_path_format(full, "%s/%s", path, name) == MU_OK ? opendir(full) : NULL;
+    bool empty = true;
+
+    while (dir && (entry = readdir(dir)))
+        empty = empty && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0);
+    if (dir)
+        closedir(dir);
+    return empty;
+}
+
+void mu_run_aside_forget(const char *path)
+{
+    static const char *const made[] = {"parent.json", "status.json", "prometheus.prom",
+                                       "choices",     ".id",         ".lock"};
+    static const char *const empty[] = {"journal", "control", "checkpoints", "tb"};
+    char held[MU_PATH_MAX];
+    struct mu_run_dir *dir = NULL;
+    bool is_whole = mu_run_dir_lock(path, &dir) == MU_OK &&
+                    !mu_file_exists_in(path, "config.cfg") &&
+                    !mu_file_exists_in(path, "launch.lock");
+
+    for (size_t i = 0; i < sizeof empty / sizeof *empty; i++)
+        is_whole = is_whole && is_empty(path, empty[i]);
+    for (size_t i = 0; is_whole && i < sizeof empty / sizeof *empty; i++)
+        remove_in(path, empty[i], rmdir);
+    for (size_t i = 0; is_whole && i < sizeof made / sizeof *made; i++)
+        remove_in(path, made[i], unlink);
+    if (is_whole && mu_path_format(held, "%s/parent", path) == MU_OK &&
+        mu_file_remove_tree(held) != MU_OK)
+        mu_log(MU_LOG_DEBUG, "cannot remove %s", held);
+    if (is_whole)
+        (void)rmdir(path); /* not when somebody has put something there */
+    mu_run_dir_close(dir);
 }

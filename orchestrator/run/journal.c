@@ -66,27 +66,56 @@ static bool is_known(uint32_t type)
     }
 }
 
-size_t mu_journal_scan(const void *bytes, size_t size, uint32_t generation, mu_journal_take *take,
-                       void *context)
+/* Whether a whole record, the file's `index`-th, begins here. */
+static bool read_record(const uint8_t *at, size_t size, uint32_t generation, uint32_t index,
+                        uint32_t *length, uint32_t *type)
 {
-    const uint8_t *at = bytes;
-    size_t used = sizeof magic;
+    struct mu_wire_reader r = mu_wire_read(at, size);
+    uint64_t sum = mu_wire_get_u64(&r);
 
+    *length = mu_wire_get_u32(&r);
+    *type = mu_wire_get_u32(&r);
+    return r.ok && *length > 0 && *length <= MU_JOURNAL_RECORD_MAX && *length <= size - HEAD &&
+           sum == checksum(at, HEAD + *length, generation, index);
+}
+
+static size_t scan(const uint8_t *at, size_t size, uint32_t generation, mu_journal_take *take,
+                   void *context, uint32_t *records)
+{
+    size_t used = sizeof magic;
+    uint32_t length, type;
+
+    *records = 0;
     if (size < sizeof magic || memcmp(at, magic, sizeof magic) != 0)
         return 0;
-    for (uint32_t index = 0;; index++) {
-        struct mu_wire_reader r = mu_wire_read(at + used, size - used);
-        uint64_t sum = mu_wire_get_u64(&r);
-        uint32_t length = mu_wire_get_u32(&r), type = mu_wire_get_u32(&r);
-
-        if (!r.ok || length == 0 || length > MU_JOURNAL_RECORD_MAX || length > size - used - HEAD ||
-            sum != checksum(at + used, HEAD + length, generation, index))
-            return used;
+    for (; read_record(at + used, size - used, generation, *records, &length, &type); ++*records) {
         if (is_known(type))
             take(context, generation, (enum mu_journal_type)type, (const char *)at + used + HEAD,
                  length);
         used += HEAD + length;
     }
+    return used;
+}
+
+size_t mu_journal_scan(const void *bytes, size_t size, uint32_t generation, mu_journal_take *take,
+                       void *context)
+{
+    uint32_t records;
+
+    return scan(bytes, size, generation, take, context, &records);
+}
+
+/* Looks for record `index` in what follows the bad one before it, whose length may be wrong. */
+static bool goes_on(const uint8_t *tail, size_t size, uint32_t generation, uint32_t index)
+{
+    const size_t most = size < MU_JOURNAL_RECORD_MAX ? size : MU_JOURNAL_RECORD_MAX;
+    uint32_t length, type;
+
+    for (size_t at = 1; at + HEAD < most; at++)
+        if (tail[at + HEAD] == '{' &&
+            read_record(tail + at, size - at, generation, index, &length, &type))
+            return true;
+    return false;
 }
 
 /* ---- the folder ------------------------------------------------------------------------------ */
@@ -153,9 +182,10 @@ static enum mu_status journal_path(char out[MU_PATH_MAX], const char *folder, ui
     return mu_path_format(out, "%s/%08" PRIu32 ".mj", folder, generation);
 }
 
-enum mu_status mu_journal_replay(const char *folder, mu_journal_take *take, void *context)
+enum mu_status mu_journal_check(const char *folder, mu_journal_take *take,
+                                mu_journal_take_tail *take_tail, void *context)
 {
-    uint32_t *list = NULL;
+    uint32_t *list = NULL, records;
     size_t count = 0;
     enum mu_status st = list_generations(folder, &list, &count);
 
@@ -163,22 +193,33 @@ enum mu_status mu_journal_replay(const char *folder, mu_journal_take *take, void
         return MU_OK;
     for (size_t i = 0; st == MU_OK && i < count; i++) {
         char path[MU_PATH_MAX], *bytes = NULL;
-        size_t size, whole;
+        struct mu_journal_tail tail = {.path = path, .newest = i + 1 == count};
 
         MU_TRY(journal_path(path, folder, list[i]), st, done);
-        st = mu_file_read(path, FILE_MAX, &bytes, &size);
+        st = mu_file_read(path, FILE_MAX, &bytes, &tail.size);
         if (st == MU_NOT_FOUND) /* removed since it was listed */
             st = MU_OK;
         if (!bytes)
             continue;
-        whole = mu_journal_scan(bytes, size, list[i], take, context);
-        if (whole < size)
-            mu_log(MU_LOG_DEBUG, "%s: dropped a bad tail of %zu bytes", path, size - whole);
+        tail.whole = scan((uint8_t *)bytes, tail.size, list[i], take, context, &records);
+        if (tail.whole < tail.size) {
+            mu_log(MU_LOG_DEBUG, "%s: dropped a bad tail of %zu bytes", path,
+                   tail.size - tail.whole);
+            tail.goes_on = goes_on((uint8_t *)bytes + tail.whole, tail.size - tail.whole, list[i],
+                                   records + 1);
+            if (take_tail)
+                take_tail(context, &tail);
+        }
         free(bytes);
     }
 done:
     free(list);
     return st;
+}
+
+enum mu_status mu_journal_replay(const char *folder, mu_journal_take *take, void *context)
+{
+    return mu_journal_check(folder, take, NULL, context);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #ifndef MUSTER_RUN_JOURNAL_H
 #define MUSTER_RUN_JOURNAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,7 +19,8 @@
     X(SWEEP_START, 5, "a sweep began, or went on: number of the start")                     \
     X(SWEEP_ASSIGN, 6, "ranks were given a trial: its name, number of the group")           \
     X(SWEEP_RELEASE, 7, "a rank has left a trial that has not ended, or is dead")           \
-    X(SWEEP_TRIAL, 8, "a trial has ended: how, losses, hash")
+    X(SWEEP_TRIAL, 8, "a trial has ended: how, losses, hash")                               \
+    X(ANSWER, 9, "a request of control/ was obeyed, or not: its name, how, step")
 
 enum mu_journal_type {
 #define MU_JOURNAL_ENUM(name, number, meaning) MU_JOURNAL_##name = number,
@@ -48,6 +50,19 @@ typedef void mu_journal_take(void *context, uint32_t generation, enum mu_journal
                              const char *json, size_t size);
 enum mu_status mu_journal_replay(const char *folder, mu_journal_take *take,
                                  void *context) MU_CHECKED;
+
+/* What is behind the last whole record of a file: a crash leaves a part of a record in the newest
+ * one; whole records behind it are there when the file was damaged later. */
+struct mu_journal_tail {
+    const char *path;
+    size_t whole, size; /* bytes: those that are a journal, and all */
+    bool newest;        /* no later generation has a file */
+    bool goes_on;       /* the record after the bad one is whole */
+};
+typedef void mu_journal_take_tail(void *context, const struct mu_journal_tail *tail);
+/* mu_journal_replay that also tells of bad tails (take_tail may be NULL). */
+enum mu_status mu_journal_check(const char *folder, mu_journal_take *take,
+                                mu_journal_take_tail *take_tail, void *context) MU_CHECKED;
 
 /* The same for the bytes of one file; any bytes will do. Gives back how many of them, from the
  * first, are a whole journal; the rest is a bad tail. */

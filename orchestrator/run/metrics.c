@@ -205,53 +205,67 @@ bool mu_metrics_parse_json(const char *line, size_t size, struct mu_metrics *m)
 
 typedef void take_record(void *context, const struct mu_metrics *m, const char *line, size_t size);
 
-struct scan {
-    uint64_t damaged; /* lines that are no records, a torn last one among them */
-};
-
 /* A missing file has no records. */
 static enum mu_status scan_records(const char *path, take_record *take, void *context,
-                                   struct scan *scan)
+                                   struct mu_metrics_damage *damage)
 {
-    enum mu_status st = MU_OK;
+    enum mu_status st;
     char *line = NULL;
     size_t capacity = 0;
     ssize_t size;
-    struct stat s;
+    uint64_t number = 0;
     FILE *in;
 
-    *scan = (struct scan){0};
-    if (stat(path, &s) != 0 && errno == ENOENT)
-        return MU_OK;
-    in = fopen(path, "re");
-    if (!in || fstat(fileno(in), &s) != 0 || !S_ISREG(s.st_mode)) {
-        st = MU_FAIL(MU_FAILED, "cannot read %s: %s", path,
-                     in ? "it is not a regular file" : strerror(errno));
-        goto done;
-    }
+    *damage = (struct mu_metrics_damage){0};
+    st = mu_file_open_stream(path, &in);
+    if (st != MU_OK)
+        return st == MU_NOT_FOUND ? MU_OK : st;
     while ((size = getline(&line, &capacity, in)) > 0) {
+        const bool torn = line[size - 1] != '\n';
         struct mu_metrics m;
 
-        if (line[size - 1] == '\n' && mu_metrics_parse_json(line, (size_t)size, &m))
+        number++;
+        if (!torn && mu_metrics_parse_json(line, (size_t)size, &m))
             take(context, &m, line, (size_t)size);
-        else
-            scan->damaged++;
+        else if (damage->lines++ == 0)
+            damage->first = number;
+        damage->torn = torn;
     }
     if (ferror(in))
         st = MU_FAIL(MU_FAILED, "cannot read %s: %s", path, strerror(errno));
-done:
     free(line);
-    if (in)
-        fclose(in);
+    fclose(in);
     return st;
 }
 
-static void take_losses(void *context, const struct mu_metrics *m, const char *line, size_t size)
+struct reading {
+    mu_metrics_take *take;
+    void *context;
+};
+
+static void pass_on(void *context, const struct mu_metrics *m, const char *line, size_t size)
 {
-    struct mu_run_losses *losses = context;
+    const struct reading *r = context;
 
     (void)line;
     (void)size;
+    r->take(r->context, m);
+}
+
+enum mu_status mu_metrics_read(const char *folder, mu_metrics_take *take, void *context,
+                               struct mu_metrics_damage *damage)
+{
+    struct reading r = {take, context};
+    char path[MU_PATH_MAX];
+    enum mu_status st = mu_path_format(path, "%s/%s", folder, names[JSONL]);
+
+    return st == MU_OK ? scan_records(path, pass_on, &r, damage) : st;
+}
+
+static void take_losses(void *context, const struct mu_metrics *m)
+{
+    struct mu_run_losses *losses = context;
+
     losses->last_step = m->step;
     if (!isnan(m->loss)) {
         if (isnan(losses->first_train))
@@ -269,11 +283,9 @@ static void take_losses(void *context, const struct mu_metrics *m, const char *l
 struct mu_run_losses mu_metrics_losses(const char *folder)
 {
     struct mu_run_losses losses = {NAN, NAN, NAN, NAN, NAN, 0};
-    char path[MU_PATH_MAX];
-    struct scan scan;
+    struct mu_metrics_damage damage;
 
-    if (mu_path_format(path, "%s/%s", folder, names[JSONL]) != MU_OK ||
-        scan_records(path, take_losses, &losses, &scan) != MU_OK)
+    if (mu_metrics_read(folder, take_losses, &losses, &damage) != MU_OK)
         return (struct mu_run_losses){NAN, NAN, NAN, NAN, NAN, 0}; /* the reason has been told */
     return losses;
 }
@@ -327,11 +339,12 @@ static enum mu_status finish_rewrite(FILE **file, const char *beside, const char
 
 static enum mu_status rewrite(const char *folder, int64_t resume_step)
 {
+    const char *trial = mu_run_dir_trial(folder);
     enum mu_status st = MU_OK;
     struct keep keep = {.resume_step = resume_step};
     char path[2][MU_PATH_MAX] = {"", ""}, beside[2][MU_PATH_MAX] = {"", ""};
     char header[MU_METRICS_LINE_MAX];
-    struct scan scan;
+    struct mu_metrics_damage damage;
 
     for (int i = 0; i < 2; i++) {
         MU_TRY(mu_path_format(path[i], "%s/%s", folder, names[i]), st, done);
@@ -343,17 +356,18 @@ static enum mu_status rewrite(const char *folder, int64_t resume_step)
         }
     }
     fwrite(header, 1, print_csv_header(header), keep.out[CSV]);
-    MU_TRY(scan_records(path[JSONL], keep_record, &keep, &scan), st, done);
+    MU_TRY(scan_records(path[JSONL], keep_record, &keep, &damage), st, done);
     for (int i = 0; i < 2; i++)
         MU_TRY(finish_rewrite(&keep.out[i], beside[i], path[i], keep.kept > 0), st, done);
     if (keep.dropped)
         mu_log(MU_LOG_INFO,
-               "the run goes on from step %" PRId64 ": dropped the metrics of steps %" PRId64
+               "%s%s goes on from step %" PRId64 ": dropped the metrics of steps %" PRId64
                " to %" PRId64,
-               resume_step, keep.first_dropped, keep.last_dropped);
-    if (scan.damaged)
-        mu_log(MU_LOG_WARN, "%s: dropped %" PRIu64 " damaged %s", path[JSONL], scan.damaged,
-               scan.damaged == 1 ? "line" : "lines");
+               trial ? "trial " : "the run", trial ? trial : "", resume_step, keep.first_dropped,
+               keep.last_dropped);
+    if (damage.lines)
+        mu_log(MU_LOG_WARN, "%s: dropped %" PRIu64 " damaged %s", path[JSONL], damage.lines,
+               damage.lines == 1 ? "line" : "lines");
 done:
     for (int i = 0; i < 2; i++) {
         if (keep.out[i])

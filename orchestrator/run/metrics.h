@@ -27,6 +27,17 @@ void mu_metrics_close(struct mu_metrics_log *log);
 /* Both files get the record, or neither. A failure is warned of the first time. */
 void mu_metrics_put(struct mu_metrics_log *log, const struct mu_metrics *m);
 
+/* Calls `take` for each record of metrics.jsonl in the order of the file; a missing file has none.
+ * Nothing is reported of lines that are no records: who asks for it is told of them. */
+struct mu_metrics_damage {
+    uint64_t lines; /* that are no records, the torn one among them */
+    uint64_t first; /* number of the first of them, from 1 */
+    bool torn;      /* the last line has no end: what a power cut leaves */
+};
+typedef void mu_metrics_take(void *context, const struct mu_metrics *m);
+enum mu_status mu_metrics_read(const char *folder, mu_metrics_take *take, void *context,
+                               struct mu_metrics_damage *damage) MU_CHECKED;
+
 struct mu_run_losses mu_metrics_losses(const char *folder);
 
 /* One record as a line of JSON, newline included; gives back its length. */

@@ -1,20 +1,22 @@
 /* The run directory as a whole: made, locked, opened, closed. What is in its files is written by
- * metrics.c, tensorboard.c, status_file.c, plot.c and journal.c.
+ * metrics.c, tensorboard.c, status_file.c, prometheus.c, loss_svg.c and journal.c.
  *
  *   config.cfg      every value of the configuration, written durably at each opening
  *   metrics.jsonl   metrics.csv   status.json   loss.svg
+ *   prometheus.prom the newest of them for Prometheus, at the pace of status.json
  *   tb/             the same records for TensorBoard, one file a generation (tensorboard.h)
  *   choices         what devices have chosen (orchestrator/master/job_choices.c)
  *   journal/        one file a generation (journal.h)
  *   checkpoints/    written by checkpoint/
- *   control/        requests: a file named "stop" asks for a checkpoint and an end
+ *   control/        requests: a file named "stop" asks for a checkpoint and an end; others by name
+ *                   (orchestrator/steer/request.h)
+ *   ranks.json      which process is which rank (orchestrator/steer/ranks.h)
  *   .lock           flock'ed while a process writes here; holds its pid and host
  *
  * Nothing is changed before the lock is held. The lock goes with its process, however that ends; on
  * a file system without locks the opening goes on and says so. */
 #include "orchestrator/run/run_dir.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -23,12 +25,14 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/run/loss_svg.h"
 #include "orchestrator/run/metrics.h"
+#include "orchestrator/run/prometheus.h"
 #include "orchestrator/run/status_file.h"
 #include "orchestrator/run/tensorboard.h"
 
@@ -43,10 +47,22 @@ struct mu_run_dir {
     struct mu_metrics_log metrics;
     struct mu_tensorboard tensorboard;
     struct mu_status_file status;
+    struct mu_prometheus prometheus;
     struct mu_loss_svg plot;
 };
 
 static const char *const folders[] = {"journal", "control", "checkpoints", "tb"};
+
+const char *mu_run_dir_trial(const char *path)
+{
+    static const char trials[] = "/trials/";
+    const char *last = strrchr(path, '/');
+    const size_t n = sizeof trials - 1;
+
+    return last && last[1] && (size_t)(last + 1 - path) > n && strncmp(last + 1 - n, trials, n) == 0
+               ? last + 1
+               : NULL;
+}
 
 static enum mu_status make_folders(const char *path)
 {
@@ -75,6 +91,31 @@ static enum mu_status report_holder(const struct mu_run_dir *dir)
                    holder[0] ? holder : "one that has not written its pid yet", dir->path);
 }
 
+/* Who had the lock may have put the folder elsewhere, or taken it away, when he let go. */
+static bool lies_at(int fd, const char *path)
+{
+    struct stat own, there;
+
+    return fstat(fd, &own) == 0 && stat(path, &there) == 0 && own.st_dev == there.st_dev &&
+           own.st_ino == there.st_ino;
+}
+
+static enum mu_status open_lock(struct mu_run_dir *dir, const char *path)
+{
+    enum mu_status st = MU_OK;
+
+    if (dir->lock >= 0 && lies_at(dir->lock, path))
+        return MU_OK;
+    if (dir->lock >= 0)
+        close(dir->lock);
+    MU_TRY(mu_file_make_folders(dir->path), st, failed);
+    dir->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (dir->lock < 0)
+        st = MU_FAIL(MU_FAILED, "cannot open %s: %s", path, strerror(errno));
+failed:
+    return st;
+}
+
 static enum mu_status take_lock(struct mu_run_dir *dir)
 {
     struct mu_deadline deadline = mu_deadline_in_ms(LOCK_WAIT_MS);
@@ -84,26 +125,29 @@ static enum mu_status take_lock(struct mu_run_dir *dir)
 
     if (st != MU_OK)
         return st;
-    dir->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (dir->lock < 0)
-        return MU_FAIL(MU_FAILED, "cannot open %s: %s", path, strerror(errno));
-    while (flock(dir->lock, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR) {
+    for (;;) {
+        MU_TRY(open_lock(dir, path), st, failed);
+        if (flock(dir->lock, LOCK_EX | LOCK_NB) == 0) {
+            if (lies_at(dir->lock, path))
+                break;
+        } else if (errno != EWOULDBLOCK && errno != EINTR) {
             mu_log(MU_LOG_WARN,
                    "cannot lock %s: %s; nothing keeps a second process from training this run",
                    path, strerror(errno));
             return MU_OK;
-        }
-        if (mu_deadline_passed(deadline))
+        } else if (mu_deadline_passed(deadline)) {
             return report_holder(dir);
-        mu_clock_sleep_us(10000);
+        } else {
+            mu_clock_sleep_us(10000);
+        }
     }
     gethostname(host, sizeof host - 1);
     n = snprintf(holder, sizeof holder, "pid %ld on %s, since %s\n", (long)getpid(), host,
                  mu_clock_date().text);
     if (ftruncate(dir->lock, 0) != 0 || pwrite(dir->lock, holder, (size_t)n, 0) != n)
         mu_log(MU_LOG_DEBUG, "cannot write the pid into %s: %s", path, strerror(errno));
-    return MU_OK;
+failed:
+    return st;
 }
 
 enum mu_status mu_run_dir_lock(const char *path, struct mu_run_dir **out)
@@ -121,6 +165,7 @@ enum mu_status mu_run_dir_lock(const char *path, struct mu_run_dir **out)
     MU_TRY(take_lock(dir), st, failed);
     MU_TRY(make_folders(path), st, failed);
     MU_TRY(mu_status_file_open(&dir->status, dir->path), st, failed);
+    MU_TRY(mu_prometheus_open(&dir->prometheus, dir->path), st, failed);
     *out = dir;
     return MU_OK;
 failed:
@@ -132,8 +177,9 @@ bool mu_run_dir_is_locked(const char *path)
 {
     char file[MU_PATH_MAX];
     bool held = true;
-    int fd =
-        mu_path_format(file, "%s/.lock", path) == MU_OK ? open(file, O_RDONLY | O_CLOEXEC) : -1;
+    int fd = mu_path_format(file, "%s/.lock", path) == MU_OK
+                 ? open(file, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+                 : -1;
 
     if (fd < 0)
         return errno != ENOENT;
@@ -141,6 +187,14 @@ bool mu_run_dir_is_locked(const char *path)
         held = false;
     close(fd); /* and the lock with it */
     return held;
+}
+
+enum mu_status mu_run_dir_forget_identity(const struct mu_run_dir *dir)
+{
+    char path[MU_PATH_MAX];
+    enum mu_status st = mu_path_format(path, "%s/.id", dir->path);
+
+    return st == MU_OK ? mu_file_remove(path) : st;
 }
 
 enum mu_status mu_run_dir_identity(const struct mu_run_dir *dir, uint64_t *out)
@@ -183,7 +237,8 @@ void mu_run_dir_close(struct mu_run_dir *dir)
     if (!dir)
         return;
     mu_loss_svg_deinit(&dir->plot);
-    mu_status_file_close(&dir->status);
+    if (mu_status_file_close(&dir->status))
+        mu_prometheus_write(&dir->prometheus, &dir->status.newest);
     mu_metrics_close(&dir->metrics);
     mu_tensorboard_close(&dir->tensorboard);
     if (dir->lock >= 0)
@@ -200,12 +255,14 @@ void mu_run_dir_put_metrics(struct mu_run_dir *dir, const struct mu_metrics *m)
 {
     mu_metrics_put(&dir->metrics, m);
     mu_tensorboard_put(&dir->tensorboard, m);
+    mu_prometheus_note(&dir->prometheus, m);
     mu_loss_svg_poll(&dir->plot);
 }
 
 void mu_run_dir_put_status(struct mu_run_dir *dir, const struct mu_run_status *s)
 {
-    mu_status_file_put(&dir->status, s);
+    if (mu_status_file_put(&dir->status, s))
+        mu_prometheus_write(&dir->prometheus, &dir->status.newest);
     mu_loss_svg_poll(&dir->plot);
 }
 
@@ -236,7 +293,7 @@ static bool is_requested(const struct mu_run_dir *dir, const char *what)
 
 bool mu_run_dir_stop_requested(const struct mu_run_dir *dir)
 {
-    return is_requested(dir, "stop");
+    return is_requested(dir, MU_REQUEST_STOP_FILE);
 }
 
 bool mu_run_dir_relaunch_requested(const struct mu_run_dir *dir)
@@ -244,24 +301,25 @@ bool mu_run_dir_relaunch_requested(const struct mu_run_dir *dir)
     return is_requested(dir, MU_REQUEST_RELAUNCH);
 }
 
+void mu_run_dir_unask(const char *path, const char *name)
+{
+    char file[MU_PATH_MAX];
+
+    if (mu_path_format(file, "%s/control/%s", path, name) == MU_OK && unlink(file) != 0 &&
+        errno != ENOENT)
+        mu_log(MU_LOG_WARN, "cannot remove the request %s: %s; remove it, or it is obeyed again",
+               file, strerror(errno));
+}
+
+void mu_run_dir_clear_request(struct mu_run_dir *dir, const char *name)
+{
+    mu_run_dir_unask(dir->path, name);
+}
+
 void mu_run_dir_clear_requests(struct mu_run_dir *dir)
 {
-    char path[MU_PATH_MAX];
-    struct dirent *entry;
-    DIR *folder;
-
-    if (mu_path_format(path, "%s/control", dir->path) != MU_OK)
-        return; /* the reason has been told */
-    folder = opendir(path);
-    while (folder && (entry = readdir(folder)))
-        if (entry->d_name[0] != '.' && strcmp(entry->d_name, MU_REQUEST_RESIZE) != 0 &&
-            unlinkat(dirfd(folder), entry->d_name, 0) != 0 && errno != ENOENT)
-            mu_log(MU_LOG_WARN,
-                   "cannot remove the request %s/%s: %s; remove it, or it is obeyed "
-                   "again",
-                   path, entry->d_name, strerror(errno));
-    if (folder)
-        closedir(folder);
+    mu_run_dir_clear_request(dir, MU_REQUEST_STOP_FILE);
+    mu_run_dir_clear_request(dir, MU_REQUEST_RELAUNCH);
 }
 
 enum mu_status mu_run_dir_read_config(const char *path, char **text)

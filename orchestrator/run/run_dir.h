@@ -31,7 +31,7 @@ struct mu_metrics {
     bool skipped;             /* on_nonfinite = skip */
 };
 
-/* status.json */
+/* status.json, prometheus.prom */
 enum mu_run_state { MU_RUN_STARTING, MU_RUN_RUNNING, MU_RUN_SAVING, MU_RUN_ENDED };
 enum mu_run_outcome { MU_OUTCOME_NONE, MU_OUTCOME_COMPLETE, MU_OUTCOME_REQUEUE, MU_OUTCOME_FAILED };
 struct mu_run_status {
@@ -44,10 +44,16 @@ struct mu_run_status {
     struct mu_hash hash; /* of the newest hashed step, given in hash_step */
     int64_t hash_step;
     int ranks, hosts;
-    char message[256]; /* one plain sentence */
+    int workers;         /* of the ranks; the others are spares */
+    uint32_t generation; /* starts of the run, counted from 1; 0: not known yet */
+    int64_t saved_step;  /* of the newest checkpoint; -1: none */
+    char message[256];   /* one plain sentence */
     /* Of the whole run, earlier generations included. Without any time: what they have left. */
     struct mu_ledger_sum goodput;
 };
+
+/* NAME of ".../trials/NAME", a trial's folder; NULL: it is no trial's. */
+const char *mu_run_dir_trial(const char *path);
 
 /* Makes `path` (run.dir/run.name) with its folders, unless it is there, and takes its lock: nobody
  * else on this machine trains this run from now on. MU_FAILED, with the holder's pid and host,
@@ -60,6 +66,8 @@ bool mu_run_dir_is_locked(const char *path);
 /* A number that this run has for ever, and another run in a folder of the same name has not: what
  * is left in memory of that one is none of this one's. */
 enum mu_status mu_run_dir_identity(const struct mu_run_dir *dir, uint64_t *out) MU_CHECKED;
+/* It gets another number: what is in memory is no part of what it is from now on. */
+enum mu_status mu_run_dir_forget_identity(const struct mu_run_dir *dir) MU_CHECKED;
 /* Begins to write: drops records beyond `resume_step` (steps committed in the checkpoint gone on
  * from; 0: a fresh run). config_text: the resolved configuration, written to config.cfg. */
 enum mu_status mu_run_dir_begin(struct mu_run_dir *dir, const char *config_text,
@@ -81,14 +89,19 @@ void mu_run_dir_put_status(struct mu_run_dir *dir, const struct mu_run_status *s
 /* loss.svg, with gnuplot when it is installed. In the background (never blocks; call it as often as
  * you like, a drawing is begun at most every 15 s), or `wait`: until it is drawn, at most 10 s. */
 void mu_run_dir_plot(struct mu_run_dir *dir, bool wait);
+#define MU_REQUEST_STOP_FILE "stop"
 bool mu_run_dir_stop_requested(const struct mu_run_dir *dir); /* control/stop exists */
 /* control/relaunch exists: the launcher that started this generation wants another one. */
 #define MU_REQUEST_RELAUNCH "relaunch"
 bool mu_run_dir_relaunch_requested(const struct mu_run_dir *dir);
 /* A request to the launcher, which alone takes it away: control/resize holds a number of ranks. */
 #define MU_REQUEST_RESIZE "resize"
-/* Removes whatever else stands in control/: it has been obeyed. */
+/* What has been obeyed goes: control/stop and control/relaunch. Named requests have an answer first
+ * (orchestrator/steer/request.h). */
 void mu_run_dir_clear_requests(struct mu_run_dir *dir);
+void mu_run_dir_clear_request(struct mu_run_dir *dir, const char *name);
+/* The same for who has not the run. */
+void mu_run_dir_unask(const char *path, const char *name);
 
 /* First and last recorded losses, for the summary; NaN when there are none. Reads the file. */
 struct mu_run_losses {
@@ -98,6 +111,12 @@ struct mu_run_losses {
 struct mu_run_losses mu_run_dir_losses(const struct mu_run_dir *dir);
 int64_t mu_run_dir_last_step(const char *path); /* the last of these, of a run that is not held */
 
+/* Reads status.json, as an object; NULL when it is none, which is not reported: it may be any file
+ * of that name. MU_NOT_FOUND when there is none (not reported). *signs: changes with every byte of
+ * it; NULL: not wanted. The caller gives up the reference. */
+struct json_t;
+enum mu_status mu_run_dir_read_status(const char *path, struct json_t **status,
+                                      uint64_t *signs) MU_CHECKED;
 /* Reads config.cfg of an existing run directory; MU_NOT_FOUND when there is none (not reported).
  * The caller frees. */
 enum mu_status mu_run_dir_read_config(const char *path, char **text) MU_CHECKED;

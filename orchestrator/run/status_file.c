@@ -15,6 +15,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/started_by.h"
 #include "orchestrator/run/goodput.h"
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/run/metrics.h"
@@ -35,24 +36,41 @@ static const char *const outcome_names[] = {
     [MU_OUTCOME_FAILED] = "failed",
 };
 
-static void read_kept(struct mu_status_file *file)
+enum mu_status mu_run_dir_read_status(const char *path, json_t **status, uint64_t *signs)
+{
+    char file[MU_PATH_MAX], *text = NULL;
+    size_t size = 0;
+    enum mu_status st = mu_path_format(file, "%s/status.json", path);
+
+    *status = NULL;
+    if (st == MU_OK)
+        st = mu_file_read(file, FILE_MAX, &text, &size);
+    if (st == MU_OK)
+        *status = json_loadb(text, size, 0, NULL);
+    if (*status && !json_is_object(*status)) {
+        json_decref(*status);
+        *status = NULL;
+    }
+    if (signs)
+        *signs = mu_hash_bytes(text ? text : "", size, 0).low;
+    free(text);
+    return st;
+}
+
+static void read_kept(struct mu_status_file *file, const char *folder)
 {
     const char *outcome;
-    char *text = NULL;
-    size_t size;
     json_t *object;
 
-    if (mu_file_read(file->path, FILE_MAX, &text, &size) != MU_OK)
+    if (mu_run_dir_read_status(folder, &object, NULL) != MU_OK)
         return; /* a new run; another reason has been told, and costs no more than the account */
-    object = json_loadb(text, size, 0, NULL);
     if (!mu_goodput_from_json(json_object_get(object, "goodput"), &file->kept.goodput))
         mu_log(MU_LOG_DEBUG, "%s holds no goodput: the account begins anew", file->path);
-    file->kept.step = json_integer_value(json_object_get(object, "step"));
+    file->kept.step = mu_json_get_integer(object, "step");
     outcome = json_string_value(json_object_get(object, "outcome"));
     file->kept.interrupted = outcome && strcmp(outcome, outcome_names[MU_OUTCOME_COMPLETE]) != 0 &&
                              strcmp(outcome, outcome_names[MU_OUTCOME_REQUEUE]) != 0;
     json_decref(object);
-    free(text);
 }
 
 enum mu_status mu_status_file_open(struct mu_status_file *file, const char *folder)
@@ -62,7 +80,7 @@ enum mu_status mu_status_file_open(struct mu_status_file *file, const char *fold
     *file = (struct mu_status_file){0};
     MU_TRY(mu_path_format(file->path, "%s/status.json", folder), st, done);
     MU_TRY(mu_path_format(file->beside, "%s/status.json.tmp", folder), st, done);
-    read_kept(file);
+    read_kept(file, folder);
 done:
     return st;
 }
@@ -84,6 +102,16 @@ static char *with_goodput(const char *text, const struct mu_ledger_sum *s)
     return whole;
 }
 
+/* Deaths count before any time has been told of. */
+static bool has_account(const struct mu_ledger_sum *s)
+{
+    uint64_t events = 0;
+
+    for (int i = 0; i < MU_LEDGER_EVENT_COUNT; i++)
+        events += s->events[i];
+    return events > 0 || mu_ledger_total_us(s) > 0;
+}
+
 /* malloc'ed; NULL: no memory. */
 static char *print(const struct mu_run_status *s)
 {
@@ -91,7 +119,7 @@ static char *print(const struct mu_run_status *s)
     int b = isfinite(s->valid_loss) ? mu_metrics_digits(s->valid_loss) : 6;
     size_t digits = (size_t)(a > b ? a : b);
     char host[256] = "";
-    const char *launch = getenv("MUSTER_JOB"); /* which generation of a launcher's wrote this */
+    const char *launch = mu_started_by_launch();
     json_t *object;
     char *text, *whole;
 
@@ -108,35 +136,17 @@ static char *print(const struct mu_run_status *s)
         "goodput");
     text = json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(digits));
     json_decref(object);
-    if (!text || mu_ledger_total_us(&s->goodput) == 0)
+    if (!text || !has_account(&s->goodput))
         return text;
     whole = with_goodput(text, &s->goodput);
     free(text);
     return whole;
 }
 
-static int replace(const struct mu_status_file *file, const char *text)
-{
-    FILE *out = fopen(file->beside, "we");
-    int error = 0;
-
-    if (!out)
-        return errno;
-    if (fputs(text, out) < 0 || fputc('\n', out) < 0 || fflush(out) != 0)
-        error = errno;
-    if (fclose(out) != 0 && error == 0)
-        error = errno;
-    if (error == 0 && rename(file->beside, file->path) != 0)
-        error = errno;
-    if (error != 0)
-        unlink(file->beside);
-    return error;
-}
-
 static void write_newest(struct mu_status_file *file)
 {
     char *text = print(&file->newest);
-    int error = text ? replace(file, text) : ENOMEM;
+    int error = text ? mu_file_replace(file->path, file->beside, text) : ENOMEM;
 
     free(text);
     file->written_ns = mu_clock_ns();
@@ -148,7 +158,7 @@ static void write_newest(struct mu_status_file *file)
     }
 }
 
-void mu_status_file_put(struct mu_status_file *file, const struct mu_run_status *s)
+bool mu_status_file_put(struct mu_status_file *file, const struct mu_run_status *s)
 {
     bool moved =
         !file->given || file->newest.state != s->state || file->newest.outcome != s->outcome;
@@ -156,16 +166,20 @@ void mu_status_file_put(struct mu_status_file *file, const struct mu_run_status 
     MU_ASSERT((size_t)s->state < sizeof state_names / sizeof *state_names);
     MU_ASSERT((size_t)s->outcome < sizeof outcome_names / sizeof *outcome_names);
     file->newest = *s;
-    if (mu_ledger_total_us(&s->goodput) == 0)
+    if (!has_account(&s->goodput))
         file->newest.goodput = file->kept.goodput;
     file->given = true;
     file->pending = true;
     if (moved || mu_clock_ns() - file->written_ns >= INTERVAL_NS)
         write_newest(file);
+    return !file->pending;
 }
 
-void mu_status_file_close(struct mu_status_file *file)
+bool mu_status_file_close(struct mu_status_file *file)
 {
-    if (file->pending)
+    const bool pending = file->pending;
+
+    if (pending)
         write_newest(file);
+    return pending;
 }

@@ -19,7 +19,8 @@ struct mu_status_file {
 
 /* Reads what is to be carried on (kept); a file that is missing or damaged keeps nothing. */
 enum mu_status mu_status_file_open(struct mu_status_file *file, const char *folder) MU_CHECKED;
-void mu_status_file_put(struct mu_status_file *file, const struct mu_run_status *s);
-void mu_status_file_close(struct mu_status_file *file); /* writes what is pending */
+/* Both give back whether the file was written now; closing writes what is pending. */
+bool mu_status_file_put(struct mu_status_file *file, const struct mu_run_status *s);
+bool mu_status_file_close(struct mu_status_file *file);
 
 #endif

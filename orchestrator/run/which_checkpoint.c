@@ -22,6 +22,16 @@ static bool split_step(const char *named, char run[MU_PATH_MAX], int64_t *step)
     return *end == 0;
 }
 
+bool mu_which_step(const char *named, char folder[MU_PATH_MAX])
+{
+    char run[MU_PATH_MAX], checkpoints[MU_PATH_MAX];
+    int64_t step;
+
+    return split_step(named, run, &step) &&
+           mu_path_format(checkpoints, "%s/checkpoints", run) == MU_OK &&
+           mu_checkpoint_folder(folder, checkpoints, step) == MU_OK;
+}
+
 /* "steps 100, 200 and 300"; of many the last ones. */
 static void list_steps(const int64_t *steps, uint32_t count, char *text, size_t capacity)
 {
@@ -110,7 +120,7 @@ static enum mu_status find(const char *named, char folder[MU_PATH_MAX],
     slash = strrchr(folder, '/');
     if (strcmp(slash ? slash + 1 : folder, index_file) == 0)
         snprintf(slash ? slash : folder, 2, "%s", slash ? "" : ".");
-    if (mu_file_exists_in(folder, index_file))
+    if (mu_checkpoint_is_published(folder))
         return mu_checkpoint_read_info(folder, info);
     if (mu_file_exists_in(folder, "checkpoints") || mu_file_exists_in(folder, "sweep.json"))
         return find_newest(named, folder, info);
@@ -132,4 +142,28 @@ enum mu_status mu_which_checkpoint(const char *named, char folder[MU_PATH_MAX],
         st = mu_path_format(folder, "%s", plain);
     free(plain);
     return st;
+}
+
+enum mu_status mu_which_checkpoint_older(const char *run, char folder[MU_PATH_MAX],
+                                         struct mu_checkpoint_info *info)
+{
+    const int64_t before = info->step;
+    char checkpoints[MU_PATH_MAX];
+    int64_t *steps = NULL;
+    uint32_t count = 0;
+    enum mu_status st;
+
+    MU_TRY(mu_path_format(checkpoints, "%s/checkpoints", run), st, done);
+    MU_TRY(mu_checkpoint_list(checkpoints, &steps, &count), st, done);
+    st = MU_NOT_FOUND;
+    while (count > 0 && (st == MU_NOT_FOUND || st == MU_CORRUPT)) {
+        if (steps[--count] >= before)
+            continue;
+        mu_checkpoint_info_deinit(info);
+        MU_TRY(mu_checkpoint_folder(folder, checkpoints, steps[count]), st, done);
+        st = mu_checkpoint_read_info(folder, info);
+    }
+done:
+    free(steps);
+    return st == MU_CORRUPT ? MU_NOT_FOUND : st;
 }

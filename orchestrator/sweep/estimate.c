@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "orchestrator/sweep/speed.h"
+#include "orchestrator/plan/timing.h"
 #include "worker/segment.h"
 #include "worker/workload.h"
 
@@ -29,7 +29,7 @@ static enum mu_status measure_all(const struct mu_sweep_trials *t, struct mu_swe
         if (like < i)
             e->step_seconds[i] = e->step_seconds[like];
         else if (one->settings.device_kind == MU_DEVICE_CPU)
-            st = mu_speed_measure(&one->settings, &e->step_seconds[i]);
+            st = mu_timing_gradients(&one->settings, &e->step_seconds[i]);
     }
     return st;
 }

@@ -2,6 +2,7 @@
 #ifndef MUSTER_SWEEP_ESTIMATE_H
 #define MUSTER_SWEEP_ESTIMATE_H
 
+#include "orchestrator/plan/advice.h"
 #include "orchestrator/sweep/trials.h"
 
 struct mu_sweep_estimate {
@@ -21,10 +22,8 @@ enum mu_status mu_sweep_estimate_make(const struct mu_sweep_trials *trials, bool
                                       uint32_t workers, struct mu_sweep_estimate *out) MU_CHECKED;
 void mu_sweep_estimate_deinit(struct mu_sweep_estimate *e);
 
-/* Tells what looks wrong, a line a call. */
-typedef void mu_sweep_warn(void *context, const char *line);
+/* Tells what looks wrong. */
 void mu_sweep_warnings(const struct mu_sweep_spec *spec, const struct mu_sweep_trials *trials,
-                       const struct mu_sweep_estimate *estimate, mu_sweep_warn *warn,
-                       void *context);
+                       const struct mu_sweep_estimate *estimate, mu_plan_warn *warn, void *context);
 
 #endif

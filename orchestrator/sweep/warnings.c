@@ -1,41 +1,18 @@
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 
+#include "orchestrator/base/amount.h"
+#include "orchestrator/plan/advice.h"
 #include "orchestrator/sweep/estimate.h"
 
-/* More than this and a plan looks wrong. */
-static const double most_epochs = 4;   /* data repeated, Muennighoff et al. 2023 */
-static const double most_batch = 4;    /* times the batch of the step law */
-static const double least_warmups = 3; /* steps, in warm-ups */
-static const double most_off = 0.05;   /* budget met, relative */
-enum { LEAST_STEPS = 50, MOST_BUDGETS = 3 /* told one by one */ };
+static const double most_off = 0.05; /* budget met, relative */
+enum { MOST_BUDGETS = 3 /* told one by one */ };
 
 struct telling {
     const struct mu_sweep_spec *spec;
     const struct mu_sweep_trials *trials;
-    mu_sweep_warn *warn;
-    void *context;
+    struct mu_advice advice;
 };
-
-static void tell(const struct telling *t, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static void tell(const struct telling *t, const char *format, ...)
-{
-    char line[512];
-    va_list rest;
-
-    va_start(rest, format);
-    vsnprintf(line, sizeof line, format, rest);
-    va_end(rest);
-    t->warn(t->context, line);
-}
-
-/* Tokens of a batch beyond which more workers buy little: Li et al. 2025 (the step law). */
-static double useful_batch(double tokens)
-{
-    return 0.58 * pow(tokens, 0.571);
-}
 
 /* The worst trial by a measure, and how many are beyond the limit. */
 struct worst {
@@ -69,7 +46,9 @@ static double epochs(const struct mu_sweep_trial *t, double train_tokens)
 static double batch_excess(const struct mu_sweep_trial *t, double unused)
 {
     (void)unused;
-    return t->tokens_per_step / useful_batch(t->tokens);
+    if (t->settings.model_kind == MU_MODEL_SYNTHETIC) /* whose loss no batch changes */
+        return 0;
+    return t->tokens_per_step / mu_plan_useful_batch(t->tokens);
 }
 static double budget_missed(const struct mu_sweep_trial *t, double unused)
 {
@@ -90,33 +69,38 @@ static double shortness(const struct mu_sweep_trial *t, double unused)
 
 static void warn_of_trials(const struct telling *t, double train_tokens)
 {
-    struct worst w = find_worst(t, epochs, train_tokens, most_epochs);
+    struct worst w = find_worst(t, epochs, train_tokens, MU_PLAN_MOST_EPOCHS);
 
     if (w.trial)
-        tell(t,
-             "%u trial%s see data.train more than %g times (%s: %.1f times): repeated data teach "
-             "less; take more data, or smaller budgets",
-             w.count, w.count == 1 ? "" : "s", most_epochs, w.trial->name, w.value);
-    w = find_worst(t, shortness, 0, 1.0 / LEAST_STEPS);
+        mu_advise(
+            &t->advice,
+            "%u trial%s see data.train more than %g times (%s: %.1f times): repeated data teach "
+            "less; take more data, or smaller budgets",
+            w.count, mu_plural(w.count), MU_PLAN_MOST_EPOCHS, w.trial->name, w.value);
+    w = find_worst(t, shortness, 0, 1.0 / MU_PLAN_LEAST_STEPS);
     if (w.trial)
-        tell(t, "%u trial%s have fewer than %d steps (%s: %lld): take smaller batches", w.count,
-             w.count == 1 ? "" : "s", LEAST_STEPS, w.trial->name,
-             (long long)w.trial->settings.run_steps);
-    w = find_worst(t, warmup_part, 0, 1 / least_warmups);
+        mu_advise(&t->advice,
+                  "%u trial%s have fewer than %d steps (%s: %lld): take smaller batches", w.count,
+                  mu_plural(w.count), MU_PLAN_LEAST_STEPS, w.trial->name,
+                  (long long)w.trial->settings.run_steps);
+    w = find_worst(t, warmup_part, 0, 1 / MU_PLAN_LEAST_WARMUPS);
     if (w.trial)
-        tell(t, "warm-up is more than a third of %u trial%s (%s: %lld of %lld steps)", w.count,
-             w.count == 1 ? "" : "s", w.trial->name, (long long)w.trial->settings.schedule_warmup,
-             (long long)w.trial->settings.run_steps);
-    w = find_worst(t, batch_excess, 0, most_batch);
+        mu_advise(&t->advice, "warm-up is more than a third of %u trial%s (%s: %lld of %lld steps)",
+                  w.count, mu_plural(w.count), w.trial->name,
+                  (long long)w.trial->settings.schedule_warmup,
+                  (long long)w.trial->settings.run_steps);
+    w = find_worst(t, batch_excess, 0, MU_PLAN_MOST_BATCH);
     if (w.trial)
-        tell(t,
-             "the batch of %u trial%s is larger than useful (%s: %.0f tokens, %.1f times that of "
-             "the step law, Li et al. 2025)",
-             w.count, w.count == 1 ? "" : "s", w.trial->name, w.trial->tokens_per_step, w.value);
+        mu_advise(
+            &t->advice,
+            "the batch of %u trial%s is larger than useful (%s: %.0f tokens, %.1f times that of "
+            "the step law, Li et al. 2025)",
+            w.count, mu_plural(w.count), w.trial->name, w.trial->tokens_per_step, w.value);
     w = find_worst(t, budget_missed, 0, most_off);
     if (w.trial)
-        tell(t, "whole steps miss the budget of %u trial%s by more than 5 %% (%s: by %.0f %%)",
-             w.count, w.count == 1 ? "" : "s", w.trial->name, 100 * w.value);
+        mu_advise(&t->advice,
+                  "whole steps miss the budget of %u trial%s by more than 5 %% (%s: by %.0f %%)",
+                  w.count, mu_plural(w.count), w.trial->name, 100 * w.value);
 }
 
 /* The sizes of a budget at an end of the ladder leave no room beside the expected optimum: whether
@@ -144,11 +128,12 @@ static bool warn_of_budget(const struct telling *t, double budget, bool quiet)
     if (!nearest || (below >= s->window.each_side && above >= s->window.each_side))
         return false;
     if (!quiet)
-        tell(t,
-             "the expected optimum of %g FLOPs is at %s = %g, with %u size%s below and %u above "
-             "it; %lld are wanted on each side: add %s sizes, or change the budget",
-             budget, s->size_key, nearest->size, below, below == 1 ? "" : "s", above,
-             (long long)s->window.each_side, below < above ? "smaller" : "larger");
+        mu_advise(
+            &t->advice,
+            "the expected optimum of %g FLOPs is at %s = %g, with %u size%s below and %u above "
+            "it; %lld are wanted on each side: add %s sizes, or change the budget",
+            budget, s->size_key, nearest->size, below, mu_plural(below), above,
+            (long long)s->window.each_side, below < above ? "smaller" : "larger");
     return true;
 }
 
@@ -159,8 +144,9 @@ static void warn_of_budgets(const struct telling *t)
     for (uint32_t i = 0; t->spec->kind == MU_SWEEP_ISOFLOP && i < t->spec->budgets.count; i++)
         count += warn_of_budget(t, t->spec->budgets.item[i], count >= MOST_BUDGETS);
     if (count > MOST_BUDGETS)
-        tell(t, "the expected optima of %u more budgets are at an end of the sizes, too",
-             count - MOST_BUDGETS);
+        mu_advise(&t->advice,
+                  "the expected optima of %u more budgets are at an end of the sizes, too",
+                  count - MOST_BUDGETS);
 }
 
 /* A law is fitted to what was tuned, and used for all sizes. */
@@ -190,11 +176,12 @@ static void warn_of_tuning(const struct telling *t)
         }
     }
     if (farthest)
-        tell(t,
-             "%u trial%s outside of the sizes that %s is tuned at, N = %.3g to %.3g (%s: %.3g, "
-             "%.1f times beyond): its law is extrapolated there; tune at sizes further apart",
-             count, count == 1 ? " is" : "s are", law->key, least, most, farthest->name,
-             farthest->n, off);
+        mu_advise(
+            &t->advice,
+            "%u trial%s outside of the sizes that %s is tuned at, N = %.3g to %.3g (%s: %.3g, "
+            "%.1f times beyond): its law is extrapolated there; tune at sizes further apart",
+            count, count == 1 ? " is" : "s are", law->key, least, most, farthest->name, farthest->n,
+            off);
 }
 
 /* Budgets that round to the same steps are one run, trained twice. */
@@ -220,14 +207,15 @@ static void warn_of_equals(const struct telling *t)
         count += found;
     }
     if (first)
-        tell(t, "%u trial%s the same run as another (%s and %s): take budgets further apart", count,
-             count == 1 ? " is" : "s are", first->name, second->name);
+        mu_advise(&t->advice,
+                  "%u trial%s the same run as another (%s and %s): take budgets further apart",
+                  count, count == 1 ? " is" : "s are", first->name, second->name);
 }
 
 void mu_sweep_warnings(const struct mu_sweep_spec *spec, const struct mu_sweep_trials *trials,
-                       const struct mu_sweep_estimate *estimate, mu_sweep_warn *warn, void *context)
+                       const struct mu_sweep_estimate *estimate, mu_plan_warn *warn, void *context)
 {
-    const struct telling t = {spec, trials, warn, context};
+    const struct telling t = {spec, trials, {warn, context}};
 
     warn_of_trials(&t, estimate->train_tokens);
     warn_of_tuning(&t);

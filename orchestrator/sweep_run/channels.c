@@ -49,7 +49,7 @@ void mu_sweep_channels_reset(struct mu_sweep_lead *lead)
     }
     if (lead->is_finished)
         mu_sweep_channels_end(lead);
-    else if (lead->master.stops)
+    else if (lead->master.stops && !lead->makes_way)
         mu_sweep_channels_stop(lead);
 }
 
@@ -61,8 +61,10 @@ void mu_sweep_channels_order(struct mu_sweep_lead *lead, uint64_t group)
     for (uint32_t i = 0; i < m->host[host].ranks; i++) {
         const struct mu_sweep_member *r = mu_sweep_master_rank(m, host, i);
 
-        if (r->lives && r->group == group)
-            lead->channel[r - m->member].order = group;
+        if (!r->lives || r->group != group)
+            continue;
+        lead->channel[r - m->member].order = group;
+        lead->channel[r - m->member].stop = m->stops; /* it is begun to be saved */
     }
 }
 
@@ -73,6 +75,18 @@ void mu_sweep_channels_make_way(struct mu_sweep_lead *lead, uint64_t group)
 
     if (leader)
         lead->channel[leader - lead->master.member].make_way = group;
+}
+
+void mu_sweep_channels_make_way_all(struct mu_sweep_lead *lead)
+{
+    for (uint32_t i = 0; i < lead->master.groups; i++) {
+        struct mu_sweep_group *g = &lead->master.group[i];
+
+        if (!g->is_open || g->is_heard)
+            continue;
+        g->makes_way = true;
+        mu_sweep_channels_make_way(lead, g->number);
+    }
 }
 
 void mu_sweep_channels_stop(struct mu_sweep_lead *lead)

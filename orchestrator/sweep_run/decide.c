@@ -291,19 +291,50 @@ static void pack(struct mu_sweep_master *m, struct mu_sweep_member **who)
     free_packing(&p);
 }
 
+/* ---- a stop ---- */
+/* One rank each: it takes the state up, hears of the stop, and saves. */
+static void begin_to_save(struct mu_sweep_master *m, struct mu_sweep_member **who)
+{
+    for (uint32_t i = 0; i < m->known; i++)
+        mu_sweep_master_unkeep(m, i);
+    for (uint32_t i = 0; i < m->known; i++) {
+        const struct mu_cell *c = &m->state.cell[i];
+
+        if (!m->side[i].must_save || (c->phase == MU_CELL_READY && c->host != UINT32_MAX &&
+                                      find_free(m, c->host, 1, who) == 0))
+            continue;
+        m->side[i].must_save = false;
+        if (c->phase == MU_CELL_READY && c->host != UINT32_MAX)
+            begin(m, i, who, 1);
+    }
+    m->is_changed = false;
+}
+
+static bool must_save(const struct mu_sweep_master *m)
+{
+    for (uint32_t i = 0; i < m->known; i++)
+        if (m->side[i].must_save)
+            return true;
+    return false;
+}
+
 void mu_sweep_master_decide(struct mu_sweep_master *m)
 {
     struct mu_sweep_member **who;
 
-    if (m->status != MU_OK || m->stops || !m->is_changed)
+    if (m->status != MU_OK || !m->is_changed || (m->stops && !must_save(m)))
         return;
     who = calloc(m->members + 1, sizeof(struct mu_sweep_member *));
     if (!who) {
         m->status = MU_FAIL(MU_NO_MEMORY, "no memory for %u ranks", m->members);
         return;
     }
-    begin_all_moved(m, who);
-    pack(m, who);
+    if (m->stops) {
+        begin_to_save(m, who);
+    } else {
+        begin_all_moved(m, who);
+        pack(m, who);
+    }
     free(who);
 }
 
@@ -312,7 +343,7 @@ bool mu_sweep_master_is_over(const struct mu_sweep_master *m)
     if (m->waiting < m->state.ranks || m->news_count > 0)
         return false;
     if (m->stops || m->status != MU_OK)
-        return true;
+        return m->status != MU_OK || !must_save(m);
     if (m->has_results)
         return false;
     for (uint32_t i = 0; i < m->known; i++)

@@ -8,6 +8,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/started_by.h"
 #include "orchestrator/sweep_run/notes.h"
 #include "orchestrator/sweep_run/paths.h"
 #include "worker/signals.h"
@@ -23,10 +24,18 @@ static void set_now(struct mu_sweep_lead *lead)
 /* ---- what is heard ---- */
 static void stop(struct mu_sweep_lead *lead, const char *why)
 {
-    if (!lead->master.stops)
+    if (!lead->master.stops || lead->makes_way)
         mu_log(MU_LOG_INFO, "%s: every trial stops after its next step, with a checkpoint", why);
     lead->master.stops = true;
+    lead->makes_way = false;
     mu_sweep_channels_stop(lead);
+}
+
+/* Nothing is begun any more, and what trains stays in memory: a launcher starts other ranks here. */
+static void make_way(struct mu_sweep_lead *lead)
+{
+    lead->makes_way = lead->master.stops = true;
+    mu_sweep_channels_make_way_all(lead);
 }
 
 void mu_sweep_lead_hear(struct mu_sweep_lead *lead, int rank, const struct mu_sweep_up *up)
@@ -188,15 +197,20 @@ static void keep_files(struct mu_sweep_lead *lead)
 
 static void look_for_requests(struct mu_sweep_lead *lead)
 {
-    if (lead->master.stops)
+    if (lead->master.stops && !lead->makes_way)
         return;
-    if (mu_signals_requests() & MU_REQUEST_STOP)
+    if (mu_signals_requests() & MU_REQUEST_STOP) {
         stop(lead, "a signal");
+        return;
+    }
     if (lead->master.state.now - lead->looked < look_seconds)
         return;
     lead->looked = lead->master.state.now;
     if (mu_run_dir_stop_requested(lead->folder))
         stop(lead, "control/stop");
+    else if (!lead->makes_way && mu_started_by_launch() &&
+             mu_run_dir_relaunch_requested(lead->folder))
+        make_way(lead);
 }
 
 struct counts {
@@ -239,6 +253,7 @@ void mu_sweep_lead_serve(struct mu_sweep_lead *lead)
     look_for_requests(lead);
     if (lead->over == MU_SWEEP_NOT_OVER) {
         decide(lead);
+        mu_sweep_lead_look_for_unsaved(lead);
         keep_files(lead);
         look_for_end(lead);
     }
@@ -256,6 +271,7 @@ static void poll(void *context)
     mu_clock_sleep_us(500);
 }
 
+/* A launcher knows by "(control/stop)" that it is not to go on (launch/outcome.h). */
 static void name_end(struct mu_sweep_lead *lead, char text[200])
 {
     const struct mu_sweep_master *m = &lead->master;
@@ -263,17 +279,34 @@ static void name_end(struct mu_sweep_lead *lead, char text[200])
 
     if (m->status != MU_OK)
         snprintf(text, 200, "failed: %s; the same command goes on", mu_status_meaning(m->status));
+    else if (lead->over == MU_REQUEUE && lead->makes_way)
+        snprintf(text, 200,
+                 "making way for other ranks: %u of %u trials have ended; the states of those that "
+                 "train stay in memory",
+                 c.ended, m->known);
     else if (lead->over == MU_REQUEUE)
         snprintf(text, 200,
                  "stopped on request, with checkpoints: %u of %u trials have ended; the same "
-                 "command goes on",
-                 c.ended, m->known);
+                 "command goes on%s",
+                 c.ended, m->known,
+                 mu_run_dir_stop_requested(lead->folder) ? " (control/stop)" : "");
     else
         snprintf(text, 200,
                  "%s: %u trials: %u complete, %u diverged, %u out of memory, %u failed%s",
                  c.of[MU_CELL_FAILED] > 0 ? "ended" : "complete", m->known, c.of[MU_CELL_COMPLETE],
                  c.of[MU_CELL_DIVERGED], c.of[MU_CELL_OUT_OF_MEMORY], c.of[MU_CELL_FAILED],
                  c.of[MU_CELL_FAILED] > 0 ? "; the same command tries these again" : "");
+}
+
+/* For whoever has started these ranks: only now has the sweep come to its end. The text that says
+ * so stands there earlier, for the last report. */
+static void tell_outcome(struct mu_sweep_lead *lead)
+{
+    struct mu_sweep_state *s = &lead->master.state;
+
+    s->outcome = lead->over == MU_OK ? "complete" : lead->over == MU_REQUEUE ? "requeue" : "failed";
+    is_written(mu_sweep_write_status(s), "sweep.json");
+    s->outcome = NULL;
 }
 
 enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead)
@@ -290,11 +323,12 @@ enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead)
     s->ended = text;
     is_written(mu_sweep_write_timing(s), "timing.csv");
     is_written(mu_sweep_write_status(s), "sweep.json"); /* the last report says that it is over */
-    if (lead->over == MU_REQUEUE)
-        mu_run_dir_clear_requests(lead->folder); /* obeyed */
-    else
+    if (lead->over == MU_REQUEUE && !lead->makes_way)   /* that request its launcher takes away */
+        mu_run_dir_clear_requests(lead->folder);        /* obeyed */
+    else if (lead->over != MU_REQUEUE)
         mu_log(MU_LOG_DEBUG, "last report: %s",
                mu_status_name(mu_sweep_reporter_finish(&lead->reporter, poll, lead)));
+    tell_outcome(lead);
     mu_sweep_screen_close(lead->screen, s);
     lead->screen = NULL;
     mu_log(lead->over == MU_FAILED ? MU_LOG_ERROR : MU_LOG_INFO, "%s", text);

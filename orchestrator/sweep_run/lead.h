@@ -40,6 +40,8 @@ struct mu_sweep_lead {
     double clock; /* what mu_clock_s() says at state.now = 0 */
     double told, looked;
     bool has_new_results;
+    bool makes_way;   /* for other ranks, by its launcher: states stay in memory */
+    bool has_looked;  /* at a stop: for what is in memory alone */
     int over;         /* enum mu_status, or MU_SWEEP_NOT_OVER */
     bool is_finished; /* and everybody may be told */
 };
@@ -61,6 +63,10 @@ void mu_sweep_lead_serve(struct mu_sweep_lead *lead);
  * failures are the poller's. */
 enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead) MU_CHECKED;
 
+/* At a stop, once everybody waits (unsaved.c): trials whose newest state is in memory alone,
+ * since they made way or their ranks died, are to be saved first. */
+void mu_sweep_lead_look_for_unsaved(struct mu_sweep_lead *lead);
+
 /* ---- channels.c ---- */
 enum mu_status mu_sweep_channels_open(struct mu_sweep_lead *lead) MU_CHECKED;
 void mu_sweep_channels_close(struct mu_sweep_lead *lead);
@@ -70,7 +76,8 @@ void mu_sweep_channels_serve(struct mu_sweep_lead *lead);
 void mu_sweep_channels_order(struct mu_sweep_lead *lead, uint64_t group);
 void mu_sweep_channels_make_way(struct mu_sweep_lead *lead, uint64_t group);
 void mu_sweep_channels_stop(struct mu_sweep_lead *lead); /* everybody who works */
-void mu_sweep_channels_end(struct mu_sweep_lead *lead);  /* lead->over */
+void mu_sweep_channels_make_way_all(struct mu_sweep_lead *lead);
+void mu_sweep_channels_end(struct mu_sweep_lead *lead); /* lead->over */
 /* lead.c: a message of a rank has come. */
 void mu_sweep_lead_hear(struct mu_sweep_lead *lead, int rank, const struct mu_sweep_up *up);
 

@@ -7,6 +7,7 @@
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/started_by.h"
 #include "orchestrator/sweep_run/lead.h"
 #include "orchestrator/sweep_run/notes.h"
 #include "orchestrator/sweep_run/paths.h"
@@ -267,7 +268,7 @@ enum mu_status mu_sweep_lead_open(struct mu_session *session, struct mu_sweep_li
     MU_TRY(take_past(lead, words, word_count), st, failed);
     MU_TRY(begin_journal(lead, !words), st, failed);
     MU_TRY(mu_sweep_channels_open(lead), st, failed);
-    if (!words)
+    if (!words && !mu_started_by_launch())       /* a launcher has done so once, when it began */
         mu_run_dir_clear_requests(lead->folder); /* those of an earlier start */
     if (!words)
         greet(lead);

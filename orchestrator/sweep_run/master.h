@@ -67,6 +67,7 @@ struct mu_sweep_side {
      * tried alone. */
     uint32_t fits_on;
     bool is_alone;
+    bool must_save; /* before a stop: its state is in memory alone, on the host of its cell */
 };
 
 struct mu_sweep_kind_speed { /* trials of one size and batch take one time a step */
@@ -109,7 +110,7 @@ struct mu_sweep_master {
     struct mu_sweep_news *news; /* the owner takes them: news_count = 0 */
     uint32_t news_count, news_capacity;
     uint64_t next_group;
-    bool stops;            /* nothing is begun any more */
+    bool stops;            /* nothing is begun any more, but to be saved */
     bool is_changed;       /* since the last decision */
     bool has_results;      /* that the stages do not know */
     double decided;        /* when */

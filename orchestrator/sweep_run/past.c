@@ -128,7 +128,7 @@ void mu_sweep_past_close(struct mu_sweep_past *p)
 /* ---- records ---- */
 static uint64_t count(const json_t *record, const char *key)
 {
-    return (uint64_t)json_integer_value(json_object_get(record, key));
+    return (uint64_t)mu_json_get_integer(record, key);
 }
 
 static struct mu_hash_text text(const json_t *record, const char *key)
@@ -178,7 +178,7 @@ static void take_assign(struct mu_sweep_past *p, const json_t *record, uint32_t 
 static void take_release(struct mu_sweep_past *p, const json_t *record, double now)
 {
     const uint64_t group = count(record, "group");
-    const int rank = (int)json_integer_value(json_object_get(record, "rank"));
+    const int rank = (int)mu_json_get_integer(record, "rank");
     const bool died = json_is_true(json_object_get(record, "died"));
 
     for (uint32_t i = p->first_open; i < p->parts; i++) {

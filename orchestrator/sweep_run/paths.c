@@ -83,9 +83,9 @@ bool mu_sweep_trial_has(const char *sweep_path, const char *name, int64_t step)
 
 enum mu_status mu_sweep_trial_compare(const struct mu_sweep_trial *trial, const char *sweep_path)
 {
-    struct mu_settings *now = malloc(sizeof *now), *before = malloc(sizeof *before);
+    struct mu_settings *now = malloc(sizeof *now), *before = NULL;
     char path[MU_PATH_MAX], config[MU_PATH_MAX], *text = NULL;
-    enum mu_status st = now && before ? MU_OK : MU_NO_MEMORY;
+    enum mu_status st = now ? MU_OK : MU_NO_MEMORY;
 
     if (st == MU_OK)
         st = mu_sweep_trial_path(path, sweep_path, trial->name);
@@ -98,8 +98,7 @@ enum mu_status mu_sweep_trial_compare(const struct mu_sweep_trial *trial, const 
     if (st != MU_OK)
         goto done;
     MU_TRY(mu_path_format(config, "%s/config.cfg", path), st, done);
-    MU_TRY(mu_config_parse_text(text, strlen(text), config, before), st, done);
-    MU_TRY(mu_settings_resolve(before, 0), st, done);
+    MU_TRY(mu_config_recall(text, config, &before), st, done);
     MU_TRY(settings_of(trial, sweep_path, now), st, done);
     mu_log_set_level(mu_log_shows(MU_LOG_INFO) ? MU_LOG_WARN : MU_LOG_ERROR); /* what may change */
     st = mu_config_compare(before, now);

@@ -30,6 +30,9 @@
  *    "now": 61.5,                           since then
  *    "updated": "2026-11-23T16:00:00Z",
  *    "ended": null,                         or one sentence
+ *    "outcome": null,                       once nothing is left to do for these ranks: "complete",
+ *                                           "requeue" (stopped: goes on), "failed" (some trial has)
+ *    "launch": null,                        MUSTER_JOB, of those whom a launcher has started
  *    "all_known": false,                    no more trials will be added
  *    "trials": 96, "share_trunk": true,
  *    "phases": {"waits": 3, "ready": 9, "trains": 4, "moves": 0, "complete": 80, "diverged": 0,

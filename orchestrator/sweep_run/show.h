@@ -17,6 +17,10 @@ enum mu_status mu_sweep_view_make(const struct mu_sweep_state *s,
 /* MU_NOT_FOUND (not reported): no sweep.json stands there. MU_CORRUPT. */
 enum mu_status mu_sweep_view_read(const char *sweep_path, struct mu_sweep_view **out) MU_CHECKED;
 void mu_sweep_view_free(struct mu_sweep_view *v);
+/* Whether those who wrote it were started by a launcher; and: one has it now, and starts it again,
+ * so that it runs, whoever was killed. */
+bool mu_sweep_view_was_launched(const struct mu_sweep_view *v);
+void mu_sweep_view_set_launched(struct mu_sweep_view *v);
 /* Trials that train, then what changed last, then counts: cell, N, D, C, group, step/total, tok/s,
  * loss, ETA, retries; a bar of the fleet; a line a budget: "minimum bracketed? yes/left/right".
  * columns, rows: of the terminal; rows 0: everything. */

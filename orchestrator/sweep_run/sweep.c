@@ -5,6 +5,7 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/started_by.h"
 #include "worker/comm/control.h"
 
 /* ---- inside polls ---- */
@@ -75,6 +76,14 @@ static enum mu_status wait(struct mu_sweep *s)
     return st;
 }
 
+/* Its launcher starts other ranks, which take up what is in memory; the request stands there until
+ * all of these have ended. */
+static bool makes_way(const struct mu_sweep *s)
+{
+    return s->line.over == MU_REQUEUE && mu_started_by_launch() &&
+           mu_file_exists_in(s->facts.path, "control/" MU_REQUEST_RELAUNCH);
+}
+
 static enum mu_status work(struct mu_sweep *s)
 {
     struct mu_trial_outcome outcome;
@@ -97,7 +106,8 @@ static enum mu_status work(struct mu_sweep *s)
         mu_sweep_line_be_ready(&s->line, st == MU_OK ? &outcome : NULL);
     }
     MU_TRY(mu_session_part(&s->session), st, failed);
-    mu_segment_remove_sweep(mu_trial_sweep_key(s->facts.path)); /* of trials that failed */
+    if (!makes_way(s))
+        mu_segment_remove_sweep(mu_trial_sweep_key(s->facts.path)); /* of trials that failed */
     st = (enum mu_status)s->line.over;
 failed:
     return st;

@@ -6,6 +6,7 @@
  *   line.c       a rank's messages to the master and from it; messages.c: how they are packed
  *   lead.c       the master: hears, decides, writes down, does; lead_open.c: how it comes to know
  *                where the sweep stands
+ *   unsaved.c    what a stop must not leave in memory alone
  *   channels.c   its end of the lines
  *   master.c hear.c decide.c   its decisions, pure
  *   notes.c past.c   the sweep's journal, written and read

@@ -27,6 +27,7 @@ struct mu_sweep_view {
     char name[MU_SWEEP_WORD];
     char ended[256];  /* one sentence; empty: it goes on */
     bool interrupted; /* it should go on, and no process works on it */
+    bool was_launched, is_launched;
     bool all_known;
     uint32_t start, trials, phases[MU_CELL_PHASES];
     double now, eta, tokens_per_s;

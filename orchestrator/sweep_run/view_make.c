@@ -139,8 +139,24 @@ void mu_sweep_view_free(struct mu_sweep_view *v)
     free(v);
 }
 
+bool mu_sweep_view_was_launched(const struct mu_sweep_view *v)
+{
+    return v->was_launched;
+}
+
+void mu_sweep_view_set_launched(struct mu_sweep_view *v)
+{
+    v->is_launched = true;
+    v->interrupted = false;
+}
+
 enum mu_sweep_standing mu_sweep_view_standing(const struct mu_sweep_view *v)
 {
+    const bool is_complete = v->ended[0] && v->all_known && v->phases[MU_CELL_FAILED] == 0 &&
+                             mu_sweep_view_count_ended(v) == v->trials;
+
+    if (v->is_launched && !is_complete)
+        return MU_SWEEP_RUNS;
     if (!v->ended[0])
         return v->interrupted ? MU_SWEEP_WAS_KILLED : MU_SWEEP_RUNS;
     if (!v->all_known || mu_sweep_view_count_ended(v) < v->trials)

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "orchestrator/base/amount.h"
 #include "orchestrator/sweep_run/view.h"
 
 enum { FLEET_LEAST = 10, FLEET_MOST = 40, LINE_MAX_BYTES = 1024, GAP = 2 };
@@ -34,11 +35,6 @@ __attribute__((format(printf, 2, 3))) static void put(struct page *p, const char
     for (size = strlen(line); size > 0 && line[size - 1] == ' '; size--)
         line[size - 1] = 0;
     fprintf(p->out, "%s\n", line);
-}
-
-static const char *plural(uint32_t n)
-{
-    return n == 1 ? "" : "s";
 }
 
 /* "1e11" */
@@ -78,6 +74,8 @@ static void put_title(struct page *p, const struct mu_sweep_view *v)
         put(p, "ended    %s", v->ended);
     else if (v->interrupted)
         put(p, "ended    nobody works on it now: it was killed; the same command goes on");
+    if (v->is_launched)
+        put(p, "launched muster launch has this sweep, and starts it again when its ranks die");
 }
 
 static void put_phases(struct page *p, const struct mu_sweep_view *v)
@@ -322,7 +320,8 @@ static void put_budgets(struct page *p, const struct mu_sweep_view *v, uint32_t 
     for (uint32_t i = 0; i < shown; i++)
         put_budget(p, &v->budget[i]);
     if (rows > 0 && shown < v->budgets)
-        put(p, "... and %" PRIu32 " more budget%s", v->budgets - shown, plural(v->budgets - shown));
+        put(p, "... and %" PRIu32 " more budget%s", v->budgets - shown,
+            mu_plural(v->budgets - shown));
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -337,6 +336,7 @@ static uint32_t head_rows(const struct mu_sweep_view *v)
     uint32_t rows = 2;
 
     rows += v->ended[0] || v->interrupted || v->ranks + v->dead > 0;
+    rows += v->is_launched;
     rows += mu_ledger_total_us(&v->goodput) > 0;
     rows += v->tuned_key[0] != 0;
     return rows;

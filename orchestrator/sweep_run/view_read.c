@@ -115,6 +115,7 @@ static enum mu_status read_view(const json_t *o, struct mu_sweep_view *v)
 
     words(o, "name", v->name, sizeof v->name);
     words(o, "ended", v->ended, sizeof v->ended);
+    v->was_launched = mu_json_get_text(o, "launch")[0] != 0;
     v->all_known = truth(o, "all_known");
     v->start = count(o, "start");
     v->trials = count(o, "trials");

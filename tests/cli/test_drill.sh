@@ -21,6 +21,9 @@ grep -q undisturbed out && fail "--json: found out after a run"
 rmdir runs
 listed=$("$MUSTER" drill --list --only 'worker-f*,torn' | awk '{print $1}' | xargs)
 [ "$listed" = "kill-worker-forward kill-worker-flip torn-checkpoint" ] || fail "--list: $listed"
+"$MUSTER" drill --list >out
+awk 'length > 80 {exit 1}' out || fail "--list is wider than 80 columns"
+tr -s '\n ' ' ' <out | grep -qF 'a rank of GPUs looks through its state (do:fail: it is another one)' || fail "--list cuts a text"
 left=$(find . -mindepth 1 ! -name '*.cfg' ! -name out ! -name err)
 [ -z "$left" ] || fail "it made $left"
 finish

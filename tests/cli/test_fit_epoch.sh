@@ -9,16 +9,6 @@ if [ ! -r "$points" ]; then
     exit 77
 fi
 
-# value FILE KEY...: a number of a fit.json.
-value() {
-    /usr/bin/python3 - "$@" <<'PY'
-import json, sys
-x = json.load(open(sys.argv[1]))
-for key in sys.argv[2:]:
-    x = x[int(key)] if isinstance(x, list) else x[key]
-print(x)
-PY
-}
 # near WHAT GOT EXPECTED TOLERANCE: relative.
 near() {
     awk -v g="$2" -v e="$3" -v t="$4" 'BEGIN { d = g / e - 1; exit !(d <= t && d >= -t) }' ||
@@ -27,7 +17,7 @@ near() {
 # agrees OBJECTIVE PARAMETER EXPECTED: to one unit of the last digit that EXPECTED has, four of them or more.
 agrees() {
     local got digits=${3#*.}
-    got=$(value fit/fit.json law estimates "$1" theta "$2")
+    got=$(member fit/fit.json law estimates "$1" theta "$2")
     awk -v g="$got" -v e="$3" -v n="${#digits}" 'BEGIN { d = (g - e) * 10 ^ n; exit !(d <= 1 && d >= -1) }' ||
         fail "$2 by $1 is $got, expected $3"
 }
@@ -39,16 +29,16 @@ for row in 'huber A 477.83' 'huber B 2143.42' 'huber E 1.81722' 'huber alpha .34
     # shellcheck disable=SC2086 # three words
     agrees $row
 done
-near 'the sum of Huber'"'"'s function' "$(value fit/fit.json law estimates huber objective)" .00101827402 1e-8
+near 'the sum of Huber'"'"'s function' "$(member fit/fit.json law estimates huber objective)" .00101827402 1e-8
 for row in 'alpha .317 .373' 'beta .331 .415' 'E 1.769 1.871'; do
     read -r name low high <<<"$row"
-    near "the low end of $name" "$(value fit/fit.json law parameters "$name" estimate low95)" "$low" .03
-    near "the high end of $name" "$(value fit/fit.json law parameters "$name" estimate high95)" "$high" .03
+    near "the low end of $name" "$(member fit/fit.json law parameters "$name" estimate low95)" "$low" .03
+    near "the high end of $name" "$(member fit/fit.json law parameters "$name" estimate high95)" "$high" .03
 done
 
 # An outlier policy moves the answer, and is reported with what it changed.
-near 'beta of all 245 points' "$(value fit/fit.json law undropped theta beta)" .453 1e-3
+near 'beta of all 245 points' "$(member fit/fit.json law undropped theta beta)" .453 1e-3
 grep -q -- '--drop-top 5' out || fail "the table does not tell of the points that were dropped"
 expect 0 "$MUSTER" fit "$points" --bootstrap 0 --out all
-near 'beta without --drop-top' "$(value all/fit.json law estimates huber theta beta)" .453 1e-3
+near 'beta without --drop-top' "$(member all/fit.json law estimates huber theta beta)" .453 1e-3
 finish

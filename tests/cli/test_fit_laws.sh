@@ -40,8 +40,6 @@ within() {
         }
         END { exit !found }' out || fail "$1 $2: no $3"
 }
-# says TEXT: the table has it, wherever its lines are broken.
-says() { tr -s '\n ' '  ' <out | grep -qF -- "$1" || fail "no '$1'"; }
 refuses_all() {
     expect 1 "${@:2}"
     grep -qF -- "$1" err || fail "no '$1'"
@@ -68,7 +66,7 @@ rows N,D,unique,loss "$constrained row(n, u * e, 2 * u * e, 3)" >more.csv
 refuses_all "line 2: column 'unique': 200000000 distinct tokens; expected at most the 100000000 of training" fit more.csv --law data-constrained
 rows N,D,loss "$constrained row(n, u * e, constrained(n, u * e, u))" >fresh.csv
 expect 0 fit fresh.csv --law data-constrained
-says "0 points saw tokens more than once: R_D and R_N need at least 4"
+reads out "0 points saw tokens more than once: R_D and R_N need at least 4"
 
 # One exponent; one variable.
 rows N,D,loss 'for (n = 1e7; n < 5e9; n *= 2.5) for (m = 5; m < 700; m *= 4)
@@ -82,7 +80,7 @@ rows N,D,loss 'for (k = 0; k < 12; k++) row(1e6 * 2 ^ k, 1e11, 1.7 + 60 / (1e6 *
 expect 0 fit n.csv --law power-n
 shows A 60.0000
 shows alpha .250000
-says "a law of one variable has no optimum: it does not say what the other one is worth"
+reads out "a law of one variable has no optimum: it does not say what the other one is worth"
 rows N,D,loss 'for (k = 0; k < 12; k++) row(1e9, 1e8 * 2 ^ k, 1.7 + 200 / (1e8 * 2 ^ k) ^ .3)' >d.csv
 expect 0 fit d.csv --law power-d
 shows alpha .300000
@@ -138,7 +136,7 @@ shows beta .370000
 rows N,D,loss 'for (b = 0; b < 80; b++) for (k = -3; k <= 3; k++) {
     c = 1e17 * 10 ^ (6 * b / 79); n = .1 * sqrt(c) * 2 ^ k; d = c / 6 / n; row(n, d, chinchilla(n, d)) }' >budgets.csv
 expect 0 fit budgets.csv
-says "do not gather at up to 64 values that 3 or more sizes share"
+reads out "do not gather at up to 64 values that 3 or more sizes share"
 rows N,D,loss,trunk "$iso row(n, d, chinchilla(n, d) * (1 + .003 * (k % 3)), 7) }" >trunk.csv
 expect 0 "$MUSTER" fit trunk.csv --bootstrap 50
 tr -s '\n ' '  ' <out | grep -q 'disagree beyond' && fail "one trunk makes methods disagree"

@@ -14,10 +14,6 @@ noise='function noise(   i, sum) {
     for (i = 0; i < 12; i++) { state = (state * 16807 + 12345) % 2147483647; sum += state / 2147483647 }
     return sum - 6
 }'
-# says FILE TEXT: within a line, which may be broken.
-says() { tr -s '\n ' ' ' <"$1" | grep -qF -- "$2" || fail "$1 does not say '$2'"; }
-# value FILE EXPRESSION: of x, the fit.json.
-value() { /usr/bin/python3 -c 'import json, sys; x = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$@"; }
 # between WHAT GOT LOW HIGH
 between() { awk -v g="$2" -v l="$3" -v h="$4" 'BEGIN { exit !(g >= l && g <= h) }' || fail "$1 is $2, expected $3 to $4"; }
 # is_readable: the table fits a terminal.
@@ -82,10 +78,10 @@ for text in "each of the 16 values of column 'trunk' is a cluster" \
     'N leaves out the embeddings, but not the output head. FLOPs of training on a token: 6 N + 12 L d T' \
     "Rows that are no final results (column 'status'), left out: 1 (1 'diverged')." \
     'runs of equal N and D and other seeds' 'With 1e12 FLOPs train' 'Under other counting conventions'; do
-    says out "$text"
+    reads out "$text"
 done
-says out 'written: sweep/fit.json, sweep/report.html'
-says sweep/report.html "Noted while reading: parameters: &#39;params_nonemb_head&#39; was taken before"
+reads out 'written: sweep/fit.json, sweep/report.html'
+reads sweep/report.html "Noted while reading: parameters: &#39;params_nonemb_head&#39; was taken before"
 n=$(value sweep/fit.json "x['scaling']['parametric']['targets'][0]['n']['value']")
 between "the best N at 1e12 FLOPs over the true one" "$(awk -v n="$n" -v b="$(best)" 'BEGIN { print n / b }')" .8 1.25
 between "the number of conventions" "$(value sweep/fit.json "len(x['conventions'])")" 6 6
@@ -111,8 +107,8 @@ awk "$noise"' BEGIN {
 expect 0 fit curves.csv --out curves
 is_readable
 is_whole curves 5
-says out 'Envelope: the lowest of all loss curves'
-says out 'The IsoFLOP method is refused: no budgets to be seen'
+reads out 'Envelope: the lowest of all loss curves'
+reads out 'The IsoFLOP method is refused: no budgets to be seen'
 between "the envelope's exponent" "$(value curves/fit.json "x['scaling']['envelope']['a']['value']")" .43 .59
 between "the number of curves" "$(value curves/fit.json "x['input']['curves']")" 12 12
 
@@ -129,10 +125,10 @@ awk 'BEGIN {
 expect 0 fit outliers.csv --drop-top 2 --out dropped --target-flops 1e21,1e24
 is_readable
 is_whole dropped 6
-says out '(--drop-top 2): lines 2, 3.'
-says out 'none dropped'
-says out "Warnings ! 1e24 FLOPs is 1e3 times the largest budget fitted"
-says dropped/report.html 'and they agree within their intervals. Warnings: 1.'
+reads out '(--drop-top 2): lines 2, 3.'
+reads out 'none dropped'
+reads out "Warnings ! 1e24 FLOPs is 1e3 times the largest budget fitted"
+reads dropped/report.html 'and they agree within their intervals. Warnings: 1.'
 between "points in the wrong budget" "$(value dropped/fit.json "sum(not .9 < p['c'] / x['isoflop']['budgets'][p['budget']]['c'] < 1.1
     for p in x['points'] if p['budget'] is not None)")" 0 0
 between "points in a budget" "$(value dropped/fit.json "sum(p['budget'] is not None for p in x['points'])")" 35 35
@@ -174,7 +170,7 @@ mkdir slow
 printf '#!/bin/sh\nexec sleep 5.5\n' >slow/gnuplot
 chmod +x slow/gnuplot
 expect 0 env PATH="$folder/slow:$PATH" "$MUSTER" fit outliers.csv --bootstrap 0 --out slow
-says err "waiting for gnuplot to draw the report's pictures, 30 s at most"
+reads err "waiting for gnuplot to draw the report's pictures, 30 s at most"
 
 # What supports no fit is refused by each method, with what would be needed; and nothing is written.
 {
@@ -182,17 +178,17 @@ says err "waiting for gnuplot to draw the report's pictures, 30 s at most"
     awk 'BEGIN { for (n = 1e8; n < 5e9; n *= 2) printf "%.8g,%.8g,%.6f\n", n, 20 * n, 1.8 + 480 / n ^ .35 + 2100 / (20 * n) ^ .37 }'
 } >six.csv
 expect 1 fit six.csv --out refused
-says err 'muster: error: these points support no fit parametric: N and D move together (one D/N, or one budget)'
-says err 'IsoFLOP: no budgets to be seen'
-says err 'envelope: needs loss curves'
+reads err 'muster: error: these points support no fit parametric: N and D move together (one D/N, or one budget)'
+reads err 'IsoFLOP: no budgets to be seen'
+reads err 'envelope: needs loss curves'
 [ -s out ] && fail "a table without a fit"
 [ -e refused ] && fail "a report without a fit"
 sed '4s/,[^,]*$/,none/' outliers.csv >bad.csv
 expect 1 fit bad.csv --out refused
-says err "bad.csv:4: column 'loss': 'none' is no number"
+reads err "bad.csv:4: column 'loss': 'none' is no number"
 expect 64 fit outliers.csv --loss perplexity --out refused
 expect 64 fit outliers.csv --target-flops 1e21,lots --out refused
-says err "--target-flops: 'lots' is no budget; expected FLOPs from 1 to 1e40, as in 1e21,1e22"
+reads err "--target-flops: 'lots' is no budget; expected FLOPs from 1 to 1e40, as in 1e21,1e22"
 expect 1 fit missing.csv --out refused
 [ -e refused ] && fail "a report of a bad input"
 expect 1 fit outliers.csv --out six.csv/folder

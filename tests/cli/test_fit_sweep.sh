@@ -5,10 +5,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 schema=$MUSTER_SOURCE/orchestrator/report/fit.schema.json
 /usr/bin/python3 -c 'import jsonschema' 2>/dev/null || schema=
-# says FILE TEXT: within a line, which may be broken.
-says() { tr -s '\n ' ' ' <"$1" | grep -qF -- "$2" || fail "$1 does not say '$2'"; }
 says_not() { tr -s '\n ' ' ' <"$1" | grep -qF -- "$2" && fail "$1 says '$2'"; }
-value() { /usr/bin/python3 -c 'import json, sys; x = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$@"; }
 # take FOLDER: a copy of the example.
 take() {
     rm -rf "$1"
@@ -37,12 +34,12 @@ PY
 # A sweep that has ended. What its file asks for (methods, replicates, targets) is taken from sweep.json.
 take whole
 expect 0 "$MUSTER" fit whole
-says out 'written: whole/fit.json, whole/report.html'
-says out "44 rows of whole/results.csv give 29 points, 29 of them used."
-says out "left out: 15 (4 'control', 10 'tuning', 1 'failed')."
-says out "each of the 19 values of column 'trunk' is a cluster"
-says out 'FLOPs of training on a token: 6 N + 12 L d T'
-says out 'The envelope method is refused: not asked for.'
+reads out 'written: whole/fit.json, whole/report.html'
+reads out "44 rows of whole/results.csv give 29 points, 29 of them used."
+reads out "left out: 15 (4 'control', 10 'tuning', 1 'failed')."
+reads out "each of the 19 values of column 'trunk' is a cluster"
+reads out 'FLOPs of training on a token: 6 N + 12 L d T'
+reads out 'The envelope method is refused: not asked for.'
 is_valid whole/fit.json
 is_page whole 8
 [ "$(value whole/fit.json "x['options']['methods'], x['options']['replicates'], x['options']['targets'], len(x['isoflop']['budgets'])")" = \
@@ -56,7 +53,7 @@ for text in 'Sweep gcide-isoflop' 'All 44 trials have ended. Trials by state: co
     '<td class="l">alone-width16-c1e+11-s1</td><td class="l">width16-c1e+11-s1</td>' '<td class="l w">yes</td>' \
     'trunks spared 1.520e12 (11.7&nbsp;%)' 'Ranks that died in one: 2; tries after a crash: 2; moves' \
     'The goodput is the share of compute: 95.0&nbsp;%' 'All that are known so far: 44.' '&lt;b&gt;again&lt;/b&gt;'; do
-    says whole/report.html "$text"
+    reads whole/report.html "$text"
 done
 says_not whole/report.html 'other bits than their cells'
 
@@ -80,8 +77,8 @@ expect 0 "$MUSTER" fit --bootstrap 0 --out alone whole/results.csv
 take other
 sed -i '/^alone-width16-c1e+11-s1,/s/[0-9a-f]*$/0123456789abcdef0123456789abcdef/' other/results.csv
 expect 0 "$MUSTER" fit --bootstrap 0 other
-says other/report.html '<td class="l w">NO</td>'
-says other/report.html '1 of the controls ended with other bits than their cells'
+reads other/report.html '<td class="l w">NO</td>'
+reads other/report.html '1 of the controls ended with other bits than their cells'
 
 # Many ranks: a bar has no room for a name, and not all bars are shown.
 take many
@@ -92,17 +89,17 @@ awk 'BEGIN {
 }' >many/timeline.csv
 expect 0 "$MUSTER" fit --bootstrap 0 many
 is_page many 8
-says many/report.html 'The timeline shows 6000 of 6600 stretches'
+reads many/report.html 'The timeline shows 6000 of 6600 stretches'
 
 # At any time: before the first result, while it is tuned, with too few cells for a law, with files that are not there yet.
 take none
 sed -i '2,$d' none/results.csv none/timeline.csv
 touch none/fit.json
 expect 0 "$MUSTER" fit none
-says out 'no cell has ended with a loss so far: no fit yet'
+reads out 'no cell has ended with a loss so far: no fit yet'
 [ -e none/fit.json ] && fail "a fit of an earlier state was left"
 is_page none 0
-says none/report.html 'None yet: no cell has ended with a loss so far.'
+reads none/report.html 'None yet: no cell has ended with a loss so far.'
 expect 0 env PATH=/nowhere "$MUSTER" fit none
 [ "$(grep -c 'Pictures are missing' none/report.html)" = 0 ] || fail "pictures are missed where there is nothing to show"
 expect 0 env PATH=/nowhere "$MUSTER" fit --bootstrap 0 typed
@@ -116,7 +113,7 @@ sed -i '/^width[0-9]*-c3e+11-s1,\|^trial/!d' few/results.csv
 expect 0 "$MUSTER" fit few
 is_valid few/fit.json
 is_page few 3
-says few/report.html "the law&#39;s 5 parameters need at least 6"
+reads few/report.html "the law&#39;s 5 parameters need at least 6"
 says_not out 'inf times'
 take young
 rm young/results.csv young/timing.csv young/timeline.csv
@@ -137,7 +134,7 @@ refuses 64 "empty is no folder of a sweep: it has no sweep.json; expected one, o
 take broken
 echo '{"schema": "muster-sweep-1",' >broken/sweep.json
 expect 1 "$MUSTER" fit broken
-says err 'broken/sweep.json:'
+reads err 'broken/sweep.json:'
 echo '{"schema": "muster-sweep-9"}' >broken/sweep.json
 refuses 1 "broken/sweep.json: its schema is 'muster-sweep-9'; expected 'muster-sweep-1'" "$MUSTER" fit broken
 echo '{"schema": "muster-sweep-1", "fit": {"methods": ["magic"]}}' >broken/sweep.json
@@ -145,7 +142,7 @@ refuses 1 "broken/sweep.json: fit.methods cannot be" "$MUSTER" fit broken
 take torn
 sed -i '$s/,[^,]*,[^,]*$//' torn/timing.csv
 expect 1 "$MUSTER" fit torn
-says err 'torn/timing.csv:45: the row has'
+reads err 'torn/timing.csv:45: the row has'
 take twice
 sed -i '2p' twice/results.csv
 refuses 1 "twice/results.csv: two rows are of trial alone-width16-c1e+11-s1" "$MUSTER" fit twice

@@ -8,8 +8,6 @@ inspect() {
     shift
     expect "$code" "$MUSTER" inspect "$@"
 }
-says() { grep -qF -- "$1" "$folder/out" || fail "standard output lacks '$1'"; }
-complains() { grep -qF -- "$1" "$folder/err" || fail "standard error lacks '$1'"; }
 
 fresh() { # a run directory with one good checkpoint
     rm -rf "$folder/run"
@@ -72,7 +70,8 @@ inspect 0 "$folder/run"
 says "state        ended, outcome complete"
 says "step 7 of 9"
 says "all is done"
-says "  time         goodput 97.3 % of 1,204 rank-seconds: compute 97.3, wait 1.9, communicate 0.4, checkpoint 0.3, recover 0.1 %"
+says "  time         goodput 97.3 % of 1,204 rank-seconds: compute 97.3, wait 1.9,"
+says "               communicate 0.4, checkpoint 0.3, recover 0.1 %"
 says "  counts       deaths 2, recoveries 1, steps lost 4"
 says "step         7"
 complains "step-00000008 is damaged: it is passed over"
@@ -80,6 +79,12 @@ inspect 0 "$folder/run/checkpoints"
 says "step         7"
 inspect 0 --json "$folder/run"
 says '"outcome": "complete"'
+
+# One of its checkpoints by its step.
+inspect 0 "$folder/run@7"
+says "checkpoint $folder/run/checkpoints/step-00000007"
+inspect 1 "$folder/run@5"
+complains "$folder/run has no checkpoint of step 5; it has those of steps 7 and 8"
 
 # Damage is shown and ends with 1.
 rm "$checkpoint/part-00001.h5"
@@ -162,6 +167,10 @@ says '"kind": "runs"'
 # Token files.
 fresh
 for i in $(seq 400); do echo "line $i of a text that is long enough"; done >"$folder/text"
+# Data that are not there: what makes them is told.
+"$MUSTER" train "$MUSTER_SOURCE/configs/quickstart.cfg" data.train=none.bin run.dir="$folder/none" >"$folder/said" 2>&1
+[ $? = 78 ] || fail "training without data: not exit code 78"
+grep -q 'expected token files .*scripts/quickstart makes those of configs/quickstart.cfg' "$folder/said" || fail "data that are missing"
 "$MUSTER" tokenize "$folder/text" --out "$folder/t" >/dev/null 2>&1 || fail "tokenize"
 inspect 0 --deep "$folder/t-train.bin"
 says "vocabulary   256"

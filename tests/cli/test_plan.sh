@@ -25,6 +25,17 @@ grep -q '^time: ' out || fail "nothing was measured"
 expect 0 "$MUSTER" plan --quick sweep.cfg
 grep -q '^time: ' out && fail "--quick measured"
 
+expect 0 "$MUSTER" plan --json --quick sweep.cfg
+/usr/bin/python3 - <<'PY' || fail "the trial of 80,000 parameters is not as expected in JSON"
+import json
+plan = json.load(open("out"))
+trial = plan["trials"][3]
+assert trial["name"] == "params80000-c1e+12-s1" and trial["role"] == "cell"
+assert (trial["parameters"], trial["steps"], trial["tokens"]) == (80000, 254, 254 * 8192)
+assert trial["flops"] == 6 * 80000 * 254 * 8192 and len(plan["trials"]) == 4
+assert plan["costs"]["wall_seconds"] is None and plan["costs"]["train_tokens"] is None
+PY
+
 # Overrides are those of a run.
 expect 0 "$MUSTER" plan --quick sweep.cfg batch.sequences=128
 grep -Eq '^params80000-c1e\+12-s1 .* 127 +16384 ' out || fail "the override has no effect"
@@ -110,8 +121,8 @@ grep -q "or share_trunk = false, which takes 1.1 times the FLOPs (4.4e+12 instea
 refuses 78 "sweep.cfg:4: sweep: this file describes a sweep, not a run; expected \`muster plan\` or \`muster sweep\` with it, or the configuration of a run" \
     "$MUSTER" config --check sweep.cfg
 printf 'run = { steps = 1; };\nmodel = { kind = "synthetic"; };\n' >run.cfg
-refuses 78 "run.cfg: sweep: missing; expected sweep = { ... }; as in configs/sweep-toy.cfg" "$MUSTER" plan run.cfg
-refuses 64 "SWEEP is missing; see 'muster plan --help'" "$MUSTER" plan
+refuses 78 "run.cfg: sweep: missing; expected sweep = { ... }; as in configs/sweep-toy.cfg" "$MUSTER" sweep run.cfg
+refuses 64 "CONFIG is missing; see 'muster plan --help'" "$MUSTER" plan
 expect 0 "$MUSTER" plan --keys
 grep -q '^  laws\[\].value  *a formula of N, D, C and size; or "tune"' out || fail "--keys does not list the laws"
 refuses 78 "nowhere.cfg: no such file" "$MUSTER" plan nowhere.cfg

@@ -8,7 +8,6 @@ plot() { # plot EXIT_CODE WORD...
     shift
     expect "$code" "$MUSTER" plot "$@"
 }
-says() { grep -qF -- "$1" "${2:-out}" || fail "it does not say '$1'"; }
 silent() { grep -q . err && fail "something on stderr"; }
 
 # A run as it is left by training: 20 steps.
@@ -147,18 +146,18 @@ if command -v gnuplot >/dev/null; then
     plot 0 runs/one other/back --out two.svg --log
     silent
     grep -q '</svg>' two.svg || fail "no whole SVG"
-    says ">one<" two.svg
-    says "loss in nats per token, logarithmic" two.svg
+    reads two.svg ">one<"
+    reads two.svg "loss in nats per token, logarithmic"
     refuses 64 "two.svg is there already; --force replaces it; see 'muster plot --help'" "$MUSTER" plot runs/one --out two.svg
     plot 0 runs/one --out two.svg --force --width 700 --height 300
     grep -q 'width="700" height="300"' two.svg || fail "the size of an SVG"
-    says ">validation<" two.svg
+    reads two.svg ">validation<"
     mkdir "it's %s \$x" && cp runs/one/metrics.jsonl "it's %s \$x"
     plot 0 "it's %s \$x" --out odd.PNG
     silent
     [ "$(head -c 4 odd.PNG | tail -c 3)" = PNG ] || fail "no PNG"
     plot 0 odd/many --out many.svg --y loss
-    says ">r50<" many.svg
+    reads many.svg ">r50<"
     refuses 1 "there is nothing to draw: odd/empty has no values of 'loss': no step is recorded yet" "$MUSTER" plot odd/empty --out no.svg
     expect 1 "$MUSTER" plot runs/one --out none/a.svg
     grep -q '^muster: error: cannot create none/a.svg' err || fail "a folder that is not there"

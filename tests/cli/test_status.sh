@@ -7,16 +7,6 @@ status() { # status EXIT_CODE WORD...
     shift
     expect "$code" "$MUSTER" status "$@"
 }
-says() { grep -qF -- "$1" out || fail "standard output lacks '$1'"; }
-wait_for() { # wait_for WHAT COMMAND...: until it succeeds
-    local what=$1
-    shift
-    for _ in $(seq 600); do
-        "$@" >/dev/null 2>&1 && return
-        sleep 0.1
-    done
-    fail "no $what within a minute"
-}
 
 # A run that is complete. It was evaluated once: there is no first and last.
 cat >syn.cfg <<'CFG'
@@ -148,6 +138,15 @@ TABLE
 expect 0 "$MUSTER" inspect runs/toy
 has out "sweep toy  1 of 3 trials ended  ETA 3:32  1:02 so far"
 has out "'muster inspect runs/toy/trials' lists its runs"
+expect 0 "$MUSTER" inspect runs # runs and sweeps, a line each; those that cannot be read, too
+grep -Eq '^  syn +complete +7 of 7 +[0-9.]+  ' out || fail "a folder of runs lacks one of them"
+grep -Eq '^  toy +sweep toy  1 of 3 trials ended  ' out || fail "a folder of runs lacks its sweep"
+mkdir runs/bad && echo '{' >runs/bad/sweep.json
+expect 0 "$MUSTER" inspect runs
+has out "  bad                       a sweep that cannot be read"
+rm -r runs/bad
+expect 0 "$MUSTER" inspect --json runs
+[ "$(grep -c '"kind": "sweep"' out)" = 1 ] || fail "--json: a folder of runs lacks its sweep"
 expect 0 "$MUSTER" inspect --json runs/toy
 says '"kind": "sweep"'
 says '"killed": false'

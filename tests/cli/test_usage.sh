@@ -29,6 +29,11 @@ MUSTER_LOG=loud MUSTER_PROGRESS=bars "$MUSTER" help >out 2>err || fail "help wit
 [ "$(cat err)" = "muster: warning: MUSTER_LOG=loud is not known and has no effect; expected error, warning, info or debug
 muster: warning: MUSTER_PROGRESS=bars is not known and has no effect; expected bar or lines" ] || fail "odd variables"
 
+# What a script makes of a variable that is not set.
+for verb in verify inspect status plot generate plan; do
+    answers 64 err "muster: error: an empty word stands for nothing; see 'muster $verb --help'" "$MUSTER" $verb ""
+done
+
 # Every verb of --help answers --help, on one screen; so does muster itself.
 answers 0 out "usage: muster VERB ..." "$MUSTER" --help
 cp out help

@@ -48,15 +48,6 @@ tells() { # tells EXPRESSION VALUE: of the calls c; of(NAME): those of a name
     got=$(told "$1" 2>&1)
     [ "$got" = "$2" ] || fail "$1 is $got, expected $2"
 }
-wait_for() { # wait_for WHAT COMMAND...: until it succeeds
-    local what=$1
-    shift
-    for _ in $(seq 300); do
-        "$@" >/dev/null 2>&1 && return
-        sleep 0.1
-    done
-    fail "no $what within half a minute"
-}
 
 # A run that is complete.
 cat >syn.cfg <<'CFG'

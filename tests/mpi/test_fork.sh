@@ -12,7 +12,6 @@ eval = { every = 10; tokens = 256; };
 checkpoint = { every = 5; keep = 1; };
 CONFIG
 checkpoints() { find "runs/$1/checkpoints" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | xargs; }
-hash_of() { sed -n 's/.*"state_hash": *"\([0-9a-f]*\)".*/\1/p' "runs/$1/status.json"; }
 all_of() { (cd "$1" && find . -type f -not -name .lock -print0 | sort -z | xargs -0 sha256sum); }
 
 run 2 wsd.cfg run.name=long run.steps=40
@@ -24,8 +23,9 @@ run 3 wsd.cfg run.name=short
 ended_with 0 "a short run"
 first=$(hash_of short)
 [ "$(checkpoints short)" = "step-00000016 step-00000020" ] || fail "checkpoints of the short run: $(checkpoints short)"
-run 1 wsd.cfg run.name=short run.steps=40
+run 1 wsd.cfg run.name=short run.steps=40 eval.tokens=512
 ended_with 0 "made longer"
+! grep -q 'bits may differ' "$log" || fail "another evaluation is taken for another machine"
 said 'up to step 16 its learning rate is what it was, so it goes on from step 16; what it was up to step 20 is in .*/runs/short/ended-00000020' longer
 same_as short long "made longer"
 [ "$(hash_of short/ended-00000020)" = "$first" ] || fail "the first end is not kept"
@@ -88,11 +88,23 @@ for words in "--from runs/long" "--from runs/long@40" ""; do
     said "from the state of .*step-00000040" "'$words' after deaths"
     [ "$(hash_of other)" = "$other" ] || fail "'$words' after deaths: other bits"
 done
+# The parent is gone meanwhile (one that trains removes older checkpoints): the run holds what it begins from, until it has its own.
+rm -rf runs/other
+MUSTER_FAULT=at:flip,do:kill,step:42 run 2 wsd.cfg run.name=other run.steps=48 optim.lr=5e-4 batch.sequences=16 --from runs/long
+reboot
+mv runs/long runs/elsewhere
+[ -e runs/other/parent/checkpoint.h5 ] || fail "the parent's checkpoint is not held"
+run 2 wsd.cfg run.name=other run.steps=48 optim.lr=5e-4 batch.sequences=16
+mv runs/elsewhere runs/long
+ended_with 0 "without the parent"
+[ "$(hash_of other)" = "$other" ] || fail "without the parent: other bits"
+[ ! -e runs/other/parent ] || fail "the parent's checkpoint is still held"
 # Of weights alone: a beginning at step 0, on any number of ranks the same.
 for n in 1 3; do
     run $n wsd.cfg "run.name=weights-$n" run.seed=9 --from runs/long --weights-only
     ended_with 0 "weights on $n ranks"
 done
+! grep -q 'was computed by' "$log" || fail "another seed is taken for another machine"
 [ "$(hash_of weights-1)" = "$(hash_of weights-3)" ] || fail "weights alone: bits depend on the ranks"
 [ "$(lines weights-1)" = 20 ] || fail "weights alone: steps do not begin at 1"
 
@@ -125,4 +137,18 @@ new="wsd.cfg run.name=new"
     refused 78 'error: model.width: the run that this one comes from has 16, the configuration says 32' $new run.steps=60 model.width=32 --from runs/long
     refused 78 'error: .*/runs/short holds a run already, which does not come from runs/long .it began by itself' wsd.cfg run.name=short --from runs/long
 }
+# A trial is its sweep's; and a launcher makes nothing for a fork that cannot be.
+mkdir -p swept/trials && cp -r runs/begun swept/trials/t && echo '{}' >swept/sweep.json
+all_of swept >before
+for words in run.steps=40 --fresh; do
+    run 2 wsd.cfg run.dir=swept/trials run.name=t $words
+    ended_with 78 "a trial, $words"
+    said_once 'error: .*/trials/t is a trial of a sweep, and stays as the sweep has it' "$words"
+done
+all_of swept >after
+cmp -s before after || fail "a trial was changed"
+code=0
+"$MUSTER" launch -n 2 train wsd.cfg run.name=new --from runs/none >"$log" 2>&1 || code=$?
+ended_with 78 "launch"
+[ ! -e runs/new ] || fail "launch: a folder was made"
 nothing_left "all of it"

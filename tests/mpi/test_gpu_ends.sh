@@ -73,7 +73,7 @@ said_once 'going on from step [0-9]+, which was still in memory' "mpirun is kill
 
 # They make way for others: with a copy, whenever the last one was made, and without a checkpoint.
 launched resized 1000
-"$MUSTER" resize runs/resized 2
+"$MUSTER" resize runs/resized 2 --no-wait
 finish
 ended_with 0 "resized"
 said_once 'making way for other ranks at step [0-9]+ of 40; the state stays in memory' "resized"

@@ -15,13 +15,13 @@ before=$(saved)
 newer() { [ "$(saved)" != "$before" ]; }
 kill -USR2 "$mpirun"
 until_true newer
-"$MUSTER" resize runs/run 4
+"$MUSTER" resize runs/run 4 --no-wait
 next_generation
 [ "$(all_ranks | wc -w)" = 4 ] || fail "resize 2 -> 4: $(all_ranks | wc -w) ranks"
 [ ! -e runs/run/control/resize ] || fail "resize: the request stands there still"
-"$MUSTER" resize runs/run 4
+"$MUSTER" resize runs/run 4 --no-wait
 until_said 'this run has 4 ranks already'
-"$MUSTER" resize runs/run 3
+"$MUSTER" resize runs/run 3 --no-wait
 finish
 ended_with 0 "resized"
 said 'generation 1: stopped for a change of ranks at step [0-9]+; starting again with 4 ranks on 1 host' "resized"
@@ -34,7 +34,7 @@ untouched "resized"
 
 # The wish to stop comes when ranks have just made way, the state in memory only: others are started to save it.
 slowly 2 tiny.cfg run.name=both "${long[@]}" run.steps=150
-"$MUSTER" resize runs/both 3
+"$MUSTER" resize runs/both 3 --no-wait
 until_said 'starting again with 3 ranks'
 kill -TERM "$mpirun"
 finish
@@ -50,7 +50,7 @@ said 'going on from the checkpoint of step [0-9]+' "a stop during a resize"
 # On several hosts the state is no longer whole where some ranks of another distribution are: then it is saved.
 export MUSTER_HOSTS=2
 slowly 2 tiny.cfg run.name=apart "${long[@]}" run.steps=100
-"$MUSTER" resize runs/apart 3
+"$MUSTER" resize runs/apart 3 --no-wait
 finish
 unset MUSTER_HOSTS
 ended_with 0 "resized on two hosts"

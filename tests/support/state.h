@@ -81,6 +81,16 @@ static inline int state_fixture_teardown(void **in)
     return 0;
 }
 
+/* "wte" has several pieces an array (worker/checkpoint/reader.h): 700 rows of 4000 bytes, 262 of
+ * them in a piece; "short" has fewer rows than parts. */
+static inline bool test_pieces_layout(struct mu_layout *layout)
+{
+    struct mu_tensor_spec specs[] = {test_spec("wte", 700, 1000), test_spec("short", 2, 700),
+                                     test_spec("bias", 1, 65)};
+
+    return mu_layout_init(layout, specs, 3) == MU_OK;
+}
+
 static inline void test_oracle_layout(struct mu_layout *layout)
 {
     struct mu_tensor_spec specs[] = {test_spec("wte.weight", 5, 300), test_spec("ln.bias", 1, 6)};

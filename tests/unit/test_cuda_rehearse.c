@@ -5,9 +5,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 
 #include "kernels/resident.h"
 #include "orchestrator/base/file.h"
+#include "orchestrator/plan/plan.h"
 #include "tests/support/cuda_module.h"
 #include "tests/support/gpt_fixture.h"
 #include "worker/device_weights.h"
@@ -76,6 +78,32 @@ static void counts(enum mu_collective_kind collective, enum mu_precision precisi
     mu_device_weights_deinit(&weights);
     mu_workload_close(w);
     mu_device_close(d);
+}
+
+/* `muster plan`, which has no GPU and no module, comes near to what is counted with one. */
+static void a_plan_tells_as_much(void **state)
+{
+    const struct mu_device_options options = cuda_options(MU_PRECISION_FP32);
+    struct mu_plan *plan = calloc(1, sizeof *plan);
+    struct mu_worker_memory m, own;
+
+    (void)state;
+    assert_non_null(plan);
+    machine_with(NULL, NULL);
+    for (int collective = MU_COLLECTIVE_MPI; collective <= MU_COLLECTIVE_NCCL; collective++) {
+        plan->settings = settings_of((enum mu_collective_kind)collective);
+        plan->settings.device_kind = MU_DEVICE_CUDA;
+        plan->settings.model_width = 256;
+        plan->ranks = 3;
+        assert_int_equal(mu_worker_rehearse(&plan->settings, &options, 3, &m), MU_OK);
+        assert_int_equal(mu_worker_rehearse_workload(&plan->settings, &own), MU_OK);
+        assert_in_range(own.activations, m.activations - 64 * 512, m.activations);
+        assert_int_equal(own.logits, m.logits);
+        assert_int_equal(mu_plan_find_memory(plan), MU_OK);
+        assert_in_range((uint64_t)plan->memory.gpu, mu_worker_memory_sum(&m) / 100 * 95,
+                        mu_worker_memory_sum(&m) / 100 * 105);
+    }
+    free(plan);
 }
 
 static void what_is_counted_is_taken(void **state)
@@ -171,6 +199,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_counted_is_taken),
+        cmocka_unit_test(a_plan_tells_as_much),
         cmocka_unit_test(a_state_in_parts_is_counted_as_such),
         cmocka_unit_test(other_devices_need_none),
         cmocka_unit_test(it_is_told_in_fitting_units),

@@ -172,6 +172,34 @@ static void relative_names_and_syncs(void **state)
     assert_content("here", "x");
 }
 
+static void assert_above(const char *path, const char *expected)
+{
+    char up[MU_PATH_MAX];
+
+    snprintf(up, sizeof up, "%s", path);
+    mu_path_go_up(up);
+    assert_string_equal(up, expected);
+}
+
+static void folders_above_are_found(void **state)
+{
+    char nearest[MU_PATH_MAX];
+
+    (void)state;
+    assert_above("a/b", "a");
+    assert_above("b", ".");
+    assert_above("/b", "/");
+    mu_path_find_nearest(nearest, at("none/of/these"));
+    assert_string_equal(nearest, root);
+    mu_path_find_nearest(nearest, root);
+    assert_string_equal(nearest, root);
+    mu_path_find_nearest(nearest, "nowhere/at/all");
+    assert_string_equal(nearest, ".");
+    put("file", "");
+    mu_path_find_nearest(nearest, at("file/x")); /* no folder can be there */
+    assert_string_equal(nearest, at("file/x"));
+}
+
 static void folders_are_made_as_mkdir_p_does(void **state)
 {
     (void)state;
@@ -278,6 +306,7 @@ int main(void)
         IN_A_FOLDER(a_write_that_fails_leaves_nothing),
         IN_A_FOLDER(renames_replace),
         IN_A_FOLDER(relative_names_and_syncs),
+        IN_A_FOLDER(folders_above_are_found),
         IN_A_FOLDER(folders_are_made_as_mkdir_p_does),
         IN_A_FOLDER(a_file_is_no_folder),
         IN_A_FOLDER(a_link_to_a_folder_is_one),

@@ -65,8 +65,11 @@ static void the_text_holds_all_of_it(void **state)
     assert_null(strchr(text, '"')); /* it stands in JSON */
     mu_fingerprint_text(other, sizeof other, d, program, none, (struct mu_hash){1, 2});
     assert_string_not_equal(text, other);
+    assert_true(mu_fingerprint_same_but_probe(text, other));
     mu_fingerprint_text(other, sizeof other, d, (struct mu_hash){1, 2}, none, probe);
     assert_string_not_equal(text, other);
+    assert_false(mu_fingerprint_same_but_probe(text, other));
+    assert_false(mu_fingerprint_same_but_probe(text, ""));
     assert_null(strstr(text, "choices"));
     mu_fingerprint_text(other, sizeof other, d, program, choices, probe);
     assert_non_null(strstr(other, ", choices 00112233aabbccdd, probe fedcba9876543210"));

@@ -215,6 +215,80 @@ static void test_one_master_a_generation(void **state)
     assert_string_equal(replay().text, s.text);
 }
 
+struct tails {
+    int count;
+    struct mu_journal_tail last;
+};
+
+static void take_nothing(void *context, uint32_t generation, enum mu_journal_type type,
+                         const char *json, size_t size)
+{
+    (void)context;
+    (void)generation;
+    (void)type;
+    (void)json;
+    (void)size;
+}
+
+static void take_tail(void *context, const struct mu_journal_tail *tail)
+{
+    struct tails *t = context;
+
+    t->count++;
+    t->last = *tail;
+}
+
+static struct tails check(void)
+{
+    struct tails t = {0};
+
+    assert_int_equal(mu_journal_check(folder, take_nothing, take_tail, &t), MU_OK);
+    return t;
+}
+
+static void flip(const char *path, long at)
+{
+    FILE *f = fopen(path, "r+");
+    int c;
+
+    assert_non_null(f);
+    fseek(f, at, SEEK_SET);
+    c = fgetc(f);
+    fseek(f, at, SEEK_SET);
+    fputc(c ^ 1, f);
+    fclose(f);
+}
+
+/* A record that was cut short is what a crash leaves; one with whole records behind it is not. */
+static void test_tails(void **state)
+{
+    char path[128];
+    struct tails t;
+
+    (void)state;
+    write_generation(MU_JOURNAL_GENERATION, "{\"ranks\": 8}", "{\"step\": 3}");
+    write_generation(MU_JOURNAL_CHECKPOINT, "{}", "{}");
+    assert_int_equal(check().count, 0);
+    snprintf(path, sizeof path, "%s/00000002.mj", folder);
+    assert_int_equal(truncate(path, 8 + 18 + 17), 0);
+    t = check();
+    assert_int_equal(t.count, 1);
+    assert_int_equal(t.last.whole, 8 + 18);
+    assert_int_equal(t.last.size, 8 + 18 + 17);
+    assert_true(t.last.newest && !t.last.goes_on);
+    assert_int_equal(truncate(path, 8 + 18), 0);
+    snprintf(path, sizeof path, "%s/00000001.mj", folder);
+    for (long at = 8; at < 8 + 16 + 12; at += 3) { /* checksum, length, type, text */
+        flip(path, at);
+        t = check();
+        assert_int_equal(t.count, 1);
+        assert_int_equal(t.last.whole, 8);
+        assert_true(t.last.goes_on && !t.last.newest);
+        flip(path, at);
+    }
+    assert_int_equal(check().count, 0);
+}
+
 int main(void)
 {
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
@@ -225,6 +299,7 @@ int main(void)
         IN_FOLDER(test_only_json_objects),
         IN_FOLDER(test_full_disk_leaves_whole_records),
         IN_FOLDER(test_one_master_a_generation),
+        IN_FOLDER(test_tails),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

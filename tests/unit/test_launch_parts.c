@@ -1,5 +1,5 @@
 /* launch/hosts: lists and files of hosts, and their mistakes. launch/outcome: what counts of
- * status.json. launch/probe: which hosts answer. launch/remains: what is removed, and what is not.
+ * status.json (of sweep.json: test_launch_trials.c). launch/probe: which hosts answer. launch/remains: what is removed, and what is not.
  * launch/ranks: the board as the launcher sees it. launch/tell: what is said of a relaunch. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,6 +21,7 @@
 #include "orchestrator/launch/probe.h"
 #include "orchestrator/launch/ranks.h"
 #include "orchestrator/launch/remains.h"
+#include "orchestrator/launch/resize.h"
 #include "tests/support/run_folder.h"
 
 static struct mu_ladder_host host[MU_LADDER_HOSTS];

@@ -71,6 +71,31 @@ static void levels_show_themselves_and_what_is_graver(void **state)
     assert_string_equal(text, "");
 }
 
+static void take(void *context, enum mu_log_level level, const char *line)
+{
+    const size_t used = strlen(context);
+
+    snprintf((char *)context + used, 200 - used, "%d %s\n", (int)level, line);
+}
+
+static void errors_and_warnings_may_be_taken(void **state)
+{
+    char taken[200] = "";
+
+    (void)state;
+    mu_log_set_level(MU_LOG_ERROR);
+    mu_log_set_rank(3);
+    listen_begin();
+    mu_log_set_taker(take, taken);
+    mu_log(MU_LOG_ERROR, "gone %d", 5);
+    mu_log(MU_LOG_WARN, "slow");
+    mu_log_set_taker(NULL, NULL);
+    mu_log(MU_LOG_ERROR, "again");
+    listen_end(text, sizeof text);
+    assert_string_equal(taken, "0 gone 5\n1 slow\n");
+    assert_string_equal(text, "muster[3]: error: again\n");
+}
+
 static void levels_have_names(void **state)
 {
     (void)state;
@@ -164,6 +189,7 @@ int main(void)
         cmocka_unit_test(the_environment_sets_the_level),
         cmocka_unit_test_setup(lines_say_who_speaks, reset),
         cmocka_unit_test_setup(levels_show_themselves_and_what_is_graver, reset),
+        cmocka_unit_test_setup(errors_and_warnings_may_be_taken, reset),
         cmocka_unit_test_setup(levels_have_names, reset),
         cmocka_unit_test_setup(a_line_that_is_too_long_is_cut, reset),
         cmocka_unit_test_setup(a_place_that_is_too_long_is_cut, reset),

@@ -6,11 +6,13 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/memory_left.h"
 
-static char root[] = "/tmp/muster-memory-XXXXXX";
+#define TEMPLATE "/tmp/muster-memory-XXXXXX"
+static char root[] = TEMPLATE;
 
 static void put(const char *folder, const char *name, const char *text)
 {
@@ -29,6 +31,7 @@ static void put(const char *folder, const char *name, const char *text)
 static int make_root(void **state)
 {
     (void)state;
+    memcpy(root, TEMPLATE, sizeof root);
     return mkdtemp(root) ? 0 : -1;
 }
 
@@ -60,16 +63,32 @@ static void the_least_counts(void **state)
     assert_int_equal(mu_memory_left(root), 0);
 }
 
+/* "max", and what the older kind has instead, are no limits. */
+static void the_limit_of_a_group_is_read(void **state)
+{
+    (void)state;
+    assert_int_equal(mu_memory_limit(root), 0);
+    put("/sys/fs/cgroup", "memory.max", "max\n");
+    put("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "9223372036854771712\n");
+    assert_int_equal(mu_memory_limit(root), 0);
+    put("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "1048576\n");
+    assert_int_equal(mu_memory_limit(root), 1048576);
+    put("/sys/fs/cgroup", "memory.max", "4096\n");
+    assert_int_equal(mu_memory_limit(root), 4096);
+}
+
 static void this_machine_has_some(void **state)
 {
     (void)state;
     assert_true(mu_memory_left("") > 0);
+    assert_true(mu_memory_physical() > 1 << 20);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_least_counts, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(the_limit_of_a_group_is_read, make_root, remove_root),
         cmocka_unit_test(this_machine_has_some),
     };
 

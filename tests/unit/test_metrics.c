@@ -177,6 +177,10 @@ static void test_resume_counts_nothing_twice(void **state)
         assert_file("metrics.jsonl", jsonl); /* as if nothing had happened */
         assert_file("metrics.csv", csv);
     }
+    assert_null(mu_run_dir_trial("runs/x"));
+    assert_null(mu_run_dir_trial("trials"));
+    assert_null(mu_run_dir_trial("/trials/"));
+    assert_string_equal(mu_run_dir_trial("s/trials/w16-s1"), "w16-s1");
     free(jsonl);
     free(csv);
 }

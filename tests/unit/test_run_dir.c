@@ -305,9 +305,11 @@ static void test_status_on_a_full_disk(void **state)
     listen_end(message, sizeof message);
     signal(SIGXFSZ, SIG_DFL);
     assert_int_equal(count(message, "status.json: File too large; training goes on"), 1);
-    assert_int_equal(count(message, "\n"), 1);
+    assert_int_equal(count(message, "prometheus.prom: File too large; training goes on"), 1);
+    assert_int_equal(count(message, "\n"), 2);
     assert_int_equal(status_step(), 1); /* the old one, whole */
     assert_false(exists("status.json.tmp"));
+    assert_false(exists("prometheus.prom.tmp"));
     s.state = MU_RUN_ENDED;
     mu_run_dir_put_status(dir, &s);
     assert_int_equal(status_step(), 8); /* there is room again */

@@ -90,6 +90,35 @@ static void a_stopped_trial_stops_all(void **state)
     assert_false(mu_cell_has_ended(cell_of(0)->phase) && mu_cell_has_ended(cell_of(1)->phase));
 }
 
+/* Also by ranks that were kept; and once: who cannot save is not asked again and again. */
+static void what_is_in_memory_alone_is_saved_before_a_stop(void **state)
+{
+    uint64_t group;
+    const uint32_t trial = begin_growth(&group);
+
+    (void)state;
+    end_group(0, MU_TRIAL_MADE_WAY, 10);
+    m.stops = true;
+    for (int i = 1; i < RANKS; i++)
+        ready(i);
+    decide();
+    assert_int_equal(m.state.busy, 0);
+    assert_true(mu_sweep_master_is_over(&m));
+    m.side[trial].must_save = m.is_changed = true;
+    m.state.cell[trial].host = 0;
+    assert_false(mu_sweep_master_is_over(&m));
+    decide();
+    assert_int_equal(m.state.busy, 1);
+    assert_int_equal(cell_of(trial)->workers, 1);
+    assert_false(mu_sweep_master_is_over(&m));
+    for (int i = 0; i < RANKS; i++)
+        if (group_of(i) != 0)
+            end_group(i, MU_TRIAL_FAILED, 10);
+    decide();
+    assert_int_equal(m.state.busy, 0);
+    assert_true(mu_sweep_master_is_over(&m));
+}
+
 /* ---- branches ---- */
 /* A trial that waits, and its trunk. */
 static uint32_t branch_of(uint32_t *trunk)
@@ -259,6 +288,7 @@ int main(void)
         TEST(who_dies_while_it_makes_way_is_not_waited_for),
         TEST(a_trial_that_ends_instead_of_moving_frees_those_kept),
         TEST(a_stopped_trial_stops_all),
+        TEST(what_is_in_memory_alone_is_saved_before_a_stop),
         TEST(a_branch_waits_for_its_trunk),
         TEST(a_branch_whose_state_is_there_does_not_wait),
         TEST(a_branch_diverges_with_its_trunk),

@@ -108,25 +108,25 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct mu_hash probe(uint64_t pieces, double loss_of_last)
+static struct mu_probe probe(uint64_t pieces, double loss_of_last)
 {
-    struct mu_hash h;
+    struct mu_probe out;
 
     rig.workload.facts.eval_pieces = pieces;
     rig.loss_of_last = loss_of_last;
     rig.calls = 0;
-    assert_int_equal(mu_worker_probe(&rig.worker, 0, &h), MU_OK);
-    return h;
+    assert_int_equal(mu_worker_probe(&rig.worker, 0, &out), MU_OK);
+    return out;
 }
 
-static bool equal(struct mu_hash a, struct mu_hash b)
+static bool equal(struct mu_probe a, struct mu_probe b)
 {
-    return a.low == b.low && a.high == b.high;
+    return mu_hash_equal(a.gradient, b.gradient) && mu_hash_equal(a.evaluation, b.evaluation);
 }
 
 static void the_probe_looks_at_the_first_and_last_piece(void **state)
 {
-    struct mu_hash five, one;
+    struct mu_probe five, one;
 
     (void)state;
     five = probe(5, 2);
@@ -140,12 +140,14 @@ static void the_probe_looks_at_the_first_and_last_piece(void **state)
     assert_false(equal(one, probe(1, 3)));
     assert_false(equal(one, probe(0, 2)));
     assert_int_equal(rig.calls, 0);
+    assert_true(
+        mu_hash_equal(five.gradient, one.gradient)); /* a step's bits, whatever is evaluated */
 }
 
 /* A device with memory of its own; other weights are seen, and nothing of them is kept. */
 static void the_probe_is_the_same_whose_memory_it_is(void **state)
 {
-    struct mu_hash plain = probe(5, 2), other;
+    struct mu_probe plain = probe(5, 2), other;
     struct mu_weights w;
 
     (void)state;

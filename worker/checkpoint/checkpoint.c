@@ -87,9 +87,12 @@ done:
     return st;
 }
 
-/* Every tensor whole. `sources` has room for one entry a part. */
-static enum mu_status put_views(struct mu_h5 *f, const struct mu_layout *layout, uint32_t parts,
-                                struct mu_h5_source *sources)
+typedef enum mu_status view_act(struct mu_h5 *f, const char *name, struct mu_h5_shape shape,
+                                const struct mu_h5_source *sources, uint32_t count);
+
+/* Writes or checks every tensor whole. `sources` has room for one entry a part. */
+static enum mu_status each_view(struct mu_h5 *f, const struct mu_layout *layout, uint32_t parts,
+                                struct mu_h5_source *sources, view_act *act)
 {
     enum mu_status st = MU_OK;
 
@@ -112,11 +115,29 @@ static enum mu_status put_views(struct mu_h5 *f, const struct mu_layout *layout,
 
             MU_TRY(mu_h5_ask(f), st, done);
             mu_array_dataset(name, a, t, false);
-            MU_TRY(mu_h5_put_virtual(f, name, mu_array_shape(a, t, t->spec.rows), sources, count),
-                   st, done);
+            MU_TRY(act(f, name, mu_array_shape(a, t, t->spec.rows), sources, count), st, done);
         }
     }
 done:
+    return st;
+}
+
+enum mu_status mu_checkpoint_check_views(const char *folder, const struct mu_checkpoint_info *info,
+                                         const struct mu_layout *layout)
+{
+    struct mu_h5_source *sources = calloc(info->parts, sizeof *sources);
+    struct mu_h5 f = MU_H5_CLOSED;
+    char path[MU_PATH_MAX];
+    enum mu_status st = MU_OK;
+
+    if (!sources)
+        return MU_FAIL(MU_NO_MEMORY, "no memory to check %s", folder);
+    MU_TRY(mu_path_format(path, "%s/checkpoint.h5", folder), st, done);
+    MU_TRY(mu_h5_open(&f, path), st, done);
+    MU_TRY(each_view(&f, layout, info->parts, sources, mu_h5_check_virtual), st, done);
+done:
+    mu_h5_close_quietly(&f);
+    free(sources);
     return st;
 }
 
@@ -146,7 +167,7 @@ static enum mu_status write_and_rename(const char *folder, const struct mu_layou
     MU_TRY(mu_path_format(parent, "%s/..", folder), st, done);
     MU_TRY(mu_h5_create(&f, beside, poll), st, failed);
     MU_TRY(put_info(&f, info, tensors), st, failed);
-    MU_TRY(put_views(&f, layout, info->parts, sources), st, failed);
+    MU_TRY(each_view(&f, layout, info->parts, sources, mu_h5_put_virtual), st, failed);
     MU_TRY(mu_h5_close(&f), st, failed);
     MU_TRY(mu_checkpoint_sync(beside, poll), st, failed);
     if (mu_fault(MU_FAULT_PUBLISH, info->step)) {

@@ -40,6 +40,8 @@ struct mu_checkpoint_info {
 };
 void mu_checkpoint_info_deinit(struct mu_checkpoint_info *info);
 
+/* Of all parts together, about. */
+uint64_t mu_checkpoint_bytes(const struct mu_layout *layout);
 /* An early, clear word on a disk that is too small for all parts together: by one rank, before they
  * are written. What fills up meanwhile fails in the writes. */
 enum mu_status mu_checkpoint_check_space(const char *folder,
@@ -78,11 +80,16 @@ enum mu_status mu_checkpoint_read_index(const char *folder, struct mu_checkpoint
                                         struct mu_tensor_spec **specs, uint32_t *count) MU_CHECKED;
 enum mu_status mu_checkpoint_check_part(const char *folder, const struct mu_checkpoint_info *info,
                                         uint32_t part) MU_CHECKED;
+/* Whether who reads checkpoint.h5 with other tools sees the tensors: its views name the right rows of
+ * the right parts, which loading does not ask for. MU_CORRUPT with the first that does not. */
+enum mu_status mu_checkpoint_check_views(const char *folder, const struct mu_checkpoint_info *info,
+                                         const struct mu_layout *layout) MU_CHECKED;
 const char *mu_checkpoint_library_version(void); /* "HDF5 1.10.8" */
 
 /* Folder names and choice. */
 enum mu_status mu_checkpoint_folder(char out[MU_PATH_MAX], const char *checkpoints,
                                     int64_t step) MU_CHECKED;
+bool mu_checkpoint_is_published(const char *folder); /* it holds a checkpoint.h5 */
 /* Steps of the folders under `checkpoints` that hold a checkpoint.h5, ascending; malloc'ed, the
  * caller frees. */
 enum mu_status mu_checkpoint_list(const char *checkpoints, int64_t **steps,
@@ -103,9 +110,9 @@ struct mu_checkpoint_keep {
     int64_t every, at; /* multiples of a step, and one step; 0: none */
 };
 /* To be called when the checkpoint of step `saved` was just published, which makes it a good
- * one: it stays, and of the older ones those that `keep` says. Removed is the rest: those of later steps, which the run that saved has passed over
- * as damaged and will compute again, and the leavings of saves that did not finish. No save may
- * be under way. */
+ * one: it stays, and of the older ones those that `keep` says. Removed is the rest: those of later
+ * steps, which the run that saved has passed over as damaged and will compute again, and the
+ * leavings of saves that did not finish. No save may be under way. */
 enum mu_status mu_checkpoint_retain(const char *checkpoints, struct mu_checkpoint_keep keep,
                                     int64_t saved) MU_CHECKED;
 

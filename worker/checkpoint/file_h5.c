@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "worker/checkpoint/internal_h5.h"
@@ -92,12 +93,15 @@ enum mu_status mu_h5_open(struct mu_h5 *f, const char *path)
 {
     hid_t list = access_list();
     enum mu_status st = mu_path_format(f->path, "%s", path);
+    struct stat s;
 
     f->id = -1;
     f->writing = (struct mu_h5_writing){0};
-    if (st == MU_OK && access(path, R_OK) != 0)
-        st = MU_FAIL(errno == ENOENT ? MU_CORRUPT : MU_FAILED, "%s: %s", path,
+    if (st == MU_OK && (access(path, R_OK) != 0 || stat(path, &s) != 0))
+        st = MU_FAIL(errno == ENOENT || errno == ELOOP ? MU_CORRUPT : MU_FAILED, "%s: %s", path,
                      errno == ENOENT ? "the file is missing" : strerror(errno));
+    if (st == MU_OK && !S_ISREG(s.st_mode)) /* HDF5 would wait for who writes into a pipe */
+        st = MU_FAIL(MU_CORRUPT, "%s: it is not a regular file", path);
     if (st == MU_OK)
         f->id = H5Fopen(path, H5F_ACC_RDONLY, list);
     if (st == MU_OK && f->id < 0)

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "orchestrator/base/disk.h"
 #include "orchestrator/base/log.h"
 #include "worker/checkpoint/checkpoint.h"
 #include "worker/checkpoint/format.h"
@@ -29,21 +29,27 @@ enum mu_status mu_checkpoint_folder(char out[MU_PATH_MAX], const char *checkpoin
     return mu_path_format(out, "%s/%s", checkpoints, name);
 }
 
-enum mu_status mu_checkpoint_check_space(const char *folder, const struct mu_layout *layout)
+uint64_t mu_checkpoint_bytes(const struct mu_layout *layout)
 {
-    uint64_t need = 1 << 16;
-    struct statvfs disk;
-    double left;
+    uint64_t bytes = 1 << 16;
 
     for (uint32_t i = 0; i < layout->tensor_count; i++)
         for (enum mu_array a = 0; a < MU_ARRAY_COUNT; a++)
-            need += layout->tensors[i].spec.rows * mu_array_row_bytes(a, &layout->tensors[i]);
-    if (statvfs(folder, &disk) != 0)
-        return MU_FAIL(MU_FAILED, "cannot write a checkpoint to %s: %s", folder, strerror(errno));
-    left = (double)disk.f_bavail * (double)disk.f_frsize;
-    if (disk.f_blocks > 0 && left < (double)need)
+            bytes += layout->tensors[i].spec.rows * mu_array_row_bytes(a, &layout->tensors[i]);
+    return bytes;
+}
+
+enum mu_status mu_checkpoint_check_space(const char *folder, const struct mu_layout *layout)
+{
+    const uint64_t need = mu_checkpoint_bytes(layout);
+    struct mu_disk disk;
+    const int error = mu_disk_look(folder, &disk);
+
+    if (error != 0)
+        return MU_FAIL(MU_FAILED, "cannot write a checkpoint to %s: %s", folder, strerror(error));
+    if (disk.total_bytes > 0 && disk.free_bytes < need)
         return MU_FAIL(MU_FAILED, "%s: a checkpoint needs %.1f MB and the disk has %.1f MB left",
-                       folder, (double)need * 1e-6, left * 1e-6);
+                       folder, (double)need * 1e-6, (double)disk.free_bytes * 1e-6);
     return MU_OK;
 }
 
@@ -79,12 +85,17 @@ static int compare_steps(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+bool mu_checkpoint_is_published(const char *folder)
+{
+    return mu_file_exists_in(folder, "checkpoint.h5");
+}
+
 static bool is_published(const char *checkpoints, int64_t step)
 {
-    char path[MU_PATH_MAX];
-    int n = snprintf(path, sizeof path, "%s/step-%08" PRId64 "/checkpoint.h5", checkpoints, step);
+    char folder[MU_PATH_MAX];
 
-    return n > 0 && n < MU_PATH_MAX && mu_file_exists(path);
+    return mu_checkpoint_folder(folder, checkpoints, step) == MU_OK &&
+           mu_checkpoint_is_published(folder);
 }
 
 /* Steps of all folders with such a name, published or not, ascending. No folder: none. */

@@ -84,6 +84,14 @@ enum mu_status mu_part_path(char out[MU_PATH_MAX], const char *folder, uint32_t 
 /* MU_CORRUPT, with the file's name, when the part is missing, cannot be read, or is not the one
  * that is expected. */
 enum mu_status mu_part_check(const char *folder, const struct mu_part_header *expected) MU_CHECKED;
+/* Opens it as well; closed again unless MU_OK. */
+enum mu_status mu_part_open(const char *folder, const struct mu_part_header *expected,
+                            struct mu_h5 *f) MU_CHECKED;
+/* Whether bytes that were read of `data`, its piece `number`, which is `rows` of the tensor, have
+ * their checksum: MU_CORRUPT, with file, tensor and place. */
+enum mu_status mu_part_check_piece(const struct mu_h5_array *data, uint64_t number,
+                                   struct mu_rows rows, const void *bytes, size_t size,
+                                   struct mu_hash checksum) MU_CHECKED;
 /* Loads the rows that this part has of share `share` of `shares`. */
 enum mu_status mu_part_load(const char *folder, const struct mu_part_header *expected,
                             const struct mu_state_view *state, uint32_t share, uint32_t shares,

@@ -88,6 +88,10 @@ struct mu_h5_source {
 enum mu_status mu_h5_put_virtual(struct mu_h5 *f, const char *name, struct mu_h5_shape shape,
                                  const struct mu_h5_source *sources, uint32_t count) MU_CHECKED;
 
+/* MU_CORRUPT when the file's array is not this view. Sources are not opened. */
+enum mu_status mu_h5_check_virtual(struct mu_h5 *f, const char *name, struct mu_h5_shape shape,
+                                   const struct mu_h5_source *sources, uint32_t count) MU_CHECKED;
+
 const char *mu_h5_library_version(void); /* "HDF5 1.10.8" */
 
 #endif

@@ -24,9 +24,8 @@ done:
     return st;
 }
 
-/* Opens the part and compares what it says of itself; closed again unless MU_OK. */
-static enum mu_status open_part(const char *folder, const struct mu_part_header *expected,
-                                struct mu_h5 *f)
+enum mu_status mu_part_open(const char *folder, const struct mu_part_header *expected,
+                            struct mu_h5 *f)
 {
     enum mu_status st = MU_OK;
     struct mu_part_header h;
@@ -66,7 +65,7 @@ failed:
 enum mu_status mu_part_check(const char *folder, const struct mu_part_header *expected)
 {
     struct mu_h5 f;
-    enum mu_status st = open_part(folder, expected, &f);
+    enum mu_status st = mu_part_open(folder, expected, &f);
 
     mu_h5_close_quietly(&f); /* read-only: nothing is held back */
     return st;
@@ -174,6 +173,18 @@ struct reading {
     void *scratch;
 };
 
+enum mu_status mu_part_check_piece(const struct mu_h5_array *data, uint64_t number,
+                                   struct mu_rows rows, const void *bytes, size_t size,
+                                   struct mu_hash checksum)
+{
+    if (mu_hash_equal(mu_hash_bytes(bytes, size, 0), checksum))
+        return MU_OK;
+    return MU_FAIL(MU_CORRUPT,
+                   "%s: %s is damaged: rows %" PRIu64 " to %" PRIu64
+                   " of the tensor (block %" PRIu64 " of the part) do not have their checksum",
+                   data->file->path, data->name, rows.first, rows.first + rows.count - 1, number);
+}
+
 static enum mu_status read_piece(struct mu_h5_array *data, const struct reading *r,
                                  enum mu_array array, const struct mu_tensor *t,
                                  struct mu_rows have, struct mu_rows piece, struct mu_rows want,
@@ -183,15 +194,14 @@ static enum mu_status read_piece(struct mu_h5_array *data, const struct reading 
     struct mu_rows take = mu_rows_overlap(piece, want);
     void *home = mu_array_row(array, r->state, t, take.first);
     void *to = take.count == piece.count ? home : r->scratch;
+    const uint64_t number = (piece.first - have.first) / mu_array_piece_rows(array, t);
     enum mu_status st = mu_h5_array_read(data, piece.first - have.first, piece.count, to);
 
     if (st != MU_OK)
         return st;
-    if (!mu_hash_equal(mu_hash_bytes(to, piece.count * row_bytes, 0), checksum))
-        return MU_FAIL(MU_CORRUPT,
-                       "%s: %s is damaged: rows %" PRIu64 " to %" PRIu64
-                       " of the tensor do not have their checksum",
-                       r->file->path, data->name, piece.first, piece.first + piece.count - 1);
+    st = mu_part_check_piece(data, number, piece, to, piece.count * row_bytes, checksum);
+    if (st != MU_OK)
+        return st;
     if (to != home)
         memcpy(home, (char *)to + (take.first - piece.first) * row_bytes, take.count * row_bytes);
     return MU_OK;
@@ -257,7 +267,7 @@ enum mu_status mu_part_load(const char *folder, const struct mu_part_header *exp
 
     if (!r.scratch)
         return MU_FAIL(MU_NO_MEMORY, "no memory to load a checkpoint");
-    MU_TRY(open_part(folder, expected, &f), st, done);
+    MU_TRY(mu_part_open(folder, expected, &f), st, done);
     for (uint32_t i = 0; i < state->layout->tensor_count; i++) {
         const struct mu_tensor *t = &state->layout->tensors[i];
         struct mu_rows have = mu_rows_share(t->spec.rows, expected->part, expected->parts);

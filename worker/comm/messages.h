@@ -29,7 +29,9 @@
     X(VERDICT, 5, 16, "master to all", "how it ended for all: the first failure")                 \
     X(EVALUATED, 6, 2048, "every rank to the master", "exact sums of my pieces of an evaluation") \
     X(HASHED, 7, 64, "every rank to the master", "hash of my host's state")                       \
-    X(LEDGER, 9, 128, "every rank to the master", "where my time went since I last said so")
+    X(LEDGER, 9, 128, "every rank to the master", "where my time went since I last said so")      \
+    X(PROCESS, 15, 512, "every rank to the master", "which process I am, and where")              \
+    X(PROFILED, 20, 1 << 20, "every rank to the master", "what a profile of my steps has found")
 
 enum mu_message_type {
 #define MU_MESSAGE_ENUM(name, number, cap, direction, meaning) MU_MESSAGE_##name = number,

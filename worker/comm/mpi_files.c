@@ -25,7 +25,7 @@ static void for_each_mapped(const char *process, void (*take)(void *context, con
     snprintf(line, sizeof line, "/proc/%.20s/maps", process);
     maps = fopen(line, "r");
     while (maps && fgets(line, sizeof line, maps)) {
-        char *path = strstr(line, "/dev/shm/sm_segment");
+        char *path = strstr(line, "/dev/shm/sm_segment.");
 
         if (path) {
             path[strcspn(path, " \n")] = 0;
@@ -45,6 +45,26 @@ static void remove_it(void *context, const char *path)
 void mu_mpi_files_remove_own(void)
 {
     for_each_mapped("self", remove_it, NULL);
+}
+
+struct beginning {
+    char *out;
+    size_t size;
+};
+
+static void keep_beginning(void *context, const char *path)
+{
+    const struct beginning *b = context;
+
+    snprintf(b->out, b->size, "%.*s", (int)(strrchr(path, '.') + 1 - path), path);
+}
+
+void mu_mpi_files_name_own(char *out, size_t size)
+{
+    struct beginning b = {out, size};
+
+    out[0] = 0;
+    for_each_mapped("self", keep_beginning, &b);
 }
 
 struct search {
@@ -74,7 +94,8 @@ static bool is_mapped_by_anybody(const char *path)
     return s.found;
 }
 
-void mu_mpi_files_remove_stale(void)
+static void for_each_stale(void (*take)(void *context, const char *path, const struct stat *s),
+                           void *context)
 {
     DIR *folder = opendir("/dev/shm");
     struct dirent *file;
@@ -84,13 +105,47 @@ void mu_mpi_files_remove_stale(void)
         struct stat s;
 
         snprintf(path, sizeof path, "/dev/shm/%s", file->d_name);
-        if (strncmp(file->d_name, "sm_segment.", 11) != 0 || lstat(path, &s) != 0 ||
-            s.st_uid != geteuid() || !S_ISREG(s.st_mode) || mu_file_is_young(&s, YOUNG_S) ||
-            is_mapped_by_anybody(path))
-            continue;
-        unlink(path);
-        mu_log(MU_LOG_DEBUG, "removed %s, left by an MPI job that was killed", path);
+        if (strncmp(file->d_name, "sm_segment.", 11) == 0 && lstat(path, &s) == 0 &&
+            s.st_uid == geteuid() && S_ISREG(s.st_mode) && !mu_file_is_young(&s, YOUNG_S) &&
+            !is_mapped_by_anybody(path))
+            take(context, path, &s);
     }
     if (folder)
         closedir(folder);
+}
+
+static void remove_stale(void *context, const char *path, const struct stat *s)
+{
+    (void)context;
+    (void)s;
+    unlink(path);
+    mu_log(MU_LOG_DEBUG, "removed %s, left by an MPI job that was killed", path);
+}
+
+void mu_mpi_files_remove_stale(void)
+{
+    for_each_stale(remove_stale, NULL);
+}
+
+struct stale {
+    int count;
+    uint64_t bytes;
+};
+
+static void count(void *context, const char *path, const struct stat *s)
+{
+    struct stale *found = context;
+
+    (void)path;
+    found->count++;
+    found->bytes += 512 * (uint64_t)s->st_blocks;
+}
+
+int mu_mpi_files_count_stale(uint64_t *bytes)
+{
+    struct stale found = {0};
+
+    for_each_stale(count, &found);
+    *bytes = found.bytes;
+    return found.count;
 }

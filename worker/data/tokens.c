@@ -145,7 +145,7 @@ enum mu_status mu_tokens_open(struct mu_tokens *t, const char *path)
     enum mu_status st = MU_OK;
     void *map = MAP_FAILED;
     struct stat s = {0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 
     *t = (struct mu_tokens){0};
     if (fd < 0)

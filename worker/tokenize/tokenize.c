@@ -104,7 +104,7 @@ static enum mu_status prepare_outputs(const struct mu_tokenize_job *job,
                                       struct mu_tokenize_result *r)
 {
     struct mu_tokenize_file *const files[] = {&r->train, &r->valid};
-    char folder[MU_PATH_MAX], *slash;
+    char folder[MU_PATH_MAX];
     enum mu_status st = MU_OK;
 
     MU_TRY(mu_path_format(r->train.path, "%s-train.bin", job->prefix), st, done);
@@ -114,11 +114,8 @@ static enum mu_status prepare_outputs(const struct mu_tokenize_job *job,
             return MU_FAIL(MU_USAGE, "%s exists: give another --out, or --force to replace it",
                            files[i]->path);
     MU_TRY(mu_path_format(folder, "%s", job->prefix), st, done);
-    slash = strrchr(folder, '/');
-    if (slash && slash != folder) {
-        *slash = 0;
-        MU_TRY(mu_file_make_folders(folder), st, done);
-    }
+    mu_path_go_up(folder);
+    MU_TRY(mu_file_make_folders(folder), st, done);
 done:
     return st;
 }

@@ -297,8 +297,8 @@ static struct mu_gpt_dims dims_of(const struct mu_settings *s)
                                 .vocab = s->model_vocab};
 }
 
-enum mu_status mu_gpt_open(const struct mu_settings *s, struct mu_device *device,
-                           struct mu_workload **out)
+enum mu_status mu_gpt_new(const struct mu_settings *s, struct mu_device *device,
+                          struct mu_gpt **out)
 {
     struct mu_gpt *g;
     enum mu_status st;
@@ -316,8 +316,23 @@ enum mu_status mu_gpt_open(const struct mu_settings *s, struct mu_device *device
     g->batch = (uint64_t)s->batch_sequences;
     g->shard_sequences = (uint64_t)(s->batch_sequences / s->batch_shards);
     g->micro = (uint64_t)s->batch_micro;
-    MU_TRY(open_data(g, s), st, failed);
     MU_TRY(mu_gpt_layout(&g->dims, &g->base.layout), st, failed);
+    *out = g;
+    return MU_OK;
+failed:
+    gpt_close(&g->base);
+refused:
+    return st;
+}
+
+enum mu_status mu_gpt_open(const struct mu_settings *s, struct mu_device *device,
+                           struct mu_workload **out)
+{
+    struct mu_gpt *g;
+    enum mu_status st;
+
+    MU_TRY(mu_gpt_new(s, device, &g), st, refused);
+    MU_TRY(open_data(g, s), st, failed);
     set_facts(g, s);
     if (device != NULL)
         MU_TRY(mu_gpt_allocate(g), st, failed);

@@ -4,6 +4,7 @@
  *   gpt_layout.c  tensors: names, shapes, decay, initial values
  *   gpt_memory.c  buffers, and the table of angles
  *   gpt_pass.c    one micro-batch, forward and backward
+ *   gpt_decoder.c one token after the other, by the same forward pass (decoder.h)
  *   gpt_kinds.c   the operations in which the kinds differ
  *
  * A block is x + attention(norm(x)), then x + mlp(norm(x)); after the last one comes another norm,
@@ -103,6 +104,7 @@ struct mu_gpt_buffers {
     float *turn;                  /* (T, D/2, 2) llama: cosine and sine of each angle */
     float *dense;                 /* layout's elements: a shard's gradient */
     float *row_value;             /* (R, C), R = most distinct tokens of a shard */
+    float *logits, *logits_copy;  /* (V) a decoder's; the host's copy as for losses */
 };
 
 /* Numbers that the host fills in and the device reads: the same memory where both can touch it. */
@@ -135,10 +137,21 @@ struct mu_gpt {
     void **owned_lent;
     uint32_t owned_count, lent_count;
     bool starved; /* some allocation failed */
+    bool decodes; /* forward only: mu_gpt_allocate_decoder */
+};
+
+/* What a forward pass is of: of each sequence `length` tokens, the first at position `at`. Beyond
+ * position 0 it is one token of one sequence, and the rows of block.qkv before it are those of the
+ * tokens before it: passes over them, of any length, left them there. */
+struct mu_gpt_span {
+    int64_t sequences, at, length;
 };
 
 enum mu_status mu_gpt_open(const struct mu_settings *settings, struct mu_device *device,
                            struct mu_workload **out) MU_CHECKED;
+/* A gpt without data and buffers: shapes checked, layout made. Closed as any workload. */
+enum mu_status mu_gpt_new(const struct mu_settings *settings, struct mu_device *device,
+                          struct mu_gpt **out) MU_CHECKED;
 /* model.vocab = "auto". */
 enum mu_status mu_gpt_resolve(struct mu_settings *settings) MU_CHECKED;
 /* For mu_workload_counts. */
@@ -154,6 +167,9 @@ void mu_gpt_init_tensor(const struct mu_workload *w, uint32_t tensor, uint64_t f
 
 /* ---- gpt_memory.c: everything that a pass needs, once. MU_NO_MEMORY with advice. */
 enum mu_status mu_gpt_allocate(struct mu_gpt *g) MU_CHECKED;
+/* The same for forward passes over spans of one sequence: layers keep their qkv apart, the cache of
+ * keys and values, and share the rest. Room for model.context input tokens. */
+enum mu_status mu_gpt_allocate_decoder(struct mu_gpt *g) MU_CHECKED;
 void mu_gpt_free(struct mu_gpt *g);
 
 /* ---- gpt_kinds.c: of block `layer` where that matters. n tokens. */
@@ -181,16 +197,20 @@ void mu_gpt_widen(struct mu_gpt *g, const struct mu_weights *w, int64_t layer, i
 /* The gradient of block.up, from that of block.hidden in buffers.dwide; either may lose its old
  * contents. */
 void *mu_gpt_widen_backward(struct mu_gpt *g, int64_t layer, int64_t n);
-/* Positions of queries and keys, where a kind has them there; backward: of their gradients. */
-void mu_gpt_turn(struct mu_gpt *g, struct mu_attention shape, void *qkv, bool backward);
+/* Positions of queries and keys, where a kind has them there, from position `at` on; backward: of
+ * their gradients. */
+void mu_gpt_turn(struct mu_gpt *g, struct mu_attention shape, int64_t at, void *qkv, bool backward);
 
-/* ---- gpt_pass.c: `sequences` sequences, at most g->micro. input, target, row_of: their tokens, in
- * device memory. */
+/* ---- gpt_pass.c: `sequences` whole sequences, at most g->micro. input, target, row_of: their
+ * tokens, in device memory. */
 /* Each looks at the device's status between layers, and gives it back: the work is given up in the
  * middle, and its buffers hold nothing of use. */
 /* From tokens to the normalised stream that the head reads. */
 enum mu_status mu_gpt_forward(struct mu_gpt *g, const struct mu_weights *w, const int32_t *input,
                               int64_t sequences) MU_CHECKED;
+/* The same of some of their positions. */
+enum mu_status mu_gpt_forward_span(struct mu_gpt *g, const struct mu_weights *w,
+                                   const int32_t *input, struct mu_gpt_span span) MU_CHECKED;
 /* loss: out, in nats, summed over the tokens in order; with `backward` the head's gradients too, of
  * scale * that sum. `first`: gradients are written, not added to. */
 enum mu_status mu_gpt_head(struct mu_gpt *g, const struct mu_weights *w, const int32_t *target,

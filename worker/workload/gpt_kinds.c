@@ -90,8 +90,9 @@ void *mu_gpt_widen_backward(struct mu_gpt *g, int64_t layer, int64_t n)
     return g->buffers.dwide;
 }
 
-void mu_gpt_turn(struct mu_gpt *g, struct mu_attention shape, void *qkv, bool backward)
+void mu_gpt_turn(struct mu_gpt *g, struct mu_attention shape, int64_t at, void *qkv, bool backward)
 {
     if (g->dims.kind == MU_GPT_KIND_LLAMA)
-        g->device->ops->rotate(g->device, shape, qkv, g->buffers.turn, backward);
+        g->device->ops->rotate(g->device, shape, qkv, g->buffers.turn + at * shape.head_size,
+                               backward);
 }

@@ -54,7 +54,10 @@ static void allocate_block(struct mu_gpt *g, int64_t l, uint64_t n, size_t act)
     const uint64_t c = (uint64_t)g->dims.width;
 
     *b = g->buffers.block[0];
-    b->x1 = take(g, n * c, sizeof(float));
+    if (l == 0 || !g->decodes)
+        b->x1 = take(g, n * c, sizeof(float));
+    if (l > 0 && g->decodes)
+        b->qkv = take(g, n * 3 * c, act);
     if (l == 0 || g->recompute != MU_RECOMPUTE_BLOCK) {
         b->mean1 = take_means(g, n);
         b->rstd1 = take(g, n, sizeof(float));
@@ -73,16 +76,24 @@ static void allocate_block(struct mu_gpt *g, int64_t l, uint64_t n, size_t act)
     }
 }
 
-static void allocate_pass(struct mu_gpt *g, uint64_t n, size_t act)
+static void allocate_stream(struct mu_gpt *g, uint64_t n, size_t act)
 {
     struct mu_gpt_buffers *a = &g->buffers;
-    const uint64_t c = (uint64_t)g->dims.width, hidden = (uint64_t)g->dims.hidden;
+    const uint64_t c = (uint64_t)g->dims.width;
 
     a->branch = take(g, n * c, sizeof(float));
     a->xf = take(g, n * c, sizeof(float));
     a->meanf = take_means(g, n);
     a->rstdf = take(g, n, sizeof(float));
     a->lnf = take(g, n * c, act);
+}
+
+static void allocate_pass(struct mu_gpt *g, uint64_t n, size_t act)
+{
+    struct mu_gpt_buffers *a = &g->buffers;
+    const uint64_t c = (uint64_t)g->dims.width, hidden = (uint64_t)g->dims.hidden;
+
+    allocate_stream(g, n, act);
     a->losses = take(g, n, sizeof(float));
     a->dx = take(g, n * c, sizeof(float));
     a->dnorm = take(g, n * c, sizeof(float));
@@ -158,11 +169,10 @@ static enum mu_status tell_no_memory(const struct mu_gpt *g)
                    g->micro);
 }
 
-enum mu_status mu_gpt_allocate(struct mu_gpt *g)
+/* Of n tokens in one pass. */
+static void allocate_blocks(struct mu_gpt *g, uint64_t n)
 {
     const size_t act = mu_device_act_bytes(g->device), layers = (size_t)g->dims.layers;
-    const uint64_t n = g->micro * (uint64_t)g->dims.context;
-    enum mu_status st = MU_OK;
 
     g->buffers.block = calloc(layers, sizeof *g->buffers.block);
     g->owned = calloc(layers * BUFFERS_OF_BLOCK + BUFFERS_OF_MODEL, sizeof *g->owned);
@@ -170,7 +180,37 @@ enum mu_status mu_gpt_allocate(struct mu_gpt *g)
     g->starved = g->buffers.block == NULL || g->owned == NULL || g->owned_lent == NULL;
     for (int64_t l = 0; l < g->dims.layers && !g->starved; l++)
         allocate_block(g, l, n, act);
-    allocate_pass(g, n, act);
+}
+
+enum mu_status mu_gpt_allocate_decoder(struct mu_gpt *g)
+{
+    const uint64_t n = (uint64_t)g->dims.context, v = (uint64_t)g->dims.vocab;
+    enum mu_status st = MU_OK;
+
+    g->decodes = true;
+    g->recompute = MU_RECOMPUTE_BLOCK; /* layers share what it lets them share */
+    allocate_blocks(g, n);
+    allocate_stream(g, n, mu_device_act_bytes(g->device));
+    g->tokens.input = take_ids(g, n);
+    g->buffers.logits = take(g, v, sizeof *g->buffers.logits);
+    if (!mu_device_has_host_memory(g->device))
+        g->buffers.logits_copy = take_lent(g, v, sizeof *g->buffers.logits_copy);
+    if (g->dims.kind == MU_GPT_KIND_LLAMA)
+        MU_TRY(allocate_turns(g), st, done);
+    if (g->starved)
+        st =
+            MU_FAIL(MU_NO_MEMORY, "no memory to keep the keys and values of %" PRIu64 " tokens", n);
+done:
+    return st;
+}
+
+enum mu_status mu_gpt_allocate(struct mu_gpt *g)
+{
+    const uint64_t n = g->micro * (uint64_t)g->dims.context;
+    enum mu_status st = MU_OK;
+
+    allocate_blocks(g, n);
+    allocate_pass(g, n, mu_device_act_bytes(g->device));
     allocate_shard(g);
     if (g->dims.kind == MU_GPT_KIND_LLAMA)
         MU_TRY(allocate_turns(g), st, done);

@@ -8,12 +8,29 @@ static struct mu_linear linear_shape(int64_t rows, int64_t in, int64_t out)
     return (struct mu_linear){.rows = rows, .in = in, .out = out};
 }
 
-static struct mu_attention attention_shape(const struct mu_gpt *g, int64_t sequences)
+static struct mu_attention attention_shape(const struct mu_gpt *g, int64_t sequences,
+                                           int64_t context)
 {
     return (struct mu_attention){.batch = sequences,
-                                 .context = g->dims.context,
+                                 .context = context,
                                  .heads = g->dims.heads,
                                  .head_size = g->dims.width / g->dims.heads};
+}
+
+static struct mu_gpt_span whole(const struct mu_gpt *g, int64_t sequences)
+{
+    return (struct mu_gpt_span){.sequences = sequences, .length = g->dims.context};
+}
+
+static int64_t tokens_of(struct mu_gpt_span span)
+{
+    return span.sequences * span.length;
+}
+
+/* Element i of an act buffer. */
+static void *act_at(const struct mu_gpt *g, void *act, int64_t i)
+{
+    return (char *)act + (size_t)i * mu_device_act_bytes(g->device);
 }
 
 /* Of block l. */
@@ -39,36 +56,49 @@ static struct mu_gpt_norm last_norm(const struct mu_gpt_buffers *a)
                                 a->rstdf,          a->xf,           a->lnf};
 }
 
+/* Queries of the span against the keys up to them. Gives back where in b->att the output is. */
+static void *attend(struct mu_gpt *g, struct mu_gpt_block *b, struct mu_gpt_span span)
+{
+    const struct mu_attention seen = attention_shape(g, span.sequences, span.at + span.length);
+    struct mu_device *d = g->device;
+
+    if (span.at > 0 && d->ops->attention_last) {
+        d->ops->attention_last(d, seen, b->att, b->qkv);
+        return b->att;
+    }
+    d->ops->attention(d, seen, b->att, b->lse, b->qkv);
+    return act_at(g, b->att, span.at * g->dims.width);
+}
+
 /* x: the stream before this block's pending branch is added (NULL: nothing is pending, and the
  * stream is b->x1 already). Leaves the attention's output in buffers.branch. */
 static void forward_attention(struct mu_gpt *g, const struct mu_weights *w, int64_t l,
-                              const float *x, int64_t sequences)
+                              const float *x, struct mu_gpt_span span)
 {
     struct mu_device *d = g->device;
     const struct mu_device_ops *op = d->ops;
     struct mu_gpt_block *b = &g->buffers.block[l];
     float *branch = g->buffers.branch;
-    const struct mu_attention shape = attention_shape(g, sequences);
     const struct mu_gpt_norm norm = first_norm(b);
-    const int64_t n = sequences * g->dims.context, c = g->dims.width;
+    const int64_t n = tokens_of(span), c = g->dims.width;
+    void *qkv = act_at(g, b->qkv, span.at * 3 * c);
 
     mu_gpt_normalise(g, w, l, &norm, x == NULL ? b->x1 : x, x == NULL ? NULL : branch, n);
-    op->linear(d, linear_shape(n, c, 3 * c), b->qkv, true, NULL, b->ln1, ACT(QKV_WEIGHT),
+    op->linear(d, linear_shape(n, c, 3 * c), qkv, true, NULL, b->ln1, ACT(QKV_WEIGHT),
                F32(QKV_BIAS), MU_EPILOGUE_NONE);
-    mu_gpt_turn(g, shape, b->qkv, false);
-    op->attention(d, shape, b->att, b->lse, b->qkv);
-    op->linear(d, linear_shape(n, c, c), branch, false, NULL, b->att, ACT(PROJ_WEIGHT),
+    mu_gpt_turn(g, attention_shape(g, span.sequences, span.length), span.at, qkv, false);
+    op->linear(d, linear_shape(n, c, c), branch, false, NULL, attend(g, b, span), ACT(PROJ_WEIGHT),
                F32(PROJ_BIAS), MU_EPILOGUE_NONE);
 }
 
 /* The mlp up to its hidden layer. x as above, of b->x2; here the pending branch is the attention's.
  */
 static void forward_up(struct mu_gpt *g, const struct mu_weights *w, int64_t l, const float *x,
-                       int64_t sequences)
+                       struct mu_gpt_span span)
 {
     const struct mu_gpt_block *b = &g->buffers.block[l];
     const struct mu_gpt_norm norm = second_norm(b);
-    const int64_t n = sequences * g->dims.context;
+    const int64_t n = tokens_of(span);
 
     mu_gpt_normalise(g, w, l, &norm, x == NULL ? b->x2 : x, x == NULL ? NULL : g->buffers.branch,
                      n);
@@ -77,16 +107,16 @@ static void forward_up(struct mu_gpt *g, const struct mu_weights *w, int64_t l, 
 
 /* x as for forward_attention. Leaves the mlp's output in buffers.branch. */
 static void forward_block(struct mu_gpt *g, const struct mu_weights *w, int64_t l, const float *x,
-                          int64_t sequences)
+                          struct mu_gpt_span span)
 {
     struct mu_device *d = g->device;
     const struct mu_gpt_block *b = &g->buffers.block[l];
-    const int64_t n = sequences * g->dims.context, c = g->dims.width;
 
-    forward_attention(g, w, l, x, sequences);
-    forward_up(g, w, l, b->x1, sequences);
-    d->ops->linear(d, linear_shape(n, g->dims.hidden, c), g->buffers.branch, false, NULL, b->hidden,
-                   ACT(DOWN_WEIGHT), F32(DOWN_BIAS), MU_EPILOGUE_NONE);
+    forward_attention(g, w, l, x, span);
+    forward_up(g, w, l, b->x1, span);
+    d->ops->linear(d, linear_shape(tokens_of(span), g->dims.hidden, g->dims.width),
+                   g->buffers.branch, false, NULL, b->hidden, ACT(DOWN_WEIGHT), F32(DOWN_BIAS),
+                   MU_EPILOGUE_NONE);
 }
 
 /* What the layers share holds block l's again. */
@@ -98,28 +128,37 @@ static void recompute_block(struct mu_gpt *g, const struct mu_weights *w, int64_
     if (g->recompute == MU_RECOMPUTE_NONE || l == g->dims.layers - 1)
         return;
     if (is_whole)
-        forward_attention(g, w, l, NULL, sequences);
-    forward_up(g, w, l, is_whole ? g->buffers.block[l].x1 : NULL, sequences);
+        forward_attention(g, w, l, NULL, whole(g, sequences));
+    forward_up(g, w, l, is_whole ? g->buffers.block[l].x1 : NULL, whole(g, sequences));
 }
 
-enum mu_status mu_gpt_forward(struct mu_gpt *g, const struct mu_weights *w, const int32_t *input,
-                              int64_t sequences)
+enum mu_status mu_gpt_forward_span(struct mu_gpt *g, const struct mu_weights *w,
+                                   const int32_t *input, struct mu_gpt_span span)
 {
     struct mu_device *d = g->device;
     struct mu_gpt_buffers *a = &g->buffers;
     const struct mu_gpt_norm norm = last_norm(a);
-    const int64_t t = g->dims.context, n = sequences * t, c = g->dims.width;
+    const float *position = mu_gpt_weight(g, w, 0, MU_GPT_WPE);
+    const int64_t n = tokens_of(span), c = g->dims.width;
     enum mu_status st = MU_OK;
 
+    MU_ASSERT(span.at + span.length <= g->dims.context);
+    MU_ASSERT(span.at == 0 || n == 1);
     d->ops->embed(d, a->block[0].x1, mu_gpt_weight(g, w, 0, MU_GPT_WTE),
-                  mu_gpt_weight(g, w, 0, MU_GPT_WPE), input, n, t, c);
+                  position == NULL ? NULL : position + span.at * c, input, n, span.length, c);
     for (int64_t l = 0; l < g->dims.layers; l++) {
-        forward_block(g, w, l, l == 0 ? NULL : a->block[l - 1].x2, sequences);
+        forward_block(g, w, l, l == 0 ? NULL : a->block[l - 1].x2, span);
         MU_TRY(mu_device_status(d), st, failed);
     }
     mu_gpt_normalise(g, w, 0, &norm, a->block[g->dims.layers - 1].x2, a->branch, n);
 failed:
     return st;
+}
+
+enum mu_status mu_gpt_forward(struct mu_gpt *g, const struct mu_weights *w, const int32_t *input,
+                              int64_t sequences)
+{
+    return mu_gpt_forward_span(g, w, input, whole(g, sequences));
 }
 
 enum mu_status mu_gpt_head(struct mu_gpt *g, const struct mu_weights *w, const int32_t *target,
@@ -173,7 +212,7 @@ static void backward_attention(struct mu_gpt *g, const struct mu_weights *w, int
     const struct mu_device_ops *op = d->ops;
     struct mu_gpt_buffers *a = &g->buffers;
     const struct mu_gpt_block *b = &a->block[l];
-    const struct mu_attention shape = attention_shape(g, sequences);
+    const struct mu_attention shape = attention_shape(g, sequences, g->dims.context);
     const struct mu_gpt_norm norm = first_norm(b);
     const int64_t n = sequences * g->dims.context, c = g->dims.width;
     const struct mu_linear proj = linear_shape(n, c, c), qkv = linear_shape(n, c, 3 * c);
@@ -183,7 +222,7 @@ static void backward_attention(struct mu_gpt *g, const struct mu_weights *w, int
                                first);
     op->linear_backward_input(d, proj, a->datt, true, a->dbranch, ACT(PROJ_WEIGHT));
     op->attention_backward(d, shape, a->dwide, a->datt, b->att, b->qkv, b->lse);
-    mu_gpt_turn(g, shape, a->dwide, true);
+    mu_gpt_turn(g, shape, 0, a->dwide, true);
     op->linear_backward_weight(d, qkv, GRAD(QKV_WEIGHT), GRAD(QKV_BIAS), a->dwide, b->ln1, first);
     op->linear_backward_input(d, qkv, a->dnorm, false, a->dwide, ACT(QKV_WEIGHT));
     mu_gpt_normalise_backward(g, w, l, &norm, n, first);

@@ -47,10 +47,12 @@ enum mu_status mu_workload_blame_data(enum mu_status st, const struct mu_setting
 {
     if (st != MU_NOT_FOUND && st != MU_CORRUPT && st != MU_FAILED)
         return st;
-    return MU_FAIL(MU_CONFIG,
-                   "data.train = \"%s\", data.valid = \"%s\": expected token files (make them with "
-                   "`muster tokenize`, look at them with `muster inspect`)",
-                   settings->data_train, settings->data_valid);
+    return MU_FAIL(
+        MU_CONFIG,
+        "data.train = \"%s\", data.valid = \"%s\": expected token files (make them with "
+        "`muster tokenize`, look at them with `muster inspect`; scripts/quickstart makes those "
+        "of configs/quickstart.cfg and configs/*-toy.cfg)",
+        settings->data_train, settings->data_valid);
 }
 
 void mu_workload_close(struct mu_workload *workload)

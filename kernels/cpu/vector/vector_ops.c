@@ -236,6 +236,22 @@ static float dot_act(const void *a, const void *b, bool bf16, int64_t n)
     return sum_lanes(sum);
 }
 
+static void sum_weighted(float *to, const void *from, const void *weight, bool bf16, int64_t rows,
+                         int64_t ld, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += LANES) {
+        vec sum = {0};
+
+        for (int64_t r = 0; r < rows; r++) {
+            float w =
+                bf16 ? mu_bf16_to_f32(((const uint16_t *)weight)[r]) : ((const float *)weight)[r];
+
+            sum += load_act(from, bf16, r * ld + i, n - i) * w;
+        }
+        store(to + i, sum, n - i);
+    }
+}
+
 /* ---- attention ------------------------------------------------------------------------------ */
 /* Zeros from element i on; an act row of `keys`. */
 INLINE void zero_act(void *row, bool bf16, int64_t i, int64_t keys)
@@ -476,6 +492,7 @@ const struct mu_vector_ops MU_VECTOR_TABLE = {
     .sum_rows = sum_rows,
     .scale_to_act = scale_to_act,
     .dot_act = dot_act,
+    .sum_weighted = sum_weighted,
     .attention_softmax = attention_softmax,
     .attention_gradient = attention_gradient,
     .cross_entropy = cross_entropy,

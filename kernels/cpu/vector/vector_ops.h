@@ -71,6 +71,10 @@ struct mu_vector_ops {
     /* to (act) = from * factor */
     void (*scale_to_act)(void *to, bool bf16, const float *from, float factor, int64_t n);
     float (*dot_act)(const void *a, const void *b, bool bf16, int64_t n);
+    /* to (n) = the sum over r of weight[r] times row r of `from` (rows, n), whose rows are ld
+     * elements apart; weight and from are act. */
+    void (*sum_weighted)(float *to, const void *from, const void *weight, bool bf16, int64_t rows,
+                         int64_t ld, int64_t n);
 
     /* score -> exp(scale score - row maximum), lse, 1 / row sum. */
     void (*attention_softmax)(const struct mu_vector_attention *a);
