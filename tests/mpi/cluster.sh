@@ -3,6 +3,8 @@
 
 # cluster WORDS...: scripts/virtual-cluster. make_cluster N [OPTIONS...]: nodes n1, n2, ...; sbatch, squeue ... are that cluster's
 # from then on. Skips the test where that cannot be.
+PATH=$PATH:/usr/sbin:/sbin
+# shellcheck disable=SC2154 # common.sh has it
 export VIRTUAL_CLUSTER=$scratch/c
 cluster() { "$MUSTER_SOURCE/scripts/virtual-cluster" "$@"; }
 make_cluster() {

@@ -46,3 +46,35 @@ until_true grep -q '^asked' "slurm-$job.out"
 cluster heal n2
 scancel "$job"
 ended "$job"
+
+# A link is cut and mended; a job requeues itself while urgent ones take all nodes.
+# shellcheck disable=SC2016 # for the inner shell
+answers() { cluster exec login timeout 1 bash -c ': <>"/dev/tcp/$0/6818"' "$1" 2>/dev/null; }
+answers n3 || fail "slurmd on n3 does not answer"
+cluster cut n3
+[[ $(cluster status) == *'n3 is cut off'* ]] || fail "status does not say that n3 is cut off"
+if answers n3; then fail "n3 answers though its link is cut"; fi
+cluster heal n3
+answers n3 || fail "slurmd on n3 does not answer after heal"
+# shellcheck disable=SC2016 # for the job
+again='echo restart "${SLURM_RESTART_COUNT:-0}"; [ -n "$SLURM_RESTART_COUNT" ] || scontrol requeue $SLURM_JOB_ID'
+job=$(submit --open-mode=append --wrap "$again; sleep 0.1")
+urgent=$(submit --partition=urgent --array=0-2 --exclusive --wrap 'hostname; sleep 1')
+ended "$urgent"
+[ "$(cat "slurm-${urgent}_"[012].out | sort | xargs)" = "n1 n2 n3" ] || fail "not a task of the array on each node"
+ended "$job"
+[ "$(grep -a '^restart' "slurm-$job.out" | xargs)" = "restart 0 restart 1" ] || fail "requeued: $(cat "slurm-$job.out")"
+
+cluster up 3 --cpus 2 >"$log" 2>&1 || fail "up, when it is up"
+cluster down
+nothing_of_it "down"
+
+# An `up` that is killed.
+for pause in 0.1 0.3 0.6; do
+    "$MUSTER_SOURCE/scripts/virtual-cluster" up 2 >/dev/null 2>&1 &
+    disown
+    sleep $pause
+    kill -KILL $! 2>/dev/null || true
+    cluster down
+    nothing_of_it "an up that was killed after $pause s"
+done
