@@ -44,8 +44,9 @@ seen() { cat /etc/hosts /proc/self/mountinfo && ip -o link | cut -d' ' -f2; }
 nothing_of_it() {
     local p
     for p in /proc/[0-9]*; do
-        case $(tr '\0' ' ' <"$p/cmdline" 2>/dev/null) in
-        *slurm* | *munged* | *virtual-cluster* | prte*) fail "$1: still there: $(tr '\0' ' ' <"$p/cmdline")" ;;
+        # Its program's name first: a folder of the checkout may be called so, too.
+        case "$(cat "$p/comm" 2>/dev/null) $(tr '\0' ' ' <"$p/cmdline" 2>/dev/null)" in
+        slurm* | munged* | prte* | *"virtual-cluster --inside"*) fail "$1: still there: $(tr '\0' ' ' <"$p/cmdline")" ;;
         esac
     done
     [ ! -e "$VIRTUAL_CLUSTER" ] || fail "$1: $VIRTUAL_CLUSTER is still there: $(ls "$VIRTUAL_CLUSTER")"
