@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "orchestrator/base/file.h"
 #include "orchestrator/config/nearest.h"
@@ -161,8 +162,23 @@ static void take_word(const struct taking *t, struct mu_literal literal)
                         literal.text, mu_key_expected(t->key).text);
 }
 
-/* Absolute, and without "." and empty components. ".." stays: a symbolic link may stand before
- * it. */
+/* Takes the last component off path[0 .. used), to make up for a ".." behind it; gives back the new
+ * length. Where that is no plain folder nothing changes: behind a symbolic link ".." is elsewhere,
+ * and what is not there may become one. */
+static size_t without_last(char *path, size_t used)
+{
+    struct stat s;
+    size_t cut = used;
+
+    while (cut > 0 && path[cut - 1] != '/')
+        cut--;
+    path[used] = '\0';
+    if (cut == 0 || strcmp(path + cut, "..") == 0 || lstat(path, &s) != 0 || !S_ISDIR(s.st_mode))
+        return used;
+    return cut - 1;
+}
+
+/* Absolute, and without "." and empty components; as far as it can be told without "..", too. */
 static bool absolute_path(const char *folder, const char *path, char out[MU_TEXT_MAX])
 {
     const char *parts[] = {*path == '/' ? "" : folder, path};
@@ -172,7 +188,11 @@ static bool absolute_path(const char *folder, const char *path, char out[MU_TEXT
         for (const char *c = parts[i]; *c; c += strspn(c, "/")) {
             size_t length = strcspn(c, "/");
             bool here = length == 0 || (length == 1 && *c == '.');
+            size_t before = used;
 
+            if (length == 2 && strncmp(c, "..", 2) == 0)
+                used = without_last(out, used);
+            here = here || used < before;
             if (!here && used + 1 + length >= MU_TEXT_MAX)
                 return false;
             if (!here) {

@@ -280,9 +280,11 @@ static void print_rows(const struct mu_plan *p)
         puts((int64_t)i == p->chosen ? "  <-" : "");
         crowded = crowded || (timed && crowd);
     }
-    printf("(*: good; <-: %s%s%s)\n", several(p->ranks, "rank").text,
-           p->settings.run_spares > 0 ? ", of which some are spares" : "",
-           crowded ? "; -: more than the cores here" : "");
+    printf("(*: good; <-: %s", several(p->ranks, "rank").text);
+    if (p->ranks > p->workers)
+        printf(" are %s and %s", several(p->workers, "worker").text,
+               several(p->ranks - p->workers, "spare").text);
+    puts(crowded ? "; -: more than the cores here)" : ")");
 }
 
 void mu_plan_print(const struct mu_plan *p)

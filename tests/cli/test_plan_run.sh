@@ -59,6 +59,7 @@ matches '^ +8\* +2 +100% +<-$'
 quiet "do not suit"
 expect 0 plan --no-measure "$configs"/synthetic.cfg -n 20
 warns "20 ranks, but work for 16 only, a shard each"
+has out "(*: good; <-: 20 ranks are 16 workers and 4 spares)"
 
 # The measurement: of the synthetic model the time is known: 20 ms of one worker for a step, 501 of them in all.
 expect 0 plan --json "$configs"/synthetic.cfg -n 1

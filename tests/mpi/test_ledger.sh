@@ -53,6 +53,7 @@ run 3 paced.cfg run.name=killed
 ended_with 0 "after a death"
 adds_up killed
 lost=$(count killed steps_lost)
+[ "$(count killed deaths)" = 3 ] || fail "after the death of all: $(count killed deaths) deaths are counted"
 [ "$lost" = 20 ] || [ "$lost" = 21 ] || fail "after a death: $lost steps lost"
 [ "$(ms killed redo)" -ge $((60 * lost - 60)) ] || fail "after a death: $(ms killed redo) ms of redoing $lost steps"
 nothing_left "after a death"
