@@ -162,20 +162,22 @@ static void take_word(const struct taking *t, struct mu_literal literal)
                         literal.text, mu_key_expected(t->key).text);
 }
 
-/* Takes the last component off path[0 .. used), to make up for a ".." behind it; gives back the new
- * length. Where that is no plain folder nothing changes: behind a symbolic link ".." is elsewhere,
- * and what is not there may become one. */
-static size_t without_last(char *path, size_t used)
+/* Takes the last component off path[0 .. *used), to make up for a ".." behind it. False: that is no
+ * plain folder. Behind a symbolic link ".." is elsewhere, and what is not there may become one. */
+static bool take_last(char *path, size_t *used)
 {
     struct stat s;
-    size_t cut = used;
+    size_t cut = *used;
 
-    while (cut > 0 && path[cut - 1] != '/')
+    if (cut == 0)
+        return true; /* "/.." is "/" */
+    while (path[cut - 1] != '/')
         cut--;
-    path[used] = '\0';
-    if (cut == 0 || strcmp(path + cut, "..") == 0 || lstat(path, &s) != 0 || !S_ISDIR(s.st_mode))
-        return used;
-    return cut - 1;
+    path[*used] = '\0';
+    if (strcmp(path + cut, "..") == 0 || lstat(path, &s) != 0 || !S_ISDIR(s.st_mode))
+        return false;
+    *used = cut - 1;
+    return true;
 }
 
 /* Absolute, and without "." and empty components; as far as it can be told without "..", too. */
@@ -188,11 +190,9 @@ static bool absolute_path(const char *folder, const char *path, char out[MU_TEXT
         for (const char *c = parts[i]; *c; c += strspn(c, "/")) {
             size_t length = strcspn(c, "/");
             bool here = length == 0 || (length == 1 && *c == '.');
-            size_t before = used;
 
             if (length == 2 && strncmp(c, "..", 2) == 0)
-                used = without_last(out, used);
-            here = here || used < before;
+                here = take_last(out, &used);
             if (!here && used + 1 + length >= MU_TEXT_MAX)
                 return false;
             if (!here) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Where the time went, over a death and the generation after it; and run.time_limit, which ends a run in time.
-# Alone: what it measures must not wait for others.
+# Cores: all (what it measures must not wait for others)
 . "$(dirname "$0")/common.sh"
 cat >paced.cfg <<'CONFIG'
 run = { dir = "runs"; steps = 120; log_every = 5; };
