@@ -179,36 +179,41 @@ static void print_goodput(const struct mu_inspected_run *r, FILE *out)
         fputc('\n', out);
 }
 
+/* What happened, in words; malloc'ed. */
+static char *words_of(const json_t *record, const char *type)
+{
+    const char *outcome = json_string_value(json_object_get(record, "outcome"));
+    const char *event = json_string_value(json_object_get(record, "event"));
+    const int64_t ranks = mu_json_get_integer(record, "ranks"),
+                  step = mu_json_get_integer(record, "step");
+    char text[128];
+
+    if (!record || !type)
+        return strdup("a record that cannot be read");
+    if (strcmp(type, "GENERATION") == 0)
+        snprintf(text, sizeof text, "started with %" PRId64 " rank%s at step %" PRId64, ranks,
+                 plural(ranks), step);
+    else if (strcmp(type, "CHECKPOINT") == 0)
+        snprintf(text, sizeof text, "checkpoint of step %" PRId64, step);
+    else if (strcmp(type, "END") == 0)
+        snprintf(text, sizeof text, "ended at step %" PRId64 ", outcome %s", step,
+                 outcome ? outcome : "unknown");
+    else
+        return event ? strdup(event) : json_dumps(record, JSON_COMPACT);
+    return strdup(text);
+}
+
 static void print_record(const json_t *entry, FILE *out)
 {
     const json_t *record = json_object_get(entry, "record");
-    const char *type = json_string_value(json_object_get(entry, "type"));
     const char *date = json_string_value(json_object_get(record, "date"));
-    const char *outcome = json_string_value(json_object_get(record, "outcome"));
-    const char *event = json_string_value(json_object_get(record, "event"));
-    int64_t ranks = mu_json_get_integer(record, "ranks");
-    int64_t step = mu_json_get_integer(record, "step");
+    char *words = words_of(record, json_string_value(json_object_get(entry, "type")));
+    const int used =
+        fprintf(out, "    start %-4" PRId64 "%s%s", mu_json_get_integer(entry, "generation"),
+                date ? " " : "", date ? date : "");
 
-    fprintf(out, "    start %-4" PRId64 "%s%s ", mu_json_get_integer(entry, "generation"),
-            date ? " " : "", date ? date : "");
-    if (!record || !type)
-        fputs("a record that cannot be read", out);
-    else if (strcmp(type, "GENERATION") == 0)
-        fprintf(out, "started with %" PRId64 " rank%s at step %" PRId64, ranks, plural(ranks),
-                step);
-    else if (strcmp(type, "CHECKPOINT") == 0)
-        fprintf(out, "checkpoint of step %" PRId64, step);
-    else if (strcmp(type, "END") == 0)
-        fprintf(out, "ended at step %" PRId64 ", outcome %s", step, outcome ? outcome : "unknown");
-    else if (event)
-        fputs(event, out);
-    else {
-        char *text = json_dumps(record, JSON_COMPACT);
-
-        fprintf(out, "%s", text ? text : "");
-        free(text);
-    }
-    fputc('\n', out);
+    mu_text_wrap(out, used + 1, used, words ? words : "");
+    free(words);
 }
 
 void mu_inspected_run_print_state(const struct mu_inspected_run *r, int64_t from_step, FILE *out)

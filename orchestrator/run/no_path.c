@@ -51,8 +51,8 @@ enum mu_status mu_no_path(const char *path, const char *expected)
     look_into(&n, slash ? folder : ".");
     if (!slash)
         look_into(&n, "runs");
-    /* Of a name with another letter in each place it is not what was meant. */
-    if (!mu_nearest_answer(&n.nearest) || n.nearest.doubt >= 2 * strlen(name))
+    /* Short names are soon near each other: less than half of the letters may be wrong. */
+    if (!mu_nearest_answer(&n.nearest) || n.nearest.doubt >= strlen(name))
         return MU_FAIL(MU_NOT_FOUND, "there is no %s%s", path, expected);
     return MU_FAIL(MU_NOT_FOUND, "there is no %s; did you mean %s%s%s?", path,
                    strcmp(n.folder, ".") == 0 ? "" : n.folder,
