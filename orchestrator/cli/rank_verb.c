@@ -6,6 +6,7 @@
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/log.h"
+#include "worker/heartbeat.h"
 #include "worker/lease.h"
 
 enum mu_status mu_rank_verb_parse(const struct mu_command *command, const char *what, int argc,
@@ -28,7 +29,9 @@ enum mu_status mu_rank_verb_parse(const struct mu_command *command, const char *
     *begins = st == MU_OK && !words->help_shown;
     if (!*begins)
         return is_silent ? MU_OK : st;
-    st = mu_lease_bind_process();
+    MU_TRY(mu_lease_bind_process(), st, failed);
+    MU_TRY(mu_heartbeat_begin(), st, failed);
+failed:
     *begins = st == MU_OK;
     return st;
 }

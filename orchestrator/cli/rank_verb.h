@@ -8,7 +8,7 @@
 /* Words are a file, which the usage calls `what`, and then KEY=VALUE. A mistake is told by rank 0
  * alone: on the others it is MU_OK, since when several fail mpirun may end rank 0 unheard, or hang.
  * *begins: whether there is anything to run; if not, the verb ends with what this gives back. Binds
- * the process to its launcher (worker/lease.h). */
+ * the process to its launcher (worker/lease.h, worker/heartbeat.h). */
 enum mu_status mu_rank_verb_parse(const struct mu_command *command, const char *what, int argc,
                                   char **argv, struct mu_words *words, bool *begins) MU_CHECKED;
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "orchestrator/inspect/found.h"
 #include "orchestrator/run/no_path.h"
 
 static bool is_sweep(const char *path)
@@ -16,8 +17,7 @@ static bool is_sweep(const char *path)
 
 static bool is_run(const char *path)
 {
-    return mu_file_exists_in(path, "metrics.jsonl") || mu_file_exists_in(path, "status.json") ||
-           mu_file_exists_in(path, "checkpoints");
+    return mu_found_is_run(path) || mu_file_exists_in(path, "metrics.jsonl");
 }
 
 /* Where it is there already the name that the user gave stays. */
