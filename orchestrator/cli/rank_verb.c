@@ -6,6 +6,8 @@
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/log.h"
+#include "worker/heartbeat.h"
+#include "worker/lease.h"
 
 enum mu_status mu_rank_verb_parse(const struct mu_command *command, const char *what, int argc,
                                   char **argv, struct mu_words *words, bool *begins)
@@ -25,5 +27,11 @@ enum mu_status mu_rank_verb_parse(const struct mu_command *command, const char *
             mu_options_refuse(command, "%s is missing: the first word is %s", what, words->word[0]);
     mu_log_reset_level();
     *begins = st == MU_OK && !words->help_shown;
-    return is_silent ? MU_OK : st;
+    if (!*begins)
+        return is_silent ? MU_OK : st;
+    MU_TRY(mu_lease_bind_process(), st, failed);
+    MU_TRY(mu_heartbeat_begin(), st, failed);
+failed:
+    *begins = st == MU_OK;
+    return st;
 }

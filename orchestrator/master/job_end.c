@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
@@ -87,6 +88,20 @@ static void name_end(const struct mu_job *job, bool stopped, char *text, size_t 
                  job->tokens);
 }
 
+/* In two lines where one would be too wide. */
+static void tell_goodput(const struct mu_ledger_sum *goodput)
+{
+    enum { MOST = 88 };
+    struct mu_ledger_text t = mu_ledger_print(goodput);
+    char *cut = strlen(t.text) > MOST ? memrchr(t.text, ' ', MOST) : NULL;
+
+    if (cut)
+        *cut = '\0';
+    mu_log(MU_LOG_INFO, "%s", t.text);
+    if (cut)
+        mu_log(MU_LOG_INFO, "  %s", cut + 1);
+}
+
 static void summarise(struct mu_job *job, const char *text)
 {
     struct mu_run_losses losses = mu_run_dir_losses(job->run);
@@ -107,7 +122,7 @@ static void summarise(struct mu_job *job, const char *text)
         mu_log(MU_LOG_INFO, "state hash of step %" PRId64 ": %s", job->status.hash_step,
                mu_hash_print(job->status.hash).text);
     if (mu_ledger_total_us(&job->status.goodput) > 0)
-        mu_log(MU_LOG_INFO, "%s", mu_ledger_print(&job->status.goodput).text);
+        tell_goodput(&job->status.goodput);
     mu_log(MU_LOG_DEBUG, "longest time without a poll on rank 0: %.1f ms",
            1e-6 * (double)job->poller->longest_gap_ns);
 }

@@ -39,18 +39,16 @@ static void introduce(const struct mu_job *job)
     snprintf(hosts, sizeof hosts, "%d host%s", mu_job_hosts(job),
              mu_job_hosts(job) == 1 ? "" : "s");
     mu_log(MU_LOG_INFO,
-           "%u rank%s on %s: %u worker%s (rank %d is also master), %u spare%s; %u shard%s; "
+           "%u rank%s on %s: %u worker%s (master: rank %d), %u spare%s; %u shard%s; "
            "recovery: in-job %s",
            size, size == 1 ? "" : "s", hosts, workers, workers == 1 ? "" : "s",
            mu_comm_name(job->comm, 0), size - workers, size - workers == 1 ? "" : "s", shards,
-           shards == 1 ? "" : "s",
-           mu_comm_is_fault_tolerant(job->comm)
-               ? "on"
-               : "off, a death ends the run, the same command goes on");
+           shards == 1 ? "" : "s", mu_comm_is_fault_tolerant(job->comm) ? "on" : "off");
     if (size > 1 && !mu_comm_is_fault_tolerant(job->comm))
         mu_log(MU_LOG_INFO,
-               "this MPI (%s) does not report deaths here: mpirun ends all ranks when one dies. "
-               "`. build/env` switches fault tolerance on where MPI has it",
+               "this MPI (%s) does not report deaths here: mpirun ends all ranks when one dies, "
+               "and the same command goes on. `. build/env` switches fault tolerance on where MPI "
+               "has it",
                mu_mpi_library_version());
     mu_log(MU_LOG_INFO, "%s", facts->summary);
     if (job->peak_flops > 0 && job->settings.device_kind == MU_DEVICE_CUDA)

@@ -79,6 +79,7 @@ struct mu_run_kept {
     struct mu_ledger_sum goodput;
     int64_t step; /* committed steps: those beyond the checkpoint gone on from are taken again */
     bool interrupted; /* the run was begun, and neither completed nor stopped on request */
+    int64_t died;     /* ranks of a generation that did not come to say how it ended */
 };
 struct mu_run_kept mu_run_dir_kept(const struct mu_run_dir *dir);
 /* Errors (disk full) are warned of once and training goes on: metrics are not worth a run. The

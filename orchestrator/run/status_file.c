@@ -59,7 +59,7 @@ enum mu_status mu_run_dir_read_status(const char *path, json_t **status, uint64_
 
 static void read_kept(struct mu_status_file *file, const char *folder)
 {
-    const char *outcome;
+    const char *outcome, *state;
     json_t *object;
 
     if (mu_run_dir_read_status(folder, &object, NULL) != MU_OK)
@@ -70,6 +70,9 @@ static void read_kept(struct mu_status_file *file, const char *folder)
     outcome = json_string_value(json_object_get(object, "outcome"));
     file->kept.interrupted = outcome && strcmp(outcome, outcome_names[MU_OUTCOME_COMPLETE]) != 0 &&
                              strcmp(outcome, outcome_names[MU_OUTCOME_REQUEUE]) != 0;
+    state = json_string_value(json_object_get(object, "state"));
+    if (file->kept.interrupted && state && strcmp(state, state_names[MU_RUN_ENDED]) != 0)
+        file->kept.died = mu_json_get_integer(object, "ranks");
     json_decref(object);
 }
 

@@ -14,6 +14,7 @@
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/outcome.h"
 #include "orchestrator/launch/resize.h"
+#include "orchestrator/run/no_path.h"
 #include "orchestrator/run/run_dir.h"
 #include "orchestrator/steer/standing.h"
 #include "orchestrator/sweep_run/show.h"
@@ -45,10 +46,7 @@ static enum mu_status check_folder(struct asking *a)
     struct stat s;
 
     if (stat(a->run, &s) != 0)
-        return MU_FAIL(MU_NOT_FOUND,
-                       "there is no %s; expected the folder of a run, such as "
-                       "runs/NAME",
-                       a->run);
+        return mu_no_path(a->run, "; expected the folder of a run, such as runs/NAME");
     a->folder = S_ISDIR(s.st_mode) ? mu_steer_folder_kind(a->run) : MU_STEER_NO_FOLDER;
     if (a->folder == MU_STEER_NO_FOLDER)
         return MU_FAIL(MU_NOT_FOUND,

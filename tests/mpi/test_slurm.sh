@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # muster launch in Slurm's allocations, on a virtual cluster of three nodes: submitted, to the end; stopped by the warning signal and
 # queued again; preempted. Always the bits of one host, every step once. Needs root, and Debian's slurm-wlm and munge.
+# Cores: 1
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/launch.sh
 . "$(dirname "$0")/launch.sh"

@@ -2,6 +2,7 @@
 # How launch ends in a Slurm job that is preempted, has too little time, is stopped by muster stop, is cancelled, or has a mistake
 # in its configuration: what is to go on is queued again, and ends with the bits of one host; the rest is not.
 # Needs root, and Debian's slurm-wlm and munge.
+# Cores: 1
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/launch.sh
 . "$(dirname "$0")/launch.sh"
