@@ -252,15 +252,18 @@ failed:
 static uint32_t own_requests(struct mu_job *job)
 {
     uint32_t requests = mu_signals_requests();
+    bool saves;
 
     if (job->is_master && mu_run_dir_stop_requested(job->run)) {
         requests |= MU_REQUEST_STOP;
         mu_job_requests_note_stop(job);
     }
     requests |= mu_job_requests_take(job);
+    saves = requests & MU_REQUEST_CHECKPOINT ||
+            mu_duties_at(&job->plan, job->life.step + 1, false, false).save;
     /* All ranks ask, and know why it ends; one tells. */
     job->is_out_of_time =
-        mu_time_limit_ask(&job->time_limit, mu_clock_ns()) && !(requests & MU_REQUEST_STOP);
+        mu_time_limit_ask(&job->time_limit, mu_clock_ns(), saves) && !(requests & MU_REQUEST_STOP);
     if (job->is_out_of_time && job->is_master) {
         mu_log(MU_LOG_INFO,
                "run.time_limit: stopping while there is time for two steps and a checkpoint");
