@@ -12,6 +12,7 @@
 
 static const double leave_s = 5;        /* after the ranks: mpirun, and a word to Slurm */
 static const double stop_s = 2;         /* core/time_limit.h, without the save */
+static const double whole_s = 0.5;      /* limits are whole seconds */
 static const double sweep_leave_s = 60; /* as trials save; or a tenth of a short allocation */
 static const double too_short = 1.05;   /* what a guess may be wrong by */
 static const double least_pace_s = 2;   /* that a guess is made of; or a fiftieth, up to */
@@ -69,7 +70,7 @@ static struct mu_allotted describe(const struct mu_launch *l)
         .left = time_left_s(l),
         .length = length,
         .start = g->is_training ? 1e-9 * (double)(g->training_ns - g->start_ns) : 0,
-        .end = l->is_sweep ? sweep_end_s(length) : leave_s + stop_s + 2 * l->step_s,
+        .end = l->is_sweep ? sweep_end_s(length) : leave_s + stop_s + whole_s + 2 * l->step_s,
     };
 }
 
@@ -96,6 +97,6 @@ void mu_launch_forecast(struct mu_launch *l)
     if (isfinite(n))
         snprintf(more, sizeof more, "%.0f more", n);
     mu_log(MU_LOG_INFO,
-           "will not finish in this allocation: %s at this speed (%s of work, %s left here)", more,
-           mu_amount_duration(a.work).text, mu_amount_duration(a.left).text);
+           "will not finish in this allocation: %s at this speed (%s of work, here %s to train)",
+           more, mu_amount_duration(a.work).text, mu_amount_duration(fmax(0, a.left - a.end)).text);
 }

@@ -83,14 +83,14 @@ static void check_forecast(const char *expected)
 static void a_run_is_foretold(void **state)
 {
     (void)state;
-    /* 9,000 steps of 1 s; here 3,590 s less 9 to stop; 3,589 s each: 1.51 more. */
+    /* 9,000 steps of 1 s; here 3,590 s less 9.5 to stop; 3,588.5 s each: 1.51 more. */
     begin(false, 3600, 3590, 60);
     l.steps = 10000;
     l.step = 1000;
     l.step_s = 1;
     check_forecast(
-        "will not finish in this allocation: 2 more at this speed (2.5 h of work, 60 min "
-        "left here)");
+        "will not finish in this allocation: 2 more at this speed (2.5 h of work, here 60 min to "
+        "train)");
     begin(false, 3600, 3590, 30); /* too early to tell */
     l.steps = 10000;
     l.step_s = 1;
@@ -99,10 +99,10 @@ static void a_run_is_foretold(void **state)
     l.steps = 1000;
     l.step_s = 1;
     check_forecast(NULL);
-    begin(false, 11, 8, 3); /* 7 s to stop, 2 to start */
+    begin(false, 11, 8, 3); /* 7.5 s to stop, 2 to start */
     l.steps = 1000;
     l.step_s = 0.01;
-    check_forecast("will not finish in this allocation: 5 more at this speed (10 s of work");
+    check_forecast("will not finish in this allocation: 7 more at this speed (10 s of work");
     begin(false, 9, 8, 3);
     l.steps = 1000;
     l.step_s = 0.01;
@@ -121,8 +121,8 @@ static void a_sweep_is_foretold_by_its_own_estimate(void **state)
     check_forecast(NULL);
     l.left_s = 10000; /* 10000 - 2940, in 3538 each */
     check_forecast(
-        "will not finish in this allocation: 2 more at this speed (2.8 h of work, 50 min "
-        "left here)");
+        "will not finish in this allocation: 2 more at this speed (2.8 h of work, here 49 min to "
+        "train)");
 }
 
 static void time_is_kept_for_the_end(void **state)

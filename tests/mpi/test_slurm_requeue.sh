@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Too little time in Slurm's allocations, side by side: a run and a sweep that take several starts, a slow checkpoint, one task of an
+# array, and jobs in a chain where none may be queued again. Every step once, with the bits of one host.
+# Needs root, and Debian's slurm-wlm and munge.
+. "$(dirname "$0")/common.sh"
+# shellcheck source=tests/mpi/sweep.sh
+. "$(dirname "$0")/sweep.sh"
+# shellcheck source=tests/mpi/launch.sh
+. "$(dirname "$0")/launch.sh"
+# shellcheck source=tests/mpi/cluster.sh
+. "$(dirname "$0")/cluster.sh"
+# shellcheck source=tests/mpi/slurm.sh
+. "$(dirname "$0")/slurm.sh"
+make_cluster 5 --cpus 2
+one=(-N 1 -n 2 --ntasks-per-node=2 -t 10)
+
+# about LOW VALUE HIGH WHEN
+about() { awk -v l="$1" -v v="$2" -v h="$3" 'BEGIN { exit !(l <= v && v <= h) }' || fail "$4: $2, expected from $1 to $3"; }
+# hears JOB: what it says is in $log.
+hears() { log=$scratch/$1.out; }
+
+# Some 4 s of 11 are for training: 400 steps of 23 ms take three more starts.
+believing 11
+long=(run.steps=400 run.hash_every=100 checkpoint.every=0 eval.every=0)
+job short "${one[@]}"
+short=$job
+
+# A save takes 2 s, and the next one is begun so much earlier.
+believing 18
+fault="at:flip,do:sleep-20;at:save,do:sleep-2000"
+long=(run.steps=2000 checkpoint.every=40 eval.every=0)
+job slow "${one[@]}"
+slow=$job
+fault=at:flip,do:sleep-20
+
+# A sweep stops a tenth of the time before the end, 7 s here.
+believing 14 56
+script=sweep config=synth.cfg long=(synthetic.step_ms=10)
+job laws "${one[@]}"
+laws=$job
+script=train config=tiny.cfg before_exec=
+
+# The second task of two gets the warning.
+long=(run.steps=200 run.hash_every=50 checkpoint.every=10 eval.every=0)
+: >task0.out
+: >task1.out
+# shellcheck disable=SC2016 # for the job
+job 'task$SLURM_ARRAY_TASK_ID' -N 1 -n 1 --ntasks-per-node=1 --array=0-1 -o 'task%a.out'
+array=$job
+until_true grep -q '^step ' task0.out
+until_true grep -q '^step ' task1.out
+scancel --batch --signal=USR1 "${array}_1"
+
+# Three jobs in a chain, the first of which may not be queued again.
+believing 9
+job chain "${one[@]}" --no-requeue
+first=$job
+sed 's/; export [^;]*;/;/' chain.sbatch >next.sbatch
+second=$(submit "${one[@]}" -o chain2.out --dependency=afterany:"$first" next.sbatch)
+third=$(submit "${one[@]}" -o chain3.out --dependency=afterany:"$second" next.sbatch)
+
+# Meanwhile, what they are to end as.
+log=$scratch/log
+run 1 tiny.cfg run.name=whole "${long[@]}"
+ended_with 0 "one host"
+run 1 tiny.cfg run.name=whole-short run.steps=400 run.hash_every=100 checkpoint.every=0 eval.every=0
+ended_with 0 "one host"
+sweep 2 synth.cfg sweep.name=whole-laws
+ended_with 0 "one host"
+
+hears slow
+until_said 'is queued again'
+scancel "$slow"
+saved=$(stat -c %.Y runs/slow/checkpoints/*/checkpoint.h5 | sort -n | tail -n 1)
+before=$(awk -v b="$(starts slow | head -n 1)" -v s="$saved" 'BEGIN { printf "%.1f", b + 18 - s }')
+echo "a checkpoint of 2 s is complete $before s before the end"
+about 6 "$before" 12 "a slow checkpoint"
+
+for task in 0 1; do
+    ended "${array}_$task"
+    hears task$task
+    same_as task$task whole "task $task"
+done
+grep -q 'restart 1$' task1.out || fail "the task that was warned was not started again"
+[ "$(starts task0 | wc -l)" = 1 ] || fail "the other task was"
+
+ended "$third"
+hears chain
+same_as chain whole "a chain"
+said 'Slurm did not queue job [0-9]+ again' "a chain"
+hears chain2
+said 'going on from' "a chain"
+! grep -q 'is queued again' "$log" || fail "a chain: queued again"
+hears chain3
+said 'this run was complete already' "a chain"
+[ "$(scontrol show job "$third" | sed -n 's/.*ExitCode=\([^ ]*\).*/\1/p')" = 0:0 ] || fail "the last of a chain: $(scontrol show job "$third")"
+
+ended "$laws"
+hears laws
+said 'the time of the allocation ends: stopping the sweep' "a sweep"
+said 'restart 1$' "a sweep"
+said 'will not finish in this allocation: [0-9]+ more at this speed' "a sweep"
+same_results laws whole-laws "a sweep"
+
+ended "$short"
+hears short
+same_as short whole-short "too little time"
+again=$(grep -c 'is queued again' "$log")
+[ "$again" -ge 3 ] || fail "too little time: queued again $again times"
+more=$(sed -n 's/.*will not finish in this allocation: \([0-9]*\) more at this speed.*/\1/p' "$log" | head -n 1)
+about $((again - 1)) "${more:-0}" $((again + 1)) "the forecast, of $again starts more"
+# The last checkpoint of each allocation, before its end.
+sed -n 's/.*stopped by run.time_limit at step \([0-9]*\) .*/\1/p' "$log" | while read -r step; do
+    stat -c %.Y "runs/short/checkpoints/step-$(printf %08d "$step")/checkpoint.h5"
+done >saved
+starts short | paste - saved | awk 'NF == 2 { printf "%.1f\n", $1 + 11 - $2 }' >ends
+echo "$again starts more, $more foretold; checkpoints are complete $(xargs <ends) s before the end"
+[ "$(wc -l <ends)" = "$again" ] || fail "checkpoints at the end: $(wc -l <ends) of $again"
+while read -r end; do about 5 "$end" 9 "a checkpoint before the end"; done <ends
