@@ -14,6 +14,7 @@
 #include "orchestrator/run/aside.h"
 #include "orchestrator/run/which_checkpoint.h"
 #include "orchestrator/slurm/allocation.h"
+#include "orchestrator/slurm/slurmd.h"
 #include "worker/board.h"
 
 /* Where the run begins: what `train` understands, too. */
@@ -99,6 +100,8 @@ static enum mu_status read_allocation(const struct mu_command *command,
     mu_slurm_allocation_ask(a);
     mu_slurm_allocation_tell(a);
     request->allocation = a;
+    if (mu_launch_is_by_slurm(request))
+        mu_slurmd_meet(a);
     if (request->cool_off_s == 0)
         request->cool_off_s = MU_LAUNCH_REST_OF_JOB_S;
     if (a->restarts > 0 && begin->fresh)
@@ -149,6 +152,7 @@ enum mu_status mu_cli_launch(int argc, char **argv)
                                         .most_still = MU_LADDER_STILL,
                                         .start_deadline_s = 120,
                                         .stall_deadline_s = 600,
+                                        .host_deadline_s = 4,
                                         .cool_off_s = 0};
     struct beginning begin = {0};
     const struct mu_option options[] = {
@@ -174,6 +178,11 @@ enum mu_status mu_cli_launch(int argc, char **argv)
          "seconds without any sign of progress after which all ranks are "
          "ended and started again (600); 0: never",
          .integer = &request.stall_deadline_s, .least = 0, .most = 1e6},
+        {"host-deadline", "S",
+         "seconds without a sign of life of any rank of another host after which all are ended, "
+         "and "
+         "started again without it (4); 0: never",
+         .integer = &request.host_deadline_s, .least = 0, .most = 1e6},
         {"cool-off", "S",
          "seconds for which a host is left out that failed (600; in a Slurm job: to its end)",
          .integer = &request.cool_off_s, .least = 1, .most = 1e6},

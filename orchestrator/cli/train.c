@@ -2,6 +2,7 @@
 #include "orchestrator/cli/train_options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/master/job.h"
+#include "worker/heartbeat.h"
 #include "worker/lease.h"
 
 enum mu_status mu_cli_train(int argc, char **argv)
@@ -31,6 +32,7 @@ enum mu_status mu_cli_train(int argc, char **argv)
     if (!begins)
         return st;
     MU_TRY(mu_lease_bind_process(), st, failed);
+    MU_TRY(mu_heartbeat_begin(), st, failed);
     request.config_path = words.word[0];
     request.overrides = words.word + 1;
     request.override_count = words.count - 1;

@@ -3,6 +3,7 @@
  *
  *   nodelist.h   what Slurm writes compressed
  *   agent.h      how mpirun starts daemons on nodes of it
+ *   slurmd.h     whether a node's own daemon is there
  *   script.h     the batch script; submit.h: `muster submit` */
 #ifndef MUSTER_SLURM_ALLOCATION_H
 #define MUSTER_SLURM_ALLOCATION_H
@@ -21,6 +22,8 @@ struct mu_slurm_allocation {
     struct mu_ladder_host host[MU_LADDER_HOSTS];
     uint32_t hosts;
     uint64_t read_ns;           /* when, CLOCK_MONOTONIC */
+    char slurmd_port[16]; /* slurmd.h */
+    bool has_slurmd[MU_LADDER_HOSTS];
     uint64_t end_ns, length_ns; /* of its time, CLOCK_MONOTONIC; 0: unknown, or none */
 };
 
