@@ -39,7 +39,7 @@ static enum mu_status submit(const struct mu_command *command, const struct mu_w
 
 enum mu_status mu_cli_submit(int argc, char **argv)
 {
-    struct mu_submit_request request = {.dry_run = false};
+    struct mu_submit_request request = {.deadline_ms = 60000};
     const struct mu_option options[] = {
         {"dry-run", NULL, "show the script and the command, and write nothing",
          .flag = &request.dry_run},

@@ -109,12 +109,13 @@ struct mu_plan {
     struct mu_plan_memory memory;
     struct mu_plan_disk disk;
     enum mu_plan_standing standing;
-    bool is_locked;     /* somebody trains it now */
-    char differs[256];  /* refused: which keys, with commas */
-    int64_t done_steps; /* of the checkpoint that it would go on from */
-    int64_t last_step;  /* that it has come to */
-    int64_t ranks, workers, cores;
-    enum mu_status measured; /* MU_OK, or why not; MU_NOT_FOUND: it was not asked for */
+    bool is_locked;                /* somebody trains it now */
+    char differs[256];             /* refused: which keys, with commas */
+    int64_t done_steps;            /* of the checkpoint that it would go on from */
+    int64_t last_step;             /* that it has come to */
+    bool is_elsewhere;             /* it will be trained on other machines than this one */
+    int64_t ranks, workers, cores; /* 0 ranks: not known */
+    enum mu_status measured;       /* MU_OK, or why not; MU_NOT_FOUND: it was not asked for */
     struct mu_speed alone, together;
     double load; /* of the machine before that, by others; 0: unknown */
     uint32_t row_count;
