@@ -14,6 +14,20 @@ static bool is_own(const char *word)
            strcmp(word, "-h") == 0;
 }
 
+/* sbatch has none: it may stand among its options, too. */
+static bool take_dry_run(char **options, int *count)
+{
+    int kept = 0;
+
+    for (int i = 0; i < *count; i++)
+        if (strcmp(options[i], "--dry-run") != 0)
+            options[kept++] = options[i];
+    if (kept == *count)
+        return false;
+    *count = kept;
+    return true;
+}
+
 /* "CONFIG ..." is "train CONFIG ...". */
 static enum mu_status submit(const struct mu_command *command, const struct mu_words *words,
                              struct mu_submit_request *request)
@@ -77,5 +91,7 @@ enum mu_status mu_cli_submit(int argc, char **argv)
     st = mu_options_parse(&command, own, argv, &words);
     if (st != MU_OK || words.help_shown)
         return st;
+    if (take_dry_run(argv + argc - request.option_count, &request.option_count))
+        request.dry_run = true;
     return submit(&command, &words, &request);
 }

@@ -169,6 +169,7 @@ static enum mu_status hand_over(const struct mu_submission *s, bool is_test)
 static enum mu_status submit(const struct mu_submission *s)
 {
     const bool is_test = mu_submit_option(s->request, "--test-only", "--test-only") != NULL;
+    const bool had_runs = mu_file_exists(s->settings.run_dir);
     enum mu_status st;
 
     MU_TRY(mu_submit_check_free(s), st, failed);
@@ -179,7 +180,8 @@ static enum mu_status submit(const struct mu_submission *s)
         return MU_FAILED;
     if (st != MU_OK || is_test) { /* there is no job; a folder with more in it stays */
         unlink(s->path);
-        rmdir(s->folder);
+        if (rmdir(s->folder) == 0 && !had_runs)
+            rmdir(s->settings.run_dir);
     }
 failed:
     return st;
