@@ -10,8 +10,8 @@
 
 static bool is_own(const char *word)
 {
-    return word[0] != '-' || strcmp(word, "--dry-run") == 0 || strcmp(word, "--help") == 0 ||
-           strcmp(word, "-h") == 0;
+    return word[0] != '-' || strcmp(word, "--dry-run") == 0 || strcmp(word, "--measure") == 0 ||
+           strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
 /* sbatch has none: it may stand among its options, too. */
@@ -55,11 +55,15 @@ enum mu_status mu_cli_submit(int argc, char **argv)
 {
     struct mu_submit_request request = {.deadline_ms = 60000};
     const struct mu_option options[] = {
+        {"measure", NULL,
+         "measure some of the run's work on this machine first, and tell how many jobs of that "
+         "time it would take here; a run that has trained before tells without",
+         .flag = &request.measure},
         {"dry-run", NULL, "show the script and the command, and write nothing",
          .flag = &request.dry_run},
     };
     const struct mu_command command = {
-        .usage = "muster submit [--dry-run] CONFIG [key=value...] [options of sbatch]\n"
+        .usage = "muster submit [--dry-run] [--measure] CONFIG [key=value...] [options of sbatch]\n"
                  "muster submit [--dry-run] sweep SWEEP [key=value...] [options of sbatch]",
         .about = "Checks a configuration, writes a batch script into the run directory that calls "
                  "muster launch, and submits it with the options given, such as --nodes 2 "

@@ -61,6 +61,8 @@ struct mu_plan_disk {
     int64_t written, kept;
     double most, left; /* bytes; while one is written, too; of the disk of run.dir, or NAN */
 };
+/* Of the disk of a folder that need not be there yet; NAN: not known. */
+double mu_plan_left_on_disk(const char *path);
 /* How many checkpoints a run writes and keeps: that of mu_settings_branch_point, too. */
 int64_t mu_plan_checkpoints_written(const struct mu_settings *settings);
 int64_t mu_plan_checkpoints_kept(const struct mu_settings *settings);

@@ -21,7 +21,7 @@ struct mu_slurm_allocation {
     bool by_gpus; /* slots are GPUs */
     struct mu_ladder_host host[MU_LADDER_HOSTS];
     uint32_t hosts;
-    uint64_t read_ns;           /* when, CLOCK_MONOTONIC */
+    uint64_t read_ns;     /* when, CLOCK_MONOTONIC */
     char slurmd_port[16]; /* slurmd.h */
     bool has_slurmd[MU_LADDER_HOSTS];
     uint64_t end_ns, length_ns; /* of its time, CLOCK_MONOTONIC; 0: unknown, or none */

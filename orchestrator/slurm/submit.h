@@ -12,6 +12,7 @@ struct mu_submit_request {
     char *const *options; /* for sbatch */
     int option_count;
     unsigned deadline_ms; /* that sbatch has */
+    bool measure;         /* how fast this machine is with it, as muster plan does: some 20 s */
     bool dry_run;         /* show the script and the command, and write nothing */
 };
 

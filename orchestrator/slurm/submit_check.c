@@ -16,14 +16,19 @@
 #include "orchestrator/run/metrics.h"
 #include "orchestrator/run/run_dir.h"
 #include "orchestrator/slurm/submission.h"
+#include "orchestrator/sweep/trials.h"
 #include "orchestrator/sweep_run/records.h"
+#include "worker/workload.h"
+
+extern char **environ;
 
 enum { RECENT = 64, QUEUE_MS = 10000 };
 
 /* ---- how long it takes ---- */
 struct work {
     double seconds; /* left; NAN: not known */
-    double step_s;  /* of a run; NAN */
+    bool is_from_here;
+    double step_s; /* of a run; NAN */
     int64_t steps;
     int64_t ranks; /* that it was measured with; 0: not known */
 };
@@ -67,6 +72,14 @@ static struct work work_of_run(const struct mu_plan *p)
     struct work w = {.seconds = NAN, .step_s = NAN};
     json_t *status = NULL;
 
+    if (p->measured == MU_OK) {
+        w.is_from_here = true;
+        w.seconds = p->row[p->chosen].run_seconds;
+        w.step_s = p->row[p->chosen].step_seconds;
+        w.steps = p->settings.run_steps - p->done_steps;
+        w.ranks = p->row[p->chosen].workers;
+        return w;
+    }
     if (p->standing != MU_PLAN_GOES_ON && p->standing != MU_PLAN_GOES_BACK)
         return w;
     w.step_s = measured_step_s(p->path);
@@ -103,8 +116,9 @@ static void tell_work(const struct mu_submission *s, const struct work *w)
                  mu_plural((uint64_t)w->ranks),
                  s->ranks > 0 && s->ranks != w->ranks ? ", other than now" : "");
     if (!s->is_sweep)
-        snprintf(speed, sizeof speed, "%lld steps are left, of %.3g s each as measured in this run",
-                 (long long)w->steps, w->step_s);
+        snprintf(speed, sizeof speed, "%lld steps are left, of %.3g s each as measured %s",
+                 (long long)w->steps, w->step_s,
+                 w->is_from_here ? "on this machine" : "in this run");
     if (s->time_s > 0 && w->seconds > each_s)
         mu_log(MU_LOG_WARN, "it takes about %.0f jobs of %s: %s%s", ceil(w->seconds / each_s),
                mu_amount_duration((double)s->time_s).text, speed, ranks);
@@ -125,7 +139,7 @@ static enum mu_status check_run(const struct mu_submission *s, struct mu_plan *p
     struct work work;
     enum mu_status st;
 
-    MU_TRY(mu_plan_make(&s->settings, s->ranks, false, plan), st, done);
+    MU_TRY(mu_plan_make(&s->settings, s->ranks, s->request->measure, plan), st, done);
     plan->is_elsewhere = true;
     if (s->ranks == 0)
         plan->ranks = plan->workers = 0;
@@ -143,15 +157,52 @@ done:
     return st;
 }
 
+/* Of each trial one checkpoint stays at least: weights and both moments. NAN: not known. */
+static double least_bytes_of_sweep(const struct mu_submission *s)
+{
+    const struct mu_submit_request *r = s->request;
+    const struct mu_config_source source = {.path = r->words[1],
+                                            .overrides = r->words + 2,
+                                            .override_count = r->word_count - 2,
+                                            .environment = environ};
+    struct mu_sweep_spec *spec = calloc(1, sizeof *spec);
+    struct mu_settings *base = malloc(sizeof *base);
+    struct mu_sweep_trials trials;
+    double bytes = NAN;
+
+    if (spec && base && mu_sweep_read(&source, base, spec) == MU_OK &&
+        mu_sweep_trials_make(spec, base, source.path, &trials) == MU_OK) {
+        bytes = 0;
+        for (uint32_t i = 0; i < trials.count; i++)
+            if (base->model_kind != MU_MODEL_SYNTHETIC)
+                bytes +=
+                    3 * sizeof(float) * (double)mu_workload_counts(&trials.item[i].settings).all;
+        mu_sweep_trials_deinit(&trials);
+    }
+    free(spec);
+    free(base);
+    return bytes;
+}
+
+static void check_sweep(const struct mu_submission *s)
+{
+    const struct work work = work_of_sweep(s->folder);
+    const double bytes = least_bytes_of_sweep(s), left = mu_plan_left_on_disk(s->folder);
+
+    if (bytes > left)
+        mu_log(MU_LOG_WARN,
+               "checkpoints of its trials take %s at least, and the disk of %s has %s left",
+               mu_amount_bytes(bytes).text, s->settings.run_dir, mu_amount_bytes(left).text);
+    tell_work(s, &work);
+}
+
 enum mu_status mu_submit_check(struct mu_submission *s)
 {
     struct mu_plan *plan;
     enum mu_status st;
 
     if (s->is_sweep) {
-        const struct work work = work_of_sweep(s->folder);
-
-        tell_work(s, &work);
+        check_sweep(s);
         return MU_OK;
     }
     plan = malloc(sizeof *plan);

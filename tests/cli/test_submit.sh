@@ -102,6 +102,8 @@ expect 0 "$MUSTER" submit c.cfg run.dir=runs run.name=new -t 60 -N 2 --ntasks-pe
 ! grep -q 'it takes about' err || fail "a time out of nothing"
 complains '32 ranks, but work for 16 only'
 ! grep -q 'take turns' err || fail "cores of the login node"
+expect 0 "$MUSTER" submit --measure c.cfg run.dir=runs run.name=new -t 60 -N 2 --ntasks-per-node=1 --dry-run
+grep -qE 'it takes about [0-9.]+ s: 500 steps are left, of 0\.0[0-9]* s each as measured on this machine, with 2 ranks' err || fail "--measure"
 cat >sweep.cfg <<'SWEEP'
 @include "c.cfg"
 sweep = { name = "laws"; budgets = [3e8]; sizes = { key = "synthetic.params"; values = [2e3, 4e3, 8e3, 1.6e4]; };

@@ -76,6 +76,21 @@ ended_with 0 "one host"
 sweep 2 synth.cfg sweep.name=whole-laws
 ended_with 0 "one host"
 
+# A disk with too little room for one checkpoint, for all that are kept, for all trials of a sweep.
+mkdir small
+on_disk() { # on_disk SIZE EXIT_CODE SAID WORDS...
+    local size=$1 wanted=$2 text=$3 got=0
+    shift 3
+    mount -t tmpfs -o size="$size" tmpfs small
+    "$MUSTER" submit "$@" run.dir=small --dry-run >submitted 2>&1 || got=$?
+    [ -z "$(ls small)" ] || fail "a disk of $size: something was written"
+    umount small
+    [ "$got" = "$wanted" ] && grep -q "$text" submitted || fail "a disk of $size: exit code $got, $(cat submitted)"
+}
+on_disk 64k 1 'error: a checkpoint takes .*, and the disk of .* has 64.* left' tiny.cfg
+on_disk 512k 0 'warning: checkpoints take up to .*, and the disk of run.dir has' tiny.cfg
+on_disk 128k 0 'warning: checkpoints of its trials take .* at least, and the disk of' sweep gpts.cfg
+
 hears slow
 until_said 'is queued again'
 scancel "$slow"
