@@ -8,12 +8,13 @@ long=(run.steps=200 run.hash_every=50 checkpoint.every=10 eval.every=0)
 script=train
 config=tiny.cfg
 fault=at:flip,do:sleep-20
-before_exec= # commands
+before_exec=  # commands
+launch_words= # for launch
 job() {
     local name=$1
     shift
     sed "s|^muster=.*|muster='$MUSTER'|; s|^config=.*|config=$config|; s|^exec|echo \"began \$(date +%s.%N)\"; ${before_exec:-:}; exec|
-        s|\"\$config\"|& $([ $script = train ] && echo run || echo sweep).name=$name ${long[*]}|" \
+        s|launch|& $launch_words|; s|\"\$config\"|& $([ $script = train ] && echo run || echo sweep).name=$name ${long[*]}|" \
         "$MUSTER_SOURCE/scripts/slurm/$script.sbatch" >"$name.sbatch"
     : >"$name.out"
     log=$scratch/$name.out
@@ -28,7 +29,7 @@ launcher() {
     local p
     for p in /proc/[0-9]*; do
         case "$(cat "$p/comm" 2>/dev/null) $(tr '\0' ' ' 2>/dev/null <"$p/cmdline")" in
-        "muster "*" launch --requeue "*"run.name=$1 "*) echo "${p#/proc/}" ;;
+        "muster "*" launch "*"run.name=$1 "*) echo "${p#/proc/}" ;;
         esac
     done
 }
