@@ -36,6 +36,12 @@ bool mu_time_limit_ask(struct mu_time_limit *t, uint64_t now_ns, bool saves_next
     return t->end_ns && (now_ns >= t->end_ns || t->end_ns - now_ns <= mu_time_limit_need_ns(t));
 }
 
+void mu_time_limit_expect(struct mu_time_limit *t, uint64_t save_ns)
+{
+    t->save_ns = save_ns;
+    t->has_saved = true;
+}
+
 /* The first measurement replaces the estimate. */
 void mu_time_limit_saved(struct mu_time_limit *t, uint64_t took_ns)
 {

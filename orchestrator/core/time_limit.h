@@ -25,6 +25,8 @@ struct mu_time_limit {
 struct mu_time_limit mu_time_limit_init(uint64_t start_ns, uint64_t limit_s, uint64_t state_bytes);
 /* Once before each step, after which a save is due or not. True: stop after it. */
 bool mu_time_limit_ask(struct mu_time_limit *t, uint64_t now_ns, bool saves_next);
+/* A save took so long in an earlier start. */
+void mu_time_limit_expect(struct mu_time_limit *t, uint64_t save_ns);
 /* A save took so long. */
 void mu_time_limit_saved(struct mu_time_limit *t, uint64_t took_ns);
 /* What the stop needs: two steps, a save and its half again, two seconds to leave. */

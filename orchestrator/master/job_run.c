@@ -399,14 +399,27 @@ static enum mu_status steps(struct mu_job *job)
     return st;
 }
 
-static enum mu_status begin_training(struct mu_job *job)
+/* The master's counts; another one learns it by its first save. */
+static void begin_time_limit(struct mu_job *job)
 {
-    enum mu_status st;
+    enum mu_phase before = mu_board_set_phase(job->board, MU_PHASE_RECORDING);
+    double save_s = 0;
 
     job->time_limit =
         mu_time_limit_init(job->session->started_ns, (uint64_t)job->settings.run_time_limit,
                            3 * sizeof(float) * job->workload->layout.elements);
+    if (job->is_master && job->settings.run_time_limit > 0 && job->resumed_step > 0)
+        save_s = mu_job_known_save_s(job);
+    if (save_s > 0)
+        mu_time_limit_expect(&job->time_limit, (uint64_t)(1e9 * save_s));
+    mu_board_set_phase(job->board, before);
+}
 
+static enum mu_status begin_training(struct mu_job *job)
+{
+    enum mu_status st;
+
+    begin_time_limit(job);
     job->recovery->phase = MU_RECOVERY_RUNNING;
     job->recovery->duties = job->duties_done = job->life.step - job->from_memory;
     if (mu_comm_is_fault_tolerant(job->comm)) {

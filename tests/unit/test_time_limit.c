@@ -55,6 +55,20 @@ static void a_save_is_estimated_until_it_is_measured(void **state)
     assert_int_equal(t.save_ns, 900 * ms_ns); /* the longest */
 }
 
+/* 20 s, and so 30 and 2 are needed. */
+static void a_save_is_known_of_an_earlier_start(void **state)
+{
+    struct mu_time_limit t = mu_time_limit_init(0, 100, 0);
+
+    (void)state;
+    mu_time_limit_expect(&t, 20 * s_ns);
+    assert_false(mu_time_limit_ask(&t, 67 * s_ns, false));
+    assert_int_equal(mu_time_limit_need_ns(&t), 32 * s_ns);
+    assert_true(mu_time_limit_ask(&t, 69 * s_ns, false));
+    mu_time_limit_saved(&t, 10 * s_ns);
+    assert_int_equal(t.save_ns, 20 * s_ns);
+}
+
 /* Steps of 1 s, a save of 30 s after every tenth: it is no part of a step, and counts twice only
  * where one comes in between. */
 static void saves_are_counted_where_they_are_due(void **state)
@@ -133,6 +147,7 @@ int main(void)
         cmocka_unit_test(it_stops_when_two_steps_and_a_save_just_fit),
         cmocka_unit_test(a_limit_that_has_passed_stops),
         cmocka_unit_test(a_save_is_estimated_until_it_is_measured),
+        cmocka_unit_test(a_save_is_known_of_an_earlier_start),
         cmocka_unit_test(saves_are_counted_where_they_are_due),
         cmocka_unit_test(one_long_step_fades),
         cmocka_unit_test(random_runs_end_in_time),
