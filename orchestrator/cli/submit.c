@@ -69,7 +69,9 @@ enum mu_status mu_cli_submit(int argc, char **argv)
                  "muster launch, and submits it with the options given, such as --nodes 2 "
                  "--ntasks-per-node 8 --time 4:00:00. The job saves before its time ends, and when "
                  "it is preempted, is queued again, and goes on; when a node dies, without it. "
-                 "Prints the number of the job and the run directory.",
+                 "Prints the number of the job and the run directory; first, where the run has "
+                 "trained before, how many jobs of that time it takes. One job has a run at a "
+                 "time: another one goes behind it, by --dependency=afterany:JOB.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .least_words = 1,
