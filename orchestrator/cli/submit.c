@@ -63,8 +63,8 @@ enum mu_status mu_cli_submit(int argc, char **argv)
          .flag = &request.dry_run},
     };
     const struct mu_command command = {
-        .usage = "muster submit [--dry-run] [--measure] CONFIG [key=value...] [options of sbatch]\n"
-                 "muster submit [--dry-run] sweep SWEEP [key=value...] [options of sbatch]",
+        .usage = "muster submit [options] CONFIG [key=value...] [options of sbatch]\n"
+                 "muster submit [options] sweep SWEEP [key=value...] [options of sbatch]",
         .about = "Checks a configuration, writes a batch script into the run directory that calls "
                  "muster launch, and submits it with the options given, such as --nodes 2 "
                  "--ntasks-per-node 8 --time 4:00:00. The job saves before its time ends, and when "

@@ -30,7 +30,7 @@ struct mu_launch {
     struct mu_ladder_plan plan; /* that it was started by */
     struct mu_heartbeats beats; /* of its ranks, when some are on other machines */
     struct mu_slurm_guard guard;
-    int signals;                /* signalfd */
+    int signals; /* signalfd */
     bool with_bar;
 
     enum mu_ladder_wish wish;
