@@ -26,11 +26,21 @@ bool mu_job_makes_way(const struct mu_job *job)
     return mu_job_is_stopped(job) && !(job->last.requests & MU_REQUEST_STOP) && stays;
 }
 
+static enum mu_run_stopper stopper(const struct mu_job *job)
+{
+    if (!(job->last.requests & MU_REQUEST_STOP))
+        return MU_STOPPED_BY_LAUNCHER;
+    return job->requests.stopper[0] ? MU_STOPPED_BY_REQUEST
+           : job->is_out_of_time    ? MU_STOPPED_BY_TIME_LIMIT
+                                    : MU_STOPPED_BY_SIGNAL;
+}
+
 static void write_end(struct mu_job *job, bool stopped, const char *message)
 {
     char text[256];
 
     job->status.outcome = stopped ? MU_OUTCOME_REQUEUE : MU_OUTCOME_COMPLETE;
+    job->status.stopped_by = stopped ? stopper(job) : MU_STOPPED_BY_NOBODY;
     mu_job_put_status(job, MU_RUN_ENDED, message);
     snprintf(text, sizeof text, "{\"date\":\"%s\",\"outcome\":\"%s\",\"step\":%" PRId64 "}",
              mu_clock_date().text, stopped ? "requeue" : "complete", job->life.step);
@@ -67,7 +77,6 @@ static const char *why_stopped(const struct mu_job *job)
     return job->is_out_of_time ? "by run.time_limit" : "on request";
 }
 
-/* A launcher knows by whose name stands there that it is not to go on (launch/outcome.h). */
 static void name_end(const struct mu_job *job, bool stopped, char *text, size_t size)
 {
     const char *by = job->requests.stopper;
