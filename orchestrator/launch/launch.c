@@ -183,9 +183,11 @@ static enum mu_status start(struct mu_launch *l, const struct mu_ladder_plan *pl
         .hosts = hosts,
         .words = r->words,
         .word_count = r->word_count,
-        .lease = mu_hold_is_shared(l->hold) || mu_launch_is_abroad(l, plan) ? mu_hold_path(l->hold)
-                                                                            : NULL,
+        .lease = mu_hold_is_shared(l->hold) || r->by_srun || mu_launch_is_abroad(l, plan)
+                     ? mu_hold_path(l->hold)
+                     : NULL,
         .by_slurm = mu_launch_is_by_slurm(r),
+        .by_srun = r->by_srun,
         .time_limit_s = mu_launch_time_limit(l),
         .with_faults = has_faults(l->generations + 1),
         .with_bar = l->with_bar,
