@@ -123,15 +123,19 @@ static enum mu_status choose_starter(const struct mu_command *command,
             command,
             "--mpirun srun: this is no Slurm job (SLURM_JOB_ID is not set); type the same "
             "in a script for sbatch, or after salloc");
-    if (request->mpirun || !request->allocation)
-        return MU_OK;
     mu_mpi_find(&place);
-    request->by_srun = access(place.mpirun, X_OK) != 0;
-    if (request->by_srun)
-        mu_log(MU_LOG_INFO,
-               "there is no %s: ranks are started by srun --mpi=pmix, and all of them again "
-               "when one dies",
-               place.mpirun);
+    if (request->mpirun || access(place.mpirun, X_OK) == 0)
+        return MU_OK;
+    if (!request->allocation)
+        return MU_FAIL(MU_FAILED,
+                       "there is no %s: without it ranks can be started in a Slurm job only, by "
+                       "srun; or give --mpirun PATH",
+                       place.mpirun);
+    request->by_srun = true;
+    mu_log(MU_LOG_INFO,
+           "there is no %s: ranks are started by srun --mpi=pmix, and all of them again when one "
+           "dies",
+           place.mpirun);
     return MU_OK;
 }
 

@@ -28,12 +28,15 @@ enum mu_status mu_cli_train(int argc, char **argv)
     bool begins;
     enum mu_status st = mu_rank_verb_parse(&command, "CONFIG", argc, argv, &words, &begins);
 
-    if (!begins)
+    if (!begins && (st == MU_OK || !mu_rank_verb_has_parts()))
         return st;
+    request.refused = st; /* the ranks of other parts wait in MPI_Init, and mpirun with them */
     MU_TRY(mu_lease_bind_process(), st, failed);
-    request.config_path = words.word[0];
-    request.overrides = words.word + 1;
-    request.override_count = words.count - 1;
+    if (begins) {
+        request.config_path = words.word[0];
+        request.overrides = words.word + 1;
+        request.override_count = words.count - 1;
+    }
     st = mu_job_run(&request);
 failed:
     return st;

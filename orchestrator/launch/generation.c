@@ -16,6 +16,7 @@
 
 enum {
     POLITE_MS = 2000,  /* for an mpirun that was asked to end; it takes half a second */
+    STEP_MS = 300,     /* in a hurry, for an srun to have its step ended */
     LEAVING_MS = 1000, /* for ranks to follow their mpirun */
     END_MS = 10000,
 };
@@ -139,7 +140,7 @@ void mu_generation_end(struct mu_generation *g, bool in_a_hurry)
     g->was_ended_here = true;
     if (!in_a_hurry || g->by_srun) {
         kill(g->mpirun, g->by_srun ? SIGINT : SIGTERM); /* srun hands TERM on to the ranks */
-        if (wait_for_mpirun(g, POLITE_MS))
+        if (wait_for_mpirun(g, in_a_hurry ? STEP_MS : POLITE_MS))
             return;
     }
     kill(g->mpirun, SIGKILL);

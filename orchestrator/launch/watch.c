@@ -25,6 +25,7 @@ enum {
     START_LOOK_MS = 20,
     LOOK_MS = 100,
     FILES_MS = 500,
+    STEP_MS = 500,     /* for an srun without ranks here to end */
     NEWS_MS = 1500,    /* for ranks to tell of a death during the start, and to leave */
     NOBODY_MS = 15000, /* for an mpirun without ranks to end */
     STOP_MS = 3600000, /* for ranks to save and stop */
@@ -289,6 +290,8 @@ static void look_for_trouble(struct mu_launch *l)
                is_past(l->moved_ns, (uint64_t)l->request->stall_deadline_s * 1000)) {
         l->stalled = true;
         mu_generation_end(g, false);
+    } else if (g->by_srun && g->view.dead > 0 && is_past(g->nobody_ns, STEP_MS)) {
+        mu_generation_end(g, true); /* srun would wait for a dead node, some seconds */
     } else if ((!g->has_started && is_past(g->death_ns, NEWS_MS)) ||
                (!g->is_abroad && is_past(g->nobody_ns, NOBODY_MS)) ||
                (l->wish != MU_WISH_GO_ON && is_past(l->wish_ns, STOP_MS))) {
