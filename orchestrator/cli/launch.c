@@ -16,6 +16,7 @@
 #include "orchestrator/run/aside.h"
 #include "orchestrator/run/which_checkpoint.h"
 #include "orchestrator/slurm/allocation.h"
+#include "orchestrator/slurm/gpus.h"
 #include "orchestrator/slurm/step.h"
 #include "worker/board.h"
 
@@ -99,6 +100,7 @@ static enum mu_status read_allocation(const struct mu_command *command,
                                  "--requeue: this is no Slurm job (SLURM_JOB_ID is not set)");
     if (!a->is_there)
         return MU_OK;
+    mu_slurm_gpus_ask(a);
     mu_slurm_allocation_ask(a);
     mu_slurm_allocation_tell(a);
     request->allocation = a;
@@ -120,9 +122,8 @@ static enum mu_status choose_starter(const struct mu_command *command,
     request->by_srun = mu_slurm_is_srun(request->mpirun);
     if (request->by_srun && !request->allocation)
         return mu_options_refuse(
-            command,
-            "--mpirun srun: this is no Slurm job (SLURM_JOB_ID is not set); type the same "
-            "in a script for sbatch, or after salloc");
+            command, "--mpirun srun: this is no Slurm job (SLURM_JOB_ID is not set); type the same "
+                     "in a script for sbatch, or after salloc");
     mu_mpi_find(&place);
     if (request->mpirun || access(place.mpirun, X_OK) == 0)
         return MU_OK;

@@ -133,7 +133,8 @@ static void set_srun(struct list *l, const char *hosts)
 }
 
 /* What the user has set goes before what we would set. */
-static struct list make_environment(const struct mu_mpirun_request *r, const char *srun_hosts)
+static struct list make_environment(const struct mu_mpirun_request *r,
+                                    const struct mu_slurm_step *step)
 {
     struct list l = {.ok = true};
     struct mu_mpi_place place;
@@ -158,7 +159,7 @@ static struct list make_environment(const struct mu_mpirun_request *r, const cha
     if (r->lease)
         set_value(&l, "MUSTER_LEASE", r->lease);
     if (r->by_srun)
-        set_srun(&l, srun_hosts);
+        set_srun(&l, step->hosts);
     else if (r->by_slurm)
         set_slurm(&l, r->folder);
     snprintf(limit, sizeof limit, "%" PRId64, r->time_limit_s);
@@ -223,26 +224,29 @@ static void add_of_mpirun(struct list *l, const struct mu_mpirun_request *r,
     }
 }
 
-static void add_of_srun(struct list *l, const struct mu_mpirun_request *r, uint32_t nodes)
+static void add_of_srun(struct list *l, const struct mu_mpirun_request *r,
+                        const struct mu_slurm_step *step)
 {
     add(l, r->mpirun ? r->mpirun : "srun");
     for (const char *const *word = mu_slurm_step_words; *word; word++)
         add(l, *word);
     add_number(l, "--ntasks", r->ranks);
-    add_number(l, "--nodes", nodes);
+    add_number(l, "--nodes", step->nodes);
+    if (step->gpus[0])
+        add(l, step->gpus);
     if (r->with_bar)
         add(l, "--unbuffered");
 }
 
 static struct list make_arguments(const struct mu_mpirun_request *r, const struct list *environment,
-                                  uint32_t srun_nodes)
+                                  const struct mu_slurm_step *step)
 {
     struct list l = {.ok = true};
     char self[MU_PATH_MAX];
 
     mu_program_path(self);
     if (r->by_srun)
-        add_of_srun(&l, r, srun_nodes);
+        add_of_srun(&l, r, step);
     else
         add_of_mpirun(&l, r, environment);
     if (r->extra)
@@ -275,21 +279,18 @@ static void become_mpirun(pid_t parent, int output, char **arguments, char **env
 enum mu_status mu_mpirun_start(const struct mu_mpirun_request *r, pid_t *pid)
 {
     struct list environment = {.ok = true}, arguments = {.ok = true};
-    char srun_hosts[MU_PATH_MAX] = "";
-    uint32_t srun_nodes = 0;
+    struct mu_slurm_step step = {.nodes = 0};
     pid_t parent = getpid();
     enum mu_status st = MU_OK;
     int ready[2], error = 0;
 
     *pid = -1;
     if (r->by_srun)
-        MU_TRY(mu_slurm_step_write(r->folder, r->hosts, r->ranks, &srun_nodes, srun_hosts,
-                                   sizeof srun_hosts),
-               st, done);
+        MU_TRY(mu_slurm_step_write(r->folder, r->hosts, r->ranks, &step), st, done);
     else if (r->by_slurm)
         MU_TRY(mu_slurm_agent_write(r->folder), st, done);
-    environment = make_environment(r, srun_hosts);
-    arguments = make_arguments(r, &environment, srun_nodes);
+    environment = make_environment(r, &step);
+    arguments = make_arguments(r, &environment, &step);
     if (!environment.ok || !arguments.ok)
         st = MU_FAIL(MU_NO_MEMORY, "no memory to start mpirun");
     else if (pipe2(ready, O_CLOEXEC) != 0)

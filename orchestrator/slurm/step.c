@@ -7,6 +7,7 @@
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/launch/hosts.h"
+#include "orchestrator/slurm/gpus.h"
 
 const char *const mu_slurm_of_tasks[] = {"SLURM_NTASKS",
                                          "SLURM_NPROCS",
@@ -16,6 +17,9 @@ const char *const mu_slurm_of_tasks[] = {"SLURM_NTASKS",
                                          "SLURM_JOB_NUM_NODES",
                                          "SLURM_CPUS_PER_TASK",
                                          "SLURM_TRES_PER_TASK",
+                                         "SLURM_GPUS",
+                                         "SLURM_GPUS_PER_NODE",
+                                         "SLURM_GPUS_PER_SOCKET",
                                          "SLURM_GPUS_PER_TASK",
                                          "SLURM_NTASKS_PER_GPU",
                                          "SLURM_NTASKS_PER_SOCKET",
@@ -61,25 +65,48 @@ uint32_t mu_slurm_step_ranks(const struct mu_ladder_host *host, uint32_t count, 
     return used;
 }
 
-enum mu_status mu_slurm_step_write(const char *folder, const char *hosts, uint32_t ranks,
-                                   uint32_t *nodes, char *out, size_t capacity)
+/* A number that all have, or their sum. */
+static void ask_for_gpus(const struct mu_ladder_host *host, uint32_t count, const uint32_t *ranks,
+                         struct mu_slurm_step *step)
 {
-    struct mu_ladder_host host[MU_LADDER_HOSTS];
+    uint32_t least = UINT32_MAX, most = 0, sum = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t gpus = ranks[i] > 0 ? mu_slurm_gpus_of(host[i].name) : 0;
+
+        if (ranks[i] == 0)
+            continue;
+        least = gpus < least ? gpus : least;
+        most = gpus > most ? gpus : most;
+        sum += gpus;
+    }
+    step->gpus[0] = 0;
+    if (most > 0 && least == most)
+        snprintf(step->gpus, sizeof step->gpus, "--gres=gpu:%u", most);
+    else if (most > 0)
+        snprintf(step->gpus, sizeof step->gpus, "--gpus=%u", sum);
+}
+
+enum mu_status mu_slurm_step_write(const char *folder, const char *hosts, uint32_t ranks,
+                                   struct mu_slurm_step *step)
+{
+    static struct mu_ladder_host host[MU_LADDER_HOSTS];
     uint32_t count, ranks_of[MU_LADDER_HOSTS];
     FILE *f;
-    enum mu_status st = mu_hosts_parse_list(hosts, host, &count);
+    enum mu_status st;
 
-    if (st != MU_OK)
-        return st;
-    snprintf(out, capacity, "%s/srun-hosts", folder);
-    f = fopen(out, "we");
+    MU_TRY(mu_hosts_parse_list(hosts, host, &count), st, failed);
+    MU_TRY(mu_path_format(step->hosts, "%s/srun-hosts", folder), st, failed);
+    f = fopen(step->hosts, "we");
     if (!f)
-        return MU_FAIL(MU_FAILED, "cannot write %s: %s", out, strerror(errno));
-    *nodes = mu_slurm_step_ranks(host, count, ranks, ranks_of);
+        return MU_FAIL(MU_FAILED, "cannot write %s: %s", step->hosts, strerror(errno));
+    step->nodes = mu_slurm_step_ranks(host, count, ranks, ranks_of);
+    ask_for_gpus(host, count, ranks_of, step);
     for (uint32_t i = 0; i < count; i++)
         for (uint32_t k = 0; k < ranks_of[i]; k++)
             fprintf(f, "%s\n", host[i].name);
     if (fclose(f) != 0)
-        return MU_FAIL(MU_FAILED, "cannot write %s: %s", out, strerror(errno));
-    return MU_OK;
+        st = MU_FAIL(MU_FAILED, "cannot write %s: %s", step->hosts, strerror(errno));
+failed:
+    return st;
 }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "orchestrator/base/file.h"
 #include "orchestrator/core/ladder.h"
 
 /* By --mpirun, a path or a name: Slurm's own. */
@@ -21,9 +22,15 @@ uint32_t mu_slurm_step_ranks(const struct mu_ladder_host *host, uint32_t count, 
 /* What the job's own tasks were given is not for a step; no variable of that name may reach srun. */
 extern const char *const mu_slurm_of_tasks[]; /* ends with NULL */
 
-/* Writes FOLDER/srun-hosts, a line for each rank: srun's SLURM_HOSTFILE, which stands in out. */
+struct mu_slurm_step {
+    uint32_t nodes;
+    char hosts[MU_PATH_MAX]; /* FOLDER/srun-hosts: for SLURM_HOSTFILE */
+    char gpus[40]; /* an option more, or "": its nodes' GPUs, not those of the whole job */
+};
+
+/* Writes FOLDER/srun-hosts, a line for each rank; hosts: "a:4,b:4". */
 enum mu_status mu_slurm_step_write(const char *folder, const char *hosts, uint32_t ranks,
-                                   uint32_t *nodes, char *out, size_t capacity) MU_CHECKED;
+                                   struct mu_slurm_step *step) MU_CHECKED;
 
 /* How srun is to start the step, but for --ntasks and --nodes. SIGINT to it then ends the step at
  * once; other signals go on to the ranks. */
