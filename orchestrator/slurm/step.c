@@ -65,11 +65,12 @@ uint32_t mu_slurm_step_ranks(const struct mu_ladder_host *host, uint32_t count, 
     return used;
 }
 
-/* A number that all have, or their sum. */
+/* All that each node has, where that is one number; else one a rank, which srun deals by itself. */
 static void ask_for_gpus(const struct mu_ladder_host *host, uint32_t count, const uint32_t *ranks,
                          struct mu_slurm_step *step)
 {
-    uint32_t least = UINT32_MAX, most = 0, sum = 0;
+    uint32_t least = UINT32_MAX, most = 0;
+    bool one_each = true;
 
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t gpus = ranks[i] > 0 ? mu_slurm_gpus_of(host[i].name) : 0;
@@ -78,13 +79,13 @@ static void ask_for_gpus(const struct mu_ladder_host *host, uint32_t count, cons
             continue;
         least = gpus < least ? gpus : least;
         most = gpus > most ? gpus : most;
-        sum += gpus;
+        one_each = one_each && gpus >= ranks[i];
     }
     step->gpus[0] = 0;
     if (most > 0 && least == most)
         snprintf(step->gpus, sizeof step->gpus, "--gres=gpu:%u", most);
-    else if (most > 0)
-        snprintf(step->gpus, sizeof step->gpus, "--gpus=%u", sum);
+    else if (most > 0 && one_each)
+        snprintf(step->gpus, sizeof step->gpus, "--gpus-per-task=1");
 }
 
 enum mu_status mu_slurm_step_write(const char *folder, const char *hosts, uint32_t ranks,
