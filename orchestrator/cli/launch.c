@@ -17,6 +17,7 @@
 #include "orchestrator/run/which_checkpoint.h"
 #include "orchestrator/slurm/allocation.h"
 #include "orchestrator/slurm/gpus.h"
+#include "orchestrator/slurm/slurmd.h"
 #include "orchestrator/slurm/step.h"
 #include "worker/board.h"
 
@@ -104,6 +105,8 @@ static enum mu_status read_allocation(const struct mu_command *command,
     mu_slurm_allocation_ask(a);
     mu_slurm_allocation_tell(a);
     request->allocation = a;
+    if (mu_launch_is_by_slurm(request))
+        mu_slurmd_meet(a);
     if (request->cool_off_s == 0)
         request->cool_off_s = MU_LAUNCH_REST_OF_JOB_S;
     if (a->restarts > 0 && begin->fresh)
@@ -111,6 +114,12 @@ static enum mu_status read_allocation(const struct mu_command *command,
     begin->fresh = begin->fresh && a->restarts == 0;
 failed:
     return st;
+}
+
+static enum mu_status refuse_hosts(const struct mu_command *command)
+{
+    return mu_options_refuse(command, "--hosts and --hostfile are for mpirun: srun starts ranks on "
+                                      "the nodes of the job");
 }
 
 /* Whether mpirun is to start the ranks, or srun. */
@@ -124,6 +133,8 @@ static enum mu_status choose_starter(const struct mu_command *command,
         return mu_options_refuse(
             command, "--mpirun srun: this is no Slurm job (SLURM_JOB_ID is not set); type the same "
                      "in a script for sbatch, or after salloc");
+    if (request->by_srun && (request->hosts || request->hostfile))
+        return refuse_hosts(command);
     mu_mpi_find(&place);
     if (request->mpirun || access(place.mpirun, X_OK) == 0)
         return MU_OK;
@@ -132,6 +143,8 @@ static enum mu_status choose_starter(const struct mu_command *command,
                        "there is no %s: without it ranks can be started in a Slurm job only, by "
                        "srun; or give --mpirun PATH",
                        place.mpirun);
+    if (request->hosts || request->hostfile)
+        return refuse_hosts(command);
     request->by_srun = true;
     mu_log(MU_LOG_INFO,
            "there is no %s: ranks are started by srun --mpi=pmix, and all of them again when one "
@@ -181,6 +194,7 @@ enum mu_status mu_cli_launch(int argc, char **argv)
                                         .most_still = MU_LADDER_STILL,
                                         .start_deadline_s = 120,
                                         .stall_deadline_s = 600,
+                                        .host_deadline_s = 4,
                                         .cool_off_s = 0};
     struct beginning begin = {0};
     const struct mu_option options[] = {
@@ -208,6 +222,11 @@ enum mu_status mu_cli_launch(int argc, char **argv)
          "seconds without any sign of progress after which all ranks are "
          "ended and started again (600); 0: never",
          .integer = &request.stall_deadline_s, .least = 0, .most = 1e6},
+        {"host-deadline", "S",
+         "seconds without a sign of life of any rank of another host after which all are ended, "
+         "and "
+         "started again without it (4); 0: never",
+         .integer = &request.host_deadline_s, .least = 0, .most = 1e6},
         {"cool-off", "S",
          "seconds for which a host is left out that failed (600; in a Slurm job: to its end)",
          .integer = &request.cool_off_s, .least = 1, .most = 1e6},

@@ -2,6 +2,7 @@
 #include "orchestrator/cli/train_options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/master/job.h"
+#include "worker/heartbeat.h"
 #include "worker/lease.h"
 
 enum mu_status mu_cli_train(int argc, char **argv)
@@ -32,6 +33,7 @@ enum mu_status mu_cli_train(int argc, char **argv)
         return st;
     request.refused = st; /* the ranks of other parts wait in MPI_Init, and mpirun with them */
     MU_TRY(mu_lease_bind_process(), st, failed);
+    MU_TRY(mu_heartbeat_begin(), st, failed);
     if (begins) {
         request.config_path = words.word[0];
         request.overrides = words.word + 1;

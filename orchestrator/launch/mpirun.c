@@ -20,6 +20,7 @@
 #include "orchestrator/launch/mpi_settings.h"
 #include "orchestrator/slurm/agent.h"
 #include "orchestrator/slurm/step.h"
+#include "worker/heartbeat.h"
 
 extern char **environ;
 
@@ -142,6 +143,7 @@ static struct list make_environment(const struct mu_mpirun_request *r,
 
     for (char **e = environ; *e; e++)
         if (!has_name(*e, "MUSTER_JOB") && !has_name(*e, "MUSTER_LEASE") &&
+            !has_name(*e, MU_HEARTBEAT_VARIABLE) &&
             (r->with_faults || !has_name(*e, "MUSTER_FAULT")))
             add(&l, *e);
     mu_mpi_find(&place);
@@ -158,6 +160,8 @@ static struct list make_environment(const struct mu_mpirun_request *r,
     set_value(&l, "MUSTER_JOB", r->job);
     if (r->lease)
         set_value(&l, "MUSTER_LEASE", r->lease);
+    if (r->heartbeat && *r->heartbeat)
+        set_value(&l, MU_HEARTBEAT_VARIABLE, r->heartbeat);
     if (r->by_srun)
         set_srun(&l, step->hosts);
     else if (r->by_slurm)

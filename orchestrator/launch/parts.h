@@ -9,6 +9,7 @@
 #include "orchestrator/base/file.h"
 #include "orchestrator/core/ladder.h"
 #include "orchestrator/launch/generation.h"
+#include "orchestrator/launch/heartbeats.h"
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/launch.h"
 #include "orchestrator/launch/remains.h"
@@ -25,14 +26,16 @@ struct mu_launch {
     struct mu_segments segments;
     struct mu_trials trials; /* of a sweep */
     struct mu_generation now;
-    int signals; /* signalfd */
+    struct mu_ladder_plan plan; /* that it was started by */
+    struct mu_heartbeats beats; /* of its ranks, when some are on other machines */
+    int signals;                /* signalfd */
     bool with_bar;
 
     enum mu_ladder_wish wish;
     int fatal;          /* the signal that came a second time; 0: none did */
     uint64_t wish_ns;   /* when the ranks were asked */
     uint32_t resize_to; /* asked for and not yet obeyed; 0: nothing */
-    bool start_hung, stalled, lease_lost;
+    bool start_hung, stalled, host_silent, lease_lost;
     bool has_stopped;              /* the last generation, orderly */
     uint64_t signs, moved_ns;      /* what was seen last, and when it changed last */
     int64_t step, steps;           /* committed, as far as is known; of the run; -1: unknown */
@@ -54,6 +57,7 @@ struct mu_launch {
     int64_t count[MU_CAUSE_COUNT];
     uint64_t lost_ns;  /* between generations: from an end to training again */
     uint64_t ended_ns; /* of the last generation */
+    uint64_t over_ns;  /* since when the lease says so */
     char story[MU_LADDER_STILL][MU_STORY_MAX]; /* how the last generations ended */
 };
 
@@ -71,6 +75,13 @@ const char *mu_launch_word(const struct mu_launch *l);
 /* Whether ranks of that plan are on other machines. */
 bool mu_launch_is_abroad(const struct mu_launch *l, const struct mu_ladder_plan *plan);
 enum mu_status mu_launch_read_hosts(struct mu_launch *l) MU_CHECKED;
+
+/* judge.c: of a generation's hosts, which are of use still. */
+/* Whether the ranks of some host are silent; told. */
+bool mu_launch_has_silent_host(const struct mu_launch *l);
+/* After a failure with ranks abroad: hosts that are gone are left out. Gives back how long to wait
+ * until none of the ranks lives. */
+uint64_t mu_launch_judge_hosts(struct mu_launch *l, enum mu_ladder_cause cause);
 
 /* allotted.c: of an allocation's time. What the ranks may use of it, for run.time_limit; 0: it is
  * not to be set. */

@@ -128,8 +128,8 @@ void mu_probe_hosts(const struct mu_launch_request *r, const struct mu_ladder *l
             answers[i] = false;
             asked[i] = true;
         }
-    if (mu_launch_is_by_slurm(r) || r->by_srun)
-        mu_slurm_probe(folder, l->host, l->hosts, asked, answers);
+    if (mu_launch_is_by_slurm(r))
+        mu_slurm_probe(folder, r->allocation, asked, answers);
     else
         ask_by_mpirun(r, l, asked, folder, answers);
     for (uint32_t i = 0; i < l->hosts; i++)

@@ -290,6 +290,9 @@ static void look_for_trouble(struct mu_launch *l)
                is_past(l->moved_ns, (uint64_t)l->request->stall_deadline_s * 1000)) {
         l->stalled = true;
         mu_generation_end(g, false);
+    } else if (mu_launch_has_silent_host(l)) {
+        l->host_silent = true;
+        mu_generation_end(g, true); /* mpirun would wait for it */
     } else if (g->by_srun && g->view.dead > 0 && is_past(g->nobody_ns, STEP_MS)) {
         mu_generation_end(g, true); /* srun would wait for a dead node, some seconds */
     } else if ((!g->has_started && is_past(g->death_ns, NEWS_MS)) ||
@@ -304,6 +307,7 @@ static void look_again(struct mu_launch *l)
     bool was_training = l->now.is_training, knew_files = l->now.mpi_files[0];
 
     mu_generation_look(&l->now, l->run);
+    mu_heartbeats_look(&l->beats);
     if (l->now.is_training && !was_training)
         mu_launch_tell_training(l);
     if (l->now.mpi_files[0] && !knew_files) {

@@ -8,6 +8,7 @@
 #include "orchestrator/base/apart.h"
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/slurm/slurmd.h"
 
 enum { PROBE_MS = 5000 };
 
@@ -56,26 +57,28 @@ enum mu_status mu_slurm_agent_write(const char *folder)
     return MU_OK;
 }
 
-void mu_slurm_probe(const char *folder, const struct mu_ladder_host *host, uint32_t count,
-                    const bool *ask, bool *answers)
+void mu_slurm_probe(const char *folder, const struct mu_slurm_allocation *a, const bool *ask,
+                    bool *answers)
 {
-    struct mu_apart *all = calloc(count, sizeof *all), *list[MU_LADDER_HOSTS];
+    struct mu_apart *all = calloc(a->hosts, sizeof *all), *list[MU_LADDER_HOSTS];
+    bool is_gone[MU_LADDER_HOSTS];
     char path[MU_PATH_MAX];
     size_t asked = 0;
 
+    mu_slurmd_knock(a, ask, is_gone);
     if (all && mu_slurm_agent_write(folder) == MU_OK &&
         mu_path_format(path, "%s/" MU_SLURM_AGENT_FILE, folder) == MU_OK) {
-        for (uint32_t i = 0; i < count; i++)
-            if (ask[i]) {
+        for (uint32_t i = 0; i < a->hosts; i++)
+            if (ask[i] && !is_gone[i]) {
                 mu_apart_start(&all[i],
-                               (const char *const[]){"sh", path, host[i].name, "true", NULL},
+                               (const char *const[]){"sh", path, a->host[i].name, "true", NULL},
                                PROBE_MS);
                 list[asked++] = &all[i];
             }
         mu_apart_wait(list, asked, NULL);
-        for (uint32_t i = 0; i < count; i++)
+        for (uint32_t i = 0; i < a->hosts; i++)
             if (ask[i])
-                answers[i] = mu_apart_succeeded(&all[i]);
+                answers[i] = !is_gone[i] && mu_apart_succeeded(&all[i]);
     }
     free(all);
 }

@@ -3,6 +3,7 @@
  *
  *   nodelist.h   what Slurm writes compressed
  *   agent.h      how mpirun starts daemons on nodes of it
+ *   slurmd.h     whether a node's own daemon is there
  *   script.h     the batch script; submit.h: `muster submit` */
 #ifndef MUSTER_SLURM_ALLOCATION_H
 #define MUSTER_SLURM_ALLOCATION_H
@@ -20,6 +21,8 @@ struct mu_slurm_allocation {
     bool by_gpus; /* slots are GPUs */
     struct mu_ladder_host host[MU_LADDER_HOSTS];
     uint32_t hosts;
+    char slurmd_port[16]; /* slurmd.h */
+    bool has_slurmd[MU_LADDER_HOSTS];
     uint64_t end_ns, length_ns; /* of its time, CLOCK_MONOTONIC; 0: unknown, or none */
 };
 

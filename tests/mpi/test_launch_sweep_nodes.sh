@@ -27,7 +27,7 @@ mapfile -t killed < <(on n3 prted)
 mv nodes/n3 nodes/n3.gone
 kill -KILL "${killed[@]}"
 until_said 'host n3 does not answer: left out for 10 minutes'
-until_said 'starting again .* with [24] ranks on [12] hosts*, from its journal'
+until_said 'starting again.* with [24] ranks on [12] hosts*, from its journal'
 until_said 'generation 2 trains'
 had=$(ended nodes)
 until_true ended_beyond nodes "$had"

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # muster launch in Slurm's allocations, on a virtual cluster of three nodes: submitted, to the end; stopped by the warning signal and
-# queued again; with a node that dies. Always the bits of one host, every step
-# once. Needs root, and Debian's slurm-wlm and munge.
+# queued again; preempted. Always the bits of one host, every step once. Needs root, and Debian's slurm-wlm and munge.
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/launch.sh
 . "$(dirname "$0")/launch.sh"
@@ -33,19 +32,6 @@ same_as warned whole "warned"
 said 'asking 6 ranks to save and stop' "warned"
 said 'Slurm job [0-9]+: .*; restart 1$' "warned"
 said 'going on from' "warned"
-
-# A node dies.
-job killed
-until_said '^step '
-cluster kill n2
-death=$EPOCHREALTIME
-until_said 'host n2 does not answer: left out for the rest of this job'
-until_said '^.*generation 2 trains'
-awk -v a="$death" -v b="$EPOCHREALTIME" 'BEGIN { printf "training again %.1f s after the death of a node\n", b - a }'
-ended "$job"
-same_as killed whole "a node killed"
-said '4 ranks on 2 hosts' "a node killed"
-cluster heal n2
 
 # Preempted, where Slurm does not give the warning signal then, but ends what it has started on other nodes. Launch starts it again
 # within the time that is left, and hears how little that is.
