@@ -324,7 +324,7 @@ static bool must_save(const struct mu_launch *l, const struct mu_ladder_next *ne
 
 static enum mu_status run(struct mu_launch *l)
 {
-    struct mu_ladder_plan plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
+    struct mu_ladder_plan plan = mu_launch_plan(l);
     struct mu_ladder_next next = {.relaunch = true};
     enum mu_status st;
 
@@ -346,10 +346,10 @@ static enum mu_status run(struct mu_launch *l)
                            "this launcher has lost the %s to another one, which goes on with it: "
                            "nothing is to be done here (%s says which one)",
                            mu_launch_word(l), mu_hold_path(l->hold));
-        plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
+        plan = mu_launch_plan(l);
         mu_launch_tell_relaunch(l, &plan, next.pause_ms + plan.pause_ms);
         wait_for(l, next.pause_ms + plan.pause_ms);
-        plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
+        plan = mu_launch_plan(l);
     }
 failed:
     return st;

@@ -69,7 +69,7 @@ void mu_launch_pause(struct mu_launch *l, uint64_t ms)
 /* For another generation on this machine alone, the ranks need not save. */
 static bool ask_to_make_way(struct mu_launch *l)
 {
-    struct mu_ladder_plan plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
+    struct mu_ladder_plan plan = mu_launch_plan(l);
 
     if (l->wish != MU_WISH_CHANGE || l->now.is_abroad || mu_launch_is_abroad(l, &plan) ||
         mu_relaunch_ask(l->run) != MU_OK)
@@ -254,7 +254,7 @@ static void look_for_change(struct mu_launch *l)
         l->shards = SWEEP_SHARDS;
     if (l->shards == 0)
         read_shards(l);
-    plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
+    plan = mu_launch_plan(l);
     gain = expect(l, &plan);
     if (l->resize_to == 0 && !mu_ladder_pays(&gain))
         return;
