@@ -28,7 +28,7 @@ static const char script[] =
     "export MUSTER_AGENT_RUNS MUSTER_AGENT_HERE MUSTER_AGENT_THERE\n"
     "gpus=\n"
     "for node in $MUSTER_SLURM_GPUS; do\n"
-    "    case $node in \"$host=\"*[1-9]*) gpus=--gres=gpu:${node##*=} ;; esac\n"
+    "    case $node in \"$host=\"*[1-9]*) gpus=--gpus=${node##*=} ;; esac\n"
     "done\n"
     "exec srun --jobid=\"$SLURM_JOB_ID\" --overlap --no-kill --kill-on-bad-exit=0 --mpi=none \\\n"
     "    --nodes=1 --ntasks=1 --nodelist=\"$host\" --input=none --quiet $gpus sh -c '\n"

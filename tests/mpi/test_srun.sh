@@ -111,23 +111,6 @@ look "$job" node
 said '4 ranks on 2 hosts' "a node killed"
 said 'launch: complete; [2-4] generations \(' "a node killed"
 
-# With --cool-off it is asked again, and while it is dead nothing is lost by that.
-batch asked -N 3 -n 9 --ntasks-per-node=3 <<JOB
-$slowly MUSTER_FAULT_GENERATIONS=99 exec $MUSTER launch --cool-off 2 train tiny.cfg run.name=asked ${long[*]/=200/=900}
-JOB
-log=$scratch/asked.out
-until_said '^step '
-cluster kill n2
-until_said 'generation 2 trains'
-sleep 3
-if grep -aq 'stopped for a change' "$log"; then fail "a dead node was taken back"; fi
-cluster heal n2
-until_said 'stopped for a change of ranks at step .*; starting again with 9 ranks on 3 hosts'
-until_said 'generation 3 trains'
-scancel --batch --signal=USR1 "$job"
-ended "$job"
-[ "$(field asked outcome)" = requeue ] || fail "a node that returned: outcome $(field asked outcome)"
-
 # Words that differ, or cannot be understood, in some part: refused by one line, and nobody waits for the others.
 log=$scratch/log
 part=("$MUSTER" train tiny.cfg run.name=refused)
