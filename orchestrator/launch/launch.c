@@ -385,6 +385,7 @@ enum mu_status mu_launch_run(const struct mu_launch_request *request)
 done:
     mu_log_set_guard(NULL, NULL);
     mu_hold_release(l->hold);
+    mu_slurm_guard_end(&l->guard);
     if (l->signals >= 0)
         close(l->signals);
     if (st == MU_REQUEUE && request->requeue && request->allocation && !l->fatal &&

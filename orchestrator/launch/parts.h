@@ -14,6 +14,7 @@
 #include "orchestrator/launch/launch.h"
 #include "orchestrator/launch/remains.h"
 #include "orchestrator/launch/trials.h"
+#include "orchestrator/slurm/guard.h"
 
 enum { MU_STORY_MAX = 512 };
 
@@ -28,6 +29,7 @@ struct mu_launch {
     struct mu_generation now;
     struct mu_ladder_plan plan; /* that it was started by */
     struct mu_heartbeats beats; /* of its ranks, when some are on other machines */
+    struct mu_slurm_guard guard;
     int signals;                /* signalfd */
     bool with_bar;
 

@@ -328,6 +328,9 @@ void mu_launch_watch(struct mu_launch *l)
         if (mu_deadline_passed(files)) {
             measure(l);
             look_for_change(l);
+            if (l->now.is_abroad && mu_launch_is_by_slurm(l->request))
+                mu_slurm_guard_keep(&l->guard, l->request->allocation, l->plan.use,
+                                    mu_hold_path(l->hold), l->request->requeue);
             files = mu_deadline_in_ms(FILES_MS);
         }
         mu_launch_take_signals(l);

@@ -4,6 +4,7 @@
  *   nodelist.h   what Slurm writes compressed
  *   agent.h      how mpirun starts daemons on nodes of it
  *   slurmd.h     whether a node's own daemon is there
+ *   guard.h      what happens when the node of the launcher itself is lost
  *   script.h     the batch script; submit.h: `muster submit` */
 #ifndef MUSTER_SLURM_ALLOCATION_H
 #define MUSTER_SLURM_ALLOCATION_H
