@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
@@ -10,11 +11,14 @@
 #include "orchestrator/core/ladder.h"
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/launch.h"
+#include "orchestrator/launch/mpi_settings.h"
 #include "orchestrator/launch/words.h"
 #include "orchestrator/run/aside.h"
 #include "orchestrator/run/which_checkpoint.h"
 #include "orchestrator/slurm/allocation.h"
+#include "orchestrator/slurm/gpus.h"
 #include "orchestrator/slurm/slurmd.h"
+#include "orchestrator/slurm/step.h"
 #include "worker/board.h"
 
 /* Where the run begins: what `train` understands, too. */
@@ -97,6 +101,7 @@ static enum mu_status read_allocation(const struct mu_command *command,
                                  "--requeue: this is no Slurm job (SLURM_JOB_ID is not set)");
     if (!a->is_there)
         return MU_OK;
+    mu_slurm_gpus_ask(a);
     mu_slurm_allocation_ask(a);
     mu_slurm_allocation_tell(a);
     request->allocation = a;
@@ -109,6 +114,43 @@ static enum mu_status read_allocation(const struct mu_command *command,
     begin->fresh = begin->fresh && a->restarts == 0;
 failed:
     return st;
+}
+
+static enum mu_status refuse_hosts(const struct mu_command *command)
+{
+    return mu_options_refuse(command, "--hosts and --hostfile are for mpirun: srun starts ranks on "
+                                      "the nodes of the job");
+}
+
+/* Whether mpirun is to start the ranks, or srun. */
+static enum mu_status choose_starter(const struct mu_command *command,
+                                     struct mu_launch_request *request)
+{
+    struct mu_mpi_place place;
+
+    request->by_srun = mu_slurm_is_srun(request->mpirun);
+    if (request->by_srun && !request->allocation)
+        return mu_options_refuse(
+            command, "--mpirun srun: this is no Slurm job (SLURM_JOB_ID is not set); type the same "
+                     "in a script for sbatch, or after salloc");
+    if (request->by_srun && (request->hosts || request->hostfile))
+        return refuse_hosts(command);
+    mu_mpi_find(&place);
+    if (request->mpirun || access(place.mpirun, X_OK) == 0)
+        return MU_OK;
+    if (!request->allocation)
+        return MU_FAIL(MU_FAILED,
+                       "there is no %s: without it ranks can be started in a Slurm job only, by "
+                       "srun; or give --mpirun PATH",
+                       place.mpirun);
+    if (request->hosts || request->hostfile)
+        return refuse_hosts(command);
+    request->by_srun = true;
+    mu_log(MU_LOG_INFO,
+           "there is no %s: ranks are started by srun --mpi=pmix, and all of them again when one "
+           "dies",
+           place.mpirun);
+    return MU_OK;
 }
 
 static enum mu_status check_origin(const char *run, const struct beginning *order)
@@ -164,9 +206,11 @@ enum mu_status mu_cli_launch(int argc, char **argv)
          .text = &request.hosts},
         {"hostfile", "FILE", "the same, a line each: NAME slots=4; looked at again when it changes",
          .text = &request.hostfile},
-        {"mpirun", "PATH", "another mpirun than that of the Open MPI muster was built with",
+        {"mpirun", "PATH",
+         "another mpirun than that of the Open MPI muster was built with; srun: none, in a Slurm "
+         "job: ranks are started by srun --mpi=pmix, as they are where there is no mpirun",
          .text = &request.mpirun},
-        {"mpirun-args", "WORDS", "further arguments for mpirun, separated by spaces",
+        {"mpirun-args", "WORDS", "further arguments for mpirun (or srun), separated by spaces",
          .text = &request.mpirun_args},
         {"max-restarts", "K", "relaunches after failures, at most (100)",
          .integer = &request.most_restarts, .least = 0, .most = 1e9},
@@ -225,6 +269,8 @@ enum mu_status mu_cli_launch(int argc, char **argv)
         st = MU_FAIL(MU_NO_MEMORY, "no memory for an allocation");
     else
         st = read_allocation(&command, &request, allocation, &begin);
+    if (st == MU_OK)
+        st = choose_starter(&command, &request);
     if (st != MU_OK)
         goto done;
     if (request.cool_off_s == 0)

@@ -27,10 +27,13 @@ enum mu_status mu_cli_train(int argc, char **argv)
     bool begins;
     enum mu_status st = mu_rank_verb_parse(&command, "CONFIG", argc, argv, &words, &begins);
 
-    if (!begins)
+    if (!begins && (st == MU_OK || !mu_rank_verb_has_parts()))
         return st;
-    request.config_path = words.word[0];
-    request.overrides = words.word + 1;
-    request.override_count = words.count - 1;
+    request.refused = st; /* the ranks of other parts wait in MPI_Init, and mpirun with them */
+    if (begins) {
+        request.config_path = words.word[0];
+        request.overrides = words.word + 1;
+        request.override_count = words.count - 1;
+    }
     return mu_job_run(&request);
 }

@@ -162,3 +162,27 @@ uint64_t mu_launch_judge_hosts(struct mu_launch *l, enum mu_ladder_cause cause)
 
     return are_dead || gone_ms >= wait_ms ? 0 : wait_ms - gone_ms;
 }
+
+/* ---- before the next one ---- */
+struct mu_ladder_plan mu_launch_plan(struct mu_launch *l)
+{
+    struct mu_ladder_plan plan, back = {0};
+    bool was_out[MU_LADDER_HOSTS], answers[MU_LADDER_HOSTS], any = false, all = true;
+
+    for (uint32_t i = 0; i < l->ladder.hosts; i++)
+        was_out[i] = l->ladder.host[i].excluded;
+    plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
+    for (uint32_t i = 0; i < l->ladder.hosts; i++) {
+        back.use[i] = was_out[i] && plan.use[i];
+        any = any || back.use[i];
+    }
+    if (!any)
+        return plan;
+    mu_probe_hosts(l->request, &l->ladder, &back, answers);
+    for (uint32_t i = 0; i < l->ladder.hosts; i++)
+        if (back.use[i] && !answers[i]) {
+            mu_ladder_host_lost(&l->ladder, i, mu_clock_ns());
+            all = false;
+        }
+    return all ? plan : mu_ladder_plan(&l->ladder, mu_clock_ns());
+}

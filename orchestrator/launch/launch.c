@@ -179,9 +179,11 @@ static enum mu_status start(struct mu_launch *l, const struct mu_ladder_plan *pl
         .hosts = hosts,
         .words = r->words,
         .word_count = r->word_count,
-        .lease = mu_hold_is_shared(l->hold) || mu_launch_is_abroad(l, plan) ? mu_hold_path(l->hold)
-                                                                            : NULL,
+        .lease = mu_hold_is_shared(l->hold) || r->by_srun || mu_launch_is_abroad(l, plan)
+                     ? mu_hold_path(l->hold)
+                     : NULL,
         .by_slurm = mu_launch_is_by_slurm(r),
+        .by_srun = r->by_srun,
         .time_limit_s = mu_launch_time_limit(l),
         .with_faults = has_faults(l->generations + 1),
         .with_bar = l->with_bar,
@@ -322,7 +324,7 @@ static bool must_save(const struct mu_launch *l, const struct mu_ladder_next *ne
 
 static enum mu_status run(struct mu_launch *l)
 {
-    struct mu_ladder_plan plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
+    struct mu_ladder_plan plan = mu_launch_plan(l);
     struct mu_ladder_next next = {.relaunch = true};
     enum mu_status st;
 
@@ -344,10 +346,10 @@ static enum mu_status run(struct mu_launch *l)
                            "this launcher has lost the %s to another one, which goes on with it: "
                            "nothing is to be done here (%s says which one)",
                            mu_launch_word(l), mu_hold_path(l->hold));
-        plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
+        plan = mu_launch_plan(l);
         mu_launch_tell_relaunch(l, &plan, next.pause_ms + plan.pause_ms);
         wait_for(l, next.pause_ms + plan.pause_ms);
-        plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
+        plan = mu_launch_plan(l);
     }
 failed:
     return st;

@@ -33,6 +33,7 @@ struct mu_launch_request {
     int64_t ranks;                    /* 0: as many as there are slots, or cores to use */
     const char *hosts, *hostfile;     /* at most one; NULL: this machine */
     const char *mpirun, *mpirun_args; /* NULL: muster's own; none */
+    bool by_srun;                     /* mpirun is an srun (slurm/step.h), or there is none */
     int64_t most_restarts, most_still, start_deadline_s, stall_deadline_s, host_deadline_s,
         cool_off_s;
     char *const *words; /* train CONFIG ..., sweep SWEEP ... */

@@ -85,6 +85,10 @@ bool mu_launch_has_silent_host(const struct mu_launch *l);
  * until none of the ranks lives. */
 uint64_t mu_launch_judge_hosts(struct mu_launch *l, enum mu_ladder_cause cause);
 
+/* Who takes part in the next one: as the ladder plans, but that hosts which were left out must answer
+ * before they are taken back; asking takes some seconds at most. */
+struct mu_ladder_plan mu_launch_plan(struct mu_launch *l);
+
 /* allotted.c: of an allocation's time. What the ranks may use of it, for run.time_limit; 0: it is
  * not to be set. */
 int64_t mu_launch_time_limit(const struct mu_launch *l);

@@ -19,6 +19,7 @@ void mu_launch_note_story(struct mu_launch *l, const struct mu_ladder_next *next
 {
     char *story = l->story[MU_LADDER_STILL - 1];
     const struct mu_generation *g = &l->now;
+    const char *starter = g->by_srun ? "srun" : "mpirun";
     char what[450];
 
     memmove(l->story[0], l->story[1], sizeof l->story - sizeof l->story[0]);
@@ -26,9 +27,9 @@ void mu_launch_note_story(struct mu_launch *l, const struct mu_ladder_next *next
     if ((next->cause == MU_CAUSE_RANKS_DIED || next->cause == MU_CAUSE_START_DIED) && g->dead[0])
         snprintf(what, sizeof what, "%s died", g->dead);
     else if (next->cause == MU_CAUSE_MPIRUN_KILLED)
-        snprintf(what, sizeof what, "mpirun was killed (signal %d)", end->mpirun_signal);
+        snprintf(what, sizeof what, "%s was killed (signal %d)", starter, end->mpirun_signal);
     else if (next->cause == MU_CAUSE_MPIRUN_ENDED)
-        snprintf(what, sizeof what, "mpirun ended with exit code %d", end->exit_code);
+        snprintf(what, sizeof what, "%s ended with exit code %d", starter, end->exit_code);
     if (end->step >= 0 && l->is_sweep)
         snprintf(story, MU_STORY_MAX, "generation %d: %s after %" PRId64 " steps of its trials",
                  g->number, what, l->trials.steps);

@@ -145,9 +145,10 @@ struct mu_job_request {
     const char *config_path; /* NULL: the order has the configuration */
     char *const *overrides;
     int override_count;
-    const char *from;  /* --from: a checkpoint of another run; NULL: none */
-    bool weights_only; /* --weights-only */
-    bool fresh;        /* --fresh: what stands in the run directory is put aside */
+    const char *from;       /* --from: a checkpoint of another run; NULL: none */
+    bool weights_only;      /* --weights-only */
+    bool fresh;             /* --fresh: what stands in the run directory is put aside */
+    enum mu_status refused; /* this rank's words, reported: all ranks are to leave */
 };
 
 /* The whole job. MU_OK: complete; MU_REQUEUE: stopped on request; MU_CONFIG and others as reported.
