@@ -7,11 +7,17 @@
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/log.h"
 
+bool mu_rank_verb_is_silent(void)
+{
+    const char *rank = getenv("PMIX_RANK"); /* of mpirun */
+
+    return rank && strcmp(rank, "0") != 0;
+}
+
 enum mu_status mu_rank_verb_parse(const struct mu_command *command, const char *what, int argc,
                                   char **argv, struct mu_words *words, bool *begins)
 {
-    const char *rank = getenv("PMIX_RANK"); /* of mpirun */
-    const bool is_silent = rank && strcmp(rank, "0") != 0;
+    const bool is_silent = mu_rank_verb_is_silent();
     enum mu_status st;
 
     if (is_silent)

@@ -11,4 +11,7 @@
 enum mu_status mu_rank_verb_parse(const struct mu_command *command, const char *what, int argc,
                                   char **argv, struct mu_words *words, bool *begins) MU_CHECKED;
 
+/* Whether a mistake is for another rank to tell. */
+bool mu_rank_verb_is_silent(void);
+
 #endif

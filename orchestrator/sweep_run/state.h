@@ -10,6 +10,7 @@
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/hash.h"
 #include "orchestrator/core/ledger.h"
+#include "orchestrator/sweep/part.h"
 #include "orchestrator/sweep/stages.h"
 
 /* X(name, word, meaning) */
@@ -18,6 +19,7 @@
     X(READY, "ready", "waits for workers")                     \
     X(TRAINS, "trains", "")                                    \
     X(MOVES, "moves", "makes way for a group of another size") \
+    X(ELSEWHERE, "elsewhere", "another part's, which has not ended") \
     X(COMPLETE, "complete", "")                                \
     X(DIVERGED, "diverged", "NaN or Inf: a result")            \
     X(OUT_OF_MEMORY, "out of memory", "a result")              \
@@ -56,6 +58,7 @@ struct mu_cell {
     uint64_t tokens;
     bool has_hash;
     struct mu_hash hash;
+    bool is_elsewhere; /* another part trains it, or did */
     char message[256]; /* of its end, if it is not `complete` */
 };
 
@@ -76,6 +79,9 @@ struct mu_sweep_state {
     const char *path; /* of the sweep's folder */
     const struct mu_sweep_spec *spec;
     const struct mu_settings *base;
+    struct mu_sweep_part part;
+    const char *plan;          /* as of sweep/part.h; NULL: not known */
+    const uint32_t *waits_for; /* by part: trials that it would have to do first; NULL: none */
     const struct mu_sweep_stages *stages;
     struct mu_cell *cell; /* stages->trials.count of them */
     uint32_t capacity;
