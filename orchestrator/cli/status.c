@@ -259,13 +259,14 @@ done:
 }
 
 /* Of a split sweep there is no file that always has all. */
-static enum mu_status print_parts(const char *path, char **text)
+static enum mu_status print_parts(const char *path, char **text, size_t *size)
 {
     json_t *object = NULL;
     enum mu_status st = mu_sweep_read_status(path, &object);
 
     if (st == MU_OK) {
         *text = json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(MU_GOODPUT_DIGITS));
+        *size = *text ? strlen(*text) : 0;
         st = *text ? MU_OK : MU_FAIL(MU_NO_MEMORY, "no memory to show %s", path);
     }
     json_decref(object);
@@ -284,7 +285,7 @@ static enum mu_status print_json(const struct reading *r)
 
     MU_TRY(mu_path_format(path, "%s/%s", r->path, r->sweep ? "sweep.json" : "status.json"), st,
            done);
-    st = r->sweep && mu_sweep_part_is_any(r->path) ? print_parts(r->path, &text)
+    st = r->sweep && mu_sweep_part_is_any(r->path) ? print_parts(r->path, &text, &size)
                                                    : mu_file_read(path, FILE_MOST, &text, &size);
     object = st == MU_OK ? json_loadb(text, size, 0, NULL) : NULL;
     if (st == MU_NOT_FOUND)

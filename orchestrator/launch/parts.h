@@ -11,6 +11,7 @@
 #include "orchestrator/launch/generation.h"
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/launch.h"
+#include "orchestrator/launch/outcome.h"
 #include "orchestrator/launch/remains.h"
 #include "orchestrator/launch/trials.h"
 
@@ -41,6 +42,7 @@ struct mu_launch {
     int memory_trials;             /* of a sweep: whose states it left there */
     uint32_t shards, spares;       /* of the run; 0 shards: unknown */
     bool was_told_to_stop;         /* by muster stop, or control/stop */
+    int64_t waits_for[MU_OUTCOME_PARTS + 1]; /* other parts of the sweep, as in outcome.h */
     bool has_forecast;             /* that the allocation ends before the run does */
     struct timespec hosts_changed; /* mtime of the host file */
     uint64_t pace_ns;              /* when step pace_step was seen first, in this generation */

@@ -259,55 +259,55 @@ static json_t *describe_part(const struct mu_sweep_merge *m, uint32_t k)
                      "updated", json_object_get(s, "updated"));
 }
 
+/* By its own count, which may be of before others have added to it. */
+static bool has_work(const json_t *status)
+{
+    const json_t *part = json_object_get(status, "part");
+
+    return !status || strcmp(mu_json_get_text(status, "outcome"), "complete") != 0 ||
+           mu_json_get_integer(part, "ended") < mu_json_get_integer(part, "trials");
+}
+
 /* One sentence, once nobody works on it any more. */
 static json_t *sentence(const struct mu_sweep_merge *m, const json_t *wisest, bool is_complete)
 {
-    char text[400];
+    const long long trials = mu_json_get_integer(wisest, "trials"), ended = count_ended(wisest);
+    char text[300];
     size_t n;
-    uint32_t missing = 0;
+    uint32_t shown = 0;
 
     if (is_complete) {
-        snprintf(text, sizeof text, "complete: %lld trials in %u parts",
-                 (long long)mu_json_get_integer(wisest, "trials"), m->of);
+        snprintf(text, sizeof text, "complete: %lld trials, in %u parts", trials, m->of);
         return json_string(text);
     }
-    n = (size_t)snprintf(text, sizeof text, "no part of %u works on it", m->of);
-    for (uint32_t k = 0; k < m->of; k++) {
-        const json_t *s = m->status[k];
-
-        missing += !s;
-        if (s && strcmp(mu_json_get_text(s, "outcome"), "complete") != 0 && n < 200)
-            n += (size_t)snprintf(text + n, sizeof text - n, "; part %u: %.120s", k,
-                                  mu_json_get_text(s, "ended"));
-    }
-    if (missing > 0 && n < sizeof text)
-        snprintf(text + n, sizeof text - n, "; %u of them ha%s not begun", missing,
-                 missing == 1 ? "s" : "ve");
+    n = (size_t)snprintf(text, sizeof text,
+                         "stopped: %lld of %lld trials have ended; to be started again of %u parts: ",
+                         ended, trials, m->of);
+    for (uint32_t k = 0; k < m->of && n < sizeof text - 40; k++)
+        if (has_work(m->status[k]))
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%u", shown++ > 0 ? ", " : "", k);
     return mu_json_text(text);
 }
 
+/* Complete is what has nothing left to do, also where a part of it was never begun. */
 static void put_end(const struct mu_sweep_merge *m, const json_t *wisest, bool any_works,
                     json_t *out)
 {
-    const char *worst = "complete";
-    const json_t *writer = NULL;
-    bool all_said = true;
+    const bool is_done = json_is_true(json_object_get(out, "all_known")) &&
+                         count_ended(wisest) == mu_json_get_integer(wisest, "trials"),
+               has_failed = phase(wisest, MU_CELL_FAILED) > 0;
+    const json_t *writer = wisest;
 
-    for (uint32_t k = 0; k < m->of; k++) {
-        const json_t *s = m->status[k];
-        const char *word = mu_json_get_text(s, "outcome");
-
-        all_said = all_said && word[0];
-        if (strcmp(word, "failed") == 0 ||
-            (strcmp(word, "requeue") == 0 && strcmp(worst, "complete") == 0))
-            worst = word;
-        if (s && (!writer || (has_ended(writer) && !has_ended(s))))
-            writer = s;
-    }
-    json_object_set_new(out, "outcome", all_said ? json_string(worst) : json_null());
+    for (uint32_t k = 0; k < m->of && any_works; k++)
+        if (m->status[k] && !has_ended(m->status[k]))
+            writer = m->status[k];
+    json_object_set_new(out, "outcome",
+                        any_works    ? json_null()
+                        : !is_done   ? json_string("requeue")
+                        : has_failed ? json_string("failed")
+                                     : json_string("complete"));
     json_object_set_new(out, "ended",
-                        any_works ? json_null()
-                                  : sentence(m, wisest, all_said && strcmp(worst, "complete") == 0));
+                        any_works ? json_null() : sentence(m, wisest, is_done && !has_failed));
     json_object_set(out, "launch", json_object_get(writer, "launch"));
 }
 

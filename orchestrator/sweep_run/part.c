@@ -68,8 +68,6 @@ static bool somebody_brings_them(struct mu_sweep_lead *lead)
     const struct mu_sweep_master *m = &lead->master;
     bool any = false;
 
-    for (uint32_t k = 0; k < m->state.part.of; k++)
-        lead->waits_for[k] = 0;
     for (uint32_t i = 0; i < m->known; i++)
         lead->waits_for[m->side[i].owner] += m->state.cell[i].phase == MU_CELL_ELSEWHERE;
     for (uint32_t k = 0; k < m->state.part.of; k++)
@@ -81,6 +79,8 @@ bool mu_sweep_lead_gives_up(struct mu_sweep_lead *lead)
 {
     const struct mu_sweep_master *m = &lead->master;
 
+    for (uint32_t k = 0; k < m->state.part.of; k++)
+        lead->waits_for[k] = 0;
     if (m->state.part.of == 0 || !mu_sweep_master_waits(m) || lead->makes_way)
         return false;
     if (somebody_brings_them(lead)) {

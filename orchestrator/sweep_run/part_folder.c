@@ -10,6 +10,8 @@
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/run/run_dir.h"
+#include "orchestrator/sweep/stages.h"
+#include "orchestrator/sweep_run/paths.h"
 #include "orchestrator/sweep_run/records.h"
 
 static const char folder[] = "/parts/";
@@ -235,6 +237,20 @@ done:
     return st;
 }
 
+/* Trials that others have begun with other values: before a folder is made for a part that could
+ * not go on with them. */
+static enum mu_status compare_trials(const char *whole, const struct mu_sweep_spec *spec,
+                                     const struct mu_settings *base, const char *file)
+{
+    struct mu_sweep_stages stages;
+    enum mu_status st = mu_sweep_stages_init(&stages, spec, base, file);
+
+    for (uint32_t i = 0; st == MU_OK && i < stages.trials.count; i++)
+        st = mu_sweep_trial_compare(&stages.trials.item[i], whole);
+    mu_sweep_stages_deinit(&stages);
+    return st;
+}
+
 enum mu_status mu_sweep_part_admit(const char *whole, struct mu_sweep_part part,
                                    const struct mu_sweep_spec *spec, const struct mu_settings *base,
                                    const char *file)
@@ -247,7 +263,9 @@ enum mu_status mu_sweep_part_admit(const char *whole, struct mu_sweep_part part,
     if (part.of > 0 || count > 0)
         MU_TRY(mu_sweep_part_plan(spec, base, file, &plan), st, done);
     if (part.of > 0 || count > 0)
-        st = admit(whole, part, parts, count, plan.text);
+        MU_TRY(admit(whole, part, parts, count, plan.text), st, done);
+    if (part.of > 0)
+        st = compare_trials(whole, spec, base, file);
 done:
     free(parts);
     return st;
