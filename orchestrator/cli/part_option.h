@@ -5,12 +5,12 @@
 #include "orchestrator/cli/options.h"
 #include "orchestrator/sweep/part.h"
 
-#define MU_PART_OPTION(part_)                                                                   \
-    {                                                                                           \
-        "part", "K/M",                                                                          \
+#define MU_PART_OPTION(part_)                                                                      \
+    {                                                                                              \
+        "part", "K/M",                                                                             \
             "of a sweep that M jobs do side by side, each its share of the trials: job number K, " \
-            "from 0 to M-1 (`muster help sweeps`)",                                             \
-            .text = &(part_)                                                                    \
+            "from 0 to M-1 (`muster help sweeps`)",                                                \
+            .text = &(part_)                                                                       \
     }
 
 /* NULL: none is given; then *out is the whole sweep. false: it is none. */

@@ -227,8 +227,9 @@ enum mu_status mu_submit_run(const struct mu_submit_request *request)
     if (!s)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a submission");
     s->request = request;
-    MU_TRY(mu_launch_check_words(request->words, request->word_count, (struct mu_sweep_part){0, 0}, &s->settings, s->folder), st,
-           done);
+    MU_TRY(mu_launch_check_words(request->words, request->word_count, (struct mu_sweep_part){0, 0},
+                                 &s->settings, s->folder),
+           st, done);
     MU_TRY(mu_path_format(s->path, "%s/job.sbatch", s->folder), st, done);
     MU_TRY(check_time(s), st, done);
     MU_TRY(check_plan(s), st, done);

@@ -95,7 +95,8 @@ static void listen(struct mu_sweep_beside_folder *f, bool is_first)
         json_decref(json);
     }
     if (is_first || !is_same(lease, f->lease))
-        f->is_held = lease.size >= 0 && mu_path_format(path, "%s/%s", f->path, MU_LEASE_FILE) == MU_OK &&
+        f->is_held = lease.size >= 0 &&
+                     mu_path_format(path, "%s/%s", f->path, MU_LEASE_FILE) == MU_OK &&
                      mu_lease_read(path, &record) == MU_OK && record.pid != 0;
     f->status = status;
     f->lease = lease;

@@ -334,8 +334,8 @@ enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead)
     is_written(mu_sweep_write_timing(s), "timing.csv");
     is_written(mu_sweep_write_status(s), "sweep.json"); /* the last report says that it is over */
     mu_sweep_lead_merge_at_end(lead);
-    if (lead->over == MU_REQUEUE && !lead->makes_way)   /* that request its launcher takes away */
-        mu_run_dir_clear_requests(lead->folder);        /* obeyed */
+    if (lead->over == MU_REQUEUE && !lead->makes_way) /* that request its launcher takes away */
+        mu_run_dir_clear_requests(lead->folder);      /* obeyed */
     else if (lead->over != MU_REQUEUE && mu_sweep_lead_reports(lead, true))
         mu_log(MU_LOG_DEBUG, "last report: %s",
                mu_status_name(mu_sweep_reporter_finish(&lead->reporter, poll, lead)));

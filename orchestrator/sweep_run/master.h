@@ -57,7 +57,7 @@ struct mu_sweep_host {
 
 /* What is kept of a trial beside its cell. */
 struct mu_sweep_side {
-    uint32_t kind; /* of speed */
+    uint32_t kind;  /* of speed */
     uint32_t owner; /* the part whose it is */
     /* The highest step heard of; and what it was at the last crash: steps up to there, taken again
      * from a checkpoint, are no progress. */

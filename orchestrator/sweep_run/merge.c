@@ -11,10 +11,15 @@
 
 /* ---- which parts count ----------------------------------------------------------------------- */
 
-/* "2026-11-23T16:00:00Z": as text, the later one is the greater. */
+/* "updated" has whole seconds only. */
+static double date_of(const json_t *status)
+{
+    return mu_json_get_real(status, "began") + mu_json_get_real(status, "now");
+}
+
 static bool is_later(const json_t *a, const json_t *b)
 {
-    return strcmp(mu_json_get_text(a, "updated"), mu_json_get_text(b, "updated")) > 0;
+    return date_of(a) > date_of(b);
 }
 
 static void read_all(const char *whole, const struct mu_sweep_part *part, uint32_t count,
@@ -45,7 +50,7 @@ enum mu_status mu_sweep_merge_open(const char *whole, struct mu_sweep_merge *out
     if (newest == UINT32_MAX)
         goto done;
     if (mu_sweep_read_own_status(whole, &own) == MU_OK && !json_object_get(own, "parts") &&
-        is_later(own, status[newest]))
+        !is_later(status[newest], own))
         goto done;
     out->status = calloc(part[newest].of, sizeof *out->status);
     if (!out->status) {
@@ -280,9 +285,10 @@ static json_t *sentence(const struct mu_sweep_merge *m, const json_t *wisest, bo
         snprintf(text, sizeof text, "complete: %lld trials, in %u parts", trials, m->of);
         return json_string(text);
     }
-    n = (size_t)snprintf(text, sizeof text,
-                         "stopped: %lld of %lld trials have ended; to be started again of %u parts: ",
-                         ended, trials, m->of);
+    n = (size_t)snprintf(
+        text, sizeof text,
+        "stopped: %lld of %lld trials have ended; to be started again of %u parts: ", ended, trials,
+        m->of);
     for (uint32_t k = 0; k < m->of && n < sizeof text - 40; k++)
         if (has_work(m->status[k]))
             n += (size_t)snprintf(text + n, sizeof text - n, "%s%u", shown++ > 0 ? ", " : "", k);
@@ -364,8 +370,8 @@ static enum mu_status write_status(const char *whole, const struct mu_sweep_merg
     enum mu_status st = mu_path_format(path, "%s/sweep.json", whole);
 
     if (st == MU_OK) {
-        dump = json ? json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(MU_GOODPUT_DIGITS))
-                    : NULL;
+        dump =
+            json ? json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(MU_GOODPUT_DIGITS)) : NULL;
         st = dump ? mu_file_write_atomically(path, dump, strlen(dump))
                   : MU_FAIL(MU_NO_MEMORY, "no memory for %s", path);
     }

@@ -21,9 +21,8 @@ static const char folder[] = "/parts/";
 enum mu_status mu_sweep_part_path(char out[MU_PATH_MAX], const char *whole,
                                   struct mu_sweep_part part)
 {
-    return part.of == 0
-               ? mu_path_format(out, "%s", whole)
-               : mu_path_format(out, "%s%s%u-of-%u", whole, folder, part.number, part.of);
+    return part.of == 0 ? mu_path_format(out, "%s", whole)
+                        : mu_path_format(out, "%s%s%u-of-%u", whole, folder, part.number, part.of);
 }
 
 /* "2-of-4" */
@@ -133,8 +132,8 @@ struct contrary {
     char path[MU_PATH_MAX];
     struct mu_sweep_part part;
     bool has_other_plan;
-    bool ended;   /* by its own word */
-    double now;   /* of its sweep.json; NAN: none, or nobody's own */
+    bool ended;     /* by its own word */
+    double now;     /* of its sweep.json; NAN: none, or nobody's own */
     char moved[40]; /* when that was written */
 };
 

@@ -14,15 +14,15 @@
 #include "orchestrator/sweep/stages.h"
 
 /* X(name, word, meaning) */
-#define MU_CELL_TABLE(X)                                       \
-    X(WAITS, "waits", "for its trunk")                         \
-    X(READY, "ready", "waits for workers")                     \
-    X(TRAINS, "trains", "")                                    \
-    X(MOVES, "moves", "makes way for a group of another size") \
+#define MU_CELL_TABLE(X)                                             \
+    X(WAITS, "waits", "for its trunk")                               \
+    X(READY, "ready", "waits for workers")                           \
+    X(TRAINS, "trains", "")                                          \
+    X(MOVES, "moves", "makes way for a group of another size")       \
     X(ELSEWHERE, "elsewhere", "another part's, which has not ended") \
-    X(COMPLETE, "complete", "")                                \
-    X(DIVERGED, "diverged", "NaN or Inf: a result")            \
-    X(OUT_OF_MEMORY, "out of memory", "a result")              \
+    X(COMPLETE, "complete", "")                                      \
+    X(DIVERGED, "diverged", "NaN or Inf: a result")                  \
+    X(OUT_OF_MEMORY, "out of memory", "a result")                    \
     X(FAILED, "failed", "tried as often as `retries` allows, or refused; a later start tries again")
 enum mu_cell_phase {
 #define MU_CELL_ENUM(name, word, meaning) MU_CELL_##name,
