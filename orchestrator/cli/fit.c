@@ -12,6 +12,7 @@
 #include "orchestrator/fit/fit.h"
 #include "orchestrator/points/cell.h"
 #include "orchestrator/report/report.h"
+#include "orchestrator/sweep_run/merge.h"
 #include "orchestrator/sweep_run/records.h"
 
 /* The command line as typed; what is NULL was not given. */
@@ -251,6 +252,7 @@ static enum mu_status fit_what(const struct mu_command *command, const char *wha
     request->path = what;
     if (is_folder) {
         MU_TRY(mu_sweep_reporter_follow(), st, done);
+        MU_TRY(mu_sweep_merge_files(what), st, done);
         MU_TRY(mu_sweep_folder_read(what, &sweep), st, done);
         MU_TRY(mu_sweep_folder_ask(&sweep, request, options), st, done);
     }

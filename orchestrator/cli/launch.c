@@ -5,6 +5,7 @@
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/cli/options.h"
+#include "orchestrator/cli/part_option.h"
 #include "orchestrator/cli/train_options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/config/config.h"
@@ -25,6 +26,8 @@
 struct beginning {
     const char *from;
     bool weights_only, fresh;
+    const char *part_text; /* of a sweep; NULL: all of it */
+    struct mu_sweep_part part;
 };
 
 static bool is_sweep(const struct mu_words *words)
@@ -33,8 +36,10 @@ static bool is_sweep(const struct mu_words *words)
 }
 
 static enum mu_status check(const struct mu_command *command, const struct mu_words *words,
-                            const struct mu_launch_request *request, const struct beginning *begin)
+                            const struct mu_launch_request *request, struct beginning *begin)
 {
+    if (!mu_part_option_take(begin->part_text, &begin->part))
+        return mu_part_option_refuse(command, begin->part_text);
     if (!is_sweep(words) && strcmp(words->word[0], "train") != 0)
         return mu_options_refuse(command,
                                  "'%s' cannot be launched; expected: train CONFIG or sweep SWEEP",
@@ -48,20 +53,22 @@ static enum mu_status check(const struct mu_command *command, const struct mu_wo
                                  "--%s is for train: a sweep begins its trials by itself, and "
                                  "another sweep.name begins it anew",
                                  begin->from ? "from" : "fresh");
+    if (begin->part_text && !is_sweep(words))
+        return mu_options_refuse(command, "--part is for sweep: a run is not split");
     if (request->hosts && request->hostfile)
         return mu_options_refuse(command, "--hosts and --hostfile: give one of them");
     return mu_fault_init();
 }
 
-static enum mu_status read_config(const struct mu_words *words, char folder[MU_PATH_MAX],
-                                  bool *has_time_limit)
+static enum mu_status read_config(const struct mu_words *words, struct mu_sweep_part part,
+                                  char folder[MU_PATH_MAX], bool *has_time_limit)
 {
     struct mu_settings *settings = malloc(sizeof *settings);
     enum mu_status st;
 
     if (!settings)
         return MU_FAIL(MU_NO_MEMORY, "no memory for the configuration");
-    st = mu_launch_check_words(words->word, words->count, settings, folder);
+    st = mu_launch_check_words(words->word, words->count, part, settings, folder);
     *has_time_limit = st == MU_OK && settings->run_time_limit > 0;
     free(settings);
     return st;
@@ -72,8 +79,8 @@ static enum mu_status read_config(const struct mu_words *words, char folder[MU_P
 static char **words_of_ranks(const struct mu_words *words, const struct beginning *begin,
                              int *count)
 {
-    static char from[] = "--from", weights_only[] = "--weights-only";
-    char **list = calloc((size_t)words->count + 4, sizeof *list);
+    static char from[] = "--from", weights_only[] = "--weights-only", part[] = "--part";
+    char **list = calloc((size_t)words->count + 6, sizeof *list);
 
     *count = words->count;
     if (!list)
@@ -85,6 +92,10 @@ static char **words_of_ranks(const struct mu_words *words, const struct beginnin
     }
     if (begin->weights_only)
         list[(*count)++] = weights_only;
+    if (begin->part_text) {
+        list[(*count)++] = part;
+        list[(*count)++] = (char *)(uintptr_t)begin->part_text;
+    }
     return list;
 }
 
@@ -234,11 +245,12 @@ enum mu_status mu_cli_launch(int argc, char **argv)
          "in a Slurm job that ends with exit code 75, by a signal or by the end of its time: have "
          "Slurm queue it again",
          .flag = &request.requeue},
+        MU_PART_OPTION(begin.part_text),
         MU_TRAIN_OPTIONS(begin),
     };
     const struct mu_command command = {
         .usage = "muster launch [options] [--] train CONFIG [key=value...]\n"
-                 "muster launch [options] [--] sweep SWEEP [key=value...]",
+                 "muster launch [options] [--part K/M] [--] sweep SWEEP [key=value...]",
         .about =
             "Starts mpirun for `muster train` or `muster sweep`, watches it, and starts it again "
             "when it, a host or all ranks die, until the run is complete. Stops when nothing is "
@@ -263,7 +275,7 @@ enum mu_status mu_cli_launch(int argc, char **argv)
         return st;
     MU_TRY(mu_options_refuse_mpirun(&command), st, done);
     MU_TRY(check(&command, &words, &request, &begin), st, done);
-    MU_TRY(read_config(&words, folder, &has_time_limit), st, done);
+    MU_TRY(read_config(&words, begin.part, folder, &has_time_limit), st, done);
     allocation = malloc(sizeof *allocation);
     if (!allocation)
         st = MU_FAIL(MU_NO_MEMORY, "no memory for an allocation");

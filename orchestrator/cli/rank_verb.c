@@ -32,11 +32,17 @@ static bool is_first_of_part(long rank)
     return first == rank && (rank == 0 || (at && *at));
 }
 
+bool mu_rank_verb_is_silent(void)
+{
+    const char *rank = getenv("PMIX_RANK"); /* of mpirun */
+
+    return rank && !is_first_of_part(strtol(rank, NULL, 10));
+}
+
 enum mu_status mu_rank_verb_parse(const struct mu_command *command, const char *what, int argc,
                                   char **argv, struct mu_words *words, bool *begins)
 {
-    const char *rank = getenv("PMIX_RANK"); /* of mpirun */
-    const bool is_silent = rank && !is_first_of_part(strtol(rank, NULL, 10));
+    const bool is_silent = mu_rank_verb_is_silent();
     enum mu_status st, bound;
 
     if (is_silent)

@@ -16,5 +16,7 @@ enum mu_status mu_rank_verb_parse(const struct mu_command *command, const char *
 
 /* Whether mpirun was given several command lines, with ":" between them. */
 bool mu_rank_verb_has_parts(void);
+/* Whether a mistake is for another rank to tell. */
+bool mu_rank_verb_is_silent(void);
 
 #endif

@@ -14,12 +14,15 @@
 #include "orchestrator/inspect/inspect_run.h"
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/outcome.h"
+#include "orchestrator/run/goodput.h"
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/run/live.h"
 #include "orchestrator/run/no_path.h"
 #include "orchestrator/run/progress_text.h"
 #include "orchestrator/run/run_dir.h"
 #include "orchestrator/steer/steer.h"
+#include "orchestrator/sweep_run/part_folder.h"
+#include "orchestrator/sweep_run/records.h"
 #include "orchestrator/sweep_run/show.h"
 
 enum { LOOK_US = 500000, RUN_LINE_MS = 5000, SWEEP_LINE_MS = 30000, FILE_MOST = 64 << 20 };
@@ -88,7 +91,7 @@ static void look_for_launcher(const char *path, struct mu_sweep_view *v)
     const enum mu_sweep_standing standing = mu_sweep_view_standing(v);
     const bool is_launched = standing == MU_SWEEP_RUNS
                                  ? mu_sweep_view_was_launched(v)
-                                 : standing != MU_SWEEP_COMPLETE && mu_hold_is_taken(path);
+                                 : standing != MU_SWEEP_COMPLETE && mu_sweep_is_launched(path);
 
     if (is_launched)
         mu_sweep_view_set_launched(v);
@@ -256,6 +259,21 @@ done:
     return st;
 }
 
+/* Of a split sweep there is no file that always has all. */
+static enum mu_status print_parts(const char *path, char **text, size_t *size)
+{
+    json_t *object = NULL;
+    enum mu_status st = mu_sweep_read_status(path, &object);
+
+    if (st == MU_OK) {
+        *text = json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(MU_GOODPUT_DIGITS));
+        *size = *text ? strlen(*text) : 0;
+        st = *text ? MU_OK : MU_FAIL(MU_NO_MEMORY, "no memory to show %s", path);
+    }
+    json_decref(object);
+    return st;
+}
+
 /* The file as it is, so that no number changes, with one member more. */
 static enum mu_status print_json(const struct reading *r)
 {
@@ -268,7 +286,8 @@ static enum mu_status print_json(const struct reading *r)
 
     MU_TRY(mu_path_format(path, "%s/%s", r->path, r->sweep ? "sweep.json" : "status.json"), st,
            done);
-    st = mu_file_read(path, FILE_MOST, &text, &size);
+    st = r->sweep && mu_sweep_part_is_any(r->path) ? print_parts(r->path, &text, &size)
+                                                   : mu_file_read(path, FILE_MOST, &text, &size);
     object = st == MU_OK ? json_loadb(text, size, 0, NULL) : NULL;
     if (st == MU_NOT_FOUND)
         st = MU_FAIL(st, "%s is not there", path);

@@ -1,12 +1,15 @@
 #include "orchestrator/sweep_run/sweep.h"
+#include "orchestrator/cli/part_option.h"
 #include "orchestrator/cli/rank_verb.h"
 #include "orchestrator/cli/verbs.h"
 
 enum mu_status mu_cli_sweep(int argc, char **argv)
 {
+    const char *part = NULL;
+    const struct mu_option options[] = {MU_PART_OPTION(part)};
     const struct mu_command command = {
         .usage = "muster sweep SWEEP [KEY=VALUE]...\n"
-                 "mpirun -n N muster sweep SWEEP [KEY=VALUE]...",
+                 "mpirun -n N muster sweep [--part K/M] SWEEP [KEY=VALUE]...",
         .about =
             "Trains all trials of a sweep (`muster plan SWEEP` lists them) on the ranks of one "
             "job, several at a time, each as `muster train` would, with the same bits. Results are "
@@ -14,7 +17,10 @@ enum mu_status mu_cli_sweep(int argc, char **argv)
             "goes on where it was; what was added to the file since is trained as well. USR1, "
             "TERM, Ctrl-C or a file control/stop there: every trial stops with a checkpoint, exit "
             "code 75. Exit code 1: some trial has failed; one that diverged, or had not enough "
-            "memory, is a result.",
+            "memory, is a result. With --part several jobs share a sweep, each with ranks of its "
+            "own.",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
         .least_words = 1,
         .most_words = INT_MAX,
     };
@@ -25,6 +31,10 @@ enum mu_status mu_cli_sweep(int argc, char **argv)
 
     if (!begins)
         return st;
-    request = (struct mu_sweep_request){words.word[0], words.word + 1, words.count - 1};
+    if (!mu_part_option_take(part, &request.part))
+        return mu_rank_verb_is_silent() ? MU_OK : mu_part_option_refuse(&command, part);
+    request.path = words.word[0];
+    request.overrides = words.word + 1;
+    request.override_count = words.count - 1;
     return mu_sweep_run(&request);
 }

@@ -241,6 +241,7 @@ static struct mu_ladder_end describe_end(struct mu_launch *l)
                      (l->is_unsaved && !g->is_training)) &&
                     !l->is_sweep && l->memory_step > mu_outcome_saved(l->run);
     l->was_told_to_stop = o.was_stopped;
+    memcpy(l->waits_for, o.waits_for, sizeof l->waits_for);
     l->has_stopped = o.outcome == MU_LADDER_REQUEUE && !l->was_asked_to_make_way;
     l->step = step > l->step ? step : l->step;
     return (struct mu_ladder_end){
@@ -367,6 +368,7 @@ enum mu_status mu_launch_run(const struct mu_launch_request *request)
     l->request = request;
     l->is_sweep = request->is_sweep;
     l->now.pidfd = l->signals = -1;
+    l->waits_for[0] = -1;
     l->step = l->steps = -1;
     l->left_s = NAN;
     MU_TRY(begin(l), st, done);
@@ -389,7 +391,7 @@ done:
     if (l->signals >= 0)
         close(l->signals);
     if (st == MU_REQUEUE && request->requeue && request->allocation && !l->fatal &&
-        !l->was_told_to_stop)
+        !l->was_told_to_stop && mu_slurm_brings(request->allocation, l->waits_for))
         mu_slurm_requeue(request->allocation);
     fatal = l->fatal;
     mu_heartbeats_close(&l->beats);

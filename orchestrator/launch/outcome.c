@@ -47,12 +47,26 @@ static uint64_t signs_of_sweep(const json_t *status)
         signs * 31 + (uint64_t)json_integer_value(one);
     json_array_foreach(json_object_get(status, "live"), i, one) signs =
         signs * 31 + (uint64_t)mu_json_get_integer(one, "step");
+    /* While a part waits for others nothing else moves, as long as they take. */
+    if (json_array_size(json_object_get(json_object_get(status, "part"), "waits_for")) > 0)
+        signs = signs * 31 + (uint64_t)mu_json_get_real(status, "now");
     return signs;
+}
+
+static void read_parts(const json_t *list, struct mu_outcome *out)
+{
+    size_t n = json_array_size(list);
+
+    n = n < MU_OUTCOME_PARTS ? n : MU_OUTCOME_PARTS;
+    for (size_t i = 0; i < n; i++)
+        out->waits_for[i] = json_integer_value(json_array_get(list, i));
+    out->waits_for[n] = -1;
 }
 
 static struct mu_outcome read_sweep(const char *path, const char *job)
 {
-    struct mu_outcome out = {.step = -1, .steps = -1, .dead_rank = -1, .left_s = NAN};
+    struct mu_outcome out = {
+        .step = -1, .steps = -1, .dead_rank = -1, .left_s = NAN, .waits_for = {-1}};
     json_t *status = NULL;
 
     if (!mu_file_exists_in(path, "sweep.json") || mu_sweep_read_status(path, &status) != MU_OK)
@@ -66,6 +80,8 @@ static struct mu_outcome read_sweep(const char *path, const char *job)
         out.outcome = outcome_of(status);
         out.agreed = out.outcome == MU_LADDER_FAILED;
         out.was_stopped = is_stopped_by_request(status);
+        if (out.outcome == MU_LADDER_REQUEUE)
+            read_parts(json_object_get(json_object_get(status, "part"), "waits_for"), &out);
     }
     json_decref(status);
     return out;
@@ -73,7 +89,8 @@ static struct mu_outcome read_sweep(const char *path, const char *job)
 
 struct mu_outcome mu_outcome_read(const char *run, const char *job)
 {
-    struct mu_outcome out = {.step = -1, .steps = -1, .dead_rank = -1, .left_s = NAN};
+    struct mu_outcome out = {
+        .step = -1, .steps = -1, .dead_rank = -1, .left_s = NAN, .waits_for = {-1}};
     json_t *status;
 
     if (mu_run_dir_read_status(run, &status, &out.signs) != MU_OK || !status)

@@ -9,6 +9,8 @@
 #include "orchestrator/base/status.h"
 #include "orchestrator/core/ladder.h"
 
+enum { MU_OUTCOME_PARTS = 15 }; /* more are not told */
+
 struct mu_outcome {
     bool is_there;                  /* a status that can be read */
     bool is_of_job;                 /* written by this generation */
@@ -20,6 +22,9 @@ struct mu_outcome {
     uint64_t signs;      /* changes with everything that stands there, but for times of a sweep */
     int64_t step, steps; /* as in the file, whoever wrote it; -1: none, or a sweep (trials.h) */
     double left_s;       /* of a sweep, estimated; NAN */
+    /* Of a part of a sweep, of it: it has stopped, since these parts would have to go on first and
+     * do not run; -1 after the last. */
+    int64_t waits_for[MU_OUTCOME_PARTS + 1];
 };
 
 /* run: the folder of a run, or of a sweep. Never fails: what cannot be read is not there. */

@@ -12,6 +12,7 @@
 #include "orchestrator/launch/heartbeats.h"
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/launch.h"
+#include "orchestrator/launch/outcome.h"
 #include "orchestrator/launch/remains.h"
 #include "orchestrator/launch/trials.h"
 #include "orchestrator/slurm/guard.h"
@@ -38,17 +39,18 @@ struct mu_launch {
     uint64_t wish_ns;   /* when the ranks were asked */
     uint32_t resize_to; /* asked for and not yet obeyed; 0: nothing */
     bool start_hung, stalled, host_silent, lease_lost;
-    bool has_stopped;              /* the last generation, orderly */
-    uint64_t signs, moved_ns;      /* what was seen last, and when it changed last */
-    int64_t step, steps;           /* committed, as far as is known; of the run; -1: unknown */
-    double left_s;                 /* of a sweep, estimated; NAN */
-    int64_t memory_step;           /* of what the last generation left in memory; -1: nothing */
-    int memory_trials;             /* of a sweep: whose states it left there */
-    uint32_t shards, spares;       /* of the run; 0 shards: unknown */
-    bool was_told_to_stop;         /* by muster stop, or control/stop */
-    bool has_forecast;             /* that the allocation ends before the run does */
-    struct timespec hosts_changed; /* mtime of the host file */
-    uint64_t pace_ns;              /* when step pace_step was seen first, in this generation */
+    bool has_stopped;         /* the last generation, orderly */
+    uint64_t signs, moved_ns; /* what was seen last, and when it changed last */
+    int64_t step, steps;      /* committed, as far as is known; of the run; -1: unknown */
+    double left_s;            /* of a sweep, estimated; NAN */
+    int64_t memory_step;      /* of what the last generation left in memory; -1: nothing */
+    int memory_trials;        /* of a sweep: whose states it left there */
+    uint32_t shards, spares;  /* of the run; 0 shards: unknown */
+    bool was_told_to_stop;    /* by muster stop, or control/stop */
+    int64_t waits_for[MU_OUTCOME_PARTS + 1]; /* other parts of the sweep, as in outcome.h */
+    bool has_forecast;                       /* that the allocation ends before the run does */
+    struct timespec hosts_changed;           /* mtime of the host file */
+    uint64_t pace_ns; /* when step pace_step was seen first, in this generation */
     int64_t pace_step;
     uint32_t pace_dead;         /* the pace was measured since that many were dead */
     bool was_asked_to_make_way; /* this generation */

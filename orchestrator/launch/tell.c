@@ -130,7 +130,9 @@ void mu_launch_tell_end(const struct mu_launch *l, enum mu_status st)
                               mu_ladder_cause_words((enum mu_ladder_cause)c), l->count[c]);
     }
     mu_log(MU_LOG_INFO, "launch: %s; %d generation%s%s%s%s",
-           st == MU_OK        ? "complete"
+           st == MU_OK ? "complete"
+           : st == MU_REQUEUE && l->waits_for[0] >= 0
+               ? "waits for other parts of the sweep: then the same command goes on"
            : st == MU_REQUEUE ? "stopped on request: the same command goes on"
                               : mu_status_meaning(st),
            l->generations, mu_plural((uint64_t)l->generations), n ? " (" : "", causes,

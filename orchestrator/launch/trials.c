@@ -103,7 +103,9 @@ int64_t mu_trials_look(struct mu_trials *t, const char *path, const struct mu_se
     if (mu_sweep_read_status(path, &status) == MU_OK) {
         note_list(t, path, json_object_get(status, "live"));
         note_list(t, path, json_object_get(status, "recent"));
-        ended = count_ended(json_object_get(status, "phases"));
+        ended = json_object_get(status, "part")
+                    ? mu_json_get_integer(json_object_get(status, "part"), "ended")
+                    : count_ended(json_object_get(status, "phases"));
         t->ended = ended > t->ended ? ended : t->ended;
     }
     json_decref(status);

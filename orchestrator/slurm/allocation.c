@@ -270,6 +270,40 @@ static uint64_t patience_ms(const struct mu_slurm_allocation *a)
     return left_ms < most_ms ? left_ms : most_ms;
 }
 
+/* Lines of "3 PENDING", of tasks that have not ended; N/A: of a job that is none of an array. */
+static bool is_in_queue(const char *text, const int64_t *parts)
+{
+    for (; text; text = strchr(text, '\n') ? strchr(text, '\n') + 1 : NULL) {
+        char *end;
+        const int64_t task = strtoll(text, &end, 10);
+
+        for (int i = 0; end > text && parts[i] >= 0; i++)
+            if (parts[i] == task)
+                return true;
+    }
+    return false;
+}
+
+bool mu_slurm_brings(const struct mu_slurm_allocation *a, const int64_t *parts)
+{
+    char array[48], *text;
+    bool brings;
+
+    if (parts[0] < 0)
+        return true;
+    snprintf(array, sizeof array, "%.*s", (int)strcspn(a->again, "_"), a->again);
+    text = ask((const char *const[]){"squeue", "-h", "-r", "-j", array, "-o", "%K %T", NULL},
+               ANSWER_MS, MU_LOG_WARN);
+    brings = is_in_queue(text, parts);
+    free(text);
+    if (!brings)
+        mu_log(MU_LOG_INFO,
+               "Slurm job %s is not queued again: no task of job %s in the queue would do what it "
+               "waits for",
+               a->again, array);
+    return brings;
+}
+
 void mu_slurm_requeue(const struct mu_slurm_allocation *a)
 {
     const uint64_t patience = patience_ms(a);

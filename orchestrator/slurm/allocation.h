@@ -42,6 +42,11 @@ void mu_slurm_allocation_tell(const struct mu_slurm_allocation *a);
 /* "1-02:03:04", "2:03:04", "3:04", as squeue prints times; -1: it is no time (UNLIMITED). */
 int64_t mu_slurm_seconds(const char *text);
 
+/* Whether some of these parts of a sweep, which end with -1, are tasks of this job's array by their
+ * numbers, and in the queue: then it is of use to be queued again, after them. Also where none are
+ * given. Else it says so. */
+bool mu_slurm_brings(const struct mu_slurm_allocation *a, const int64_t *parts);
+
 /* Whether there will be a next start: Slurm is asked to stop this job and to queue it again. Not
  * while it is being cancelled, or queued again already. Where its controller does not answer, it is
  * asked again for ten minutes, or to the end of the job's time. Tells what came of it. */

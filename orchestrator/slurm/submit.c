@@ -205,8 +205,9 @@ enum mu_status mu_submit_run(const struct mu_submit_request *request)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a submission");
     s->request = request;
     s->is_sweep = strcmp(request->words[0], "sweep") == 0;
-    MU_TRY(mu_launch_check_words(request->words, request->word_count, &s->settings, s->folder), st,
-           done);
+    MU_TRY(mu_launch_check_words(request->words, request->word_count, (struct mu_sweep_part){0, 0},
+                                 &s->settings, s->folder),
+           st, done);
     MU_TRY(mu_path_format(s->path, "%s/job.sbatch", s->folder), st, done);
     MU_TRY(check_folder(s), st, done);
     MU_TRY(mu_submit_read_options(s), st, done);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "orchestrator/run/no_path.h"
 #include "orchestrator/run/run_dir.h"
 #include "orchestrator/steer/standing.h"
+#include "orchestrator/sweep_run/part_folder.h"
 #include "orchestrator/sweep_run/show.h"
 
 enum { LOOK_US = 50000, ALIVE_MS = 500, GONE_LOOKS = 4, PART_MS = 15000 };
@@ -189,10 +191,10 @@ static enum mu_status wait_for_answer(struct asking *a)
 
 /* ---- a sweep --------------------------------------------------------------------------------- */
 
-static enum mu_status write_stop(const struct asking *a)
+static enum mu_status write_stop(const char *folder)
 {
     char path[MU_PATH_MAX];
-    enum mu_status st = mu_path_format(path, "%s/control/%s", a->run, MU_REQUEST_STOP_FILE);
+    enum mu_status st = mu_path_format(path, "%s/control/%s", folder, MU_REQUEST_STOP_FILE);
 
     return st == MU_OK ? mu_file_write_durably(path, "", 0) : st;
 }
@@ -220,40 +222,105 @@ static enum mu_status tell_sweep(const struct asking *a)
 }
 
 /* Between two generations its launcher alone has it. */
-static bool is_busy(struct asking *a)
+static bool is_busy(const char *folder)
 {
-    if (mu_run_dir_is_locked(a->run) || mu_hold_is_taken(a->run))
-        return true;
-    a->standing = mu_steer_standing(a->run);
-    return a->standing.is_abroad;
+    return mu_run_dir_is_locked(folder) || mu_hold_is_taken(folder) ||
+           mu_steer_standing(folder).is_abroad;
 }
 
-static void tell_abroad(const struct asking *a)
+static void tell_abroad(const char *folder)
 {
-    if (a->standing.is_abroad)
+    const struct mu_steer_standing standing = mu_steer_standing(folder);
+
+    if (standing.is_abroad)
         mu_log(MU_LOG_INFO,
-               "%s is to run on %s; whether it still lives cannot be seen from this host", a->run,
-               a->standing.host);
+               "%s is to run on %s; whether it still lives cannot be seen from this host", folder,
+               standing.host);
+}
+
+/* Of one that is done in parts each part is asked; of a sweep done as a whole its folder is the
+ * only one. */
+struct folders {
+    struct mu_sweep_part *part; /* malloc'ed */
+    uint32_t count;
+    bool *is_asked;
+};
+
+static enum mu_status list_folders(const struct asking *a, struct folders *f)
+{
+    struct mu_sweep_part *whole;
+
+    f->part = mu_sweep_part_list(a->run, &f->count);
+    whole = realloc(f->part, ((size_t)f->count + 1) * sizeof *whole);
+    f->is_asked = calloc((size_t)f->count + 1, sizeof *f->is_asked);
+    if (whole)
+        f->part = whole;
+    if (!whole || !f->is_asked)
+        return MU_FAIL(MU_NO_MEMORY, "no memory for the parts of %s", a->run);
+    f->part[f->count++] = (struct mu_sweep_part){0, 0};
+    return MU_OK;
+}
+
+/* Who still is at work of those that were asked; NULL: nobody. */
+static const char *find_busy(const struct asking *a, const struct folders *f,
+                             char path[MU_PATH_MAX])
+{
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->is_asked[i] && mu_sweep_part_path(path, a->run, f->part[i]) == MU_OK &&
+            is_busy(path))
+            return path;
+    return NULL;
+}
+
+static enum mu_status ask_folders(const struct asking *a, struct folders *f)
+{
+    char path[MU_PATH_MAX];
+    enum mu_status st = MU_OK;
+    bool any = false;
+
+    for (uint32_t i = 0; i < f->count; i++) {
+        MU_TRY(mu_sweep_part_path(path, a->run, f->part[i]), st, failed);
+        if (!is_busy(path))
+            continue;
+        tell_abroad(path);
+        MU_TRY(write_stop(path), st, failed);
+        any = f->is_asked[i] = true;
+    }
+    if (!any)
+        return MU_FAIL(MU_FAILED, "nobody trains the sweep %s: there is nothing to stop", a->run);
+failed:
+    return st;
+}
+
+static enum mu_status wait_for_folders(struct asking *a, const struct folders *f)
+{
+    char path[MU_PATH_MAX];
+    const char *busy;
+
+    while ((busy = find_busy(a, f, path))) {
+        if (mu_deadline_passed(a->end)) {
+            memmove(a->run, busy, strlen(busy) + 1);
+            return give_up(a, MU_REQUEST_STOP_FILE);
+        }
+        mu_clock_sleep_us(LOOK_US);
+    }
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->is_asked[i] && mu_sweep_part_path(path, a->run, f->part[i]) == MU_OK)
+            mu_run_dir_unask(path, MU_REQUEST_STOP_FILE);
+    return tell_sweep(a);
 }
 
 static enum mu_status stop_sweep(struct asking *a)
 {
+    struct folders f = {0};
     enum mu_status st;
 
-    if (!is_busy(a))
-        return MU_FAIL(MU_FAILED, "nobody trains the sweep %s: there is nothing to stop", a->run);
-    tell_abroad(a);
-    MU_TRY(write_stop(a), st, failed);
-    if (a->order->no_wait)
-        return say("asked for: control/stop");
-    while (is_busy(a)) {
-        if (mu_deadline_passed(a->end))
-            return give_up(a, MU_REQUEST_STOP_FILE);
-        mu_clock_sleep_us(LOOK_US);
-    }
-    mu_run_dir_unask(a->run, MU_REQUEST_STOP_FILE);
-    return tell_sweep(a);
-failed:
+    MU_TRY(list_folders(a, &f), st, done);
+    MU_TRY(ask_folders(a, &f), st, done);
+    st = a->order->no_wait ? say("asked for: control/stop") : wait_for_folders(a, &f);
+done:
+    free(f.part);
+    free(f.is_asked);
     return st;
 }
 
@@ -272,7 +339,7 @@ enum mu_status mu_steer_ask(const struct mu_steer_order *order, enum mu_steer_ki
     if (!mu_steer_is_alive(&a.standing))
         return MU_FAIL(MU_FAILED, "nobody trains %s: %s", a.run,
                        mu_steer_tell_end(&a.standing).text);
-    tell_abroad(&a);
+    tell_abroad(a.run);
     MU_TRY(mu_steer_write(a.run, kind, &a.request), st, failed);
     if (!order->no_wait)
         return wait_for_answer(&a);
@@ -354,6 +421,11 @@ enum mu_status mu_steer_resize(const struct mu_steer_order *order, uint32_t rank
     enum mu_status st;
 
     MU_TRY(open_run(&a, order), st, failed);
+    if (a.folder == MU_STEER_SWEEP && mu_sweep_part_is_any(a.run) && !is_busy(a.run))
+        return MU_FAIL(MU_FAILED,
+                       "%s is done in parts, each with ranks of its own: name one, as in `muster "
+                       "resize %s/parts/0-of-2 %u`",
+                       a.run, a.run, ranks);
     a.standing = mu_steer_standing(a.run);
     what = a.folder == MU_STEER_SWEEP ? "sweep" : "run";
     verb = a.folder == MU_STEER_SWEEP ? "sweep" : "train";

@@ -209,7 +209,7 @@ static void fill_trials(struct mu_sweep_master *m, struct packing *p)
         struct mu_cell *c = &m->state.cell[i];
         const uint32_t n = p->problem.trials;
 
-        if (mu_cell_has_ended(c->phase))
+        if (mu_cell_has_ended(c->phase) || c->phase == MU_CELL_ELSEWHERE)
             continue;
         all += seconds_of(m, i, steps_left(m, i));
         if (c->phase == MU_CELL_WAITS || is_put_off(m, i)) {
@@ -338,16 +338,43 @@ void mu_sweep_master_decide(struct mu_sweep_master *m)
     free(who);
 }
 
+static bool is_own_work_done(const struct mu_sweep_master *m, bool *is_all_done)
+{
+    *is_all_done = true;
+    for (uint32_t i = 0; i < m->known; i++) {
+        if (m->state.cell[i].phase == MU_CELL_ELSEWHERE)
+            *is_all_done = false;
+        else if (!mu_cell_has_ended(m->state.cell[i].phase))
+            return false;
+    }
+    return !m->has_results;
+}
+
+bool mu_sweep_master_is_done(const struct mu_sweep_master *m)
+{
+    bool is_all_done;
+
+    return is_own_work_done(m, &is_all_done) && (is_all_done || m->stages.complete);
+}
+
+static bool is_quiet(const struct mu_sweep_master *m)
+{
+    return m->waiting == m->state.ranks && m->news_count == 0;
+}
+
 bool mu_sweep_master_is_over(const struct mu_sweep_master *m)
 {
-    if (m->waiting < m->state.ranks || m->news_count > 0)
+    if (!is_quiet(m))
         return false;
     if (m->stops || m->status != MU_OK)
         return m->status != MU_OK || !must_save(m);
-    if (m->has_results)
-        return false;
-    for (uint32_t i = 0; i < m->known; i++)
-        if (!mu_cell_has_ended(m->state.cell[i].phase))
-            return false;
-    return true;
+    return mu_sweep_master_is_done(m);
+}
+
+bool mu_sweep_master_waits(const struct mu_sweep_master *m)
+{
+    bool is_all_done;
+
+    return is_quiet(m) && m->status == MU_OK && !m->stops && is_own_work_done(m, &is_all_done) &&
+           !is_all_done && !m->stages.complete;
 }

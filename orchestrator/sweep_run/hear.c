@@ -266,6 +266,21 @@ void mu_sweep_master_hear_idle(struct mu_sweep_master *m, int rank,
     *before = *idle;
 }
 
+/* A trial that had failed there may have been tried again. */
+bool mu_sweep_master_hear_elsewhere(struct mu_sweep_master *m, uint32_t trial,
+                                    const struct mu_cell *cell)
+{
+    struct mu_cell *c = &m->state.cell[trial];
+
+    if (!c->is_elsewhere || !mu_cell_has_ended(cell->phase) || cell->phase == c->phase ||
+        (mu_cell_has_ended(c->phase) && c->phase != MU_CELL_FAILED))
+        return false;
+    *c = *cell;
+    c->is_elsewhere = true;
+    m->has_results = m->is_changed = true;
+    return true;
+}
+
 /* In which group a rank says it is, or was last. Whose READY is on its way stays until it comes:
  * what was the group's outcome comes with it. */
 static void take_word(struct mu_sweep_master *m, struct mu_sweep_member *member,

@@ -183,14 +183,17 @@ static void keep_files(struct mu_sweep_lead *lead)
     if (lead->has_new_results) {
         is_written(mu_sweep_write_results(s), "results.csv");
         is_written(mu_sweep_write_timing(s), "timing.csv");
-        mu_sweep_reporter_ask(&lead->reporter);
+        lead->must_merge = true;
     }
     if (lead->has_new_results || s->now - lead->told >= status_seconds) {
         lead->told = s->now;
         if (!is_written(mu_sweep_write_status(s), "sweep.json"))
             lead->told += later_seconds; /* the disk is full, mostly: not every second */
     }
+    if (lead->has_new_results && mu_sweep_lead_reports(lead, false))
+        mu_sweep_reporter_ask(&lead->reporter);
     lead->has_new_results = false;
+    mu_sweep_lead_merge(lead);
     mu_sweep_screen_put(lead->screen, s);
     mu_sweep_reporter_poll(&lead->reporter);
 }
@@ -213,8 +216,8 @@ static void look_for_requests(struct mu_sweep_lead *lead)
         make_way(lead);
 }
 
-struct counts {
-    uint32_t of[MU_CELL_PHASES], ended;
+struct counts { /* of a part's own trials */
+    uint32_t known, of[MU_CELL_PHASES], ended;
 };
 
 static struct counts count(const struct mu_sweep_master *m)
@@ -222,8 +225,11 @@ static struct counts count(const struct mu_sweep_master *m)
     struct counts c = {.ended = 0};
 
     for (uint32_t i = 0; i < m->known; i++) {
-        c.of[m->state.cell[i].phase]++;
-        c.ended += mu_cell_has_ended(m->state.cell[i].phase);
+        const struct mu_cell *cell = &m->state.cell[i];
+
+        c.known += !cell->is_elsewhere;
+        c.of[cell->phase] += !cell->is_elsewhere;
+        c.ended += !cell->is_elsewhere && mu_cell_has_ended(cell->phase);
     }
     return c;
 }
@@ -233,12 +239,13 @@ static void look_for_end(struct mu_sweep_lead *lead)
     const struct mu_sweep_master *m = &lead->master;
     struct counts c;
 
-    if (!mu_sweep_master_is_over(m))
+    lead->gave_up = mu_sweep_lead_gives_up(lead);
+    if (!lead->gave_up && !mu_sweep_master_is_over(m))
         return;
     c = count(m);
     if (m->status != MU_OK)
         lead->over = MU_FAILED;
-    else if (c.ended < m->known || m->has_results)
+    else if (lead->gave_up || !mu_sweep_master_is_done(m))
         lead->over = MU_REQUEUE; /* is_over: it was stopped */
     else
         lead->over = c.of[MU_CELL_FAILED] > 0 ? MU_FAILED : MU_OK;
@@ -252,6 +259,7 @@ void mu_sweep_lead_serve(struct mu_sweep_lead *lead)
     mu_sweep_channels_serve(lead);
     look_for_requests(lead);
     if (lead->over == MU_SWEEP_NOT_OVER) {
+        mu_sweep_lead_look_beside(lead, false);
         decide(lead);
         mu_sweep_lead_look_for_unsaved(lead);
         keep_files(lead);
@@ -291,17 +299,19 @@ static void name_end(struct mu_sweep_lead *lead, char text[200])
         snprintf(text, 200,
                  "making way for other ranks: %u of %u trials have ended; the states of those that "
                  "train stay in memory",
-                 c.ended, m->known);
+                 c.ended, c.known);
+    else if (lead->gave_up)
+        mu_sweep_lead_name_others(lead, text, 200);
     else if (lead->over == MU_REQUEUE)
         snprintf(text, 200,
                  "stopped on request, with checkpoints: %u of %u trials have ended; the same "
                  "command goes on%s",
-                 c.ended, m->known,
+                 c.ended, c.known,
                  mu_run_dir_stop_requested(lead->folder) ? " (control/stop)" : "");
     else
         snprintf(text, 200,
                  "%s: %u trials: %u complete, %u diverged, %u out of memory, %u failed%s",
-                 c.of[MU_CELL_FAILED] > 0 ? "ended" : "complete", m->known, c.of[MU_CELL_COMPLETE],
+                 c.of[MU_CELL_FAILED] > 0 ? "ended" : "complete", c.known, c.of[MU_CELL_COMPLETE],
                  c.of[MU_CELL_DIVERGED], c.of[MU_CELL_OUT_OF_MEMORY], c.of[MU_CELL_FAILED],
                  c.of[MU_CELL_FAILED] > 0 ? "; the same command tries these again" : "");
 }
@@ -332,9 +342,10 @@ enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead)
     s->stopped_by = mu_run_stopper_word(stopper(lead));
     is_written(mu_sweep_write_timing(s), "timing.csv");
     is_written(mu_sweep_write_status(s), "sweep.json"); /* the last report says that it is over */
-    if (lead->over == MU_REQUEUE && !lead->makes_way)   /* that request its launcher takes away */
-        mu_run_dir_clear_requests(lead->folder);        /* obeyed */
-    else if (lead->over != MU_REQUEUE)
+    mu_sweep_lead_merge_at_end(lead);
+    if (lead->over == MU_REQUEUE && !lead->makes_way) /* that request its launcher takes away */
+        mu_run_dir_clear_requests(lead->folder);      /* obeyed */
+    else if (lead->over != MU_REQUEUE && mu_sweep_lead_reports(lead, true))
         mu_log(MU_LOG_DEBUG, "last report: %s",
                mu_status_name(mu_sweep_reporter_finish(&lead->reporter, poll, lead)));
     tell_outcome(lead);
@@ -343,7 +354,7 @@ enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead)
     mu_log(lead->over == MU_FAILED ? MU_LOG_ERROR : MU_LOG_INFO, "%s", text);
     if (lead->over != MU_REQUEUE)
         mu_log(MU_LOG_INFO, "what came out: %s/report.html; `muster fit %s` prints it",
-               lead->facts->path, lead->facts->path);
+               lead->beside.whole, lead->beside.whole);
     s->ended = s->stopped_by = NULL;
     lead->is_finished = true;
     mu_sweep_channels_end(lead);

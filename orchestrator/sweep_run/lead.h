@@ -7,6 +7,7 @@
 
 #include "orchestrator/run/journal.h"
 #include "orchestrator/run/run_dir.h"
+#include "orchestrator/sweep_run/beside.h"
 #include "orchestrator/sweep_run/line.h"
 #include "orchestrator/sweep_run/master.h"
 #include "orchestrator/sweep_run/past.h"
@@ -17,7 +18,7 @@
 struct mu_sweep_facts {
     struct mu_sweep_spec *spec; /* malloc'ed */
     struct mu_settings base;
-    char file[MU_PATH_MAX], path[MU_PATH_MAX]; /* the sweep file; the sweep's folder */
+    char file[MU_PATH_MAX], path[MU_PATH_MAX]; /* the sweep file; the sweep's folder, or a part's */
     int *name; /* of those that met, ascending; and their hosts, numbered from 0 */
     uint32_t *host, count;
     struct mu_sweep_data data; /* the first master's alone */
@@ -31,6 +32,8 @@ struct mu_sweep_lead {
     const struct mu_sweep_facts *facts;
     struct mu_sweep_master master;
     struct mu_sweep_past past;
+    struct mu_sweep_beside beside; /* other parts, and earlier ways to do the sweep */
+    struct mu_hash_text plan;
     struct mu_run_dir *folder; /* its lock */
     struct mu_journal *journal;
     struct mu_sweep_channel *channel; /* by master.member */
@@ -44,6 +47,11 @@ struct mu_sweep_lead {
     bool has_looked;  /* at a stop: for what is in memory alone */
     int over;         /* enum mu_status, or MU_SWEEP_NOT_OVER */
     bool is_finished; /* and everybody may be told */
+    /* Of a part: */
+    uint32_t *waits_for; /* by part: trials that it would have to do first */
+    double waits_since;  /* by mu_clock_s(): nobody works on these since then; NAN: somebody does */
+    double merges;       /* when the files of the whole are made next */
+    bool must_merge, gave_up;
 };
 
 /* Of a start (words NULL): locks the folder, reads what was, compares what is asked for with it:
@@ -66,6 +74,21 @@ enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead) MU_CHECKED;
 /* At a stop, once everybody waits (unsaved.c): trials whose newest state is in memory alone,
  * since they made way or their ranks died, are to be saved first. */
 void mu_sweep_lead_look_for_unsaved(struct mu_sweep_lead *lead);
+
+/* ---- part.c: of one that is a part, else nothing ---- */
+enum mu_status mu_sweep_lead_open_part(struct mu_sweep_lead *lead) MU_CHECKED;
+void mu_sweep_lead_close_part(struct mu_sweep_lead *lead);
+/* Takes what others have come to; at a failure master.status. */
+void mu_sweep_lead_look_beside(struct mu_sweep_lead *lead, bool at_once);
+/* Whether to wait no longer for results that nobody is about to bring. */
+bool mu_sweep_lead_gives_up(struct mu_sweep_lead *lead);
+/* "part 2 of 4 has 3 trials to do": for whom it waits. */
+void mu_sweep_lead_name_others(const struct mu_sweep_lead *lead, char *text, size_t size);
+/* Files of the whole, now and then; at the end until nothing is new any more. */
+void mu_sweep_lead_merge(struct mu_sweep_lead *lead);
+void mu_sweep_lead_merge_at_end(struct mu_sweep_lead *lead);
+/* Whether the report is for this one to make: while it works; at its end. */
+bool mu_sweep_lead_reports(const struct mu_sweep_lead *lead, bool at_end);
 
 /* ---- channels.c ---- */
 enum mu_status mu_sweep_channels_open(struct mu_sweep_lead *lead) MU_CHECKED;

@@ -32,9 +32,9 @@ static void restore(void *context, uint32_t trial)
         mu_sweep_past_find(&lead->past, lead->master.stages.trials.item[trial].name);
     const enum mu_cell_phase phase = c->phase;
 
-    if (!was)
-        return;
-    *c = was->cell;
+    if (was)
+        *c = was->cell;
+    mu_sweep_beside_add(&lead->beside, lead->master.stages.trials.item[trial].name, c);
     if (!mu_cell_has_ended(c->phase))
         c->phase = phase;
 }
@@ -49,15 +49,23 @@ static void warn(void *context, const char *line)
 static void greet(const struct mu_sweep_lead *lead)
 {
     const struct mu_sweep_state *s = &lead->master.state;
-    uint32_t ended = 0;
+    uint32_t ended = 0, own = 0;
+    char part[64] = "", share[64] = "";
 
-    for (uint32_t i = 0; i < lead->master.known; i++)
+    for (uint32_t i = 0; i < lead->master.known; i++) {
         ended += mu_cell_has_ended(s->cell[i].phase);
+        own += !s->cell[i].is_elsewhere;
+    }
+    if (s->part.of > 0) {
+        snprintf(part, sizeof part, ", part %s,", mu_sweep_part_print(s->part).text);
+        snprintf(share, sizeof share, "; %" PRIu32 " of them are this part's", own);
+    }
     mu_log(MU_LOG_INFO,
-           "sweep %s %s in %s: `muster status %s --watch` shows it, report.html there its results; "
-           "%" PRIu32 " of %" PRIu32 " trials%s have ended",
-           s->spec->name, s->start > 1 ? "goes on" : "begins", lead->facts->path, lead->facts->path,
-           ended, lead->master.known, lead->master.stages.complete ? "" : " known so far");
+           "sweep %s%s %s in %s: `muster status %s --watch` shows it, report.html there its "
+           "results; %" PRIu32 " of %" PRIu32 " trials%s have ended%s",
+           s->spec->name, part, s->start > 1 ? "goes on" : "begins", lead->beside.whole,
+           lead->beside.whole, ended, lead->master.known,
+           lead->master.stages.complete ? "" : " known so far", share);
 }
 
 /* ---- what was ---- */
@@ -152,18 +160,27 @@ static enum mu_status compare_file(const char *key, const char *file, const char
                    key, file[0] ? file : "it is empty, and");
 }
 
-static enum mu_status compare_data(const struct mu_sweep_lead *lead)
+static enum mu_status compare_with(const struct mu_sweep_lead *lead,
+                                   const struct mu_sweep_data *before)
 {
-    const struct mu_sweep_data *before = &lead->past.data, *now = &lead->facts->data;
+    const struct mu_sweep_data *now = &lead->facts->data;
     const struct mu_settings *base = &lead->facts->base;
     enum mu_status st = MU_OK;
 
-    if (!lead->past.has_data)
-        return MU_OK;
     MU_TRY(compare_file("data.train", base->data_train, before->train.text, now->train.text), st,
            failed);
     st = compare_file("data.valid", base->data_valid, before->valid.text, now->valid.text);
 failed:
+    return st;
+}
+
+static enum mu_status compare_data(const struct mu_sweep_lead *lead)
+{
+    enum mu_status st = lead->past.has_data ? compare_with(lead, &lead->past.data) : MU_OK;
+    const struct mu_sweep_data *before;
+
+    for (uint32_t i = 0; st == MU_OK && (before = mu_sweep_beside_data(&lead->beside, i)); i++)
+        st = compare_with(lead, before);
     return st;
 }
 
@@ -187,6 +204,7 @@ static enum mu_status read_past(struct mu_sweep_lead *lead, bool is_start)
 
     MU_TRY(mu_path_format(folder, "%s/journal", lead->facts->path), st, failed);
     MU_TRY(mu_sweep_past_read(&lead->past, folder), st, failed);
+    MU_TRY(mu_sweep_lead_open_part(lead), st, failed);
     if (is_start)
         mu_sweep_past_close(&lead->past);
     MU_TRY(mu_sweep_stages_init(&stages, lead->facts->spec, &lead->facts->base, lead->facts->file),
@@ -198,6 +216,9 @@ static enum mu_status read_past(struct mu_sweep_lead *lead, bool is_start)
     lead->master.restore = restore;
     lead->master.warn = warn;
     lead->master.context = lead;
+    s->part = lead->beside.own;
+    s->plan = lead->plan.text;
+    s->waits_for = lead->waits_for;
     s->start = lead->past.start + is_start;
     s->began = lead->past.began > 0 ? lead->past.began : mu_clock_date_s();
     s->now = fmax(mu_clock_date_s() - s->began, 0);
@@ -273,7 +294,7 @@ enum mu_status mu_sweep_lead_open(struct mu_session *session, struct mu_sweep_li
     if (!words)
         greet(lead);
     lead->screen = mu_sweep_screen_open();
-    mu_sweep_reporter_init(&lead->reporter, facts->path);
+    mu_sweep_reporter_init(&lead->reporter, lead->beside.whole);
     *out = lead;
     return MU_OK;
 failed:
@@ -288,6 +309,7 @@ void mu_sweep_lead_close(struct mu_sweep_lead *lead)
     mu_sweep_channels_close(lead);
     mu_sweep_master_deinit(&lead->master);
     mu_sweep_past_deinit(&lead->past);
+    mu_sweep_lead_close_part(lead);
     mu_journal_close(lead->journal);
     mu_run_dir_close(lead->folder);
     free(lead);

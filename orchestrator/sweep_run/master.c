@@ -366,20 +366,50 @@ void mu_sweep_master_end(struct mu_sweep_master *m, uint32_t trial, uint64_t gro
     mu_sweep_master_release(m, trial, -1);
 }
 
+/* owner[i] of all that are known: the calls before gave those before the same. NULL: m->status, or
+ * the sweep is not split. */
+static uint32_t *find_owners(struct mu_sweep_master *m)
+{
+    const struct mu_sweep_state *s = &m->state;
+    uint32_t *owner = NULL;
+
+    if (s->part.of == 0)
+        return NULL;
+    owner = calloc((size_t)s->stages->trials.count + 1, sizeof *owner);
+    m->status = owner ? mu_sweep_part_owners(s->spec, &s->stages->trials, s->part.of, owner)
+                      : MU_FAIL(MU_NO_MEMORY, "no memory for the parts of %u trials",
+                                s->stages->trials.count);
+    return owner;
+}
+
+static void begin_cell(struct mu_sweep_master *m, uint32_t i, uint32_t owner)
+{
+    const struct mu_sweep_trials *t = &m->stages.trials;
+    const bool is_elsewhere = owner != m->state.part.number;
+    struct mu_cell *c = &m->state.cell[i];
+
+    m->side[i] =
+        (struct mu_sweep_side){.kind = kind_of(m, &t->item[i]), .owner = owner, .crash_step = -1};
+    *c = mu_cell_new(mu_sweep_waits_for(t, i) == MU_TRIAL_ALONE ? MU_CELL_READY : MU_CELL_WAITS);
+    if (m->restore)
+        m->restore(m->context, i);
+    c->is_elsewhere = is_elsewhere;
+    if (is_elsewhere && !mu_cell_has_ended(c->phase))
+        c->phase = MU_CELL_ELSEWHERE;
+}
+
 static void begin_cells(struct mu_sweep_master *m)
 {
     const struct mu_sweep_trials *t = &m->stages.trials;
     const uint32_t from = m->known;
+    uint32_t *owner;
 
     if (t->count == from || !make_room(m))
         return;
-    for (uint32_t i = from; i < t->count; i++) {
-        m->side[i] = (struct mu_sweep_side){.kind = kind_of(m, &t->item[i]), .crash_step = -1};
-        m->state.cell[i] =
-            mu_cell_new(mu_sweep_waits_for(t, i) == MU_TRIAL_ALONE ? MU_CELL_READY : MU_CELL_WAITS);
-        if (m->restore)
-            m->restore(m->context, i);
-    }
+    owner = find_owners(m);
+    for (uint32_t i = from; i < t->count; i++)
+        begin_cell(m, i, owner ? owner[i] : m->state.part.number);
+    free(owner);
     m->known = t->count;
     for (uint32_t i = from; i < t->count; i++)
         look_at_branch(m, i);

@@ -57,7 +57,8 @@ struct mu_sweep_host {
 
 /* What is kept of a trial beside its cell. */
 struct mu_sweep_side {
-    uint32_t kind; /* of speed */
+    uint32_t kind;  /* of speed */
+    uint32_t owner; /* the part whose it is */
     /* The highest step heard of; and what it was at the last crash: steps up to there, taken again
      * from a checkpoint, are no progress. */
     int64_t most, crash_step;
@@ -125,7 +126,8 @@ struct mu_sweep_master {
 };
 
 /* Takes over `stages`, initialised; path: borrowed. host[i]: of the rank name[i]; ascending. The
- * hooks are to be set before mu_sweep_master_advance is called for the first time. */
+ * hooks and state.part are to be set before mu_sweep_master_advance is called for the first
+ * time. */
 enum mu_status mu_sweep_master_init(struct mu_sweep_master *m, const char *path,
                                     struct mu_sweep_stages *stages, const int *name,
                                     const uint32_t *host, uint32_t count,
@@ -145,6 +147,9 @@ void mu_sweep_master_hear_progress(struct mu_sweep_master *m, uint64_t group, in
                                    double loss, double tokens_per_s);
 void mu_sweep_master_hear_idle(struct mu_sweep_master *m, int rank,
                                const struct mu_ledger_sum *idle);
+/* What a trial of another part has come to: nothing, where it has not ended. Whether that is news. */
+bool mu_sweep_master_hear_elsewhere(struct mu_sweep_master *m, uint32_t trial,
+                                    const struct mu_cell *cell);
 /* After a repair: the words of all that live, ascending by name. Nobody is ready any more until it
  * says so again. */
 void mu_sweep_master_hear_words(struct mu_sweep_master *m, const struct mu_rank_word *word,
@@ -154,6 +159,10 @@ void mu_sweep_master_hear_words(struct mu_sweep_master *m, const struct mu_rank_
 void mu_sweep_master_decide(struct mu_sweep_master *m);
 /* Nothing is left to do, or what was to be stopped has; and everybody waits. */
 bool mu_sweep_master_is_over(const struct mu_sweep_master *m);
+/* Nothing is left to do. Of a part: its own trials have ended, and none can be added. */
+bool mu_sweep_master_is_done(const struct mu_sweep_master *m);
+/* Of a part: it has nothing to do but to wait for results of others. */
+bool mu_sweep_master_waits(const struct mu_sweep_master *m);
 
 /* ---- parts ---- */
 struct mu_sweep_group *mu_sweep_master_group(const struct mu_sweep_master *m, uint64_t number);

@@ -6,7 +6,9 @@
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/host_key.h"
 #include "orchestrator/base/log.h"
+#include "orchestrator/base/started_by.h"
 #include "orchestrator/config/config.h"
+#include "orchestrator/sweep_run/part_folder.h"
 #include "orchestrator/sweep_run/sweep.h"
 #include "worker/comm/control.h"
 #include "worker/data/tokens.h"
@@ -109,12 +111,15 @@ failed:
 
 /* The plain path, without symbolic links and "..": it names the trials' segments, and people read
  * it. */
-static enum mu_status make_folder(struct mu_sweep_facts *f)
+static enum mu_status make_folder(struct mu_sweep_facts *f, struct mu_sweep_part part)
 {
-    char *plain;
+    char whole[MU_PATH_MAX], *plain;
     enum mu_status st;
 
-    MU_TRY(mu_path_format(f->path, "%s/%s", f->base.run_dir, f->spec->name), st, failed);
+    MU_TRY(mu_path_format(whole, "%s/%s", f->base.run_dir, f->spec->name), st, failed);
+    if (!mu_started_by_launch()) /* a launcher has asked already */
+        MU_TRY(mu_sweep_part_admit(whole, part, f->spec, &f->base, f->file), st, failed);
+    MU_TRY(mu_sweep_part_path(f->path, whole, part), st, failed);
     MU_TRY(mu_file_make_folders(f->path), st, failed);
     plain = realpath(f->path, NULL);
     if (plain)
@@ -145,7 +150,7 @@ static enum mu_status make_facts(struct mu_sweep *s, const struct mu_sweep_reque
     enum mu_status st;
 
     MU_TRY(read_file(f, request), st, failed);
-    MU_TRY(make_folder(f), st, failed);
+    MU_TRY(make_folder(f, request->part), st, failed);
     number_hosts(f, all->of);
     st = mu_sweep_lead_open(&s->session, &s->line, f, NULL, 0, &s->lead);
 failed:

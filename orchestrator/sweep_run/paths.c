@@ -8,21 +8,27 @@
 #include "orchestrator/base/log.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/run/run_dir.h"
+#include "orchestrator/sweep_run/part_folder.h"
 #include "worker/checkpoint/checkpoint.h"
 
 enum mu_status mu_sweep_trial_path(char out[MU_PATH_MAX], const char *sweep_path, const char *name)
 {
-    return mu_path_format(out, "%s/trials/%s", sweep_path, name);
+    char whole[MU_PATH_MAX];
+
+    mu_sweep_part_of_path(whole, sweep_path);
+    return mu_path_format(out, "%s/trials/%s", whole, name);
 }
 
 /* With SWEEPDIR/trials/NAME as its run directory. */
 static enum mu_status settings_of(const struct mu_sweep_trial *trial, const char *sweep_path,
                                   struct mu_settings *out)
 {
+    char whole[MU_PATH_MAX];
     int n;
 
+    mu_sweep_part_of_path(whole, sweep_path);
     *out = trial->settings;
-    n = snprintf(out->run_dir, sizeof out->run_dir, "%s/trials", sweep_path);
+    n = snprintf(out->run_dir, sizeof out->run_dir, "%s/trials", whole);
     snprintf(out->run_name, sizeof out->run_name, "%s", trial->name);
     if (n < 0 || (size_t)n >= sizeof out->run_dir)
         return MU_FAIL(MU_CONFIG, "run.dir: the path of the sweep's folder is too long");

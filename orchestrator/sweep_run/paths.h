@@ -7,7 +7,7 @@
 #include "orchestrator/base/file.h"
 #include "orchestrator/sweep/trials.h"
 
-/* SWEEPDIR/trials/NAME */
+/* SWEEPDIR/trials/NAME; sweep_path: SWEEPDIR, or the folder of a part of it. */
 enum mu_status mu_sweep_trial_path(char out[MU_PATH_MAX], const char *sweep_path,
                                    const char *name) MU_CHECKED;
 /* Its settings, with that as its run directory, as malloc'ed text. */

@@ -56,6 +56,13 @@
  *    "fit": {"methods": ["isoflop"], "bootstrap": 4000, "holdout": "largest_budget",
  *            "targets": [1e13]}}
  *
+ *   Also "plan": of the trials that the file names (sweep/part.h). Of a part
+ *    "part": {"number": 0, "of": 4, "trials": 24, "ended": 20,   its own; those with a result
+ *             "waits_for": [2]}             other parts that would have to go on first
+ *   and among the phases "elsewhere": other parts' that have not ended. Of a split sweep
+ *    "parts": [{"part": "0/4", "began": true, "trials": 24, "ended_trials": 20, "ranks": 4,
+ *               "ended": null, "outcome": null, "updated": "2026-11-23T16:00:00Z"}]
+ *
  *   TRIAL: {"name": "width16-c1e+11-s1", "role": "cell", "phase": "trains", "workers": 2,
  *           "host": 0, "step": 120, "steps": 800, "n": 1.2e4, "d": 1.1e6, "c": 1e11, "size": 16,
  *           "budget": 1e11, "train_loss": 2.3, "valid_loss": 2.4, "bits_per_byte": 3.1,
@@ -76,9 +83,12 @@ enum { MU_SWEEP_RECENT = 24 }; /* trials that have ended, in sweep.json */
 enum mu_status mu_sweep_write_results(const struct mu_sweep_state *s) MU_CHECKED;
 enum mu_status mu_sweep_write_timing(const struct mu_sweep_state *s) MU_CHECKED; /* and timeline */
 enum mu_status mu_sweep_write_status(const struct mu_sweep_state *s) MU_CHECKED; /* sweep.json */
-/* sweep.json of a folder, a new reference. MU_NOT_FOUND (not reported): there is none; MU_CORRUPT:
- * no JSON, or of another schema. Members may be anything. */
+/* sweep.json of a folder, a new reference; of a split sweep made of those of its parts (merge.h).
+ * MU_NOT_FOUND (not reported): there is none; MU_CORRUPT: no JSON, or of another schema. Members may
+ * be anything. */
 enum mu_status mu_sweep_read_status(const char *sweep_path, json_t **out) MU_CHECKED;
+/* As the file has it. */
+enum mu_status mu_sweep_read_own_status(const char *sweep_path, json_t **out) MU_CHECKED;
 
 /* report.html and fit.json by a `muster fit FOLDER` of its own process, at low priority, which dies
  * with this one; what it says goes to FOLDER/report.log. Never blocks. One at a time; asked for

@@ -10,17 +10,19 @@
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/hash.h"
 #include "orchestrator/core/ledger.h"
+#include "orchestrator/sweep/part.h"
 #include "orchestrator/sweep/stages.h"
 
 /* X(name, word, meaning) */
-#define MU_CELL_TABLE(X)                                       \
-    X(WAITS, "waits", "for its trunk")                         \
-    X(READY, "ready", "waits for workers")                     \
-    X(TRAINS, "trains", "")                                    \
-    X(MOVES, "moves", "makes way for a group of another size") \
-    X(COMPLETE, "complete", "")                                \
-    X(DIVERGED, "diverged", "NaN or Inf: a result")            \
-    X(OUT_OF_MEMORY, "out of memory", "a result")              \
+#define MU_CELL_TABLE(X)                                             \
+    X(WAITS, "waits", "for its trunk")                               \
+    X(READY, "ready", "waits for workers")                           \
+    X(TRAINS, "trains", "")                                          \
+    X(MOVES, "moves", "makes way for a group of another size")       \
+    X(ELSEWHERE, "elsewhere", "another part's, which has not ended") \
+    X(COMPLETE, "complete", "")                                      \
+    X(DIVERGED, "diverged", "NaN or Inf: a result")                  \
+    X(OUT_OF_MEMORY, "out of memory", "a result")                    \
     X(FAILED, "failed", "tried as often as `retries` allows, or refused; a later start tries again")
 enum mu_cell_phase {
 #define MU_CELL_ENUM(name, word, meaning) MU_CELL_##name,
@@ -56,6 +58,7 @@ struct mu_cell {
     uint64_t tokens;
     bool has_hash;
     struct mu_hash hash;
+    bool is_elsewhere; /* another part trains it, or did */
     char message[256]; /* of its end, if it is not `complete` */
 };
 
@@ -76,6 +79,9 @@ struct mu_sweep_state {
     const char *path; /* of the sweep's folder */
     const struct mu_sweep_spec *spec;
     const struct mu_settings *base;
+    struct mu_sweep_part part;
+    const char *plan;          /* as of sweep/part.h; NULL: not known */
+    const uint32_t *waits_for; /* by part: trials that it would have to do first; NULL: none */
     const struct mu_sweep_stages *stages;
     struct mu_cell *cell; /* stages->trials.count of them */
     uint32_t capacity;

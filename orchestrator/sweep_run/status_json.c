@@ -58,7 +58,8 @@ static json_t *phases(const struct mu_sweep_state *s)
     for (uint32_t i = 0; i < s->stages->trials.count; i++)
         count[s->cell[i].phase]++;
     for (enum mu_cell_phase p = 0; p < MU_CELL_PHASES; p++)
-        json_object_set_new(object, mu_cell_word(p), json_integer(count[p]));
+        if (p != MU_CELL_ELSEWHERE || s->part.of > 0)
+            json_object_set_new(object, mu_cell_word(p), json_integer(count[p]));
     return object;
 }
 
@@ -203,12 +204,31 @@ static double rank_seconds(const struct mu_sweep_state *s)
     return sum;
 }
 
+/* Which part it is, and what it has to do itself. */
+static json_t *part(const struct mu_sweep_state *s)
+{
+    json_int_t own = 0, ended = 0;
+    json_t *waits = json_array();
+
+    for (uint32_t i = 0; i < s->stages->trials.count; i++) {
+        own += !s->cell[i].is_elsewhere;
+        ended += !s->cell[i].is_elsewhere && mu_cell_has_ended(s->cell[i].phase) &&
+                 s->cell[i].phase != MU_CELL_FAILED;
+    }
+    for (uint32_t k = 0; k < s->part.of; k++)
+        if (s->waits_for && s->waits_for[k] > 0)
+            json_array_append_new(waits, json_integer(k));
+    return json_pack("{s:I, s:I, s:I, s:I, s:o}", "number", (json_int_t)s->part.number, "of",
+                     (json_int_t)s->part.of, "trials", own, "ended", ended, "waits_for", waits);
+}
+
 static json_t *document(const struct mu_sweep_state *s)
 {
     char host[256] = "";
+    json_t *object;
 
     gethostname(host, sizeof host - 1);
-    return json_pack(
+    object = json_pack(
         "{s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:s, s:o, s:s?, s:s?, s:s?, s:o, s:b, s:I, s:b, s:o, "
         "s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, s:{s:s, s:s}, s:s, s:o, s:o, s:o, s:o, s:o}",
         "schema", MU_SWEEP_SCHEMA, "muster", MUSTER_VERSION, "name", s->spec->name, "kind",
@@ -224,6 +244,12 @@ static json_t *document(const struct mu_sweep_state *s)
         "params", count_word(s->spec->count), "flops", flops_word(s), "size_key", s->spec->size_key,
         "tuned", tuned(s), "budgets", budgets(s), "live", live(s), "recent", recent(s), "fit",
         fit(s->spec));
+
+    if (object && s->part.of > 0)
+        json_object_set_new(object, "part", part(s));
+    if (object && s->plan)
+        json_object_set_new(object, "plan", json_string(s->plan));
+    return object;
 }
 
 enum mu_status mu_sweep_write_status(const struct mu_sweep_state *s)
@@ -243,7 +269,7 @@ done:
     return st;
 }
 
-enum mu_status mu_sweep_read_status(const char *sweep_path, json_t **out)
+enum mu_status mu_sweep_read_own_status(const char *sweep_path, json_t **out)
 {
     char path[MU_PATH_MAX], *text = NULL;
     json_error_t where;

@@ -7,6 +7,9 @@
  *   lead.c       the master: hears, decides, writes down, does; lead_open.c: how it comes to know
  *                where the sweep stands
  *   unsaved.c    what a stop must not leave in memory alone
+ *   part.c       of one that does a part of the sweep: what it takes from the others, whom it waits
+ *                for; beside.h: what the others' journals say; part_folder.h: where parts are kept;
+ *                merge.h: the files of all parts as those of one sweep
  *   channels.c   its end of the lines
  *   master.c hear.c decide.c   its decisions, pure
  *   notes.c past.c   the sweep's journal, written and read
@@ -20,6 +23,7 @@ struct mu_sweep_request {
     const char *path; /* of the sweep file */
     char *const *overrides;
     int override_count;
+    struct mu_sweep_part part;
 };
 
 struct mu_sweep {

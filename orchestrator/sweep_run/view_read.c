@@ -7,7 +7,7 @@
 
 #include "orchestrator/run/goodput.h"
 #include "orchestrator/run/json_values.h"
-#include "orchestrator/run/run_dir.h"
+#include "orchestrator/sweep_run/part_folder.h"
 #include "orchestrator/sweep_run/records.h"
 #include "orchestrator/sweep_run/view.h"
 
@@ -148,7 +148,7 @@ enum mu_status mu_sweep_view_read(const char *sweep_path, struct mu_sweep_view *
     st = *out ? read_view(object, *out)
               : MU_FAIL(MU_NO_MEMORY, "no memory for the table of a sweep");
     if (st == MU_OK && !(*out)->ended[0])
-        (*out)->interrupted = !mu_run_dir_is_locked(sweep_path);
+        (*out)->interrupted = !mu_sweep_is_locked(sweep_path);
 done:
     json_decref(object);
     if (st != MU_OK) {

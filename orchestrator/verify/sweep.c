@@ -127,6 +127,8 @@ void mu_verify_sweep(struct mu_verify *v, const char *path)
     if (mu_path_format(folder, "%s/journal", path) == MU_OK)
         mu_verify_journal(v, folder, false);
     mu_verify_leavings(v, path);
+    if (mu_path_format(folder, "%s/parts", path) == MU_OK && mu_file_exists(folder))
+        verify_each(v, folder, false);
     if (mu_path_format(folder, "%s/trials", path) == MU_OK && mu_file_exists(folder))
         verify_each(v, folder, true);
 }

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # What the tests of `muster sweep` share; sourced after common.sh: two sweeps of a dozen trials, synth.cfg without arithmetic and
-# gpts.cfg of tiny GPTs with shared trunks, and the functions below.
+# gpts.cfg of tiny GPTs with shared trunks, of each one with more
+# stages, edge.cfg and tune.cfg, and the functions below.
 
 cat >synth.cfg <<'CONFIG'
 run = { dir = "runs"; steps = 10; hash_every = 0; };
@@ -39,6 +40,12 @@ sweep = {
     fit = { bootstrap = 100; };
 };
 CONFIG
+
+# Budgets that are extended: the window is off on purpose: it expects optima at 100 tokens a parameter, and the law has them at some four.
+sed 's/window = .*/window = { points = 3; each_side = 1; extend = 2; tokens_per_parameter = 100.0; };/
+    s/2e3, 4e3, 8e3, 1.6e4, 3.2e4/5e2, 1e3, 2e3, 4e3, 8e3, 1.6e4, 3.2e4/' synth.cfg >edge.cfg
+# Trials that tune come before the cells.
+sed 's/share_trunk = .*/share_trunk = true; laws = ( { key = "optim.lr"; value = "tune"; } ); tune = { cells = ( { size = 4; budget = 1e8; }, { size = 12; budget = 1e8; } ); factors = [0.1, 0.3, 1, 3, 10]; seed = 1000; };/; s/lr = 1e-2/lr = 0.2/' gpts.cfg >tune.cfg
 
 # sweep N FILE [ARGUMENTS...], start_sweep N FILE [ARGUMENTS...]: as run and start. The folder of a sweep is runs/NAME.
 sweep() { verb=sweep run "$@"; }
