@@ -5,11 +5,12 @@ long=(run.steps=200 run.hash_every=50 checkpoint.every=10 eval.every=0)
 
 # job NAME [WORDS OF SBATCH...]: scripts/slurm/train.sbatch, its two lines set; a run of NAME, slowly. Its number is in $job, what it
 # says in $log.
-before_exec= # commands
+before_exec=  # commands
+launch_words= # for launch
 job() {
     local name=$1
     shift
-    sed "s|^muster=.*|muster='$MUSTER'|; s|^config=.*|config=tiny.cfg|; s|^exec|${before_exec:-:}; exec|; s|\"\$config\"|& run.name=$name ${long[*]}|" \
+    sed "s|^muster=.*|muster='$MUSTER'|; s|^config=.*|config=tiny.cfg|; s|^exec|${before_exec:-:}; exec|; s|launch|& $launch_words|; s|\"\$config\"|& run.name=$name ${long[*]}|" \
         "$MUSTER_SOURCE/scripts/slurm/train.sbatch" >"$name.sbatch"
     : >"$name.out"
     log=$scratch/$name.out

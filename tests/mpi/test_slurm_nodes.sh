@@ -33,12 +33,12 @@ lost() {
     [ "$(wc -w <<<"$old")" = 2 ] || fail "$1: not two ranks on n2: $old"
     death=$EPOCHREALTIME
     cluster "$1" n2
-    until_said '4 ranks on 2 hosts: 4 workers'
+    until_said 'starting again .*with 4 ranks on 2 hosts'
+    until_said 'generation 2 trains'
+    awk -v what="$2" -v a="$death" -v b="$EPOCHREALTIME" 'BEGIN { printf "training again %.1f s after %s\n", b - a, what }'
     for pid in $old; do
         ! is_muster "$pid" || fail "$1: rank $pid lives on"
     done
-    until_said 'generation 2 trains'
-    awk -v what="$2" -v a="$death" -v b="$EPOCHREALTIME" 'BEGIN { printf "training again %.1f s after %s\n", b - a, what }'
     ended "$job"
     same_as "$1" whole "$2"
     said 'host n2 does not answer: left out for the rest of this job' "$2"
@@ -53,7 +53,9 @@ until_said '^step '
 sleep 1 # the guard begins once ranks are at work
 cluster kill n4
 
+launch_words='-n 4' # one node is spare
 lost kill 'the death of a node'
+launch_words=
 cluster heal n2
 lost cut 'a link was cut'
 said 'host n2: nothing was heard of its 2 ranks for 4 s' "a link cut"
