@@ -4,7 +4,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "orchestrator/points/doubt.h"
 #include "orchestrator/points/heads.h"
 #include "orchestrator/points/names.h"
+#include "orchestrator/points/row.h"
 #include "orchestrator/points/table_csv.h"
 
 struct reader {
@@ -36,172 +36,6 @@ struct reader {
     const char *text; /* of the file */
     size_t size;
 };
-
-/* A row being read. */
-struct row {
-    struct reader *reader;
-    const struct mu_csv_row *csv;
-    bool bad;
-};
-
-/* Of a row only the first mistake is told: it is one row to mend or to leave out. column and why
- * are as in mu_complaints_add. */
-static void spoil(struct row *row, enum mu_column column, const char *why, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-static void spoil(struct row *row, enum mu_column column, const char *why, const char *format, ...)
-{
-    char text[512];
-    va_list arguments;
-
-    if (row->bad)
-        return;
-    row->bad = true;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    mu_complaints_add(&row->reader->complaints, row->csv->line, column, why, text);
-}
-
-/* Of all numbers: beyond them products and powers of a fit lose their digits or overflow. */
-static const double LEAST = 1e-60, MOST = 1e60;
-
-/* NULL: there is no such column, or nothing in it. */
-static const char *cell_of(const struct row *row, int at)
-{
-    const char *cell = at >= 0 && (size_t)at < row->csv->cells ? row->csv->cell[at] : NULL;
-
-    return cell && cell[strspn(cell, " \t\r\n")] ? cell : NULL;
-}
-
-/* False: not there (also when it is bad). */
-static bool take_number(struct row *row, enum mu_column column, double *out)
-{
-    const struct mu_columns *columns = &row->reader->columns;
-    const char *cell = cell_of(row, columns->at[column]), *why;
-    const char *name = row->reader->found->column[column];
-    const bool zero = column == MU_COLUMN_weight;
-
-    if (!cell)
-        return false;
-    why = row->reader->decimal_comma[columns->at[column]]
-              ? mu_decimals_number(cell, columns->exponent[column], out)
-              : mu_cell_number(cell, columns->exponent[column], out);
-    if (why)
-        spoil(row, column, why, "column '%s': %s %s; expected a number %s 0", name,
-              mu_cell_show(cell).text, why, zero ? "of at least" : "above");
-    else if (*out < 0 || (*out <= 0 && !zero))
-        spoil(row, column, "sign", "column '%s': %s; expected a number %s 0", name,
-              mu_cell_show(cell).text, zero ? "of at least" : "above");
-    else if (*out > 0 && (*out < LEAST || *out > MOST))
-        spoil(row, column, "range", "column '%s': %s; expected a number from %g to %g", name,
-              mu_cell_show(cell).text, LEAST, MOST);
-    else
-        return true;
-    return false;
-}
-
-/* As above, of what must be there when its column is. */
-static bool take_amount(struct row *row, enum mu_column column, double *out)
-{
-    const struct reader *r = row->reader;
-
-    if (r->columns.at[column] >= 0 && !cell_of(row, r->columns.at[column]))
-        spoil(row, column, "empty", "column '%s' is empty; expected a number above 0",
-              r->found->column[column]);
-    return take_number(row, column, out);
-}
-
-static void take_count(struct row *row, enum mu_column column, double most, uint64_t *out)
-{
-    double value = 0;
-
-    if (!take_number(row, column, &value))
-        return;
-    if (value > most || value > floor(value))
-        spoil(row, column, "count", "column '%s': %.10g; expected an integer from 1 to %.0f",
-              row->reader->found->column[column], value, most);
-    else
-        *out = (uint64_t)value;
-}
-
-/* Something is derived, and by a function of the shape. */
-static bool needs_shape(const struct reader *r)
-{
-    return r->found->derived[0] && r->request->flops == MU_FLOPS_6N_ATTENTION;
-}
-
-/* A shape is of use only whole. The limits keep counts of parameters within 64 bits. */
-static void take_shape(struct row *row, struct mu_fit_point *p)
-{
-    struct mu_gpt_shape shape = {0};
-    uint64_t heads = 0;
-
-    take_count(row, MU_COLUMN_layers, 1e5, &shape.layers);
-    take_count(row, MU_COLUMN_width, 1e6, &shape.width);
-    take_count(row, MU_COLUMN_context, 1e9, &shape.context);
-    take_count(row, MU_COLUMN_vocab, 1e9, &shape.vocab);
-    take_count(row, MU_COLUMN_heads, 1e6, &heads);
-    p->heads = (uint32_t)heads;
-    if (shape.layers && shape.width && shape.context && shape.vocab)
-        p->shape = shape;
-    else if (needs_shape(row->reader))
-        spoil(row, MU_COLUMNS, "shape",
-              "6N+12LdT needs the row's layers, width, context and vocabulary");
-}
-
-/* The third of N, D and C. FLOPs of a token are 6 N + attention. */
-static void derive(struct row *row, struct mu_fit_point *p, bool n, bool d, bool c)
-{
-    const double attention =
-        row->reader->request->flops == MU_FLOPS_6N_ATTENTION
-            ? 12.0 * (double)p->shape.layers * (double)p->shape.width * (double)p->shape.context
-            : 0;
-
-    if (!n)
-        p->n = (p->c / p->d - attention) / 6;
-    else if (!d)
-        p->d = p->c / (6 * p->n + attention);
-    else if (!c)
-        p->c = p->d * (6 * p->n + attention);
-    if (!(isnormal(p->n) && isnormal(p->d) && isnormal(p->c)) || p->n < 0)
-        spoil(row, MU_COLUMNS, "derived",
-              "%s gives %g parameters, %g tokens, %g FLOPs; expected numbers above 0",
-              row->reader->found->derived[0] ? row->reader->found->derived : "the row", p->n, p->d,
-              p->c);
-}
-
-static void take_amounts(struct row *row, struct mu_fit_point *p)
-{
-    const struct mu_points_found *found = row->reader->found;
-    const bool n = take_amount(row, MU_COLUMN_n, &p->n), d = take_amount(row, MU_COLUMN_d, &p->d),
-               c = take_amount(row, MU_COLUMN_c, &p->c);
-    double epochs = 1;
-
-    take_amount(row, MU_COLUMN_loss, &p->loss);
-    p->weight = 1;
-    take_number(row, MU_COLUMN_weight, &p->weight);
-    take_shape(row, p);
-    if (row->reader->columns.single) {
-        p->n = n ? p->n : 1;
-        p->d = d ? p->d : 1;
-        p->c = c ? p->c : 1;
-        p->unique = p->d;
-        return;
-    }
-    if (!d)
-        p->d = 0; /* whatever stood there */
-    if (!row->bad)
-        derive(row, p, n, d, c);
-    p->unique = p->d;
-    if (!take_number(row, MU_COLUMN_unique, &p->unique) &&
-        take_number(row, MU_COLUMN_epochs, &epochs) && epochs > 1)
-        p->unique = p->d / epochs;
-    if (!row->bad && p->unique > p->d * (1 + 1e-9))
-        spoil(row, MU_COLUMN_unique, "unique",
-              "column '%s': %.10g distinct tokens; expected at most the %.10g of training",
-              found->column[MU_COLUMN_unique], p->unique, p->d);
-    p->unique = fmin(p->unique, p->d);
-}
 
 static bool is_done(const char *status)
 {
@@ -232,19 +66,19 @@ static void count_status(struct mu_points_found *found, const char *status)
     found->status[k].count++;
 }
 
-static enum mu_status number_of(const struct row *row, int at, struct mu_names *names,
+static enum mu_status number_of(const struct mu_points_row *row, int at, struct mu_names *names,
                                 uint32_t *out)
 {
-    const char *cell = cell_of(row, at);
+    const char *cell = mu_points_row_cell(row, at);
 
     *out = MU_FIT_NONE;
     return cell ? mu_names_number(names, cell, out) : MU_OK;
 }
 
 /* Which curve the row belongs to, by each guess. */
-static enum mu_status number_curves(const struct row *row, uint32_t *numbers)
+static enum mu_status number_curves(struct reader *r, const struct mu_points_row *row,
+                                    uint32_t *numbers)
 {
-    struct reader *r = row->reader;
     enum mu_status st = MU_OK;
 
     for (size_t k = 0; k < r->columns.curves; k++)
@@ -254,13 +88,12 @@ done:
 }
 
 /* d: 0 when it is not known. */
-static enum mu_status leave_out(const struct row *row, double d)
+static enum mu_status leave_out(struct reader *r, const struct mu_points_row *row, double d)
 {
-    struct reader *r = row->reader;
     enum mu_status st = MU_OK;
 
     for (size_t k = 0; k < r->columns.curves; k++) {
-        const char *name = cell_of(row, r->columns.curve[k]);
+        const char *name = mu_points_row_cell(row, r->columns.curve[k]);
 
         if (name)
             MU_TRY(mu_curves_leave_out(&r->curves, k, name, d > 0 ? d : INFINITY), st, done);
@@ -286,9 +119,9 @@ static enum mu_status grow(struct reader *r)
     return MU_OK;
 }
 
-static enum mu_status keep_point(struct row *row, struct mu_fit_point *p)
+static enum mu_status keep_point(struct reader *r, const struct mu_points_row *row,
+                                 struct mu_fit_point *p)
 {
-    struct reader *r = row->reader;
     const int *at = r->columns.at;
     enum mu_status st = MU_OK;
 
@@ -297,7 +130,7 @@ static enum mu_status keep_point(struct row *row, struct mu_fit_point *p)
     MU_TRY(number_of(row, at[MU_COLUMN_group], &r->groups, &p->group), st, done);
     MU_TRY(number_of(row, at[MU_COLUMN_seed], &r->seeds, &p->seed), st, done);
     p->curve = MU_FIT_NONE;
-    MU_TRY(number_curves(row, r->curves.tag + r->points->count * r->columns.curves), st, done);
+    MU_TRY(number_curves(r, row, r->curves.tag + r->points->count * r->columns.curves), st, done);
     MU_TRY(number_of(row, at[MU_COLUMN_cluster], &r->clusters, &p->cluster), st, done);
     r->points->point[r->points->count++] = *p;
 done:
@@ -306,33 +139,39 @@ done:
 
 static enum mu_status take_row(struct reader *r, const struct mu_csv_row *csv)
 {
-    struct row row = {r, csv, false};
+    struct mu_points_row row = {.request = r->request,
+                                .found = r->found,
+                                .columns = &r->columns,
+                                .decimal_comma = r->decimal_comma,
+                                .complaints = &r->complaints,
+                                .csv = csv};
     struct mu_fit_point p = {.line = csv->line, .end = true};
     const char *status;
     size_t cells = csv->cells;
 
-    while (!csv->broken && cells > 0 && !cell_of(&row, (int)cells - 1))
+    while (!csv->broken && cells > 0 && !mu_points_row_cell(&row, (int)cells - 1))
         cells--;
     if (!csv->broken && cells == 0)
         return MU_OK; /* ",,,": what a spreadsheet makes of an empty line */
     if (++r->found->rows > MU_POINTS_ROWS)
         return MU_FAIL(MU_FAILED, "%s has more than %d rows", r->found->path, MU_POINTS_ROWS);
     if (csv->broken)
-        spoil(&row, MU_COLUMNS, csv->broken, "the row %s", csv->broken);
+        mu_points_row_spoil(&row, MU_COLUMNS, csv->broken, "the row %s", csv->broken);
     else if (cells > r->width || csv->cells < r->width)
-        spoil(&row, MU_COLUMNS, "width", "the row has %zu cells; expected %zu, as in the head",
-              csv->cells, r->width);
-    status = row.bad ? NULL : cell_of(&row, r->columns.at[MU_COLUMN_status]);
+        mu_points_row_spoil(&row, MU_COLUMNS, "width",
+                            "the row has %zu cells; expected %zu, as in the head", csv->cells,
+                            r->width);
+    status = row.bad ? NULL : mu_points_row_cell(&row, r->columns.at[MU_COLUMN_status]);
     if (status && !is_done(status)) {
         count_status(r->found, status);
-        return leave_out(&row, 0);
+        return leave_out(r, &row, 0);
     }
     if (!row.bad)
-        take_amounts(&row, &p);
+        mu_points_row_amounts(&row, &p);
     if (!row.bad)
-        return keep_point(&row, &p);
+        return keep_point(r, &row, &p);
     r->curves.unreadable += csv->broken != NULL;
-    return csv->broken ? MU_OK : leave_out(&row, p.d);
+    return csv->broken ? MU_OK : leave_out(r, &row, p.d);
 }
 
 /* What is missing of N, D and C, and how it is made. */
@@ -420,7 +259,7 @@ static enum mu_status take_head(struct reader *r, const struct mu_csv_row *csv)
                        "shapes are not used: of layers, width, context and vocabulary "
                        "only %d of 4 columns were found",
                        shape);
-    if (needs_shape(r) && shape < 4)
+    if (mu_points_need_shape(r->request, r->found) && shape < 4)
         return MU_FAIL(MU_USAGE,
                        "%s: 6N+12LdT needs columns of layers, width, context and vocabulary; name "
                        "them with --layers, --width, --context, --vocab",
