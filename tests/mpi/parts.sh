@@ -32,13 +32,14 @@ part_trials_beyond() { [ "$(part_trials "$1" "$2")" -gt "$3" ]; }
 ends_in() { { grep -raohE '"trial":"[^"]*"[^{}]*"end":"complete"' "$@" 2>/dev/null || true; } | sed 's/"trial":"\([^"]*\)".*/\1/'; }
 # each_once NAME WHEN: no trial is lost or done twice, by the journals of all parts.
 each_once() {
-    local found
+    local found log=$scratch/log
     found=$(ends_in "runs/$1/journal" "runs/$1/parts" | sort)
     diff <(column "runs/$1/results.csv" status | cut -d' ' -f1 | sort) <(echo "$found") >"$log" ||
         fail "$2: not every trial has come to its end once, by the journals"
 }
 # as_whole NAME REFERENCE WHEN: all parts have ended well, and together did what one does.
 as_whole() {
+    log=$scratch/log
     same_results "$1" "$2" "$3"
     each_once "$1" "$3"
     "$MUSTER" status "runs/$1" --exit-code >"$log" || fail "$3: muster status ends with $?"

@@ -66,7 +66,7 @@ said 'asking 2 ranks to save and stop' "the task that was warned"
 log=$scratch/many-1.out
 said 'taking over from a launcher that was killed' "the task that was killed"
 log=$scratch/many-2.out
-said "the launcher of this run was pid [0-9]+ on $node" "the task whose node died"
+said "(the launcher of this run was pid [0-9]+ on $node|taking over from a launcher that was killed)" "the task whose node died"
 
 ended "$lone"
 log=$scratch/lone-2.out
