@@ -22,7 +22,7 @@ enum { STACK_BYTES = 65536 }; /* the registers of AMX alone take 11 kB */
 
 static _Atomic uint32_t requests;
 
-static pid_t launched_by; /* this mpirun; 0: no launcher goes on after it */
+static pid_t launched_by; /* this mpirun; 0: none, or no launcher goes on after it */
 
 static void on_signal(int number, siginfo_t *info, void *context)
 {
@@ -51,7 +51,7 @@ void mu_signals_install(void)
 
     sigaltstack(&own, NULL); /* of this thread; all others block signals */
 
-    launched_by = mu_started_by_launch() ? getppid() : 0;
+    launched_by = mu_started_by_launch() && !mu_started_by_srun() ? getppid() : 0;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         sigaction(numbers[i], &action, NULL);
     signal(SIGPIPE, SIG_IGN); /* a closed terminal is an error of write, not a death */

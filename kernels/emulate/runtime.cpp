@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <unistd.h>
 
 #include "kernels/emulate/emulate.h"
 #include "kernels/emulate/machine.h"
@@ -28,7 +29,16 @@ static bool is_device(int device)
 /* Of the host's GPU of that number, or, where there is MIG, of that instance. */
 static void identify(struct cudaDeviceProp *prop, int number)
 {
+    char host[256] = "";
+    unsigned name = 2166136261u; /* FNV-1a */
+
+    gethostname(host, sizeof host - 1);
+    for (const char *c = host; *c; c++)
+        name = (name ^ static_cast<unsigned char>(*c)) * 16777619u;
     std::memcpy(prop->uuid.bytes, "emulated GPU", 12);
+    prop->uuid.bytes[12] = static_cast<char>(name >> 16);
+    prop->uuid.bytes[13] = static_cast<char>(name >> 8);
+    prop->uuid.bytes[14] = static_cast<char>(name);
     prop->uuid.bytes[15] = static_cast<char>(number);
     prop->pciBusID = number / asked().mig + 1;
 }

@@ -185,6 +185,11 @@ static bool look(struct mu_apart *a, bool stop)
     return a->pid > 0;
 }
 
+bool mu_apart_look(struct mu_apart *a)
+{
+    return look(a, false);
+}
+
 void mu_apart_wait(struct mu_apart *const *list, size_t count, const volatile sig_atomic_t *stop)
 {
     for (;;) {

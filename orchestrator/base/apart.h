@@ -46,6 +46,9 @@ void mu_apart_adopt(struct mu_apart *a, pid_t pid, int output, unsigned deadline
  * (set by a signal's handler), as if every deadline had passed; NULL: never. */
 void mu_apart_wait(struct mu_apart *const *list, size_t count, const volatile sig_atomic_t *stop);
 
+/* One look at what runs for long, by who does other things meanwhile: whether it is under way. */
+bool mu_apart_look(struct mu_apart *a);
+
 /* It ran and ended with 0. */
 bool mu_apart_succeeded(const struct mu_apart *a);
 /* Why it did not: "there is no such program", "no answer in time", "ended by signal 9", "ended with

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/log.h"
@@ -11,10 +12,14 @@
 #include "orchestrator/core/ladder.h"
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/launch.h"
+#include "orchestrator/launch/mpi_settings.h"
 #include "orchestrator/launch/words.h"
 #include "orchestrator/run/aside.h"
 #include "orchestrator/run/which_checkpoint.h"
 #include "orchestrator/slurm/allocation.h"
+#include "orchestrator/slurm/gpus.h"
+#include "orchestrator/slurm/slurmd.h"
+#include "orchestrator/slurm/step.h"
 #include "worker/board.h"
 
 /* Where the run begins: what `train` understands, too. */
@@ -107,9 +112,12 @@ static enum mu_status read_allocation(const struct mu_command *command,
                                  "--requeue: this is no Slurm job (SLURM_JOB_ID is not set)");
     if (!a->is_there)
         return MU_OK;
+    mu_slurm_gpus_ask(a);
     mu_slurm_allocation_ask(a);
     mu_slurm_allocation_tell(a);
     request->allocation = a;
+    if (mu_launch_is_by_slurm(request))
+        mu_slurmd_meet(a);
     if (request->cool_off_s == 0)
         request->cool_off_s = MU_LAUNCH_REST_OF_JOB_S;
     if (a->restarts > 0 && begin->fresh)
@@ -117,6 +125,43 @@ static enum mu_status read_allocation(const struct mu_command *command,
     begin->fresh = begin->fresh && a->restarts == 0;
 failed:
     return st;
+}
+
+static enum mu_status refuse_hosts(const struct mu_command *command)
+{
+    return mu_options_refuse(command, "--hosts and --hostfile are for mpirun: srun starts ranks on "
+                                      "the nodes of the job");
+}
+
+/* Whether mpirun is to start the ranks, or srun. */
+static enum mu_status choose_starter(const struct mu_command *command,
+                                     struct mu_launch_request *request)
+{
+    struct mu_mpi_place place;
+
+    request->by_srun = mu_slurm_is_srun(request->mpirun);
+    if (request->by_srun && !request->allocation)
+        return mu_options_refuse(
+            command, "--mpirun srun: this is no Slurm job (SLURM_JOB_ID is not set); type the same "
+                     "in a script for sbatch, or after salloc");
+    if (request->by_srun && (request->hosts || request->hostfile))
+        return refuse_hosts(command);
+    mu_mpi_find(&place);
+    if (request->mpirun || access(place.mpirun, X_OK) == 0)
+        return MU_OK;
+    if (!request->allocation)
+        return MU_FAIL(MU_FAILED,
+                       "there is no %s: without it ranks can be started in a Slurm job only, by "
+                       "srun; or give --mpirun PATH",
+                       place.mpirun);
+    if (request->hosts || request->hostfile)
+        return refuse_hosts(command);
+    request->by_srun = true;
+    mu_log(MU_LOG_INFO,
+           "there is no %s: ranks are started by srun --mpi=pmix, and all of them again when one "
+           "dies",
+           place.mpirun);
+    return MU_OK;
 }
 
 static enum mu_status check_origin(const char *run, const struct beginning *order)
@@ -160,6 +205,7 @@ enum mu_status mu_cli_launch(int argc, char **argv)
                                         .most_still = MU_LADDER_STILL,
                                         .start_deadline_s = 120,
                                         .stall_deadline_s = 600,
+                                        .host_deadline_s = 4,
                                         .cool_off_s = 0};
     struct beginning begin = {0};
     const struct mu_option options[] = {
@@ -171,9 +217,11 @@ enum mu_status mu_cli_launch(int argc, char **argv)
          .text = &request.hosts},
         {"hostfile", "FILE", "the same, a line each: NAME slots=4; looked at again when it changes",
          .text = &request.hostfile},
-        {"mpirun", "PATH", "another mpirun than that of the Open MPI muster was built with",
+        {"mpirun", "PATH",
+         "another mpirun than that of the Open MPI muster was built with; srun: none, in a Slurm "
+         "job: ranks are started by srun --mpi=pmix, as they are where there is no mpirun",
          .text = &request.mpirun},
-        {"mpirun-args", "WORDS", "further arguments for mpirun, separated by spaces",
+        {"mpirun-args", "WORDS", "further arguments for mpirun (or srun), separated by spaces",
          .text = &request.mpirun_args},
         {"max-restarts", "K", "relaunches after failures, at most (100)",
          .integer = &request.most_restarts, .least = 0, .most = 1e9},
@@ -185,6 +233,11 @@ enum mu_status mu_cli_launch(int argc, char **argv)
          "seconds without any sign of progress after which all ranks are "
          "ended and started again (600); 0: never",
          .integer = &request.stall_deadline_s, .least = 0, .most = 1e6},
+        {"host-deadline", "S",
+         "seconds without a sign of life of any rank of another host after which all are ended, "
+         "and "
+         "started again without it (4); 0: never",
+         .integer = &request.host_deadline_s, .least = 0, .most = 1e6},
         {"cool-off", "S",
          "seconds for which a host is left out that failed (600; in a Slurm job: to its end)",
          .integer = &request.cool_off_s, .least = 1, .most = 1e6},
@@ -228,6 +281,8 @@ enum mu_status mu_cli_launch(int argc, char **argv)
         st = MU_FAIL(MU_NO_MEMORY, "no memory for an allocation");
     else
         st = read_allocation(&command, &request, allocation, &begin);
+    if (st == MU_OK)
+        st = choose_starter(&command, &request);
     if (st != MU_OK)
         goto done;
     if (request.cool_off_s == 0)

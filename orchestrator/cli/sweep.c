@@ -2,7 +2,6 @@
 #include "orchestrator/cli/part_option.h"
 #include "orchestrator/cli/rank_verb.h"
 #include "orchestrator/cli/verbs.h"
-#include "worker/lease.h"
 
 enum mu_status mu_cli_sweep(int argc, char **argv)
 {
@@ -34,11 +33,8 @@ enum mu_status mu_cli_sweep(int argc, char **argv)
         return st;
     if (!mu_part_option_take(part, &request.part))
         return mu_rank_verb_is_silent() ? MU_OK : mu_part_option_refuse(&command, part);
-    MU_TRY(mu_lease_bind_process(), st, failed);
     request.path = words.word[0];
     request.overrides = words.word + 1;
     request.override_count = words.count - 1;
-    st = mu_sweep_run(&request);
-failed:
-    return st;
+    return mu_sweep_run(&request);
 }

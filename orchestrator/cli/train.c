@@ -2,7 +2,6 @@
 #include "orchestrator/cli/train_options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/master/job.h"
-#include "worker/lease.h"
 
 enum mu_status mu_cli_train(int argc, char **argv)
 {
@@ -28,13 +27,13 @@ enum mu_status mu_cli_train(int argc, char **argv)
     bool begins;
     enum mu_status st = mu_rank_verb_parse(&command, "CONFIG", argc, argv, &words, &begins);
 
-    if (!begins)
+    if (!begins && (st == MU_OK || !mu_rank_verb_has_parts()))
         return st;
-    MU_TRY(mu_lease_bind_process(), st, failed);
-    request.config_path = words.word[0];
-    request.overrides = words.word + 1;
-    request.override_count = words.count - 1;
-    st = mu_job_run(&request);
-failed:
-    return st;
+    request.refused = st; /* the ranks of other parts wait in MPI_Init, and mpirun with them */
+    if (begins) {
+        request.config_path = words.word[0];
+        request.overrides = words.word + 1;
+        request.override_count = words.count - 1;
+    }
+    return mu_job_run(&request);
 }

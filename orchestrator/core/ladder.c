@@ -84,6 +84,8 @@ static enum mu_ladder_cause find_cause(const struct mu_ladder_end *end)
         return MU_CAUSE_STOPPED;
     if (end->stalled)
         return MU_CAUSE_STALLED;
+    if (end->host_silent)
+        return MU_CAUSE_HOST_SILENT;
     if (refusal(end) != MU_OK)
         return MU_CAUSE_REFUSED;
     if (end->wish == MU_WISH_CHANGE && end->outcome == MU_LADDER_REQUEUE)

@@ -46,6 +46,7 @@ enum mu_ladder_wish { MU_WISH_GO_ON, MU_WISH_STOP, MU_WISH_CHANGE };
     X(START_DIED, "a rank died in MPI_Init")                       \
     X(START_HUNG, "the ranks did not start within their deadline") \
     X(STALLED, "nothing moved any more")                           \
+    X(HOST_SILENT, "a host fell silent")                           \
     X(RANKS_DIED, "ranks died")                                    \
     X(MPIRUN_ENDED, "mpirun ended before the run did")             \
     X(LEASE_LOST, "the lock of the run could not be renewed")
@@ -69,8 +70,8 @@ struct mu_ladder_end {
     uint32_t deaths;   /* of them: died there, did not leave orderly */
     bool is_abroad;    /* some ranks were on other machines, whose boards nobody sees */
     bool has_started;  /* MPI_Init was passed */
-    bool start_hung, stalled, lease_lost; /* the launcher ended it, for this reason */
-    int64_t step;                         /* committed, as far as is known; -1: unknown */
+    bool start_hung, stalled, host_silent, lease_lost; /* the launcher ended it, for this reason */
+    int64_t step; /* committed, as far as is known; -1: unknown */
 };
 
 struct mu_ladder_host {

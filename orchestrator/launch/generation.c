@@ -16,6 +16,7 @@
 
 enum {
     POLITE_MS = 2000,  /* for an mpirun that was asked to end; it takes half a second */
+    STEP_MS = 300,     /* in a hurry, for an srun to have its step ended */
     LEAVING_MS = 1000, /* for ranks to follow their mpirun */
     END_MS = 10000,
 };
@@ -41,6 +42,7 @@ enum mu_status mu_generation_start(struct mu_generation *g, struct mu_mpirun_req
     request->ranks = g->ranks_wanted;
     request->job = g->job;
     request->folder = g->folder;
+    g->by_srun = request->by_srun;
     g->start_ns = mu_clock_ns();
     MU_TRY(mu_mpirun_start(request, &g->mpirun), st, failed);
     g->mpirun_start = mu_board_process_start((uint32_t)g->mpirun);
@@ -136,9 +138,9 @@ void mu_generation_end(struct mu_generation *g, bool in_a_hurry)
     look_at_board(g);
     describe_dead(g);
     g->was_ended_here = true;
-    if (!in_a_hurry) {
-        kill(g->mpirun, SIGTERM);
-        if (wait_for_mpirun(g, POLITE_MS))
+    if (!in_a_hurry || g->by_srun) {
+        kill(g->mpirun, g->by_srun ? SIGINT : SIGTERM); /* srun hands TERM on to the ranks */
+        if (wait_for_mpirun(g, in_a_hurry ? STEP_MS : POLITE_MS))
             return;
     }
     kill(g->mpirun, SIGKILL);

@@ -19,6 +19,7 @@ struct mu_generation {
     int number; /* from 1 */
     uint32_t ranks_wanted, hosts;
     bool is_abroad;
+    bool by_srun; /* mpirun is an srun: its ranks do not die with it, but with its step or lease */
     char job[MU_JOB_TOKEN_MAX], folder[64], mpi_files[128];
     pid_t mpirun; /* and its session; -1: none */
     uint64_t mpirun_start;

@@ -19,14 +19,10 @@
 #include "orchestrator/launch/hosts.h"
 #include "orchestrator/launch/outcome.h"
 #include "orchestrator/launch/parts.h"
-#include "orchestrator/launch/probe.h"
 #include "orchestrator/launch/resize.h"
 #include "orchestrator/run/run_dir.h"
 
-enum {
-    FENCE_MS = 10000,
-    ABROAD_MS = 1000, /* two looks of a rank at its lease */
-};
+enum { FENCE_MS = 10000 };
 
 static const double relaunch_guess_s = 3; /* until one was measured */
 
@@ -183,9 +179,11 @@ static enum mu_status start(struct mu_launch *l, const struct mu_ladder_plan *pl
         .hosts = hosts,
         .words = r->words,
         .word_count = r->word_count,
-        .lease = mu_hold_is_shared(l->hold) || mu_launch_is_abroad(l, plan) ? mu_hold_path(l->hold)
-                                                                            : NULL,
+        .lease = mu_hold_is_shared(l->hold) || r->by_srun || mu_launch_is_abroad(l, plan)
+                     ? mu_hold_path(l->hold)
+                     : NULL,
         .by_slurm = mu_launch_is_by_slurm(r),
+        .by_srun = r->by_srun,
         .time_limit_s = mu_launch_time_limit(l),
         .with_faults = has_faults(l->generations + 1),
         .with_bar = l->with_bar,
@@ -197,14 +195,20 @@ static enum mu_status start(struct mu_launch *l, const struct mu_ladder_plan *pl
                                     .ranks_wanted = plan->ranks,
                                     .hosts = plan->hosts,
                                     .is_abroad = mu_launch_is_abroad(l, plan)};
+    l->plan = *plan;
     l->wish = l->is_unsaved && l->wish == MU_WISH_STOP ? MU_WISH_STOP : MU_WISH_GO_ON;
     l->was_asked_to_make_way = false;
     l->pace_dead = 0;
     l->wish_ns = l->pace_ns = l->moved_ns = 0;
-    l->start_hung = l->stalled = l->lease_lost = false;
+    l->start_hung = l->stalled = l->host_silent = l->lease_lost = false;
     MU_TRY(mu_generation_prepare(&l->now), st, done);
     lease = mu_generation_describe(&l->now);
     mu_hold_describe(l->hold, &lease); /* before there is anything to clear */
+    mu_heartbeats_close(&l->beats);
+    if (l->now.is_abroad) {
+        mu_heartbeats_open(&l->beats, l->now.job, plan->ranks);
+        request.heartbeat = l->beats.where;
+    }
     MU_TRY(mu_generation_start(&l->now, &request), st, done);
     lease = mu_generation_describe(&l->now);
     mu_hold_describe(l->hold, &lease);
@@ -252,72 +256,10 @@ static struct mu_ladder_end describe_end(struct mu_launch *l)
         .has_started = g->has_started || o.is_of_job,
         .start_hung = l->start_hung,
         .stalled = l->stalled,
+        .host_silent = l->host_silent,
         .lease_lost = l->lease_lost,
         .step = step,
     };
-}
-
-/* Ranks are dealt to hosts in order, as many as each has slots. */
-static int host_of_rank(const struct mu_launch *l, const struct mu_ladder_plan *plan, int rank)
-{
-    for (uint32_t i = 0; i < l->ladder.hosts; i++) {
-        if (!plan->use[i])
-            continue;
-        if (rank < (int)l->ladder.host[i].slots)
-            return (int)i;
-        rank -= (int)l->ladder.host[i].slots;
-    }
-    return -1;
-}
-
-struct duration {
-    char text[32];
-};
-
-static struct duration cool_off(const struct mu_launch *l)
-{
-    const int64_t s = l->request->cool_off_s;
-    struct duration d;
-
-    if (s >= MU_LAUNCH_REST_OF_JOB_S)
-        snprintf(d.text, sizeof d.text, "the rest of this job");
-    else if (s < 120)
-        snprintf(d.text, sizeof d.text, "%" PRId64 " s", s);
-    else
-        snprintf(d.text, sizeof d.text, "%" PRId64 " minutes", s / 60);
-    return d;
-}
-
-/* After a failure with ranks abroad: which hosts had a part in it? This machine itself is never
- * left out. Gives back how long to wait until no rank of a host that cannot be seen still lives:
- * they end when they read in the lease that their generation is over, or cannot read it any
- * more. */
-static uint64_t judge_hosts(struct mu_launch *l, const struct mu_ladder_plan *plan,
-                            enum mu_ladder_cause cause)
-{
-    int dead = mu_outcome_read(l->run, l->now.job).dead_rank;
-    int failed = dead >= 0 && (cause == MU_CAUSE_RANKS_DIED || cause == MU_CAUSE_MPIRUN_ENDED)
-                     ? host_of_rank(l, plan, dead)
-                     : -1;
-    bool answers[MU_LADDER_HOSTS], all = true;
-
-    mu_probe_hosts(l->request, &l->ladder, plan, answers);
-    for (uint32_t i = 0; i < l->ladder.hosts; i++) {
-        const char *name = l->ladder.host[i].name;
-
-        if (!plan->use[i] || mu_host_is_here(name))
-            continue;
-        all = all && answers[i];
-        if (!answers[i]) {
-            mu_ladder_host_lost(&l->ladder, i, mu_clock_ns());
-            mu_log(MU_LOG_WARN, "host %s does not answer: left out for %s", name, cool_off(l).text);
-        } else if (failed == (int)i && mu_ladder_host_failed(&l->ladder, i, mu_clock_ns())) {
-            mu_log(MU_LOG_WARN,
-                   "host %s: ranks died there %d times within minutes: left out for %s", name,
-                   MU_LADDER_FAILURES, cool_off(l).text);
-        }
-    }
-    return all ? ABROAD_MS : MU_LEASE_END_MS + ABROAD_MS;
 }
 
 /* One generation from start to its clean end. */
@@ -336,6 +278,7 @@ static enum mu_status live(struct mu_launch *l, const struct mu_ladder_plan *pla
         mu_relaunch_clear(l->run);
     if (cleared == MU_OK)
         mu_hold_describe(l->hold, &nothing);
+    l->over_ns = mu_clock_ns();
     if (st != MU_OK || cleared != MU_OK)
         return st != MU_OK ? st : cleared;
     if (l->generations > 1 && l->now.is_training) {
@@ -348,7 +291,7 @@ static enum mu_status live(struct mu_launch *l, const struct mu_ladder_plan *pla
     l->count[next->cause]++;
     mu_launch_note_story(l, next, &end);
     if (l->now.is_abroad && next->relaunch && next->cause != MU_CAUSE_CHANGED)
-        lease_ms = judge_hosts(l, plan, next->cause);
+        lease_ms = mu_launch_judge_hosts(l, next->cause);
     next->pause_ms = next->pause_ms > lease_ms ? next->pause_ms : lease_ms;
     return MU_OK;
 }
@@ -382,7 +325,7 @@ static bool must_save(const struct mu_launch *l, const struct mu_ladder_next *ne
 
 static enum mu_status run(struct mu_launch *l)
 {
-    struct mu_ladder_plan plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
+    struct mu_ladder_plan plan = mu_launch_plan(l);
     struct mu_ladder_next next = {.relaunch = true};
     enum mu_status st;
 
@@ -404,10 +347,10 @@ static enum mu_status run(struct mu_launch *l)
                            "this launcher has lost the %s to another one, which goes on with it: "
                            "nothing is to be done here (%s says which one)",
                            mu_launch_word(l), mu_hold_path(l->hold));
-        plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
+        plan = mu_launch_plan(l);
         mu_launch_tell_relaunch(l, &plan, next.pause_ms + plan.pause_ms);
         wait_for(l, next.pause_ms + plan.pause_ms);
-        plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
+        plan = mu_launch_plan(l);
     }
 failed:
     return st;
@@ -444,12 +387,14 @@ enum mu_status mu_launch_run(const struct mu_launch_request *request)
 done:
     mu_log_set_guard(NULL, NULL);
     mu_hold_release(l->hold);
+    mu_slurm_guard_end(&l->guard);
     if (l->signals >= 0)
         close(l->signals);
     if (st == MU_REQUEUE && request->requeue && request->allocation && !l->fatal &&
         !l->was_told_to_stop && mu_slurm_brings(request->allocation, l->waits_for))
         mu_slurm_requeue(request->allocation);
     fatal = l->fatal;
+    mu_heartbeats_close(&l->beats);
     mu_trials_deinit(&l->trials);
     free(l);
     if (fatal) { /* as if it had never been caught */

@@ -8,6 +8,7 @@
  *   tell.c       the line for each event
  *   hold.h       one launcher a run; lease.h (worker/) on other machines
  *   generation.h one mpirun; ranks.h: its ranks; remains.h: what it leaves
+ *   heartbeats.h which ranks live on other machines; judge.c: which of these are of use still
  *   trials.h     how far a sweep has come
  *   allotted.c   the end of an allocation's time
  *   mpirun.h     its command line and environment; hosts.h: where; outcome.h: what the ranks wrote
@@ -32,7 +33,9 @@ struct mu_launch_request {
     int64_t ranks;                    /* 0: as many as there are slots, or cores to use */
     const char *hosts, *hostfile;     /* at most one; NULL: this machine */
     const char *mpirun, *mpirun_args; /* NULL: muster's own; none */
-    int64_t most_restarts, most_still, start_deadline_s, stall_deadline_s, cool_off_s;
+    bool by_srun;                     /* mpirun is an srun (slurm/step.h), or there is none */
+    int64_t most_restarts, most_still, start_deadline_s, stall_deadline_s, host_deadline_s,
+        cool_off_s;
     char *const *words; /* train CONFIG ..., sweep SWEEP ... */
     int word_count;
     struct mu_slurm_allocation *allocation; /* NULL: none */

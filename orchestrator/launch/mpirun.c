@@ -19,6 +19,8 @@
 #include "orchestrator/base/program.h"
 #include "orchestrator/launch/mpi_settings.h"
 #include "orchestrator/slurm/agent.h"
+#include "orchestrator/slurm/step.h"
+#include "worker/heartbeat.h"
 
 extern char **environ;
 
@@ -56,18 +58,24 @@ static bool has_name(const char *setting, const char *name)
     return strncmp(setting, name, n) == 0 && setting[n] == '=';
 }
 
-/* The last one that is set counts; `setting` is NAME=VALUE. */
-static void set(struct list *l, const char *setting)
+/* Of the one that `setting` begins with, up to its "=". */
+static void unset(struct list *l, const char *setting)
 {
-    size_t length = strcspn(setting, "=") + 1;
+    size_t length = strcspn(setting, "=");
 
     for (size_t i = 0; i < l->count; i++)
-        if (strncmp(l->item[i], setting, length) == 0) {
+        if (strncmp(l->item[i], setting, length) == 0 && l->item[i][length] == '=') {
             free(l->item[i]);
             l->item[i] = l->item[--l->count];
             l->item[l->count] = NULL;
             break;
         }
+}
+
+/* The last one that is set counts; `setting` is NAME=VALUE. */
+static void set(struct list *l, const char *setting)
+{
+    unset(l, setting);
     add(l, setting);
 }
 
@@ -112,8 +120,22 @@ static void set_slurm(struct list *l, const char *folder)
     set_unless_set(l, "PRTE_MCA_ras", "OMPI_MCA_ras", "^slurm");
 }
 
+/* Ranks as a step of the job: the file tells srun where. On other nodes there is no such TMPDIR. */
+static void set_srun(struct list *l, const char *hosts)
+{
+    const char *outer = getenv("TMPDIR");
+
+    for (const char *const *name = mu_slurm_of_tasks; *name; name++)
+        unset(l, *name);
+    unset(l, "TMPDIR");
+    if (outer)
+        set_value(l, "TMPDIR", outer);
+    set_value(l, "SLURM_HOSTFILE", hosts);
+}
+
 /* What the user has set goes before what we would set. */
-static struct list make_environment(const struct mu_mpirun_request *r)
+static struct list make_environment(const struct mu_mpirun_request *r,
+                                    const struct mu_slurm_step *step)
 {
     struct list l = {.ok = true};
     struct mu_mpi_place place;
@@ -121,6 +143,7 @@ static struct list make_environment(const struct mu_mpirun_request *r)
 
     for (char **e = environ; *e; e++)
         if (!has_name(*e, "MUSTER_JOB") && !has_name(*e, "MUSTER_LEASE") &&
+            !has_name(*e, MU_HEARTBEAT_VARIABLE) &&
             (r->with_faults || !has_name(*e, "MUSTER_FAULT")))
             add(&l, *e);
     mu_mpi_find(&place);
@@ -137,7 +160,11 @@ static struct list make_environment(const struct mu_mpirun_request *r)
     set_value(&l, "MUSTER_JOB", r->job);
     if (r->lease)
         set_value(&l, "MUSTER_LEASE", r->lease);
-    if (r->by_slurm)
+    if (r->heartbeat && *r->heartbeat)
+        set_value(&l, MU_HEARTBEAT_VARIABLE, r->heartbeat);
+    if (r->by_srun)
+        set_srun(&l, step->hosts);
+    else if (r->by_slurm)
         set_slurm(&l, r->folder);
     snprintf(limit, sizeof limit, "%" PRId64, r->time_limit_s);
     if (r->time_limit_s > 0)
@@ -173,27 +200,59 @@ static void add_exports(struct list *l, const struct list *environment)
     }
 }
 
-static struct list make_arguments(const struct mu_mpirun_request *r, const struct list *environment)
+static void add_number(struct list *l, const char *option, uint32_t number)
 {
-    struct list l = {.ok = true};
-    char number[16], self[MU_PATH_MAX];
+    char text[16];
+
+    snprintf(text, sizeof text, "%u", number);
+    add(l, option);
+    add(l, text);
+}
+
+static void add_of_mpirun(struct list *l, const struct mu_mpirun_request *r,
+                          const struct list *environment)
+{
     struct mu_mpi_place place;
 
-    mu_program_path(self);
-    snprintf(number, sizeof number, "%u", r->ranks);
     mu_mpi_find(&place);
-    add(&l, r->mpirun ? r->mpirun : place.mpirun);
-    add(&l, "-n");
-    add(&l, number);
+    add(l, r->mpirun ? r->mpirun : place.mpirun);
+    add_number(l, "-n", r->ranks);
     if (r->hosts) {
-        add(&l, "--host");
-        add(&l, r->hosts);
+        add(l, "--host");
+        add(l, r->hosts);
     }
-    add_exports(&l, environment);
+    add_exports(l, environment);
     if (r->with_bar && mu_mpi_major >= 5) { /* it keeps back what does not end a line */
-        add(&l, "--stream-buffering");
-        add(&l, "0");
+        add(l, "--stream-buffering");
+        add(l, "0");
     }
+}
+
+static void add_of_srun(struct list *l, const struct mu_mpirun_request *r,
+                        const struct mu_slurm_step *step)
+{
+    add(l, r->mpirun ? r->mpirun : "srun");
+    for (const char *const *word = mu_slurm_step_words; *word; word++)
+        add(l, *word);
+    add_number(l, "--ntasks", r->ranks);
+    add_number(l, "--nodes", step->nodes);
+    if (step->gpus[0])
+        add(l, step->gpus);
+    if (r->with_bar)
+        add(l, "--unbuffered");
+}
+
+static struct list make_arguments(const struct mu_mpirun_request *r, const struct list *environment,
+                                  const struct mu_slurm_step *step)
+{
+    struct list l = {.ok = true};
+    char self[MU_PATH_MAX];
+
+    mu_program_path(self);
+    if (r->by_srun)
+        add_of_srun(&l, r, step);
+    else
+        add_of_mpirun(&l, r, environment);
     if (r->extra)
         add_words(&l, r->extra);
     add(&l, r->program ? r->program : self);
@@ -223,14 +282,19 @@ static void become_mpirun(pid_t parent, int output, char **arguments, char **env
 
 enum mu_status mu_mpirun_start(const struct mu_mpirun_request *r, pid_t *pid)
 {
-    struct list environment = make_environment(r), arguments = make_arguments(r, &environment);
+    struct list environment = {.ok = true}, arguments = {.ok = true};
+    struct mu_slurm_step step = {.nodes = 0};
     pid_t parent = getpid();
     enum mu_status st = MU_OK;
     int ready[2], error = 0;
 
     *pid = -1;
-    if (r->by_slurm)
+    if (r->by_srun)
+        MU_TRY(mu_slurm_step_write(r->folder, r->hosts, r->ranks, &step), st, done);
+    else if (r->by_slurm)
         MU_TRY(mu_slurm_agent_write(r->folder), st, done);
+    environment = make_environment(r, &step);
+    arguments = make_arguments(r, &environment, &step);
     if (!environment.ok || !arguments.ok)
         st = MU_FAIL(MU_NO_MEMORY, "no memory to start mpirun");
     else if (pipe2(ready, O_CLOEXEC) != 0)

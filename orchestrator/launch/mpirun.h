@@ -1,4 +1,5 @@
-/* Starts an mpirun, in a session of its own and bound to die with the launcher. */
+/* Starts an mpirun, or srun in its place, in a session of its own and bound to die with the
+ * launcher. */
 #ifndef MUSTER_LAUNCH_MPIRUN_H
 #define MUSTER_LAUNCH_MPIRUN_H
 
@@ -16,14 +17,16 @@ struct mu_mpirun_request {
     const char *program; /* NULL: this one */
     char *const *words;  /* train CONFIG ... */
     int word_count;
-    const char *job;      /* MUSTER_JOB */
-    const char *lease;    /* MUSTER_LEASE; NULL: none */
-    const char *folder;   /* TMPDIR */
-    int64_t time_limit_s; /* MUSTER_RUN_TIME_LIMIT; 0: none */
-    bool by_slurm;        /* its daemons are started with srun (slurm/agent.h) */
-    bool with_faults;     /* hand MUSTER_FAULT on */
-    bool with_bar;        /* a person watches stderr */
-    int output;           /* what becomes its stdout and stderr; 0: this process's */
+    const char *job;       /* MUSTER_JOB */
+    const char *lease;     /* MUSTER_LEASE; NULL: none */
+    const char *heartbeat; /* MUSTER_HEARTBEAT; NULL, "": none */
+    const char *folder;    /* TMPDIR */
+    int64_t time_limit_s;  /* MUSTER_RUN_TIME_LIMIT; 0: none */
+    bool by_slurm;         /* its daemons are started with srun (slurm/agent.h) */
+    bool by_srun;     /* it is none: the ranks are a step of a job (slurm/step.h), on `hosts` */
+    bool with_faults; /* hand MUSTER_FAULT on */
+    bool with_bar;    /* a person watches stderr */
+    int output;       /* what becomes its stdout and stderr; 0: this process's */
 };
 
 /* *pid is also its session. It does not read from stdin. A program that cannot be started is

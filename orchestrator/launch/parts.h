@@ -9,11 +9,13 @@
 #include "orchestrator/base/file.h"
 #include "orchestrator/core/ladder.h"
 #include "orchestrator/launch/generation.h"
+#include "orchestrator/launch/heartbeats.h"
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/launch.h"
 #include "orchestrator/launch/outcome.h"
 #include "orchestrator/launch/remains.h"
 #include "orchestrator/launch/trials.h"
+#include "orchestrator/slurm/guard.h"
 
 enum { MU_STORY_MAX = 512 };
 
@@ -26,6 +28,9 @@ struct mu_launch {
     struct mu_segments segments;
     struct mu_trials trials; /* of a sweep */
     struct mu_generation now;
+    struct mu_ladder_plan plan; /* that it was started by */
+    struct mu_heartbeats beats; /* of its ranks, when some are on other machines */
+    struct mu_slurm_guard guard;
     int signals; /* signalfd */
     bool with_bar;
 
@@ -33,7 +38,7 @@ struct mu_launch {
     int fatal;          /* the signal that came a second time; 0: none did */
     uint64_t wish_ns;   /* when the ranks were asked */
     uint32_t resize_to; /* asked for and not yet obeyed; 0: nothing */
-    bool start_hung, stalled, lease_lost;
+    bool start_hung, stalled, host_silent, lease_lost;
     bool has_stopped;         /* the last generation, orderly */
     uint64_t signs, moved_ns; /* what was seen last, and when it changed last */
     int64_t step, steps;      /* committed, as far as is known; of the run; -1: unknown */
@@ -56,6 +61,7 @@ struct mu_launch {
     int64_t count[MU_CAUSE_COUNT];
     uint64_t lost_ns;  /* between generations: from an end to training again */
     uint64_t ended_ns; /* of the last generation */
+    uint64_t over_ns;  /* since when the lease says so */
     char story[MU_LADDER_STILL][MU_STORY_MAX]; /* how the last generations ended */
 };
 
@@ -74,9 +80,27 @@ const char *mu_launch_word(const struct mu_launch *l);
 bool mu_launch_is_abroad(const struct mu_launch *l, const struct mu_ladder_plan *plan);
 enum mu_status mu_launch_read_hosts(struct mu_launch *l) MU_CHECKED;
 
+/* judge.c: of a generation's hosts, which are of use still. */
+/* Whether the ranks of some host are silent; told. */
+bool mu_launch_has_silent_host(const struct mu_launch *l);
+/* After a failure with ranks abroad: hosts that are gone are left out. Gives back how long to wait
+ * until none of the ranks lives. */
+uint64_t mu_launch_judge_hosts(struct mu_launch *l, enum mu_ladder_cause cause);
+
+/* Who takes part in the next one: as the ladder plans, but that hosts which were left out must answer
+ * before they are taken back; asking takes some seconds at most. */
+struct mu_ladder_plan mu_launch_plan(struct mu_launch *l);
+
 /* allotted.c: of an allocation's time. What the ranks may use of it, for run.time_limit; 0: it is
  * not to be set. */
 int64_t mu_launch_time_limit(const struct mu_launch *l);
+/* In seconds: of work, of what is left of an allocation, of a whole one; from the start of one to
+ * training, and from the end of training to its end. */
+struct mu_allotted {
+    double work, left, length, start, end;
+};
+/* How many more allocations it takes; 0: none, INFINITY: one leaves no time to train. */
+double mu_allotted_more(const struct mu_allotted *a);
 /* Tells once that it is not enough. */
 void mu_launch_forecast(struct mu_launch *l);
 /* A sweep knows no run.time_limit: whether it is time to stop it. */

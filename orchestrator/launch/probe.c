@@ -129,7 +129,7 @@ void mu_probe_hosts(const struct mu_launch_request *r, const struct mu_ladder *l
             asked[i] = true;
         }
     if (mu_launch_is_by_slurm(r))
-        mu_slurm_probe(folder, l->host, l->hosts, asked, answers);
+        mu_slurm_probe(folder, r->allocation, asked, answers);
     else
         ask_by_mpirun(r, l, asked, folder, answers);
     for (uint32_t i = 0; i < l->hosts; i++)

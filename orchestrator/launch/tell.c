@@ -19,6 +19,7 @@ void mu_launch_note_story(struct mu_launch *l, const struct mu_ladder_next *next
 {
     char *story = l->story[MU_LADDER_STILL - 1];
     const struct mu_generation *g = &l->now;
+    const char *starter = g->by_srun ? "srun" : "mpirun";
     char what[450];
 
     memmove(l->story[0], l->story[1], sizeof l->story - sizeof l->story[0]);
@@ -26,9 +27,9 @@ void mu_launch_note_story(struct mu_launch *l, const struct mu_ladder_next *next
     if ((next->cause == MU_CAUSE_RANKS_DIED || next->cause == MU_CAUSE_START_DIED) && g->dead[0])
         snprintf(what, sizeof what, "%s died", g->dead);
     else if (next->cause == MU_CAUSE_MPIRUN_KILLED)
-        snprintf(what, sizeof what, "mpirun was killed (signal %d)", end->mpirun_signal);
+        snprintf(what, sizeof what, "%s was killed (signal %d)", starter, end->mpirun_signal);
     else if (next->cause == MU_CAUSE_MPIRUN_ENDED)
-        snprintf(what, sizeof what, "mpirun ended with exit code %d", end->exit_code);
+        snprintf(what, sizeof what, "%s ended with exit code %d", starter, end->exit_code);
     if (end->step >= 0 && l->is_sweep)
         snprintf(story, MU_STORY_MAX, "generation %d: %s after %" PRId64 " steps of its trials",
                  g->number, what, l->trials.steps);
@@ -81,6 +82,9 @@ void mu_launch_tell_training(const struct mu_launch *l)
     if (g->number > 1)
         mu_log(MU_LOG_INFO, "generation %d trains, %.2f s after the end of generation %d",
                g->number, seconds(l->ended_ns, g->training_ns), g->number - 1);
+    else if (l->request->allocation && l->request->allocation->restarts > 0)
+        mu_log(MU_LOG_INFO, "trains again, %.2f s after this start of the job",
+               seconds(l->request->allocation->read_ns, g->training_ns));
     if (g->seen_ns != 0 && g->started_ns != 0)
         mu_log(MU_LOG_DEBUG,
                "generation %d, parts of its start: clearing %.3f s, mpirun %.3f s, MPI_Init %.3f "

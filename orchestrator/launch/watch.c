@@ -25,6 +25,7 @@ enum {
     START_LOOK_MS = 20,
     LOOK_MS = 100,
     FILES_MS = 500,
+    STEP_MS = 500,     /* for an srun without ranks here to end */
     NEWS_MS = 1500,    /* for ranks to tell of a death during the start, and to leave */
     NOBODY_MS = 15000, /* for an mpirun without ranks to end */
     STOP_MS = 3600000, /* for ranks to save and stop */
@@ -68,7 +69,7 @@ void mu_launch_pause(struct mu_launch *l, uint64_t ms)
 /* For another generation on this machine alone, the ranks need not save. */
 static bool ask_to_make_way(struct mu_launch *l)
 {
-    struct mu_ladder_plan plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
+    struct mu_ladder_plan plan = mu_launch_plan(l);
 
     if (l->wish != MU_WISH_CHANGE || l->now.is_abroad || mu_launch_is_abroad(l, &plan) ||
         mu_relaunch_ask(l->run) != MU_OK)
@@ -253,7 +254,7 @@ static void look_for_change(struct mu_launch *l)
         l->shards = SWEEP_SHARDS;
     if (l->shards == 0)
         read_shards(l);
-    plan = mu_ladder_plan(&l->ladder, mu_clock_ns());
+    plan = mu_launch_plan(l);
     gain = expect(l, &plan);
     if (l->resize_to == 0 && !mu_ladder_pays(&gain))
         return;
@@ -289,6 +290,11 @@ static void look_for_trouble(struct mu_launch *l)
                is_past(l->moved_ns, (uint64_t)l->request->stall_deadline_s * 1000)) {
         l->stalled = true;
         mu_generation_end(g, false);
+    } else if (mu_launch_has_silent_host(l)) {
+        l->host_silent = true;
+        mu_generation_end(g, true); /* mpirun would wait for it */
+    } else if (g->by_srun && g->view.dead > 0 && is_past(g->nobody_ns, STEP_MS)) {
+        mu_generation_end(g, true); /* srun would wait for a dead node, some seconds */
     } else if ((!g->has_started && is_past(g->death_ns, NEWS_MS)) ||
                (!g->is_abroad && is_past(g->nobody_ns, NOBODY_MS)) ||
                (l->wish != MU_WISH_GO_ON && is_past(l->wish_ns, STOP_MS))) {
@@ -301,6 +307,7 @@ static void look_again(struct mu_launch *l)
     bool was_training = l->now.is_training, knew_files = l->now.mpi_files[0];
 
     mu_generation_look(&l->now, l->run);
+    mu_heartbeats_look(&l->beats);
     if (l->now.is_training && !was_training)
         mu_launch_tell_training(l);
     if (l->now.mpi_files[0] && !knew_files) {
@@ -321,6 +328,9 @@ void mu_launch_watch(struct mu_launch *l)
         if (mu_deadline_passed(files)) {
             measure(l);
             look_for_change(l);
+            if (l->now.is_abroad && mu_launch_is_by_slurm(l->request))
+                mu_slurm_guard_keep(&l->guard, l->request->allocation, l->plan.use,
+                                    mu_hold_path(l->hold), l->request->requeue);
             files = mu_deadline_in_ms(FILES_MS);
         }
         mu_launch_take_signals(l);

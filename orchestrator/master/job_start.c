@@ -26,17 +26,35 @@ struct hello {
     uint64_t host_key;
     uint32_t isa;
     struct mu_hash program;
+    uint64_t words; /* that it was started with */
+    bool is_refused;
 };
 struct hellos { /* the master's collection */
     struct hello *of;
     int count;
 };
 
-static enum mu_status say_hello(struct mu_job *job, struct mu_wire_writer *w)
+/* Parts of an mpirun's command line may have different ones, of which the master's would count. */
+static uint64_t words_of(const struct mu_job_request *r)
+{
+    const char *const plain[] = {r->config_path, r->from, r->weights_only ? "w" : NULL,
+                                 r->fresh ? "f" : NULL};
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        sum = mu_hash_bytes(plain[i] ? plain[i] : "", plain[i] ? strlen(plain[i]) : 0, sum + i).low;
+    for (int i = 0; i < r->override_count; i++)
+        sum = mu_hash_bytes(r->overrides[i], strlen(r->overrides[i]), sum).low;
+    return sum;
+}
+
+static enum mu_status say_hello(struct mu_job *job, const struct mu_job_request *request,
+                                struct mu_wire_writer *w)
 {
     char name[HOST_NAME_MAX_BYTES] = "";
     enum mu_status st = mu_session_identify(job->session);
 
+    st = request->refused != MU_OK ? request->refused : st;
     gethostname(name, sizeof name - 1);
     mu_wire_put_u32(w, (uint32_t)st);
     mu_wire_put_string(w, name);
@@ -44,6 +62,7 @@ static enum mu_status say_hello(struct mu_job *job, struct mu_wire_writer *w)
     mu_wire_put_u32(w, (uint32_t)mu_device_best_isa());
     mu_wire_put_u64(w, job->session->program.high);
     mu_wire_put_u64(w, job->session->program.low);
+    mu_wire_put_u64(w, words_of(request));
     return st;
 }
 
@@ -58,12 +77,23 @@ static enum mu_status take_hello(void *context, int rank, struct mu_wire_reader 
     h->isa = mu_wire_get_u32(r);
     h->program.high = mu_wire_get_u64(r);
     h->program.low = mu_wire_get_u64(r);
+    h->words = mu_wire_get_u64(r);
+    h->is_refused = st != MU_OK;
     if (!mu_wire_finished(r) || h->isa > MU_ISA_AMX)
         return MU_FAIL(MU_INTERNAL, "rank %d sent a hello that cannot be read", rank);
     if (st == MU_OK && !mu_hash_equal(h->program, all->of[0].program))
         return MU_FAIL(MU_FAILED,
                        "rank %d on %s runs another build of muster than rank 0 on %s: install the "
                        "same one on all hosts",
+                       rank, h->host, all->of[0].host);
+    if (st == MU_OK && h->words != all->of[0].words &&
+        (all->of[0].is_refused || h->words == all->of[rank - 1].words))
+        return MU_USAGE; /* told already */
+    if (st == MU_OK && h->words != all->of[0].words)
+        return MU_FAIL(MU_USAGE,
+                       "rank %d on %s was started with other words than rank 0 on %s: all parts of "
+                       "a command line (mpirun ... : ...) need the same CONFIG and key=value; what "
+                       "differs goes into the environment (-x CUDA_VISIBLE_DEVICES=0)",
                        rank, h->host, all->of[0].host);
     all->count++;
     return st;
@@ -193,7 +223,7 @@ enum mu_status mu_job_meet(struct mu_job *job, const struct mu_job_request *requ
         goto done;
     }
     mu_fault(MU_FAULT_STARTED, 0);
-    said = say_hello(job, &w);
+    said = say_hello(job, request, &w);
     st = mu_control_gather(&job->control, MU_MESSAGE_HELLO, &w, take_hello, &all);
     st = st == MU_OK ? said : st;
     if (mu_control_is_broken(st))

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "orchestrator/core/ladder.h"
+#include "orchestrator/slurm/allocation.h"
 
 #define MU_SLURM_AGENT_FILE "srun-agent"
 
@@ -17,7 +17,7 @@ enum mu_status mu_slurm_agent_write(const char *folder) MU_CHECKED;
 
 /* Which of the nodes that have `ask` set start a program: all at the same time, for some seconds at
  * most. Of the others answers[] stays as it is. */
-void mu_slurm_probe(const char *folder, const struct mu_ladder_host *host, uint32_t count,
-                    const bool *ask, bool *answers);
+void mu_slurm_probe(const char *folder, const struct mu_slurm_allocation *a, const bool *ask,
+                    bool *answers);
 
 #endif

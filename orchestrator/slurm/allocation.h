@@ -3,6 +3,8 @@
  *
  *   nodelist.h   what Slurm writes compressed
  *   agent.h      how mpirun starts daemons on nodes of it
+ *   slurmd.h     whether a node's own daemon is there
+ *   guard.h      what happens when the node of the launcher itself is lost
  *   script.h     the batch script; submit.h: `muster submit` */
 #ifndef MUSTER_SLURM_ALLOCATION_H
 #define MUSTER_SLURM_ALLOCATION_H
@@ -20,6 +22,9 @@ struct mu_slurm_allocation {
     bool by_gpus; /* slots are GPUs */
     struct mu_ladder_host host[MU_LADDER_HOSTS];
     uint32_t hosts;
+    uint64_t read_ns;     /* when, CLOCK_MONOTONIC */
+    char slurmd_port[16]; /* slurmd.h */
+    bool has_slurmd[MU_LADDER_HOSTS];
     uint64_t end_ns, length_ns; /* of its time, CLOCK_MONOTONIC; 0: unknown, or none */
 };
 
@@ -43,7 +48,8 @@ int64_t mu_slurm_seconds(const char *text);
 bool mu_slurm_brings(const struct mu_slurm_allocation *a, const int64_t *parts);
 
 /* Whether there will be a next start: Slurm is asked to stop this job and to queue it again. Not
- * while it is being cancelled, or queued again already. Tells what came of it. */
+ * while it is being cancelled, or queued again already. Where its controller does not answer, it is
+ * asked again for ten minutes, or to the end of the job's time. Tells what came of it. */
 void mu_slurm_requeue(const struct mu_slurm_allocation *a);
 
 #endif

@@ -15,6 +15,7 @@
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/outcome.h"
 #include "orchestrator/launch/resize.h"
+#include "orchestrator/run/no_path.h"
 #include "orchestrator/run/run_dir.h"
 #include "orchestrator/steer/standing.h"
 #include "orchestrator/sweep_run/part_folder.h"
@@ -47,10 +48,7 @@ static enum mu_status check_folder(struct asking *a)
     struct stat s;
 
     if (stat(a->run, &s) != 0)
-        return MU_FAIL(MU_NOT_FOUND,
-                       "there is no %s; expected the folder of a run, such as "
-                       "runs/NAME",
-                       a->run);
+        return mu_no_path(a->run, "; expected the folder of a run, such as runs/NAME");
     a->folder = S_ISDIR(s.st_mode) ? mu_steer_folder_kind(a->run) : MU_STEER_NO_FOLDER;
     if (a->folder == MU_STEER_NO_FOLDER)
         return MU_FAIL(MU_NOT_FOUND,
@@ -223,10 +221,12 @@ static enum mu_status tell_sweep(const struct asking *a)
     return say(text);
 }
 
-/* Between two generations its launcher alone has it. */
-static bool is_busy(const char *folder)
+/* Between two generations its launcher alone has it. A folder that other machines work on may be nobody's as far as locks tell. Whose host is told of a
+ * sweep in parts is one of theirs. */
+static bool is_busy(const char *folder, bool has_parts)
 {
-    return mu_run_dir_is_locked(folder) || mu_hold_is_taken(folder);
+    return mu_run_dir_is_locked(folder) || mu_hold_is_taken(folder) ||
+           (!has_parts && mu_steer_standing(folder).is_abroad);
 }
 
 /* Of one that is done in parts each part is asked; of a sweep done as a whole its folder is the
@@ -258,21 +258,32 @@ static const char *find_busy(const struct asking *a, const struct folders *f,
 {
     for (uint32_t i = 0; i < f->count; i++)
         if (f->is_asked[i] && mu_sweep_part_path(path, a->run, f->part[i]) == MU_OK &&
-            is_busy(path))
+            is_busy(path, f->part[i].of == 0 && f->count > 1))
             return path;
     return NULL;
+}
+
+static void tell_abroad(const char *folder, const struct mu_steer_standing *s)
+{
+    if (s->is_abroad)
+        mu_log(MU_LOG_INFO,
+               "%s is to run on %s; whether it still lives cannot be seen from this host", folder,
+               s->host);
 }
 
 static enum mu_status ask_folders(const struct asking *a, struct folders *f)
 {
     char path[MU_PATH_MAX];
+    struct mu_steer_standing standing;
     enum mu_status st = MU_OK;
     bool any = false;
 
     for (uint32_t i = 0; i < f->count; i++) {
         MU_TRY(mu_sweep_part_path(path, a->run, f->part[i]), st, failed);
-        if (!is_busy(path))
+        if (!is_busy(path, f->part[i].of == 0 && f->count > 1))
             continue;
+        standing = mu_steer_standing(path);
+        tell_abroad(path, &standing);
         MU_TRY(write_stop(path), st, failed);
         any = f->is_asked[i] = true;
     }
@@ -329,10 +340,7 @@ enum mu_status mu_steer_ask(const struct mu_steer_order *order, enum mu_steer_ki
     if (!mu_steer_is_alive(&a.standing))
         return MU_FAIL(MU_FAILED, "nobody trains %s: %s", a.run,
                        mu_steer_tell_end(&a.standing).text);
-    if (a.standing.is_abroad)
-        mu_log(MU_LOG_INFO,
-               "%s is to run on %s; whether it still lives cannot be seen from this host", a.run,
-               a.standing.host);
+    tell_abroad(a.run, &a.standing);
     MU_TRY(mu_steer_write(a.run, kind, &a.request), st, failed);
     if (!order->no_wait)
         return wait_for_answer(&a);
@@ -414,7 +422,7 @@ enum mu_status mu_steer_resize(const struct mu_steer_order *order, uint32_t rank
     enum mu_status st;
 
     MU_TRY(open_run(&a, order), st, failed);
-    if (a.folder == MU_STEER_SWEEP && mu_sweep_part_is_any(a.run) && !is_busy(a.run))
+    if (a.folder == MU_STEER_SWEEP && mu_sweep_part_is_any(a.run) && !is_busy(a.run, true))
         return MU_FAIL(MU_FAILED,
                        "%s is done in parts, each with ranks of its own: name one, as in `muster "
                        "resize %s/parts/0-of-2 %u`",

@@ -26,6 +26,11 @@ function(muster_find_mpi)
         separate_arguments(${what})
     endforeach()
     find_library(library mpi HINTS ${libdirs} NO_DEFAULT_PATH NO_CACHE)
+    if(MUSTER_MPI_PREFIX AND NOT mpirun AND NOT failed AND info AND library) # sites build Open MPI without PRRTE, for Slurm alone
+        message(NOTICE "warning: Open MPI in ${bin} has no mpirun: ranks can be started by srun --mpi=pmix only,\n"
+            "    in Slurm jobs (muster launch does so). Tests that need mpirun fail.")
+        set(mpirun ${bin}/mpirun)
+    endif()
     if(failed OR NOT mpirun OR NOT info OR NOT library)
         set(problem "Open MPI: ${mpicc} belongs to another MPI, or is not whole (run scripts/setup, or give "
             "-DMUSTER_MPI_PREFIX=/where/it/is)")

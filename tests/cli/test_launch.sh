@@ -15,6 +15,7 @@ refuses 64 "--ranks: '0' is not an integer from 1 to 4096$see" "$MUSTER" launch 
 refuses 64 "--ranks: 'two' is not an integer from 1 to 4096$see" "$MUSTER" launch -np two train ok.cfg
 refuses 64 "unknown option --host; did you mean --hosts?$see" "$MUSTER" launch --host a train ok.cfg
 refuses 64 "--hosts and --hostfile: give one of them$see" "$MUSTER" launch --hosts a --hostfile b train ok.cfg
+refuses 64 "--mpirun srun: this is no Slurm job (SLURM_JOB_ID is not set); type the same in a script for sbatch, or after salloc$see" "$MUSTER" launch --mpirun srun train ok.cfg
 refuses 64 "--hosts: host a: expected a number of slots from 1 to 4096" "$MUSTER" launch --hosts a:x train ok.cfg
 refuses 64 "there is no host file no-such-file" "$MUSTER" launch --hostfile no-such-file train ok.cfg
 refuses 64 "launch starts mpirun by itself: call it without mpirun$see" env PMIX_RANK=0 "$MUSTER" launch train ok.cfg

@@ -2,6 +2,7 @@
 # muster launch ... sweep over three hosts made of network namespaces: a host's ranks die, which the others survive in the job; the
 # daemon of another dies, and it is left out: the sweep goes on from its journal on the others, to the same bytes. A resize saves.
 # Needs root (or user namespaces) and ip.
+# Cores: 1
 own_network=1
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/sweep.sh
@@ -27,7 +28,7 @@ mapfile -t killed < <(on n3 prted)
 mv nodes/n3 nodes/n3.gone
 kill -KILL "${killed[@]}"
 until_said 'host n3 does not answer: left out for 10 minutes'
-until_said 'starting again .* with [24] ranks on [12] hosts*, from its journal'
+until_said 'starting again.* with [24] ranks on [12] hosts*, from its journal'
 until_said 'generation 2 trains'
 had=$(ended nodes)
 until_true ended_beyond nodes "$had"

@@ -31,6 +31,8 @@ static enum mu_ladder_cause expected_cause(const struct mu_ladder_end *e)
         return MU_CAUSE_STOPPED;
     if (e->stalled)
         return MU_CAUSE_STALLED;
+    if (e->host_silent)
+        return MU_CAUSE_HOST_SILENT;
     if (by_itself && (e->exit_code == 64 || e->exit_code == 70 || e->exit_code == 78))
         return MU_CAUSE_REFUSED;
     if (e->wish == MU_WISH_CHANGE && e->outcome == MU_LADDER_REQUEUE)
@@ -62,10 +64,11 @@ static void check_end(const struct mu_ladder_end *e)
 
     if (next.cause != expected_cause(e))
         fail_msg("outcome %d agreed %d wish %d signal %d code %d seen %u deaths %u abroad %d "
-                 "started %d hung %d lost %d stalled %d: %s, expected %s",
+                 "started %d hung %d lost %d stalled %d silent %d: %s, expected %s",
                  e->outcome, e->agreed, e->wish, e->mpirun_signal, e->exit_code, e->seen, e->deaths,
                  e->is_abroad, e->has_started, e->start_hung, e->lease_lost, e->stalled,
-                 mu_ladder_cause_words(next.cause), mu_ladder_cause_words(expected_cause(e)));
+                 e->host_silent, mu_ladder_cause_words(next.cause),
+                 mu_ladder_cause_words(expected_cause(e)));
     assert_int_equal(next.relaunch, may_be_mended(next.cause));
     assert_int_equal(l.restarts, next.relaunch && next.cause != MU_CAUSE_CHANGED);
     if (next.cause == MU_CAUSE_COMPLETE)
@@ -87,7 +90,7 @@ static void every_end_has_its_cause_and_exit_code(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 4 * 3 * 2 * 8; i++)
-        for (unsigned bits = 0; bits < 1 << 8; bits++) {
+        for (unsigned bits = 0; bits < 1 << 9; bits++) {
             struct mu_ladder_end e = {
                 .outcome = (enum mu_ladder_outcome)(i % 4),
                 .wish = (enum mu_ladder_wish)(i / 4 % 3),
@@ -101,13 +104,14 @@ static void every_end_has_its_cause_and_exit_code(void **state)
                 .start_hung = bits & 32,
                 .lease_lost = bits & 64,
                 .stalled = bits & 128,
+                .host_silent = bits & 256,
                 .step = 5,
             };
 
             check_end(&e);
             ends++;
         }
-    assert_int_equal(ends, 192 * 256);
+    assert_int_equal(ends, 192 * 512);
 }
 
 static void causes_have_words(void **state)

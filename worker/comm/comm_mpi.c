@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "orchestrator/base/clock.h"
+#include "orchestrator/base/started_by.h"
 #include "worker/comm/death_pmix.h"
 #include "worker/comm/internal_mpi.h"
 #include "worker/comm/mpi_files.h"
@@ -126,7 +127,7 @@ enum mu_status mu_comm_open(struct mu_comm **out)
         return MU_FAIL(MU_FAILED, "MPI_Init failed");
     }
     take(c, MPI_COMM_WORLD);
-    c->fault_tolerant = mu_ulfm_is_on();
+    c->fault_tolerant = mu_ulfm_is_on() && !mu_started_by_srun();
     c->names = c->size;
     c->told = calloc((size_t)c->names, sizeof *c->told);
     if (!c->told || check_launcher(c->size) != MU_OK || name_places(c) != MU_OK) {
