@@ -14,9 +14,9 @@
 enum mu_status mu_rank_verb_parse(const struct mu_command *command, const char *what, int argc,
                                   char **argv, struct mu_words *words, bool *begins) MU_CHECKED;
 
-/* Whether mpirun was given several command lines, with ":" between them. */
-bool mu_rank_verb_has_parts(void);
 /* Whether a mistake is for another rank to tell. */
 bool mu_rank_verb_is_silent(void);
+/* Whether mpirun was given several command lines, with ":" between them. */
+bool mu_rank_verb_has_parts(void);
 
 #endif

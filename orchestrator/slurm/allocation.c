@@ -294,7 +294,7 @@ bool mu_slurm_brings(const struct mu_slurm_allocation *a, const int64_t *parts)
     snprintf(array, sizeof array, "%.*s", (int)strcspn(a->again, "_"), a->again);
     text = ask((const char *const[]){"squeue", "-h", "-r", "-j", array, "-o", "%K %T", NULL},
                ANSWER_MS, MU_LOG_WARN);
-    brings = is_in_queue(text, parts);
+    brings = !text || is_in_queue(text, parts); /* no answer: it may be */
     free(text);
     if (!brings)
         mu_log(MU_LOG_INFO,

@@ -221,21 +221,12 @@ static enum mu_status tell_sweep(const struct asking *a)
     return say(text);
 }
 
-/* Between two generations its launcher alone has it. */
-static bool is_busy(const char *folder)
+/* Between two generations its launcher alone has it. What other machines work on may be nobody's as
+ * far as locks tell; of a sweep in parts the host that is told is that of some part. */
+static bool is_busy(const char *folder, bool has_parts)
 {
     return mu_run_dir_is_locked(folder) || mu_hold_is_taken(folder) ||
-           mu_steer_standing(folder).is_abroad;
-}
-
-static void tell_abroad(const char *folder)
-{
-    const struct mu_steer_standing standing = mu_steer_standing(folder);
-
-    if (standing.is_abroad)
-        mu_log(MU_LOG_INFO,
-               "%s is to run on %s; whether it still lives cannot be seen from this host", folder,
-               standing.host);
+           (!has_parts && mu_steer_standing(folder).is_abroad);
 }
 
 /* Of one that is done in parts each part is asked; of a sweep done as a whole its folder is the
@@ -267,22 +258,32 @@ static const char *find_busy(const struct asking *a, const struct folders *f,
 {
     for (uint32_t i = 0; i < f->count; i++)
         if (f->is_asked[i] && mu_sweep_part_path(path, a->run, f->part[i]) == MU_OK &&
-            is_busy(path))
+            is_busy(path, f->part[i].of == 0 && f->count > 1))
             return path;
     return NULL;
+}
+
+static void tell_abroad(const char *folder, const struct mu_steer_standing *s)
+{
+    if (s->is_abroad)
+        mu_log(MU_LOG_INFO,
+               "%s is to run on %s; whether it still lives cannot be seen from this host", folder,
+               s->host);
 }
 
 static enum mu_status ask_folders(const struct asking *a, struct folders *f)
 {
     char path[MU_PATH_MAX];
+    struct mu_steer_standing standing;
     enum mu_status st = MU_OK;
     bool any = false;
 
     for (uint32_t i = 0; i < f->count; i++) {
         MU_TRY(mu_sweep_part_path(path, a->run, f->part[i]), st, failed);
-        if (!is_busy(path))
+        if (!is_busy(path, f->part[i].of == 0 && f->count > 1))
             continue;
-        tell_abroad(path);
+        standing = mu_steer_standing(path);
+        tell_abroad(path, &standing);
         MU_TRY(write_stop(path), st, failed);
         any = f->is_asked[i] = true;
     }
@@ -339,7 +340,7 @@ enum mu_status mu_steer_ask(const struct mu_steer_order *order, enum mu_steer_ki
     if (!mu_steer_is_alive(&a.standing))
         return MU_FAIL(MU_FAILED, "nobody trains %s: %s", a.run,
                        mu_steer_tell_end(&a.standing).text);
-    tell_abroad(a.run);
+    tell_abroad(a.run, &a.standing);
     MU_TRY(mu_steer_write(a.run, kind, &a.request), st, failed);
     if (!order->no_wait)
         return wait_for_answer(&a);
@@ -421,7 +422,7 @@ enum mu_status mu_steer_resize(const struct mu_steer_order *order, uint32_t rank
     enum mu_status st;
 
     MU_TRY(open_run(&a, order), st, failed);
-    if (a.folder == MU_STEER_SWEEP && mu_sweep_part_is_any(a.run) && !is_busy(a.run))
+    if (a.folder == MU_STEER_SWEEP && mu_sweep_part_is_any(a.run) && !is_busy(a.run, true))
         return MU_FAIL(MU_FAILED,
                        "%s is done in parts, each with ranks of its own: name one, as in `muster "
                        "resize %s/parts/0-of-2 %u`",

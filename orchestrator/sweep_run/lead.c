@@ -281,7 +281,7 @@ static void poll(void *context)
 
 static enum mu_run_stopper stopper(const struct mu_sweep_lead *lead)
 {
-    if (lead->over != MU_REQUEUE)
+    if (lead->over != MU_REQUEUE || lead->gave_up)
         return MU_STOPPED_BY_NOBODY;
     return lead->makes_way                           ? MU_STOPPED_BY_LAUNCHER
            : mu_run_dir_stop_requested(lead->folder) ? MU_STOPPED_BY_REQUEST

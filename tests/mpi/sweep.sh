@@ -1,7 +1,6 @@
 # shellcheck shell=bash
 # What the tests of `muster sweep` share; sourced after common.sh: two sweeps of a dozen trials, synth.cfg without arithmetic and
-# gpts.cfg of tiny GPTs with shared trunks, of each one with more
-# stages, edge.cfg and tune.cfg, and the functions below.
+# gpts.cfg of tiny GPTs with shared trunks; of each one with more stages, edge.cfg and tune.cfg; and the functions below.
 
 cat >synth.cfg <<'CONFIG'
 run = { dir = "runs"; steps = 10; hash_every = 0; };
@@ -41,7 +40,8 @@ sweep = {
 };
 CONFIG
 
-# Budgets that are extended: the window is off on purpose: it expects optima at 100 tokens a parameter, and the law has them at some four.
+# Budgets that are extended. The window is off on purpose: it expects optima at 100 tokens a parameter, and the law has them at
+# some four.
 sed 's/window = .*/window = { points = 3; each_side = 1; extend = 2; tokens_per_parameter = 100.0; };/
     s/2e3, 4e3, 8e3, 1.6e4, 3.2e4/5e2, 1e3, 2e3, 4e3, 8e3, 1.6e4, 3.2e4/' synth.cfg >edge.cfg
 # Trials that tune come before the cells.
