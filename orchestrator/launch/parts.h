@@ -30,7 +30,7 @@ struct mu_launch {
     struct mu_ladder_plan plan; /* that it was started by */
     struct mu_heartbeats beats; /* of its ranks, when some are on other machines */
     struct mu_slurm_guard guard;
-    int signals;                /* signalfd */
+    int signals; /* signalfd */
     bool with_bar;
 
     enum mu_ladder_wish wish;
@@ -45,6 +45,7 @@ struct mu_launch {
     int64_t memory_step;           /* of what the last generation left in memory; -1: nothing */
     int memory_trials;             /* of a sweep: whose states it left there */
     uint32_t shards, spares;       /* of the run; 0 shards: unknown */
+    bool dedicated;                /* its master */
     bool was_told_to_stop;         /* by muster stop, or control/stop */
     bool has_forecast;             /* that the allocation ends before the run does */
     struct timespec hosts_changed; /* mtime of the host file */
