@@ -115,9 +115,9 @@ said 'launch: complete; [2-4] generations \(' "a node killed"
 log=$scratch/log
 part=("$MUSTER" train tiny.cfg run.name=refused)
 for words in "tiny.cfg run.name=refused run.steps=9" "" "tiny.cfg --no-such"; do
-    # shellcheck disable=SC2086 # several words
     for order in 1 2; do
         code=0
+        # shellcheck disable=SC2206 # several words
         other=("$MUSTER" train $words)
         [ $order = 1 ] && all=(-n 1 "${part[@]}" : -n 2 "${other[@]}") || all=(-n 2 "${other[@]}" : -n 1 "${part[@]}")
         timeout -k 5 30 "$MPIRUN" "${all[@]}" >"$log" 2>&1 || code=$?
