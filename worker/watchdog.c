@@ -19,14 +19,17 @@
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
 #include "worker/comm/comm.h"
+#include "worker/missing_rank.h"
 
 enum {
     NEWS_MS = 500, /* until everybody has found out and the one that speaks has spoken */
     START_MS = 120000,
+    MEET_LOOKS = 10, /* until a host's ranks are on its board, or it is asked whether they live */
     REPAIR_LOOK_MS = 10, /* in a repair only this thread learns of another death at once */
     LOOKS_AT_ALL = 10,   /* one in so many goes over the whole board, most of which is empty */
     MOST_TURNS = 16,     /* of hosts that give up a repair, one after the other */
     NOBODY = -1,
+    NAMELESS = -2, /* it died before it was on the board */
 };
 
 struct mu_watchdog {
@@ -89,9 +92,14 @@ static _Noreturn void leave_start(struct mu_watchdog *w, int dead)
 {
     bool lowest = find(w->board, true) == mu_board_own_rank(w->board);
     bool all_leave = all_are_starting(w->board);
-    bool speaks = dead == NOBODY ? lowest : all_leave && mu_board_claim_news(w->board, dead);
+    bool speaks = dead == NOBODY     ? lowest
+                  : dead == NAMELESS ? mu_board_claim_last_word(w->board)
+                                     : all_leave && mu_board_claim_news(w->board, dead);
 
-    if (speaks && dead != NOBODY)
+    if (speaks && dead == NAMELESS)
+        mu_log(MU_LOG_ERROR, "a rank of this host died as soon as mpirun had started it, before "
+                             "the ranks had met: run the same command again");
+    else if (speaks && dead != NOBODY)
         mu_log(MU_LOG_ERROR,
                "rank %d died at the start, before the ranks had met: run the same command again",
                dead);
@@ -116,6 +124,10 @@ static void look_at_start(struct mu_watchdog *w, struct mu_deadline deadline)
     int dead = find(w->board, false);
     uint64_t now_ns = mu_clock_ns();
 
+    if (dead == NOBODY && w->looks >= MEET_LOOKS && mu_rank_is_missing(w->board))
+        dead = NAMELESS;
+    if (dead == NOBODY)
+        w->death_seen_ns = 0;
     if (dead != NOBODY && w->death_seen_ns == 0)
         w->death_seen_ns = now_ns;
     if (mu_deadline_passed(deadline) ||

@@ -3,9 +3,10 @@
  * repair, from before MPI_Init until this rank leaves.
  *
  *   in MPI_Init   a rank that dies there leaves the others in it for ever, as MPI cannot tell them
- *                 yet. So this process is ended when another one of this host is dead, or when
- *                 MPI_Init takes longer than any start should (the dead rank may be on another
- *                 host). One rank says why. Until mu_watchdog_met the board belongs to the thread.
+ *                 yet. So this process is ended when another one of this host is dead, also one
+ *                 that died before it was on the board (missing_rank.h), or when MPI_Init takes
+ *                 longer than any start should (the dead rank may be on another host). One rank
+ *                 says why. Until mu_watchdog_met the board belongs to the thread.
  *   always        ends ranks that stand still and tells of slow ones, as core/watch.h decides,
  *                 where the deadlines are. A rank is ended by SIGKILL, which a later SIGCONT does
  *                 not undo: it executes nothing any more. Before that the reason is on the board. A

@@ -34,6 +34,23 @@ int mu_status_exit_code(enum mu_status st)
     return table[st].exit_code;
 }
 
+size_t mu_status_told(enum mu_status out[MU_STATUS_COUNT])
+{
+    size_t count = 0;
+
+    for (enum mu_status st = 0; st < MU_STATUS_COUNT; st++) {
+        size_t at = count;
+
+        if (table[st].exit_code == 1 && st != MU_FAILED)
+            continue;
+        for (; at > 0 && table[out[at - 1]].exit_code > table[st].exit_code; at--)
+            out[at] = out[at - 1];
+        out[at] = st;
+        count++;
+    }
+    return count;
+}
+
 enum mu_status mu_status_report(enum mu_status st, const char *file, int line, const char *format,
                                 ...)
 {

@@ -12,6 +12,7 @@
 #define MUSTER_BASE_STATUS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* X(name, exit code of the process, meaning) */
 #define MU_STATUS_TABLE(X)                                                             \
@@ -50,6 +51,9 @@ static inline bool mu_status_is_death(enum mu_status st)
 const char *mu_status_name(enum mu_status st);    /* "PEER_LOST" */
 const char *mu_status_meaning(enum mu_status st); /* "a rank died" */
 int mu_status_exit_code(enum mu_status st);       /* 0 1 2 64 70 75 78 */
+/* Those that people are told of, by their exit codes: all but those that share the code of a plain
+ * failure. Gives back how many. */
+size_t mu_status_told(enum mu_status out[MU_STATUS_COUNT]);
 
 /* Reports an error at its origin (printf style) and gives back `st`:
  * `return MU_FAIL(MU_FAILED, ...)`. */

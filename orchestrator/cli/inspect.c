@@ -17,7 +17,7 @@
 #include "worker/data/tokens.h"
 
 struct wanted {
-    bool json, deep, config;
+    bool json, deep, config, all;
 };
 
 /* `run`: what it is a checkpoint of, to be shown with it in JSON; or NULL. Taken over. */
@@ -37,7 +37,7 @@ static enum mu_status show_checkpoint(const char *folder, json_t *run, const str
     else if (w->json)
         run = mu_inspected_json(&c);
     else
-        mu_inspected_print(&c, stdout);
+        mu_inspected_print(&c, w->all, stdout);
     if (w->json)
         st = mu_json_write(stdout, run, folder);
     if (st == MU_OK && !mu_inspected_good(&c))
@@ -216,6 +216,7 @@ enum mu_status mu_cli_inspect(int argc, char **argv)
         {"deep", NULL,
          "read everything: verify every checksum, compute the state hash again, show norms",
          .flag = &w.deep},
+        {"all", NULL, "every tensor, however many", .flag = &w.all},
         {"json", NULL, "one JSON object instead of a table", .flag = &w.json},
         {"config", NULL, "print the configuration that a checkpoint was saved with, and no more",
          .flag = &w.config},

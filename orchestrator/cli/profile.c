@@ -1,7 +1,6 @@
 #include "orchestrator/profile/profile.h"
 #include "orchestrator/cli/rank_verb.h"
 #include "orchestrator/cli/verbs.h"
-#include "worker/lease.h"
 
 enum mu_status mu_cli_profile(int argc, char **argv)
 {
@@ -39,11 +38,8 @@ enum mu_status mu_cli_profile(int argc, char **argv)
 
     if (!begins)
         return st;
-    MU_TRY(mu_lease_bind_process(), st, failed);
     request.config_path = words.word[0];
     request.overrides = words.word + 1;
     request.override_count = words.count - 1;
-    st = mu_profile_run(&request);
-failed:
-    return st;
+    return mu_profile_run(&request);
 }

@@ -6,6 +6,8 @@
 #include "orchestrator/base/fault.h"
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/log.h"
+#include "worker/heartbeat.h"
+#include "worker/lease.h"
 
 bool mu_rank_verb_has_parts(void)
 {
@@ -35,7 +37,7 @@ enum mu_status mu_rank_verb_parse(const struct mu_command *command, const char *
 {
     const char *rank = getenv("PMIX_RANK"); /* of mpirun */
     const bool is_silent = rank && !is_first_of_part(strtol(rank, NULL, 10));
-    enum mu_status st;
+    enum mu_status st, bound;
 
     if (is_silent)
         mu_log_set_level(MU_LOG_SILENT);
@@ -48,5 +50,11 @@ enum mu_status mu_rank_verb_parse(const struct mu_command *command, const char *
             mu_options_refuse(command, "%s is missing: the first word is %s", what, words->word[0]);
     mu_log_reset_level();
     *begins = st == MU_OK && !words->help_shown;
-    return is_silent && !mu_rank_verb_has_parts() ? MU_OK : st;
+    if (!*begins && !mu_rank_verb_has_parts())
+        return is_silent ? MU_OK : st;
+    bound = mu_lease_bind_process();
+    if (bound == MU_OK)
+        bound = mu_heartbeat_begin();
+    *begins = *begins && bound == MU_OK;
+    return bound != MU_OK ? bound : st;
 }

@@ -16,6 +16,7 @@
 #include "orchestrator/launch/outcome.h"
 #include "orchestrator/run/json_values.h"
 #include "orchestrator/run/live.h"
+#include "orchestrator/run/no_path.h"
 #include "orchestrator/run/progress_text.h"
 #include "orchestrator/run/run_dir.h"
 #include "orchestrator/steer/steer.h"
@@ -44,7 +45,7 @@ static enum mu_status check_path(const char *path)
     struct stat s;
 
     if (stat(path, &s) != 0)
-        return MU_FAIL(MU_NOT_FOUND, "there is no %s", path);
+        return mu_no_path(path, "");
     if (!S_ISDIR(s.st_mode))
         return MU_FAIL(MU_NOT_FOUND,
                        "%s is a file; expected the folder of a run or of a sweep (run.dir/NAME)",

@@ -10,8 +10,22 @@
 
 static bool is_own(const char *word)
 {
-    return word[0] != '-' || strcmp(word, "--dry-run") == 0 || strcmp(word, "--help") == 0 ||
-           strcmp(word, "-h") == 0;
+    return word[0] != '-' || strcmp(word, "--dry-run") == 0 || strcmp(word, "--measure") == 0 ||
+           strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+/* sbatch has none: it may stand among its options, too. */
+static bool take_dry_run(char **options, int *count)
+{
+    int kept = 0;
+
+    for (int i = 0; i < *count; i++)
+        if (strcmp(options[i], "--dry-run") != 0)
+            options[kept++] = options[i];
+    if (kept == *count)
+        return false;
+    *count = kept;
+    return true;
 }
 
 /* "CONFIG ..." is "train CONFIG ...". */
@@ -39,19 +53,25 @@ static enum mu_status submit(const struct mu_command *command, const struct mu_w
 
 enum mu_status mu_cli_submit(int argc, char **argv)
 {
-    struct mu_submit_request request = {.dry_run = false};
+    struct mu_submit_request request = {.deadline_ms = 60000};
     const struct mu_option options[] = {
+        {"measure", NULL,
+         "measure some of the run's work on this machine first, and tell how many jobs of that "
+         "time it would take here; a run that has trained before tells without",
+         .flag = &request.measure},
         {"dry-run", NULL, "show the script and the command, and write nothing",
          .flag = &request.dry_run},
     };
     const struct mu_command command = {
-        .usage = "muster submit [--dry-run] CONFIG [key=value...] [options of sbatch]\n"
-                 "muster submit [--dry-run] sweep SWEEP [key=value...] [options of sbatch]",
+        .usage = "muster submit [options] CONFIG [key=value...] [options of sbatch]\n"
+                 "muster submit [options] sweep SWEEP [key=value...] [options of sbatch]",
         .about = "Checks a configuration, writes a batch script into the run directory that calls "
                  "muster launch, and submits it with the options given, such as --nodes 2 "
                  "--ntasks-per-node 8 --time 4:00:00. The job saves before its time ends, and when "
                  "it is preempted, is queued again, and goes on; when a node dies, without it. "
-                 "Prints the number of the job and the run directory.",
+                 "Prints the number of the job and the run directory; first, where the run has "
+                 "trained before, how many jobs of that time it takes. One job has a run at a "
+                 "time: another one goes behind it, by --dependency=afterany:JOB.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .least_words = 1,
@@ -77,5 +97,7 @@ enum mu_status mu_cli_submit(int argc, char **argv)
     st = mu_options_parse(&command, own, argv, &words);
     if (st != MU_OK || words.help_shown)
         return st;
+    if (take_dry_run(argv + argc - request.option_count, &request.option_count))
+        request.dry_run = true;
     return submit(&command, &words, &request);
 }

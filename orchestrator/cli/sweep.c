@@ -1,8 +1,6 @@
 #include "orchestrator/sweep_run/sweep.h"
 #include "orchestrator/cli/rank_verb.h"
 #include "orchestrator/cli/verbs.h"
-#include "worker/heartbeat.h"
-#include "worker/lease.h"
 
 enum mu_status mu_cli_sweep(int argc, char **argv)
 {
@@ -27,10 +25,6 @@ enum mu_status mu_cli_sweep(int argc, char **argv)
 
     if (!begins)
         return st;
-    MU_TRY(mu_lease_bind_process(), st, failed);
-    MU_TRY(mu_heartbeat_begin(), st, failed);
     request = (struct mu_sweep_request){words.word[0], words.word + 1, words.count - 1};
-    st = mu_sweep_run(&request);
-failed:
-    return st;
+    return mu_sweep_run(&request);
 }

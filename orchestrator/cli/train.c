@@ -2,8 +2,6 @@
 #include "orchestrator/cli/train_options.h"
 #include "orchestrator/cli/verbs.h"
 #include "orchestrator/master/job.h"
-#include "worker/heartbeat.h"
-#include "worker/lease.h"
 
 enum mu_status mu_cli_train(int argc, char **argv)
 {
@@ -32,14 +30,10 @@ enum mu_status mu_cli_train(int argc, char **argv)
     if (!begins && (st == MU_OK || !mu_rank_verb_has_parts()))
         return st;
     request.refused = st; /* the ranks of other parts wait in MPI_Init, and mpirun with them */
-    MU_TRY(mu_lease_bind_process(), st, failed);
-    MU_TRY(mu_heartbeat_begin(), st, failed);
     if (begins) {
         request.config_path = words.word[0];
         request.overrides = words.word + 1;
         request.override_count = words.count - 1;
     }
-    st = mu_job_run(&request);
-failed:
-    return st;
+    return mu_job_run(&request);
 }

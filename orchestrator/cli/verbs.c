@@ -44,12 +44,7 @@ static void print_help(const struct mu_verb *verbs, size_t count)
             mu_text_wrap(stdout, HELP_COLUMN, printf("  %s", verbs[i].word), verbs[i].help);
     print_topics();
     puts("\nExit codes");
-    for (int i = 0; i < MU_STATUS_COUNT; i++) {
-        int code = mu_status_exit_code((enum mu_status)i);
-
-        if (code != 1 || i == MU_FAILED) /* many statuses share the code of a plain failure */
-            printf("  %2d  %s\n", code, mu_status_meaning((enum mu_status)i));
-    }
+    mu_topic_print_codes(stdout);
 }
 
 /* false: there is none of that name. */

@@ -9,7 +9,7 @@
 #include "orchestrator/run/metrics.h"
 #include "worker/fingerprint.h"
 
-enum { COLUMN = 13, TENSORS_SHOWN = 20 };
+enum { COLUMN = 13, TENSORS_SHOWN = 10 };
 
 static const char *const array_names[MU_ARRAY_COUNT] = {
 #define NAME(id, group, type, field) group,
@@ -219,7 +219,7 @@ static void print_tensors(const struct mu_compared *c, bool all, FILE *out)
             shown++;
         }
     if (shown < differing)
-        fprintf(out, "  and %" PRIu32 " more; --all shows them\n", differing - shown);
+        fprintf(out, "  and %" PRIu32 " more (--all)\n", differing - shown);
 }
 
 /* ---- for people: what they were computed with ------------------------------------------------ */

@@ -133,6 +133,26 @@ static const struct mu_shards_rule *shards_rule(const struct mu_settings *s)
     return s->device_kind == MU_DEVICE_CUDA ? &mu_shards_gpu : &mu_shards_cpu;
 }
 
+static int64_t auto_shards(const struct mu_settings *s)
+{
+    return (int64_t)mu_shards_auto(shards_rule(s), (uint64_t)s->batch_sequences,
+                                   (uint64_t)s->model_context);
+}
+
+static int64_t auto_micro(const struct mu_settings *s)
+{
+    return (int64_t)mu_shards_auto_micro(shards_rule(s),
+                                         (uint64_t)(s->batch_sequences / s->batch_shards),
+                                         (uint64_t)s->model_context);
+}
+
+bool mu_checks_is_auto(enum mu_key_index key, const struct mu_settings *s)
+{
+    return key == MU_KEY_batch_shards  ? s->batch_shards == auto_shards(s)
+           : key == MU_KEY_batch_micro ? s->batch_shards > 0 && s->batch_micro == auto_micro(s)
+                                       : false;
+}
+
 static void check_batch(const struct checking *c)
 {
     const struct mu_settings *s = c->settings;
@@ -143,8 +163,7 @@ static void check_batch(const struct checking *c)
         (shards == MU_AUTO && (!known(c, MU_KEY_model_context) || !known(c, MU_KEY_device_kind))))
         return;
     if (shards == MU_AUTO)
-        shards = (int64_t)mu_shards_auto(shards_rule(s), (uint64_t)s->batch_sequences,
-                                         (uint64_t)s->model_context);
+        shards = auto_shards(s);
     if (s->batch_sequences % shards != 0) {
         d = divisors_near(s->batch_sequences, shards);
         MISTAKE(c, batch_shards,
@@ -307,13 +326,10 @@ enum mu_status mu_settings_resolve(struct mu_settings *s, int64_t data_vocab)
     if (s->device_collective == MU_COLLECTIVE_AUTO)
         s->device_collective = (int)auto_collective(s);
     if (s->batch_shards == MU_AUTO)
-        s->batch_shards = (int64_t)mu_shards_auto(shards_rule(s), (uint64_t)s->batch_sequences,
-                                                  (uint64_t)s->model_context);
+        s->batch_shards = auto_shards(s);
     check_batch(&c);
     if (s->batch_micro == MU_AUTO && mistakes.count == 0)
-        s->batch_micro = (int64_t)mu_shards_auto_micro(
-            shards_rule(s), (uint64_t)(s->batch_sequences / s->batch_shards),
-            (uint64_t)s->model_context);
+        s->batch_micro = auto_micro(s);
     if (s->model_vocab < data_vocab || (double)s->model_vocab < mu_keys[MU_KEY_model_vocab].least ||
         (double)s->model_vocab > mu_keys[MU_KEY_model_vocab].most)
         MISTAKE(&c, model_vocab,

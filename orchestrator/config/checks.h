@@ -11,4 +11,7 @@
 void mu_checks_run(const struct mu_settings *settings, const struct mu_place places[MU_KEY_COUNT],
                    struct mu_mistakes *m);
 
+/* Whether batch.shards, or batch.micro, is what "auto" is for these settings. */
+bool mu_checks_is_auto(enum mu_key_index key, const struct mu_settings *settings);
+
 #endif

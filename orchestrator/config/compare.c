@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "orchestrator/base/log.h"
+#include "orchestrator/config/checks.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/config/schema.h"
 
@@ -29,11 +30,26 @@ enum mu_status mu_config_each_difference(const struct mu_settings *before,
 
 /* ---- going on with a run --------------------------------------------------------------------- */
 
-/* `context` is the number of keys that must not have changed. */
+struct comparing {
+    const struct mu_settings *before, *now;
+    int refused; /* keys that must not have changed */
+};
+
+/* It follows from another key, which has been refused: nobody typed it. */
+static bool only_follows(const struct comparing *c, const struct mu_key *key)
+{
+    enum mu_key_index i = (enum mu_key_index)(key - mu_keys);
+
+    return c->refused > 0 && mu_checks_is_auto(i, c->before) && mu_checks_is_auto(i, c->now);
+}
+
 static void tell_difference(void *context, const struct mu_key *key, const char *before,
                             const char *now)
 {
-    int *refused = context;
+    struct comparing *c = context;
+
+    if (only_follows(c, key))
+        return;
 
     switch (key->class) {
     case MU_CLASS_IDENTITY:
@@ -42,7 +58,7 @@ static void tell_difference(void *context, const struct mu_key *key, const char 
             "%s: the run has %s, the configuration says %s; it is part of what the run computes: "
             "set it back, or start a new run under another run.name",
             key->name, before, now);
-        ++*refused;
+        c->refused++;
         break;
     case MU_CLASS_FORK:
         mu_log(MU_LOG_ERROR,
@@ -50,7 +66,7 @@ static void tell_difference(void *context, const struct mu_key *key, const char 
                "set it back, or start a new run under another run.name (--from makes it go on from "
                "this one's checkpoints)",
                key->name, before, now);
-        ++*refused;
+        c->refused++;
         break;
     case MU_CLASS_CONTENT:
         mu_log(MU_LOG_INFO, "%s: now %s, before %s; its content must be the same", key->name, now,
@@ -64,10 +80,10 @@ static void tell_difference(void *context, const struct mu_key *key, const char 
 
 enum mu_status mu_config_compare(const struct mu_settings *old, const struct mu_settings *now)
 {
-    int refused = 0;
-    enum mu_status st = mu_config_each_difference(old, now, tell_difference, &refused);
+    struct comparing c = {.before = old, .now = now};
+    enum mu_status st = mu_config_each_difference(old, now, tell_difference, &c);
 
-    return st == MU_OK && refused ? MU_CONFIG : st;
+    return st == MU_OK && c.refused ? MU_CONFIG : st;
 }
 
 /* ---- another schedule ------------------------------------------------------------------------ */

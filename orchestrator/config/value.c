@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "orchestrator/base/file.h"
 #include "orchestrator/config/nearest.h"
@@ -161,8 +162,25 @@ static void take_word(const struct taking *t, struct mu_literal literal)
                         literal.text, mu_key_expected(t->key).text);
 }
 
-/* Absolute, and without "." and empty components. ".." stays: a symbolic link may stand before
- * it. */
+/* Takes the last component off path[0 .. *used), to make up for a ".." behind it. False: that is no
+ * plain folder. Behind a symbolic link ".." is elsewhere, and what is not there may become one. */
+static bool take_last(char *path, size_t *used)
+{
+    struct stat s;
+    size_t cut = *used;
+
+    if (cut == 0)
+        return true; /* "/.." is "/" */
+    while (path[cut - 1] != '/')
+        cut--;
+    path[*used] = '\0';
+    if (strcmp(path + cut, "..") == 0 || lstat(path, &s) != 0 || !S_ISDIR(s.st_mode))
+        return false;
+    *used = cut - 1;
+    return true;
+}
+
+/* Absolute, and without "." and empty components; as far as it can be told without "..", too. */
 static bool absolute_path(const char *folder, const char *path, char out[MU_TEXT_MAX])
 {
     const char *parts[] = {*path == '/' ? "" : folder, path};
@@ -173,6 +191,8 @@ static bool absolute_path(const char *folder, const char *path, char out[MU_TEXT
             size_t length = strcspn(c, "/");
             bool here = length == 0 || (length == 1 && *c == '.');
 
+            if (length == 2 && strncmp(c, "..", 2) == 0)
+                here = take_last(out, &used);
             if (!here && used + 1 + length >= MU_TEXT_MAX)
                 return false;
             if (!here) {

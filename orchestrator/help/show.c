@@ -18,15 +18,14 @@ const struct mu_topic *mu_topic_find(const char *name)
     return NULL;
 }
 
-static void put_codes(FILE *out)
+void mu_topic_print_codes(FILE *out)
 {
-    for (int i = 0; i < MU_STATUS_COUNT; i++) {
-        int code = mu_status_exit_code((enum mu_status)i);
+    enum mu_status told[MU_STATUS_COUNT];
+    size_t count = mu_status_told(told);
 
-        if (code != 1 || i == MU_FAILED) /* many statuses share the code of a plain failure */
-            mu_text_wrap(out, CODE_COLUMN, fprintf(out, "  %3d", code),
-                         mu_status_meaning((enum mu_status)i));
-    }
+    for (size_t i = 0; i < count; i++)
+        mu_text_wrap(out, CODE_COLUMN, fprintf(out, "  %3d", mu_status_exit_code(told[i])),
+                     mu_status_meaning(told[i]));
 }
 
 static void put_classes(FILE *out)
@@ -54,7 +53,7 @@ static void put_keys(FILE *out)
 static const struct {
     const char *mark;
     void (*put)(FILE *out);
-} tables[] = {{"{codes}", put_codes}, {"{classes}", put_classes}, {"{keys}", put_keys}};
+} tables[] = {{"{codes}", mu_topic_print_codes}, {"{classes}", put_classes}, {"{keys}", put_keys}};
 
 static void put_line(FILE *out, const char *line)
 {

@@ -15,5 +15,7 @@ extern const struct mu_topic mu_topics[]; /* ends with a row of NULLs; made by t
 
 const struct mu_topic *mu_topic_find(const char *name); /* NULL: there is none */
 void mu_topic_print(FILE *out, const struct mu_topic *topic);
+/* A line for each exit code. */
+void mu_topic_print_codes(FILE *out);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orchestrator/run/no_path.h"
 #include "orchestrator/run/which_checkpoint.h"
 #include "worker/checkpoint/checkpoint.h"
 
@@ -102,7 +103,7 @@ enum mu_status mu_found_nothing(const char *path)
         mu_which_step(path, folder) ? mu_which_checkpoint(path, folder, &info) : MU_OK;
 
     mu_checkpoint_info_deinit(&info);
-    return st == MU_OK ? MU_FAIL(MU_NOT_FOUND, "there is no %s", path) : st;
+    return st == MU_OK ? mu_no_path(path, "") : st;
 }
 
 enum mu_status mu_found_no_checkpoint(const char *folder)

@@ -43,8 +43,9 @@ void mu_inspected_deinit(struct mu_inspected *c);
 /* Nothing that was looked at is wrong. */
 bool mu_inspected_good(const struct mu_inspected *c);
 
-/* inspect_show.c */
-void mu_inspected_print(const struct mu_inspected *c, FILE *out);
+/* inspect_show.c. `all`: every tensor; otherwise the first ones, and those with numbers that are not
+ * finite. */
+void mu_inspected_print(const struct mu_inspected *c, bool all, FILE *out);
 struct json_t *mu_inspected_json(const struct mu_inspected *c); /* NULL: no memory */
 
 #endif

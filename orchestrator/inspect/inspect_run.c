@@ -179,36 +179,41 @@ static void print_goodput(const struct mu_inspected_run *r, FILE *out)
         fputc('\n', out);
 }
 
+/* What happened, in words; malloc'ed. */
+static char *words_of(const json_t *record, const char *type)
+{
+    const char *outcome = json_string_value(json_object_get(record, "outcome"));
+    const char *event = json_string_value(json_object_get(record, "event"));
+    const int64_t ranks = mu_json_get_integer(record, "ranks"),
+                  step = mu_json_get_integer(record, "step");
+    char text[128];
+
+    if (!record || !type)
+        return strdup("a record that cannot be read");
+    if (strcmp(type, "GENERATION") == 0)
+        snprintf(text, sizeof text, "started with %" PRId64 " rank%s at step %" PRId64, ranks,
+                 plural(ranks), step);
+    else if (strcmp(type, "CHECKPOINT") == 0)
+        snprintf(text, sizeof text, "checkpoint of step %" PRId64, step);
+    else if (strcmp(type, "END") == 0)
+        snprintf(text, sizeof text, "ended at step %" PRId64 ", outcome %s", step,
+                 outcome ? outcome : "unknown");
+    else
+        return event ? strdup(event) : json_dumps(record, JSON_COMPACT);
+    return strdup(text);
+}
+
 static void print_record(const json_t *entry, FILE *out)
 {
     const json_t *record = json_object_get(entry, "record");
-    const char *type = json_string_value(json_object_get(entry, "type"));
     const char *date = json_string_value(json_object_get(record, "date"));
-    const char *outcome = json_string_value(json_object_get(record, "outcome"));
-    const char *event = json_string_value(json_object_get(record, "event"));
-    int64_t ranks = mu_json_get_integer(record, "ranks");
-    int64_t step = mu_json_get_integer(record, "step");
+    char *words = words_of(record, json_string_value(json_object_get(entry, "type")));
+    const int used =
+        fprintf(out, "    start %-4" PRId64 "%s%s", mu_json_get_integer(entry, "generation"),
+                date ? " " : "", date ? date : "");
 
-    fprintf(out, "    start %-4" PRId64 "%s%s ", mu_json_get_integer(entry, "generation"),
-            date ? " " : "", date ? date : "");
-    if (!record || !type)
-        fputs("a record that cannot be read", out);
-    else if (strcmp(type, "GENERATION") == 0)
-        fprintf(out, "started with %" PRId64 " rank%s at step %" PRId64, ranks, plural(ranks),
-                step);
-    else if (strcmp(type, "CHECKPOINT") == 0)
-        fprintf(out, "checkpoint of step %" PRId64, step);
-    else if (strcmp(type, "END") == 0)
-        fprintf(out, "ended at step %" PRId64 ", outcome %s", step, outcome ? outcome : "unknown");
-    else if (event)
-        fputs(event, out);
-    else {
-        char *text = json_dumps(record, JSON_COMPACT);
-
-        fprintf(out, "%s", text ? text : "");
-        free(text);
-    }
-    fputc('\n', out);
+    mu_text_wrap(out, used + 1, used, words ? words : "");
+    free(words);
 }
 
 void mu_inspected_run_print_state(const struct mu_inspected_run *r, int64_t from_step, FILE *out)
@@ -276,10 +281,12 @@ static void print_row(const struct mu_inspected_run *r, const char *name, FILE *
     fprintf(out, "  %s\n", status_text(r, "updated"));
 }
 
-static void print_heading(const char *folder, FILE *out)
+static void print_heading(bool sweeps, const char *folder, FILE *out)
 {
-    fprintf(out, "runs %s\n  %-24s  %-9s  %16s  %10s  %s\n", folder, "name", "state", "step",
-            "valid loss", "as of");
+    fprintf(out, "%s %s\n", sweeps ? "sweeps" : "runs", folder);
+    if (!sweeps)
+        fprintf(out, "  %-24s  %-9s  %16s  %10s  %s\n", "name", "state", "step", "valid loss",
+                "as of");
 }
 
 /* A line, or an object in the list. One that cannot be read is named, and the others are shown. */
@@ -296,8 +303,10 @@ static enum mu_status show_sweep(const char *path, const char *name, json_t *lis
         return MU_OK;
     }
     st = mu_sweep_view_read(path, &view);
-    fprintf(out, "  %-24s  %s\n", name,
-            st == MU_OK ? mu_sweep_view_line(view).text : "a sweep that cannot be read");
+    if (st == MU_OK)
+        fprintf(out, "  %s\n", mu_sweep_view_line(view).text);
+    else
+        fprintf(out, "  %s: a sweep that cannot be read\n", name);
     mu_sweep_view_free(view);
     return MU_OK;
 }
@@ -317,36 +326,45 @@ static enum mu_status show_run(const char *path, const char *name, json_t *list,
     return MU_OK;
 }
 
+typedef enum mu_status show_one(const char *path, const char *name, json_t *list, FILE *out);
+
+/* Runs, and then sweeps: those that hold `file`. */
+static enum mu_status show_those(const char *folder, struct dirent **names, int count,
+                                 const char *file, show_one *show, json_t *list, int *found,
+                                 FILE *out)
+{
+    enum mu_status st = MU_OK;
+
+    for (int i = 0; st == MU_OK && i < count; i++) {
+        char path[MU_PATH_MAX];
+
+        st = mu_path_format(path, "%s/%s", folder, names[i]->d_name);
+        if (st != MU_OK || !mu_file_exists_in(path, file) ||
+            (show == show_sweep && mu_file_exists_in(path, "status.json")))
+            continue;
+        if ((*found)++ == 0 && !list)
+            print_heading(show == show_sweep, folder, out);
+        st = show(path, names[i]->d_name, list, out);
+    }
+    return st;
+}
+
 enum mu_status mu_inspect_runs(const char *folder, bool json, FILE *out)
 {
     struct dirent **names;
-    int count = scandir(folder, &names, only_names, alphasort), found = 0;
-    json_t *list = json ? json_array() : NULL;
+    int count = scandir(folder, &names, only_names, alphasort), found = 0, sweeps = 0;
+    json_t *list = json && count >= 0 ? json_array() : NULL;
     enum mu_status st = MU_OK;
 
     if (count < 0)
-        st = MU_FAIL(MU_FAILED, "cannot read %s: %s", folder, strerror(errno));
-    for (int i = 0; i < count; i++) {
-        char path[MU_PATH_MAX];
-        bool is_run = false, is_sweep = false;
-
-        if (st == MU_OK)
-            st = mu_path_format(path, "%s/%s", folder, names[i]->d_name);
-        if (st == MU_OK) {
-            is_run = mu_file_exists_in(path, "status.json");
-            is_sweep = !is_run && mu_file_exists_in(path, "sweep.json");
-        }
-        if ((is_run || is_sweep) && found++ == 0 && !json)
-            print_heading(folder, out);
-        if (is_run)
-            st = show_run(path, names[i]->d_name, list, out);
-        else if (is_sweep)
-            st = show_sweep(path, names[i]->d_name, list, out);
+        return MU_FAIL(MU_FAILED, "cannot read %s: %s", folder, strerror(errno));
+    st = show_those(folder, names, count, "status.json", show_run, list, &found, out);
+    if (st == MU_OK)
+        st = show_those(folder, names, count, "sweep.json", show_sweep, list, &sweeps, out);
+    for (int i = 0; i < count; i++)
         free(names[i]);
-    }
-    if (count >= 0)
-        free(names);
-    if (st == MU_OK && found == 0)
+    free(names);
+    if (st == MU_OK && found + sweeps == 0)
         st = MU_NOT_FOUND;
     if (st == MU_OK && json) {
         json_t *object = json_pack("{s:s, s:s, s:O}", "kind", "runs", "path", folder, "runs", list);

@@ -11,6 +11,8 @@
 #include "orchestrator/inspect/inspect_checkpoint.h"
 #include "orchestrator/run/json_values.h"
 
+enum { TENSORS_SHOWN = 10 };
+
 /* For people, and for programs. */
 static const char *const state_words[] = {"present", "ok", "MISSING", "DAMAGED"};
 static const char *const state_names[] = {"present", "ok", "missing", "damaged"};
@@ -146,10 +148,23 @@ static void print_config(const struct mu_inspected *c, FILE *out)
     free(line);
 }
 
-static void print_tensors(const struct mu_inspected *c, FILE *out)
+static void print_tensor(const struct mu_inspected *c, uint32_t i, int width, bool norms, FILE *out)
+{
+    const struct mu_tensor_spec *s = &c->layout.tensors[i].spec;
+
+    fprintf(out, "  %-*s  %-18s  float32", width, s->name, shape_of(s).text);
+    if (norms)
+        fprintf(out, "   %.6g", c->tensors[i].weight_norm);
+    if (norms && c->tensors[i].nonfinite > 0)
+        fprintf(out, " (%s not finite)", grouped(c->tensors[i].nonfinite).text);
+    fputc('\n', out);
+}
+
+static void print_tensors(const struct mu_inspected *c, bool all, FILE *out)
 {
     bool norms = c->deep && c->whole;
     int width = 6;
+    uint32_t left_out = 0;
 
     for (uint32_t i = 0; i < c->layout.tensor_count; i++) {
         int n = (int)strlen(c->layout.tensors[i].spec.name);
@@ -158,16 +173,13 @@ static void print_tensors(const struct mu_inspected *c, FILE *out)
     }
     fprintf(out, "\n  %-*s  %-18s  type%s\n", width, "tensor", "shape",
             norms ? "      norm of weights" : "");
-    for (uint32_t i = 0; i < c->layout.tensor_count; i++) {
-        const struct mu_tensor_spec *s = &c->layout.tensors[i].spec;
-
-        fprintf(out, "  %-*s  %-18s  float32", width, s->name, shape_of(s).text);
-        if (norms)
-            fprintf(out, "   %.6g", c->tensors[i].weight_norm);
-        if (norms && c->tensors[i].nonfinite > 0)
-            fprintf(out, " (%s not finite)", grouped(c->tensors[i].nonfinite).text);
-        fputc('\n', out);
-    }
+    for (uint32_t i = 0; i < c->layout.tensor_count; i++)
+        if (all || i < TENSORS_SHOWN || (norms && c->tensors[i].nonfinite > 0))
+            print_tensor(c, i, width, norms, out);
+        else
+            left_out++;
+    if (left_out > 0)
+        fprintf(out, "  and %u more (--all)\n", left_out);
     fputs("  In HDF5, checkpoint.h5 has each under /weights/, /adam_m/ and /adam_v/: "
           "/weights/NAME.\n",
           out);
@@ -175,7 +187,7 @@ static void print_tensors(const struct mu_inspected *c, FILE *out)
         fputs("  Norms are not shown: not all of the numbers could be read and trusted.\n", out);
 }
 
-void mu_inspected_print(const struct mu_inspected *c, FILE *out)
+void mu_inspected_print(const struct mu_inspected *c, bool all, FILE *out)
 {
     fprintf(out, "checkpoint %s\n", c->folder);
     fprintf(out, "  step         %" PRId64 "\n", c->info.step);
@@ -191,7 +203,7 @@ void mu_inspected_print(const struct mu_inspected *c, FILE *out)
     fprintf(out, "  computed by  %s\n", c->info.fingerprint);
     fprintf(out, "  note         %s\n", c->info.journal);
     print_config(c, out);
-    print_tensors(c, out);
+    print_tensors(c, all, out);
     fprintf(out, "\n  %-14s  %12s  state\n", "part", "size");
     for (uint32_t p = 0; p < c->info.parts; p++)
         fprintf(out, "  %-14s  %12s  %s\n", c->parts[p].file, sized(c->parts[p].bytes).text,

@@ -28,10 +28,11 @@ static enum mu_ladder_outcome outcome_of(const json_t *status)
                                           : MU_LADDER_NOTHING;
 }
 
-static bool is_stopped_by_request(const json_t *status, const char *message)
+static bool is_stopped_by_request(const json_t *status)
 {
     return outcome_of(status) == MU_LADDER_REQUEUE &&
-           (strstr(message, "(muster stop") || strstr(message, "(control/stop"));
+           strcmp(mu_json_get_text(status, "stopped_by"),
+                  mu_run_stopper_word(MU_STOPPED_BY_REQUEST)) == 0;
 }
 
 /* It is written again every second, whatever happens: times are no sign of life of the trials. */
@@ -64,7 +65,7 @@ static struct mu_outcome read_sweep(const char *path, const char *job)
         out.is_running = true; /* it is not written before the ranks have met */
         out.outcome = outcome_of(status);
         out.agreed = out.outcome == MU_LADDER_FAILED;
-        out.was_stopped = is_stopped_by_request(status, mu_json_get_text(status, "ended"));
+        out.was_stopped = is_stopped_by_request(status);
     }
     json_decref(status);
     return out;
@@ -82,13 +83,10 @@ struct mu_outcome mu_outcome_read(const char *run, const char *job)
     out.steps = number_of(status, "steps");
     out.is_of_job = strcmp(mu_json_get_text(status, "launch"), job) == 0;
     if (out.is_of_job) {
-        const char *message = mu_json_get_text(status, "message");
-
         out.is_running = strcmp(mu_json_get_text(status, "state"), "starting") != 0;
-        out.was_stopped = is_stopped_by_request(status, message);
+        out.was_stopped = is_stopped_by_request(status);
         out.agreed = json_is_true(json_object_get(status, "agreed"));
-        if (sscanf(message, "rank %d died", &out.dead_rank) != 1)
-            out.dead_rank = -1;
+        out.dead_rank = (int)number_of(status, "dead_rank");
         out.outcome = outcome_of(status);
     }
     json_decref(status);

@@ -16,7 +16,7 @@ struct mu_outcome {
     enum mu_ladder_outcome outcome; /* of it */
     bool agreed;
     bool was_stopped;    /* of it: somebody wanted that, who is not the launcher making room */
-    int dead_rank;       /* that its message names; -1: none */
+    int dead_rank;       /* the first that did; -1: none */
     uint64_t signs;      /* changes with everything that stands there, but for times of a sweep */
     int64_t step, steps; /* as in the file, whoever wrote it; -1: none, or a sweep (trials.h) */
     double left_s;       /* of a sweep, estimated; NAN */

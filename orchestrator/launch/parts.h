@@ -93,6 +93,13 @@ struct mu_ladder_plan mu_launch_plan(struct mu_launch *l);
 /* allotted.c: of an allocation's time. What the ranks may use of it, for run.time_limit; 0: it is
  * not to be set. */
 int64_t mu_launch_time_limit(const struct mu_launch *l);
+/* In seconds: of work, of what is left of an allocation, of a whole one; from the start of one to
+ * training, and from the end of training to its end. */
+struct mu_allotted {
+    double work, left, length, start, end;
+};
+/* How many more allocations it takes; 0: none, INFINITY: one leaves no time to train. */
+double mu_allotted_more(const struct mu_allotted *a);
 /* Tells once that it is not enough. */
 void mu_launch_forecast(struct mu_launch *l);
 /* A sweep knows no run.time_limit: whether it is time to stop it. */

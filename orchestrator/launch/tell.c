@@ -82,6 +82,9 @@ void mu_launch_tell_training(const struct mu_launch *l)
     if (g->number > 1)
         mu_log(MU_LOG_INFO, "generation %d trains, %.2f s after the end of generation %d",
                g->number, seconds(l->ended_ns, g->training_ns), g->number - 1);
+    else if (l->request->allocation && l->request->allocation->restarts > 0)
+        mu_log(MU_LOG_INFO, "trains again, %.2f s after this start of the job",
+               seconds(l->request->allocation->read_ns, g->training_ns));
     if (g->seen_ns != 0 && g->started_ns != 0)
         mu_log(MU_LOG_DEBUG,
                "generation %d, parts of its start: clearing %.3f s, mpirun %.3f s, MPI_Init %.3f "

@@ -227,6 +227,8 @@ enum mu_status mu_job_save_branches(struct mu_job *job, struct mu_hash state_has
 /* The master's: the checkpoint of saved_step gets its record, and older ones go, if who published
  * it died before that. No save may be under way. */
 void mu_job_complete_save(struct mu_job *job);
+/* How long the newest save took of which the journal tells; 0: it is not known. */
+double mu_job_known_save_s(const struct mu_job *job);
 /* Hash of the committed state, the same on all hosts (else MU_INTERNAL, as where a GPU's own copy
  * differs). */
 enum mu_status mu_job_hash(struct mu_job *job, struct mu_hash *out) MU_CHECKED;

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
@@ -25,11 +26,21 @@ bool mu_job_makes_way(const struct mu_job *job)
     return mu_job_is_stopped(job) && !(job->last.requests & MU_REQUEST_STOP) && stays;
 }
 
+static enum mu_run_stopper stopper(const struct mu_job *job)
+{
+    if (!(job->last.requests & MU_REQUEST_STOP))
+        return MU_STOPPED_BY_LAUNCHER;
+    return job->requests.stopper[0] ? MU_STOPPED_BY_REQUEST
+           : job->is_out_of_time    ? MU_STOPPED_BY_TIME_LIMIT
+                                    : MU_STOPPED_BY_SIGNAL;
+}
+
 static void write_end(struct mu_job *job, bool stopped, const char *message)
 {
     char text[256];
 
     job->status.outcome = stopped ? MU_OUTCOME_REQUEUE : MU_OUTCOME_COMPLETE;
+    job->status.stopped_by = stopped ? stopper(job) : MU_STOPPED_BY_NOBODY;
     mu_job_put_status(job, MU_RUN_ENDED, message);
     snprintf(text, sizeof text, "{\"date\":\"%s\",\"outcome\":\"%s\",\"step\":%" PRId64 "}",
              mu_clock_date().text, stopped ? "requeue" : "complete", job->life.step);
@@ -66,7 +77,6 @@ static const char *why_stopped(const struct mu_job *job)
     return job->is_out_of_time ? "by run.time_limit" : "on request";
 }
 
-/* A launcher knows by whose name stands there that it is not to go on (launch/outcome.h). */
 static void name_end(const struct mu_job *job, bool stopped, char *text, size_t size)
 {
     const char *by = job->requests.stopper;
@@ -85,6 +95,20 @@ static void name_end(const struct mu_job *job, bool stopped, char *text, size_t 
     else
         snprintf(text, size, "complete: %" PRId64 " steps, %" PRIu64 " tokens", job->life.step,
                  job->tokens);
+}
+
+/* In two lines where one would be too wide. */
+static void tell_goodput(const struct mu_ledger_sum *goodput)
+{
+    enum { MOST = 88 };
+    struct mu_ledger_text t = mu_ledger_print(goodput);
+    char *cut = strlen(t.text) > MOST ? memrchr(t.text, ' ', MOST) : NULL;
+
+    if (cut)
+        *cut = '\0';
+    mu_log(MU_LOG_INFO, "%s", t.text);
+    if (cut)
+        mu_log(MU_LOG_INFO, "  %s", cut + 1);
 }
 
 static void summarise(struct mu_job *job, const char *text)
@@ -107,7 +131,7 @@ static void summarise(struct mu_job *job, const char *text)
         mu_log(MU_LOG_INFO, "state hash of step %" PRId64 ": %s", job->status.hash_step,
                mu_hash_print(job->status.hash).text);
     if (mu_ledger_total_us(&job->status.goodput) > 0)
-        mu_log(MU_LOG_INFO, "%s", mu_ledger_print(&job->status.goodput).text);
+        tell_goodput(&job->status.goodput);
     mu_log(MU_LOG_DEBUG, "longest time without a poll on rank 0: %.1f ms",
            1e-6 * (double)job->poller->longest_gap_ns);
 }

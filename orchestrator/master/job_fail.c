@@ -111,7 +111,7 @@ static bool is_speaker(struct mu_job *job, struct dead *dead)
 
 /* status.json, by whoever holds the run directory's lock, or gets it now that the master is
  * dead. */
-static void put_outcome(struct mu_job *job, const char *message, int deaths)
+static void put_outcome(struct mu_job *job, const char *message, const struct dead *dead)
 {
     struct mu_run_losses losses;
 
@@ -120,9 +120,11 @@ static void put_outcome(struct mu_job *job, const char *message, int deaths)
     losses = mu_run_dir_losses(job->run);
     if (mu_ledger_total_us(&job->status.goodput) == 0)
         job->status.goodput = mu_run_dir_kept(job->run).goodput;
-    job->status.goodput.events[MU_LEDGER_DEATHS] += (uint64_t)deaths;
+    job->status.goodput.events[MU_LEDGER_DEATHS] += (uint64_t)dead->count;
     job->status.state = MU_RUN_ENDED;
     job->status.outcome = MU_OUTCOME_FAILED;
+    job->status.has_died = dead->count > 0;
+    job->status.dead_rank = dead->rank[0];
     job->status.step = job->life.step;
     job->status.steps = job->settings.run_steps;
     job->status.ranks = (int)job->roll.size;
@@ -166,7 +168,7 @@ static void write_failure(struct mu_job *job, enum mu_status st)
         snprintf(message, sizeof message, "%s at step %" PRId64 "; there is no checkpoint",
                  mu_status_meaning(st), job->life.step);
     job->status.agreed = !mu_parts_are_lost(job->worker.resident.parts); /* a launcher goes on */
-    put_outcome(job, message, 0);
+    put_outcome(job, message, &(struct dead){.count = 0});
 }
 
 /* All part before any of them leaves: else one that dies now would leave some ranks in a round, or
@@ -302,7 +304,7 @@ void mu_job_report_failure(struct mu_job *job, enum mu_status st)
                      what, job->life.step + 1);
         mu_log(MU_LOG_ERROR, "%s", message);
         if (knows_run)
-            put_outcome(job, message, dead.count);
+            put_outcome(job, message, &dead);
     }
     if (speaks && job->roll.hosts > 1)
         linger(job);

@@ -12,6 +12,8 @@ void mu_job_ledger_begin(struct mu_job *job)
         return; /* by a master that died, and that counted the generation */
     if (kept.interrupted)
         job->status.goodput.events[MU_LEDGER_RECOVERIES]++;
+    if (kept.died > 0)
+        job->status.goodput.events[MU_LEDGER_DEATHS] += (uint64_t)kept.died;
     if (job->reached > job->resumed_step)
         job->status.goodput.events[MU_LEDGER_STEPS_LOST] +=
             (uint64_t)(job->reached - job->resumed_step);

@@ -42,21 +42,22 @@ static void introduce(const struct mu_job *job)
     snprintf(hosts, sizeof hosts, "%d host%s", mu_job_hosts(job),
              mu_job_hosts(job) == 1 ? "" : "s");
     mu_log(MU_LOG_INFO,
-           "%u rank%s on %s: %u worker%s (rank %d is %s master), %u spare%s; %u shard%s; "
+           "%u rank%s on %s: %u worker%s (master: rank %d%s), %u spare%s; %u shard%s; "
            "recovery: %s",
            size, size == 1 ? "" : "s", hosts, workers, workers == 1 ? "" : "s",
-           mu_comm_name(job->comm, 0), job->worker.crew.first ? "a dedicated" : "also", others,
+           mu_comm_name(job->comm, 0), job->worker.crew.first ? ", dedicated" : "", others,
            others == 1 ? "" : "s", shards, shards == 1 ? "" : "s",
            is_mended                ? "in-job on"
            : mu_started_by_launch() ? "by starting again"
-                                    : "in-job off, a death ends the run, the same command goes on");
+                                    : "in-job off");
     if (size > 1 && !is_mended && mu_started_by_srun() && !mu_started_by_launch())
         mu_log(MU_LOG_INFO, "these ranks were started by srun: Slurm ends all of them when one "
                             "dies. `muster launch` in the job's script goes on by itself");
     else if (size > 1 && !is_mended && !mu_started_by_srun())
         mu_log(MU_LOG_INFO,
-               "this MPI (%s) does not report deaths here: mpirun ends all ranks when one dies. "
-               "`. build/env` switches fault tolerance on where MPI has it",
+               "this MPI (%s) does not report deaths here: mpirun ends all ranks when one dies, "
+               "and the same command goes on. `. build/env` switches fault tolerance on where MPI "
+               "has it",
                mu_mpi_library_version());
     mu_log(MU_LOG_INFO, "%s", facts->summary);
     if (job->peak_flops > 0 && job->settings.device_kind == MU_DEVICE_CUDA)

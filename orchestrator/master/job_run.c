@@ -252,15 +252,18 @@ failed:
 static uint32_t own_requests(struct mu_job *job)
 {
     uint32_t requests = mu_signals_requests();
+    bool saves;
 
     if (job->is_master && mu_run_dir_stop_requested(job->run)) {
         requests |= MU_REQUEST_STOP;
         mu_job_requests_note_stop(job);
     }
     requests |= mu_job_requests_take(job);
+    saves = requests & MU_REQUEST_CHECKPOINT ||
+            mu_duties_at(&job->plan, job->life.step + 1, false, false).save;
     /* All ranks ask, and know why it ends; one tells. */
     job->is_out_of_time =
-        mu_time_limit_ask(&job->time_limit, mu_clock_ns()) && !(requests & MU_REQUEST_STOP);
+        mu_time_limit_ask(&job->time_limit, mu_clock_ns(), saves) && !(requests & MU_REQUEST_STOP);
     if (job->is_out_of_time && job->is_master) {
         mu_log(MU_LOG_INFO,
                "run.time_limit: stopping while there is time for two steps and a checkpoint");
@@ -396,14 +399,27 @@ static enum mu_status steps(struct mu_job *job)
     return st;
 }
 
-static enum mu_status begin_training(struct mu_job *job)
+/* The master's counts; another one learns it by its first save. */
+static void begin_time_limit(struct mu_job *job)
 {
-    enum mu_status st;
+    enum mu_phase before = mu_board_set_phase(job->board, MU_PHASE_RECORDING);
+    double save_s = 0;
 
     job->time_limit =
         mu_time_limit_init(job->session->started_ns, (uint64_t)job->settings.run_time_limit,
                            3 * sizeof(float) * job->workload->layout.elements);
+    if (job->is_master && job->settings.run_time_limit > 0 && job->resumed_step > 0)
+        save_s = mu_job_known_save_s(job);
+    if (save_s > 0)
+        mu_time_limit_expect(&job->time_limit, (uint64_t)(1e9 * save_s));
+    mu_board_set_phase(job->board, before);
+}
 
+static enum mu_status begin_training(struct mu_job *job)
+{
+    enum mu_status st;
+
+    begin_time_limit(job);
     job->recovery->phase = MU_RECOVERY_RUNNING;
     job->recovery->duties = job->duties_done = job->life.step - job->from_memory;
     if (mu_comm_is_fault_tolerant(job->comm)) {

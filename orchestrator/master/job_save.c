@@ -43,12 +43,17 @@ static enum mu_status make_folder(struct mu_job *job, const char *folder)
     return mu_control_agree(&job->control, st);
 }
 
-static void record_checkpoint(struct mu_job *job, int64_t step, struct mu_hash state_hash)
+/* took_s: how long it was saved; 0: not known. */
+static void record_checkpoint(struct mu_job *job, int64_t step, struct mu_hash state_hash,
+                              double took_s)
 {
-    char record[256];
+    char record[256], took[48] = "";
 
-    snprintf(record, sizeof record, "{\"date\":\"%s\",\"step\":%" PRId64 ",\"state_hash\":\"%s\"}",
-             mu_clock_date().text, step, mu_hash_print(state_hash).text);
+    if (took_s > 0)
+        snprintf(took, sizeof took, ",\"save_s\":%.6f", took_s);
+    snprintf(record, sizeof record,
+             "{\"date\":\"%s\",\"step\":%" PRId64 ",\"state_hash\":\"%s\"%s}", mu_clock_date().text,
+             step, mu_hash_print(state_hash).text, took);
     if (mu_journal_append(job->journal, MU_JOURNAL_CHECKPOINT, record) != MU_OK)
         mu_log(MU_LOG_WARN,
                "the checkpoint of step %" PRId64 " is saved, but the journal lacks its record",
@@ -86,6 +91,30 @@ static void look_for_record(void *context, uint32_t generation, enum mu_journal_
     json_decref(record);
 }
 
+static void take_duration(void *context, uint32_t generation, enum mu_journal_type type,
+                          const char *text, size_t size)
+{
+    double *newest = context;
+    json_t *record = type == MU_JOURNAL_CHECKPOINT ? json_loadb(text, size, 0, NULL) : NULL;
+    const double took = mu_json_get_real(record, "save_s");
+
+    (void)generation;
+    if (took > 0)
+        *newest = took;
+    json_decref(record);
+}
+
+double mu_job_known_save_s(const struct mu_job *job)
+{
+    char journal[MU_PATH_MAX];
+    double took = 0;
+
+    if (mu_path_format(journal, "%s/journal", job->run_path) != MU_OK ||
+        mu_journal_replay(journal, take_duration, &took) != MU_OK)
+        return 0; /* told; what it is for can do without */
+    return took;
+}
+
 /* Unknown counts as recorded: an error has been told. */
 static bool is_recorded(const struct mu_job *job, int64_t step)
 {
@@ -118,7 +147,7 @@ void mu_job_complete_save(struct mu_job *job)
     if (!is_recorded(job, job->saved_step) &&
         mu_checkpoint_folder(folder, job->checkpoints, job->saved_step) == MU_OK &&
         mu_checkpoint_read_info(folder, &info) == MU_OK)
-        record_checkpoint(job, job->saved_step, info.state_hash);
+        record_checkpoint(job, job->saved_step, info.state_hash, 0);
     mu_checkpoint_info_deinit(&info);
     remove_older(job, job->saved_step);
 }
@@ -179,13 +208,15 @@ done:
 /* The run's own. */
 static enum mu_status save_own(struct mu_job *job, const char *folder, struct mu_hash state_hash)
 {
+    const uint64_t began_ns = mu_clock_ns();
     enum mu_status st = save(job, folder, state_hash);
 
     if (st != MU_OK)
         return st;
     job->saved_step = job->life.step;
     if (job->is_master) {
-        record_checkpoint(job, job->life.step, state_hash);
+        record_checkpoint(job, job->life.step, state_hash,
+                          1e-9 * (double)(mu_clock_ns() - began_ns));
         remove_older(job, job->life.step);
     }
     return MU_OK;

@@ -107,8 +107,7 @@ done:
     return st;
 }
 
-/* NAN: not known. */
-static double left_on_disk(const char *path)
+double mu_plan_left_on_disk(const char *path)
 {
     char nearest[MU_PATH_MAX];
     struct mu_disk disk;
@@ -126,5 +125,5 @@ void mu_plan_find_disk(struct mu_plan *p)
     d->written = mu_plan_checkpoints_written(&p->settings);
     d->kept = mu_plan_checkpoints_kept(&p->settings);
     d->most = d->checkpoint * (double)(d->kept < d->written ? d->kept + 1 : d->kept);
-    d->left = left_on_disk(p->path);
+    d->left = mu_plan_left_on_disk(p->path);
 }

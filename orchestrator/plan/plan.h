@@ -61,6 +61,8 @@ struct mu_plan_disk {
     int64_t written, kept;
     double most, left; /* bytes; while one is written, too; of the disk of run.dir, or NAN */
 };
+/* Of the disk of a folder that need not be there yet; NAN: not known. */
+double mu_plan_left_on_disk(const char *path);
 /* How many checkpoints a run writes and keeps: that of mu_settings_branch_point, too. */
 int64_t mu_plan_checkpoints_written(const struct mu_settings *settings);
 int64_t mu_plan_checkpoints_kept(const struct mu_settings *settings);
@@ -109,12 +111,13 @@ struct mu_plan {
     struct mu_plan_memory memory;
     struct mu_plan_disk disk;
     enum mu_plan_standing standing;
-    bool is_locked;     /* somebody trains it now */
-    char differs[256];  /* refused: which keys, with commas */
-    int64_t done_steps; /* of the checkpoint that it would go on from */
-    int64_t last_step;  /* that it has come to */
-    int64_t ranks, workers, cores;
-    enum mu_status measured; /* MU_OK, or why not; MU_NOT_FOUND: it was not asked for */
+    bool is_locked;                /* somebody trains it now */
+    char differs[256];             /* refused: which keys, with commas */
+    int64_t done_steps;            /* of the checkpoint that it would go on from */
+    int64_t last_step;             /* that it has come to */
+    bool is_elsewhere;             /* it will be trained on other machines than this one */
+    int64_t ranks, workers, cores; /* 0 ranks: not known */
+    enum mu_status measured;       /* MU_OK, or why not; MU_NOT_FOUND: it was not asked for */
     struct mu_speed alone, together;
     double load; /* of the machine before that, by others; 0: unknown */
     uint32_t row_count;

@@ -3,8 +3,11 @@
 #include <stdio.h>
 
 #include "orchestrator/base/amount.h"
+#include "orchestrator/base/text_wrap.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/plan/plan.h"
+
+enum { TEXT_COLUMN = 12 };
 
 /* "8 shards", "1 shard" */
 static struct mu_amount several(int64_t count, const char *what)
@@ -112,7 +115,7 @@ static void print_tokens(const struct mu_plan *p)
     printf(
         "batch       %s of %s, in micro-batches of %lld\n", several(s->batch_shards, "shard").text,
         several(s->batch_sequences / s->batch_shards, "sequence").text, (long long)s->batch_micro);
-    printf("rate        %s\n", mu_plan_schedule_words(s).text);
+    mu_text_wrap(stdout, TEXT_COLUMN, printf("rate"), mu_plan_schedule_words(s).text);
 }
 
 struct mu_plan_schedule mu_plan_schedule_words(const struct mu_settings *s)
@@ -124,7 +127,7 @@ struct mu_plan_schedule mu_plan_schedule_words(const struct mu_settings *s)
     char warmup[96] = "";
 
     if (s->schedule_warmup > 0)
-        snprintf(warmup, sizeof warmup, "rises over %s to %g, then ",
+        snprintf(warmup, sizeof warmup, "rises over %s to %g, ",
                  several(s->schedule_warmup, "step").text, s->optim_lr);
     else
         snprintf(warmup, sizeof warmup, "begins at %g, ", s->optim_lr);
@@ -280,9 +283,11 @@ static void print_rows(const struct mu_plan *p)
         puts((int64_t)i == p->chosen ? "  <-" : "");
         crowded = crowded || (timed && crowd);
     }
-    printf("(*: good; <-: %s%s%s)\n", several(p->ranks, "rank").text,
-           p->settings.run_spares > 0 ? ", of which some are spares" : "",
-           crowded ? "; -: more than the cores here" : "");
+    printf("(*: good; <-: %s", several(p->ranks, "rank").text);
+    if (p->ranks > p->workers)
+        printf(" are %s and %s", several(p->workers, "worker").text,
+               several(p->ranks - p->workers, "spare").text);
+    puts(crowded ? "; -: more than the cores here)" : ")");
 }
 
 void mu_plan_print(const struct mu_plan *p)

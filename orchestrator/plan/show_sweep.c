@@ -9,7 +9,7 @@
 #include "orchestrator/base/amount.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/plan/advice.h"
-#include "orchestrator/sweep/estimate.h"
+#include "orchestrator/plan/sweep_estimate.h"
 #include "orchestrator/sweep/windows.h"
 
 /* Trials that a line stands for: seeds of a cell, factors of what is tuned. */

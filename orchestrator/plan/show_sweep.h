@@ -2,7 +2,7 @@
 #ifndef MUSTER_PLAN_SHOW_SWEEP_H
 #define MUSTER_PLAN_SHOW_SWEEP_H
 
-#include "orchestrator/sweep/estimate.h"
+#include "orchestrator/plan/sweep_estimate.h"
 
 struct mu_plan_sweep_options {
     bool measure;

@@ -82,7 +82,8 @@ static void warn_of_workers(const struct mu_plan *p, const struct mu_advice *to)
                   "%lld ranks, but work for %lld only, a shard each: the others wait as spares; "
                   "take fewer, or more batch.shards before the first start",
                   (long long)p->ranks, (long long)p->workers);
-    if (p->ranks * s->device_threads > p->cores && s->device_kind != MU_DEVICE_CUDA)
+    if (!p->is_elsewhere && p->ranks * s->device_threads > p->cores &&
+        s->device_kind != MU_DEVICE_CUDA)
         mu_advise(to,
                   "%lld ranks of %lld threads on %lld cores take turns: on this machine take "
                   "fewer ranks or device.threads",
@@ -94,7 +95,12 @@ static void warn_of_room(const struct mu_plan *p, const struct mu_advice *to)
     const struct mu_plan_memory *m = &p->memory;
     const bool may_be_held = p->standing == MU_PLAN_GOES_ON; /* by its own state */
 
-    if (!m->known)
+    if (p->disk.most > p->disk.left)
+        mu_advise(to,
+                  "checkpoints take up to %s, and the disk of run.dir has %s left: lower "
+                  "checkpoint.keep, raise checkpoint.keep_every, or take another run.dir",
+                  mu_amount_bytes(p->disk.most).text, mu_amount_bytes(p->disk.left).text);
+    if (!m->known || p->is_elsewhere)
         return;
     if (m->host > m->physical)
         mu_advise(to,
@@ -114,11 +120,6 @@ static void warn_of_room(const struct mu_plan *p, const struct mu_advice *to)
                   "remount,size=SIZE /dev/shm; containers: --shm-size), or take fewer ranks on a "
                   "host",
                   mu_amount_bytes(m->segment).text, mu_amount_bytes(m->shm_left).text);
-    if (p->disk.most > p->disk.left)
-        mu_advise(to,
-                  "checkpoints take up to %s, and the disk of run.dir has %s left: lower "
-                  "checkpoint.keep, raise checkpoint.keep_every, or take another run.dir",
-                  mu_amount_bytes(p->disk.most).text, mu_amount_bytes(p->disk.left).text);
 }
 
 static void warn_of_ends(const struct mu_plan *p, const struct mu_advice *to)
@@ -153,7 +154,7 @@ static void warn_of_device(const struct mu_plan *p, const struct mu_advice *to)
     static const char lacking[] = "not available: ";
     char text[4096];
 
-    if (p->settings.device_kind != MU_DEVICE_CUDA)
+    if (p->settings.device_kind != MU_DEVICE_CUDA || p->is_elsewhere)
         return;
     mu_cuda_describe(text, sizeof text);
     text[strcspn(text, "\n")] = 0;
@@ -167,7 +168,8 @@ void mu_plan_warnings(const struct mu_plan *p, const struct mu_advice *to)
     warn_of_device(p, to);
     warn_of_data(p, to);
     warn_of_steps(p, to);
-    warn_of_workers(p, to);
+    if (p->ranks > 0)
+        warn_of_workers(p, to);
     warn_of_room(p, to);
     warn_of_ends(p, to);
 }

@@ -7,6 +7,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "orchestrator/inspect/found.h"
+#include "orchestrator/run/no_path.h"
+
 static bool is_sweep(const char *path)
 {
     return mu_file_exists_in(path, "sweep.json");
@@ -14,8 +17,7 @@ static bool is_sweep(const char *path)
 
 static bool is_run(const char *path)
 {
-    return mu_file_exists_in(path, "metrics.jsonl") || mu_file_exists_in(path, "status.json") ||
-           mu_file_exists_in(path, "checkpoints");
+    return mu_found_is_run(path) || mu_file_exists_in(path, "metrics.jsonl");
 }
 
 /* Where it is there already the name that the user gave stays. */
@@ -105,7 +107,8 @@ static enum mu_status add_word(struct mu_plot_runs *runs, const char *word)
     enum mu_status st = MU_OK;
 
     if (stat(word, &s) != 0)
-        return MU_FAIL(MU_NOT_FOUND, errno == ENOENT ? "there is no %s" : "cannot read %s", word);
+        return errno == ENOENT ? mu_no_path(word, "")
+                               : MU_FAIL(MU_NOT_FOUND, "cannot read %s", word);
     if (!S_ISDIR(s.st_mode))
         return MU_FAIL(MU_NOT_FOUND,
                        "%s is a file; expected the folder of a run, of a sweep, or of runs "

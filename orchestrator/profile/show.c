@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "orchestrator/base/text_wrap.h"
 #include "orchestrator/profile/found.h"
 
 /* Tenths of a percent that add up to exactly 1000: what is lost by rounding down goes to the rows
@@ -61,16 +62,22 @@ static void show_rows(const struct mu_profile_sums *s)
 
 static void show_phases(const struct mu_profile_sums *s)
 {
-    const char *between = "phases: ";
+    enum { COLUMN = 8 };
+    const char *between = "";
+    char text[512];
+    size_t n = 0;
 
-    for (int p = 0; p < MU_TIMED_PHASE_COUNT; p++) {
+    for (int p = 0; p < MU_TIMED_PHASE_COUNT && n < sizeof text; p++) {
         if (s->phase_ms[p] / s->step_ms < 0.0005)
             continue;
-        printf("%s%s %.1f", between, mu_timed_phase_word((enum mu_timed_phase)p),
-               100 * s->phase_ms[p] / s->step_ms);
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s %.1f", between,
+                              mu_timed_phase_word((enum mu_timed_phase)p),
+                              100 * s->phase_ms[p] / s->step_ms);
         between = ", ";
     }
-    printf(" %%\n");
+    if (n < sizeof text)
+        snprintf(text + n, sizeof text - n, " %%");
+    mu_text_wrap(stdout, COLUMN, printf("phases:"), text);
 }
 
 static void show_ranks(const struct mu_profile_found *f, const struct mu_profile_sums *s)

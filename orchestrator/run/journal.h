@@ -13,7 +13,7 @@
 /* X(name, number, meaning of the text); numbers are forever */
 #define MU_JOURNAL_TABLE(X)                                                                 \
     X(GENERATION, 1, "a generation began: ranks, hosts, step it goes on from, fingerprint") \
-    X(CHECKPOINT, 2, "a checkpoint was published: step, state hash")                        \
+    X(CHECKPOINT, 2, "a checkpoint was published: step, state hash, seconds")               \
     X(EVENT, 3, "something that a person may ask about later")                              \
     X(END, 4, "the generation ended: outcome, step")                                        \
     X(SWEEP_START, 5, "a sweep began, or went on: number of the start")                     \

@@ -34,6 +34,20 @@ struct mu_metrics {
 /* status.json, prometheus.prom */
 enum mu_run_state { MU_RUN_STARTING, MU_RUN_RUNNING, MU_RUN_SAVING, MU_RUN_ENDED };
 enum mu_run_outcome { MU_OUTCOME_NONE, MU_OUTCOME_COMPLETE, MU_OUTCOME_REQUEUE, MU_OUTCOME_FAILED };
+/* Who made a run, or a sweep, stop that is to go on; "stopped_by" has these words. */
+#define MU_RUN_STOPPER_TABLE(X)                                                             \
+    X(REQUEST, "request")       /* muster stop, control/stop: a launcher is not to go on */ \
+    X(SIGNAL, "signal")         /* to mpirun, a rank or the launcher */                     \
+    X(TIME_LIMIT, "time_limit") /* run.time_limit */                                        \
+    X(LAUNCHER, "launcher")     /* it wants other ranks */
+enum mu_run_stopper {
+    MU_STOPPED_BY_NOBODY,
+#define MU_RUN_STOPPER_ENUM(id, word) MU_STOPPED_BY_##id,
+    MU_RUN_STOPPER_TABLE(MU_RUN_STOPPER_ENUM)
+#undef MU_RUN_STOPPER_ENUM
+};
+/* NULL: nobody. */
+const char *mu_run_stopper_word(enum mu_run_stopper stopper);
 struct mu_run_status {
     enum mu_run_state state;
     enum mu_run_outcome outcome;
@@ -47,7 +61,10 @@ struct mu_run_status {
     int workers;         /* of the ranks; the others are spares */
     uint32_t generation; /* starts of the run, counted from 1; 0: not known yet */
     int64_t saved_step;  /* of the newest checkpoint; -1: none */
-    char message[256];   /* one plain sentence */
+    enum mu_run_stopper stopped_by;
+    bool has_died; /* failed, as dead_rank, the first of them, has died */
+    int dead_rank;
+    char message[256]; /* one plain sentence */
     /* Of the whole run, earlier generations included. Without any time: what they have left. */
     struct mu_ledger_sum goodput;
 };
@@ -79,6 +96,7 @@ struct mu_run_kept {
     struct mu_ledger_sum goodput;
     int64_t step; /* committed steps: those beyond the checkpoint gone on from are taken again */
     bool interrupted; /* the run was begun, and neither completed nor stopped on request */
+    int64_t died;     /* ranks of a generation that did not come to say how it ended */
 };
 struct mu_run_kept mu_run_dir_kept(const struct mu_run_dir *dir);
 /* Errors (disk full) are warned of once and training goes on: metrics are not worth a run. The

@@ -36,6 +36,17 @@ static const char *const outcome_names[] = {
     [MU_OUTCOME_FAILED] = "failed",
 };
 
+const char *mu_run_stopper_word(enum mu_run_stopper stopper)
+{
+    static const char *const words[] = {
+#define WORD(id, word) [MU_STOPPED_BY_##id] = word,
+        MU_RUN_STOPPER_TABLE(WORD)
+#undef WORD
+    };
+
+    return words[stopper];
+}
+
 enum mu_status mu_run_dir_read_status(const char *path, json_t **status, uint64_t *signs)
 {
     char file[MU_PATH_MAX], *text = NULL;
@@ -59,7 +70,7 @@ enum mu_status mu_run_dir_read_status(const char *path, json_t **status, uint64_
 
 static void read_kept(struct mu_status_file *file, const char *folder)
 {
-    const char *outcome;
+    const char *outcome, *state;
     json_t *object;
 
     if (mu_run_dir_read_status(folder, &object, NULL) != MU_OK)
@@ -70,6 +81,9 @@ static void read_kept(struct mu_status_file *file, const char *folder)
     outcome = json_string_value(json_object_get(object, "outcome"));
     file->kept.interrupted = outcome && strcmp(outcome, outcome_names[MU_OUTCOME_COMPLETE]) != 0 &&
                              strcmp(outcome, outcome_names[MU_OUTCOME_REQUEUE]) != 0;
+    state = json_string_value(json_object_get(object, "state"));
+    if (file->kept.interrupted && state && strcmp(state, state_names[MU_RUN_ENDED]) != 0)
+        file->kept.died = mu_json_get_integer(object, "ranks");
     json_decref(object);
 }
 
@@ -125,15 +139,18 @@ static char *print(const struct mu_run_status *s)
 
     gethostname(host, sizeof host - 1);
     object = json_pack(
-        "{s:s, s:s, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:o, s:s, s:o, s:o, s:n}",
-        "state", state_names[s->state], "outcome", outcome_names[s->outcome], "agreed", s->agreed,
-        "step", (json_int_t)s->step, "steps", (json_int_t)s->steps, "loss", mu_json_real(s->loss),
+        "{s:s, s:s, s:s?, s:o, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:i, s:i, s:i, s:o, s:s, s:o, "
+        "s:s?, "
+        "s:n}",
+        "state", state_names[s->state], "outcome", outcome_names[s->outcome], "stopped_by",
+        mu_run_stopper_word(s->stopped_by), "dead_rank",
+        s->has_died ? json_integer(s->dead_rank) : json_null(), "agreed", s->agreed, "step",
+        (json_int_t)s->step, "steps", (json_int_t)s->steps, "loss", mu_json_real(s->loss),
         "valid_loss", mu_json_real(s->valid_loss), "state_hash",
         s->has_hash ? json_string(mu_hash_print(s->hash).text) : json_null(), "state_hash_step",
         s->has_hash ? json_integer(s->hash_step) : json_null(), "ranks", s->ranks, "hosts",
         s->hosts, "pid", (int)getpid(), "host", mu_json_text(host), "updated", mu_clock_date().text,
-        "message", mu_json_text(s->message), "launch", launch ? json_string(launch) : json_null(),
-        "goodput");
+        "message", mu_json_text(s->message), "launch", launch, "goodput");
     text = json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(digits));
     json_decref(object);
     if (!text || !has_account(&s->goodput))

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "orchestrator/base/log.h"
+#include "orchestrator/run/no_path.h"
 
 static const char index_file[] = "checkpoint.h5";
 
@@ -72,7 +73,7 @@ static enum mu_status find_step(const char *run, int64_t step, char folder[MU_PA
     enum mu_status st;
 
     if (!mu_file_exists(run))
-        return MU_FAIL(MU_NOT_FOUND, "there is no run %s", run);
+        return mu_no_path(run, "");
     MU_TRY(mu_path_format(checkpoints, "%s/checkpoints", run), st, failed);
     MU_TRY(mu_checkpoint_folder(folder, checkpoints, step), st, failed);
     st = mu_checkpoint_read_info(folder, info);
@@ -111,9 +112,7 @@ static enum mu_status find(const char *named, char folder[MU_PATH_MAX],
     if (split_step(named, run, &step))
         return find_step(run, step, folder, info);
     if (!mu_file_exists(named))
-        return MU_FAIL(MU_NOT_FOUND,
-                       "there is no %s; expected a checkpoint's folder, a run's, or RUN@STEP",
-                       named);
+        return mu_no_path(named, "; expected a checkpoint's folder, a run's, or RUN@STEP");
     st = mu_path_format(folder, "%s", named);
     if (st != MU_OK)
         return st;

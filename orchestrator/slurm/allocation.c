@@ -14,7 +14,13 @@
 #include "orchestrator/slurm/nodelist.h"
 #include "worker/board.h"
 
-enum { ANSWER_MS = 10000, AGAIN_MS = 1000 };
+enum {
+    ANSWER_MS = 10000,
+    REQUEUE_MS = 5000,
+    AGAIN_MS = 1000,
+    TRY_AGAIN_MS = 1000,
+    PATIENCE_MS = 600000
+};
 
 static const char *variable(const char *name)
 {
@@ -82,6 +88,7 @@ enum mu_status mu_slurm_allocation_read(struct mu_slurm_allocation *a)
     enum mu_status st;
 
     memset(a, 0, sizeof *a);
+    a->read_ns = mu_clock_ns();
     if (!job || !nodes)
         return MU_OK;
     read_names(a, job);
@@ -122,8 +129,8 @@ int64_t mu_slurm_seconds(const char *text)
                   : days * 86400 + part[0] * 60 + part[1];
 }
 
-/* The answer's text is malloc'ed; NULL: there is none. */
-static char *ask(const char *const *words, unsigned deadline_ms)
+/* The answer's text is malloc'ed; NULL: there is none, which is told at that level. */
+static char *ask(const char *const *words, unsigned deadline_ms, enum mu_log_level level)
 {
     struct mu_apart *a = calloc(1, sizeof *a);
     char why[300], *text = NULL;
@@ -136,7 +143,7 @@ static char *ask(const char *const *words, unsigned deadline_ms)
         text = strdup(a->text);
     } else {
         mu_apart_explain(a, why, sizeof why);
-        mu_log(MU_LOG_WARN, "%s %s: %s", words[0], words[1], why);
+        mu_log(level, "%s %s: %s", words[0], words[1], why);
     }
     free(a);
     return text;
@@ -160,7 +167,7 @@ static void ask_squeue(const struct mu_slurm_allocation *a, unsigned deadline_ms
                        int64_t *length)
 {
     char *text = ask((const char *const[]){"squeue", "-h", "-j", a->job, "-o", "%L %l %e", NULL},
-                     deadline_ms);
+                     deadline_ms, MU_LOG_WARN);
     char word[3][40];
 
     *left = *length = -1;
@@ -218,37 +225,72 @@ void mu_slurm_allocation_tell(const struct mu_slurm_allocation *a)
            left, restart);
 }
 
-/* "JobState=RUNNING ": what it is in; CANCELLED, PREEMPTED, and PENDING of one that was queued again
- * are not ours to change. */
-static bool may_requeue(const struct mu_slurm_allocation *a)
+/* "JobState=RUNNING ": what it is in; "": no answer. */
+static void ask_state(const struct mu_slurm_allocation *a, enum mu_log_level level, char word[40])
 {
-    char *text = ask((const char *const[]){"scontrol", "show", "job", a->job, NULL}, ANSWER_MS);
+    char *text =
+        ask((const char *const[]){"scontrol", "show", "job", a->job, NULL}, REQUEUE_MS, level);
     const char *state = text ? strstr(text, "JobState=") : NULL;
-    char word[40] = "";
-    bool may;
 
-    if (state)
-        snprintf(word, sizeof word, "%.*s", (int)strcspn(state + 9, " \n"), state + 9);
+    snprintf(word, 40, "%.*s", state ? (int)strcspn(state + 9, " \n") : 0, state ? state + 9 : "");
     free(text);
-    may = strcmp(word, "RUNNING") == 0 || strcmp(word, "TIMEOUT") == 0;
-    if (!may)
-        mu_log(MU_LOG_INFO, "Slurm job %s is not queued again from here: it is %s", a->again,
-               word[0] ? word : "not known");
-    return may;
+}
+
+enum answer { DONE, REFUSED, NO_ANSWER };
+
+/* CANCELLED, PREEMPTED, and PENDING of one that was queued again are not ours to change. */
+static enum answer requeue(const struct mu_slurm_allocation *a, enum mu_log_level level)
+{
+    char word[40], *text;
+
+    ask_state(a, level, word);
+    if (!word[0])
+        return NO_ANSWER;
+    if (strcmp(word, "RUNNING") != 0 && strcmp(word, "TIMEOUT") != 0) {
+        mu_log(MU_LOG_INFO, "Slurm job %s is not queued again from here: it is %s", a->again, word);
+        return DONE;
+    }
+    text = ask((const char *const[]){"scontrol", "requeue", a->again, NULL}, REQUEUE_MS, level);
+    if (!text)
+        return REFUSED;
+    free(text);
+    mu_log(MU_LOG_INFO, "Slurm job %s is queued again, and goes on when it starts", a->again);
+    return DONE;
+}
+
+/* How long it is worth trying: the time of the job may end before. */
+static uint64_t patience_ms(const struct mu_slurm_allocation *a)
+{
+    const uint64_t now_ns = mu_clock_ns(), most_ms = PATIENCE_MS;
+    uint64_t left_ms;
+
+    if (a->end_ns == 0)
+        return most_ms;
+    left_ms = a->end_ns > now_ns ? (a->end_ns - now_ns) / 1000000u : 0;
+    return left_ms < most_ms ? left_ms : most_ms;
 }
 
 void mu_slurm_requeue(const struct mu_slurm_allocation *a)
 {
-    char *text;
+    const uint64_t patience = patience_ms(a);
+    const struct mu_deadline end = mu_deadline_in_ms(patience);
+    enum answer answer;
+    int refusals = 0;
 
-    if (!may_requeue(a))
-        return;
-    mu_log(MU_LOG_INFO, "Slurm job %s is queued again, and goes on when it starts", a->again);
-    text = ask((const char *const[]){"scontrol", "requeue", a->again, NULL}, ANSWER_MS);
-    if (!text)
+    for (bool told = false;; told = true) {
+        answer = requeue(a, told ? MU_LOG_DEBUG : MU_LOG_WARN);
+        refusals += answer == REFUSED; /* once: the controller may have gone in between */
+        if (answer == DONE || refusals > 1 || mu_deadline_passed(end))
+            break;
+        if (!told && answer == NO_ANSWER)
+            mu_log(MU_LOG_WARN,
+                   "Slurm's controller does not answer: job %s waits for it, to be queued again, "
+                   "for up to %s",
+                   a->again, mu_amount_duration(1e-3 * (double)patience).text);
+        mu_clock_sleep_us(1000 * TRY_AGAIN_MS);
+    }
+    if (answer != DONE)
         mu_log(MU_LOG_WARN,
-               "Slurm did not queue job %s again (was it submitted with --requeue?); to go on, "
-               "submit the same script again",
-               a->again);
-    free(text);
+               "Slurm did not queue job %s again%s; to go on, submit the same script again",
+               a->again, answer == REFUSED ? " (was it submitted with --requeue?)" : "");
 }

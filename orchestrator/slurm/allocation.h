@@ -22,6 +22,7 @@ struct mu_slurm_allocation {
     bool by_gpus; /* slots are GPUs */
     struct mu_ladder_host host[MU_LADDER_HOSTS];
     uint32_t hosts;
+    uint64_t read_ns;     /* when, CLOCK_MONOTONIC */
     char slurmd_port[16]; /* slurmd.h */
     bool has_slurmd[MU_LADDER_HOSTS];
     uint64_t end_ns, length_ns; /* of its time, CLOCK_MONOTONIC; 0: unknown, or none */
@@ -42,7 +43,8 @@ void mu_slurm_allocation_tell(const struct mu_slurm_allocation *a);
 int64_t mu_slurm_seconds(const char *text);
 
 /* Whether there will be a next start: Slurm is asked to stop this job and to queue it again. Not
- * while it is being cancelled, or queued again already. Tells what came of it. */
+ * while it is being cancelled, or queued again already. Where its controller does not answer, it is
+ * asked again for ten minutes, or to the end of the job's time. Tells what came of it. */
 void mu_slurm_requeue(const struct mu_slurm_allocation *a);
 
 #endif

@@ -1,4 +1,4 @@
-#include "orchestrator/slurm/submit.h"
+#include "orchestrator/slurm/submission.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -6,121 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "orchestrator/base/amount.h"
 #include "orchestrator/base/apart.h"
 #include "orchestrator/base/file.h"
 #include "orchestrator/base/log.h"
 #include "orchestrator/base/program.h"
 #include "orchestrator/launch/words.h"
-#include "orchestrator/plan/plan.h"
 
-enum { SUBMIT_MS = 60000, WARNING_S = 120, LEAST_S = 60, OPTIONS = 200 };
-
-struct submission {
-    const struct mu_submit_request *request;
-    struct mu_settings settings;
-    char folder[MU_PATH_MAX], path[MU_PATH_MAX];
-    long long time_s; /* 0: not given, or none */
-    char *script;
-};
-
-/* ---- checks ---- */
-/* The value of an option of sbatch's, as "-t V", "-tV", "--time V", "--time=V"; NULL: not given. */
-static const char *option_value(const struct mu_submit_request *r, const char *brief,
-                                const char *name)
-{
-    const size_t n = strlen(name);
-
-    for (int i = 0; i < r->option_count; i++) {
-        const char *word = r->options[i], *next = i + 1 < r->option_count ? r->options[i + 1] : "";
-
-        if (strcmp(word, brief) == 0 || strcmp(word, name) == 0)
-            return next;
-        if (strncmp(word, name, n) == 0 && word[n] == '=')
-            return word + n + 1;
-        if (word[1] != '-' && strncmp(word, brief, 2) == 0)
-            return word + 2;
-    }
-    return NULL;
-}
-
-long long mu_submit_seconds(const char *text)
-{
-    long long days = 0, part[3] = {0};
-    int n = 0, used = 0;
-    const char *dash = strchr(text, '-');
-
-    if (strcasecmp(text, "unlimited") == 0 || strcasecmp(text, "infinite") == 0)
-        return 0;
-    if (dash && (sscanf(text, "%9lld%n", &days, &used) != 1 || text + used != dash || days < 0))
-        return -1;
-    for (text = dash ? dash + 1 : text; n < 3; text += used + 1) {
-        if (*text < '0' || *text > '9' || sscanf(text, "%9lld%n", &part[n++], &used) != 1)
-            return -1;
-        if (text[used] != ':')
-            break;
-    }
-    if (text[used])
-        return -1;
-    if (dash)
-        return ((days * 24 + part[0]) * 60 + part[1]) * 60 + part[2];
-    return n == 3   ? (part[0] * 60 + part[1]) * 60 + part[2]
-           : n == 2 ? part[0] * 60 + part[1]
-                    : part[0] * 60;
-}
-
-static enum mu_status check_time(struct submission *s)
-{
-    const char *text = option_value(s->request, "-t", "--time");
-
-    if (!text)
-        return MU_OK;
-    s->time_s = mu_submit_seconds(text);
-    if (s->time_s < 0)
-        return MU_FAIL(MU_USAGE,
-                       "--time %s is not understood; expected minutes, H:MM:SS or DAYS-H:MM:SS",
-                       text);
-    if (s->time_s > 0 && s->time_s < LEAST_S)
-        return MU_FAIL(
-            MU_USAGE, "--time %s is too short to start, train and save; expected a minute at least",
-            text);
-    if (s->settings.run_time_limit > s->time_s && s->time_s > 0)
-        mu_log(MU_LOG_WARN,
-               "run.time_limit = %lld s is more than the job's time of %lld s: the job would be "
-               "ended without a checkpoint at its end; leave run.time_limit out, and the job's "
-               "time is used",
-               (long long)s->settings.run_time_limit, s->time_s);
-    return MU_OK;
-}
-
-static void warn(void *context, const char *line)
-{
-    (void)context;
-    mu_log(MU_LOG_WARN, "%s", line);
-}
-
-/* What `muster plan` finds without measuring: this is a login node, and not where it will run. */
-static enum mu_status check_plan(const struct submission *s)
-{
-    struct mu_plan *plan;
-    enum mu_status st;
-
-    if (strcmp(s->request->words[0], "sweep") == 0)
-        return MU_OK;
-    plan = malloc(sizeof *plan);
-    if (!plan)
-        return MU_FAIL(MU_NO_MEMORY, "no memory for a plan");
-    MU_TRY(mu_plan_make(&s->settings, 0, false, plan), st, done);
-    mu_plan_warnings(plan, &(struct mu_advice){warn, NULL});
-    MU_TRY(mu_plan_verdict(plan), st, done);
-    if (plan->disk.left < plan->disk.checkpoint)
-        st = MU_FAIL(MU_FAILED, "a checkpoint takes %s, and the disk of %s has %s left",
-                     mu_amount_bytes(plan->disk.checkpoint).text, s->settings.run_dir,
-                     mu_amount_bytes(plan->disk.left).text);
-done:
-    free(plan);
-    return st;
-}
+enum { OPTIONS = 200 };
 
 /* ---- the script ---- */
 static void print_quoted(FILE *f, const char *word)
@@ -138,24 +30,51 @@ static void print_quoted(FILE *f, const char *word)
     putc('\'', f);
 }
 
-static enum mu_status write_script(struct submission *s)
+/* In a comment of the batch script's, as sbatch reads it. */
+static void print_sbatch(FILE *f, const char *option, const char *text, const char *more)
+{
+    fprintf(f, "#SBATCH --%s=\"", option);
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            putc('\\', f);
+        putc(*text, f);
+    }
+    fprintf(f, "%s\"\n", more);
+}
+
+/* sbatch has no way to name a file with a % or a \ in its path: then its own default is left. */
+static void print_output(FILE *f, const struct mu_submission *s)
+{
+    if (strcspn(s->folder, "%\\") == strlen(s->folder))
+        print_sbatch(f, "output", s->folder, "/slurm-%j.out");
+    else
+        mu_log(MU_LOG_WARN,
+               "what the job says goes to slurm-JOB.out in this folder: %s cannot be "
+               "told to sbatch",
+               s->folder);
+}
+
+static enum mu_status write_script(struct mu_submission *s)
 {
     const struct mu_submit_request *r = s->request;
-    const long long quarter_s = s->time_s / 4;
     const char *name = strrchr(s->folder, '/');
-    char program[MU_PATH_MAX];
+    char program[MU_PATH_MAX], *here = getcwd(NULL, 0);
     size_t size;
-    FILE *f = open_memstream(&s->script, &size);
+    FILE *f = here ? open_memstream(&s->script, &size) : NULL;
 
-    if (!f)
+    if (!f) {
+        free(here);
         return MU_FAIL(MU_NO_MEMORY, "no memory for a batch script");
+    }
     mu_program_path(program);
-    fprintf(f, "#!/bin/bash\n# Written by muster submit; sbatch %s goes on with it.\n", s->path);
-    fprintf(f, "#SBATCH --job-name=\"%s\"\n", name ? name + 1 : s->folder);
-    fprintf(f, "#SBATCH --output=\"%s/slurm-%%j.out\"\n", s->folder);
-    fprintf(f, "#SBATCH --signal=B:USR1@%lld\n",
-            s->time_s > 0 && quarter_s < WARNING_S ? quarter_s : (long long)WARNING_S);
-    fputs("#SBATCH --no-kill\n#SBATCH --requeue\n#SBATCH --open-mode=append\n\nexec ", f);
+    fputs("#!/bin/bash\n# Written by muster submit; sbatch goes on with it.\n", f);
+    print_sbatch(f, "job-name", name ? name + 1 : s->folder, "");
+    print_output(f, s);
+    fprintf(f, "#SBATCH --signal=B:USR1@%lld\n", mu_submit_warning_s(s));
+    fputs("#SBATCH --no-kill\n#SBATCH --requeue\n#SBATCH --open-mode=append\n\ncd ", f);
+    print_quoted(f, here);
+    free(here);
+    fputs(" || exit\nexec ", f);
     print_quoted(f, program);
     fputs(" launch --requeue --", f);
     for (int i = 0; i < r->word_count; i++) {
@@ -167,7 +86,7 @@ static enum mu_status write_script(struct submission *s)
 }
 
 /* ---- to Slurm ---- */
-static void show(const struct submission *s)
+static void show(const struct mu_submission *s)
 {
     const struct mu_submit_request *r = s->request;
 
@@ -181,12 +100,42 @@ static void show(const struct submission *s)
     putchar('\n');
 }
 
-static enum mu_status hand_over(const struct submission *s)
+/* The number of the job is the last line that sbatch says, up to a semicolon; warnings come before
+ * it. */
+static void take_job(struct mu_apart *a, char job[64])
+{
+    const char *last;
+
+    while (a->length > 0 && a->text[a->length - 1] == '\n')
+        a->text[--a->length] = 0;
+    last = strrchr(a->text, '\n');
+    last = last ? last + 1 : a->text;
+    snprintf(job, 64, "%.*s", (int)strcspn(last, ";"), last);
+}
+
+static enum mu_status explain(const struct mu_submission *s, const struct mu_apart *a)
+{
+    char why[300];
+
+    mu_apart_explain(a, why, sizeof why);
+    if (a->error == ENOENT)
+        return MU_FAIL(MU_FAILED, "there is no sbatch on PATH: this is no machine of a Slurm "
+                                  "cluster (muster launch needs none)");
+    if (a->late)
+        return MU_FAIL(MU_TIMEOUT,
+                       "sbatch has not answered for %u s: whether the job is queued is not known; "
+                       "look at squeue before you submit %s again",
+                       s->request->deadline_ms / 1000, s->path);
+    return MU_FAIL(MU_FAILED, "sbatch: %s", why);
+}
+
+/* MU_TIMEOUT: there may be a job. */
+static enum mu_status hand_over(const struct mu_submission *s, bool is_test)
 {
     const struct mu_submit_request *r = s->request;
     const char *words[OPTIONS + 4] = {"sbatch", "--parsable"};
+    char job[64], id[MU_PATH_MAX];
     struct mu_apart *a;
-    char why[300];
     int n = 2;
     enum mu_status st = MU_OK;
 
@@ -198,52 +147,75 @@ static enum mu_status hand_over(const struct submission *s)
     a = calloc(1, sizeof *a);
     if (!a)
         return MU_FAIL(MU_NO_MEMORY, "no memory to submit a job");
-    mu_apart_start(a, words, SUBMIT_MS);
+    mu_apart_start(a, words, r->deadline_ms);
     mu_apart_wait(&a, 1, NULL);
-    if (mu_apart_succeeded(a)) {
-        const char *last; /* warnings come before it */
-
-        while (a->length > 0 && a->text[a->length - 1] == '\n')
-            a->text[--a->length] = 0;
-        last = strrchr(a->text, '\n');
-        last = last ? last + 1 : a->text;
-        printf("job %.*s: %s\n", (int)strcspn(last, ";"), last, s->folder);
+    if (!mu_apart_succeeded(a)) {
+        st = explain(s, a);
+    } else if (is_test) {
+        fputs(a->text, stdout);
     } else {
-        mu_apart_explain(a, why, sizeof why);
-        st = a->error == ENOENT
-                 ? MU_FAIL(MU_FAILED, "there is no sbatch on PATH: this is no machine of a Slurm "
-                                      "cluster (muster launch needs none)")
-                 : MU_FAIL(MU_FAILED, "sbatch: %s", why);
+        take_job(a, job);
+        printf("job %s: %s\n", job, s->folder);
+        if (mu_path_format(id, "%s/" MU_SUBMITTED_FILE, s->folder) != MU_OK ||
+            mu_file_write_atomically(id, job, strlen(job)) != MU_OK)
+            mu_log(MU_LOG_WARN,
+                   "the job is queued, but %s/" MU_SUBMITTED_FILE " could not be written",
+                   s->folder);
     }
     free(a);
     return st;
 }
 
+static enum mu_status submit(const struct mu_submission *s)
+{
+    const bool is_test = mu_submit_option(s->request, "--test-only", "--test-only") != NULL;
+    const bool had_runs = mu_file_exists(s->settings.run_dir);
+    enum mu_status st;
+
+    MU_TRY(mu_submit_check_free(s), st, failed);
+    MU_TRY(mu_file_make_folders(s->folder), st, failed);
+    MU_TRY(mu_file_write_atomically(s->path, s->script, strlen(s->script)), st, failed);
+    st = hand_over(s, is_test);
+    if (st == MU_TIMEOUT)
+        return MU_FAILED;
+    if (st != MU_OK || is_test) { /* there is no job; a folder with more in it stays */
+        unlink(s->path);
+        if (rmdir(s->folder) == 0 && !had_runs)
+            rmdir(s->settings.run_dir);
+    }
+failed:
+    return st;
+}
+
+static enum mu_status check_folder(const struct mu_submission *s)
+{
+    if (s->folder[strcspn(s->folder, "\r\n")])
+        return MU_FAIL(MU_CONFIG,
+                       "run.dir has the end of a line in it, which a batch script cannot "
+                       "tell to sbatch; expected another folder");
+    return MU_OK;
+}
+
 enum mu_status mu_submit_run(const struct mu_submit_request *request)
 {
-    struct submission *s = calloc(1, sizeof *s);
+    struct mu_submission *s = calloc(1, sizeof *s);
     enum mu_status st;
 
     if (!s)
         return MU_FAIL(MU_NO_MEMORY, "no memory for a submission");
     s->request = request;
+    s->is_sweep = strcmp(request->words[0], "sweep") == 0;
     MU_TRY(mu_launch_check_words(request->words, request->word_count, &s->settings, s->folder), st,
            done);
     MU_TRY(mu_path_format(s->path, "%s/job.sbatch", s->folder), st, done);
-    MU_TRY(check_time(s), st, done);
-    MU_TRY(check_plan(s), st, done);
+    MU_TRY(check_folder(s), st, done);
+    MU_TRY(mu_submit_read_options(s), st, done);
+    MU_TRY(mu_submit_check(s), st, done);
     MU_TRY(write_script(s), st, done);
-    if (request->dry_run) {
+    if (request->dry_run)
         show(s);
-        goto done;
-    }
-    MU_TRY(mu_file_make_folders(s->folder), st, done);
-    MU_TRY(mu_file_write_atomically(s->path, s->script, strlen(s->script)), st, done);
-    st = hand_over(s);
-    if (st != MU_OK) { /* there is no job; a folder with more in it stays */
-        unlink(s->path);
-        rmdir(s->folder);
-    }
+    else
+        st = submit(s);
 done:
     free(s->script);
     free(s);

@@ -11,11 +11,13 @@ struct mu_submit_request {
     int word_count;
     char *const *options; /* for sbatch */
     int option_count;
-    bool dry_run; /* show the script and the command, and write nothing */
+    unsigned deadline_ms; /* that sbatch has */
+    bool measure;         /* how fast this machine is with it, as muster plan does: some 20 s */
+    bool dry_run;         /* show the script and the command, and write nothing */
 };
 
 /* MU_CONFIG, MU_USAGE: it could not run; nothing was written. MU_FAILED: sbatch refused it, in its
- * own words. */
+ * own words, or did not answer; or another job has the run, or will have it. */
 enum mu_status mu_submit_run(const struct mu_submit_request *request) MU_CHECKED;
 
 /* Seconds of sbatch's --time: "90" minutes, "90:00", "1:30:00", "2-0", "2-0:30", "2-0:30:00"; -1:

@@ -44,7 +44,6 @@ static void take_run(struct mu_steer_standing *s, const json_t *status)
 {
     mu_json_copy_text(s->state, sizeof s->state, status, "state");
     mu_json_copy_text(s->message, sizeof s->message, status, "message");
-    mu_json_copy_text(s->host, sizeof s->host, status, "host");
     s->step = mu_json_get_integer(status, "step");
     s->steps = mu_json_get_integer(status, "steps");
     s->ranks = mu_json_get_integer(status, "ranks");
@@ -78,6 +77,7 @@ struct mu_steer_standing mu_steer_standing(const char *run)
     s.is_read = st == MU_OK && status;
     mu_json_copy_text(s.outcome, sizeof s.outcome, status, "outcome");
     mu_json_copy_text(s.launch, sizeof s.launch, status, "launch");
+    mu_json_copy_text(s.host, sizeof s.host, status, "host");
     mu_json_copy_text(s.updated, sizeof s.updated, status, "updated");
     if (is_sweep)
         take_sweep(&s, status);

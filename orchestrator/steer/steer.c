@@ -14,6 +14,7 @@
 #include "orchestrator/launch/hold.h"
 #include "orchestrator/launch/outcome.h"
 #include "orchestrator/launch/resize.h"
+#include "orchestrator/run/no_path.h"
 #include "orchestrator/run/run_dir.h"
 #include "orchestrator/steer/standing.h"
 #include "orchestrator/sweep_run/show.h"
@@ -45,10 +46,7 @@ static enum mu_status check_folder(struct asking *a)
     struct stat s;
 
     if (stat(a->run, &s) != 0)
-        return MU_FAIL(MU_NOT_FOUND,
-                       "there is no %s; expected the folder of a run, such as "
-                       "runs/NAME",
-                       a->run);
+        return mu_no_path(a->run, "; expected the folder of a run, such as runs/NAME");
     a->folder = S_ISDIR(s.st_mode) ? mu_steer_folder_kind(a->run) : MU_STEER_NO_FOLDER;
     if (a->folder == MU_STEER_NO_FOLDER)
         return MU_FAIL(MU_NOT_FOUND,
@@ -222,9 +220,20 @@ static enum mu_status tell_sweep(const struct asking *a)
 }
 
 /* Between two generations its launcher alone has it. */
-static bool is_busy(const struct asking *a)
+static bool is_busy(struct asking *a)
 {
-    return mu_run_dir_is_locked(a->run) || mu_hold_is_taken(a->run);
+    if (mu_run_dir_is_locked(a->run) || mu_hold_is_taken(a->run))
+        return true;
+    a->standing = mu_steer_standing(a->run);
+    return a->standing.is_abroad;
+}
+
+static void tell_abroad(const struct asking *a)
+{
+    if (a->standing.is_abroad)
+        mu_log(MU_LOG_INFO,
+               "%s is to run on %s; whether it still lives cannot be seen from this host", a->run,
+               a->standing.host);
 }
 
 static enum mu_status stop_sweep(struct asking *a)
@@ -233,6 +242,7 @@ static enum mu_status stop_sweep(struct asking *a)
 
     if (!is_busy(a))
         return MU_FAIL(MU_FAILED, "nobody trains the sweep %s: there is nothing to stop", a->run);
+    tell_abroad(a);
     MU_TRY(write_stop(a), st, failed);
     if (a->order->no_wait)
         return say("asked for: control/stop");
@@ -262,10 +272,7 @@ enum mu_status mu_steer_ask(const struct mu_steer_order *order, enum mu_steer_ki
     if (!mu_steer_is_alive(&a.standing))
         return MU_FAIL(MU_FAILED, "nobody trains %s: %s", a.run,
                        mu_steer_tell_end(&a.standing).text);
-    if (a.standing.is_abroad)
-        mu_log(MU_LOG_INFO,
-               "%s is to run on %s; whether it still lives cannot be seen from this host", a.run,
-               a.standing.host);
+    tell_abroad(&a);
     MU_TRY(mu_steer_write(a.run, kind, &a.request), st, failed);
     if (!order->no_wait)
         return wait_for_answer(&a);

@@ -271,7 +271,15 @@ static void poll(void *context)
     mu_clock_sleep_us(500);
 }
 
-/* A launcher knows by "(control/stop)" that it is not to go on (launch/outcome.h). */
+static enum mu_run_stopper stopper(const struct mu_sweep_lead *lead)
+{
+    if (lead->over != MU_REQUEUE)
+        return MU_STOPPED_BY_NOBODY;
+    return lead->makes_way                           ? MU_STOPPED_BY_LAUNCHER
+           : mu_run_dir_stop_requested(lead->folder) ? MU_STOPPED_BY_REQUEST
+                                                     : MU_STOPPED_BY_SIGNAL;
+}
+
 static void name_end(struct mu_sweep_lead *lead, char text[200])
 {
     const struct mu_sweep_master *m = &lead->master;
@@ -321,6 +329,7 @@ enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead)
         lead->over = lead->master.status = MU_FAILED; /* what it was all for is not there */
     name_end(lead, text);
     s->ended = text;
+    s->stopped_by = mu_run_stopper_word(stopper(lead));
     is_written(mu_sweep_write_timing(s), "timing.csv");
     is_written(mu_sweep_write_status(s), "sweep.json"); /* the last report says that it is over */
     if (lead->over == MU_REQUEUE && !lead->makes_way)   /* that request its launcher takes away */
@@ -335,7 +344,7 @@ enum mu_status mu_sweep_lead_finish(struct mu_sweep_lead *lead)
     if (lead->over != MU_REQUEUE)
         mu_log(MU_LOG_INFO, "what came out: %s/report.html; `muster fit %s` prints it",
                lead->facts->path, lead->facts->path);
-    s->ended = NULL;
+    s->ended = s->stopped_by = NULL;
     lead->is_finished = true;
     mu_sweep_channels_end(lead);
     return mu_poll(&lead->session->poller);

@@ -32,7 +32,9 @@
  *    "ended": null,                         or one sentence
  *    "outcome": null,                       once nothing is left to do for these ranks: "complete",
  *                                           "requeue" (stopped: goes on), "failed" (some trial has)
+ *    "stopped_by": null,                    with "requeue": "request", "signal", "launcher"
  *    "launch": null,                        MUSTER_JOB, of those whom a launcher has started
+ *    "host": "n1",                          of the rank that leads, and writes this
  *    "all_known": false,                    no more trials will be added
  *    "trials": 96, "share_trunk": true,
  *    "phases": {"waits": 3, "ready": 9, "trains": 4, "moves": 0, "complete": 80, "diverged": 0,

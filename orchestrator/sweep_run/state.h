@@ -87,6 +87,7 @@ struct mu_sweep_state {
     struct mu_ledger_sum goodput; /* of all ranks and starts */
     double eta;                   /* seconds until all that is known now has ended; NAN */
     const char *ended;            /* one plain sentence; NULL: it runs */
+    const char *stopped_by;       /* as of run_dir.h; NULL: nobody */
     const char *outcome;          /* "complete", "requeue", "failed", once all is done; else NULL */
 };
 

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "orchestrator/base/clock.h"
 #include "orchestrator/base/log.h"
@@ -204,21 +205,25 @@ static double rank_seconds(const struct mu_sweep_state *s)
 
 static json_t *document(const struct mu_sweep_state *s)
 {
+    char host[256] = "";
+
+    gethostname(host, sizeof host - 1);
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:s, s:o, s:s?, s:s?, s:b, s:I, s:b, s:o, "
+        "{s:s, s:s, s:s, s:s, s:I, s:o, s:o, s:s, s:o, s:s?, s:s?, s:s?, s:o, s:b, s:I, s:b, s:o, "
         "s:{s:I, s:I, s:I}, s:o, s:o, s:o, s:o, s:{s:s, s:s}, s:s, s:o, s:o, s:o, s:o, s:o}",
         "schema", MU_SWEEP_SCHEMA, "muster", MUSTER_VERSION, "name", s->spec->name, "kind",
         kind_word(s->spec->kind), "start", (json_int_t)s->start, "began", mu_json_real(s->began),
         "now", mu_json_real(s->now), "updated", mu_clock_date().text, "ended",
-        s->ended ? mu_json_text(s->ended) : json_null(), "outcome", s->outcome, "launch",
-        mu_started_by_launch(), "all_known", (int)s->stages->complete, "trials",
-        (json_int_t)s->stages->trials.count, "share_trunk", (int)s->spec->share_trunk, "phases",
-        phases(s), "fleet", "ranks", (json_int_t)s->ranks, "busy", (json_int_t)s->busy, "dead",
-        (json_int_t)s->dead, "tokens_per_s", mu_json_real(mu_sweep_tokens_per_s(s)), "eta",
-        mu_json_real(s->eta), "rank_seconds", mu_json_real(rank_seconds(s)), "goodput",
-        mu_goodput_to_json(&s->goodput), "count", "params", count_word(s->spec->count), "flops",
-        flops_word(s), "size_key", s->spec->size_key, "tuned", tuned(s), "budgets", budgets(s),
-        "live", live(s), "recent", recent(s), "fit", fit(s->spec));
+        s->ended ? mu_json_text(s->ended) : json_null(), "outcome", s->outcome, "stopped_by",
+        s->stopped_by, "launch", mu_started_by_launch(), "host", mu_json_text(host), "all_known",
+        (int)s->stages->complete, "trials", (json_int_t)s->stages->trials.count, "share_trunk",
+        (int)s->spec->share_trunk, "phases", phases(s), "fleet", "ranks", (json_int_t)s->ranks,
+        "busy", (json_int_t)s->busy, "dead", (json_int_t)s->dead, "tokens_per_s",
+        mu_json_real(mu_sweep_tokens_per_s(s)), "eta", mu_json_real(s->eta), "rank_seconds",
+        mu_json_real(rank_seconds(s)), "goodput", mu_goodput_to_json(&s->goodput), "count",
+        "params", count_word(s->spec->count), "flops", flops_word(s), "size_key", s->spec->size_key,
+        "tuned", tuned(s), "budgets", budgets(s), "live", live(s), "recent", recent(s), "fit",
+        fit(s->spec));
 }
 
 enum mu_status mu_sweep_write_status(const struct mu_sweep_state *s)

@@ -42,7 +42,7 @@ model = { width = 64; };
 END
 echo 'data = { train = "../tokens/train.bin"; };' >configs/data.cfg
 expect 78 "$MUSTER" config --check configs/good.cfg model.heads=5
-has err "muster: error: configs/good.cfg: data.train: $(pwd)/configs/../tokens/train.bin cannot be read here: No such file or directory; expected a token file, which 'muster tokenize' makes"
+has err "muster: error: configs/good.cfg: data.train: $(pwd)/tokens/train.bin cannot be read here: No such file or directory; expected a token file, which 'muster tokenize' makes"
 has err "muster: error: command line: model.heads: 5 does not divide model.width = 64; expected a divisor, such as 4 or 8"
 seq 1 20000 >text
 "$MUSTER" tokenize text --out tokens/t >out 2>err || fail "tokenize"
@@ -55,7 +55,7 @@ has err 'muster: error: command line: device.kind: unknown word "GPU"; expected 
 
 # Printed: absolute paths, overrides, the environment; "auto" stays where the data cannot be read.
 MUSTER_EVAL_EVERY=7 MUSTER_LOG=error expect 0 "$MUSTER" config --print configs/good.cfg optim.lr=3e-4 run.dir=here
-has out "    train = \"$(pwd)/configs/../tokens/train.bin\";"
+has out "    train = \"$(pwd)/tokens/train.bin\";"
 has out "    dir = \"$(pwd)/here\";"
 has out "    lr = 0.0003;"
 has out "    every = 7;"

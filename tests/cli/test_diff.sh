@@ -47,6 +47,8 @@ says "they part at or before step 1, the first that both have"
 says "loss of step 1: A "
 says "checkpoints  of step 4, the first that both have and that differ"
 says "; the first that parts is wte.weight"
+[ "$(grep -c 'numbers differ, by' out)" = 10 ] || fail "not ten tensors"
+has out "  and 6 more (--all)"
 grep -Eq '^  wte.weight, weights: 4096 of 4096 numbers differ, by [0-9.e-]+ at most; \|B - A\| / \|A\| = 1\.[0-9]+$' out ||
     fail "how far wte.weight is"
 has out "  run.seed (identity): A 1, B 9"

@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
 # muster doctor: what it says of this machine, and of one that pretends to be another: with programs on PATH that hang, fail or
 # talk nonsense, with a full folder and a small /dev/shm (where namespaces can be had). Nothing is left behind.
+# With a /dev/shm of its own, where that can be had: any start of a run beside this one takes away what was left there.
+if [ -z "${MUSTER_DOCTOR_ALONE:-}" ] && unshare -m mount -t tmpfs tmpfs /dev/shm 2>/dev/null; then
+    MUSTER_DOCTOR_ALONE=1 exec unshare -m bash -c 'mount -t tmpfs tmpfs /dev/shm && exec bash "$0"' "$0"
+fi
 . "$(dirname "$0")/common.sh"
 unset MUSTER_LOG SLURM_JOB_ID
 plain=$PATH

@@ -120,7 +120,9 @@ wrong 1 "runs/three has no checkpoint that can be used" runs/three
 
 # Names that mean nothing.
 wrong 1 "there is no runs/none" runs/none
-wrong 1 "there is no run runs/none" runs/none@3
+wrong 1 "there is no runs/none; did you mean runs/one?" runs/none@3
+wrong 1 "there is no runs/nothing-like-it; expected a checkpoint's folder, a run's, or RUN@STEP" runs/nothing-like-it
+wrong 1 "there is no one; did you mean runs/one?" one
 wrong 1 "runs/one has no checkpoint of step 7; it has those of steps 80 and 160" runs/one@7
 wrong 1 "text is neither a checkpoint" text
 wrong 64 "see 'muster generate --help'"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # scripts/gpu-check on the emulated module: runs through to its table; and what it says where it cannot.
+# Cores: 2
 # shellcheck source=tests/cli/common.sh
 . "$(dirname "$0")/common.sh"
 check=$MUSTER_SOURCE/scripts/gpu-check

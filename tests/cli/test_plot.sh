@@ -173,7 +173,7 @@ refuses 1 "no.png needs gnuplot, which is not installed (Debian's package gnuplo
 # Mistakes.
 hint="; see 'muster plot --help'"
 refuses 64 "nothing was said to work on$hint" "$MUSTER" plot
-refuses 1 "there is no runs/none" "$MUSTER" plot runs/one runs/none
+refuses 1 "there is no runs/none; did you mean runs/one?" "$MUSTER" plot runs/one runs/none
 refuses 1 "syn.cfg is a file; expected the folder of a run, of a sweep, or of runs (run.dir/NAME)" "$MUSTER" plot syn.cfg
 refuses 1 "bin is not the folder of a run (it has no metrics.jsonl), nor of a sweep (no sweep.json), nor has it folders of runs in it; 'muster inspect' tells what it holds" \
     "$MUSTER" plot bin

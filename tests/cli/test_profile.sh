@@ -32,7 +32,8 @@ matches '^linear_backward_weight +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[
 matches '^adamw .* - +- +[0-9.]+ +[0-9.]+  (memory|overhead)$'
 matches '^not accounted for '
 matches '^a step +[0-9.]+ +100.0$'
-matches '^phases: .*forward .*backward .*update '
+sed -n '/^phases: /,/%$/p' out | xargs | grep -qE '^phases: .*forward .*backward .*update .*%$' || fail "phases: $(cat out)"
+[ -z "$(grep -E '.{101}' out)" ] || fail "lines wider than 100 columns: $(grep -E '.{101}' out)"
 matches '^longest time without a poll: [0-9.]+ ms, mostly in: '
 matches '^state hash of step 11: [0-9a-f]{32}$'
 # The shares, between the head and the last line, as printed.

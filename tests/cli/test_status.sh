@@ -140,10 +140,11 @@ has out "sweep toy  1 of 3 trials ended  ETA 3:32  1:02 so far"
 has out "'muster inspect runs/toy/trials' lists its runs"
 expect 0 "$MUSTER" inspect runs # runs and sweeps, a line each; those that cannot be read, too
 grep -Eq '^  syn +complete +7 of 7 +[0-9.]+  ' out || fail "a folder of runs lacks one of them"
-grep -Eq '^  toy +sweep toy  1 of 3 trials ended  ' out || fail "a folder of runs lacks its sweep"
+grep -q '^  sweep toy  1 of 3 trials ended  ' out || fail "a folder of runs lacks its sweep"
+[ "$(grep -n '^sweeps runs$' out | cut -d: -f1)" -gt "$(grep -n '^  syn ' out | cut -d: -f1)" ] || fail "sweeps stand amid the runs"
 mkdir runs/bad && echo '{' >runs/bad/sweep.json
 expect 0 "$MUSTER" inspect runs
-has out "  bad                       a sweep that cannot be read"
+has out "  bad: a sweep that cannot be read"
 rm -r runs/bad
 expect 0 "$MUSTER" inspect --json runs
 [ "$(grep -c '"kind": "sweep"' out)" = 1 ] || fail "--json: a folder of runs lacks its sweep"
@@ -197,6 +198,6 @@ refuses 64 "there is no verb 'statis'; did you mean 'status'?" "$MUSTER" statis 
 status 0 --help
 says "--exit-code"
 expect 0 "$MUSTER" --help
-has out "   2  it still runs (muster status --exit-code)"
+has out "    2   it still runs (muster status --exit-code)"
 
 finish

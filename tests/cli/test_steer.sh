@@ -87,6 +87,10 @@ for verb in stop checkpoint; do
 done
 refuses 1 "runs/sweep is a sweep, whose ranks go from trial to trial; \`--pid\` wants one of its trials/NAME" "$MUSTER" status runs/sweep --pid 0
 [ -z "$(find runs/sweep/control runs/sweep/trials/a/control -type f)" ] || fail "something is asked of a sweep"
+echo '{"schema": "muster-sweep-1", "host": "elsewhere"}' >runs/sweep/sweep.json
+expect 1 "$MUSTER" stop runs/sweep --timeout 0
+has err "muster: runs/sweep is to run on elsewhere; whether it still lives cannot be seen from this host"
+grep -q 'error: no answer within 0 s. The request stays (runs/sweep/control/stop)' err || fail "a sweep of another host is not asked"
 
 # Who is which process.
 row() { printf '{"rank": %d, "role": "%s", "master": %s, "pid": %s, "start_time": %s, "host": "%s"}' "$@"; }

@@ -55,6 +55,8 @@ for code in 0 1 64 70 75 78; do
     grep -q "^  *$code  " help || fail "--help does not tell exit code $code"
 done
 
+[ "$(sed -n '/^Exit codes/,$s/^ *\([0-9]\+\)  .*/\1/p' help | xargs)" = "0 1 2 2 64 70 75 78" ] || fail "exit codes out of order"
+
 # Every component has a version.
 answers 0 out "muster $(sed -n 's/^project(muster VERSION \([0-9.]*\).*/\1/p' "$MUSTER_SOURCE/CMakeLists.txt")" \
     "$MUSTER" --version

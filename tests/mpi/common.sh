@@ -18,6 +18,9 @@ if [ -z "${MUSTER_TEST_ALONE:-}" ]; then
         exec "${spaces[@]}" bash -c 'mount -t tmpfs tmpfs /dev/shm && exec bash "$0" "$@"' "$0" "$@"
     fi
     export MUSTER_TEST_ALONE=0
+    # Where all tests see one /dev/shm, one at a time: what another one has there is not left over.
+    exec 8>"/tmp/muster-tests-$(id -u).lock"
+    flock 8
 fi
 
 # Short: Open MPI puts sockets below TMPDIR, and their paths may have 107 characters.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Somebody sets the clock back an hour in mid-run. Ranks, mpirun and the launcher die before and after it: to all that is decided,
 # the wall clock is nothing. It stands in dates for people only.
+# Cores: 1
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/launch.sh
 . "$(dirname "$0")/launch.sh"

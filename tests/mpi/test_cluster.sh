@@ -2,6 +2,7 @@
 # scripts/virtual-cluster: three nodes with a real Slurm. A job over two of them ends with the bits of one host; under another one a
 # node dies and the controller is restarted; a link is cut, a job requeued and one preempted; `down` leaves nothing, also after an
 # `up` that was killed. Needs root, and Debian's slurm-wlm and munge.
+# Cores: 1
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/cluster.sh
 . "$(dirname "$0")/cluster.sh"

@@ -14,6 +14,23 @@ ends init 3 0 kill start '*' "rank 0 died at the start" "${long[@]}"
 run 3 tiny.cfg run.name=init run.steps=48 checkpoint.every=3 eval.every=3 # every file of the start is made by now
 survives loaded 3 "rank:1,at:flip,step:20,do:kill;rank:2,at:backward,step:21,do:kill" 2 "${long[@]}"
 
+# One that dies before it is on the board is missed there (mpirun does not end the others); one that is only late is not.
+# with_another WORDS...: two ranks, and a third one as sh runs WORDS.
+with_another() {
+    code=0
+    timeout -k 5 30 "$MPIRUN" -n 2 "$MUSTER" train tiny.cfg run.name=another "${long[@]}" : -n 1 sh -c "$1" >"$log" 2>&1 || code=$?
+}
+began=$SECONDS
+# shellcheck disable=SC2016 # for the inner shell
+with_another 'kill -KILL $$'
+ended_with 1 "a rank dies before it begins"
+[ $((SECONDS - began)) -le 15 ] || fail "a rank dies before it begins: it took $((SECONDS - began)) s to end"
+said_once 'muster.*error: a rank of this host died as soon as mpirun had started it' "a rank dies before it begins"
+nothing_left "a rank dies before it begins"
+with_another "sleep 3; exec '$MUSTER' train tiny.cfg run.name=another ${long[*]}"
+ended_with 0 "a rank begins late"
+same_as another whole "a rank begins late"
+
 # With 8 shards the ninth rank is a spare; with run.spares two are.
 survives spare 9 "rank:8,at:flip,step:9,do:kill;rank:3,at:backward,step:12,do:kill" 2 "${long[@]}"
 said '8 workers .*, 1 spare;' "a spare"
@@ -24,7 +41,7 @@ said '3 workers .*, 2 spares;' "two spares"
 survives idle 3 "rank:0,at:adding,do:kill" 0 run.master=dedicated "${long[@]}"
 survives dedicated 5 "rank:0,at:flip,step:9,do:kill;rank:1,at:reduced,step:14,do:kill;rank:3,at:backward,step:20,do:kill" 3 \
     run.master=dedicated run.spares=1 run.audit_every=4 "${long[@]}"
-said '3 workers \(rank 0 is a dedicated master\), 1 spare;' "a dedicated master"
+said '3 workers \(master: rank 0, dedicated\), 1 spare;' "a dedicated master"
 MUSTER_HOSTS=2 survives dedicated-hosts 4 "rank:0,at:save,step:9,do:kill;rank:2,at:adding,step:20,do:kill" 2 run.master=dedicated "${long[@]}"
 
 died() { echo "rank $1 died \(pid [0-9]+, last seen at: $2"; }

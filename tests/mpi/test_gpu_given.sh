@@ -69,7 +69,7 @@ for collective in nccl mpi; do
     MUSTER_EMULATE_DEVICES=2 failing 2 FAIL=1:700 run 3 tiny.cfg run.name=extra-$collective device.collective=$collective
     said_once '3 ranks, 2 GPUs: rank 2 on .* has none of its own and leaves' "one more, $collective"
     said_once 'rank 2, which has no GPU, left .*; 2 ranks go on' "one more, $collective"
-    said '2 ranks on 1 host: 2 workers \(rank 0 is also master\)' "one more, $collective"
+    said '2 ranks on 1 host: 2 workers \(master: rank 0\)' "one more, $collective"
     never 'rank 2 died|emulation: as asked for' "one more, $collective"
     works extra-$collective "one more, $collective"
 done

@@ -2,6 +2,7 @@
 # Ranks that stand still: whoever is stopped or hangs is ended by another rank of its host, and said to be, once; whoever is only
 # late, loaded, slow, saving or stopped with all others is not. In the end the bits are those of the undisturbed run, whether the
 # run goes on by itself after the death or the same command does.
+# Cores: all (it counts milliseconds, and loads the machine to 4 times its cores)
 . "$(dirname "$0")/common.sh"
 
 long=(run.steps=40 checkpoint.every=10 eval.every=20)

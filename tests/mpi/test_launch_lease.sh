@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Several launchers for one run where file locks do not reach, as on several machines: a holder that lives is known by its count,
 # and one that is stopped or killed by the count standing still; its ranks have ended themselves before the next one begins.
+# Cores: 1
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/launch.sh
 . "$(dirname "$0")/launch.sh"

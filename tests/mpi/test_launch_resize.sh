@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The number of ranks changes while a run goes on: muster resize, and a host file to which slots are added.
+# Cores: 1
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/launch.sh
 . "$(dirname "$0")/launch.sh"

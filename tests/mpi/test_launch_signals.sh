@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Signals to muster launch, at any moment: a checkpoint and exit code 75; the second one ends at once. A start that hangs, and a rank that stands
 # still.
+# Cores: 1
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/launch.sh
 . "$(dirname "$0")/launch.sh"

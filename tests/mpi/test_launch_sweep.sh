@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # muster launch ... sweep: mpirun, all ranks and the launcher die, it is stopped, resized and goes on: results.csv is that of the
 # undisturbed sweep, no step is taken twice, nothing is left. What starting again does not mend ends with a diagnosis.
+# Cores: 1
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/sweep.sh
 . "$(dirname "$0")/sweep.sh"

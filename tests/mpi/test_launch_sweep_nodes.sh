@@ -2,6 +2,7 @@
 # muster launch ... sweep over three hosts made of network namespaces: a host's ranks die, which the others survive in the job; the
 # daemon of another dies, and it is left out: the sweep goes on from its journal on the others, to the same bytes. A resize saves.
 # Needs root (or user namespaces) and ip.
+# Cores: 1
 own_network=1
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/sweep.sh

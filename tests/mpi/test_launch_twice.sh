@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Several launchers for one run: one at a time has it; when it is killed the next takes over at once.
+# Cores: 1
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/launch.sh
 . "$(dirname "$0")/launch.sh"

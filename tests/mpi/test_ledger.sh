@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Where the time went, over a death and the generation after it; and run.time_limit, which ends a run in time.
+# Cores: all (what it measures must not wait for others)
 . "$(dirname "$0")/common.sh"
 cat >paced.cfg <<'CONFIG'
 run = { dir = "runs"; steps = 120; log_every = 5; };
@@ -52,6 +53,7 @@ run 3 paced.cfg run.name=killed
 ended_with 0 "after a death"
 adds_up killed
 lost=$(count killed steps_lost)
+[ "$(count killed deaths)" = 3 ] || fail "after the death of all: $(count killed deaths) deaths are counted"
 [ "$lost" = 20 ] || [ "$lost" = 21 ] || fail "after a death: $lost steps lost"
 [ "$(ms killed redo)" -ge $((60 * lost - 60)) ] || fail "after a death: $(ms killed redo) ms of redoing $lost steps"
 nothing_left "after a death"

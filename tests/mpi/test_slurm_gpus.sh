@@ -54,4 +54,4 @@ more=run.spares=1
 export MUSTER_FAULT=rank:2,at:flip,step:6,do:kill
 gpus spare mpirun -N 2 --gpus-per-node=2
 unset MUSTER_FAULT
-trained spare '4 ranks on 2 hosts: 3 workers \(rank 0 is also master\), 1 spare; ' 'rank 2 died.*; 3 ranks go on after'
+trained spare '4 ranks on 2 hosts: 3 workers \(master: rank 0\), 1 spare; ' 'rank 2 died.*; 3 ranks go on after'

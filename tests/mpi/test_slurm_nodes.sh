@@ -2,6 +2,7 @@
 # Nodes that are lost under muster launch in a Slurm job, on a virtual cluster: one dies, of another the link is cut. The run goes on
 # without it, in the same allocation, to the bits of one host; or, where the launcher itself was on it, in another one, for which the
 # job is queued again. Prints how long that took. Needs root, and Debian's slurm-wlm and munge.
+# Cores: 1
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/launch.sh
 . "$(dirname "$0")/launch.sh"

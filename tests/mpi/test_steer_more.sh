@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # muster checkpoint and stop when there is no room on the disk, nobody moves, or the run ends meanwhile.
+# Cores: 1
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/steer.sh
 . "$(dirname "$0")/steer.sh"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Disks that are slow, full or read-only while a run goes on, and a /dev/shm that is full at the start: training goes on with one
 # alarm a fault, and the last good checkpoint is kept and used.
+# Cores: 1
 . "$(dirname "$0")/common.sh"
 
 long=(run.steps=60 checkpoint.every=20)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # muster sweep: when nothing waits any more, groups grow: trials make way at a step boundary and go on with more ranks, with the same
 # bits, also when ranks die in the middle of it.
+# Cores: 1
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/sweep.sh
 . "$(dirname "$0")/sweep.sh"

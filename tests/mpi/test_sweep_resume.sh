@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # muster sweep: killed, stopped and told to end, then the same command again: what has ended stays as it is, the rest goes on.
+# Cores: 1
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/sweep.sh
 . "$(dirname "$0")/sweep.sh"

@@ -16,6 +16,7 @@
 #include "orchestrator/base/file.h"
 #include "orchestrator/config/config.h"
 #include "orchestrator/config/schema.h"
+#include "tests/support/run_folder.h"
 
 #define SYNTHETIC "run = { steps = 100; };\nmodel = { kind = \"synthetic\"; };\n"
 
@@ -81,7 +82,7 @@ static void paths_are_relative_to_where_they_are_written(void **state)
     assert_int_equal(chdir("base"), 0);
     s = read_main(overrides, 1, NULL);
     assert_string_equal(s.data_train, path_of("base/t.bin"));
-    assert_string_equal(s.data_valid, path_of("base/deep/../v.bin"));
+    assert_string_equal(s.data_valid, path_of("base/v.bin"));
     assert_string_equal(s.run_dir, path_of("base/here"));
     s = read_main(NULL, 0, NULL);
     assert_string_equal(s.run_dir, path_of("base/runs")); /* a default: the working directory */
@@ -89,6 +90,23 @@ static void paths_are_relative_to_where_they_are_written(void **state)
     write_file("main.cfg", SYNTHETIC "data = { train = \"/a/./b\"; };");
     s = read_main(NULL, 0, NULL);
     assert_string_equal(s.data_train, "/a/b");
+}
+
+/* ".." leads up from where a link points to, and from what is not there nobody knows. */
+static void only_plain_folders_are_left_out_of_paths(void **state)
+{
+    char *overrides[] = {"run.dir=link/../base/../runs", "data.train=none/../t.bin",
+                         "data.valid=base/deep/../../../../../v.bin"};
+    struct mu_settings s;
+
+    (void)state;
+    assert_int_equal(chdir(folder), 0);
+    assert_int_equal(symlink("base/deep", path_of("link")), 0);
+    write_file("main.cfg", SYNTHETIC);
+    s = read_main(overrides, 3, NULL);
+    assert_string_equal(s.run_dir, path_of("link/../base/../runs"));
+    assert_string_equal(s.data_train, path_of("none/../t.bin"));
+    assert_string_equal(s.data_valid, "/v.bin");
 }
 
 static void mistakes_in_included_files(void **state)
@@ -196,6 +214,34 @@ static void comparing_for_a_resume(void **state)
     assert_int_equal(mu_config_compare(&old, &now), MU_CONFIG);
 }
 
+/* What follows from a key that was changed is not told; what was typed is, also where nothing else
+ * is. */
+static void only_what_was_typed_is_refused(void **state)
+{
+    struct mu_settings old = synthetic("batch = { sequences = 16; };"), now;
+    char text[4096];
+
+    (void)state;
+    now = synthetic("batch = { sequences = 64; };");
+    assert_int_equal(mu_settings_resolve(&old, 256), MU_OK);
+    assert_int_equal(mu_settings_resolve(&now, 256), MU_OK);
+    assert_int_not_equal(now.batch_micro * now.batch_shards, old.batch_micro * old.batch_shards);
+    listen_begin();
+    assert_int_equal(mu_config_compare(&old, &now), MU_CONFIG);
+    listen_end(text, sizeof text);
+    assert_non_null(strstr(text, "batch.sequences: the run has 16"));
+    assert_null(strstr(text, "batch.shards"));
+    assert_null(strstr(text, "batch.micro"));
+    now = old;
+    now.batch_shards = old.batch_shards * 2;
+    now.batch_micro = 1;
+    listen_begin();
+    assert_int_equal(mu_config_compare(&old, &now), MU_CONFIG);
+    listen_end(text, sizeof text);
+    assert_non_null(strstr(text, "batch.shards: the run has"));
+    assert_non_null(strstr(text, "batch.micro: the run has"));
+}
+
 static void identity_is_of_identity_keys(void **state)
 {
     struct mu_settings s = synthetic("data = { train = \"/a\"; };");
@@ -243,10 +289,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_are_relative_to_where_they_are_written),
+        cmocka_unit_test(only_plain_folders_are_left_out_of_paths),
         cmocka_unit_test(mistakes_in_included_files),
         cmocka_unit_test(includes_that_lead_nowhere),
         cmocka_unit_test(printed_text_is_libconfig),
         cmocka_unit_test(comparing_for_a_resume),
+        cmocka_unit_test(only_what_was_typed_is_refused),
         cmocka_unit_test(identity_is_of_identity_keys),
         cmocka_unit_test(resolving),
     };

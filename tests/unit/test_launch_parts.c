@@ -162,12 +162,19 @@ static void only_what_this_generation_wrote_is_believed(void **state)
     assert_true(o.is_of_job && o.is_running && !o.agreed);
     assert_int_equal(o.outcome, MU_LADDER_COMPLETE);
     put_status("{\"state\": \"ended\", \"outcome\": \"failed\", \"agreed\": true, \"launch\": "
-               "\"job\", \"message\": \"rank 12 died (pid 1)\"}");
+               "\"job\", \"dead_rank\": 12, \"message\": \"rank 3 died (pid 1)\"}");
     o = mu_outcome_read(root, "job");
     assert_true(o.agreed);
     assert_int_equal(o.dead_rank, 12);
     assert_int_equal(o.outcome, MU_LADDER_FAILED);
     assert_int_equal(o.step, -1);
+    put_status("{\"state\": \"ended\", \"outcome\": \"requeue\", \"stopped_by\": \"request\", "
+               "\"dead_rank\": null, \"launch\": \"job\"}");
+    o = mu_outcome_read(root, "job");
+    assert_true(o.was_stopped && o.dead_rank == -1);
+    put_status("{\"state\": \"ended\", \"outcome\": \"requeue\", \"stopped_by\": \"signal\", "
+               "\"launch\": \"job\", \"message\": \"stopped (muster stop)\"}");
+    assert_false(mu_outcome_read(root, "job").was_stopped);
     put_status("{\"state\": \"ended\", \"outc");
     assert_false(mu_outcome_read(root, "job").is_there);
     put_status("[1, 2]");

@@ -175,7 +175,11 @@ static void only_what_this_generation_wrote_is_believed(void **state)
     assert_true(o.agreed);
     assert_int_equal(o.outcome, MU_LADDER_FAILED);
     put_sweep("\"launch\": \"job\", \"outcome\": \"requeue\", \"ended\": \"stopped\"");
-    assert_int_equal(mu_outcome_read(root, "job").outcome, MU_LADDER_REQUEUE);
+    o = mu_outcome_read(root, "job");
+    assert_int_equal(o.outcome, MU_LADDER_REQUEUE);
+    assert_false(o.was_stopped);
+    put_sweep("\"launch\": \"job\", \"outcome\": \"requeue\", \"stopped_by\": \"request\"");
+    assert_true(mu_outcome_read(root, "job").was_stopped);
     /* The end is told before the last report: it is none yet. Nobody: plain mpirun. */
     put_sweep("\"launch\": null, \"outcome\": null, \"ended\": \"complete: 3 trials\", \"eta\": "
               "null");

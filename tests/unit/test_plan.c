@@ -174,14 +174,14 @@ static void schedules_are_told_in_words(void **state)
 {
     (void)state;
     words("kind = \"wsd\"; warmup = 10; cooldown = 0.2;",
-          "rises over 10 steps to 0.01, then stays until step 80, and falls as 1 - sqrt to 0 over "
+          "rises over 10 steps to 0.01, stays until step 80, and falls as 1 - sqrt to 0 over "
           "the last 20");
     words("kind = \"wsd\"; cooldown = 0.0;", "begins at 0.01, stays to the end");
-    words("kind = \"constant\"; warmup = 1;", "rises over 1 step to 0.01, then stays to the end");
+    words("kind = \"constant\"; warmup = 1;", "rises over 1 step to 0.01, stays to the end");
     words("kind = \"cosine\"; floor = 0.1;", "begins at 0.01, falls as a cosine to 0.001 at step "
                                              "100");
     words("kind = \"linear\"; warmup = 5;",
-          "rises over 5 steps to 0.01, then falls linearly to 0 at step 100");
+          "rises over 5 steps to 0.01, falls linearly to 0 at step 100");
 }
 
 static void keep(void *context, const char *line)

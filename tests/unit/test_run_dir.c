@@ -176,7 +176,7 @@ static void test_status_keys(void **state)
     s.hash_step = 5;
     mu_run_dir_put_status(dir, &s);
     status = read_status();
-    assert_int_equal(json_object_size(status), 17);
+    assert_int_equal(json_object_size(status), 19);
     assert_status_text(status, "state", "running");
     assert_status_text(status, "outcome", "none");
     assert_int_equal(json_integer_value(json_object_get(status, "step")), 7);
@@ -193,12 +193,16 @@ static void test_status_keys(void **state)
     assert_status_text(status, "message", "training");
     assert_true(json_is_false(json_object_get(status, "agreed")));
     assert_true(json_is_null(json_object_get(status, "launch")));
+    assert_true(json_is_null(json_object_get(status, "stopped_by")));
+    assert_true(json_is_null(json_object_get(status, "dead_rank")));
     json_decref(status);
     setenv("MUSTER_JOB", "a generation", 1);
     s = running(40);
     s.state = MU_RUN_ENDED;
     s.outcome = MU_OUTCOME_REQUEUE;
     s.agreed = true;
+    s.stopped_by = MU_STOPPED_BY_TIME_LIMIT;
+    s.has_died = true;
     strcpy(s.message, "caf\xe9 \"quoted\"\n"); /* Latin-1 */
     mu_run_dir_put_status(dir, &s);
     status = read_status();
@@ -209,6 +213,8 @@ static void test_status_keys(void **state)
     assert_status_text(status, "message", "caf? \"quoted\"\n");
     assert_true(json_is_true(json_object_get(status, "agreed")));
     assert_status_text(status, "launch", "a generation");
+    assert_status_text(status, "stopped_by", "time_limit");
+    assert_int_equal(json_integer_value(json_object_get(status, "dead_rank")), 0);
     unsetenv("MUSTER_JOB");
     json_decref(status);
     mu_run_dir_close(dir);
@@ -245,7 +251,7 @@ static void test_goodput_is_carried_on(void **state)
     s.outcome = MU_OUTCOME_REQUEUE;
     mu_run_dir_put_status(dir, &s);
     status = read_status();
-    assert_int_equal(json_object_size(status), 17);
+    assert_int_equal(json_object_size(status), 19);
     assert_int_equal(json_integer_value(json_object_get(status, "step")), 8);
     goodput = json_object_get(status, "goodput");
     assert_int_equal(json_integer_value(json_object_get(goodput, "deaths")), 2);

@@ -17,7 +17,7 @@ static void no_limit_never_stops(void **state)
 
     (void)state;
     for (uint64_t now = 5 * s_ns; now < 1000000 * s_ns; now += 1000 * s_ns)
-        assert_false(mu_time_limit_ask(&t, now));
+        assert_false(mu_time_limit_ask(&t, now, false));
 }
 
 /* 100 s from second 1,000; steps of 4 s; a save of 6 s: needs 2 x 4 + 9 + 2 = 19 s. */
@@ -29,9 +29,9 @@ static void it_stops_when_two_steps_and_a_save_just_fit(void **state)
     (void)state;
     mu_time_limit_saved(&t, 6 * s_ns);
     for (; now <= 1080 * s_ns; now += 4 * s_ns)
-        assert_false(mu_time_limit_ask(&t, now)); /* 20 s are left at the last */
+        assert_false(mu_time_limit_ask(&t, now, false)); /* 20 s are left at the last */
     assert_int_equal(mu_time_limit_need_ns(&t), 19 * s_ns);
-    assert_true(mu_time_limit_ask(&t, now));
+    assert_true(mu_time_limit_ask(&t, now, false));
 }
 
 static void a_limit_that_has_passed_stops(void **state)
@@ -39,7 +39,7 @@ static void a_limit_that_has_passed_stops(void **state)
     struct mu_time_limit t = mu_time_limit_init(0, 1, 0);
 
     (void)state;
-    assert_true(mu_time_limit_ask(&t, 50 * s_ns));
+    assert_true(mu_time_limit_ask(&t, 50 * s_ns, false));
 }
 
 static void a_save_is_estimated_until_it_is_measured(void **state)
@@ -55,19 +55,57 @@ static void a_save_is_estimated_until_it_is_measured(void **state)
     assert_int_equal(t.save_ns, 900 * ms_ns); /* the longest */
 }
 
+/* 20 s, and so 30 and 2 are needed. */
+static void a_save_is_known_of_an_earlier_start(void **state)
+{
+    struct mu_time_limit t = mu_time_limit_init(0, 100, 0);
+
+    (void)state;
+    mu_time_limit_expect(&t, 20 * s_ns);
+    assert_false(mu_time_limit_ask(&t, 67 * s_ns, false));
+    assert_int_equal(mu_time_limit_need_ns(&t), 32 * s_ns);
+    assert_true(mu_time_limit_ask(&t, 69 * s_ns, false));
+    mu_time_limit_saved(&t, 10 * s_ns);
+    assert_int_equal(t.save_ns, 20 * s_ns);
+}
+
+/* Steps of 1 s, a save of 30 s after every tenth: it is no part of a step, and counts twice only
+ * where one comes in between. */
+static void saves_are_counted_where_they_are_due(void **state)
+{
+    struct mu_time_limit t = mu_time_limit_init(0, 1000, 0);
+    uint64_t now = 1;
+
+    (void)state;
+    for (int k = 1; k <= 20; k++) {
+        assert_false(mu_time_limit_ask(&t, now, k % 10 == 0));
+        now += s_ns;
+        if (k % 10 == 0) {
+            mu_time_limit_saved(&t, 30 * s_ns);
+            now += 30 * s_ns;
+        }
+    }
+    assert_false(mu_time_limit_ask(&t, now, false));
+    assert_int_equal(t.longest_ns, s_ns);
+    assert_int_equal(mu_time_limit_need_ns(&t), 2 * s_ns + 45 * s_ns + 2 * s_ns);
+    now += s_ns;
+    assert_false(mu_time_limit_ask(&t, now, true));
+    assert_int_equal(mu_time_limit_need_ns(&t), 2 * s_ns + 75 * s_ns + 2 * s_ns);
+}
+
 static void one_long_step_fades(void **state)
 {
     struct mu_time_limit t = mu_time_limit_init(0, 1000000, 0);
     uint64_t now = 1;
 
     (void)state;
-    mu_time_limit_ask(&t, now);
-    mu_time_limit_ask(&t, now += 600 * s_ns);
+    mu_time_limit_ask(&t, now, false);
+    mu_time_limit_ask(&t, now += 600 * s_ns, false);
     for (int i = 0; i < 100; i++)
-        mu_time_limit_ask(&t, now += s_ns);
+        mu_time_limit_ask(&t, now += s_ns, false);
     assert_in_range(t.longest_ns, 540 * s_ns, 545 * s_ns); /* (1 - 1/1024)^100 = .907 */
     for (int i = 0; i < 10000; i++)
-        mu_time_limit_ask(&t, now += s_ns);
+        mu_time_limit_ask(&t, now += s_ns, false);
     assert_in_range(t.longest_ns, s_ns, s_ns + s_ns / 10);
 }
 
@@ -89,9 +127,9 @@ static void random_runs_end_in_time(void **state)
         for (int k = 1; !stop; k++) {
             uint64_t ms = mu_rng_draw(7, MU_RNG_SYNTHETIC, 1, n++).w[0] % step + 1;
 
-            stop = mu_time_limit_ask(&t, now);
+            stop = mu_time_limit_ask(&t, now, k % 50 == 1);
             now += (long_ones ? step : ms) * ms_ns;
-            if (k % 50 == 1) {
+            if (k % 50 == 1 && !stop) {
                 mu_time_limit_saved(&t, save * ms_ns);
                 now += save * ms_ns;
             }
@@ -109,6 +147,8 @@ int main(void)
         cmocka_unit_test(it_stops_when_two_steps_and_a_save_just_fit),
         cmocka_unit_test(a_limit_that_has_passed_stops),
         cmocka_unit_test(a_save_is_estimated_until_it_is_measured),
+        cmocka_unit_test(a_save_is_known_of_an_earlier_start),
+        cmocka_unit_test(saves_are_counted_where_they_are_due),
         cmocka_unit_test(one_long_step_fades),
         cmocka_unit_test(random_runs_end_in_time),
     };

@@ -1,6 +1,6 @@
 /* What a sweep's trials will take, and what looks wrong with them. */
-#ifndef MUSTER_SWEEP_ESTIMATE_H
-#define MUSTER_SWEEP_ESTIMATE_H
+#ifndef MUSTER_PLAN_SWEEP_ESTIMATE_H
+#define MUSTER_PLAN_SWEEP_ESTIMATE_H
 
 #include "orchestrator/plan/advice.h"
 #include "orchestrator/sweep/trials.h"

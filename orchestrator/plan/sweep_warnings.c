@@ -3,7 +3,7 @@
 
 #include "orchestrator/base/amount.h"
 #include "orchestrator/plan/advice.h"
-#include "orchestrator/sweep/estimate.h"
+#include "orchestrator/plan/sweep_estimate.h"
 
 static const double most_off = 0.05; /* budget met, relative */
 enum { MOST_BUDGETS = 3 /* told one by one */ };

@@ -1,4 +1,4 @@
-#include "orchestrator/sweep/estimate.h"
+#include "orchestrator/plan/sweep_estimate.h"
 
 #include <math.h>
 #include <stdlib.h>
