@@ -167,7 +167,7 @@ static uint32_t find_members(const struct mu_worker *w, uint64_t turn, uint32_t 
 
     for (uint32_t i = 0; count > 1 && i < w->local_count; i++) {
         struct mu_shard_set deal =
-            mu_recovery_deal(w->plan, turn, mu_roll_local(w->roll, w->host, i), w->workers,
+            mu_recovery_deal(w->plan, turn, mu_roll_local(w->roll, w->host, i), w->crew,
                              (uint32_t)w->workload->facts.shards);
 
         if (!mu_shard_set_has(&deal, shard_of(w, turn)))

@@ -183,7 +183,7 @@ static enum mu_status make_plan(struct exchange *x, uint8_t *all, size_t bytes)
     if (st == MU_OK)
         st = mu_recovery_plan_init(&x->plan, &w->fleet, &x->roll, report, host,
                                    (uint32_t)w->workload->facts.shards,
-                                   w->workload->layout.chunk_count);
+                                   w->workload->layout.chunk_count, mu_worker_is_dedicated(w));
     x->has_plan = st == MU_OK;
     free(host);
     free(report);

@@ -42,7 +42,7 @@ static bool owns(const struct mu_worker *w, uint32_t chunk)
 
 static struct mu_shard_set deal_of(const struct mu_worker *w, uint64_t turn, uint32_t place)
 {
-    return mu_recovery_deal(w->plan, turn, place, w->workers, (uint32_t)w->workload->facts.shards);
+    return mu_recovery_deal(w->plan, turn, place, w->crew, (uint32_t)w->workload->facts.shards);
 }
 
 /* What is whole in a slot's sum in a turn. */

@@ -22,8 +22,8 @@ void mu_worker_adopt(struct mu_worker *w, const struct mu_recovery_plan *plan)
     w->host = w->roll->host_of[w->place];
     w->local_index = mu_roll_local_index(w->roll, w->place);
     w->local_count = w->roll->host[w->host].count;
-    if (w->workers > w->roll->size) /* spares have taken the places as long as there were any */
-        w->workers = w->roll->size;
+    /* Spares have taken the places as long as there were any. */
+    w->crew = mu_recovery_crew(w->roll->size, 0, w->crew.count, mu_worker_is_dedicated(w));
 }
 
 static enum mu_status name_fleet(struct mu_worker *w)
@@ -65,8 +65,8 @@ enum mu_status mu_worker_init(struct mu_worker *w)
     const struct mu_layout *l = &w->workload->layout;
     enum mu_status st;
 
-    w->workers = mu_recovery_workers(w->roll->size, (uint32_t)w->settings->run_spares,
-                                     (uint32_t)w->workload->facts.shards);
+    w->crew = mu_recovery_crew(w->roll->size, (uint32_t)w->settings->run_spares,
+                               (uint32_t)w->workload->facts.shards, mu_worker_is_dedicated(w));
     mu_worker_adopt(w, NULL);
     w->home = w->host;
     w->slot = w->local_index;

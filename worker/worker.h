@@ -58,8 +58,8 @@ struct mu_worker {
     uint32_t home, slot;
     /* Of the roll; they change with it: mu_worker_adopt. */
     uint32_t place, host, local_index, local_count;
-    uint32_t workers; /* places 0 .. workers - 1 take shards */
-    uint32_t *summed; /* slots of this host whose sums count in the turn under way */
+    struct mu_crew crew; /* who takes shards */
+    uint32_t *summed;    /* slots of this host whose sums count in the turn under way */
     uint32_t summed_count;
 
     uint32_t requests; /* enum mu_request_flag: what this rank was asked for since the last step */
@@ -92,6 +92,11 @@ void mu_worker_deinit(struct mu_worker *w);
 void mu_worker_take_back(struct mu_worker *w);
 /* Takes the place that the communicator and the roll say now; with a plan, after a repair. */
 void mu_worker_adopt(struct mu_worker *w, const struct mu_recovery_plan *plan);
+/* The master: it computes no shards. */
+static inline bool mu_worker_is_dedicated(const struct mu_worker *w)
+{
+    return w->settings->run_master == MU_MASTER_DEDICATED;
+}
 /* The slot of the rank at a place of this worker's host. */
 static inline uint32_t mu_worker_slot(const struct mu_worker *w, uint32_t place)
 {

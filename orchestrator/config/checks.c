@@ -223,6 +223,17 @@ static void check_device(const struct checking *c)
                 "\"fp32\" there");
 }
 
+static void check_master(const struct checking *c)
+{
+    const struct mu_settings *s = c->settings;
+
+    if (known(c, MU_KEY_run_master) && s->run_master == MU_MASTER_DEDICATED &&
+        known(c, MU_KEY_device_kind) && s->device_kind == MU_DEVICE_CUDA)
+        MISTAKE(c, run_master,
+                "\"dedicated\" would leave a GPU idle; expected \"auto\": the master's duties "
+                "need no GPU and no rank of their own");
+}
+
 static void check_collective(const struct checking *c)
 {
     const struct mu_settings *s = c->settings;
@@ -277,6 +288,7 @@ void mu_checks_run(const struct mu_settings *settings, const struct mu_place pla
     check_schedule(&c);
     check_device(&c);
     check_collective(&c);
+    check_master(&c);
     check_shard(&c);
 }
 

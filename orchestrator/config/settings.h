@@ -15,6 +15,7 @@ enum { MU_TEXT_MAX = 2048 };
 /* The words of each CHOICE: X(list, identifier, word in the config); the enumerators are
  * MU_<list>_<identifier>. MU_CHOICE_SCHEDULE is core/schedule.h's. */
 #define MU_CHOICE_NONFINITE(X) X(NONFINITE, STOP, "stop") X(NONFINITE, SKIP, "skip")
+#define MU_CHOICE_MASTER(X)    X(MASTER, AUTO, "auto") X(MASTER, DEDICATED, "dedicated")
 #define MU_CHOICE_MODEL(X) \
     X(MODEL, GPT2, "gpt2") X(MODEL, LLAMA, "llama") X(MODEL, SYNTHETIC, "synthetic")
 #define MU_CHOICE_REDUCE(X)    X(REDUCE, EXACT, "exact") X(REDUCE, FAST, "fast")
@@ -37,11 +38,13 @@ enum { MU_TEXT_MAX = 2048 };
 
 #define MU_CHOICE_LISTS(X) \
     X(NONFINITE)           \
+    X(MASTER)              \
     X(MODEL)               \
     X(REDUCE)              \
     X(OPTIMIZER) X(SCHEDULE) X(DEVICE) X(COLLECTIVE) X(SWITCH) X(PRECISION) X(RECOMPUTE) X(ISA)
 
 enum mu_nonfinite { MU_CHOICE_NONFINITE(MU_CHOICE_ID) };
+enum mu_master { MU_CHOICE_MASTER(MU_CHOICE_ID) };
 enum mu_model { MU_CHOICE_MODEL(MU_CHOICE_ID) };
 enum mu_reduce { MU_CHOICE_REDUCE(MU_CHOICE_ID) };
 enum mu_optimizer { MU_CHOICE_OPTIMIZER(MU_CHOICE_ID) };

@@ -158,15 +158,21 @@ static struct mu_shard_set begun_by_the_deads(const struct mu_recovery_plan *p,
     return begun;
 }
 
+static uint32_t first_of(uint32_t size, bool dedicated)
+{
+    return dedicated && size > 1;
+}
+
 /* One by one to the lowest place of those that have the fewest: level by level, in the order of
  * places. In a large fleet one round is enough. */
-static void deal_the_rest(struct mu_recovery_plan *p, const struct mu_roll *roll, uint32_t shards,
-                          const struct mu_shard_set *have, const struct mu_shard_set *begun)
+static void deal_the_rest(struct mu_recovery_plan *p, const struct mu_roll *roll, uint32_t first,
+                          uint32_t shards, const struct mu_shard_set *have,
+                          const struct mu_shard_set *begun)
 {
     uint32_t next = 0;
 
     for (uint32_t level = 0; next < shards; level++) {
-        for (uint32_t i = 0; i < roll->size; i++) {
+        for (uint32_t i = first; i < roll->size; i++) {
             while (next < shards && mu_shard_set_has(have, next))
                 next++;
             if (next == shards)
@@ -185,7 +191,7 @@ enum mu_status mu_recovery_plan_init(struct mu_recovery_plan *p, const struct mu
                                      const struct mu_roll *roll,
                                      const struct mu_rank_report *report,
                                      const struct mu_host_report *host, uint32_t shards,
-                                     uint32_t chunks)
+                                     uint32_t chunks, bool dedicated)
 {
     struct mu_shard_set have = {{0}}, begun;
 
@@ -215,7 +221,7 @@ enum mu_status mu_recovery_plan_init(struct mu_recovery_plan *p, const struct mu
     count_the_deads(p, fleet, roll, report, host, &have);
     begun = begun_by_the_deads(p, fleet, host);
     if (find_servers(p, chunks))
-        deal_the_rest(p, roll, shards, &have, &begun);
+        deal_the_rest(p, roll, first_of(roll->size, dedicated), shards, &have, &begun);
     return MU_OK;
 }
 
@@ -230,15 +236,15 @@ void mu_recovery_plan_deinit(struct mu_recovery_plan *p)
 }
 
 struct mu_shard_set mu_recovery_deal(const struct mu_recovery_plan *plan, uint64_t turn,
-                                     uint32_t place, uint32_t workers, uint32_t shards)
+                                     uint32_t place, struct mu_crew crew, uint32_t shards)
 {
     if (plan && turn < plan->turn)
         return (struct mu_shard_set){{0}}; /* of that turn only totals are fetched */
     if (plan && turn == plan->turn)
         return plan->deal[place];
-    if (place >= workers)
+    if (place < crew.first || place - crew.first >= crew.count)
         return (struct mu_shard_set){{0}};
-    return mu_shard_set_of(mu_shards_of_worker(shards, place, workers));
+    return mu_shard_set_of(mu_shards_of_worker(shards, place - crew.first, crew.count));
 }
 
 int mu_recovery_server(const struct mu_recovery_plan *p, uint32_t host, uint32_t chunk,
@@ -268,9 +274,10 @@ bool mu_recovery_is_reduced(const struct mu_recovery_plan *p, uint32_t host, uin
     return true;
 }
 
-uint32_t mu_recovery_workers(uint32_t size, uint32_t spares, uint32_t shards)
+struct mu_crew mu_recovery_crew(uint32_t size, uint32_t spares, uint32_t shards, bool dedicated)
 {
-    uint32_t most = size > spares ? size - spares : 1;
+    const uint32_t first = first_of(size, dedicated);
+    const uint32_t most = size - first > spares ? size - first - spares : 1;
 
-    return most < shards ? most : shards;
+    return (struct mu_crew){first, most < shards ? most : shards};
 }

@@ -14,7 +14,8 @@
  *   3. The sum of a dead rank whose host lives counts unless it died while adding. It never changes
  *      again, so that every later repair in the same turn finds the same. If it holds a shard that
  *      somebody living has too, it is not counted: then none of its shards is.
- *   4. What is in none of these is dealt one by one to whoever has the fewest: spares first.
+ *   4. What is in none of these is dealt one by one to whoever has the fewest: spares first, and
+ *      not to a dedicated master. Who takes shards is nothing that 1 to 3 depend on.
  *   5. Nobody enters turn t + 1 before every chunk of turn t is reduced on its host, and no chunk
  *      of t + 1 is reduced before every host has entered it. So a living host is behind by one turn
  *      at most, and a host that is ahead still has every total of the turn before: the one that is
@@ -103,13 +104,21 @@ enum mu_status mu_recovery_plan_init(struct mu_recovery_plan *plan, const struct
                                      const struct mu_roll *roll,
                                      const struct mu_rank_report *report,
                                      const struct mu_host_report *host, uint32_t shards,
-                                     uint32_t chunks) MU_CHECKED;
+                                     uint32_t chunks, bool dedicated) MU_CHECKED;
 void mu_recovery_plan_deinit(struct mu_recovery_plan *plan);
 
-/* What a place has to have in its sum in a turn; plan: NULL before the first death. workers: how
- * many places take shards (the lowest ones). */
+/* Who takes shards: places first .. first + count - 1. */
+struct mu_crew {
+    uint32_t first, count;
+};
+/* Of a roll: as many as there are shards at most; `spares` of the others wait as long as there are
+ * any. At least 1. dedicated: the lowest place, which is the master's, takes none, unless it is
+ * alone; when it dies, the next one gives its own up with the turn that follows. */
+struct mu_crew mu_recovery_crew(uint32_t size, uint32_t spares, uint32_t shards, bool dedicated);
+
+/* What a place has to have in its sum in a turn; plan: NULL before the first death. */
 struct mu_shard_set mu_recovery_deal(const struct mu_recovery_plan *plan, uint64_t turn,
-                                     uint32_t place, uint32_t workers, uint32_t shards);
+                                     uint32_t place, struct mu_crew crew, uint32_t shards);
 /* The host of the fleet that `host` fetches the total of a chunk of a turn from;
  * MU_RECOVERY_NOBODY: it has it, or all hosts reduce it together. */
 int mu_recovery_server(const struct mu_recovery_plan *plan, uint32_t host, uint32_t chunk,
@@ -118,8 +127,4 @@ int mu_recovery_server(const struct mu_recovery_plan *plan, uint32_t host, uint3
  * where turns are reduced as a whole, everybody reduces all of it once more. */
 bool mu_recovery_is_reduced(const struct mu_recovery_plan *plan, uint32_t host, uint64_t turn,
                             uint32_t chunks);
-/* Workers of a roll: as many as there are shards at most; `spares` of the others wait as long as
- * there are any. At least 1. */
-uint32_t mu_recovery_workers(uint32_t size, uint32_t spares, uint32_t shards);
-
 #endif

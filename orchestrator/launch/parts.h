@@ -46,6 +46,7 @@ struct mu_launch {
     int64_t memory_step;      /* of what the last generation left in memory; -1: nothing */
     int memory_trials;        /* of a sweep: whose states it left there */
     uint32_t shards, spares;  /* of the run; 0 shards: unknown */
+    bool dedicated;           /* its master */
     bool was_told_to_stop;    /* by muster stop, or control/stop */
     int64_t waits_for[MU_OUTCOME_PARTS + 1]; /* other parts of the sweep, as in outcome.h */
     bool has_forecast;                       /* that the allocation ends before the run does */

@@ -193,6 +193,7 @@ static void read_shards(struct mu_launch *l)
         s->batch_shards > 0) {
         l->shards = (uint32_t)s->batch_shards;
         l->spares = (uint32_t)s->run_spares;
+        l->dedicated = s->run_master == MU_MASTER_DEDICATED;
     }
     free(text);
     free(s);
@@ -212,7 +213,7 @@ static uint32_t ranks_at_work(const struct mu_launch *l)
 /* How many of so many compute. While spares are left they take the places of the dead. */
 static uint32_t workers_of(const struct mu_launch *l, uint32_t ranks)
 {
-    return mu_recovery_workers(ranks, l->spares, l->shards);
+    return mu_recovery_crew(ranks, l->spares, l->shards, l->dedicated).count;
 }
 
 /* What a relaunch by that plan would bring. */

@@ -129,7 +129,7 @@ static void put_outcome(struct mu_job *job, const char *message, const struct de
     job->status.steps = job->settings.run_steps;
     job->status.ranks = (int)job->roll.size;
     job->status.hosts = mu_job_hosts(job);
-    job->status.workers = (int)job->worker.workers;
+    job->status.workers = (int)job->worker.crew.count;
     job->status.saved_step = job->saved_step;
     job->status.loss = losses.last_train;
     job->status.valid_loss = losses.last_valid;

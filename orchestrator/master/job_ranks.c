@@ -108,7 +108,7 @@ static void fill(const struct mu_job *job, int place, struct mu_rank_row *out)
         out->pid = atomic_load(&e->pid);
         out->start_time = atomic_load(&e->start_time);
     }
-    out->is_worker = (uint32_t)place < job->worker.workers;
+    out->is_worker = (uint32_t)place - job->worker.crew.first < job->worker.crew.count;
     out->is_master = place == 0;
 }
 

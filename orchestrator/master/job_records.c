@@ -21,7 +21,7 @@ void mu_job_put_status(struct mu_job *job, enum mu_run_state state, const char *
     job->status.step = job->life.step;
     job->status.ranks = (int)job->roll.size; /* a repair that does duties puts it, too */
     job->status.hosts = mu_job_hosts(job);
-    job->status.workers = (int)job->worker.workers;
+    job->status.workers = (int)job->worker.crew.count;
     job->status.saved_step = job->saved_step;
     snprintf(job->status.message, sizeof job->status.message, "%s", message);
     s = job->status;
@@ -34,18 +34,19 @@ void mu_job_put_status(struct mu_job *job, enum mu_run_state state, const char *
 static void introduce(const struct mu_job *job)
 {
     const struct mu_workload_facts *facts = &job->workload->facts;
-    uint32_t size = job->roll.size, shards = (uint32_t)facts->shards, workers = job->worker.workers;
+    uint32_t size = job->roll.size, shards = (uint32_t)facts->shards,
+             workers = job->worker.crew.count, others = size - workers - job->worker.crew.first;
     const bool is_mended = mu_comm_is_fault_tolerant(job->comm);
     char hosts[32];
 
     snprintf(hosts, sizeof hosts, "%d host%s", mu_job_hosts(job),
              mu_job_hosts(job) == 1 ? "" : "s");
     mu_log(MU_LOG_INFO,
-           "%u rank%s on %s: %u worker%s (master: rank %d), %u spare%s; %u shard%s; "
+           "%u rank%s on %s: %u worker%s (master: rank %d%s), %u spare%s; %u shard%s; "
            "recovery: %s",
            size, size == 1 ? "" : "s", hosts, workers, workers == 1 ? "" : "s",
-           mu_comm_name(job->comm, 0), size - workers, size - workers == 1 ? "" : "s", shards,
-           shards == 1 ? "" : "s",
+           mu_comm_name(job->comm, 0), job->worker.crew.first ? ", dedicated" : "", others,
+           others == 1 ? "" : "s", shards, shards == 1 ? "" : "s",
            is_mended                ? "in-job on"
            : mu_started_by_launch() ? "by starting again"
                                     : "in-job off");

@@ -128,8 +128,10 @@ enum mu_status mu_plan_make(const struct mu_settings *settings, int64_t ranks, b
         return mu_workload_blame_data(st, settings);
     p->cores = mu_cores_usable();
     p->ranks = ranks_for(p, ranks);
-    p->workers = mu_recovery_workers((uint32_t)p->ranks, (uint32_t)p->settings.run_spares,
-                                     (uint32_t)p->settings.batch_shards);
+    p->workers = mu_recovery_crew((uint32_t)p->ranks, (uint32_t)p->settings.run_spares,
+                                  (uint32_t)p->settings.batch_shards,
+                                  p->settings.run_master == MU_MASTER_DEDICATED)
+                     .count;
     p->counts = mu_workload_counts(&p->settings);
     p->exact_flops = mu_plan_exact_flops(&p->settings);
     count_tokens(&p->settings, &p->tokens);

@@ -37,6 +37,13 @@ said '8 workers .*, 1 spare;' "a spare"
 survives spares 5 "rank:0,at:forward,step:9,do:kill" 1 run.spares=2 "${long[@]}"
 said '3 workers .*, 2 spares;' "two spares"
 
+# A dedicated master computes no shard, so that it never comes to add one; who follows it gives its own up.
+survives idle 3 "rank:0,at:adding,do:kill" 0 run.master=dedicated "${long[@]}"
+survives dedicated 5 "rank:0,at:flip,step:9,do:kill;rank:1,at:reduced,step:14,do:kill;rank:3,at:backward,step:20,do:kill" 3 \
+    run.master=dedicated run.spares=1 run.audit_every=4 "${long[@]}"
+said '3 workers \(master: rank 0, dedicated\), 1 spare;' "a dedicated master"
+MUSTER_HOSTS=2 survives dedicated-hosts 4 "rank:0,at:save,step:9,do:kill;rank:2,at:adding,step:20,do:kill" 2 run.master=dedicated "${long[@]}"
+
 died() { echo "rank $1 died \(pid [0-9]+, last seen at: $2"; }
 survives segv 4 "rank:0,at:backward,step:13,do:segv;rank:2,at:forward,step:16,do:segv" 2 "${long[@]}"
 # A failure that is one rank's alone is a death like another one; one that all ranks have ends the run.

@@ -45,6 +45,7 @@ MUSTER_EMULATE_DEVICES=1 refuses 78 'ranks 0 and 1 on .* were both shown one GPU
 CUDA_VISIBLE_DEVICES='' refuses 78 'no GPU is visible: CUDA_VISIBLE_DEVICES is ""' "no GPU"
 MUSTER_EMULATE_DRIVER=0 refuses 78 'no NVIDIA driver' "no driver"
 MUSTER_EMULATE_MEMORY=$((1 << 20)) refuses 1 'GPU 0 .*GPU memory.*out of memory' "no memory"
+refuses 78 'run.master: .*"dedicated" would leave a GPU idle; expected "auto"' "a dedicated master with GPUs" run.master=dedicated
 refuses 78 'device.collective: .*"nccl" is for GPUs; expected "mpi", or device.kind = "cuda"' "NCCL without GPUs" device.kind=cpu device.collective=nccl
 refuses 78 'device.collective: .*expected "mpi" with batch.reduce = "fast"' "NCCL with fast sums" \
     device.collective=nccl batch.reduce=fast

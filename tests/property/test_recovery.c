@@ -29,7 +29,7 @@ struct scene {
     uint32_t ranks, shards, chunks;
     uint64_t turn; /* of the hosts that are not behind */
     uint64_t key[RANKS];
-    bool lives[RANKS];
+    bool lives[RANKS], dedicated;
     struct mu_roll all, roll;
     struct mu_fleet fleet;
     struct mu_rank_report report[RANKS];
@@ -131,6 +131,7 @@ static void make_scene(struct scene *s, bool strange)
 
     memset(s, 0, sizeof *s);
     s->ranks = 1 + below(RANKS);
+    s->dedicated = below(3) == 0;
     s->shards = 1 + below(below(4) ? 32 : MU_SHARDS_MAX);
     s->chunks = 1 + below(CHUNKS);
     s->turn = 3 + below(40);
@@ -156,9 +157,9 @@ static void free_scene(struct scene *s)
 
 static void make_plan(struct scene *s, struct mu_recovery_plan *p)
 {
-    assert_int_equal(
-        mu_recovery_plan_init(p, &s->fleet, &s->roll, s->report, s->host, s->shards, s->chunks),
-        MU_OK);
+    assert_int_equal(mu_recovery_plan_init(p, &s->fleet, &s->roll, s->report, s->host, s->shards,
+                                           s->chunks, s->dedicated),
+                     MU_OK);
 }
 
 static bool has_chunk(const struct scene *s, uint32_t host, uint32_t chunk)
@@ -265,17 +266,23 @@ static void check_the_uncounted(struct scene *s, const struct mu_recovery_plan *
     }
 }
 
-/* Who got more had the fewest. */
+/* Who got more had the fewest; a dedicated master gets nothing. */
 static void check_balance(const struct scene *s, const struct mu_recovery_plan *p)
 {
+    const uint32_t first = s->dedicated && s->roll.size > 1;
     uint32_t fewest = UINT32_MAX;
 
-    for (uint32_t i = 0; i < s->roll.size; i++) {
+    for (uint32_t i = 0; i < first; i++) {
+        struct mu_shard_set more = extra_of(s, p, i);
+
+        assert_true(mu_shard_set_is_empty(&more));
+    }
+    for (uint32_t i = first; i < s->roll.size; i++) {
         uint32_t n = mu_shard_set_count(&p->deal[i]);
 
         fewest = n < fewest ? n : fewest;
     }
-    for (uint32_t i = 0; i < s->roll.size; i++) {
+    for (uint32_t i = first; i < s->roll.size; i++) {
         struct mu_shard_set more = extra_of(s, p, i);
 
         assert_true(mu_shard_set_is_empty(&more) || mu_shard_set_count(&p->deal[i]) <= fewest + 1);
@@ -316,19 +323,21 @@ static void check_servers(const struct scene *s, const struct mu_recovery_plan *
 
 static void check_deals_of_turns(const struct scene *s, const struct mu_recovery_plan *p)
 {
-    uint32_t size = s->roll.size, workers = mu_recovery_workers(size, below(size + 2), s->shards);
+    const uint32_t size = s->roll.size;
+    const struct mu_crew crew = mu_recovery_crew(size, below(size + 2), s->shards, s->dedicated);
     struct mu_shard_set all = {{0}};
 
-    assert_true(workers >= 1 && workers <= size && workers <= s->shards);
+    assert_true(crew.count >= 1 && crew.count <= s->shards);
+    assert_true(crew.first + crew.count <= size && crew.first == (s->dedicated && size > 1));
     for (uint32_t i = 0; i < size; i++) {
-        struct mu_shard_set before = mu_recovery_deal(p, s->turn - 1, i, workers, s->shards),
-                            now = mu_recovery_deal(p, s->turn, i, workers, s->shards),
-                            next = mu_recovery_deal(p, s->turn + 1, i, workers, s->shards),
-                            never = mu_recovery_deal(NULL, s->turn, i, workers, s->shards);
+        struct mu_shard_set before = mu_recovery_deal(p, s->turn - 1, i, crew, s->shards),
+                            now = mu_recovery_deal(p, s->turn, i, crew, s->shards),
+                            next = mu_recovery_deal(p, s->turn + 1, i, crew, s->shards),
+                            never = mu_recovery_deal(NULL, s->turn, i, crew, s->shards);
 
         assert_true(mu_shard_set_is_empty(&before) && same(&now, &p->deal[i]) &&
                     same(&next, &never));
-        assert_true(i < workers || mu_shard_set_is_empty(&next));
+        assert_true(i - crew.first < crew.count || mu_shard_set_is_empty(&next));
         add_once(&all, &next);
     }
     assert_int_equal(mu_shard_set_count(&all), s->shards);

@@ -247,6 +247,8 @@ static struct schedule draw_schedule(void)
     }
     s.machines = s.settings.device_collective == MU_COLLECTIVE_NCCL ? below(4) : 0;
     s.settings.run_spares = below(3);
+    if (s.settings.device_collective != MU_COLLECTIVE_NCCL && below(3) == 0)
+        s.settings.run_master = MU_MASTER_DEDICATED;
     s.variant = below(VARIANTS);
     s.looks = below(2) ? below(1 << (STEPS + 1)) : 0;
     for (uint32_t i = 0; i < MOST_RANKS; i++)

@@ -18,12 +18,12 @@ uint32_t slot_of(const struct rank *r, uint32_t place)
     return base->fleet.slot[base->place_of[r->comm->member[place]]];
 }
 
-uint32_t workers_of(const struct rank *r)
+struct mu_crew crew_of(const struct rank *r)
 {
     uint32_t dead = base_of(r)->size - r->comm->size,
              spares = r->sim->spares > dead ? r->sim->spares - dead : 0;
 
-    return mu_recovery_workers(r->comm->size, spares, r->sim->shards);
+    return mu_recovery_crew(r->comm->size, spares, r->sim->shards, r->sim->dedicated);
 }
 
 /* Who is not on the new roll must be unable to write before anybody relies on what it left. A host
@@ -111,7 +111,7 @@ static void plan(struct sim *s, struct comm *c)
         return;
     comm_roll(s, c);
     st = mu_recovery_plan_init(&c->plan, &c->base->fleet, &c->roll, c->report, c->host_report,
-                               s->shards, s->chunks);
+                               s->shards, s->chunks, s->dedicated);
     MU_ASSERT(st == MU_OK);
     c->planned = true;
     s->repairs++;

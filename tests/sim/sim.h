@@ -211,6 +211,7 @@ struct sim {
     struct options options;
     uint64_t rng, now, orders, actions, last_fault, start_order;
     uint32_t ranks, hosts, shards, chunks, steps, spares;
+    bool dedicated; /* run.master */
     uint64_t redo_salt;
     struct mu_duty_plan duty;
     uint32_t reference[MAX_STEPS + 1][MAX_ELEMENTS], norm[MAX_STEPS + 1];
@@ -312,7 +313,7 @@ static inline struct comm *base_of(const struct rank *r)
 uint32_t home_of(const struct rank *rank);
 void comm_roll(struct sim *sim, struct comm *comm);
 uint32_t slot_of(const struct rank *rank, uint32_t place);
-uint32_t workers_of(const struct rank *rank);
+struct mu_crew crew_of(const struct rank *rank);
 
 /* ---- step.c, reduce.c ---- */
 bool step(struct rank *rank, int64_t step);

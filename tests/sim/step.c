@@ -4,7 +4,7 @@
 
 struct mu_shard_set deal_of(const struct rank *r, uint64_t turn, uint32_t place)
 {
-    return mu_recovery_deal(plan_of(r), turn, place, workers_of(r), r->sim->shards);
+    return mu_recovery_deal(plan_of(r), turn, place, crew_of(r), r->sim->shards);
 }
 
 struct mu_shard_set whole_in(const struct slot *slot, uint64_t turn)

@@ -225,6 +225,7 @@ struct sim *sim_new(const struct options *o)
         s->steps = 3;
     }
     s->spares = sim_below(s, 2) ? 0 : (uint32_t)sim_below(s, s->ranks);
+    s->dedicated = sim_below(s, 3) == 0;
     s->duty = (struct mu_duty_plan){
         .steps = s->steps,
         .log_every = 1,
