@@ -5,7 +5,7 @@
  *   agent.h      how mpirun starts daemons on nodes of it
  *   slurmd.h     whether a node's own daemon is there
  *   guard.h      what happens when the node of the launcher itself is lost
- *   script.h     the batch script; submit.h: `muster submit` */
+ *   submit.h     `muster submit`; submission.h: its parts */
 #ifndef MUSTER_SLURM_ALLOCATION_H
 #define MUSTER_SLURM_ALLOCATION_H
 
