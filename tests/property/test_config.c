@@ -109,6 +109,8 @@ static void make_consistent(struct mu_settings *s)
         s->model_hidden = MU_AUTO;
         s->model_rope_theta = 10000;
     }
+    if (s->device_kind == MU_DEVICE_CUDA)
+        s->run_master = MU_MASTER_AUTO;
     s->batch_shards = s->batch_micro = MU_AUTO;
     s->schedule_warmup = 0;
     s->device_tf32 = s->device_tune = s->optim_shard = MU_SWITCH_OFF;
