@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Ranks die by SIGKILL at every named point, masters and workers, on one host and on several that are pretended: the others go
 # on by themselves and end with the bits, the losses and the checkpoints of the undisturbed run.
+# Cores: all (ranks die within milliseconds of each other)
 . "$(dirname "$0")/common.sh"
 
 long=(run.steps=30 checkpoint.every=3 eval.every=3)

@@ -20,7 +20,7 @@ run 1 tiny.cfg run.name=whole "${llama[@]}"
 ended_with 0 "a llama"
 # 2 layers of 4 x 16^2 + 3 x 16 x 64 + 2 x 16, the last norm, an embedding of 256 x 16
 said 'llama, 2 layers, width 16, hidden 64, 2 heads, context 16, vocabulary 256: 0.01M parameters' "a llama"
-"$MUSTER" inspect runs/whole/checkpoints/step-00000012 >"$log"
+"$MUSTER" inspect --all runs/whole/checkpoints/step-00000012 >"$log"
 said 'model.hidden=64 ' "its checkpoint"
 said 'model.layers.1.mlp.gate_up_proj.weight +128 x 16 ' "its checkpoint"
 same three whole 3

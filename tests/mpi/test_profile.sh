@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # muster profile under mpirun: the bits of the run on any number of ranks, also when one dies; one rank speaks; who is slow.
+# Cores: all (it counts milliseconds)
 . "$(dirname "$0")/common.sh"
 profile_hash() { sed -n 's/^state hash of step 12: //p' "$log"; }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # muster sweep: ranks die by SIGKILL at named points of trials, between trials and in repairs, workers and masters: the other trials
 # lose nothing, theirs goes on, and results.csv has the same bytes.
+# Cores: all (who has which trial when a rank is to die hangs on how fast all are)
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/mpi/sweep.sh
 . "$(dirname "$0")/sweep.sh"
