@@ -149,6 +149,7 @@ static bool introduce(struct mu_heartbeats *h, struct mu_heartbeats_caller *c)
         return false;
     c->rank = (int)rank;
     h->rank[rank].state = MU_HEARTBEAT_LIVES;
+    h->rank[rank].silent_ns = 0; /* a start may take longer than a silence may */
     memcpy(h->rank[rank].host, host, sizeof host);
     return true;
 }

@@ -83,9 +83,11 @@ static void ranks_are_heard_and_known_to_be_dead(void **state)
     (void)state;
     gethostname(host, sizeof host - 1);
     open_beats();
+    beats.rank[0].silent_ns = 3600 * 1000000000ull; /* its start has taken that long */
     pid[0] = begin_rank(0, beats.where, JOB);
     pid[1] = begin_rank(2, beats.where, JOB);
     look_until(0, MU_HEARTBEAT_LIVES);
+    assert_true(beats.rank[0].silent_ns < 1000000000ull);
     look_until(2, MU_HEARTBEAT_LIVES);
     assert_string_equal(beats.rank[2].host, host);
     assert_int_equal(beats.rank[1].state, MU_HEARTBEAT_UNHEARD);
